@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""gr-spectrumencoder: FFT tokenizer, spectrum encoder and anomaly detector for GNU Radio 3.10.
+
+``from gnuradio import spectrumencoder`` gives the blocks. Where GNU Radio is absent (training on a GPU host) the package
+imports as plain ``spectrumencoder``: everything but the blocks and the C++ kernel works, and asking for those says why not.
+Names are resolved on first use, so that importing the package does not load PyTorch.
+"""
+
+from importlib import import_module as _import_module
+
+_BLOCKS = {
+    "fft_tokenizer": "blocks.native",
+    "sigmf_source": "blocks.sigmf_source",
+    "spectrum_encoder": "blocks.spectrum_encoder",
+    "anomaly_detector": "blocks.anomaly_detector",
+    "event_log": "blocks.event_log",
+    "sigmf_annotator": "blocks.sigmf_annotator",
+    "spectrum_monitor": "blocks.spectrum_monitor",
+}
+_FUNCTIONS = {"tokenize": "tokens.tokenize"}
+
+__all__ = sorted([*_BLOCKS, *_FUNCTIONS])
+
+
+def __getattr__(name):
+    where = _BLOCKS.get(name) or _FUNCTIONS.get(name)
+    if where is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _BLOCKS:
+        try:
+            import gnuradio.gr  # noqa: F401
+        except ImportError as error:
+            raise ImportError(f"the block {name!r} needs GNU Radio 3.10, which this Python does not have ({error}); "
+                              "run it from the project's .venv, made from /usr/bin/python3") from error
+    return getattr(_import_module(f".{where}", __name__), name)
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one vocabulary: every tag, PMT, JSON and SigMF key, each written once.
+
+Mirrors ``include/gnuradio/spectrumencoder/keys.h``; a test asserts that both lists are equal. JSON lines use the keys as
+they stand; SigMF annotations carry those of ``EVENT_FIELDS`` prefixed by ``SIGMF_PREFIX``.
+"""
+
+# Stream tags
+RX_FREQ = "rx_freq"
+RX_RATE = "rx_rate"
+RX_TIME = "rx_time"
+FRAME_START = "frame_start"
+FRAME_HOP = "frame_hop"
+FRAME_AVERAGE = "frame_average"
+SKIPPED = "skipped"
+
+# Message ports
+ANOMALIES = "anomalies"
+STATUS = "status"
+CONTROL = "control"
+EVENTS = "events"
+
+# Event fields
+EVENT_ID = "event_id"
+STATE = "state"
+TIMESTAMP = "timestamp"
+TIME_SOURCE = "time_source"
+SAMPLE_START = "sample_start"
+SAMPLE_COUNT = "sample_count"
+FREQ_CENTER_HZ = "freq_center_hz"
+BANDWIDTH_HZ = "bandwidth_hz"
+POWER_DBFS = "power_dbfs"
+SNR_DB = "snr_db"
+ANOMALY_SCORE = "anomaly_score"
+P_VALUE = "p_value"
+THRESHOLD = "threshold"
+IS_ANOMALY = "is_anomaly"
+THREAT_LEVEL = "threat_level"
+ANALYSIS_TYPE = "analysis_type"
+POSSIBLE_THREATS = "possible_threats"
+LABEL = "label"
+CONFIDENCE = "confidence"
+BAND = "band"
+MODEL = "model"
+DROPOUT_RATE = "dropout_rate"
+LATENCY_MS = "latency_ms"
+
+EVENT_FIELDS = (
+    EVENT_ID, STATE, TIMESTAMP, TIME_SOURCE, SAMPLE_START, SAMPLE_COUNT, FREQ_CENTER_HZ, BANDWIDTH_HZ, POWER_DBFS, SNR_DB,
+    ANOMALY_SCORE, P_VALUE, THRESHOLD, IS_ANOMALY, THREAT_LEVEL, ANALYSIS_TYPE, POSSIBLE_THREATS, LABEL, CONFIDENCE, BAND,
+    MODEL, DROPOUT_RATE, LATENCY_MS,
+)
+
+# Status fields (message port `status` of every block: a dict)
+BLOCK = "block"
+STATUS_STATE = "status"          # running, stopped, failed, refused, uncalibrated, dropped
+MESSAGE = "message"
+FRAMES = "frames"
+DROPPED_FRAMES = "dropped_frames"
+DROPPED_RETUNE = "dropped_retune"
+DROPPED_RATE = "dropped_rate"
+DROPPED_RETAG = "dropped_retag"
+DROPPED_NONFINITE = "dropped_nonfinite"
+SKIPPED_FRAMES = "skipped_frames"
+MALFORMED = "malformed"
+
+# Live parameters accepted as a dict on `control`, also printed in status
+DROPOUT_POLICY = "dropout_policy"
+ROPE_MODE = "rope_mode"
+BACKEND = "backend"
+
+SIGMF_PREFIX = "spectrumencoder:"
+
+
+def vocabulary() -> dict[str, str]:
+    """Name -> key of every constant above (the C++ side offers the same mapping)."""
+    return {name: value for name, value in globals().items() if name.isupper() and isinstance(value, str)}

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From samples to frames of tokens: layout, kernel access, recordings, band plan."""
