@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# From nothing to a running spectrum encoder on Debian 12: `make demo`, `make test`. `make help` lists the targets.
+# Everything lands in .venv (made from /usr/bin/python3, the one that sees GNU Radio) and needs no environment variable.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+ROOT := $(CURDIR)
+PYTHON := $(ROOT)/.venv/bin/python
+CLI := $(ROOT)/.venv/bin/spectrumencoder
+PACKAGE := $(ROOT)/.venv/lib/python3.11/site-packages/gnuradio/spectrumencoder
+JOBS ?= $(shell nproc)
+CXX_SOURCES = $(shell git ls-files 'lib/*.cc' 'lib/*.h' 'include/*.h' 'python/spectrumencoder/bindings/*.cc')
+SCENE := examples/recordings/demo_scene
+
+# A shell that was set up for another GNU Radio or another venv must not leak into this one.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV GRC_BLOCKS_PATH
+
+.PHONY: help setup build install demo test check soak lint format grc clean distclean
+
+help:            ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup: .make/venv ## apt packages, .venv, pip packages
+
+.make/apt: tools/apt_packages.txt tools/install_system_packages
+	@mkdir -p .make
+	tools/install_system_packages
+	@touch $@
+
+.make/venv: .make/apt requirements.txt constraints.txt
+	test -x $(PYTHON) || /usr/bin/python3 -m venv --system-site-packages .venv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	$(PYTHON) tools/check_python.py
+	@touch $@
+
+build: .make/venv ## configure and compile
+	@test -f build/CMakeCache.txt || cmake -S . -B build -DCMAKE_BUILD_TYPE=Release \
+	    -DCMAKE_INSTALL_PREFIX=$(ROOT)/.venv -DPYTHON_EXECUTABLE=$(PYTHON) -Wno-dev
+	cmake --build build -j $(JOBS)
+
+install: build   ## install into .venv
+	@test ! -L $(PACKAGE) || { echo "$(PACKAGE) is a link into the sources: remove it to install" >&2; exit 2; }
+	@rm -rf $(PACKAGE)
+	cmake --install build >build/install.log || { cat build/install.log >&2; exit 1; }
+	@$(PYTHON) -c "from gnuradio import spectrumencoder; spectrumencoder.tokenize"
+
+demo: install    ## calibrate on a clean scene, find the anomaly in the bundled one; see demo/
+	$(PYTHON) tools/demo.py --recording $(SCENE).sigmf-meta --out demo
+
+test: install lint ## build, lint and run every test
+	$(MAKE) --no-print-directory check
+
+check:           ## run the tests on what is installed
+	ctest --test-dir build --output-on-failure --timeout 120
+	$(PYTHON) -m pytest -q
+
+soak: install    ## the tests that take minutes
+	$(PYTHON) -m pytest -q -m soak --timeout 1800
+
+lint: .make/venv ## ruff and clang-format
+	$(PYTHON) -m ruff check --quiet .
+	clang-format-14 --dry-run -Werror $(CXX_SOURCES)
+
+format: .make/venv ## let the linters repair what they can
+	$(PYTHON) -m ruff check --fix .
+	clang-format-14 -i $(CXX_SOURCES)
+
+grc: install     ## open GNU Radio Companion with the blocks in it
+	GRC_BLOCKS_PATH=$(ROOT)/.venv/share/gnuradio/grc/blocks $(PYTHON) "$$(command -v gnuradio-companion)" \
+	    $(wildcard examples/simulated_scene.grc)
+
+clean:           ## remove what was built
+	rm -rf build demo
+
+distclean: clean ## remove the venv too
+	rm -rf .venv .make
