@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PMT messages to and from plain Python dicts: what every message port of the project speaks.
+
+A message is a bare dict or a PDU, ``cons(dict, uniform vector)``; both are accepted wherever one is read.
+"""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+import pmt
+
+
+class MalformedMessage(ValueError):
+    """A message that a port cannot use. It is counted and logged by the block, and is never a failure."""
+
+
+def to_pmt(value):
+    """A PMT of a Python value: None, bool, str, real number, dict, list or tuple of those, array of float32.
+
+    Raises:
+        TypeError: the value is of another kind.
+    """
+    if value is None:
+        return pmt.PMT_NIL
+    if isinstance(value, (bool, np.bool_)):
+        return pmt.from_bool(bool(value))
+    if isinstance(value, str):
+        return pmt.intern(value)
+    if isinstance(value, numbers.Integral):
+        value = int(value)
+        return pmt.from_long(value) if -2**63 <= value < 2**63 else pmt.from_uint64(value)
+    if isinstance(value, numbers.Real):
+        return pmt.from_double(float(value))
+    if isinstance(value, dict):
+        result = pmt.make_dict()
+        for key, item in value.items():
+            result = pmt.dict_add(result, pmt.intern(str(key)), to_pmt(item))
+        return result
+    if isinstance(value, np.ndarray):
+        return pmt.init_f32vector(value.size, np.asarray(value, np.float32).ravel().tolist())
+    if isinstance(value, (list, tuple)):
+        result = pmt.make_vector(len(value), pmt.PMT_NIL)
+        for index, item in enumerate(value):
+            pmt.vector_set(result, index, to_pmt(item))
+        return result
+    raise TypeError(f"no PMT for {type(value).__name__} {value!r}")
+
+
+def pdu(metadata: dict, values=()):
+    """The PDU ``cons(metadata, f32vector)``."""
+    values = np.asarray(values, np.float32)
+    return pmt.cons(to_pmt(metadata), pmt.init_f32vector(values.size, values.tolist()))
+
+
+def to_python(value):
+    """The Python value of a PMT: vectors and tuples as lists, keys of dicts as str.
+
+    Raises:
+        MalformedMessage: the PMT is of a kind that no message of the project holds (a blob of another block's type).
+    """
+    if pmt.is_null(value):
+        return None
+    if pmt.is_symbol(value):
+        return pmt.symbol_to_string(value)
+    if pmt.is_dict(value):
+        return {str(to_python(pmt.car(entry))): to_python(pmt.cdr(entry)) for entry in _entries(value)}
+    if pmt.is_vector(value):
+        return [to_python(pmt.vector_ref(value, index)) for index in range(pmt.length(value))]
+    if pmt.is_tuple(value):
+        return [to_python(pmt.tuple_ref(value, index)) for index in range(pmt.length(value))]
+    if pmt.is_uniform_vector(value):
+        return np.asarray(pmt.to_python(value)).tolist()
+    if pmt.is_pair(value):
+        return [to_python(pmt.car(value)), to_python(pmt.cdr(value))]
+    try:
+        return pmt.to_python(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise MalformedMessage(f"a PMT that has no Python value ({error})") from error
+
+
+def _entries(dictionary):
+    """The (key . value) pairs in the order in which they were added (PMT lists the newest first)."""
+    items, entries = pmt.dict_items(dictionary), []
+    while pmt.is_pair(items):
+        entries.append(pmt.car(items))
+        items = pmt.cdr(items)
+    return reversed(entries)
+
+
+def metadata(message) -> dict:
+    """The dict of a message, which is a PDU or a bare dict.
+
+    Raises:
+        MalformedMessage: it is neither, or it is empty.
+    """
+    if pmt.is_pdu(message):
+        message = pmt.car(message)
+    if not pmt.is_dict(message) or pmt.is_null(message):
+        raise MalformedMessage(f"wants a PDU or a dict, got {kind(message)}")
+    return to_python(message)
+
+
+def kind(message) -> str:
+    """What a PMT is, cut to a length that a log line can hold."""
+    text = pmt.write_string(message)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The mixin through which every Python entry point of a block goes, so that no exception can hang a flowgraph.
+
+GNU Radio 3.10 answers a Python exception in ``work`` or a message handler by ending that block's thread alone
+(``top_block.wait`` then never returns), one in ``start`` by waiting for ever on its start barrier, and one in ``stop``
+by aborting the process. So a block here writes ``_work``, ``_start`` and ``_stop`` and marks its handlers and setters:
+
+    class my_block(SafeBlock, gr.sync_block):
+        def __init__(self):
+            gr.sync_block.__init__(self, "my_block", [np.float32], [np.float32])
+            self.init_safe_block()
+            self.add_input_port("control", self.handle_control)   # a bound method: GNU Radio finds handlers by name
+
+        def _work(self, input_items, output_items): ...           # returns an int
+        @handler
+        def handle_control(self, message): ...                    # raise MalformedMessage for what cannot be used
+        @setter
+        def set_gain(self, gain): ...                             # raise ValueError to refuse and keep the old value
+
+A failure is logged with its traceback, kept in ``failure`` (polled by whoever runs the flowgraph: ``first_failure``),
+published on ``status``, and ends the flowgraph: ``work`` returns -1 from then on. A block without streams cannot end it:
+it ignores every later message, and the runner sees ``failure``.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+
+import pmt
+
+from .. import keys
+from .messages import MalformedMessage, to_pmt
+
+WORK_DONE = -1  # the int: returning the enum gr.WORK_DONE fails in the gateway
+_STATUS = pmt.intern(keys.STATUS)
+_LOG_INTERVAL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What ended a block: its name, the entry point ("work", "start", ...), the exception, and the monotonic time in s."""
+
+    block: str
+    where: str
+    error: BaseException
+    time: float
+
+    def __str__(self):
+        return f"{self.block}: {self.where} failed: {type(self.error).__name__}: {self.error}"
+
+
+def first_failure(blocks) -> Failure | None:
+    """The earliest failure among blocks; those without a ``failure`` attribute, such as C++ blocks, are passed over."""
+    failures = [failure for block in blocks if (failure := getattr(block, "failure", None)) is not None]
+    return min(failures, key=lambda failure: failure.time, default=None)
+
+
+def status_message(block: str, state: str, message: str = "", **counters):
+    """A status PMT: the dict {block, status, message, counters...} of the vocabulary."""
+    return to_pmt({keys.BLOCK: block, keys.STATUS_STATE: state, keys.MESSAGE: message, **counters})
+
+
+def handler(method):
+    """Marks a message handler: malformed messages are counted, any other exception is the block's failure."""
+    @functools.wraps(method)
+    def guarded(self, message):
+        if self.failure is not None:
+            return
+        try:
+            method(self, message)
+        except MalformedMessage as error:
+            self._count_malformed(method.__name__, error)
+        except Exception as error:  # noqa: BLE001 (no exception may reach GNU Radio)
+            self.fail(method.__name__, error)
+    return guarded
+
+
+def setter(method):
+    """Marks a live setter, which returns True when taken. ValueError means refused: logged, published, the old value stays."""
+    @functools.wraps(method)
+    def guarded(self, *args, **kwargs):
+        try:
+            method(self, *args, **kwargs)
+            return True
+        except ValueError as error:
+            self.refuse(str(error))
+        except Exception as error:  # noqa: BLE001 (no exception may reach GNU Radio)
+            self.fail(method.__name__, error)
+        return False
+    return guarded
+
+
+class SafeBlock:
+    """Put before the gr base class; see the module's docstring. ``failure`` is None while all is well."""
+
+    def init_safe_block(self):
+        """Call right after the gr base's __init__. Registers the message output `status`."""
+        self.failure: Failure | None = None
+        self.malformed = 0
+        self._failure_lock = threading.Lock()
+        self._last_logged: dict[str, float] = {}
+        self.message_port_register_out(_STATUS)
+
+    # What a block writes
+
+    def _work(self, input_items, output_items) -> int:
+        raise TypeError(f"{self.name()} has no streams")
+
+    def _start(self):
+        """Override to open what is needed; an exception is remembered and the first work ends the flowgraph."""
+
+    def _stop(self):
+        """Override to close; must stand being called twice and without a single work."""
+
+    def counters(self) -> dict:
+        """Override to add this block's counters to every status message."""
+        return {}
+
+    # What GNU Radio calls
+
+    def work(self, input_items, output_items):
+        if self.failure is not None:
+            return WORK_DONE
+        try:
+            return int(self._work(input_items, output_items))
+        except Exception as error:  # noqa: BLE001 (no exception may reach GNU Radio)
+            self.fail("work", error)
+            return WORK_DONE
+
+    def start(self):
+        try:
+            self._start()
+        except Exception as error:  # noqa: BLE001 (no exception may reach GNU Radio)
+            self.fail("start", error)
+        return True  # GNU Radio ignores False, and hangs on an exception
+
+    def stop(self):
+        try:
+            self._stop()
+        except Exception as error:  # noqa: BLE001 (no exception may reach GNU Radio)
+            self.fail("stop", error)
+        return True
+
+    # Tools for blocks
+
+    def add_input_port(self, port: str, method):
+        """Registers message input `port`, handled by the bound method (marked with ``@handler``)."""
+        key = pmt.intern(port)
+        self.message_port_register_in(key)
+        self.set_msg_handler(key, method)
+
+    def fail(self, where: str, error: BaseException):
+        """Records the first failure, logs it with its traceback and publishes it."""
+        with self._failure_lock:
+            if self.failure is not None:
+                self.logger.error(f"{where}, after an earlier failure: {type(error).__name__}: {error}")
+                return
+            self.failure = Failure(self.name(), where, error, time.monotonic())
+        trace = "".join(traceback.format_exception(error)).rstrip()
+        self.logger.error(f"{self.failure}\n{trace}")
+        self.publish_status("failed", str(self.failure))
+
+    def refuse(self, message: str):
+        """A live change that cannot be done: logged, published as `refused`."""
+        self.logger.warn(f"refused: {message}")
+        self.publish_status("refused", message)
+
+    def publish_status(self, state: str, message: str = "", **counters):
+        """Publishes a dict on `status`: the block's name, state, message, ``counters()`` and those given."""
+        every = {keys.MALFORMED: self.malformed, **self.counters(), **counters}
+        self.message_port_pub(_STATUS, status_message(self.name(), state, message, **every))
+
+    def log_due(self, subject: str) -> bool:
+        """True at most once a second for a subject: asks before logging what may come with every frame."""
+        now = time.monotonic()
+        if now - self._last_logged.get(subject, -_LOG_INTERVAL_S) < _LOG_INTERVAL_S:
+            return False
+        self._last_logged[subject] = now
+        return True
+
+    def _count_malformed(self, where: str, error: MalformedMessage):
+        self.malformed += 1
+        if self.log_due("malformed"):
+            text = f"{where}: malformed message ignored: {error} ({self.malformed} so far)"
+            self.logger.warn(text)
+            self.publish_status("malformed", text)
