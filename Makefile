@@ -10,9 +10,9 @@ SHELL := /bin/bash
 ROOT := $(CURDIR)
 PYTHON := $(ROOT)/.venv/bin/python
 CLI := $(ROOT)/.venv/bin/spectrumencoder
-PACKAGE := $(ROOT)/.venv/lib/python3.11/site-packages/gnuradio/spectrumencoder
+PACKAGE = $(wildcard $(ROOT)/.venv/lib/python3*/site-packages)/gnuradio/spectrumencoder
 JOBS ?= $(shell nproc)
-CXX_SOURCES = $(shell git ls-files 'lib/*.cc' 'lib/*.h' 'include/*.h' 'python/spectrumencoder/bindings/*.cc')
+CXX_SOURCES = $(shell find lib include python/spectrumencoder/bindings -name '*.cc' -o -name '*.h')
 SCENE := examples/recordings/demo_scene
 
 # A shell that was set up for another GNU Radio or another venv must not leak into this one.
