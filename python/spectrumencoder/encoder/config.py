@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The encoder's configuration: one frozen dataclass, stored as JSON inside every model file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+POLICIES = ("gumbel", "energy", "entropy", "random")
+ROPE_MODES = ("none", "static", "dynamic")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Everything that fixes the shape of a SpectrumEncoder.
+
+    Raises:
+        ValueError: a value is out of range or does not divide another.
+    """
+
+    # frame (must equal the tokenizer's)
+    fft_size: int = 1024
+    stride: int = 8
+    window: str = "blackmanharris"
+    average_max: int = 64  # largest K the model was trained for
+
+    # transformer
+    width: int = 64
+    layers: int = 3
+    heads: int = 4
+    kv_heads: int = 2  # of the `grouped` backend
+    mlp_width: int = 192
+    attention: str = "softmax"  # family: softmax (naive, flash), grouped, linear
+    rope: str = "dynamic"
+    theta_static: float = 1e4
+
+    # token dropout
+    keep_choices: tuple[int, ...] = (32, 48, 64, 80, 96, 112, 128)
+    score_width: int = 16
+
+    # bottleneck and reconstruction
+    latents: int = 8
+    latent_width: int = 12
+    decoder_width: int = 256
+
+    # heads
+    embedding: int = 64
+    labels: tuple[str, ...] = ()
+    bands: tuple[str, ...] = ("ism", "cellular", "gnss", "aero", "unknown")
+
+    def __post_init__(self):
+        for name in ("keep_choices", "labels", "bands"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.stride < 1 or self.fft_size % self.stride:
+            raise ValueError(f"stride {self.stride} does not divide fft_size {self.fft_size}")
+        if self.width % self.heads:
+            raise ValueError(f"heads {self.heads} does not divide width {self.width}")
+        if self.head_width % 2:
+            raise ValueError(f"width / heads = {self.head_width} must be even for rotary embedding")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads {self.kv_heads} does not divide heads {self.heads}")
+        if self.rope not in ROPE_MODES:
+            raise ValueError(f"rope {self.rope!r} is not one of {', '.join(ROPE_MODES)}")
+        if self.bands[-1:] != ("unknown",):
+            raise ValueError(f"the last of bands {self.bands} must be 'unknown'")
+        if not self.keep_choices or max(self.keep_choices) > self.n_tokens or min(self.keep_choices) < 1:
+            raise ValueError(f"keep_choices {self.keep_choices} must lie in 1..{self.n_tokens}")
+        if not 0 < self.embedding <= 128 or len(self.labels) > 64:
+            raise ValueError(f"embedding {self.embedding} must be 1..128 and labels ({len(self.labels)}) at most 64")
+
+    @property
+    def n_tokens(self) -> int:
+        return self.fft_size // self.stride
+
+    @property
+    def token_dim(self) -> int:
+        return self.stride + 2
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+    def keep_for_rate(self, rate: float) -> int:
+        """The kept token count nearest to (1 - rate) of all tokens.
+
+        Raises:
+            ValueError: rate outside [0, 1).
+        """
+        if not 0.0 <= rate < 1.0:
+            raise ValueError(f"dropout rate {rate} is outside [0, 1)")
+        return min(self.keep_choices, key=lambda k: (abs(k - (1.0 - rate) * self.n_tokens), -k))
+
+    def to_dict(self) -> dict:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> EncoderConfig:
+        """Raises ValueError naming any key that this version does not know."""
+        unknown = set(values) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown encoder setting(s) {', '.join(sorted(unknown))}")
+        return cls(**values)

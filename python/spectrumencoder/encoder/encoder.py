@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SpectrumEncoder: a small pre-norm transformer over the tokens of one power spectrum.
+
+* token dropout removes tokens before attention, so that compute shrinks; survivors keep their index
+* one conditioning token carries log2 bin width, K and floor; one background token stands for what was dropped
+* rotary embedding on q and k only, by token index, theta learned per band
+* attention by any backend of the weights' family
+* all reconstruction goes through a bottleneck of a few small latents
+* one pass gives latents, embedding, class logits, per-bin reconstruction with its sigma, and the anomaly logit
+
+Shape letters: B frames, M tokens, k kept, T = k + specials, C token_dim, E width, N bins.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from .attention import DEFAULT_OF_FAMILY, get_backend
+from .bottleneck import Bottleneck, Decoder
+from .config import EncoderConfig
+from .heads import Heads
+from .layers import Block
+from .rope import RotaryEmbedding
+from .token_dropout import Kept, TokenDropout, background, gather_tokens
+
+N_CONDITION = 4
+DB_SCALE = 20.0
+DB_RANGE = (-20.0, 80.0)
+
+
+class Encoded(NamedTuple):
+    latents: torch.Tensor  # (B, L, W) in (-1, 1)
+    embedding: torch.Tensor  # (B, A)
+    class_logits: torch.Tensor  # (B, labels)
+    anomaly_logit: torch.Tensor  # (B,)
+    mean_db: torch.Tensor  # (B, N) reconstruction, dB over the floor
+    log_sigma: torch.Tensor  # (B, N) of its deviation, dB
+    kept: Kept
+
+
+def normalise_tokens(tokens: torch.Tensor) -> torch.Tensor:
+    """Tokens (..., C) in dB over the floor -> the network's scale; levels clamped to -20..80 dB, spread to 0..8."""
+    level = tokens[..., :-1].clamp(*DB_RANGE) / DB_SCALE
+    spread = tokens[..., -1:].clamp(0.0, 8.0).add(0.1).log()
+    return torch.cat((level, spread), dim=-1)
+
+
+def conditioning(side: torch.Tensor) -> torch.Tensor:
+    """Side values (B, 3: floor_dbfs, K_eff, bin_width_hz) -> (B, 4): log2 bin width about 1 kHz, log2 K, floor, 1 = known.
+
+    A row of zeros stands for "not told" (a fifth of training)."""
+    floor, k_eff, bin_width = side.unbind(dim=-1)
+    known = torch.ones_like(floor)
+    return torch.stack((bin_width.clamp(min=1e-3).log2().sub(10.0).div(4.0), k_eff.clamp(min=1.0).log2().div(3.0),
+                        floor.add(80.0).div(40.0), known), dim=-1)
+
+
+class SpectrumEncoder(nn.Module):
+    """See the module's docstring.
+
+    Args:
+        config: EncoderConfig; `attention` names the family of weights, `rope` the mode.
+    """
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        self.config = config
+        self.dropout = TokenDropout(config.token_dim, config.score_width)
+        self.embed = nn.Linear(config.token_dim, config.width)
+        self.position = nn.Parameter(torch.randn(config.n_tokens, config.width) * 0.02)
+        self.condition = nn.Sequential(nn.Linear(N_CONDITION, config.width), nn.SiLU(), nn.Linear(config.width, config.width))
+        self.background = nn.Parameter(torch.zeros(config.width))
+        self.rope = RotaryEmbedding(config.rope, config.head_width, len(config.bands), config.theta_static)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.bottleneck = Bottleneck(config)
+        self.decoder = Decoder(config, N_CONDITION)
+        self.heads = Heads(config)
+        self.register_buffer("temperature", torch.ones(()))  # of the class softmax, fitted on held-out frames
+
+    def forward(self, tokens, side, band, k: int, *, policy: str = "gumbel", noise=None, temperature: float = 1.0,
+                backend: str | None = None, condition=None, masked: bool = False) -> Encoded:
+        """Encode a batch.
+
+        Args:
+            tokens: (B, M, C), dB over the floor, max-hold, spread, as the tokenizer gives them.
+            side: (B, 3) floor_dbfs, K_eff, bin_width_hz.
+            band: (B,) int64, index into config.bands.
+            k: tokens to keep; M keeps all (then there is no background token).
+            policy, noise, temperature: see TokenDropout.
+            backend: name; the family's default when None.
+            condition: (B, 4) instead of conditioning(side) (training jitters and drops it).
+            masked: keep the full sequence and mask the dropped tokens (the oracle of dropping; naive backends only).
+
+        Raises:
+            ValueError: a backend of another family, or what TokenDropout and the backend raise.
+        """
+        chosen = get_backend(backend or DEFAULT_OF_FAMILY[self.config.attention], tokens.device)
+        if chosen.family != self.config.attention:
+            raise ValueError(f"backend {chosen.name!r} needs {chosen.family} weights, this model holds {self.config.attention}")
+        n_tokens = self.config.n_tokens
+        x = normalise_tokens(tokens)
+        kept = self.dropout(x, k, policy, noise=noise, temperature=temperature)
+        condition = conditioning(side) if condition is None else condition
+
+        x = self.embed(x) + self.position  # (B, M, E)
+        special = [self.condition(condition)[:, None]]
+        if k < n_tokens:
+            special.append(background(x, kept) + self.background)
+        if kept.gate is not None:
+            x = x * kept.gate[..., None]
+        index = torch.arange(n_tokens, device=x.device).expand(len(x), -1) if masked else kept.index
+        x = torch.cat((*special, gather_tokens(x, index)), dim=1)  # (B, T, E)
+        n_special = len(special)
+        position = torch.cat((index.new_zeros(len(x), n_special), index), dim=1)
+        mask = None
+        if masked:
+            mask = torch.cat((kept.keep.new_ones(len(x), n_special), kept.keep), dim=1)
+
+        rotation = self.rope(position, band, condition[:, 0] * 4.0 + 10.0)
+        for block in self.blocks:
+            x = block(x, chosen.attend, rotation, mask)
+        latents = self.bottleneck(x, mask)
+        mean_db, log_sigma = self.decoder(latents, condition)
+        embedding, class_logits, anomaly_logit = self.heads(x, n_special, mask)
+        return Encoded(latents, embedding, class_logits, anomaly_logit, mean_db, log_sigma, kept)
+
+
+def mflop_per_spectrum(config: EncoderConfig, k: int) -> float:
+    """Multiply-adds times two of one forward pass with k kept tokens, in 1e6 (GEMMs and attention; element-wise work left out)."""
+    c, e = config, config.width
+    t = k + (1 if k == c.n_tokens else 2)
+    kv = c.kv_heads if c.attention == "grouped" else c.heads
+    per_token = c.token_dim * e + c.layers * (e * (c.heads + 2 * kv) * c.head_width + e * e + 2 * e * c.mlp_width) + e * e
+    mix = 2 * t * t * e if c.attention in ("softmax", "grouped") else 2 * t * e * c.head_width
+    score = c.n_tokens * (c.token_dim * c.score_width + c.score_width)
+    flat = c.latents * c.latent_width
+    decode = (flat + N_CONDITION) * c.decoder_width + c.decoder_width**2 + c.decoder_width * (c.fft_size + c.n_tokens)
+    pool = 2 * c.latents * t * e + c.latents * e * c.latent_width + 3 * e * c.embedding
+    return 2e-6 * (t * per_token + c.layers * mix + score + decode + pool)

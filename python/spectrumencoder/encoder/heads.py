@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Embedding, class logits and anomaly logit from the encoded tokens."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .config import EncoderConfig
+from .layers import RMSNorm
+
+
+class Heads(nn.Module):
+    """Encoded sequence (B, T, E) -> embedding (B, A), class logits (B, labels), anomaly logit (B,).
+
+    The conditioning token's output, the mean and the maximum over the spectrum's tokens are joined: the mean alone would
+    dilute a narrow signal.
+    """
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        self.norm = RMSNorm(config.width)
+        self.embed = nn.Linear(3 * config.width, config.embedding)
+        self.classes = nn.Linear(config.embedding, len(config.labels))
+        self.anomaly = nn.Sequential(nn.Linear(config.embedding, 32), nn.SiLU(), nn.Linear(32, 1))
+
+    def forward(self, x, n_special, key_mask=None):
+        """n_special: how many tokens at the front (conditioning, background) are not of the spectrum."""
+        x = self.norm(x)
+        body = x[:, n_special:]
+        if key_mask is None:
+            mean, peak = body.mean(dim=1), body.amax(dim=1)
+        else:
+            seen = key_mask[:, n_special:, None]
+            mean = (body * seen).sum(dim=1) / seen.sum(dim=1)
+            peak = body.masked_fill(~seen, -torch.inf).amax(dim=1)
+        embedding = F.relu(self.embed(torch.cat((x[:, 0], mean, peak), dim=1))).square()
+        embedding = F.rms_norm(embedding, (embedding.shape[-1],))
+        return embedding, self.classes(embedding), self.anomaly(embedding).squeeze(-1)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rotary position embedding on q and k, gathered for the tokens that were kept.
+
+Su et al., RoFormer (arXiv:2104.09864), eq. 34. The position is the token's index on the frequency axis, so a kept token
+keeps its place. Modes: `none`; `static`, theta = 1e4; `dynamic`, log theta = a_band + b log2(bin width / 1 kHz), learned,
+with the band `unknown` where there is none. Everything here stays in fp32.
+
+Shape letters: B frames, T sequence, H heads, D head width.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+LOG_THETA_RANGE = (math.log(4.0), math.log(1e6))
+
+
+class RotaryEmbedding(nn.Module):
+    """Gives cos and sin (B, T, D/2) for token positions; identity rotation where the position is negative.
+
+    Args:
+        mode: none, static or dynamic.
+        head_width: D, even.
+        n_bands: number of bands with a theta of their own (dynamic).
+        theta: the fixed theta (static) and, with `theta_start`, where learning starts (dynamic).
+    """
+
+    def __init__(self, mode: str, head_width: int, n_bands: int, theta: float = 1e4, theta_start: float = 300.0):
+        super().__init__()
+        self.mode = mode
+        self.register_buffer("exponent", torch.arange(0, head_width, 2) / head_width, persistent=False)  # (D/2,)
+        if mode == "dynamic":
+            self.log_theta = nn.Parameter(torch.full((n_bands,), math.log(theta_start)))  # a_band
+            self.slope = nn.Parameter(torch.zeros(()))  # b
+        elif mode == "static":
+            self.register_buffer("log_theta", torch.tensor(math.log(theta)), persistent=False)
+
+    def forward(self, position: torch.Tensor, band: torch.Tensor, log2_bin_width: torch.Tensor):
+        """position (B, T) token indices (negative: unrotated), band (B,), log2_bin_width (B,) -> cos, sin (B, T, D/2) or None."""
+        if self.mode == "none":
+            return None
+        if self.mode == "dynamic":
+            log_theta = self.log_theta[band] + self.slope * (log2_bin_width - math.log2(1e3))  # (B,)
+            log_theta = log_theta.clamp(*LOG_THETA_RANGE)
+        else:
+            log_theta = self.log_theta.expand(len(position))
+        frequency = torch.exp(-log_theta[:, None] * self.exponent)  # (B, D/2)
+        angle = position.clamp(min=0).float()[:, :, None] * frequency[:, None, :]  # (B, T, D/2)
+        return torch.cos(angle), torch.sin(angle)
+
+
+def rotate(x: torch.Tensor, rotation) -> torch.Tensor:
+    """Rotate the pairs (x[i], x[i + D/2]) of x (B, H, T, D) by rotation = (cos, sin), each (B, T, D/2); None: unchanged."""
+    if rotation is None:
+        return x
+    cos, sin = (r[:, None].to(x.dtype) for r in rotation)  # (B, 1, T, D/2)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
