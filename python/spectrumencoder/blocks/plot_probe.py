@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""plot_probe: what the command line keeps of a run: frame count, events and, for the picture, waterfalls of bounded size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pmt
+from gnuradio import gr
+
+from .. import keys
+from ..cli.waterfall import MAX_ROWS, Waterfall
+from .messages import MalformedMessage, metadata
+from .safe_block import SafeBlock, handler
+
+MAX_EVENTS = 10_000
+
+
+class plot_probe(SafeBlock, gr.sync_block):
+    """Sink of psd and residual (fft_size floats each), with the message input `events`.
+
+    Args:
+        fft_size: bins per frame.
+        samp_rate, center_freq: Hz, until tags say otherwise.
+        max_rows: rows of the waterfall; 0 keeps no spectra.
+
+    Attributes: n_frames; n_events (distinct, all of them); events: event_id -> its latest dict (the first MAX_EVENTS);
+    waterfall (None with max_rows 0).
+    """
+
+    def __init__(self, fft_size: int = 1024, samp_rate: float = 1e6, center_freq: float = 0.0, max_rows: int = MAX_ROWS):
+        vector = (np.float32, fft_size)
+        gr.sync_block.__init__(self, "plot_probe", [vector, vector], None)
+        self.init_safe_block()
+        self.set_tag_propagation_policy(gr.TPP_DONT)
+        self.n_frames = 0
+        self.n_events = 0
+        self.events: dict[str, dict] = {}
+        self.waterfall = Waterfall(max_rows) if max_rows else None
+        self._rate, self._center, self._hop = float(samp_rate), float(center_freq), fft_size
+        self.add_input_port(keys.EVENTS, self.handle_event)
+
+    def _work(self, input_items, output_items) -> int:
+        psd, residual = input_items
+        if self.waterfall is not None:
+            self._keep(psd, residual)
+        self.n_frames += len(psd)
+        return len(psd)
+
+    def _keep(self, psd, residual):
+        begin = self.nitems_read(0)
+        tags: dict[int, dict] = {}
+        for tag in self.get_tags_in_window(0, 0, len(psd)):
+            tags.setdefault(tag.offset - begin, {})[pmt.symbol_to_string(tag.key)] = tag.value
+        cuts = sorted({0, len(psd), *tags})
+        for start, stop in zip(cuts, cuts[1:], strict=False):
+            if start in tags:
+                self._retag(tags[start], begin + start)
+            elif not self.waterfall.segments:
+                self.waterfall.begin(0, self._hop, self._center, self._rate)
+            self.waterfall.add(psd[start:stop], residual[start:stop])
+
+    def _retag(self, tags: dict, frame: int):
+        if keys.RX_FREQ in tags:
+            self._center = pmt.to_double(tags[keys.RX_FREQ])
+        if keys.RX_RATE in tags:
+            self._rate = pmt.to_double(tags[keys.RX_RATE])
+        if keys.FRAME_HOP in tags:
+            self._hop = pmt.to_uint64(tags[keys.FRAME_HOP])
+        start = pmt.to_uint64(tags[keys.FRAME_START]) if keys.FRAME_START in tags else frame * self._hop
+        self.waterfall.begin(start, self._hop, self._center, self._rate)
+
+    @handler
+    def handle_event(self, message):
+        event = metadata(message)
+        if keys.EVENT_ID not in event:
+            raise MalformedMessage(f"wants an event with {keys.EVENT_ID}, got the keys {', '.join(event)[:80]}")
+        identity = str(event[keys.EVENT_ID])
+        if identity in self.events or len(self.events) < MAX_EVENTS:
+            self.n_events += identity not in self.events
+            self.events[identity] = event
+        else:
+            self.n_events += event.get(keys.STATE) == "open"

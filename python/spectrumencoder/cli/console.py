@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How commands speak: tables and results to stdout, progress and notes to stderr, files whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .errors import CommandError
+
+OUT = Console(highlight=False, soft_wrap=True)
+NOTES = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def progress_bar(*, quiet: bool = False, counts: bool = False) -> Progress:
+    """A progress bar on stderr: drawn on a terminal only, and gone when it is done."""
+    columns = [TextColumn("{task.description}"), BarColumn(bar_width=None)]
+    columns += [MofNCompleteColumn()] if counts else [TextColumn("{task.percentage:>3.0f} %")]
+    return Progress(*columns, TimeRemainingColumn(), console=NOTES, transient=True,
+                    disable=quiet or not NOTES.is_terminal)
+
+
+def write_bytes(path: Path, content: bytes):
+    """Writes a file atomically: a reader sees the old file or the whole new one.
+
+    Raises:
+        CommandError: the folder does not exist or cannot be written.
+    """
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except OSError:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror}; name a file in a folder that exists") from error
+
+
+def write_json(path: Path, content):
+    """Writes JSON (indented, keys in the order given) atomically."""
+    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def check_writable(*paths: Path | None):
+    """Finds out before the work, not after it, that a result has nowhere to go.
+
+    Raises:
+        CommandError: the folder of a path does not exist or cannot be written, or the path is a folder.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise CommandError(f"cannot write {path}: it is a folder; name a file in it")
+        if not path.parent.is_dir():
+            raise CommandError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+        if not os.access(path.parent, os.W_OK):
+            raise CommandError(f"cannot write {path}: the folder {path.parent} is read-only; name another")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

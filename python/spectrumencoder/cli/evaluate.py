@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``spectrumencoder evaluate ...``: one sub-command per experiment; each prints a table and writes its JSON."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from .console import OUT, check_writable, progress_bar, write_json
+from .errors import CommandError
+
+app = typer.Typer(no_args_is_help=True, help="Measure a model on recordings; each experiment prints a table and writes JSON.")
+
+
+class Condition(str, Enum):
+    """How recordings reach the classifier: as they are, or with receiver, level and position made equal."""
+
+    plain = "plain"
+    equalised = "equalised"
+
+
+@app.callback()
+def experiments():
+    """Keeps ``classify`` a sub-command while it is the only one."""
+
+
+@app.command()
+def classify(
+    corpus: Annotated[Path, typer.Option(help="Folder of SigMF recordings labelled as the corpus is.")],
+    model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
+    dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Token dropout rate; the nearest possible is used and "
+                                           "reported.")] = 0.25,
+    condition: Annotated[Condition, typer.Option(help="plain: as recorded. equalised: shifted, resampled, filtered, "
+                                                 "8 bits, 0-20 dB SNR, band unknown.")] = Condition.plain,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")] = None,
+    include_trained: Annotated[bool, typer.Option("--include-trained", help="Also judge recordings the model was trained "
+                                                  "on (their figures prove nothing).")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the equalised condition.")] = 0,
+):
+    """Balanced accuracy of the classes on recordings, per recording source, with its confidence interval."""
+    if not corpus.is_dir():
+        raise CommandError(f"--corpus {corpus} is not a folder; name one that holds .sigmf-meta files")
+    check_writable(json_file)
+    from ..evaluate import classify as experiment
+    with progress_bar(counts=True) as bar:
+        task = bar.add_task("recordings", total=None)
+        result = experiment.classify(corpus, model, dropout, condition.value, seed=seed, include_trained=include_trained,
+                                     progress=lambda done, total: bar.update(task, completed=done, total=total))
+    if json_file is not None:
+        write_json(json_file, result)
+    _print_classify(result, model, condition.value)
+
+
+def _print_classify(result: dict, model: str, condition: str):
+    table = Table(title=f"{model}, {condition}: recall per class")
+    table.add_column("class")
+    table.add_column("recall", justify="right")
+    for label, value in sorted(result["per_class"].items()):
+        table.add_row(label, _percent(value.get("recall") if isinstance(value, dict) else value))
+    OUT.print(table)
+    low, high = result["interval"]
+    OUT.print(f"balanced accuracy {_percent(result['balanced_accuracy'])} (95 % interval {_percent(low)} to {_percent(high)}), "
+              f"accuracy {_percent(result['accuracy'])}, by recording {_percent(result['recording_accuracy'])}; "
+              f"{result['n_frames']} frames of {result['n_recordings']} recordings, "
+              f"dropout {result['dropout_rate']:g} ({result['tokens_kept']} tokens kept)")
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"

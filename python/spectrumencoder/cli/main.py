@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program ``spectrumencoder``: one command per file of this folder.
+
+Exit status 0: done, 1: failed, 2: bad usage. An error is one line on stderr that says what to do;
+``SPECTRUMENCODER_DEBUG=1`` shows the traceback instead. Heavy imports (PyTorch, GNU Radio, matplotlib) wait until a command
+runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from . import calibrate, dataset, doctor, evaluate, models, run, train
+from .errors import CommandError
+
+app = typer.Typer(
+    name="spectrumencoder",
+    help="Tokenise, encode and watch radio spectrum: learn what is normal on a band and report what is not.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run.run)
+app.command()(calibrate.calibrate)
+app.command()(train.train)
+app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(dataset.app, name="dataset")
+app.command()(models.models)
+app.command()(doctor.doctor)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command line.
+
+    Args:
+        arguments: what follows the program's name; the process's own when None.
+
+    Returns:
+        The exit status.
+    """
+    debug = os.environ.get("SPECTRUMENCODER_DEBUG", "") not in ("", "0")
+    try:
+        return int(typer.main.get_command(app).main(arguments, prog_name="spectrumencoder", standalone_mode=False) or 0)
+    except CommandError as error:
+        return _say(error, error.status, debug)
+    except typer.exceptions.TyperException as error:  # bad usage, found by typer; without arguments it has printed the help
+        return _say(error.format_message(), getattr(error, "exit_code", 2), debug) if error.format_message() else 2
+    except typer.Abort:
+        return 1
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # the interpreter flushes it at exit
+        return 1
+    except Exception as error:  # noqa: BLE001 (the boundary of the program: everything becomes one line)
+        return _say(f"{type(error).__name__}: {error}", 1, debug,
+                    hint=" (SPECTRUMENCODER_DEBUG=1 shows where)" if _is_unexpected(error) else "")
+
+
+def _is_unexpected(error: Exception) -> bool:
+    return not isinstance(error, (OSError, ValueError)) and type(error).__module__.split(".")[0] == "builtins"
+
+
+def _say(message, status: int, debug: bool, hint: str = "") -> int:
+    if debug:
+        import traceback
+        traceback.print_exc()
+    print("error: " + " ".join(str(message).split()) + hint, file=sys.stderr)  # noqa: T201
+    return status

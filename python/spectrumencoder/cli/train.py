@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``spectrumencoder train``: a config file and labelled recordings in, a model file out."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import CommandError, UsageError
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="Training configuration (TOML), such as benchmarks/base.toml.")],
+    corpus: Annotated[list[Path], typer.Option(help="Folder of labelled SigMF recordings; may be given several times.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, log and the finished model file.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop after this many minutes; "
+                                                  "the configuration's number of steps otherwise.")] = None,
+):
+    """Train an encoder on labelled recordings and the simulator. The same seed gives the same weights."""
+    settings = read_config(config)
+    for folder in corpus:
+        if not folder.is_dir():
+            raise CommandError(f"--corpus {folder} is not a folder; name one that holds .sigmf-meta files")
+    if not resume and (out.is_dir() and any(out.glob("*.safetensors"))):
+        raise UsageError(f"{out} already holds a training run; add --resume to go on with it, or name another --out")
+    from ..training import loop
+    out.mkdir(parents=True, exist_ok=True)
+    loop.train(settings, corpus, out, resume=resume, minutes=minutes)
+
+
+def read_config(path: Path) -> dict:
+    """The TOML file as a dict.
+
+    Raises:
+        CommandError: it cannot be read or is not TOML.
+    """
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise CommandError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path} is not a TOML file: {error}") from error

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``Waterfall``: any number of spectra in bounded memory, for a picture. Neighbours in time and frequency merge by maximum,
+so that a burst of one frame is still seen in a picture of a long recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+MAX_COLUMNS = 768  # and MAX_ROWS: what a picture shows pixel for pixel, so that nothing is lost by drawing
+MAX_ROWS = 800
+
+
+@dataclass
+class Segment:
+    """Rows at one centre frequency and rate.
+
+    Attributes: start_sample of row 0; row_samples from one row to the next; center_hz, rate_hz (of all bins);
+    psd, residual: rows (R, C) float32, dBFS and standard deviations.
+    """
+
+    start_sample: int
+    row_samples: int
+    center_hz: float
+    rate_hz: float
+    psd: list = field(default_factory=list)
+    residual: list = field(default_factory=list)
+
+    @property
+    def stop_sample(self) -> int:
+        return self.start_sample + len(self.psd) * self.row_samples
+
+
+class Waterfall:
+    """Collects frames; at most ``2 * max_rows`` rows are held, whatever comes.
+
+    Args:
+        max_rows: rows a picture has at most.
+    """
+
+    def __init__(self, max_rows: int = MAX_ROWS):
+        if max_rows < 1:
+            raise ValueError(f"max_rows {max_rows} must be at least 1")
+        self.max_rows = max_rows
+        self.merge = 1  # frames per row
+        self.segments: list[Segment] = []
+        self._pending: list[tuple[np.ndarray, np.ndarray]] = []
+        self._hop = 1
+
+    def begin(self, start_sample: int, frame_hop: int, center_hz: float, rate_hz: float):
+        """A run of frames, ``frame_hop`` samples apart, starts at ``start_sample``."""
+        self.flush()
+        self._hop = max(1, frame_hop)
+        self.segments.append(Segment(start_sample, self._hop * self.merge, center_hz, rate_hz))
+
+    def add(self, psd: np.ndarray, residual: np.ndarray):
+        """Frames (F, N) of both; ``begin`` was called before."""
+        columns = _columns(psd.shape[1])
+        for one in zip(_shrink(psd, columns), _shrink(residual, columns), strict=True):
+            self._pending.append(one)
+            if len(self._pending) == self.merge:
+                self.flush()
+
+    def flush(self):
+        """Makes a row of the frames that wait for their neighbours."""
+        if not self._pending:
+            return
+        segment = self.segments[-1]
+        segment.psd.append(np.max([psd for psd, _ in self._pending], axis=0))
+        segment.residual.append(np.max([residual for _, residual in self._pending], axis=0))
+        self._pending.clear()
+        if sum(len(s.psd) for s in self.segments) > 2 * self.max_rows:
+            self._halve()
+
+    def rows(self) -> list[Segment]:
+        """The segments that hold rows, shrunk to max_rows in all where every segment allows it."""
+        self.flush()
+        while sum(len(s.psd) for s in self.segments) > self.max_rows and any(len(s.psd) > 1 for s in self.segments):
+            self._halve()
+        return [segment for segment in self.segments if segment.psd]
+
+    def _halve(self):
+        self.merge *= 2
+        for segment in self.segments:
+            segment.row_samples *= 2
+            segment.psd = _merge_pairs(segment.psd)
+            segment.residual = _merge_pairs(segment.residual)
+
+
+def _merge_pairs(rows: list) -> list:
+    return [np.max(rows[i:i + 2], axis=0) for i in range(0, len(rows), 2)]
+
+
+def _columns(n_bins: int) -> int:
+    """The largest divisor of n_bins that is at most MAX_COLUMNS."""
+    return next(n_bins // k for k in range(1, n_bins + 1) if n_bins % k == 0 and n_bins // k <= MAX_COLUMNS)
+
+
+def _shrink(frames: np.ndarray, columns: int) -> np.ndarray:
+    return frames.reshape(len(frames), columns, -1).max(axis=2)
