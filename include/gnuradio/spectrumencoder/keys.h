@@ -1,0 +1,85 @@
+/* -*- c++ -*- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*! \file
+ * The one vocabulary: every tag, PMT, JSON and SigMF key, each written once, as an interned PMT symbol.
+ * Mirrors python/spectrumencoder/keys.py; a test asserts that both lists are equal. */
+
+#ifndef INCLUDED_SPECTRUMENCODER_KEYS_H
+#define INCLUDED_SPECTRUMENCODER_KEYS_H
+
+#include <gnuradio/spectrumencoder/api.h>
+#include <pmt/pmt.h>
+#include <map>
+#include <string>
+
+// X(name in Python, function in C++, key)
+// clang-format off
+#define SPECTRUMENCODER_KEYS(X) \
+    X(RX_FREQ, rx_freq, "rx_freq") \
+    X(RX_RATE, rx_rate, "rx_rate") \
+    X(RX_TIME, rx_time, "rx_time") \
+    X(FRAME_START, frame_start, "frame_start") \
+    X(FRAME_HOP, frame_hop, "frame_hop") \
+    X(FRAME_AVERAGE, frame_average, "frame_average") \
+    X(SKIPPED, skipped, "skipped") \
+    X(ANOMALIES, anomalies, "anomalies") \
+    X(STATUS, status, "status") \
+    X(CONTROL, control, "control") \
+    X(EVENTS, events, "events") \
+    X(EVENT_ID, event_id, "event_id") \
+    X(STATE, state, "state") \
+    X(TIMESTAMP, timestamp, "timestamp") \
+    X(TIME_SOURCE, time_source, "time_source") \
+    X(SAMPLE_START, sample_start, "sample_start") \
+    X(SAMPLE_COUNT, sample_count, "sample_count") \
+    X(FREQ_CENTER_HZ, freq_center_hz, "freq_center_hz") \
+    X(BANDWIDTH_HZ, bandwidth_hz, "bandwidth_hz") \
+    X(POWER_DBFS, power_dbfs, "power_dbfs") \
+    X(SNR_DB, snr_db, "snr_db") \
+    X(ANOMALY_SCORE, anomaly_score, "anomaly_score") \
+    X(P_VALUE, p_value, "p_value") \
+    X(THRESHOLD, threshold, "threshold") \
+    X(IS_ANOMALY, is_anomaly, "is_anomaly") \
+    X(THREAT_LEVEL, threat_level, "threat_level") \
+    X(ANALYSIS_TYPE, analysis_type, "analysis_type") \
+    X(POSSIBLE_THREATS, possible_threats, "possible_threats") \
+    X(LABEL, label, "label") \
+    X(CONFIDENCE, confidence, "confidence") \
+    X(BAND, band, "band") \
+    X(MODEL, model, "model") \
+    X(DROPOUT_RATE, dropout_rate, "dropout_rate") \
+    X(LATENCY_MS, latency_ms, "latency_ms") \
+    X(BLOCK, block, "block") \
+    X(STATUS_STATE, status_state, "status") \
+    X(MESSAGE, message, "message") \
+    X(FRAMES, frames, "frames") \
+    X(DROPPED_FRAMES, dropped_frames, "dropped_frames") \
+    X(DROPPED_RETUNE, dropped_retune, "dropped_retune") \
+    X(DROPPED_RATE, dropped_rate, "dropped_rate") \
+    X(DROPPED_RETAG, dropped_retag, "dropped_retag") \
+    X(DROPPED_NONFINITE, dropped_nonfinite, "dropped_nonfinite") \
+    X(SKIPPED_FRAMES, skipped_frames, "skipped_frames") \
+    X(MALFORMED, malformed, "malformed") \
+    X(DROPOUT_POLICY, dropout_policy, "dropout_policy") \
+    X(ROPE_MODE, rope_mode, "rope_mode") \
+    X(BACKEND, backend, "backend") \
+    X(SIGMF_PREFIX, sigmf_prefix, "spectrumencoder:")
+// clang-format on
+
+namespace gr {
+namespace spectrumencoder {
+namespace keys {
+
+#define X(name, function, key) SPECTRUMENCODER_API const pmt::pmt_t& function();
+SPECTRUMENCODER_KEYS(X)
+#undef X
+
+/*! Name -> key of every constant above, as keys.vocabulary() in Python. */
+SPECTRUMENCODER_API const std::map<std::string, std::string>& vocabulary();
+
+} // namespace keys
+} // namespace spectrumencoder
+} // namespace gr
+
+#endif /* INCLUDED_SPECTRUMENCODER_KEYS_H */

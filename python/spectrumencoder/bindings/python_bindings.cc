@@ -1,0 +1,21 @@
+/* -*- c++ -*- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+// The compiled module spectrumencoder_python. Bindings are written by hand, with named arguments and defaults.
+
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+
+void bind_keys(py::module& m);
+void bind_tokenizer(py::module& m);
+void bind_fft_tokenizer(py::module& m);
+
+PYBIND11_MODULE(spectrumencoder_python, m)
+{
+    m.doc() = "C++ part of gr-spectrumencoder: vocabulary, tokenizer kernel, fft_tokenizer block";
+    py::module::import("gnuradio.gr"); // registers the base classes of blocks
+    bind_keys(m);
+    bind_tokenizer(m);
+    bind_fft_tokenizer(m);
+}
