@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The layout of the `features` stream: 256 floats a frame, each place named once."""
+"""The layout of the `features` stream: 256 floats a frame, each place named once.
+
+VARIANT, POLICY and DTYPE say how the frame was encoded, as indices into the model file's variants, the policies of
+`config.POLICIES` and `DTYPES`, so that the detector can find the conformal table that belongs to the frame.
+"""
 
 N_FEATURES = 256
 LOGIT = 0  # anomaly logit of the head
@@ -8,5 +12,10 @@ K_EFF = 2  # windows averaged
 FLOOR_DBFS = 3
 KEEP_STATS = slice(4, 12)  # keep score: mean, std, min, max of the kept; mean, std, min, max of the dropped (0 when none)
 SKIPPED = 12  # 1 where the frame passed unencoded
+VARIANT = 13
+POLICY = 14
+DTYPE = 15
 EMBEDDING = slice(16, 144)  # zero padded
 PROBABILITIES = slice(144, 208)  # calibrated class probabilities in the order of the labels, zero padded
+
+DTYPES = ("fp32", "bf16")

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Engine: a model file put to work. Frames in, residual, features and reconstruction out; the one place that runs inference.
+
+The block, the calibration, the evaluation and the tests all go through here. With `pad_batch` > 0 every forward pass has
+exactly that many frames (the last one is filled up), on one thread by default, so that a frame's numbers do not depend on
+which frames it came with: the same recording gives the same bits however the scheduler cut it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..tokens.layout import FrameLayout
+from . import features
+from .attention import BACKENDS, DEFAULT_OF_FAMILY, get_backend
+from .config import POLICIES
+from .encoder import SpectrumEncoder
+from .model_file import ModelError, ModelFile, find_model, load, table_key
+
+LARGEST_BATCH = 256
+COMPUTE = "auto, cpu, cuda or cuda:n"
+
+
+class EncodedFrames(NamedTuple):
+    residual: np.ndarray  # (F, N) float32, (level - mean) / sigma
+    features: np.ndarray  # (F, 256) float32, layout in features.py
+    reconstruction: np.ndarray  # (F, N) float32, dBFS
+
+
+def choose_device(compute: str) -> torch.device:
+    """Device for auto | cpu | cuda[:n]; `auto` takes CUDA where PyTorch sees one.
+
+    Raises:
+        ValueError: not one of these, or no such device.
+    """
+    if compute == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if compute != "cpu" and not compute.startswith("cuda"):
+        raise ValueError(f"compute {compute!r} is not {COMPUTE}")
+    try:
+        device = torch.device(compute)
+    except RuntimeError as error:
+        raise ValueError(f"compute {compute!r} is not {COMPUTE}") from error
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise ValueError(f"compute {compute!r}: PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA device(s); use compute=cpu")
+    return device
+
+
+class Engine:
+    """Inference with one model file.
+
+    Args:
+        model: name or path, see `find_model`; or a ModelFile already loaded.
+        compute: auto | cpu | cuda[:n].
+        backend: auto (the default of the variant's family) or a name; it chooses among the file's variants.
+        rope_mode: none | static | dynamic; "" takes the file's default.
+        dropout_rate: r in [0, 1); the nearest possible is used and can be read back.
+        dropout_policy: gumbel | energy | entropy | random; "" takes the file's default.
+        threads: intra-op threads of PyTorch (process wide).
+        pad_batch: frames per forward pass, see the module; 0 runs batches as they come.
+
+    Raises:
+        ModelError: the file cannot be used. ValueError: a setting that the file or the device cannot serve.
+    """
+
+    def __init__(self, model: str | ModelFile = "base", *, compute: str = "auto", backend: str = "auto", rope_mode: str = "",
+                 dropout_rate: float = 0.25, dropout_policy: str = "", threads: int = 1, pad_batch: int = 16):
+        if threads < 1:
+            raise ValueError(f"threads {threads} must be at least 1")
+        if not 0 <= pad_batch <= LARGEST_BATCH:
+            raise ValueError(f"pad_batch {pad_batch} is outside 0..{LARGEST_BATCH}")
+        torch.set_num_threads(threads)
+        self.file = model if isinstance(model, ModelFile) else load(find_model(model))
+        self.contract = self.file.contract
+        self.device = choose_device(compute)
+        self.pad_batch = pad_batch
+        self._networks = {v: self._network(v) for v in self.file.variants}
+        self._frame_number = 0  # counts frames for the `random` policy
+        default = self.contract["variants"][0]
+        self._rope, self._family, self.backend = default["rope"], default["attention"], DEFAULT_OF_FAMILY[default["attention"]]
+        get_backend(self.backend, self.device)
+        self.set_dropout_policy(dropout_policy or self.contract.get("default_policy", "gumbel"))
+        self.set_dropout_rate(dropout_rate)
+        if rope_mode and backend != "auto":
+            self._switch(backend, rope_mode)
+        elif rope_mode:
+            self.set_rope_mode(rope_mode)
+        else:
+            self.set_backend(backend)
+
+    def _network(self, variant: str) -> SpectrumEncoder:
+        network = SpectrumEncoder(self.file.config(variant))
+        weights = {k: torch.from_numpy(v.copy()) for k, v in self.file.weights(variant).items()}
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(f"{self.file.path}: weights of variant {variant} do not fit its contract ({reason}); train it again") from error
+        return network.eval().to(self.device)
+
+    # -- what it is
+
+    @property
+    def model_name(self) -> str:
+        return self.contract["name"]
+
+    @property
+    def layout(self) -> FrameLayout:
+        return FrameLayout(self.config.fft_size, self.config.stride)
+
+    @property
+    def config(self):
+        return self._networks[self.variant].config
+
+    @property
+    def n_bins(self) -> int:
+        return self.config.fft_size
+
+    @property
+    def labels(self) -> list[str]:
+        return list(self.contract["labels"])
+
+    @property
+    def bands(self) -> list[str]:
+        return list(self.contract["bands"])
+
+    @property
+    def variant(self) -> str:
+        return next(v["name"] for v in self.contract["variants"] if v["attention"] == self._family and v["rope"] == self._rope)
+
+    @property
+    def rope_mode(self) -> str:
+        return self._rope
+
+    @property
+    def dropout_rate(self) -> float:
+        """The actual rate, 1 - k / M."""
+        return 1.0 - self.k_kept / self.config.n_tokens
+
+    @property
+    def settings(self) -> list[str]:
+        """What backend and RoPE mode can be, as `backend/rope` names."""
+        return [f"{b.name}/{v['rope']}" for v in self.contract["variants"] for b in BACKENDS.values()
+                if b.family == v["attention"] and not b.why_not(self.device)]
+
+    def table_key(self, band: str, k_eff: int) -> str:
+        """Key of the conformal table for the present settings."""
+        row = np.zeros(features.N_FEATURES, np.float32)
+        row[features.K_EFF] = k_eff
+        self._stamp(row[None])
+        return table_key(self.contract, band, row)
+
+    # -- live changes: each raises ValueError, with the list, and keeps the old setting when it cannot be done
+
+    def set_dropout_rate(self, rate: float) -> None:
+        self.k_kept = self._networks[self.file.variants[0]].config.keep_for_rate(rate)
+
+    def set_dropout_policy(self, policy: str) -> None:
+        if policy not in POLICIES or policy not in self.contract["policies"]:
+            raise ValueError(f"dropout policy {policy!r} is not one of {', '.join(self.contract['policies'])}")
+        self.dropout_policy = policy
+
+    def set_rope_mode(self, mode: str) -> None:
+        self._switch(self.backend, mode)
+
+    def set_backend(self, backend: str) -> None:
+        self._switch(backend, self._rope)
+
+    def _switch(self, backend: str, rope: str) -> None:
+        if backend == "auto":
+            backend = DEFAULT_OF_FAMILY[self._family]
+        chosen = get_backend(backend, self.device)
+        if not any(v["attention"] == chosen.family and v["rope"] == rope for v in self.contract["variants"]):
+            raise ValueError(f"model {self.model_name!r} holds no weights for backend {backend!r} with RoPE {rope!r}; "
+                             f"it has {', '.join(self.settings)}")
+        self.backend, self._family, self._rope = backend, chosen.family, rope
+
+    # -- inference
+
+    def encode(self, items: np.ndarray, bands: list[str] | str = "unknown") -> EncodedFrames:
+        """Encode frames.
+
+        Args:
+            items: (F, item_size) float32 from the tokenizer.
+            bands: band of each frame, or of all; one the model does not know counts as `unknown`.
+
+        Raises:
+            ValueError: items of another size.
+        """
+        items = np.asarray(items, np.float32)
+        if items.ndim != 2 or items.shape[1] != self.layout.item_size:
+            raise ValueError(f"frames of shape {items.shape} do not fit this model; it takes (F, {self.layout.item_size}): "
+                             f"fft_size {self.layout.fft_size}, stride {self.layout.stride}")
+        names = [bands] * len(items) if isinstance(bands, str) else list(bands)
+        unknown = len(self.bands) - 1
+        index = np.array([self.bands.index(b) if b in self.bands else unknown for b in names], np.int64)
+        out = EncodedFrames(np.empty((len(items), self.n_bins), np.float32),
+                            np.zeros((len(items), features.N_FEATURES), np.float32),
+                            np.empty((len(items), self.n_bins), np.float32))
+        step = self.pad_batch or LARGEST_BATCH
+        for start in range(0, len(items), step):
+            stop = min(start + step, len(items))
+            self._encode_batch(items[start:stop], index[start:stop], EncodedFrames(*(o[start:stop] for o in out)))
+        return out
+
+    def _encode_batch(self, items, bands, out: EncodedFrames) -> None:
+        count = len(items)
+        noise = self._draw_noise(count)
+        if self.pad_batch and count < self.pad_batch:
+            fill = self.pad_batch - count
+            items = np.concatenate((items, np.repeat(items[-1:], fill, axis=0)))
+            bands = np.concatenate((bands, np.repeat(bands[-1:], fill)))
+            noise = noise if noise is None else np.concatenate((noise, np.repeat(noise[-1:], fill, axis=0)))
+        tokens, side = self.layout.split(items)
+        to = lambda x: torch.from_numpy(np.ascontiguousarray(x)).to(self.device)  # noqa: E731
+        with torch.inference_mode():
+            encoded = self._networks[self.variant](
+                to(tokens), to(side), to(bands), self.k_kept, policy=self.dropout_policy,
+                noise=None if noise is None else to(noise), backend=self.backend)
+            probabilities = torch.softmax(encoded.class_logits / self._networks[self.variant].temperature, dim=-1)
+        floor = side[:count, :1]
+        level = tokens[:count, :, :-2].reshape(count, -1)  # dB over the floor, N bins
+        mean = encoded.mean_db[:count].cpu().numpy()
+        np.divide(level - mean, np.exp(encoded.log_sigma[:count].cpu().numpy()), out=out.residual)
+        np.add(mean, floor, out=out.reconstruction)
+        self._fill_features(out.features, encoded, probabilities[:count].cpu().numpy(), side[:count])
+
+    def _draw_noise(self, count: int) -> np.ndarray | None:
+        """Uniform draws of the `random` policy, a function of the frame's number alone."""
+        first, self._frame_number = self._frame_number, self._frame_number + count
+        if self.dropout_policy != "random":
+            return None
+        n = self.config.n_tokens
+        return np.stack([np.random.Generator(np.random.Philox(key=first + i)).random(n, np.float32) for i in range(count)])
+
+    def _stamp(self, rows: np.ndarray) -> None:
+        rows[:, features.K_KEPT] = self.k_kept
+        rows[:, features.VARIANT] = self.file.variants.index(self.variant)
+        rows[:, features.POLICY] = POLICIES.index(self.dropout_policy)
+        rows[:, features.DTYPE] = features.DTYPES.index("fp32")
+
+    def _fill_features(self, rows, encoded, probabilities, side) -> None:
+        count = len(rows)
+        self._stamp(rows)
+        rows[:, features.LOGIT] = encoded.anomaly_logit[:count].cpu().numpy()
+        rows[:, features.K_EFF] = side[:, 1]
+        rows[:, features.FLOOR_DBFS] = side[:, 0]
+        rows[:, features.KEEP_STATS] = _keep_statistics(encoded.kept.score[:count], encoded.kept.keep[:count]).cpu().numpy()
+        embedding = encoded.embedding[:count].cpu().numpy()
+        rows[:, features.EMBEDDING.start:features.EMBEDDING.start + embedding.shape[1]] = embedding
+        rows[:, features.PROBABILITIES.start:features.PROBABILITIES.start + probabilities.shape[1]] = probabilities
+
+
+def _keep_statistics(score: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """(B, 8): mean, std, min, max of the kept scores, then of the dropped ones (0 when none are dropped)."""
+    parts = []
+    for chosen in (keep, ~keep):
+        count = chosen.sum(dim=1)
+        mean = (score * chosen).sum(dim=1) / count.clamp(min=1)
+        std = (((score - mean[:, None]) * chosen).square().sum(dim=1) / count.clamp(min=1)).sqrt()
+        low = score.masked_fill(~chosen, torch.inf).amin(dim=1)
+        high = score.masked_fill(~chosen, -torch.inf).amax(dim=1)
+        parts += [torch.where(count > 0, p, torch.zeros_like(p)) for p in (mean, std, low, high)]
+    return torch.stack(parts, dim=1)

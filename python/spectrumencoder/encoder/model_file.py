@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The model file: one safetensors file whose header holds a JSON contract; no pickle anywhere.
+
+Contract (format version 1): `encoder` (EncoderConfig of the first variant), `variants` (list of {name, attention, rope},
+first = default), `policies` and `default_policy`, `labels`, `bands`, `average` [min, max], `rates` (dropout rates that can
+be had), `dtypes`, `steps` (0 = untrained: refused), `training` (config, commit, sources), `metrics`, `heads`, `weights_sha256`.
+
+Tensors: `weights.<variant>.<parameter>`, and the conformal tables as `table.<key>.<field>`, key from `table_key`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import safetensors
+from safetensors.numpy import save as to_bytes
+
+from . import features
+from .config import POLICIES, EncoderConfig
+
+FORMAT_VERSION = 1
+CONTRACT_KEY = "spectrumencoder"
+SUFFIX = ".safetensors"
+REQUIRED = ("format_version", "name", "encoder", "variants", "policies", "labels", "bands", "average", "steps", "heads")
+
+
+class ModelError(Exception):
+    """A model file that cannot be used; one line that says what is wrong and what to do."""
+
+
+@dataclass
+class ModelFile:
+    """A loaded file: the contract (dict) and the tensors (name -> array)."""
+
+    contract: dict
+    tensors: dict[str, np.ndarray] = field(repr=False)
+    path: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return self.contract["name"]
+
+    @property
+    def variants(self) -> list[str]:
+        return [v["name"] for v in self.contract["variants"]]
+
+    def config(self, variant: str) -> EncoderConfig:
+        """EncoderConfig of one variant."""
+        row = next(v for v in self.contract["variants"] if v["name"] == variant)
+        return EncoderConfig.from_dict({**self.contract["encoder"], "attention": row["attention"], "rope": row["rope"]})
+
+    def weights(self, variant: str) -> dict[str, np.ndarray]:
+        prefix = f"weights.{variant}."
+        return {k[len(prefix):]: v for k, v in self.tensors.items() if k.startswith(prefix)}
+
+    @property
+    def tables(self) -> dict[str, dict[str, np.ndarray]]:
+        """Conformal tables: key -> field -> array."""
+        tables = {}
+        for name, value in self.tensors.items():
+            if name.startswith("table."):
+                key, _, part = name[len("table."):].rpartition(".")
+                tables.setdefault(key, {})[part] = value
+        return tables
+
+    def set_table(self, key: str, fields: dict[str, np.ndarray]) -> None:
+        """Put a conformal table in, replacing one of the same key."""
+        self.drop_table(key)
+        self.tensors.update({f"table.{key}.{part}": np.ascontiguousarray(value) for part, value in fields.items()})
+
+    def drop_table(self, key: str) -> None:
+        for name in [n for n in self.tensors if n.startswith(f"table.{key}.")]:
+            del self.tensors[name]
+
+
+def variant_name(attention: str, rope: str) -> str:
+    return f"{attention}-{rope}"
+
+
+def table_key(contract: dict, band: str, frame: np.ndarray) -> str:
+    """Key of the conformal table that belongs to one frame: variant/band/k/K/policy/dtype.
+
+    Args:
+        band: name from the band plan.
+        frame: (256,) features of the frame, laid out as in `features`.
+    """
+    return "/".join((contract["variants"][int(frame[features.VARIANT])]["name"], band, str(int(frame[features.K_KEPT])),
+                     str(int(frame[features.K_EFF])), POLICIES[int(frame[features.POLICY])],
+                     features.DTYPES[int(frame[features.DTYPE])]))
+
+
+def weights_sha256(tensors: dict[str, np.ndarray]) -> str:
+    """Hash over the weights alone: the same after a calibration."""
+    digest = hashlib.sha256()
+    for name in sorted(t for t in tensors if t.startswith("weights.")):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
+    return digest.hexdigest()
+
+
+def save(path: Path, contract: dict, tensors: dict[str, np.ndarray]) -> None:
+    """Write a model file: temporary file, fsync, rename; the file at `path` is whole at every moment."""
+    path = Path(path)
+    contract = {**contract, "format_version": FORMAT_VERSION, "weights_sha256": weights_sha256(tensors)}
+    data = to_bytes({k: np.ascontiguousarray(v) for k, v in tensors.items()}, {CONTRACT_KEY: json.dumps(contract)})
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path | str) -> ModelFile:
+    """Read and check a model file.
+
+    Raises:
+        ModelError: missing, truncated, not a model file (pickle, for instance), other contract, untrained.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"no model file at {path}")
+    with open(path, "rb") as file:
+        start = file.read(10)
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        raise ModelError(f"{path} is a pickle or zip, not a safetensors file; only files written by spectrumencoder are read")
+    if len(start) < 10 or struct.unpack("<Q", start[:8])[0] > path.stat().st_size:
+        raise ModelError(f"{path} is truncated or not a safetensors file ({path.stat().st_size} bytes); copy or train it again")
+    try:
+        with safetensors.safe_open(str(path), framework="numpy") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+    except (safetensors.SafetensorError, ValueError, OSError) as error:
+        raise ModelError(f"{path} is truncated or damaged ({error}); copy or train it again") from error
+    if CONTRACT_KEY not in metadata:
+        raise ModelError(f"{path} is a safetensors file of another program: its header holds no {CONTRACT_KEY!r} contract")
+    try:
+        contract = json.loads(metadata[CONTRACT_KEY])
+    except json.JSONDecodeError as error:
+        raise ModelError(f"{path} holds a contract that is not JSON ({error}); train it again") from error
+    model = ModelFile(contract, tensors, path)
+    _check(model)
+    return model
+
+
+def _check(model: ModelFile) -> None:
+    contract, path = model.contract, model.path
+    version = contract.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ModelError(f"{path} has contract version {version}, this program reads {FORMAT_VERSION}; train it again or update")
+    missing = [k for k in REQUIRED if k not in contract]
+    if missing:
+        raise ModelError(f"{path} has a contract without {', '.join(missing)}; train it again")
+    if not contract["steps"] > 0:
+        raise ModelError(f"{path} holds an untrained model (0 training steps); train it with: spectrumencoder train CONFIG.toml")
+    if contract.get("weights_sha256") != weights_sha256(model.tensors):
+        raise ModelError(f"{path} holds weights that do not match its contract's weights_sha256; copy it again")
+    try:
+        for variant in model.variants:
+            model.config(variant)
+            if not model.weights(variant):
+                raise ValueError(f"no weights for variant {variant}")
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{path} has a contract that does not fit ({error}); train it again") from error
+
+
+def model_folders() -> list[Path]:
+    """Folders searched for models by name: $SPECTRUMENCODER_MODELS, the package's, the source tree's."""
+    package = Path(__file__).resolve().parents[1]
+    own = [Path(os.environ["SPECTRUMENCODER_MODELS"])] if os.environ.get("SPECTRUMENCODER_MODELS") else []
+    return [*own, package / "models", package.parents[1] / "models"]
+
+
+def find_model(name: str | Path) -> Path:
+    """Path of a model given by path or by name.
+
+    Raises:
+        ModelError: not found, naming what there is.
+    """
+    path = Path(name)
+    if path.suffix == SUFFIX or os.sep in str(name):
+        if path.is_file():
+            return path
+        raise ModelError(f"no model file at {path}")
+    for folder in model_folders():
+        if (folder / f"{name}{SUFFIX}").is_file():
+            return folder / f"{name}{SUFFIX}"
+    there = sorted({p.stem for folder in model_folders() for p in folder.glob(f"*{SUFFIX}")})
+    raise ModelError(f"no model named {name!r}; there is: {', '.join(there) or 'none'} (or give a path, or set SPECTRUMENCODER_MODELS)")

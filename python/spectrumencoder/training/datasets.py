@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training frames: real recordings and simulated signals through random channels and receivers, as numbered shards.
+
+Shard i depends on the seed, i, and the corpus alone, so training is the same again whatever the machine was doing; shards
+are made in worker processes and written as .npz files (atomically), where a GPU host without GNU Radio can read them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..simulate.scenes import Scene
+from ..simulate.waveforms import WAVEFORMS
+from ..tokens.layout import FrameLayout
+from ..tokens.tokenize import tokenize
+from . import augment
+from .corpus import CLASSES, Source
+
+UNLABELLED = -1
+KINDS = ("real", "simulated", "gap", "noise", "unscored", "scene")
+# Rates at which signals of the class are usually received, Hz (simulated ones are drawn around them)
+USUAL_RATES = {"ADS-B": (2.0e6, 2.4e6), "LTE": (1.92e6, 19.2e6), "GNSS": (4e6, 6e6, 12e6), "LoRa": (1e6, 2.4e6),
+               "BLE": (4e6, 10e6), "802.15.4": (5e6, 10e6), "WiFi-OFDM": (20e6,), "ISM-sensor-OOK": (250e3, 1e6),
+               "ISM-sensor-FSK": (250e3, 1e6)}
+FAMILY_BAND = {"ADS-B": "aero", "LTE": "cellular", "GNSS": "gnss"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How frames are drawn; every field may be set in the [data] table of the training configuration."""
+
+    mix: tuple[float, ...] = (0.50, 0.17, 0.08, 0.05, 0.05, 0.15)  # share of each of KINDS
+    averages: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    average_weights: tuple[float, ...] = (0.08, 0.12, 0.28, 0.2, 0.28, 0.04)
+    max_resample: float = 2.0
+    max_shift: float = 0.2
+    plain: float = 0.15  # share of real frames with the recording's own channel
+    noise_share: float = 0.7  # share of frames that get noise
+    snr_range_db: tuple[float, float] = (-2.0, 28.0)
+    anomaly_share: float = 0.2
+    inr_range_db: tuple[float, float] = (3.0, 25.0)
+
+
+class FrameFactory:
+    """Draws training frames.
+
+    Args:
+        sources: training recordings (never held-out ones).
+        layout, window: of the tokenizer.
+        recipe: see Recipe.
+    """
+
+    def __init__(self, sources: list[Source], layout: FrameLayout, window: str, recipe: Recipe):
+        self.layout, self.window, self.recipe = layout, window, recipe
+        self.by_label = {}
+        self.unscored = [s for s in sources if s.label is None]
+        self.with_gaps = [s for s in sources if s.label == "noise" or (s.label and s.bursty)]
+        for source in sources:
+            if source.label and source.label != "noise":
+                sessions = self.by_label.setdefault(source.label, {})
+                sessions.setdefault(source.cls + source.recording.name.rsplit("_", 2)[0], []).append(source)
+        self.waveforms = {}
+        for name, waveform in WAVEFORMS.items():
+            if waveform.label:
+                self.waveforms.setdefault(waveform.label, []).append(name)
+
+    # -- where samples come from: each gives (iq, samp_rate, label, band, share of the window that is on)
+
+    def _window(self, rng, source: Source, count: int, on: bool):
+        """Start of a window of `count` samples that holds the signal (on) or lies in a gap; None when there is none."""
+        last = len(source.iq) - count
+        if last < 0:
+            return None
+        for _ in range(24):
+            if on and source.bursty:
+                block = int(rng.choice(np.flatnonzero(source.on))) * augment.N_PSD // 2
+                start = int(np.clip(block - rng.integers(0, count), 0, last))
+            else:
+                start = int(rng.integers(0, last + 1))
+            if (source.holds_signal if on else source.is_gap)(start, count):
+                return start
+        return None
+
+    def _from(self, rng, source: Source, count: int, channel, on: bool):
+        need = min(channel.native_count(count), len(source.iq))
+        start = self._window(rng, source, need, on)
+        if start is None:
+            return None
+        iq = source.iq[start:start + need]
+        share = 1.0
+        if on and source.bursty:
+            share = float(np.clip(source.on[start // 128:(start + need) // 128 + 1].mean(), 0.02, 1.0))
+        return iq, share
+
+    def _real(self, rng, count, channel):
+        label = CLASSES[rng.integers(len(CLASSES) - 1)]
+        sessions = self.by_label.get(label)
+        if not sessions:
+            return None
+        names = list(sessions)
+        group = sessions[names[rng.integers(len(names))]]
+        source = group[rng.integers(len(group))]
+        got = self._from(rng, source, count, channel, True)
+        return got and (channel.apply(got[0]), source.samp_rate * channel.factor, label, source.band, got[1])
+
+    def _gap(self, rng, count, channel):
+        source = self.with_gaps[rng.integers(len(self.with_gaps))]
+        if rng.random() < 0.25:
+            source = next((s for s in self.with_gaps if s.label == "noise"), source)
+        got = self._from(rng, source, count, channel, False)
+        return got and (channel.apply(got[0]), source.samp_rate * channel.factor, "noise", source.band, 1.0)
+
+    def _unscored(self, rng, count, channel):
+        if not self.unscored:
+            return None
+        source = self.unscored[rng.integers(len(self.unscored))]
+        got = self._from(rng, source, count, channel, source.bursty)
+        return got and (channel.apply(got[0]), source.samp_rate * channel.factor, None, source.band, got[1])
+
+    def _simulated(self, rng, count, channel):
+        label = CLASSES[rng.integers(len(CLASSES) - 1)]
+        if label not in self.waveforms:
+            return None
+        names = self.waveforms[label]
+        waveform = WAVEFORMS[names[rng.integers(len(names))]]
+        usual = USUAL_RATES[label]
+        rate = max(usual[rng.integers(len(usual))] * 2.0 ** rng.uniform(-1, 1), 1.05 * waveform.bandwidth_hz)
+        iq, share = np.zeros(0), 0.0
+        for _ in range(8):
+            iq = waveform.function(rng, count, rate)
+            share = float(np.mean(np.abs(iq) > 1e-3))
+            if share > 0.02:
+                break
+        if share <= 0.02:
+            return None
+        snr_db = rng.uniform(3, 35) if label != "GNSS" else rng.uniform(-24, -12)
+        room = max(0.0, 0.5 - 0.5 * waveform.bandwidth_hz / rate)
+        turn = np.exp(2j * np.pi * rng.uniform(-room, room) * np.arange(count)).astype(np.complex64)
+        power = float(np.mean(np.abs(iq) ** 2)) / share
+        noise = power * (rate / waveform.bandwidth_hz) * 10.0 ** (-snr_db / 10.0) if label != "GNSS" else power * 10.0 ** (-snr_db / 10.0)
+        iq = iq * turn + augment.white(rng, count, noise)
+        shaped = augment.Channel(**{**vars(channel), "factor": 1.0, "shift": 0.0})
+        return shaped.apply(iq.astype(np.complex64)), rate, label, FAMILY_BAND.get(label, "ism"), share
+
+    def _noise(self, rng, count, channel):
+        rate = float(np.exp(rng.uniform(np.log(48e3), np.log(50e6))))
+        shaped = augment.Channel(**{**vars(channel), "factor": 1.0})
+        return shaped.apply(augment.white(rng, count, 1.0)), rate, "noise", "unknown", 1.0
+
+    def _scene(self, rng, count, channel):
+        rate = float(np.exp(rng.uniform(np.log(500e3), np.log(20e6))))
+        scene = Scene.random(int(rng.integers(2**31)), rate)
+        shaped = augment.Channel(**{**vars(channel), "factor": 1.0, "shift": 0.0})
+        return shaped.apply(scene.render(int(rng.integers(0, 2**20)), count)), rate, None, "unknown", 1.0
+
+    # -- one frame
+
+    def draw(self, rng: np.random.Generator) -> dict:
+        """One frame: tokens (M*C,), side (3,), target (N,) clean level in dB over the frame's floor, label, band, anomaly."""
+        recipe = self.recipe
+        while True:
+            average = int(rng.choice(recipe.averages, p=recipe.average_weights))
+            count = average * self.layout.fft_size
+            channel = augment.Channel.draw(rng, max_resample=recipe.max_resample, max_shift=recipe.max_shift, plain=recipe.plain)
+            kind = KINDS[rng.choice(len(KINDS), p=recipe.mix)]
+            got = getattr(self, f"_{kind}")(rng, count, channel)
+            if got is not None and len(got[0]) >= min(count, self.layout.fft_size):
+                break
+        iq, rate, label, band, share = got
+        iq = iq[:count]
+        if rng.random() < recipe.noise_share and kind != "noise":
+            if label == "GNSS":
+                added = float(np.mean(np.abs(iq) ** 2)) * (10.0 ** (rng.uniform(0, 3) / 10.0) - 1.0)
+            else:
+                added = augment.noise_for_snr(augment.mean_psd(iq), rng.uniform(*recipe.snr_range_db), share)
+            iq = iq + augment.white(rng, len(iq), added)
+        iq = augment.receiver_faults(rng, iq)
+        anomalous = rng.random() < recipe.anomaly_share
+        dirty = add_anomaly(rng, iq, rng.uniform(*recipe.inr_range_db)) if anomalous else iq
+        bits = 16 if rng.random() < 0.3 else int(rng.integers(5, 13))
+        backoff = rng.uniform(8, 30) if bits >= 8 else rng.uniform(7, 14)
+        seed = int(rng.integers(2**31))
+        frames = [tokenize(augment.quantise(np.random.default_rng(seed), x, bits, backoff), rate, fft_size=self.layout.fft_size,
+                           stride=self.layout.stride, average=average, window=self.window) for x in ((iq, dirty) if anomalous else (iq,))]
+        tokens, side = self.layout.split(frames[-1].items[:1])
+        # the clean level over the *dirty* frame's floor, at the dirty frame's scale (quantise normalises the rms)
+        level = 10.0 * np.log10(np.mean(np.abs(iq) ** 2) / np.mean(np.abs(dirty) ** 2)) if anomalous else 0.0
+        target = frames[0].psd[0] + level - side[0, 0]
+        return {"tokens": tokens[0].reshape(-1).astype(np.float16), "side": side[0].astype(np.float32),
+                "target": np.clip(target, -60, 100).astype(np.float16),
+                "label": np.int8(CLASSES.index(label) if label in CLASSES else UNLABELLED),
+                "band": band, "anomaly": np.int8(anomalous), "real": np.int8(kind in ("real", "gap", "unscored"))}
+
+
+def add_anomaly(rng: np.random.Generator, iq: np.ndarray, inr_db: float) -> np.ndarray:
+    """Add a band-limited noise-like signal, a pulse, a sweep or a barrage at inr_db over what is in its own bins.
+
+    A pure tone is left out on purpose: it is what tests of the residual inject.
+    """
+    n = len(iq)
+    psd = augment.mean_psd(iq)
+    bins = len(psd)
+    kind = rng.choice(("narrow", "pulse", "sweep", "barrage"), p=(0.45, 0.2, 0.2, 0.15))
+    width = float(rng.uniform(0.25, 1.0) if kind == "barrage" else np.exp(rng.uniform(np.log(0.003), np.log(0.15))))
+    centre = float(rng.uniform(-0.5 + width / 2, 0.5 - width / 2))
+    if kind == "sweep":
+        t = np.linspace(0, 1, n, dtype=np.float32) * rng.integers(1, 9) % 1.0
+        phase = np.cumsum((centre + width * (t - 0.5)) * 2 * np.pi)
+        x = np.exp(1j * phase).astype(np.complex64)
+    else:
+        f = np.fft.fftfreq(n)
+        shape = np.abs((f - centre + 0.5) % 1.0 - 0.5) <= max(width / 2, 1.0 / n)
+        draw = augment.white(rng, n, 1.0) * shape
+        x = np.fft.ifft(draw).astype(np.complex64)
+    if kind == "pulse":
+        on = int(np.clip(n * rng.uniform(0.05, 0.5), 16, n))
+        start = int(rng.integers(0, n - on + 1))
+        x[:start], x[start + on:] = 0, 0
+    lower = int(np.clip((centre - width / 2 + 0.5) * bins, 0, bins - 1))
+    upper = int(np.clip((centre + width / 2 + 0.5) * bins, lower + 1, bins))
+    own = psd[lower:upper].mean() * max(width * bins, 1.0)
+    power = np.mean(np.abs(x[np.abs(x) > 0]) ** 2) if np.any(x) else 1.0
+    return iq + x * np.float32(np.sqrt(own * 10.0 ** (inr_db / 10.0) / (power + 1e-20)))
+
+
+def make_shard(factory: FrameFactory, bands: tuple[str, ...], seed: int, number: int, size: int, path: Path) -> None:
+    """Write shard `number` of `size` frames to path (.npz), atomically."""
+    rng = np.random.default_rng((seed, number))
+    rows = [factory.draw(rng) for _ in range(size)]
+    unknown = len(bands) - 1
+    arrays = {key: np.stack([r[key] for r in rows]) for key in ("tokens", "side", "target", "label", "anomaly", "real")}
+    arrays["band"] = np.array([bands.index(r["band"]) if r["band"] in bands else unknown for r in rows], np.int8)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
