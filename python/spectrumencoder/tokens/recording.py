@@ -2,9 +2,9 @@
 """SigMF recordings and raw IQ files, read as complex64 with full scale = 1.0, memory-mapped.
 
 All SigMF data types are read (SigMF specification 1.2, "Sample Data Formats"): f64, f32, f16, i32, i16, i8, u32, u16,
-u8, complex or real, little or big endian. Signed integers are divided by 2^(bits-1); unsigned ones are taken around their
-middle, so that cu8 is (x - 127.5) / 127.5. Floats are taken as they stand. Real samples are taken as I with Q = 0: their
-spectrum is symmetric, and what is seen below ``core:frequency`` is the mirror image of what is above.
+u8, complex or real, little or big endian. Signed integers are divided by 2^(bits-1); unsigned ones are taken around
+their middle, so that cu8 is (x - 127.5) / 127.5. Floats are taken as they stand. Real samples are taken as I with Q = 0:
+their spectrum is symmetric, and what is seen below ``core:frequency`` mirrors what is above.
 
 Sample numbers count from the first sample in the file, that is, ``core:offset`` is subtracted from captures and
 annotations. Header bytes before captures and trailing bytes are skipped; part of a sample at the end of a file is left
@@ -148,7 +148,7 @@ class Recording:
         except OSError as error:
             raise RecordingError(f"{meta_path}: cannot be read ({error.strerror}); check its permissions") from error
         except ValueError as error:
-            raise RecordingError(f"{meta_path}: not valid JSON ({error}); it is damaged or not SigMF metadata") from error
+            raise RecordingError(f"{meta_path}: not valid JSON ({error}); damaged, or not SigMF metadata") from error
         if not isinstance(meta, dict):
             raise RecordingError(f"{meta_path}: holds a JSON {type(meta).__name__} where SigMF metadata is an object")
         head = _member(meta, "global", dict, str(meta_path))
@@ -226,8 +226,8 @@ class Recording:
         with self.data_path.open("rb") as file:
             found = hashlib.file_digest(file, "sha512").hexdigest()
         if found != str(stated).lower():
-            raise RecordingError(f"{self.data_path}: sha512 is {found[:12]}..., the metadata states {str(stated)[:12]}...;"
-                                 " the file is truncated or was changed: fetch it again")
+            raise RecordingError(f"{self.data_path}: sha512 is {found[:12]}..., the metadata states "
+                                 f"{str(stated)[:12]}...; the file is truncated or was changed: fetch it again")
         return True
 
     @property

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Short-range and mobile single-carrier waveforms: Bluetooth LE, 802.15.4, LoRa, OOK and FSK sensors, GMSK."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .signal import (Emission, emission, frequency_modulate, gaussian_taps, paint, ramp, resample, schedule, shaped_symbols,
+                     smooth)
+
+BLE_RATE_HZ = 1e6
+CHIP_RATE_154_HZ = 2e6
+_BLE_ADVERTISING_ADDRESS = 0x8E89BED6
+_CHIPS_154 = np.array([int(c) for c in "11011001110000110101001000101110"])  # symbol 0 (IEEE 802.15.4-2020, 12.2.4)
+
+
+def _internal_rate(symbol_rate: float, samp_rate: float) -> tuple[float, int]:
+    """A rate of a whole number of samples (4 at least) per symbol: samp_rate itself where it is one, else 8 per symbol."""
+    per_symbol = samp_rate / symbol_rate
+    whole = int(per_symbol) if per_symbol == int(per_symbol) and per_symbol >= 4 else 8
+    return symbol_rate * whole, whole
+
+
+def _bits(value: int, count: int) -> np.ndarray:
+    """Least significant bit first."""
+    return (value >> np.arange(count)) & 1
+
+
+def gfsk_ble(rng: np.random.Generator, n: int, samp_rate: float, *, duty: float, advertising: bool, index: float) -> Emission:
+    """Bluetooth LE 1M: GFSK of modulation index 0.45-0.55, BT 0.5; packets of 80-380 us, in data channels also longer.
+
+    Bluetooth Core 5.4, volume 6, parts A (3.1) and B (2.1): preamble, access address, header, payload, CRC.
+    """
+    rate, per_symbol = _internal_rate(BLE_RATE_HZ, samp_rate)
+    address = _BLE_ADVERTISING_ADDRESS if advertising else int(rng.integers(1, 2 ** 32))
+    out, on = np.zeros(n, np.complex64), []
+
+    def length():
+        octets = rng.integers(8, 40) if advertising or rng.uniform() < 0.7 else rng.choice([0, 27, rng.integers(40, 251)])
+        return 8e-6 * (1 + 4 + 2 + int(octets) + 3)
+
+    for start_s, length_s in schedule(rng, n / samp_rate, length, duty, min_gap_s=150e-6):
+        n_bits = round(length_s * 1e6)
+        head = np.concatenate([(np.arange(8) + (address & 1) + 1) % 2, _bits(address, 32)])
+        bits = np.concatenate([head, rng.integers(0, 2, n_bits - 40)])  # the rest is whitened
+        deviation = shaped_symbols(2 * bits - 1, per_symbol, 0.5) * (index * BLE_RATE_HZ / 2)
+        burst = ramp(frequency_modulate(deviation, rate, rng.uniform(0, 2 * np.pi)), 2e-6 * rate)
+        on.append(paint(out, int(start_s * samp_rate), resample(burst, rate, samp_rate)))
+    return emission(out, on)
+
+
+def chips_154() -> np.ndarray:
+    """The 16 spreading sequences (16, 32) of the 2.4 GHz O-QPSK PHY."""
+    low = np.stack([np.roll(_CHIPS_154, 4 * k) for k in range(8)])
+    high = low.copy()
+    high[:, 1::2] ^= 1
+    return np.concatenate([low, high])
+
+
+def oqpsk_154(rng: np.random.Generator, n: int, samp_rate: float, *, duty: float, octets_max: int) -> Emission:
+    """IEEE 802.15.4 at 2.4 GHz: 250 kb/s, 2 Mchip/s half-sine O-QPSK with its 16 spreading sequences; frames and acknowledgements."""
+    rate, per_chip = _internal_rate(CHIP_RATE_154_HZ, samp_rate)
+    table = chips_154()
+    pulse = np.sin(np.pi * (np.arange(2 * per_chip) + 0.5) / (2 * per_chip))
+    out, on = np.zeros(n, np.complex64), []
+
+    def burst(octets):
+        payload = rng.integers(0, 16, 2 * octets)
+        symbols = np.concatenate([[0] * 8, [7, 10], [octets & 15, octets >> 4], payload])  # preamble, delimiter, length
+        chips = table[symbols].ravel() * 2.0 - 1
+        rails = np.zeros((2, (len(chips) + 2) * per_chip))
+        for rail in (0, 1):
+            spikes = np.zeros(len(chips) * per_chip + 1 - per_chip)
+            spikes[rail * per_chip::2 * per_chip] = chips[rail::2]
+            shaped = np.convolve(spikes, pulse)
+            rails[rail, :len(shaped)] = shaped
+        turned = (rails[0] + 1j * rails[1]) * np.exp(1j * rng.uniform(0, 2 * np.pi))
+        return resample(turned.astype(np.complex64), rate, samp_rate)
+
+    for start_s, length_s in schedule(rng, n / samp_rate, lambda: 32e-6 * (6 + int(rng.integers(9, octets_max + 1))), duty,
+                                      min_gap_s=600e-6 if duty < 1 else 0.0):
+        frame = burst(round(length_s / 32e-6) - 6)
+        on.append(paint(out, int(start_s * samp_rate), frame))
+        if duty < 0.6 and rng.uniform() < 0.6:
+            on.append(paint(out, int((start_s + length_s + 192e-6) * samp_rate), burst(5)))
+    return emission(out, on)
+
+
+def lora(rng: np.random.Generator, n: int, samp_rate: float, *, spreading_factor: int, bandwidth_hz: float, duty: float,
+         symbols_max: int) -> Emission:
+    """LoRa packets: 8 up-chirps, two sync symbols, 2.25 down-chirps, then data chirps of 2^SF starting frequencies."""
+    count = 2 ** spreading_factor
+    symbol_s = count / bandwidth_hz
+    out, on = np.zeros(n, np.complex64), []
+    for start_s, length_s in schedule(rng, n / samp_rate, lambda: symbol_s * (12.25 + int(rng.integers(8, symbols_max + 1))), duty):
+        first = int(start_s * samp_rate)
+        begin, stop = max(0, first), min(n, first + int(length_s * samp_rate))
+        if begin >= stop:
+            continue
+        position = np.arange(max(first, begin - 1), stop) - start_s * samp_rate
+        position = np.maximum(position, 0) / (samp_rate * symbol_s)        # in symbols
+        index = position.astype(int)
+        n_symbols = int(np.ceil(length_s / symbol_s)) + 1
+        values = rng.integers(0, count, n_symbols) / count
+        values[:8], values[8:10] = 0, np.array([24, 32]) / count           # sync word 0x34
+        values[10:13] = 0
+        down = (position >= 10) & (position < 12.25)
+        turn = np.where(position >= 12.25, position - 12.25, position)     # data symbols begin at a quarter
+        index = np.where(position >= 12.25, 13 + turn.astype(int), index)
+        place = (values[np.minimum(index, n_symbols - 1)] + turn % 1) % 1 - 0.5
+        frequency = np.where(down, -place, place) * bandwidth_hz
+        burst = frequency_modulate(frequency, samp_rate, rng.uniform(0, 2 * np.pi))[-(stop - begin):]
+        on.append(paint(out, begin, ramp(burst, 20e-6 * samp_rate)))
+    return emission(out, on)
+
+
+def ook_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, coding: str, unit_s: float, bits: int, repeats: int,
+               duty: float, drift_hz: float) -> Emission:
+    """On-off keyed remote controls and weather sensors: a packet of ``bits`` repeated, coded as pulse width ("pwm": unit
+    and 3 units, PT2262), pulse distance ("ppm": 1 unit, then 2, 4 or 9 units of gap) or "manchester"; the oscillator
+    drifts by ``drift_hz`` while it warms up. One packet is one interval, pulses and gaps.
+    """
+    data = rng.integers(0, 2, bits)
+    if coding == "pwm":
+        pulses = [(3, 1) if bit else (1, 3) for bit in data] + [(1, 31)]
+    elif coding == "ppm":
+        pulses = [(1, 4 if bit else 2) for bit in data] + [(1, 9)]
+    elif coding == "manchester":
+        pulses = [(1, 1)] * 8 + [pair for bit in data for pair in ([(1, 1)] if bit else [(0, 1), (1, 0)])] + [(0, 20)]
+    else:
+        raise ValueError(f"coding {coding!r} is none of pwm, ppm, manchester")
+    units = np.concatenate([np.repeat([1.0, 0.0], pair) for pair in pulses])
+    marks = len(units) - pulses[-1][1]
+    packet_s = len(units) * unit_s
+    out, on = np.zeros(n, np.complex64), []
+    for start_s, length_s in schedule(rng, n / samp_rate, repeats * packet_s, duty):
+        first = int(start_s * samp_rate)
+        begin, stop = max(0, first), min(n, first + int(length_s * samp_rate))
+        if begin >= stop:
+            continue
+        elapsed = (np.arange(begin, stop) - first) / samp_rate
+        levels = smooth(units[(elapsed / unit_s).astype(int) % len(units)], 25e-6 * samp_rate)
+        frequency = drift_hz * np.exp(-elapsed / 0.02)
+        out[begin:stop] += levels * frequency_modulate(frequency, samp_rate, rng.uniform(0, 2 * np.pi))
+        on += [(int((start_s + r * packet_s) * samp_rate), int((start_s + (r * packet_s) + marks * unit_s) * samp_rate))
+               for r in range(repeats)]
+    return emission(out, on)
+
+
+def fsk_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, symbol_rate: float, deviation_hz: float, octets: int,
+               repeats: int, duty: float, manchester: bool) -> Emission:
+    """2-FSK sensors and meters: preamble of alternating bits, sync word 0x2DD4, data; the packet is sent ``repeats`` times."""
+    sync = _bits(0x2DD4, 16)[::-1]
+    bits = np.concatenate([np.tile([1, 0], 16), sync, rng.integers(0, 2, 8 * octets)])
+    if manchester:
+        bits = np.stack([bits, 1 - bits], axis=1).ravel()
+    packet_s, pause_s = len(bits) / symbol_rate, 0.03
+    out, on = np.zeros(n, np.complex64), []
+    for start_s, _ in schedule(rng, n / samp_rate, repeats * packet_s + (repeats - 1) * pause_s, duty):
+        for repeat in range(repeats):
+            first = int((start_s + repeat * (packet_s + pause_s)) * samp_rate)
+            if first >= n or first + packet_s * samp_rate <= 0:
+                continue
+            count = int(packet_s * samp_rate)
+            symbols = bits[np.minimum((np.arange(count) * (symbol_rate / samp_rate)).astype(int), len(bits) - 1)]
+            frequency = smooth((2.0 * symbols - 1) * deviation_hz, 0.3 * samp_rate / symbol_rate)
+            burst = frequency_modulate(frequency, samp_rate, rng.uniform(0, 2 * np.pi))
+            on.append(paint(out, first, ramp(burst, 30e-6 * samp_rate)))
+    return emission(out, on)
+
+
+def gmsk(rng: np.random.Generator, n: int, samp_rate: float, *, symbol_rate: float, bt: float, duty: float,
+         burst_symbols: int) -> Emission:
+    """GMSK (index 0.5): GSM normal bursts (270.833 kBd, BT 0.3, 148 symbols in slots of 156.25), AIS (9.6 kBd, BT 0.4, 256
+    symbols), or, with duty 1, a continuous carrier."""
+    rate, per_symbol = _internal_rate(symbol_rate, samp_rate)
+
+    def modulated(count):
+        held = np.repeat(rng.integers(0, 2, count) * 2.0 - 1, per_symbol)
+        frequency = np.convolve(held, gaussian_taps(bt, per_symbol), "same") * (symbol_rate / 4)
+        return frequency_modulate(frequency, rate, rng.uniform(0, 2 * np.pi))
+
+    if duty == 1:
+        count = int(np.ceil(n / samp_rate * symbol_rate)) + 8
+        return emission(resample(modulated(count), rate, samp_rate, n), [(0, n)])
+    out, on = np.zeros(n, np.complex64), []
+    for start_s, _ in schedule(rng, n / samp_rate, burst_symbols / symbol_rate, duty, min_gap_s=8.25 / symbol_rate):
+        burst = ramp(modulated(burst_symbols), 2 * per_symbol)
+        on.append(paint(out, int(start_s * samp_rate), resample(burst, rate, samp_rate)))
+    return emission(out, on)

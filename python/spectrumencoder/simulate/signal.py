@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all waveforms are made of: burst schedules, resampling, pulse shaping, frequency modulation, occupied bandwidth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy import signal
+
+
+class Emission(NamedTuple):
+    """A waveform at baseband: ``iq`` complex64 (n,), unit mean power over ``on``, its intervals [start, stop) in samples."""
+
+    iq: np.ndarray
+    on: list[tuple[int, int]]
+
+
+def emission(iq: np.ndarray, on: list[tuple[int, int]]) -> Emission:
+    """Cuts the intervals to the array, joins touching ones, and scales the mean power over them to 1."""
+    n, joined = len(iq), []
+    for start, stop in sorted((max(0, a), min(n, b)) for a, b in on if a < n and b > 0):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+        elif start < stop:
+            joined.append((start, stop))
+    count = sum(b - a for a, b in joined)
+    energy = sum(float(np.vdot(iq[a:b], iq[a:b]).real) for a, b in joined)
+    scale = np.sqrt(count / energy) if energy > 0 else 0.0
+    return Emission((iq * np.float32(scale)).astype(np.complex64, copy=False), joined)
+
+
+def schedule(rng: np.random.Generator, duration_s: float, length_s: Callable[[], float] | float, duty: float,
+             min_gap_s: float = 0.0) -> list[tuple[float, float]]:
+    """Bursts (start, length) in seconds over [0, duration_s), in steady state: the first may have begun before 0.
+
+    Gaps are exponential, of the mean that makes the share of time on ``duty`` (1: back to back), but at least min_gap_s.
+
+    Raises:
+        ValueError: duty is not in (0, 1].
+    """
+    if not 0 < duty <= 1:
+        raise ValueError(f"duty {duty} is outside (0, 1]")
+    draw = length_s if callable(length_s) else (lambda: length_s)
+    bursts, length, first = [], draw(), True
+    time = 0.0
+    while time < duration_s:
+        mean_gap = length * (1 - duty) / duty
+        gap = min_gap_s + rng.exponential(max(mean_gap - min_gap_s, 0.0)) if duty < 1 else 0.0
+        if first:
+            time, first = -rng.uniform() * (length + gap), False
+        if time + length > 0:
+            bursts.append((time, length))
+        time += length + gap
+        length = draw()
+    return bursts
+
+
+def paint(out: np.ndarray, start: int, burst: np.ndarray) -> tuple[int, int]:
+    """Adds a burst to ``out`` from index ``start`` (may be negative) on, what fits of it; returns its interval."""
+    low, high = max(0, start), min(len(out), start + len(burst))
+    if low < high:
+        out[low:high] += burst[low - start:high - start]
+    return start, start + len(burst)
+
+
+@cache
+def _taps(up: int, down: int) -> np.ndarray:
+    widest = max(up, down)
+    return signal.firwin(24 * widest + 1, 0.94 / widest, window=("kaiser", 8.0)).astype(np.float32)
+
+
+def resample(x: np.ndarray, rate_in: float, rate_out: float, n_out: int | None = None) -> np.ndarray:
+    """Polyphase resampling at the nearest fraction with a denominator up to 2000 (80 dB stop band); cut or zero-filled to n_out."""
+    ratio = Fraction(rate_out / rate_in).limit_denominator(2000)
+    if ratio != 1:
+        x = signal.resample_poly(x, ratio.numerator, ratio.denominator, window=_taps(ratio.numerator, ratio.denominator))
+    if n_out is not None and len(x) != n_out:
+        x = x[:n_out] if len(x) > n_out else np.concatenate([x, np.zeros(n_out - len(x), x.dtype)])
+    return x
+
+
+def smooth(x: np.ndarray, samples: float) -> np.ndarray:
+    """Convolution with a unit-area Hann of ``samples`` full width: finite rise times. Under two samples: as it is."""
+    taps = int(round(samples))
+    if taps < 2:
+        return x
+    kernel = signal.windows.hann(taps + 2)[1:-1]
+    return np.convolve(x, kernel / kernel.sum(), "same")
+
+
+def ramp(burst: np.ndarray, samples: float) -> np.ndarray:
+    """Raised-cosine power-up and power-down over ``samples`` at both ends."""
+    count = min(int(round(samples)), len(burst) // 2)
+    if count < 1:
+        return burst
+    edge = (0.5 - 0.5 * np.cos(np.pi * (np.arange(count) + 0.5) / count)).astype(np.float32)
+    burst = burst.copy()
+    burst[:count] *= edge
+    burst[-count:] *= edge[::-1]
+    return burst
+
+
+@cache
+def gaussian_taps(bt: float, per_symbol: int) -> np.ndarray:
+    """Gaussian filter of bandwidth-time product ``bt`` over 4 symbols, unit area (3GPP TS 45.004 section 2.5)."""
+    time = (np.arange(-2 * per_symbol, 2 * per_symbol + 1)) / per_symbol
+    taps = np.exp(-2 * (np.pi * bt * time) ** 2 / np.log(2))
+    return taps / taps.sum()
+
+
+def shaped_symbols(symbols: np.ndarray, per_symbol: int, bt: float | None) -> np.ndarray:
+    """Symbols held for ``per_symbol`` samples each and, with a ``bt``, Gaussian-filtered."""
+    held = np.repeat(np.asarray(symbols, float), per_symbol)
+    return held if bt is None else np.convolve(held, gaussian_taps(bt, per_symbol), "same")
+
+
+def frequency_modulate(freq_hz: np.ndarray, samp_rate: float, phase: float = 0.0) -> np.ndarray:
+    """exp(j phase) of an instantaneous frequency (n,) in Hz, continuous in phase."""
+    angle = np.cumsum(freq_hz, dtype=np.float64) * (2 * np.pi / samp_rate) + phase
+    return np.exp(1j * (angle % (2 * np.pi))).astype(np.complex64)
+
+
+def mix(iq: np.ndarray, freq_hz: float, samp_rate: float, start: int = 0) -> np.ndarray:
+    """Shift in frequency; the oscillator's phase counts from sample 0, so blocks that begin at ``start`` join."""
+    if freq_hz == 0:
+        return iq
+    cycles = ((np.arange(len(iq)) + start) * (freq_hz / samp_rate)) % 1.0
+    return (iq * np.exp((2j * np.pi * cycles).astype(np.complex64))).astype(np.complex64)
+
+
+def power_spectrum(iq: np.ndarray, fft_size: int = 4096) -> np.ndarray:
+    """Mean power per bin (fft_size,), ascending frequency, sum = mean power (Hann, half overlap)."""
+    fft_size = min(fft_size, len(iq))
+    _, psd = signal.welch(iq, nperseg=fft_size, return_onesided=False, detrend=False, scaling="spectrum")
+    psd = np.fft.fftshift(psd)
+    return psd * (np.mean(np.abs(iq) ** 2) / max(psd.sum(), 1e-30))
+
+
+def occupied_band(iq: np.ndarray, samp_rate: float, fraction: float = 0.99, fft_size: int = 4096) -> tuple[float, float]:
+    """Lower and upper edge in Hz between which ``fraction`` of the power lies, half of the rest on each side (ITU-R SM.443)."""
+    psd = power_spectrum(iq, fft_size)
+    share = np.cumsum(psd) / psd.sum()
+    freq = (np.arange(len(psd)) - len(psd) // 2) * (samp_rate / len(psd))
+    low, high = np.searchsorted(share, [(1 - fraction) / 2, (1 + fraction) / 2])
+    half_bin = samp_rate / len(psd) / 2
+    return float(freq[low] - half_bin), float(freq[min(high, len(psd) - 1)] + half_bin)
