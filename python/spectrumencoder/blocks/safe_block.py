@@ -18,8 +18,8 @@ by aborting the process. So a block here writes ``_work``, ``_start`` and ``_sto
         def set_gain(self, gain): ...                             # raise ValueError to refuse and keep the old value
 
 A failure is logged with its traceback, kept in ``failure`` (polled by whoever runs the flowgraph: ``first_failure``),
-published on ``status``, and ends the flowgraph: ``work`` returns -1 from then on. A block without streams cannot end it:
-it ignores every later message, and the runner sees ``failure``.
+published on ``status``, and ends the flowgraph: ``work`` returns -1 from then on. A block without streams cannot end
+it: it ignores every later message, and the runner sees ``failure``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LOG_INTERVAL_S = 1.0
 
 @dataclass(frozen=True)
 class Failure:
-    """What ended a block: its name, the entry point ("work", "start", ...), the exception, and the monotonic time in s."""
+    """What ended a block: its name, the entry point ("work", "start", ...), the exception, the monotonic time in s."""
 
     block: str
     where: str
@@ -80,7 +80,7 @@ def handler(method):
 
 
 def setter(method):
-    """Marks a live setter, which returns True when taken. ValueError means refused: logged, published, the old value stays."""
+    """Marks a live setter: True when taken; ValueError means refused (logged, published, the old value stays)."""
     @functools.wraps(method)
     def guarded(self, *args, **kwargs):
         try:

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sink block: anomaly events as JSON lines, into a file, to standard output, and over ZeroMQ."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from pathlib import Path
+
+from gnuradio import gr
+
+from .. import keys
+from . import messages
+from .safe_block import SafeBlock, handler
+
+
+class event_log(SafeBlock, gr.basic_block):
+    """Writes one JSON object per event message, its keys in the order of the vocabulary.
+
+    Message input: `events` (a PDU or a bare dict; a PDU's vector is not written). Message output: `status`.
+
+    Args:
+        file: path of the JSON lines file, written line by line; "" is none.
+        append: keep what the file holds; else it is emptied at start.
+        stdout: also write to standard output.
+        zmq_address: also publish each line on a ZeroMQ PUB socket bound here, e.g. "tcp://*:5556"; "" is none.
+
+    Raises:
+        ValueError: the file's folder does not exist, pyzmq is missing, or nothing to write to is given.
+    """
+
+    def __init__(self, file="", append=False, stdout=False, zmq_address=""):
+        gr.basic_block.__init__(self, "event_log", None, None)
+        self.init_safe_block()
+        self._path = Path(file) if file else None
+        self._append, self._stdout, self._zmq_address = bool(append), bool(stdout), str(zmq_address)
+        if not (file or stdout or zmq_address):
+            raise ValueError("event_log has nowhere to write: give file, stdout or zmq_address")
+        if self._path is not None and not self._path.parent.is_dir():
+            raise ValueError(f"file {file}: the folder {self._path.parent} does not exist; make it first")
+        if zmq_address:
+            _import_zmq()
+        self._file = self._socket = None
+        self.n_events = 0
+        self.add_input_port(keys.EVENTS, self.handle_events)
+
+    def counters(self):
+        return {keys.EVENTS: self.n_events}
+
+    def _start(self):
+        if self._path is not None:
+            self._file = self._path.open("a" if self._append else "w", encoding="utf-8")
+            self._append = True  # a flowgraph that is stopped and started again goes on in its file
+        if self._zmq_address:
+            zmq = _import_zmq()
+            self._socket = zmq.Context.instance().socket(zmq.PUB)
+            self._socket.bind(self._zmq_address)
+
+    def _stop(self):
+        file, self._file = self._file, None
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            socket.close(linger=1000)
+        if file is not None:
+            with file:
+                file.flush()
+                os.fsync(file.fileno())
+
+    @handler
+    def handle_events(self, message):
+        line = json_line(messages.metadata(message))
+        self.n_events += 1
+        if self._file is not None:
+            self._file.write(line + "\n")
+            self._file.flush()
+        if self._stdout:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+        if self._socket is not None:
+            self._socket.send_string(line)
+
+
+def json_line(event: dict) -> str:
+    """An event as one line of JSON: vocabulary order first; what is not a finite number becomes null."""
+    ordered = {key: event[key] for key in keys.EVENT_FIELDS if key in event} | event
+    return json.dumps(finite(ordered), allow_nan=False, default=str)
+
+
+def finite(value):
+    """The same value with NaN and infinities, which JSON does not know, as None."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _import_zmq():
+    try:
+        import zmq
+    except ImportError as error:
+        raise ValueError(f"zmq_address needs pyzmq ({error}); apt install python3-zmq, or leave it empty") from error
+    return zmq

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs a flowgraph to its end, to a failure or to a stop, and never hangs: for the command line, scripts and tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from .safe_block import Failure, first_failure
+
+
+def run_flowgraph(top_block, blocks, *, should_stop=None, poll_s=0.1, grace_s=10.0) -> Failure | None:
+    """Starts the flowgraph and returns when it has ended: None, or the failure that ended it.
+
+    Args:
+        top_block: a gr.top_block, not started.
+        blocks: those whose ``failure`` is watched; a failure stops the flowgraph, also one of a message-only block.
+        should_stop: called at every poll; True stops the flowgraph in good order (a duration, a key).
+        poll_s: seconds between polls.
+        grace_s: how long the blocks have to end once they were told to stop.
+
+    Raises:
+        TimeoutError: a block did not end in time (a radio driver that hangs); the process should exit.
+        KeyboardInterrupt: Ctrl-C; the flowgraph has been stopped in good order before.
+    """
+    top_block.start()
+    ended = threading.Event()
+    threading.Thread(target=_wait, args=(top_block, ended), daemon=True).start()
+    try:
+        while not ended.wait(poll_s):
+            if first_failure(blocks) is not None or (should_stop is not None and should_stop()):
+                break
+    finally:
+        if not ended.is_set():
+            _stop(top_block, ended, grace_s)
+    return first_failure(blocks)
+
+
+def _wait(top_block, ended: threading.Event):
+    top_block.wait()
+    ended.set()
+
+
+def _stop(top_block, ended: threading.Event, grace_s: float):
+    deadline = time.monotonic() + grace_s
+    threading.Thread(target=top_block.stop, daemon=True).start()  # stop itself may wait for a stalled driver
+    if not ended.wait(max(0.0, deadline - time.monotonic())):
+        raise TimeoutError(f"the flowgraph did not end within {grace_s:g} s of being stopped; a source may have stalled")

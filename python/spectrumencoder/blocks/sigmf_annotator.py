@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sink block: anomaly events as annotations in a SigMF metadata file that is valid at every moment."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+from gnuradio import gr
+
+from .. import keys
+from ..tokens.recording import DATA_SUFFIX, META_SUFFIX, Recording
+from . import messages
+from .event_log import finite
+from .safe_block import SafeBlock, handler
+
+_GENERATOR = "gr-spectrumencoder"
+_EXTENSION = {"name": keys.SIGMF_PREFIX.rstrip(":"), "version": "0.1.0", "optional": True}
+_WRITE_INTERVAL_S = 1.0
+
+
+class sigmf_annotator(SafeBlock, gr.basic_block):
+    """Writes one annotation per event; an event that is still open is updated in place.
+
+    Message input: `events` (a PDU or a bare dict). Message output: `status`.
+
+    The file is written at start, at most once a second while events come, and at stop: into a temporary file which then
+    takes its place, so that a crash leaves a whole, valid file. The recording's own annotations and captures are kept;
+    annotations that an earlier run left in it give way to this run's.
+
+    Args:
+        recording: the .sigmf-meta to start from; "" starts from minimal metadata (live, or raw samples).
+        output: path of the .sigmf-meta to write; "" is NAME-events.sigmf-meta beside the recording. It may be the
+            recording's own file, which is then completed.
+        samp_rate, center_freq, datatype: Hz, Hz, SigMF type; for the minimal metadata only.
+
+    Raises:
+        RecordingError: the recording is missing or invalid.
+        ValueError: there is neither recording nor output, the folder does not exist, or samp_rate is not positive.
+    """
+
+    def __init__(self, recording="", output="", samp_rate=0.0, center_freq=0.0, datatype="cf32_le"):
+        gr.basic_block.__init__(self, "sigmf_annotator", None, None)
+        self.init_safe_block()
+        source = Recording.open(recording) if recording else None
+        self.path = _output_path(source, output)
+        self._offset = source.offset if source else 0
+        self._meta = _from_recording(source, self.path) if source else _minimal(samp_rate, center_freq, datatype)
+        self._own = self._meta.pop("annotations")
+        self._events: dict[str, dict] = {}
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._written = 0.0
+        self.add_input_port(keys.EVENTS, self.handle_events)
+
+    def counters(self):
+        return {keys.EVENTS: len(self._events)}
+
+    def _start(self):
+        with self._lock:
+            self._write()
+
+    def _stop(self):
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self._write()
+
+    @handler
+    def handle_events(self, message):
+        event = messages.metadata(message)
+        annotation = self._annotation(event)
+        with self._lock:
+            self._events[str(event[keys.EVENT_ID])] = annotation
+            if self._timer is None:
+                wait = max(0.0, self._written + _WRITE_INTERVAL_S - time.monotonic())
+                self._timer = threading.Timer(wait, self._write_late)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _write_late(self):
+        with self._lock:
+            if self._timer is None:  # stopped meanwhile
+                return
+            self._timer = None
+            try:
+                self._write()
+            except Exception as error:  # noqa: BLE001 (the timer's thread has nobody above it)
+                self.fail("write", error)
+
+    def _write(self):
+        self._written = time.monotonic()
+        annotations = [*self._own, *self._events.values()]
+        annotations.sort(key=lambda annotation: annotation.get("core:sample_start", 0))
+        write_atomic(self.path, {**self._meta, "annotations": annotations})
+
+    def _annotation(self, event: dict) -> dict:
+        missing = [key for key in (keys.EVENT_ID, keys.SAMPLE_START, keys.SAMPLE_COUNT) if event.get(key) is None]
+        if missing:
+            raise messages.MalformedMessage(f"an event without {', '.join(missing)}")
+        try:
+            start, count = (max(0, int(event[key])) for key in (keys.SAMPLE_START, keys.SAMPLE_COUNT))
+        except (TypeError, ValueError) as error:
+            raise messages.MalformedMessage(f"its sample numbers are no numbers ({error})") from error
+        annotation = {"core:sample_start": self._offset + start, "core:sample_count": count,
+                      "core:generator": _GENERATOR}
+        center, width = event.get(keys.FREQ_CENTER_HZ), event.get(keys.BANDWIDTH_HZ)
+        if isinstance(center, (int, float)) and isinstance(width, (int, float)):
+            annotation |= {"core:freq_lower_edge": center - width / 2, "core:freq_upper_edge": center + width / 2}
+        annotation["core:label"] = str(event.get(keys.ANALYSIS_TYPE) or event.get(keys.LABEL) or "anomaly")
+        annotation |= {keys.SIGMF_PREFIX + key: value for key, value in event.items() if value is not None}
+        return finite(annotation)
+
+
+def write_atomic(path: Path, content: dict):
+    """Writes JSON so that the file holds either the old content or the new one, even after a crash.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1, allow_nan=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _output_path(source: Recording | None, output) -> Path:
+    if output:
+        path = Path(output)
+        if path.suffix != META_SUFFIX:
+            path = path.with_name(path.name + META_SUFFIX)
+    elif source is not None:
+        path = source.meta_path.with_name(f"{source.name}-events{META_SUFFIX}")
+    else:
+        raise ValueError("sigmf_annotator has neither a recording nor an output; give at least one of them")
+    if not path.parent.is_dir():
+        raise ValueError(f"output {path}: the folder {path.parent} does not exist; make it first")
+    return path
+
+
+def _from_recording(source: Recording, path: Path) -> dict:
+    """The recording's metadata, pointing at its samples where they do not have the file's own name."""
+    meta = copy.deepcopy(source.meta)
+    head = meta["global"]
+    if path.with_suffix(DATA_SUFFIX).resolve() != source.data_path.resolve():
+        if path.parent.resolve() == source.data_path.parent.resolve():
+            head["core:dataset"] = source.data_path.name
+        else:
+            head["core:metadata_only"] = True
+    _declare_extension(head)
+    prefix = keys.SIGMF_PREFIX + keys.EVENT_ID  # an earlier run's annotations give way to this one's
+    meta["annotations"] = [item for item in meta.get("annotations") or [] if prefix not in item]
+    meta.setdefault("captures", [])
+    return finite(meta)
+
+
+def _minimal(samp_rate, center_freq, datatype) -> dict:
+    if not samp_rate > 0:
+        raise ValueError(f"samp_rate {samp_rate} must be positive where there is no recording to take it from")
+    head = {"core:datatype": datatype, "core:sample_rate": float(samp_rate), "core:version": "1.2.0",
+            "core:metadata_only": True}
+    _declare_extension(head)
+    capture = {"core:sample_start": 0, "core:frequency": float(center_freq)}
+    return {"global": head, "captures": [capture], "annotations": []}
+
+
+def _declare_extension(head: dict):
+    others = [item for item in head.get("core:extensions") or []
+              if not (isinstance(item, dict) and item.get("name") == _EXTENSION["name"])]
+    head["core:extensions"] = [*others, _EXTENSION]

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Source block: a SigMF recording, or a raw IQ file, as complex samples with the tags that a radio would give."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pmt
+from gnuradio import gr
+
+from .. import keys
+from ..tokens.recording import Recording
+from .safe_block import WORK_DONE, SafeBlock
+
+_RX_FREQ, _RX_RATE, _RX_TIME = (pmt.intern(key) for key in (keys.RX_FREQ, keys.RX_RATE, keys.RX_TIME))
+_CHUNK = 65536  # samples in the output buffer: few calls of work per second even at 50 MS/s
+_THROTTLE_STEP_S = 0.01
+
+
+class sigmf_source(SafeBlock, gr.sync_block):
+    """Plays a recording once, or again and again.
+
+    Output 0: complex samples, full scale = 1.0. Message output: `status`.
+
+    Tags ``rx_freq`` (Hz), ``rx_rate`` (Hz) and ``rx_time`` (tuple of whole seconds and fraction) come at the first
+    sample and wherever a capture starts, as far as the metadata states them; when the recording repeats they come again
+    at the seam, so that no frame is averaged across it.
+
+    Args:
+        file: path of a .sigmf-meta or .sigmf-data file, or of raw samples when ``datatype`` is given.
+        repeat: start again at the end.
+        throttle: give samples no faster than ``samp_rate`` by the clock; else as fast as the flowgraph takes them.
+        samp_rate, datatype, center_freq: of raw samples only: Hz, a SigMF type such as "cf32_le", Hz or None.
+        start, count: the part to play, in samples; count 0 is up to the end.
+
+    Raises:
+        RecordingError: the file is missing, truncated or invalid.
+        ValueError: an argument is out of range, or says what a SigMF file says itself.
+    """
+
+    def __init__(self, file, repeat=False, throttle=False, samp_rate=0.0, datatype="", center_freq=None,
+                 start=0, count=0):
+        gr.sync_block.__init__(self, "sigmf_source", None, [np.complex64])
+        self.init_safe_block()
+        self.recording = _open(file, samp_rate, datatype, center_freq)
+        n_samples = self.recording.n_samples
+        if not 0 <= start < n_samples:
+            raise ValueError(f"start {start} is outside 0..{n_samples - 1}, the samples of {self.recording.name}")
+        if not 0 <= count <= n_samples - start:
+            raise ValueError(f"count {count} is outside 0..{n_samples - start}, the samples of {self.recording.name} "
+                             f"from {start} on")
+        self.samp_rate = self.recording.samp_rate
+        self._first, self._last = int(start), int(start + count) if count else n_samples
+        self._repeat, self._throttle = bool(repeat), bool(throttle)
+        self._position = self._first
+        self._tag_samples = sorted({self._first} | {capture.sample_start for capture in self.recording.captures
+                                                    if self._first < capture.sample_start < self._last})
+        self._clock_start, self._clock_samples = None, 0
+        self.set_min_output_buffer(_CHUNK)
+
+    def _start(self):
+        self._clock_start = None
+        self.publish_status("running", f"{self.recording.name}: {self._last - self._first} samples")
+
+    def _stop(self):
+        self.publish_status("stopped")
+
+    def _work(self, input_items, output_items):
+        if self._position >= self._last:
+            if not self._repeat:
+                return WORK_DONE
+            self._position = self._first
+        wanted = min(len(output_items[0]), self._last - self._position)
+        if self._throttle:
+            wanted = self._due(wanted)
+        if wanted:
+            output_items[0][:wanted] = self.recording.read(self._position, wanted)
+            self._tag(self._position, wanted)
+            self._position += wanted
+        return wanted
+
+    def _tag(self, position: int, count: int):
+        written = self.nitems_written(0)
+        for sample in self._tag_samples:
+            if position <= sample < position + count:
+                offset = written + sample - position
+                for key, value in self._tags_at(sample):
+                    self.add_item_tag(0, offset, key, value)
+
+    def _tags_at(self, sample: int):
+        capture = self.recording.capture_at(sample)
+        yield _RX_RATE, pmt.from_double(self.samp_rate)
+        if capture.frequency_hz is not None:
+            yield _RX_FREQ, pmt.from_double(capture.frequency_hz)
+        if capture.time_parts is not None:
+            seconds, fraction = capture.time_parts
+            whole, fraction = divmod(fraction + (sample - capture.sample_start) / self.samp_rate, 1.0)
+            yield _RX_TIME, pmt.make_tuple(pmt.from_uint64(seconds + int(whole)), pmt.from_double(fraction))
+
+    def _due(self, wanted: int) -> int:
+        """How many of the wanted samples the clock allows now; sleeps a step where there are none."""
+        now = time.monotonic()
+        if self._clock_start is None:
+            self._clock_start, self._clock_samples = now, 0
+        due = int((now - self._clock_start) * self.samp_rate) - self._clock_samples
+        if due <= 0:
+            time.sleep(min(_THROTTLE_STEP_S, (1 - due) / self.samp_rate))
+            due = int((time.monotonic() - self._clock_start) * self.samp_rate) - self._clock_samples
+        wanted = max(0, min(wanted, due))
+        self._clock_samples += wanted
+        return wanted
+
+
+def _open(file, samp_rate, datatype, center_freq) -> Recording:
+    if not str(file):
+        raise ValueError("file is empty; name a .sigmf-meta file, or raw samples with their samp_rate and datatype")
+    if datatype:
+        return Recording.open_raw(Path(file), samp_rate, datatype, center_freq=center_freq)
+    if samp_rate or center_freq is not None:
+        raise ValueError(f"samp_rate {samp_rate:g} and center_freq {center_freq} are for raw samples, which need a "
+                         "datatype too; leave them out for SigMF, whose metadata states them")
+    return Recording.open(Path(file))

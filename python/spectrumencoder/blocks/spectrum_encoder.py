@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Block: frames of tokens in; residual, features and reconstruction out, one item per frame, by ``encoder.engine``."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+
+import numpy as np
+import pmt
+from gnuradio import gr
+from gnuradio.gr.gateway import py_io_signature
+
+from .. import keys
+from ..encoder import features
+from ..encoder.engine import Engine
+from ..tokens import layout
+from ..tokens.band_plan import UNKNOWN, band_of
+from . import messages
+from .safe_block import SafeBlock, handler, setter
+
+OVERLOADS = ("wait", "skip")
+_IDLE_S = 1e-3  # a pause this long between two calls of work means that the block had caught up with its input
+_SKIPPED = pmt.intern(keys.SKIPPED)
+
+
+class FrameMismatch(ValueError):
+    """A frame, or a frame setting, that the model was not made for; names the field and the cure."""
+
+
+class spectrum_encoder(SafeBlock, gr.sync_block):
+    """Encodes each frame with the model; as many frames at once as have piled up, none held back, none dropped.
+
+    Input 0: tokens (item_size floats, as of ``fft_tokenizer``). Outputs, aligned with it, tags passed on:
+    0 residual (fft_size floats, standardised); 1 features (256 floats, ``encoder.features``);
+    2 reconstruction (fft_size floats, dBFS; may stay unconnected).
+    Message input `control`: a dict of any of dropout_rate, rope_mode, backend, dropout_policy. Message output: `status`.
+
+    A live change takes effect with the next batch; one that the model file has no weights for is refused (logged,
+    published on `status`) and the old setting stays.
+
+    Args:
+        model: name of a shipped model, or path of a .safetensors file.
+        fft_size, stride, window: of the frames; compared with the model's.
+        dropout_rate: share of tokens removed, [0, 1); the nearest that the model offers.
+        dropout_policy, rope_mode: "" is the model's own.
+        backend: attention backend; "auto" chooses.
+        compute: "auto", "cpu", "cuda" or "cuda:N".
+        band: "auto" takes it from rx_freq tags through the band plan; else one of the model's bands.
+        overload: "wait" holds up the flowgraph; "skip" lets the oldest frames of a batch pass unencoded, with a `skipped`
+            tag and features[SKIPPED] = 1, once the block is more than max_latency behind real time.
+        max_latency: seconds.
+        threads: of the CPU for one batch.
+        pad_batch: frames per call of the network; fixed, so that results do not depend on how frames were batched. 0: as
+            they come.
+        min_output_buffer: items, on every output.
+
+    Raises:
+        ModelError: the model file is missing or invalid.
+        FrameMismatch: fft_size, stride or window is not the model's.
+        ValueError: any other argument out of range.
+    """
+
+    def __init__(self, model="base", fft_size=1024, stride=8, window="blackmanharris", dropout_rate=0.25,
+                 dropout_policy="", rope_mode="", backend="auto", compute="auto", band="auto", overload="wait",
+                 max_latency=1.0, threads=1, pad_batch=16, min_output_buffer=64):
+        wire = layout.FrameLayout(fft_size, stride)
+        spectrum = (np.float32, fft_size)
+        gr.sync_block.__init__(self, "spectrum_encoder", [(np.float32, wire.item_size)],
+                               py_io_signature(2, 3, [spectrum, (np.float32, features.N_FEATURES), spectrum]))
+        self.init_safe_block()
+        _check_arguments(overload, max_latency, min_output_buffer)
+        self.engine = Engine(model, compute=compute, backend=backend, rope_mode=rope_mode, dropout_rate=dropout_rate,
+                             dropout_policy=dropout_policy, threads=threads, pad_batch=pad_batch)
+        _check_frame(self.engine, fft_size=fft_size, stride=stride, window=window)
+        if band != "auto" and band not in self.engine.bands:
+            raise ValueError(f"band {band!r} is none of the model's; use auto, {', '.join(self.engine.bands)}")
+        self._layout, self._average_range = wire, tuple(self.engine.contract["average"])
+        self._fixed_band = None if band == "auto" else band
+        self._band = self._fixed_band or UNKNOWN
+        self._skip, self._max_latency = overload == "skip", float(max_latency)
+        self._backlog = _Backlog()
+        self._lock = threading.Lock()
+        self._frame_hop = None
+        self.n_frames = self.n_skipped = 0
+        for port in range(3):
+            self.set_min_output_buffer(port, int(min_output_buffer))
+        self.add_input_port(keys.CONTROL, self.handle_control)
+
+    def counters(self):
+        return {keys.FRAMES: self.n_frames, keys.SKIPPED_FRAMES: self.n_skipped,
+                keys.DROPOUT_RATE: float(self.engine.dropout_rate), "k_kept": int(self.engine.k_kept)}
+
+    # Live changes, from any thread
+
+    @setter
+    def set_dropout_rate(self, dropout_rate):
+        self._change("set_dropout_rate", float(dropout_rate))
+
+    @setter
+    def set_rope_mode(self, rope_mode):
+        self._change("set_rope_mode", str(rope_mode))
+
+    @setter
+    def set_backend(self, backend):
+        self._change("set_backend", str(backend))
+
+    @setter
+    def set_dropout_policy(self, dropout_policy):
+        self._change("set_dropout_policy", str(dropout_policy))
+
+    @handler
+    def handle_control(self, message):
+        for key, value in _control_changes(messages.metadata(message)).items():
+            getattr(self, f"set_{key}")(value)
+
+    def _change(self, method: str, value):
+        with self._lock:  # between batches, never inside one
+            getattr(self.engine, method)(value)
+        self.publish_status("running", f"{method.removeprefix('set_')} is {value}")
+
+    # Frames
+
+    def _start(self):
+        self._backlog = _Backlog()
+        self.publish_status("running", f"model {self.engine.model_name}")
+
+    def _stop(self):
+        self.publish_status("stopped")
+
+    def _work(self, input_items, output_items):
+        items = input_items[0]
+        n_frames = len(output_items[0])
+        bands = self._read_tags(n_frames)
+        _, side = self._layout.split(items[:n_frames])
+        self._check_average(side)
+        n_skip = self._frames_to_skip(side) if self._skip else 0
+        self._pass_unencoded(output_items, side, n_skip)
+        if n_skip < n_frames:
+            with self._lock:
+                encoded = self.engine.encode(items[n_skip:n_frames], bands[n_skip:])
+            values_of_ports = (encoded.residual, encoded.features, encoded.reconstruction)
+            for output, values in zip(output_items, values_of_ports, strict=False):  # reconstruction may be unconnected
+                output[n_skip:n_frames] = values
+        self.n_frames += n_frames
+        self._backlog.leave()
+        return n_frames
+
+    def _read_tags(self, n_frames: int) -> list[str]:
+        """The band of each frame; remembers the frame hop."""
+        begin, changes = self.nitems_read(0), {}
+        for tag in self.get_tags_in_window(0, 0, n_frames):
+            key = pmt.symbol_to_string(tag.key)
+            if key == keys.RX_FREQ and self._fixed_band is None:
+                changes[tag.offset - begin] = band_of(pmt.to_double(tag.value))
+            elif key == keys.FRAME_HOP:
+                self._frame_hop = pmt.to_uint64(tag.value)
+        bands = []
+        for frame in range(n_frames):
+            self._band = changes.get(frame, self._band)
+            bands.append(self._band)
+        return bands
+
+    def _check_average(self, side: np.ndarray):
+        averages = side[:, layout.K_EFF]
+        low, high = self._average_range
+        wrong = ~((averages >= low) & (averages <= high))  # NaN is wrong too
+        if wrong.any():
+            raise FrameMismatch(f"average: a frame is of {averages[wrong][0]:g} windows, the model "
+                                f"{self.engine.model_name} takes {low}..{high}; set average of fft_tokenizer accordingly")
+
+    # Overload
+
+    def _frames_to_skip(self, side: np.ndarray) -> int:
+        """How many of the oldest frames must pass unencoded so that the block is at most max_latency behind again."""
+        rate = float(side[0, layout.BIN_WIDTH_HZ]) * self._layout.fft_size
+        hop = self._frame_hop or float(side[0, layout.K_EFF]) * self._layout.fft_size
+        if not rate > 0:
+            return 0
+        behind_s = self._backlog.enter(len(side), hop / rate)
+        excess_s = behind_s - self._max_latency
+        return 0 if excess_s <= 0 else min(len(side), math.ceil(excess_s * rate / hop))
+
+    def _pass_unencoded(self, output_items, side: np.ndarray, n_skip: int):
+        if not n_skip:
+            return
+        for output in output_items:
+            output[:n_skip] = 0
+        output_items[1][:n_skip, features.SKIPPED] = 1
+        output_items[1][:n_skip, features.K_EFF] = side[:n_skip, layout.K_EFF]
+        output_items[1][:n_skip, features.FLOOR_DBFS] = side[:n_skip, layout.FLOOR_DBFS]
+        for port in range(len(output_items)):
+            begin = self.nitems_written(port)
+            for frame in range(n_skip):
+                self.add_item_tag(port, begin + frame, _SKIPPED, pmt.PMT_T)
+        self.n_skipped += n_skip
+        if self.log_due("skipped"):
+            text = f"more than {self._max_latency:g} s behind: {self.n_skipped} frames passed unencoded so far"
+            self.logger.warn(text)
+            self.publish_status("skipped", text)
+
+
+class _Backlog:
+    """How far a block is behind real time: the clock's time less the frames' own, since it last had to wait for input."""
+
+    def __init__(self):
+        self._since = self._left = None
+        self._stream_s = 0.0
+
+    def enter(self, n_frames: int, frame_s: float) -> float:
+        """Seconds behind at the start of a call of work that takes n_frames of frame_s seconds each."""
+        now = time.monotonic()
+        if self._left is None or now - self._left > _IDLE_S:
+            self._since, self._stream_s = now, 0.0
+        behind_s = now - self._since - self._stream_s
+        self._stream_s += n_frames * frame_s
+        return behind_s
+
+    def leave(self):
+        self._left = time.monotonic()
+
+
+def _check_arguments(overload, max_latency, min_output_buffer):
+    if overload not in OVERLOADS:
+        raise ValueError(f"overload {overload!r} is not one of {', '.join(OVERLOADS)}")
+    if not max_latency > 0:
+        raise ValueError(f"max_latency {max_latency} s must be positive")
+    if not 1 <= min_output_buffer <= 1 << 20:
+        raise ValueError(f"min_output_buffer {min_output_buffer} items is outside 1..{1 << 20}")
+
+
+def _check_frame(engine: Engine, **settings):
+    """Compares the frame settings with those that the model was trained for."""
+    for name, value in settings.items():
+        wanted = engine.contract["encoder"][name]
+        if value != wanted:
+            raise FrameMismatch(f"{name} is {value!r}, the model {engine.model_name} was trained with {wanted!r}; set "
+                                f"{name}={wanted!r} in fft_tokenizer and here, or choose another model")
+
+
+def _control_changes(values: dict) -> dict:
+    """The settings of a control message, checked for their types.
+
+    Raises:
+        MalformedMessage: a key is unknown or a value is of the wrong type; nothing of the message counts then.
+    """
+    kinds = {keys.DROPOUT_RATE: (int, float), keys.ROPE_MODE: str, keys.BACKEND: str, keys.DROPOUT_POLICY: str}
+    for key, value in values.items():
+        if key not in kinds:
+            raise messages.MalformedMessage(f"unknown setting {key!r}; known are {', '.join(kinds)}")
+        if isinstance(value, bool) or not isinstance(value, kinds[key]):
+            raise messages.MalformedMessage(f"{key} is {value!r}, which is of the wrong type")
+    return values
