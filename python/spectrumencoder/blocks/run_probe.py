@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""plot_probe: what the command line keeps of a run: frame count, events and, for the picture, waterfalls of bounded size."""
+"""run_probe: what the command line keeps of a run: frame count, events, states of the blocks, and waterfalls of bounded size."""
 
 from __future__ import annotations
 
@@ -8,36 +8,38 @@ import pmt
 from gnuradio import gr
 
 from .. import keys
-from ..cli.waterfall import MAX_ROWS, Waterfall
+from ..cli.waterfall import Waterfall
 from .messages import MalformedMessage, metadata
 from .safe_block import SafeBlock, handler
 
 MAX_EVENTS = 10_000
 
 
-class plot_probe(SafeBlock, gr.sync_block):
-    """Sink of psd and residual (fft_size floats each), with the message input `events`.
+class run_probe(SafeBlock, gr.sync_block):
+    """Sink of psd and residual (fft_size floats each), with the message inputs `events` and `status`.
 
     Args:
         fft_size: bins per frame.
         samp_rate, center_freq: Hz, until tags say otherwise.
         max_rows: rows of the waterfall; 0 keeps no spectra.
 
-    Attributes: n_frames; n_events (distinct, all of them); events: event_id -> its latest dict (the first MAX_EVENTS);
-    waterfall (None with max_rows 0).
+    Attributes: n_frames; n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS of them);
+    states: (block, state) -> latest status dict; waterfall (None with max_rows 0).
     """
 
-    def __init__(self, fft_size: int = 1024, samp_rate: float = 1e6, center_freq: float = 0.0, max_rows: int = MAX_ROWS):
+    def __init__(self, fft_size: int = 1024, samp_rate: float = 1e6, center_freq: float = 0.0, max_rows: int = 0):
         vector = (np.float32, fft_size)
-        gr.sync_block.__init__(self, "plot_probe", [vector, vector], None)
+        gr.sync_block.__init__(self, "run_probe", [vector, vector], None)
         self.init_safe_block()
         self.set_tag_propagation_policy(gr.TPP_DONT)
         self.n_frames = 0
         self.n_events = 0
         self.events: dict[str, dict] = {}
+        self.states: dict[tuple[str, str], dict] = {}
         self.waterfall = Waterfall(max_rows) if max_rows else None
         self._rate, self._center, self._hop = float(samp_rate), float(center_freq), fft_size
         self.add_input_port(keys.EVENTS, self.handle_event)
+        self.add_input_port(keys.STATUS, self.handle_status)
 
     def _work(self, input_items, output_items) -> int:
         psd, residual = input_items
@@ -80,3 +82,8 @@ class plot_probe(SafeBlock, gr.sync_block):
             self.events[identity] = event
         else:
             self.n_events += event.get(keys.STATE) == "open"
+
+    @handler
+    def handle_status(self, message):
+        status = metadata(message)
+        self.states[str(status.get(keys.BLOCK)), str(status.get(keys.STATUS_STATE))] = status

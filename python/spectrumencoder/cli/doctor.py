@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``spectrumencoder doctor``: what is here, what is missing, and the cure for each."""
+
+from __future__ import annotations
+
+import ctypes.util
+import importlib
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from .console import OUT
+from .errors import CommandError
+
+PIP = f"run `{Path(sys.prefix) / 'bin' / 'pip'} install -r requirements.txt -c constraints.txt` (or `make setup`)"
+PIP_PACKAGES = ("safetensors", "scipy", "typer", "rich", "matplotlib")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. A missing part that is not needed is told, and is no failure."""
+
+    part: str
+    found: str = ""  # empty: missing
+    cure: str = ""
+    needed: bool = True
+
+
+def doctor():
+    """Name what is missing on this machine, with the cure; exit status 1 when something needed is."""
+    findings = examine()
+    table = Table(box=None, show_header=False)
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.found else "[red]missing[/]" if finding.needed else "[yellow]absent[/]"
+        table.add_row(mark, finding.part, finding.found or finding.cure)
+    OUT.print(table)
+    missing = [finding.part for finding in findings if finding.needed and not finding.found]
+    if missing:
+        raise CommandError(f"{len(missing)} needed parts are missing ({', '.join(missing)}); the table says what to do")
+
+
+def examine() -> list[Finding]:
+    """Everything the program needs or can use, found or not."""
+    checks: list[Callable[[], Finding]] = [
+        _python, _gnuradio, _numpy, _torch, *[_pip_check(name) for name in PIP_PACKAGES],
+        _package, _bindings, _grc_blocks, _models, _soapy,
+    ]
+    return [check() for check in checks]
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < (3, 11):
+        return Finding("Python", cure=f"this is {version}; Python 3.11 or newer is needed: make .venv from /usr/bin/python3")
+    return Finding("Python", f"{version} in {sys.prefix}")
+
+
+def _gnuradio() -> Finding:
+    cure = "run `sudo apt-get install gnuradio gnuradio-dev` and use a venv made by " \
+           "`/usr/bin/python3 -m venv --system-site-packages .venv`"
+    try:
+        from gnuradio import gr
+    except ImportError as error:
+        return Finding("GNU Radio", cure=f"{error}; {cure}")
+    if not gr.version().startswith("3.10"):
+        return Finding("GNU Radio", cure=f"found {gr.version()}, the module is for 3.10; {cure}")
+    return Finding("GNU Radio", gr.version())
+
+
+def _numpy() -> Finding:
+    import numpy
+    if int(numpy.__version__.split(".")[0]) >= 2:
+        return Finding("NumPy", cure=f"found {numpy.__version__}, which breaks Debian 12's GNU Radio; "
+                                     "run `pip install 'numpy<2'`")
+    return Finding("NumPy", numpy.__version__)
+
+
+def _torch() -> Finding:
+    try:
+        import torch
+    except ImportError as error:
+        return Finding("PyTorch", cure=f"{error}; {PIP}")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU only"
+    return Finding("PyTorch", f"{torch.__version__}, {device}")
+
+
+def _pip_check(name: str) -> Callable[[], Finding]:
+    def check() -> Finding:
+        try:
+            return Finding(name, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            return Finding(name, cure=PIP)
+    return check
+
+
+def _package() -> Finding:
+    return Finding("spectrumencoder", str(Path(__file__).resolve().parent.parent))
+
+
+def _bindings() -> Finding:
+    part = "C++ tokenizer"
+    try:
+        module = importlib.import_module("gnuradio.spectrumencoder.blocks.native")
+        tokenizer = module.fft_tokenizer
+    except (ImportError, AttributeError) as error:
+        library = ctypes.util.find_library("gnuradio-spectrumencoder")
+        hint = "its library is there but was built for another Python" if library else "it is not built"
+        return Finding(part, cure=f"{error}; {hint}: run `make install`")
+    return Finding(part, str(getattr(tokenizer, "__module__", "loaded")))
+
+
+def _grc_blocks() -> Finding:
+    part, name = "GRC blocks", "spectrumencoder_fft_tokenizer.block.yml"
+    folders = [Path(sys.prefix) / "share/gnuradio/grc/blocks"]
+    folders += [Path(f) for f in os.environ.get("GRC_BLOCKS_PATH", "").split(":") if f]
+    folders += [Path("/usr/local/share/gnuradio/grc/blocks"), Path("/usr/share/gnuradio/grc/blocks")]
+    for folder in folders:
+        if (folder / name).is_file():
+            return Finding(part, str(folder))
+    return Finding(part, cure="run `make install`; open them with `make grc`", needed=False)
+
+
+def _models() -> Finding:
+    part = "model base"
+    from ..encoder.model_file import ModelError, find_model, load
+    try:
+        path = find_model("base")
+        load(path)
+    except (ModelError, OSError) as error:
+        return Finding(part, cure=str(error))
+    return Finding(part, str(path))
+
+
+def _soapy() -> Finding:
+    part = "SoapySDR"
+    cure = "run `sudo apt-get install soapysdr-tools soapysdr-module-all` for live radios; recordings need none"
+    try:
+        from gnuradio import soapy  # noqa: F401
+    except ImportError as error:
+        return Finding(part, cure=f"{error}; {cure}", needed=False)
+    library = ctypes.util.find_library("SoapySDR")
+    return Finding(part, library or "", cure, needed=False)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``spectrumencoder models``: what model files there are and what each says of itself in its contract."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from .console import OUT, check_writable, write_json
+from .errors import CommandError
+
+
+def models(
+    names: Annotated[list[str] | None, typer.Argument(help="Names or .safetensors files; all that are found otherwise.",
+                                                      show_default=False)] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the rows here.")] = None,
+):
+    """List models: size, variants (attention/RoPE), labels, calibrated bands, metrics."""
+    from ..encoder.model_file import SUFFIX, find_model, load, model_folders
+    check_writable(json_file)
+    if names:
+        paths = [find_model(name) for name in names]
+    else:
+        paths = sorted({path.resolve() for folder in model_folders() for path in folder.glob(f"*{SUFFIX}")})
+    if not paths:
+        folders = ", ".join(map(str, model_folders()))
+        raise CommandError(f"no model file in {folders}; train one (spectrumencoder train) or set SPECTRUMENCODER_MODELS")
+    rows = [describe(load(path), path) for path in paths]
+    if json_file is not None:
+        write_json(json_file, rows)
+    for row in rows:
+        _print(row)
+
+
+def describe(model, path: Path) -> dict:
+    """What a ModelFile says of itself, as plain values.
+
+    Args:
+        model: an encoder.model_file.ModelFile.
+    """
+    contract, encoder = model.contract, model.contract["encoder"]
+    variant = model.variants[0]
+    return {
+        "name": model.name,
+        "file": str(path),
+        "parameters": int(sum(tensor.size for tensor in model.weights(variant).values())),
+        "frame": {key: encoder[key] for key in ("fft_size", "stride", "window") if key in encoder},
+        "average": list(contract["average"]),
+        "variants": model.variants,
+        "policies": list(contract["policies"]),
+        "labels": list(contract["labels"]),
+        "bands": list(contract["bands"]),
+        "calibrated": {key: _table_size(table) for key, table in sorted(model.tables.items())},
+        "steps": contract["steps"],
+        "metrics": contract.get("metrics", {}),
+    }
+
+
+def _table_size(table: dict) -> int:
+    """How many frames a conformal table was calibrated with."""
+    return int(table["n"]) if "n" in table else max(int(value.size) for value in table.values())
+
+
+def _print(row: dict):
+    table = Table(title=row["name"], title_justify="left", box=None, show_header=False, title_style="bold")
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    frame = row["frame"]
+    table.add_row("file", row["file"])
+    table.add_row("parameters", f"{row['parameters']:,} in the variant {row['variants'][0]}, {row['steps']:,} training steps")
+    table.add_row("frame", ", ".join(f"{key} {value}" for key, value in frame.items())
+                  + f", average {row['average'][0]}..{row['average'][-1]}")
+    table.add_row("variants", ", ".join(row["variants"]))
+    table.add_row("dropout policies", ", ".join(row["policies"]))
+    table.add_row("labels", ", ".join(row["labels"]))
+    table.add_row("bands", ", ".join(row["bands"]))
+    calibrated = [f"{key} (n {size})" for key, size in row["calibrated"].items()]
+    table.add_row("calibrated", "\n".join(calibrated) or "nothing: events carry no p-value before `spectrumencoder calibrate`")
+    for name, value in row["metrics"].items():
+        table.add_row(name, f"{value:.4g}" if isinstance(value, float) else json.dumps(value) if isinstance(value, (dict, list))
+                      else str(value))
+    OUT.print(table)
