@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from .errors import CommandError
 app = typer.Typer(no_args_is_help=True, help="Measure a model on recordings; each experiment prints a table and writes JSON.")
 
 
-class Condition(str, Enum):
+class Condition(StrEnum):
     """How recordings reach the classifier: as they are, or with receiver, level and position made equal."""
 
     plain = "plain"

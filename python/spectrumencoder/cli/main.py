@@ -55,17 +55,20 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # the interpreter flushes it at exit
         return 1
     except Exception as error:  # noqa: BLE001 (the boundary of the program: everything becomes one line)
-        return _say(f"{type(error).__name__}: {error}", 1, debug,
-                    hint=" (SPECTRUMENCODER_DEBUG=1 shows where)" if _is_unexpected(error) else "")
+        return _say(_one_line(error), 1, debug)
 
 
-def _is_unexpected(error: Exception) -> bool:
-    return not isinstance(error, (OSError, ValueError)) and type(error).__module__.split(".")[0] == "builtins"
+def _one_line(error: Exception) -> str:
+    """The message alone of errors made to be read (the project's own, ValueError, OSError); else with its type and a hint."""
+    own = type(error).__module__.split(".")[:2]
+    if isinstance(error, (OSError, ValueError)) or "spectrumencoder" in own:
+        return str(error)
+    return f"{type(error).__name__}: {error} (SPECTRUMENCODER_DEBUG=1 shows where)"
 
 
-def _say(message, status: int, debug: bool, hint: str = "") -> int:
+def _say(message, status: int, debug: bool) -> int:
     if debug:
         import traceback
         traceback.print_exc()
-    print("error: " + " ".join(str(message).split()) + hint, file=sys.stderr)  # noqa: T201
+    print("error: " + " ".join(str(message).split()), file=sys.stderr)  # noqa: T201
     return status

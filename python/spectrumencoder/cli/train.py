@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from .errors import CommandError, UsageError
+from .console import OUT, progress_bar
+from .errors import CommandError
 
 
 def train(
@@ -25,11 +26,22 @@ def train(
     for folder in corpus:
         if not folder.is_dir():
             raise CommandError(f"--corpus {folder} is not a folder; name one that holds .sigmf-meta files")
-    if not resume and (out.is_dir() and any(out.glob("*.safetensors"))):
-        raise UsageError(f"{out} already holds a training run; add --resume to go on with it, or name another --out")
     from ..training import loop
-    out.mkdir(parents=True, exist_ok=True)
-    loop.train(settings, corpus, out, resume=resume, minutes=minutes)
+    with progress_bar(counts=True) as bar:
+        tasks = {}
+
+        def progress(variant: str, step: int, steps: int, losses: dict):
+            if variant not in tasks:
+                tasks[variant] = bar.add_task(variant, total=steps)
+            figures = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+            bar.update(tasks[variant], completed=step, total=steps, description=f"{variant} {figures}")
+
+        try:
+            path = loop.train(settings, corpus, out, resume=resume, minutes=minutes, progress=progress)
+        except TimeoutError as error:
+            raise CommandError(f"stopped after {minutes:g} minutes with a checkpoint in {out} ({error}); "
+                               "add --resume to go on") from error
+    OUT.print(f"wrote {path}")
 
 
 def read_config(path: Path) -> dict:

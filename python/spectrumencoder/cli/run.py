@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``spectrumencoder run``: recordings through the chain, events out. The flowgraph itself is in ``session.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import NOTES, OUT, check_writable, write_json
+from .errors import CommandError, UsageError
+from .session import Outcome, RunSettings, run_recording
+
+ANNOTATE_BESIDE = ""  # the value of --annotate without a file
+
+
+def run(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A .sigmf-meta file, a folder of them, or raw IQ with "
+                                          "--rate and --format.")],
+    rate: Annotated[float | None, typer.Option(help="Raw IQ: sample rate in Hz.", show_default=False)] = None,
+    format: Annotated[str | None, typer.Option(help="Raw IQ: SigMF data type, such as cf32_le, ci16_le or cu8.",
+                                               show_default=False)] = None,
+    freq: Annotated[float | None, typer.Option(help="Raw IQ: centre frequency in Hz.", show_default=False)] = None,
+    model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
+    compute: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    backend: Annotated[str, typer.Option(help="Attention backend: auto, or one of those the model holds weights for.")] = "auto",
+    dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of tokens dropped.")] = 0.25,
+    policy: Annotated[str, typer.Option(help="Dropout policy: gumbel, energy, entropy or random; the model's own otherwise.",
+                                        show_default=False)] = "",
+    rope: Annotated[str, typer.Option(help="RoPE mode: none, static or dynamic; the model's own otherwise.",
+                                      show_default=False)] = "",
+    pfa: Annotated[float, typer.Option(min=1e-6, max=0.5, help="False alarms per frame that are accepted.")] = 0.01,
+    average: Annotated[int, typer.Option(min=1, max=64, help="Spectra averaged per frame.")] = 16,
+    overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="Overlap of successive spectra.")] = 0.0,
+    hold: Annotated[int, typer.Option(min=1, help="Frames without alarm after which an event is closed.")] = 3,
+    events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines.")] = None,
+    annotate: Annotated[str | None, typer.Option(metavar="[=FILE]", help="Write events as SigMF annotations; without FILE "
+                                                 "to NAME-events.sigmf-meta beside the recording.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw waterfall, residual and event boxes.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+):
+    """Run recordings through tokenizer, encoder and detector, and report what does not belong."""
+    recordings, folder = open_source(source, rate, format, freq)
+    if folder and annotate:
+        raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
+                         "use --annotate alone, which writes one beside each")
+    check_writable(events, plot, json_file, Path(annotate) if annotate else None)
+    settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
+                           rope_mode=rope, false_alarm_rate=pfa, average=average, overlap=overlap, hold=hold,
+                           events=events, annotate=annotate, plot=plot, quiet=quiet)
+    outcomes, errors = [], []
+    for index, recording in enumerate(recordings):
+        try:
+            outcome = run_recording(recording, settings, append=index > 0, plot=_plot_path(plot, recording.name, folder),
+                                    name_in_events=folder)
+        except CommandError as error:
+            if not folder:
+                raise
+            errors.append(f"{recording.name}: {error}")
+            NOTES.print(f"error: {errors[-1]}", markup=False)
+            continue
+        outcomes.append(outcome)
+        if not quiet:
+            OUT.print(outcome.line(), markup=False)
+        if outcome.interrupted:
+            break
+    if json_file is not None:
+        write_json(json_file, summary(outcomes, errors, settings))
+    if errors:
+        raise CommandError(f"{len(errors)} of {len(recordings)} recordings failed; the lines above say why")
+    if outcomes[-1].interrupted:
+        raise CommandError(f"interrupted in {outcomes[-1].name}; what was written up to there is kept")
+
+
+def open_source(source: str, rate: float | None, format: str | None, freq: float | None):
+    """The recordings of SOURCE, and whether it is a folder of them.
+
+    Raises:
+        UsageError: SOURCE and the options do not go together. RecordingError: see tokens.recording.
+    """
+    from ..tokens.recording import Recording, find_recordings
+    if source.startswith("soapy:"):
+        raise UsageError(f"{source}: live radios come with a later version; record to SigMF and run the recording")
+    path = Path(source)
+    if rate is not None or format is not None:
+        if path.is_dir() or path.suffix in (".sigmf-meta", ".sigmf-data"):
+            raise UsageError(f"--rate and --format are for raw IQ; {path} states its own, leave them out")
+        if rate is None or format is None:
+            raise UsageError("raw IQ needs both --rate HZ and --format TYPE, such as --rate 2e6 --format ci16_le")
+        return [Recording.open_raw(path, rate, format, center_freq=freq)], False
+    if freq is not None:
+        raise UsageError("--freq is for raw IQ, with --rate and --format; SigMF states its own frequency")
+    if path.is_file() and path.suffix not in (".sigmf-meta", ".sigmf-data", ".sigmf") and \
+            not path.with_name(path.name + ".sigmf-meta").is_file():
+        raise UsageError(f"{path} is not SigMF; give --rate HZ and --format TYPE (cf32_le, ci16_le, cu8, ...) for raw IQ")
+    return [Recording.open(meta) for meta in find_recordings(path)], path.is_dir()
+
+
+def summary(outcomes: list[Outcome], errors: list[str], settings: RunSettings) -> dict:
+    """The content of --json."""
+    return {"model": settings.model, "false_alarm_rate": settings.false_alarm_rate, "average": settings.average,
+            "frames": sum(o.n_frames for o in outcomes), "dropped_frames": sum(o.n_dropped for o in outcomes),
+            "events": sum(o.n_events for o in outcomes), "recordings": [o.as_dict() for o in outcomes], "errors": errors}
+
+
+def _plot_path(plot: Path | None, name: str, folder: bool) -> Path | None:
+    """The picture of one recording; in a folder the recording's name is added to the file's."""
+    return plot.with_name(f"{plot.stem}_{name}{plot.suffix}") if plot is not None and folder else plot
