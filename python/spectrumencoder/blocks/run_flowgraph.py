@@ -45,4 +45,4 @@ def _stop(top_block, ended: threading.Event, grace_s: float):
     deadline = time.monotonic() + grace_s
     threading.Thread(target=top_block.stop, daemon=True).start()  # stop itself may wait for a stalled driver
     if not ended.wait(max(0.0, deadline - time.monotonic())):
-        raise TimeoutError(f"the flowgraph did not end within {grace_s:g} s of being stopped; a source may have stalled")
+        raise TimeoutError(f"the flowgraph did not end within {grace_s:g} s after stop; a source may have stalled")

@@ -35,7 +35,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     Input 0: tokens (item_size floats, as of ``fft_tokenizer``). Outputs, aligned with it, tags passed on:
     0 residual (fft_size floats, standardised); 1 features (256 floats, ``encoder.features``);
     2 reconstruction (fft_size floats, dBFS; may stay unconnected).
-    Message input `control`: a dict of any of dropout_rate, rope_mode, backend, dropout_policy. Message output: `status`.
+    Message input `control`: a dict of any of dropout_rate, rope_mode, backend, dropout_policy. Output: `status`.
 
     A live change takes effect with the next batch; one that the model file has no weights for is refused (logged,
     published on `status`) and the old setting stays.
@@ -48,12 +48,12 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         backend: attention backend; "auto" chooses.
         compute: "auto", "cpu", "cuda" or "cuda:N".
         band: "auto" takes it from rx_freq tags through the band plan; else one of the model's bands.
-        overload: "wait" holds up the flowgraph; "skip" lets the oldest frames of a batch pass unencoded, with a `skipped`
-            tag and features[SKIPPED] = 1, once the block is more than max_latency behind real time.
+        overload: "wait" holds up the flowgraph; "skip" lets the oldest frames of a batch pass unencoded, with a
+            `skipped` tag and features[SKIPPED] = 1, once the block is more than max_latency behind real time.
         max_latency: seconds.
         threads: of the CPU for one batch.
-        pad_batch: frames per call of the network; fixed, so that results do not depend on how frames were batched. 0: as
-            they come.
+        pad_batch: frames per call of the network; fixed, so that results do not depend on how frames were batched.
+            0: as they come.
         min_output_buffer: items, on every output.
 
     Raises:
@@ -100,7 +100,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
     @setter
     def set_rope_mode(self, rope_mode):
-        self._change("set_rope_mode", str(rope_mode))
+        self._change("set_rope_mode", str(rope_mode) or self.engine.contract["variants"][0]["rope"])
 
     @setter
     def set_backend(self, backend):
@@ -108,7 +108,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
     @setter
     def set_dropout_policy(self, dropout_policy):
-        self._change("set_dropout_policy", str(dropout_policy))
+        self._change("set_dropout_policy", str(dropout_policy) or self.engine.contract.get("default_policy", "gumbel"))
 
     @handler
     def handle_control(self, message):
@@ -168,7 +168,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         wrong = ~((averages >= low) & (averages <= high))  # NaN is wrong too
         if wrong.any():
             raise FrameMismatch(f"average: a frame is of {averages[wrong][0]:g} windows, the model "
-                                f"{self.engine.model_name} takes {low}..{high}; set average of fft_tokenizer accordingly")
+                                f"{self.engine.model_name} takes {low}..{high}; set average of fft_tokenizer so")
 
     # Overload
 
@@ -202,7 +202,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
 
 class _Backlog:
-    """How far a block is behind real time: the clock's time less the frames' own, since it last had to wait for input."""
+    """How far a block is behind real time: the clock's time less the frames' own, since it last waited for input."""
 
     def __init__(self):
         self._since = self._left = None
