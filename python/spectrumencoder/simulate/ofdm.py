@@ -19,7 +19,7 @@ _WIFI_PILOTS, _WIFI_PILOT_SIGNS = np.array([-21, -7, 7, 21]), np.array([1, 1, 1,
 _WIFI_DATA = np.setdiff1d(_WIFI_CARRIERS, [0, *_WIFI_PILOTS])
 WIFI_RATE_HZ = 20e6
 LTE_SPACING_HZ = 15e3
-_TDD_DOWNLINK = {1: (0, 1, 4, 5, 6, 9), 2: (0, 1, 3, 4, 5, 6, 8, 9)}  # TS 36.211 table 4.2-2; special subframes count in part
+_TDD_DOWNLINK = {1: (0, 1, 4, 5, 6, 9), 2: (0, 1, 3, 4, 5, 6, 8, 9)}  # TS 36.211 table 4.2-2, special ones included
 
 
 def qam(rng: np.random.Generator, bits: int, shape) -> np.ndarray:
@@ -27,8 +27,8 @@ def qam(rng: np.random.Generator, bits: int, shape) -> np.ndarray:
     if bits == 1:
         return rng.integers(0, 2, shape) * 2.0 - 1
     levels = 2 ** (bits // 2)
-    points = (rng.integers(0, levels, shape) * 2 - levels + 1) + 1j * (rng.integers(0, levels, shape) * 2 - levels + 1)
-    return points / np.sqrt(2 * (levels ** 2 - 1) / 3)
+    points = rng.integers(0, levels, (2, *np.atleast_1d(shape))) * 2 - levels + 1
+    return (points[0] + 1j * points[1]) / np.sqrt(2 * (levels ** 2 - 1) / 3)
 
 
 def _pilot_polarity(count: int) -> np.ndarray:
@@ -61,25 +61,24 @@ def wifi_burst(rng: np.random.Generator, n_symbols: int, bits: int) -> np.ndarra
     return np.concatenate([np.resize(short, 160), long[-32:], long, long, cyclic.ravel()]).astype(np.complex64)
 
 
-def ofdm_wifi(rng: np.random.Generator, n: int, samp_rate: float, *, duty: float, bits: int, symbols_max: int) -> Emission:
-    """802.11a/g, 20 MHz: bursts of up to ``symbols_max`` symbols of 4 us, most answered by an acknowledgement 16 us later."""
-    out, on = np.zeros(n, np.complex64), []
+def ofdm_wifi(rng: np.random.Generator, n: int, samp_rate: float, *, duty: float, bits: int,
+              symbols_max: int) -> Emission:
+    """802.11a/g, 20 MHz: bursts of 5 to ``symbols_max`` symbols of 4 us, most acknowledged 16 us later.
 
-    def symbols():
-        return int(np.exp(rng.uniform(np.log(5), np.log(max(symbols_max, 6)))))
+    Args:
+        duty: share of time (1: back to back, nothing acknowledged). bits: per carrier, 1, 2, 4 or 6.
+    """
+    out, on = np.zeros(n, np.complex64), []
 
     def add(start_s, count, order, gain=1.0):
         burst = gain * resample(wifi_burst(rng, count, order), WIFI_RATE_HZ, samp_rate)
         on.append(paint(out, int(start_s * samp_rate), burst))
 
-    lengths = []
-
     def length():
-        lengths.append(symbols())
-        return (lengths[-1] * 4 + 20) * 1e-6
+        return (4 * int(np.exp(rng.uniform(np.log(5), np.log(max(symbols_max, 6))))) + 20) * 1e-6
 
     for start_s, length_s in schedule(rng, n / samp_rate, length, duty, min_gap_s=70e-6 if duty < 1 else 0.0):
-        count = round(length_s * 1e6 - 20) // 4
+        count = round((length_s * 1e6 - 20) / 4)
         add(start_s, count, bits)
         if duty < 1 and rng.uniform() < 0.8:
             add(start_s + length_s + 16e-6, rng.integers(3, 8), 2, gain=10 ** rng.uniform(-0.3, 0.0))
@@ -117,9 +116,11 @@ def _lte_subframe(rng, cell: dict, number: int, load: float) -> np.ndarray:
 
 
 def ofdm_lte(rng: np.random.Generator, n: int, samp_rate: float, *, n_rb: int, load: float, ports: int, boost_db: float,
-             tdd: int) -> Emission:
-    """LTE downlink of ``n_rb`` resource blocks (6: 1.4 MHz, 100: 20 MHz): synchronisation, pilots, and data whose share of
-    blocks wanders around ``load``. tdd = 1 or 2: downlink subframes of that TDD configuration only; 0: FDD, always on.
+             tdd: int, cell: int) -> Emission:
+    """LTE downlink of ``n_rb`` resource blocks (6: 1.4 MHz, 100: 20 MHz), 3GPP TS 36.211 chapter 6.
+
+    Synchronisation, broadcast and reference signals, and data in a share of blocks that wanders around ``load``.
+    tdd = 1 or 2: downlink subframes of that TDD configuration only; 0: FDD, always on. cell: physical cell identity.
 
     Where samp_rate is under the channel's width, the carriers that fit are made: the middle of a wider channel.
     """
@@ -128,8 +129,8 @@ def ofdm_lte(rng: np.random.Generator, n: int, samp_rate: float, *, n_rb: int, l
     if samp_rate % (128 * LTE_SPACING_HZ) == 0:
         size = max(size, int(samp_rate / LTE_SPACING_HZ))  # an own multiple of 1.92 MS/s: no resampling
     rate = size * LTE_SPACING_HZ
-    cell = {"n_rb": n_rb, "ports": ports, "boost": 10 ** (boost_db / 20), "shift": int(rng.integers(6)),
-            "pss": _zadoff_chu(int(rng.choice([25, 29, 34]))), "sss": qam(rng, 1, (2, 62))}
+    station = {"n_rb": n_rb, "ports": ports, "boost": 10 ** (boost_db / 20), "shift": cell % 6,
+               "pss": _zadoff_chu((25, 29, 34)[cell % 3]), "sss": qam(np.random.default_rng(cell), 1, (2, 62))}
     carriers = np.concatenate([np.arange(-6 * n_rb, 0), np.arange(1, 6 * n_rb + 1)])  # no carrier at 0
     keep = np.abs(carriers) <= half
     prefix = np.array([10 if s % 7 == 0 else 9 for s in range(14)]) * size // 128
@@ -143,7 +144,7 @@ def ofdm_lte(rng: np.random.Generator, n: int, samp_rate: float, *, n_rb: int, l
         number = (first + index) % 10
         piece = np.zeros(per_subframe, np.complex64)
         if tdd == 0 or number in _TDD_DOWNLINK[tdd]:
-            grid = _lte_subframe(rng, cell, number, level)
+            grid = _lte_subframe(rng, station, number, level)
             symbols = 10 if tdd and number in (1, 6) else 14             # special subframe: downlink part only
             spectrum = np.zeros((symbols, size), complex)
             spectrum[:, carriers[keep] % size] = grid[:symbols, keep]

@@ -11,15 +11,15 @@ _ADSB_RATE_HZ = 20e6
 _CRC_POLYNOMIAL = 0xFFF409  # Mode S parity, ICAO Annex 10 volume IV 3.1.2.3.3
 _CHIP_RATE_HZ = 1.023e6
 # G2 taps of PRN 1 to 32 (IS-GPS-200, table 3-Ia)
-_G2_TAPS = [(2, 6), (3, 7), (4, 8), (5, 9), (1, 9), (2, 10), (1, 8), (2, 9), (3, 10), (2, 3), (3, 4), (5, 6), (6, 7), (7, 8),
-            (8, 9), (9, 10), (1, 4), (2, 5), (3, 6), (4, 7), (5, 8), (6, 9), (1, 3), (4, 6), (5, 7), (6, 8), (7, 9), (8, 10),
-            (1, 6), (2, 7), (3, 8), (4, 9)]
+_G2_TAPS = [(2, 6), (3, 7), (4, 8), (5, 9), (1, 9), (2, 10), (1, 8), (2, 9), (3, 10), (2, 3), (3, 4), (5, 6), (6, 7),
+            (7, 8), (8, 9), (9, 10), (1, 4), (2, 5), (3, 6), (4, 7), (5, 8), (6, 9), (1, 3), (4, 6), (5, 7), (6, 8),
+            (7, 9), (8, 10), (1, 6), (2, 7), (3, 8), (4, 9)]
 
 
 def mode_s_message(rng: np.random.Generator, address: int, long: bool) -> np.ndarray:
     """Bits of an extended squitter (DF17, 112 bits) or an acquisition squitter (DF11, 56 bits), parity right."""
-    body = [17 << 3 | 5, *address.to_bytes(3, "big"), *rng.integers(0, 256, 7)] if long else [11 << 3 | 5, *address.to_bytes(3, "big")]
-    bits = np.unpackbits(np.array(body, np.uint8))
+    head = [(17 if long else 11) << 3 | 5, *address.to_bytes(3, "big")]
+    bits = np.unpackbits(np.array([*head, *rng.integers(0, 256, 7 if long else 0)], np.uint8))
     remainder = 0
     for bit in bits:
         top = (remainder >> 23) ^ int(bit)
@@ -39,14 +39,16 @@ def ppm_adsb(rng: np.random.Generator, n: int, samp_rate: float, *, messages_per
     preamble = np.zeros(16)
     preamble[[0, 2, 7, 9]] = 1
     out, on = np.zeros(n, np.complex64), []
-    for start_s in np.sort(rng.uniform(-120e-6, n / samp_rate, rng.poisson(messages_per_s * (n / samp_rate + 120e-6)))):
+    count = rng.poisson(messages_per_s * (n / samp_rate + 120e-6))
+    for start_s in np.sort(rng.uniform(-120e-6, n / samp_rate, count)):
         plane = int(rng.integers(aircraft))
         bits = mode_s_message(rng, int(addresses[plane]), rng.uniform() < long_share)
         halves = np.concatenate([preamble, np.stack([bits, 1 - bits], axis=1).ravel()])
         late = int(rng.integers(0, max(1, round(_ADSB_RATE_HZ / samp_rate))))  # position within an output sample
-        envelope = smooth(np.concatenate([np.zeros(4 + late), np.repeat(halves, half), np.zeros(4)]), 0.1e-6 * _ADSB_RATE_HZ)
+        pulses = np.concatenate([np.zeros(4 + late), np.repeat(halves, half), np.zeros(4)])
+        envelope = smooth(pulses, 0.1e-6 * _ADSB_RATE_HZ) * 10 ** (levels[plane] / 20)
         carrier = np.exp(2j * np.pi * (offsets[plane] / _ADSB_RATE_HZ * np.arange(len(envelope)) + rng.uniform()))
-        burst = resample((envelope * carrier * 10 ** (levels[plane] / 20)).astype(np.complex64), _ADSB_RATE_HZ, samp_rate)
+        burst = resample((envelope * carrier).astype(np.complex64), _ADSB_RATE_HZ, samp_rate)
         on.append(paint(out, int(start_s * samp_rate), burst))
     return emission(out, on)
 
@@ -83,8 +85,10 @@ def cdma_noise(rng: np.random.Generator, n: int, samp_rate: float, *, satellites
 
 
 def fm_voice(rng: np.random.Generator, n: int, samp_rate: float, *, deviation_hz: float, talk_share: float) -> Emission:
-    """Narrowband FM with speech-like audio (300-3000 Hz: pitch harmonics and hiss with syllables), pushed to talk in overs
-    of 2 to 8 s; talk_share 1: without a pause."""
+    """Narrowband FM with speech-like audio (300-3000 Hz: pitch harmonics and hiss with syllables).
+
+    Pushed to talk in overs of 2 to 8 s; talk_share 1: without a pause.
+    """
     audio_rate = 16e3
     out, on = np.zeros(n, np.complex64), []
     for start_s, length_s in schedule(rng, n / samp_rate, lambda: rng.uniform(2, 8), talk_share):
@@ -103,8 +107,8 @@ def fm_voice(rng: np.random.Generator, n: int, samp_rate: float, *, deviation_hz
 
 def _speech(rng: np.random.Generator, n: int, rate: float) -> np.ndarray:
     """Speech-like audio (n,) within -1..1."""
-    pitch = 110 * 2 ** rng.uniform(0, 1) * (1 + 0.1 * np.interp(np.arange(n), np.arange(0, n + 1600, 1600),
-                                                              rng.normal(size=len(np.arange(0, n + 1600, 1600)))))
+    steps = np.arange(0, n + 1600, 1600)
+    pitch = 110 * 2 ** rng.uniform(0, 1) * (1 + 0.1 * np.interp(np.arange(n), steps, rng.normal(size=len(steps))))
     phase = 2 * np.pi * np.cumsum(pitch) / rate
     voiced = sum(np.sin(k * phase + k) / k ** 0.7 for k in range(3, 22))
     spectrum = np.fft.rfft(voiced + 0.7 * rng.normal(size=n))
@@ -117,11 +121,9 @@ def _speech(rng: np.random.Generator, n: int, rate: float) -> np.ndarray:
     return np.clip(audio / (3 * audio.std() + 1e-12), -1, 1)
 
 
-def tone(rng: np.random.Generator, n: int, samp_rate: float, *, phase: float, drift_hz_per_s: float) -> Emission:
-    """A carrier of constant level; its frequency may drift."""
-    time = np.arange(n) / samp_rate
-    cycles = (drift_hz_per_s * time ** 2 / 2 + phase / (2 * np.pi)) % 1.0
-    return emission(np.exp((2j * np.pi * cycles).astype(np.complex64)), [(0, n)])
+def tone(rng: np.random.Generator, n: int, samp_rate: float, *, phase: float) -> Emission:
+    """A carrier of constant level and phase (radians)."""
+    return emission(np.full(n, np.exp(1j * phase), np.complex64), [(0, n)])
 
 
 def band_noise(rng: np.random.Generator, n: int, samp_rate: float, *, bandwidth_hz: float, rolloff: float) -> Emission:

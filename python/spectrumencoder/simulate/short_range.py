@@ -5,8 +5,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from .signal import (Emission, emission, frequency_modulate, gaussian_taps, paint, ramp, resample, schedule, shaped_symbols,
-                     smooth)
+from .signal import (
+    Emission,
+    emission,
+    frequency_modulate,
+    paint,
+    ramp,
+    resample,
+    schedule,
+    shaped_symbols,
+    smooth,
+)
 
 BLE_RATE_HZ = 1e6
 CHIP_RATE_154_HZ = 2e6
@@ -15,7 +24,7 @@ _CHIPS_154 = np.array([int(c) for c in "11011001110000110101001000101110"])  # s
 
 
 def _internal_rate(symbol_rate: float, samp_rate: float) -> tuple[float, int]:
-    """A rate of a whole number of samples (4 at least) per symbol: samp_rate itself where it is one, else 8 per symbol."""
+    """(rate, samples per symbol): samp_rate itself where it has a whole number, 4 at least, per symbol; else 8."""
     per_symbol = samp_rate / symbol_rate
     whole = int(per_symbol) if per_symbol == int(per_symbol) and per_symbol >= 4 else 8
     return symbol_rate * whole, whole
@@ -26,8 +35,9 @@ def _bits(value: int, count: int) -> np.ndarray:
     return (value >> np.arange(count)) & 1
 
 
-def gfsk_ble(rng: np.random.Generator, n: int, samp_rate: float, *, duty: float, advertising: bool, index: float) -> Emission:
-    """Bluetooth LE 1M: GFSK of modulation index 0.45-0.55, BT 0.5; packets of 80-380 us, in data channels also longer.
+def gfsk_ble(rng: np.random.Generator, n: int, samp_rate: float, *, duty: float, advertising: bool,
+             index: float) -> Emission:
+    """Bluetooth LE 1M: GFSK of modulation index 0.45-0.55, BT 0.5; packets of 80-380 us, in data channels longer.
 
     Bluetooth Core 5.4, volume 6, parts A (3.1) and B (2.1): preamble, access address, header, payload, CRC.
     """
@@ -36,8 +46,10 @@ def gfsk_ble(rng: np.random.Generator, n: int, samp_rate: float, *, duty: float,
     out, on = np.zeros(n, np.complex64), []
 
     def length():
-        octets = rng.integers(8, 40) if advertising or rng.uniform() < 0.7 else rng.choice([0, 27, rng.integers(40, 251)])
-        return 8e-6 * (1 + 4 + 2 + int(octets) + 3)
+        octets = int(rng.integers(8, 38))
+        if not advertising and rng.uniform() < 0.3:
+            octets = int(rng.choice([0, 27, rng.integers(38, 251)]))
+        return 8e-6 * (1 + 4 + 2 + octets + 3)
 
     for start_s, length_s in schedule(rng, n / samp_rate, length, duty, min_gap_s=150e-6):
         n_bits = round(length_s * 1e6)
@@ -58,7 +70,7 @@ def chips_154() -> np.ndarray:
 
 
 def oqpsk_154(rng: np.random.Generator, n: int, samp_rate: float, *, duty: float, octets_max: int) -> Emission:
-    """IEEE 802.15.4 at 2.4 GHz: 250 kb/s, 2 Mchip/s half-sine O-QPSK with its 16 spreading sequences; frames and acknowledgements."""
+    """IEEE 802.15.4 at 2.4 GHz: 2 Mchip/s half-sine O-QPSK of its 16 sequences; frames and acknowledgements."""
     rate, per_chip = _internal_rate(CHIP_RATE_154_HZ, samp_rate)
     table = chips_154()
     pulse = np.sin(np.pi * (np.arange(2 * per_chip) + 0.5) / (2 * per_chip))
@@ -77,8 +89,10 @@ def oqpsk_154(rng: np.random.Generator, n: int, samp_rate: float, *, duty: float
         turned = (rails[0] + 1j * rails[1]) * np.exp(1j * rng.uniform(0, 2 * np.pi))
         return resample(turned.astype(np.complex64), rate, samp_rate)
 
-    for start_s, length_s in schedule(rng, n / samp_rate, lambda: 32e-6 * (6 + int(rng.integers(9, octets_max + 1))), duty,
-                                      min_gap_s=600e-6 if duty < 1 else 0.0):
+    def length():
+        return 32e-6 * (6 + int(rng.integers(9, octets_max + 1)))
+
+    for start_s, length_s in schedule(rng, n / samp_rate, length, duty, min_gap_s=600e-6 if duty < 1 else 0.0):
         frame = burst(round(length_s / 32e-6) - 6)
         on.append(paint(out, int(start_s * samp_rate), frame))
         if duty < 0.6 and rng.uniform() < 0.6:
@@ -92,7 +106,11 @@ def lora(rng: np.random.Generator, n: int, samp_rate: float, *, spreading_factor
     count = 2 ** spreading_factor
     symbol_s = count / bandwidth_hz
     out, on = np.zeros(n, np.complex64), []
-    for start_s, length_s in schedule(rng, n / samp_rate, lambda: symbol_s * (12.25 + int(rng.integers(8, symbols_max + 1))), duty):
+
+    def length():
+        return symbol_s * (12.25 + int(rng.integers(8, symbols_max + 1)))
+
+    for start_s, length_s in schedule(rng, n / samp_rate, length, duty):
         first = int(start_s * samp_rate)
         begin, stop = max(0, first), min(n, first + int(length_s * samp_rate))
         if begin >= stop:
@@ -116,9 +134,10 @@ def lora(rng: np.random.Generator, n: int, samp_rate: float, *, spreading_factor
 
 def ook_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, coding: str, unit_s: float, bits: int, repeats: int,
                duty: float, drift_hz: float) -> Emission:
-    """On-off keyed remote controls and weather sensors: a packet of ``bits`` repeated, coded as pulse width ("pwm": unit
-    and 3 units, PT2262), pulse distance ("ppm": 1 unit, then 2, 4 or 9 units of gap) or "manchester"; the oscillator
-    drifts by ``drift_hz`` while it warms up. One packet is one interval, pulses and gaps.
+    """On-off keyed remote controls and weather sensors: a packet of ``bits``, sent ``repeats`` times.
+
+    Coded as pulse width ("pwm": 1 and 3 units, PT2262), pulse distance ("ppm": 1 unit, then 2, 4 or 9 units of gap) or
+    "manchester"; the oscillator drifts by ``drift_hz`` while it warms up. A packet is one interval, pulses and gaps.
     """
     data = rng.integers(0, 2, bits)
     if coding == "pwm":
@@ -142,14 +161,14 @@ def ook_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, coding: st
         levels = smooth(units[(elapsed / unit_s).astype(int) % len(units)], 25e-6 * samp_rate)
         frequency = drift_hz * np.exp(-elapsed / 0.02)
         out[begin:stop] += levels * frequency_modulate(frequency, samp_rate, rng.uniform(0, 2 * np.pi))
-        on += [(int((start_s + r * packet_s) * samp_rate), int((start_s + (r * packet_s) + marks * unit_s) * samp_rate))
-               for r in range(repeats)]
+        packets_s = start_s + packet_s * np.arange(repeats)
+        on += [(int(t * samp_rate), int((t + marks * unit_s) * samp_rate)) for t in packets_s]
     return emission(out, on)
 
 
-def fsk_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, symbol_rate: float, deviation_hz: float, octets: int,
-               repeats: int, duty: float, manchester: bool) -> Emission:
-    """2-FSK sensors and meters: preamble of alternating bits, sync word 0x2DD4, data; the packet is sent ``repeats`` times."""
+def fsk_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, symbol_rate: float, deviation_hz: float,
+               octets: int, repeats: int, duty: float, manchester: bool) -> Emission:
+    """2-FSK sensors and meters: alternating preamble, sync word 0x2DD4, data; the packet is sent ``repeats`` times."""
     sync = _bits(0x2DD4, 16)[::-1]
     bits = np.concatenate([np.tile([1, 0], 16), sync, rng.integers(0, 2, 8 * octets)])
     if manchester:
@@ -162,7 +181,8 @@ def fsk_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, symbol_rat
             if first >= n or first + packet_s * samp_rate <= 0:
                 continue
             count = int(packet_s * samp_rate)
-            symbols = bits[np.minimum((np.arange(count) * (symbol_rate / samp_rate)).astype(int), len(bits) - 1)]
+            index = (np.arange(count) * (symbol_rate / samp_rate)).astype(int)
+            symbols = bits[np.minimum(index, len(bits) - 1)]
             frequency = smooth((2.0 * symbols - 1) * deviation_hz, 0.3 * samp_rate / symbol_rate)
             burst = frequency_modulate(frequency, samp_rate, rng.uniform(0, 2 * np.pi))
             on.append(paint(out, first, ramp(burst, 30e-6 * samp_rate)))
@@ -171,13 +191,14 @@ def fsk_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, symbol_rat
 
 def gmsk(rng: np.random.Generator, n: int, samp_rate: float, *, symbol_rate: float, bt: float, duty: float,
          burst_symbols: int) -> Emission:
-    """GMSK (index 0.5): GSM normal bursts (270.833 kBd, BT 0.3, 148 symbols in slots of 156.25), AIS (9.6 kBd, BT 0.4, 256
-    symbols), or, with duty 1, a continuous carrier."""
+    """GMSK (index 0.5) in bursts; with duty 1 without a pause.
+
+    GSM: 270.833 kBd, BT 0.3, normal bursts of 148 symbols (3GPP TS 45.004). AIS: 9.6 kBd, BT 0.4, 256 symbols.
+    """
     rate, per_symbol = _internal_rate(symbol_rate, samp_rate)
 
     def modulated(count):
-        held = np.repeat(rng.integers(0, 2, count) * 2.0 - 1, per_symbol)
-        frequency = np.convolve(held, gaussian_taps(bt, per_symbol), "same") * (symbol_rate / 4)
+        frequency = shaped_symbols(rng.integers(0, 2, count) * 2 - 1, per_symbol, bt) * (symbol_rate / 4)
         return frequency_modulate(frequency, rate, rng.uniform(0, 2 * np.pi))
 
     if duty == 1:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all waveforms are made of: burst schedules, resampling, pulse shaping, frequency modulation, occupied bandwidth."""
+"""What all waveforms are made of: burst schedules, resampling, pulse shaping, modulation, occupied bandwidth."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from scipy import signal
 
 
 class Emission(NamedTuple):
-    """A waveform at baseband: ``iq`` complex64 (n,), unit mean power over ``on``, its intervals [start, stop) in samples."""
+    """A waveform at baseband: ``iq`` complex64 (n,) and the intervals [start, stop) of samples in which it is on."""
 
     iq: np.ndarray
     on: list[tuple[int, int]]
 
 
 def emission(iq: np.ndarray, on: list[tuple[int, int]]) -> Emission:
-    """Cuts the intervals to the array, joins touching ones, and scales the mean power over them to 1."""
+    """Cuts the intervals to the array and joins those that touch; the level stays as it is."""
     n, joined = len(iq), []
     for start, stop in sorted((max(0, a), min(n, b)) for a, b in on if a < n and b > 0):
         if joined and start <= joined[-1][1]:
             joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
         elif start < stop:
             joined.append((start, stop))
-    count = sum(b - a for a, b in joined)
-    energy = sum(float(np.vdot(iq[a:b], iq[a:b]).real) for a, b in joined)
-    scale = np.sqrt(count / energy) if energy > 0 else 0.0
-    return Emission((iq * np.float32(scale)).astype(np.complex64, copy=False), joined)
+    return Emission(np.asarray(iq, np.complex64), joined)
+
+
+def power_while_on(e: Emission) -> float:
+    """Mean power over the intervals; 0 where there is none."""
+    count = sum(b - a for a, b in e.on)
+    return sum(float(np.vdot(e.iq[a:b], e.iq[a:b]).real) for a, b in e.on) / count if count else 0.0
 
 
 def schedule(rng: np.random.Generator, duration_s: float, length_s: Callable[[], float] | float, duty: float,
@@ -74,10 +77,14 @@ def _taps(up: int, down: int) -> np.ndarray:
 
 
 def resample(x: np.ndarray, rate_in: float, rate_out: float, n_out: int | None = None) -> np.ndarray:
-    """Polyphase resampling at the nearest fraction with a denominator up to 2000 (80 dB stop band); cut or zero-filled to n_out."""
+    """Polyphase resampling at the nearest fraction of a denominator up to 2000 (80 dB stop band).
+
+    Cut or filled with zeros to n_out, where that is given.
+    """
     ratio = Fraction(rate_out / rate_in).limit_denominator(2000)
     if ratio != 1:
-        x = signal.resample_poly(x, ratio.numerator, ratio.denominator, window=_taps(ratio.numerator, ratio.denominator))
+        taps = _taps(ratio.numerator, ratio.denominator)
+        x = signal.resample_poly(x, ratio.numerator, ratio.denominator, window=taps)
     if n_out is not None and len(x) != n_out:
         x = x[:n_out] if len(x) > n_out else np.concatenate([x, np.zeros(n_out - len(x), x.dtype)])
     return x
@@ -141,8 +148,14 @@ def power_spectrum(iq: np.ndarray, fft_size: int = 4096) -> np.ndarray:
 
 
 def occupied_band(iq: np.ndarray, samp_rate: float, fraction: float = 0.99, fft_size: int = 4096) -> tuple[float, float]:
-    """Lower and upper edge in Hz between which ``fraction`` of the power lies, half of the rest on each side (ITU-R SM.443)."""
+    """Edges in Hz between which ``fraction`` of the power lies, half of the rest on each side (ITU-R SM.443).
+
+    Raises:
+        ValueError: there is no power.
+    """
     psd = power_spectrum(iq, fft_size)
+    if not psd.sum() > 0:
+        raise ValueError("the signal has no power; its occupied band is not defined")
     share = np.cumsum(psd) / psd.sum()
     freq = (np.arange(len(psd)) - len(psd) // 2) * (samp_rate / len(psd))
     low, high = np.searchsorted(share, [(1 - fraction) / 2, (1 + fraction) / 2])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The waveforms of the simulator by name.
 
-``WAVEFORMS["gfsk_ble"].function(rng, n, samp_rate, **params)`` gives complex64 (n,) at baseband, of unit mean power while
-it is on; ``.emit`` gives the intervals as well. What ``params`` leaves out is drawn from ``rng`` as real networks vary it
-(``.draw``). Same generator state, same samples. Sources: the standard of each in the docstring of its builder.
+``WAVEFORMS["gfsk_ble"].function(rng, n, samp_rate, **params)`` gives complex64 (n,) at baseband, of unit mean power
+while it is on; ``.emit`` gives the intervals as well. What ``params`` leaves out is drawn from ``rng`` as real networks
+vary it (``.draw``). Same generator state, same samples. Sources: the standard of each in its builder's docstring.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import ofdm, other_services, short_range
-from .signal import Emission
+from .signal import Emission, power_while_on
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Waveform:
         label: its class in the corpus, or None.
         draw: rng -> parameters of one typical emitter.
         band: the band of the plan where it is found, or None: anywhere.
+        block_s: seconds that hold several of its bursts.
     """
 
     name: str
@@ -35,14 +36,19 @@ class Waveform:
     label: str | None
     draw: Callable[[np.random.Generator], dict]
     band: str | None = None
+    block_s: float = 0.1
     width: Callable[[dict], float] | None = None
 
     def width_of(self, params: dict) -> float:
         """Nominal bandwidth in Hz with these parameters."""
         return self.width(params) if self.width else self.bandwidth_hz
 
-    def emit(self, rng: np.random.Generator, n: int, samp_rate: float, **params) -> Emission:
+    def emit(self, rng: np.random.Generator, n: int, samp_rate: float, *, normalise: bool = True, **params) -> Emission:
         """n samples at samp_rate (Hz) and the intervals in which the signal is on.
+
+        Args:
+            normalise: scale what came out to unit mean power while on; False: the builder's level, from which a short
+                stretch may differ (a pause between pulses, a frame of little load).
 
         Raises:
             ValueError: samp_rate is under the signal's width (LTE excepted: its middle is made), or n < 1.
@@ -51,9 +57,12 @@ class Waveform:
         full = {**self.draw(rng), **params}
         if n < 1:
             raise ValueError(f"{self.name}: n is {n}, it must be at least 1")
-        if self.width_of(full) > samp_rate and self.name != "ofdm_lte":
-            raise ValueError(f"{self.name} is {self.width_of(full):g} Hz wide; samp_rate {samp_rate:g} is too low for it")
-        return self.build(rng, n, float(samp_rate), **full)
+        width = self.width_of(full)
+        if width > samp_rate and self.name != "ofdm_lte":
+            raise ValueError(f"{self.name} is {width:g} Hz wide; samp_rate {samp_rate:g} is too low for it")
+        made = self.build(rng, n, float(samp_rate), **full)
+        power = power_while_on(made) if normalise else 1.0
+        return made if power in (0.0, 1.0) else Emission(made.iq * np.float32(power ** -0.5), made.on)
 
     def function(self, rng: np.random.Generator, n: int, samp_rate: float, **params) -> np.ndarray:
         """As ``emit``, the samples only: complex64 (n,)."""
@@ -79,12 +88,14 @@ def _draw_ook(rng) -> dict:
 def _draw_fsk(rng) -> dict:
     return {"symbol_rate": float(rng.choice([1200, 2400, 4800, 8000, 9600, 9579, 17241, 20000])),
             "deviation_hz": float(rng.uniform(20e3, 60e3)), "octets": int(rng.integers(6, 40)),
-            "repeats": int(rng.integers(1, 4)), "duty": _log_uniform(rng, 0.1, 0.8), "manchester": bool(rng.uniform() < 0.3)}
+            "repeats": int(rng.integers(1, 4)), "duty": _log_uniform(rng, 0.1, 0.8),
+            "manchester": bool(rng.uniform() < 0.3)}
 
 
 def _draw_lte(rng) -> dict:
-    return {"n_rb": int(rng.choice([6, 15, 25, 50, 75, 100])), "load": float(rng.uniform(0.05, 1.0)),
-            "ports": int(rng.integers(1, 3)), "boost_db": float(rng.choice([0.0, 3.0])), "tdd": int(rng.choice([0, 0, 1, 2]))}
+    return {"n_rb": int(rng.choice([6, 15, 25, 50, 75, 100])), "load": _log_uniform(rng, 0.03, 1.0),
+            "ports": int(rng.integers(1, 3)), "boost_db": float(rng.choice([0.0, 3.0])),
+            "tdd": int(rng.choice([0, 0, 1, 2])), "cell": int(rng.integers(504))}
 
 
 def _draw_gmsk(rng) -> dict:
@@ -93,32 +104,49 @@ def _draw_gmsk(rng) -> dict:
     return {"symbol_rate": 9600.0, "bt": 0.4, "duty": _log_uniform(rng, 0.2, 0.9), "burst_symbols": 256}
 
 
-_ALL = [
-    Waveform("ofdm_wifi", ofdm.ofdm_wifi, 17e6, "WiFi-OFDM",
-             lambda rng: {"duty": _log_uniform(rng, 0.05, 0.9), "bits": int(rng.choice([1, 2, 4, 6])),
-                          "symbols_max": int(rng.choice([20, 80, 350, 700]))}, "ism"),
-    Waveform("ofdm_lte", ofdm.ofdm_lte, 1.08e6, "LTE", _draw_lte, "cellular", lambda p: p["n_rb"] * 180e3),
-    Waveform("gfsk_ble", short_range.gfsk_ble, 1.1e6, "BLE",
-             lambda rng: {"duty": _log_uniform(rng, 0.02, 0.6), "advertising": bool(rng.uniform() < 0.4),
-                          "index": float(rng.uniform(0.45, 0.55))}, "ism"),
-    Waveform("oqpsk_154", short_range.oqpsk_154, 2.4e6, "802.15.4",
-             lambda rng: {"duty": _log_uniform(rng, 0.05, 0.6), "octets_max": int(rng.integers(20, 128))}, "ism"),
-    Waveform("lora", short_range.lora, 125e3, "LoRa", _draw_lora, "ism", lambda p: p["bandwidth_hz"]),
-    Waveform("ppm_adsb", other_services.ppm_adsb, 2e6, "ADS-B",
-             lambda rng: {"messages_per_s": _log_uniform(rng, 50, 3000), "aircraft": int(rng.integers(1, 30)),
-                          "level_spread_db": float(rng.uniform(0, 15)), "long_share": float(rng.uniform(0.3, 1.0))}, "aero"),
-    Waveform("ook_sensor", short_range.ook_sensor, 10e3, "ISM-sensor-OOK", _draw_ook, "ism", lambda p: 2 / p["unit_s"] + 4e3),
-    Waveform("fsk_sensor", short_range.fsk_sensor, 100e3, "ISM-sensor-FSK", _draw_fsk, "ism",
+def _draw_wifi(rng) -> dict:
+    return {"duty": _log_uniform(rng, 0.05, 0.9), "bits": int(rng.choice([1, 2, 4, 6])),
+            "symbols_max": int(rng.choice([20, 80, 350, 700]))}
+
+
+def _draw_ble(rng) -> dict:
+    return {"duty": _log_uniform(rng, 0.02, 0.6), "advertising": bool(rng.uniform() < 0.4),
+            "index": float(rng.uniform(0.45, 0.55))}
+
+
+def _draw_154(rng) -> dict:
+    return {"duty": _log_uniform(rng, 0.05, 0.6), "octets_max": int(rng.integers(20, 128))}
+
+
+def _draw_adsb(rng) -> dict:
+    return {"messages_per_s": _log_uniform(rng, 50, 3000), "aircraft": int(rng.integers(1, 30)),
+            "level_spread_db": float(rng.uniform(0, 15)), "long_share": float(rng.uniform(0.3, 1.0))}
+
+
+def _draw_gnss(rng) -> dict:
+    return {"satellites": int(rng.integers(4, 12)), "level_spread_db": 6.0}
+
+
+def _draw_voice(rng) -> dict:
+    return {"deviation_hz": float(rng.choice([2.5e3, 5e3])), "talk_share": float(rng.choice([0.5, 1.0]))}
+
+
+WAVEFORMS: dict[str, Waveform] = {w.name: w for w in [
+    Waveform("ofdm_wifi", ofdm.ofdm_wifi, 17e6, "WiFi-OFDM", _draw_wifi, "ism", 0.05),
+    Waveform("ofdm_lte", ofdm.ofdm_lte, 1.08e6, "LTE", _draw_lte, "cellular", 0.2, lambda p: p["n_rb"] * 180e3),
+    Waveform("gfsk_ble", short_range.gfsk_ble, 1.1e6, "BLE", _draw_ble, "ism", 0.1),
+    Waveform("oqpsk_154", short_range.oqpsk_154, 2.4e6, "802.15.4", _draw_154, "ism", 0.2),
+    Waveform("lora", short_range.lora, 125e3, "LoRa", _draw_lora, "ism", 4.0, lambda p: p["bandwidth_hz"]),
+    Waveform("ppm_adsb", other_services.ppm_adsb, 2e6, "ADS-B", _draw_adsb, "aero", 0.5),
+    Waveform("ook_sensor", short_range.ook_sensor, 10e3, "ISM-sensor-OOK", _draw_ook, "ism", 2.0,
+             lambda p: 2 / p["unit_s"] + 4e3),
+    Waveform("fsk_sensor", short_range.fsk_sensor, 100e3, "ISM-sensor-FSK", _draw_fsk, "ism", 2.0,
              lambda p: 2 * p["deviation_hz"] + p["symbol_rate"]),
-    Waveform("cdma_noise", other_services.cdma_noise, 2.046e6, "GNSS",
-             lambda rng: {"satellites": int(rng.integers(4, 12)), "level_spread_db": 6.0}, "gnss"),
-    Waveform("gmsk", short_range.gmsk, 200e3, None, _draw_gmsk, None, lambda p: p["symbol_rate"] * 0.9),
-    Waveform("tone", other_services.tone, 1.0, None,
-             lambda rng: {"phase": float(rng.uniform(0, 2 * np.pi)), "drift_hz_per_s": 0.0}),
-    Waveform("fm_voice", other_services.fm_voice, 11e3, None,
-             lambda rng: {"deviation_hz": float(rng.choice([2.5e3, 5e3])), "talk_share": float(rng.choice([0.5, 1.0]))}, None,
+    Waveform("cdma_noise", other_services.cdma_noise, 2.046e6, "GNSS", _draw_gnss, "gnss", 0.05),
+    Waveform("gmsk", short_range.gmsk, 244e3, None, _draw_gmsk, None, 0.3, lambda p: p["symbol_rate"] * 0.9),
+    Waveform("tone", other_services.tone, 1.0, None, lambda rng: {"phase": float(rng.uniform(0, 2 * np.pi))}),
+    Waveform("fm_voice", other_services.fm_voice, 11e3, None, _draw_voice, None, 8.0,
              lambda p: 2 * (p["deviation_hz"] + 3e3)),
-    Waveform("band_noise", other_services.band_noise, 50e3, None,
-             lambda rng: {"bandwidth_hz": 50e3, "rolloff": 0.2}, None, lambda p: p["bandwidth_hz"] * (1 + p["rolloff"])),
-]
-WAVEFORMS: dict[str, Waveform] = {w.name: w for w in _ALL}
+    Waveform("band_noise", other_services.band_noise, 60e3, None, lambda rng: {"bandwidth_hz": 50e3, "rolloff": 0.2},
+             None, 0.1, lambda p: p["bandwidth_hz"] * (1 + p["rolloff"])),
+]}
