@@ -44,6 +44,7 @@ BAND = "band"
 MODEL = "model"
 DROPOUT_RATE = "dropout_rate"
 LATENCY_MS = "latency_ms"
+RECORDING = "recording"            # name of the recording, where one file holds the events of several
 
 EVENT_FIELDS = (
     EVENT_ID, STATE, TIMESTAMP, TIME_SOURCE, SAMPLE_START, SAMPLE_COUNT, FREQ_CENTER_HZ, BANDWIDTH_HZ, POWER_DBFS, SNR_DB,

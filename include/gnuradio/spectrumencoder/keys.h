@@ -50,6 +50,7 @@
     X(MODEL, model, "model") \
     X(DROPOUT_RATE, dropout_rate, "dropout_rate") \
     X(LATENCY_MS, latency_ms, "latency_ms") \
+    X(RECORDING, recording, "recording") \
     X(BLOCK, block, "block") \
     X(STATUS_STATE, status_state, "status") \
     X(MESSAGE, message, "message") \

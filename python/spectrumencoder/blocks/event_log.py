@@ -26,15 +26,17 @@ class event_log(SafeBlock, gr.basic_block):
         append: keep what the file holds; else it is emptied at start.
         stdout: also write to standard output.
         zmq_address: also publish each line on a ZeroMQ PUB socket bound here, e.g. "tcp://*:5556"; "" is none.
+        recording: name put into every line, for a file that holds the events of several recordings; "" is none.
 
     Raises:
         ValueError: the file's folder does not exist, pyzmq is missing, or nothing to write to is given.
     """
 
-    def __init__(self, file="", append=False, stdout=False, zmq_address=""):
+    def __init__(self, file="", append=False, stdout=False, zmq_address="", recording=""):
         gr.basic_block.__init__(self, "event_log", None, None)
         self.init_safe_block()
         self._path = Path(file) if file else None
+        self._extra = {keys.RECORDING: str(recording)} if recording else {}
         self._append, self._stdout, self._zmq_address = bool(append), bool(stdout), str(zmq_address)
         if not (file or stdout or zmq_address):
             raise ValueError("event_log has nowhere to write: give file, stdout or zmq_address")
@@ -70,7 +72,7 @@ class event_log(SafeBlock, gr.basic_block):
 
     @handler
     def handle_events(self, message):
-        line = json_line(messages.metadata(message))
+        line = json_line(messages.metadata(message) | self._extra)
         self.n_events += 1
         if self._file is not None:
             self._file.write(line + "\n")
