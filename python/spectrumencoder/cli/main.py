@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status.
     """
     debug = os.environ.get("SPECTRUMENCODER_DEBUG", "") not in ("", "0")
+    arguments = [{"--annotate": "--annotate="}.get(a, a) for a in (sys.argv[1:] if arguments is None else arguments)]
     try:
         return int(typer.main.get_command(app).main(arguments, prog_name="spectrumencoder", standalone_mode=False) or 0)
     except CommandError as error:

@@ -12,8 +12,6 @@ from .console import NOTES, OUT, check_writable, write_json
 from .errors import CommandError, UsageError
 from .session import Outcome, RunSettings, run_recording
 
-ANNOTATE_BESIDE = ""  # the value of --annotate without a file
-
 
 def run(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A .sigmf-meta file, a folder of them, or raw IQ with "
@@ -49,7 +47,7 @@ def run(
     check_writable(events, plot, json_file, Path(annotate) if annotate else None)
     settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
                            rope_mode=rope, false_alarm_rate=pfa, average=average, overlap=overlap, hold=hold,
-                           events=events, annotate=annotate, plot=plot, quiet=quiet)
+                           events=events, annotate=annotate, quiet=quiet)
     outcomes, errors = [], []
     for index, recording in enumerate(recordings):
         try:

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One recording through the flowgraph that GRC builds too: sigmf_source -> spectrum_monitor -> event_log, sigmf_annotator."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .. import keys
+from ..tokens.recording import Recording
+from .console import NOTES, progress_bar
+from .errors import CommandError
+from .waterfall import MAX_ROWS
+
+GRACE_S = 2.0  # from Ctrl-C or a failure to the end
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The options of ``run`` that hold for every recording; names and units are those of spectrum_monitor."""
+
+    model: str = "base"
+    compute: str = "auto"
+    backend: str = "auto"
+    dropout_rate: float = 0.25
+    dropout_policy: str = ""
+    rope_mode: str = ""
+    false_alarm_rate: float = 0.01
+    average: int = 16
+    overlap: float = 0.0
+    hold: int = 3
+    events: Path | None = None
+    annotate: str | None = None
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gave. seconds: of the recording; wall_s: it took; real_time_factor: seconds / wall_s."""
+
+    name: str
+    n_frames: int
+    n_dropped: int
+    n_events: int
+    seconds: float
+    wall_s: float
+    interrupted: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def real_time_factor(self) -> float:
+        return self.seconds / self.wall_s if self.wall_s > 0 else 0.0
+
+    def as_dict(self) -> dict:
+        return asdict(self) | {"notes": list(self.notes), "real_time_factor": self.real_time_factor}
+
+    def line(self) -> str:
+        dropped = f" ({self.n_dropped} dropped)" if self.n_dropped else ""
+        return (f"{self.name}: {self.n_frames} frames{dropped}, {self.n_events} event{'s' * (self.n_events != 1)}, "
+                f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)"
+                + "".join(f"; {note}" for note in self.notes))
+
+
+def run_recording(recording: Recording, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
+                  name_in_events: bool = False) -> Outcome:
+    """Runs one recording to its end.
+
+    Args:
+        append: keep what the events file holds.
+        plot: picture to draw at the end.
+        name_in_events: put the recording's name into each event of the file.
+
+    Raises:
+        CommandError: the recording is too short for one frame, or a block failed; one line.
+    """
+    quiet_logs()
+    flowgraph = Flowgraph(recording, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events)
+    began = time.monotonic()
+    interrupted = flowgraph.run()
+    wall_s = time.monotonic() - began
+    probe = flowgraph.probe
+    if plot is not None and probe.n_frames:
+        from .plot import save_plot
+        title = f"{recording.name}: {probe.n_events} events in {probe.n_frames} frames, model {settings.model}"
+        save_plot(plot, probe.waterfall, list(probe.events.values()), title)
+    return Outcome(recording.name, probe.n_frames, flowgraph.n_dropped, probe.n_events, recording.duration_s, wall_s,
+                   interrupted, flowgraph.notes())
+
+
+def quiet_logs():
+    """GNU Radio's log goes to stderr, and only when debugging: a failure is reported once, as one line."""
+    debug = os.environ.get("SPECTRUMENCODER_DEBUG", "") not in ("", "0")
+    os.environ.setdefault("GR_CONF_LOG_LOG_FILE", "stderr")
+    os.environ.setdefault("GR_CONF_LOG_LOG_LEVEL", "info" if debug else "off")
+
+
+class Flowgraph:
+    """The blocks of one run, connected. Attributes: probe (a run_probe), the rest private."""
+
+    def __init__(self, recording: Recording, settings: RunSettings, *, append: bool, keep_spectra: bool, name_in_events: bool):
+        from gnuradio import gr
+
+        from ..blocks.run_probe import run_probe
+        from ..blocks.sigmf_source import sigmf_source
+        from ..blocks.spectrum_monitor import spectrum_monitor
+        self._recording, self._quiet = recording, settings.quiet
+        self._top = gr.top_block("spectrumencoder run")
+        self._source = sigmf_source(**_source_arguments(recording))
+        self._monitor = spectrum_monitor(
+            model=settings.model, samp_rate=recording.samp_rate, center_freq=recording.frequency_hz or 0.0,
+            average=settings.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
+            dropout_policy=settings.dropout_policy, rope_mode=settings.rope_mode, backend=settings.backend,
+            compute=settings.compute, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold)
+        fft_size = self._monitor.fft_size
+        if recording.n_samples < fft_size:
+            raise CommandError(f"{recording.name} holds {recording.n_samples} samples, fewer than one FFT of {fft_size}: "
+                               "there is nothing to analyse; give a longer recording")
+        self.probe = run_probe(fft_size, recording.samp_rate, recording.frequency_hz or 0.0, MAX_ROWS if keep_spectra else 0)
+        self._sinks = _sinks(recording, settings, append, name_in_events)
+        top, monitor = self._top, self._monitor
+        top.connect(self._source, monitor)
+        top.connect((monitor, 0), (self.probe, 0))
+        top.connect((monitor, 1), (self.probe, 1))
+        for sink in [self.probe, *self._sinks]:
+            top.msg_connect(monitor, keys.ANOMALIES, sink, keys.EVENTS)
+        top.msg_connect(monitor, keys.STATUS, self.probe, keys.STATUS)
+
+    @property
+    def n_dropped(self) -> int:
+        return int(self._monitor.tokenizer.dropped_frames())
+
+    def notes(self) -> tuple[str, ...]:
+        """What the blocks said that the user should know."""
+        told = [status for (_, state), status in self.probe.states.items() if state in ("uncalibrated", "skipped", "refused")]
+        return tuple(str(status.get(keys.MESSAGE)) for status in told)
+
+    def run(self) -> bool:
+        """Runs to the end; True when Ctrl-C ended it (in good order).
+
+        Raises:
+            CommandError: a block failed.
+        """
+        from ..blocks.run_flowgraph import run_flowgraph
+        blocks = [self._source, *self._monitor.blocks, self.probe, *self._sinks]
+        with progress_bar(quiet=self._quiet) as bar:
+            task = bar.add_task(self._recording.name, total=self._recording.n_samples)
+
+            def advance() -> bool:
+                bar.update(task, completed=self._source.nitems_written(0))
+                return False
+
+            try:
+                failure = run_flowgraph(self._top, blocks, should_stop=advance, grace_s=GRACE_S)
+            except KeyboardInterrupt:
+                return True
+            except TimeoutError as error:
+                _leave(f"{self._recording.name}: {error}")
+        if failure is not None:
+            raise CommandError(f"{self._recording.name}: {failure}")
+        return False
+
+
+def _leave(message: str):
+    """Ends the process: a block's thread hangs, and a normal exit would wait for it for ever."""
+    NOTES.print(f"error: {message}", markup=False)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _source_arguments(recording: Recording) -> dict:
+    if recording.meta_path is not None:
+        return {"file": str(recording.meta_path)}
+    return {"file": str(recording.data_path), "samp_rate": recording.samp_rate, "datatype": recording.datatype,
+            "center_freq": recording.frequency_hz}
+
+
+def _sinks(recording: Recording, settings: RunSettings, append: bool, name_in_events: bool) -> list:
+    from ..blocks.event_log import event_log
+    from ..blocks.sigmf_annotator import sigmf_annotator
+    sinks = []
+    if settings.events is not None:
+        sinks.append(event_log(str(settings.events), append=append, recording=recording.name if name_in_events else ""))
+    if settings.annotate is not None:
+        if recording.meta_path is None:
+            output = settings.annotate or str(recording.data_path.with_name(f"{recording.name}-events.sigmf-meta"))
+            sinks.append(sigmf_annotator(output=output, samp_rate=recording.samp_rate,
+                                         center_freq=recording.frequency_hz or 0.0, datatype=recording.datatype))
+        else:
+            sinks.append(sigmf_annotator(recording=str(recording.meta_path), output=settings.annotate))
+    return sinks
