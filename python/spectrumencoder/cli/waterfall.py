@@ -45,7 +45,8 @@ class Waterfall:
         self.max_rows = max_rows
         self.merge = 1  # frames per row
         self.segments: list[Segment] = []
-        self._pending: list[tuple[np.ndarray, np.ndarray]] = []
+        self._pending: tuple[np.ndarray, np.ndarray] | None = None  # maximum of the frames that wait to be a row
+        self._n_pending = 0
         self._hop = 1
 
     def begin(self, start_sample: int, frame_hop: int, center_hz: float, rate_hz: float):
@@ -57,30 +58,38 @@ class Waterfall:
     def add(self, psd: np.ndarray, residual: np.ndarray):
         """Frames (F, N) of both; ``begin`` was called before."""
         columns = _columns(psd.shape[1])
-        for one in zip(_shrink(psd, columns), _shrink(residual, columns), strict=True):
-            self._pending.append(one)
-            if len(self._pending) == self.merge:
+        for frame in zip(_shrink(psd, columns), _shrink(residual, columns), strict=True):
+            self._pending = frame if self._pending is None else tuple(map(np.maximum, self._pending, frame))
+            self._n_pending += 1
+            if self._n_pending >= self.merge:
                 self.flush()
 
     def flush(self):
         """Makes a row of the frames that wait for their neighbours."""
-        if not self._pending:
+        if self._pending is None:
             return
         segment = self.segments[-1]
-        segment.psd.append(np.max([psd for psd, _ in self._pending], axis=0))
-        segment.residual.append(np.max([residual for _, residual in self._pending], axis=0))
-        self._pending.clear()
-        if sum(len(s.psd) for s in self.segments) > 2 * self.max_rows:
+        segment.psd.append(self._pending[0])
+        segment.residual.append(self._pending[1])
+        self._pending, self._n_pending = None, 0
+        if self._n_rows() > 2 * self.max_rows:
             self._halve()
 
     def rows(self) -> list[Segment]:
         """The segments that hold rows, shrunk to max_rows in all where every segment allows it."""
         self.flush()
-        while sum(len(s.psd) for s in self.segments) > self.max_rows and any(len(s.psd) > 1 for s in self.segments):
+        while self._n_rows() > self.max_rows and any(len(s.psd) > 1 for s in self.segments):
             self._halve()
+            self.flush()
         return [segment for segment in self.segments if segment.psd]
 
+    def _n_rows(self) -> int:
+        return sum(len(segment.psd) for segment in self.segments)
+
     def _halve(self):
+        last = self.segments[-1]
+        if len(last.psd) % 2:  # waits for its neighbour, which is still to come
+            self._pending, self._n_pending = (last.psd.pop(), last.residual.pop()), self.merge
         self.merge *= 2
         for segment in self.segments:
             segment.row_samples *= 2
