@@ -7,11 +7,11 @@ namespace gr {
 namespace spectrumencoder {
 namespace keys {
 
-#define X(name, function, key)                          \
-    const pmt::pmt_t& function()                        \
-    {                                                   \
-        static const pmt::pmt_t symbol = pmt::mp(key);  \
-        return symbol;                                  \
+#define X(name, function, key)                                                                                         \
+    const pmt::pmt_t& function()                                                                                       \
+    {                                                                                                                  \
+        static const pmt::pmt_t symbol = pmt::mp(key);                                                                 \
+        return symbol;                                                                                                 \
     }
 SPECTRUMENCODER_KEYS(X)
 #undef X

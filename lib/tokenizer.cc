@@ -49,8 +49,10 @@ int checked_fft_size(int fft_size)
 
 int checked_stride(int fft_size, int stride)
 {
-    if (stride < 1 || stride > fft_size || fft_size % stride)
-        refuse("stride", stride, "is outside 1..fft_size or does not divide fft_size " + std::to_string(fft_size));
+    if (stride < 1 || stride > fft_size)
+        refuse("stride", stride, "is outside 1..fft_size " + std::to_string(fft_size));
+    if (fft_size % stride)
+        refuse("stride", stride, "does not divide fft_size " + std::to_string(fft_size));
     return stride;
 }
 
@@ -73,7 +75,8 @@ volk::vector<float> unit_gain_window(const std::string& name, int fft_size)
     const std::vector<float> taps = found->second(fft_size);
     const double sum = std::accumulate(taps.begin(), taps.end(), 0.0);
     volk::vector<float> window(fft_size);
-    std::transform(taps.begin(), taps.end(), window.begin(), [sum](float tap) { return static_cast<float>(tap / sum); });
+    std::transform(
+        taps.begin(), taps.end(), window.begin(), [sum](float tap) { return static_cast<float>(tap / sum); });
     return window;
 }
 
@@ -120,7 +123,7 @@ tokenizer::tokenizer(int fft_size, int stride, int average, double overlap, cons
 
 int tokenizer::item_size(int fft_size, int stride)
 {
-    const int used = fft_size / stride * (stride + 2) + 8;
+    const int used = checked_fft_size(fft_size) / checked_stride(fft_size, stride) * (stride + 2) + 8;
     return (used + 63) / 64 * 64;
 }
 
@@ -218,7 +221,8 @@ void tokenizer::write_tokens(float* tokens, const float* psd, float floor_dbfs)
         *tokens++ = d_token_peak[m] - floor_dbfs;
         const double mean = d_token_sum[m] / d_windows;
         const double variance = d_token_sumsq[m] / d_windows - mean * mean;
-        *tokens++ = d_windows > 1 && mean > 0.0 && variance > 0.0 ? static_cast<float>(std::sqrt(variance) / mean) : 0.0f;
+        *tokens++ =
+            d_windows > 1 && mean > 0.0 && variance > 0.0 ? static_cast<float>(std::sqrt(variance) / mean) : 0.0f;
     }
 }
 

@@ -3,7 +3,8 @@
 
 /*! \file
  * The FFT tokenizer's mathematics, with no scheduler: windows of samples in, frames of tokens out.
- * The block `fft_tokenizer` and Python's `tokenize()` both run this code, so that training and live share its numbers. */
+ * The block `fft_tokenizer` and Python's `tokenize()` both run this code, so that training and live share its numbers.
+ */
 
 #ifndef INCLUDED_SPECTRUMENCODER_TOKENIZER_H
 #define INCLUDED_SPECTRUMENCODER_TOKENIZER_H
@@ -25,8 +26,9 @@ namespace spectrumencoder {
  * \brief Turns windows of IQ samples into frames of tokens (docs/architecture.md, "Frame").
  *
  * \details
- * N = fft_size bins, S = stride, M = N / S tokens of S + 2 floats, K = average windows in a frame. A frame is built by K calls
- * of add_window() and read by finish_frame(). Nothing is allocated after construction. One object serves one thread.
+ * N = fft_size bins, S = stride, M = N / S tokens of S + 2 floats, K = average windows in a frame. A frame is built by
+ * K calls of add_window() and read by finish_frame(). Nothing is allocated after construction. One object serves one
+ * thread.
  */
 class SPECTRUMENCODER_API tokenizer
 {
@@ -56,11 +58,11 @@ public:
     int average() const { return d_average; }
     int n_tokens() const { return d_fft_size / d_stride; }
     int token_dim() const { return d_stride + 2; }
-    int hop() const { return d_hop; }                   //!< samples from one window to the next
-    int frame_hop() const { return d_average * d_hop; } //!< samples from one frame to the next
+    int hop() const { return d_hop; }                                 //!< samples from one window to the next
+    int frame_hop() const { return d_average * d_hop; }               //!< samples from one frame to the next
     int item_size() const { return item_size(d_fft_size, d_stride); } //!< floats in a frame's item
 
-    static int item_size(int fft_size, int stride);
+    static int item_size(int fft_size, int stride); //!< \throws std::invalid_argument as the constructor
     static const std::vector<std::string>& window_names();
     static void check_average(int average); //!< \throws std::invalid_argument outside 1..64
 
@@ -70,7 +72,7 @@ public:
     /*! Adds the window of N samples that starts at `samples` (any alignment) to the frame in progress. */
     void add_window(const gr_complex* samples);
 
-    int windows() const { return d_windows; }               //!< windows in the frame in progress
+    int windows() const { return d_windows; }                //!< windows in the frame in progress
     bool complete() const { return d_windows == d_average; } //!< the frame has its K windows
     bool finite() const { return d_finite; } //!< false once a window of this frame held NaN, Inf or overflowed
 

@@ -1,0 +1,86 @@
+/* -*- c++ -*- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*! \file
+ * The block `fft_tokenizer`: IQ samples in, frames of tokens and power spectra out. */
+
+#ifndef INCLUDED_SPECTRUMENCODER_FFT_TOKENIZER_H
+#define INCLUDED_SPECTRUMENCODER_FFT_TOKENIZER_H
+
+#include <gnuradio/block.h>
+#include <gnuradio/spectrumencoder/api.h>
+#include <cstdint>
+#include <string>
+
+namespace gr {
+namespace spectrumencoder {
+
+/*!
+ * \brief Turns IQ samples into frames of tokens (docs/architecture.md, "Frame").
+ * \ingroup spectrumencoder
+ *
+ * \details
+ * Input 0: complex, with `rx_freq`, `rx_rate`, `rx_time` tags where there are any.
+ * Output 0 `tokens`: item_size() floats per frame. Output 1 `psd` (may stay unconnected): fft_size floats per frame,
+ * dBFS. Message output `status`: a dict with the counters, at most once a second while frames are dropped, and at the
+ * end.
+ *
+ * Both outputs carry `rx_freq`, `rx_rate`, `rx_time` (when the input has one), `frame_start`, `frame_hop`,
+ * `frame_average` at frame 0 and after each discontinuity or change of the average. A frame that straddles a tag, or
+ * holds NaN or Inf, is dropped and counted. At the end of the stream the last frame is emitted with as many windows (at
+ * least one) as it has.
+ */
+class SPECTRUMENCODER_API fft_tokenizer : virtual public gr::block
+{
+public:
+    typedef std::shared_ptr<fft_tokenizer> sptr;
+
+    /*!
+     * \param fft_size bins N, 16..65536
+     * \param stride bins in a token; divides fft_size
+     * \param average windows in a frame, 1..64
+     * \param overlap fraction of a window shared with the next one, 0..0.95
+     * \param window blackman, blackmanharris, flattop, hamming, hann, nuttall or rectangular
+     * \param samp_rate samples per second where the stream has no `rx_rate` tag
+     * \param center_freq Hz where the stream has no `rx_freq` tag
+     * \param settle_ms samples skipped after a retune, 0..60000 ms
+     * \param min_output_buffer room for frames on each output, 1..65536: lets the next block work in batches
+     * \throws std::invalid_argument naming the argument, its value and its range
+     */
+    static sptr make(int fft_size = 1024,
+                     int stride = 8,
+                     int average = 16,
+                     double overlap = 0.0,
+                     const std::string& window = "blackmanharris",
+                     double samp_rate = 1e6,
+                     double center_freq = 0.0,
+                     double settle_ms = 0.0,
+                     int min_output_buffer = 64);
+
+    // These change live and throw std::invalid_argument when out of range.
+    virtual void set_average(int average) = 0;            //!< from the next frame on
+    virtual void set_samp_rate(double samp_rate) = 0;     //!< a discontinuity, unless the stream has `rx_rate` tags
+    virtual void set_center_freq(double center_freq) = 0; //!< a retune, unless the stream has `rx_freq` tags
+    virtual void set_settle_ms(double settle_ms) = 0;     //!< from the next retune on
+
+    virtual int average() const = 0;
+    virtual double samp_rate() const = 0;
+    virtual double center_freq() const = 0;
+    virtual double settle_ms() const = 0;
+    virtual int fft_size() const = 0;
+    virtual int item_size() const = 0; //!< floats in one item of `tokens`
+
+    // Counters since start()
+    virtual uint64_t frames() const = 0;            //!< emitted
+    virtual uint64_t dropped_frames() const = 0;    //!< all of those below
+    virtual uint64_t dropped_retune() const = 0;    //!< straddled a change of frequency
+    virtual uint64_t dropped_rate() const = 0;      //!< straddled a change of sample rate
+    virtual uint64_t dropped_retag() const = 0;     //!< straddled a tag that changed neither (overflow)
+    virtual uint64_t dropped_nonfinite() const = 0; //!< held NaN or Inf
+    virtual uint64_t malformed() const = 0;         //!< tags that were ignored because of their value
+};
+
+} // namespace spectrumencoder
+} // namespace gr
+
+#endif /* INCLUDED_SPECTRUMENCODER_FFT_TOKENIZER_H */

@@ -1,0 +1,400 @@
+/* -*- c++ -*- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "fft_tokenizer_impl.h"
+#include <gnuradio/block_detail.h>
+#include <gnuradio/buffer_reader.h>
+#include <gnuradio/io_signature.h>
+#include <gnuradio/spectrumencoder/keys.h>
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
+
+namespace gr {
+namespace spectrumencoder {
+
+namespace {
+
+constexpr auto STATUS_PERIOD = std::chrono::seconds(1);
+constexpr uint64_t NEVER = std::numeric_limits<uint64_t>::max();
+
+template <class T>
+T checked(const char* argument, T value, bool good, const char* range)
+{
+    if (!good) {
+        std::ostringstream message;
+        message << argument << ' ' << value << ' ' << range;
+        throw std::invalid_argument(message.str());
+    }
+    return value;
+}
+
+double checked_samp_rate(double rate)
+{
+    return checked(
+        "samp_rate", rate, std::isfinite(rate) && rate > 0.0, "is not a positive number of samples per second");
+}
+
+double checked_center_freq(double freq)
+{
+    return checked("center_freq", freq, std::isfinite(freq), "is not a finite number of Hz");
+}
+
+double checked_settle_ms(double settle_ms)
+{
+    return checked("settle_ms", settle_ms, settle_ms >= 0.0 && settle_ms <= 60000.0, "is outside 0..60000");
+}
+
+io_signature::sptr outputs(int fft_size, int stride)
+{
+    const int item_size = tokenizer::item_size(fft_size, stride); // checks both
+    return io_signature::make2(1, 2, item_size * sizeof(float), fft_size * sizeof(float));
+}
+
+} // namespace
+
+fft_tokenizer::sptr fft_tokenizer::make(int fft_size,
+                                        int stride,
+                                        int average,
+                                        double overlap,
+                                        const std::string& window,
+                                        double samp_rate,
+                                        double center_freq,
+                                        double settle_ms,
+                                        int min_output_buffer)
+{
+    return gnuradio::make_block_sptr<fft_tokenizer_impl>(
+        fft_size, stride, average, overlap, window, samp_rate, center_freq, settle_ms, min_output_buffer);
+}
+
+fft_tokenizer_impl::fft_tokenizer_impl(int fft_size,
+                                       int stride,
+                                       int average,
+                                       double overlap,
+                                       const std::string& window,
+                                       double samp_rate,
+                                       double center_freq,
+                                       double settle_ms,
+                                       int min_output_buffer)
+    : gr::block("fft_tokenizer", io_signature::make(1, 1, sizeof(gr_complex)), outputs(fft_size, stride)),
+      d_average(average),
+      d_samp_rate(checked_samp_rate(samp_rate)),
+      d_center_freq(checked_center_freq(center_freq)),
+      d_settle_ms(checked_settle_ms(settle_ms)),
+      d_kernel(fft_size, stride, average, overlap, window),
+      d_stream(samp_rate, center_freq),
+      d_stage(fft_size),
+      d_unconnected_psd(fft_size)
+{
+    checked("min_output_buffer",
+            min_output_buffer,
+            min_output_buffer >= 1 && min_output_buffer <= 65536,
+            "is outside 1..65536");
+    set_tag_propagation_policy(TPP_DONT);
+    set_min_output_buffer(0, min_output_buffer);
+    set_min_output_buffer(1, min_output_buffer);
+    message_port_register_out(keys::status());
+
+    // The scheduler sizes the input buffer from this: twice a frame, within reason, and at least two windows.
+    constexpr int MAX_BUFFERED = 1 << 17;
+    set_relative_rate(1, std::max(fft_size + 1, std::min(d_kernel.frame_hop(), MAX_BUFFERED)));
+}
+
+void fft_tokenizer_impl::set_average(int average)
+{
+    tokenizer::check_average(average);
+    d_average = average;
+}
+
+void fft_tokenizer_impl::set_samp_rate(double samp_rate)
+{
+    d_samp_rate = checked_samp_rate(samp_rate);
+}
+
+void fft_tokenizer_impl::set_center_freq(double center_freq)
+{
+    d_center_freq = checked_center_freq(center_freq);
+}
+
+void fft_tokenizer_impl::set_settle_ms(double settle_ms)
+{
+    d_settle_ms = checked_settle_ms(settle_ms);
+}
+
+uint64_t fft_tokenizer_impl::dropped_frames() const
+{
+    return d_dropped_retune + d_dropped_rate + d_dropped_retag + d_dropped_nonfinite;
+}
+
+bool fft_tokenizer_impl::start()
+{
+    d_kernel.reset();
+    d_stream.forget_tags();
+    d_begun = false;
+    d_tags_taken = 0;
+    d_tag_next_frame = true;
+    d_settle = 0;
+    d_staged = 0;
+    for (auto* counter :
+         { &d_frames, &d_dropped_retune, &d_dropped_rate, &d_dropped_retag, &d_dropped_nonfinite, &d_malformed })
+        *counter = 0;
+    d_next_status = std::chrono::steady_clock::now();
+    return block::start();
+}
+
+bool fft_tokenizer_impl::stop()
+{
+    publish_status("stopped");
+    return block::stop();
+}
+
+/* How the tail of a recording is kept. A block is called only while its input satisfies forecast(); once upstream has
+ * ended and what is left does not, the scheduler ends the block unasked. So a window that does not complete its frame
+ * is processed only when a sample lies beyond it: while a frame is in progress there is always a sample left in the
+ * input, and when upstream has ended forecast() asks for just one, so that general_work() is called once more and
+ * flushes the frame. */
+void fft_tokenizer_impl::forecast(int, gr_vector_int& ninput_items_required)
+{
+    if (d_settle > 0 || detail()->input(0)->done()) {
+        ninput_items_required[0] = 1;
+        return;
+    }
+    const int beyond = last_of_frame() ? 0 : 1;
+    ninput_items_required[0] = std::min(d_kernel.fft_size() - d_staged + beyond, input_capacity());
+}
+
+int fft_tokenizer_impl::input_capacity()
+{
+    return detail()->input(0)->max_possible_items_available();
+}
+
+// Upstream may end, or write its last samples, after the scheduler counted ours: both are read under the buffer's lock.
+bool fft_tokenizer_impl::input_ended(int items_seen)
+{
+    const auto input = detail()->input(0);
+    gr::thread::scoped_lock guard(*input->mutex());
+    return input->done() && input->items_available() == items_seen;
+}
+
+int fft_tokenizer_impl::general_work(int noutput_items,
+                                     gr_vector_int& ninput_items,
+                                     gr_vector_const_void_star& input_items,
+                                     gr_vector_void_star& output_items)
+{
+    const uint64_t begin = nitems_read(0);
+    workspace work;
+    work.samples = static_cast<const gr_complex*>(input_items[0]);
+    work.begin = begin;
+    work.end = begin + ninput_items[0];
+    work.last = input_ended(ninput_items[0]);
+    work.tokens = static_cast<float*>(output_items[0]);
+    work.psd = output_items.size() > 1 ? static_cast<float*>(output_items[1]) : nullptr;
+    work.frames = 0;
+    work.room = noutput_items;
+
+    d_position = begin;
+    if (!d_begun)
+        d_stream_start = d_frame_start = begin;
+    d_begun = true;
+    take_parameters();
+    collect_tags(std::max(begin, d_tags_taken), work.end);
+    while (work.frames < work.room && take_step(work))
+        ;
+    consume_each(d_position - begin);
+    return work.frames;
+}
+
+void fft_tokenizer_impl::take_parameters()
+{
+    const change what = d_stream.set_parameters(d_samp_rate, d_center_freq, d_position);
+    if (what != change::none)
+        discontinuity(what);
+}
+
+void fft_tokenizer_impl::collect_tags(uint64_t begin, uint64_t end)
+{
+    get_tags_in_range(d_tags, 0, begin, end);
+    d_tags.erase(
+        std::remove_if(d_tags.begin(), d_tags.end(), [](const tag_t& tag) { return !stream_state::is_ours(tag); }),
+        d_tags.end());
+    std::sort(d_tags.begin(), d_tags.end(), tag_t::offset_compare);
+    d_next_tag = 0;
+}
+
+// One move forward in the input; false when more samples are needed for the next one.
+bool fft_tokenizer_impl::take_step(workspace& work)
+{
+    const uint64_t tag = d_next_tag < d_tags.size() ? d_tags[d_next_tag].offset : NEVER;
+    if (tag == d_position) {
+        take_tags_here();
+        return true;
+    }
+    if (d_settle > 0) {
+        skip_settling(std::min(tag, work.end));
+        return d_position < work.end;
+    }
+    begin_frame();
+    const int needed = d_kernel.fft_size() - d_staged;
+    if (tag < d_position + needed) { // this window straddles a tag, and so does its frame
+        d_position = tag;
+        return true;
+    }
+    const int available = work.end - d_position;
+    if (available >= needed + (last_of_frame() || work.last ? 0 : 1)) {
+        add_window(work);
+        if (d_kernel.complete())
+            finish_frame(work);
+        return true;
+    }
+    if (work.last) { // the rest makes no window
+        d_position = work.end;
+        d_staged = 0;
+        if (d_kernel.windows() > 0)
+            finish_frame(work);
+    } else if (available >= input_capacity()) {
+        stage(work, available - 1); // one stays behind, see forecast()
+    }
+    return false;
+}
+
+void fft_tokenizer_impl::skip_settling(uint64_t until)
+{
+    const uint64_t n = std::min(d_settle, until - d_position);
+    d_settle -= n;
+    d_position += n;
+    d_frame_start = d_position;
+}
+
+void fft_tokenizer_impl::take_tags_here()
+{
+    d_tags_taken = d_position + 1; // when no sample is consumed here, the next call sees these tags again
+    change gravest = change::none;
+    for (; d_next_tag < d_tags.size() && d_tags[d_next_tag].offset == d_position; ++d_next_tag) {
+        const auto what = d_stream.take(d_tags[d_next_tag]);
+        if (what)
+            gravest = std::max(gravest, *what);
+        else if (++d_malformed == 1)
+            d_logger->warn("tag {} with the value {} is ignored",
+                           pmt::symbol_to_string(d_tags[d_next_tag].key),
+                           pmt::write_string(d_tags[d_next_tag].value));
+    }
+    if (gravest != change::none)
+        discontinuity(gravest);
+}
+
+// Averaging restarts at d_position, or after settling when the receiver was retuned.
+void fft_tokenizer_impl::discontinuity(change what)
+{
+    const bool partial = d_position != d_frame_start;
+    d_kernel.reset();
+    d_staged = 0;
+    d_frame_start = d_position;
+    d_tag_next_frame = true;
+    if (what == change::retune && d_position != d_stream_start)
+        d_settle = std::llround(d_settle_ms * 1e-3 * d_stream.samp_rate());
+    if (partial)
+        count_drop(what == change::retune ? d_dropped_retune : what == change::rate ? d_dropped_rate : d_dropped_retag);
+}
+
+void fft_tokenizer_impl::begin_frame()
+{
+    if (d_kernel.windows() == 0 && d_kernel.average() != d_average) {
+        d_kernel.set_average(d_average);
+        d_tag_next_frame = true;
+    }
+}
+
+void fft_tokenizer_impl::add_window(const workspace& work)
+{
+    const gr_complex* next = work.samples + (d_position - work.begin);
+    if (d_staged == 0) {
+        d_kernel.add_window(next);
+        d_position += d_kernel.hop();
+        return;
+    }
+    const int size = d_kernel.fft_size();
+    std::copy_n(next, size - d_staged, d_stage.data() + d_staged);
+    d_position += size - d_staged;
+    d_kernel.add_window(d_stage.data());
+    std::copy(d_stage.begin() + d_kernel.hop(), d_stage.begin() + size, d_stage.begin());
+    d_staged = size - d_kernel.hop();
+}
+
+void fft_tokenizer_impl::stage(const workspace& work, int n)
+{
+    std::copy_n(work.samples + (d_position - work.begin), n, d_stage.data() + d_staged);
+    d_staged += n;
+    d_position += n;
+}
+
+void fft_tokenizer_impl::finish_frame(workspace& work)
+{
+    if (d_kernel.finite()) {
+        if (d_tag_next_frame)
+            add_tags(nitems_written(0) + work.frames);
+        float* psd = work.psd ? work.psd + static_cast<size_t>(work.frames) * fft_size() : d_unconnected_psd.data();
+        d_kernel.finish_frame(work.tokens + static_cast<size_t>(work.frames) * item_size(), psd, d_stream.samp_rate());
+        ++work.frames;
+        ++d_frames;
+    } else {
+        d_kernel.reset();
+        d_tag_next_frame = true; // what follows is not contiguous with what came before
+        count_drop(d_dropped_nonfinite);
+    }
+    d_frame_start = d_position - d_staged;
+}
+
+void fft_tokenizer_impl::add_tags(uint64_t frame)
+{
+    const pmt::pmt_t source = alias_pmt();
+    const pmt::pmt_t time = d_stream.time_at(d_frame_start);
+    const int n_outputs = detail()->noutputs();
+    for (int output = 0; output < n_outputs; ++output) {
+        add_item_tag(output, frame, keys::rx_freq(), pmt::from_double(d_stream.center_freq()), source);
+        add_item_tag(output, frame, keys::rx_rate(), pmt::from_double(d_stream.samp_rate()), source);
+        if (time)
+            add_item_tag(output, frame, keys::rx_time(), time, source);
+        add_item_tag(output, frame, keys::frame_start(), pmt::from_uint64(d_frame_start), source);
+        add_item_tag(output, frame, keys::frame_hop(), pmt::from_uint64(d_kernel.frame_hop()), source);
+        add_item_tag(output, frame, keys::frame_average(), pmt::from_uint64(d_kernel.average()), source);
+    }
+    d_tag_next_frame = false;
+}
+
+void fft_tokenizer_impl::count_drop(std::atomic<uint64_t>& counter)
+{
+    ++counter;
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= d_next_status) {
+        d_next_status = now + STATUS_PERIOD;
+        publish_status("dropped");
+    }
+}
+
+void fft_tokenizer_impl::publish_status(const char* state)
+{
+    std::ostringstream text;
+    text << d_frames << " frames, " << dropped_frames() << " dropped";
+    if (dropped_frames() > 0) {
+        text << " (retune " << d_dropped_retune << ", rate " << d_dropped_rate << ", re-tag " << d_dropped_retag
+             << ", NaN or Inf " << d_dropped_nonfinite << ")";
+        d_logger->info("{}", text.str());
+    }
+    pmt::pmt_t status = pmt::make_dict();
+    status = pmt::dict_add(status, keys::block(), pmt::mp("fft_tokenizer"));
+    status = pmt::dict_add(status, keys::status_state(), pmt::mp(state));
+    status = pmt::dict_add(status, keys::message(), pmt::mp(text.str()));
+    status = pmt::dict_add(status, keys::frames(), pmt::from_uint64(d_frames));
+    status = pmt::dict_add(status, keys::dropped_frames(), pmt::from_uint64(dropped_frames()));
+    status = pmt::dict_add(status, keys::dropped_retune(), pmt::from_uint64(d_dropped_retune));
+    status = pmt::dict_add(status, keys::dropped_rate(), pmt::from_uint64(d_dropped_rate));
+    status = pmt::dict_add(status, keys::dropped_retag(), pmt::from_uint64(d_dropped_retag));
+    status = pmt::dict_add(status, keys::dropped_nonfinite(), pmt::from_uint64(d_dropped_nonfinite));
+    status = pmt::dict_add(status, keys::malformed(), pmt::from_uint64(d_malformed));
+    message_port_pub(keys::status(), status);
+}
+
+} // namespace spectrumencoder
+} // namespace gr

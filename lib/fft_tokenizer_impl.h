@@ -1,0 +1,125 @@
+/* -*- c++ -*- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#ifndef INCLUDED_SPECTRUMENCODER_FFT_TOKENIZER_IMPL_H
+#define INCLUDED_SPECTRUMENCODER_FFT_TOKENIZER_IMPL_H
+
+#include "stream_state.h"
+#include <gnuradio/spectrumencoder/fft_tokenizer.h>
+#include <gnuradio/spectrumencoder/tokenizer.h>
+#include <volk/volk_alloc.hh>
+#include <atomic>
+#include <chrono>
+#include <vector>
+
+namespace gr {
+namespace spectrumencoder {
+
+class fft_tokenizer_impl : public fft_tokenizer
+{
+public:
+    fft_tokenizer_impl(int fft_size,
+                       int stride,
+                       int average,
+                       double overlap,
+                       const std::string& window,
+                       double samp_rate,
+                       double center_freq,
+                       double settle_ms,
+                       int min_output_buffer);
+
+    void set_average(int average) override;
+    void set_samp_rate(double samp_rate) override;
+    void set_center_freq(double center_freq) override;
+    void set_settle_ms(double settle_ms) override;
+
+    int average() const override { return d_average; }
+    double samp_rate() const override { return d_samp_rate; }
+    double center_freq() const override { return d_center_freq; }
+    double settle_ms() const override { return d_settle_ms; }
+    int fft_size() const override { return d_kernel.fft_size(); }
+    int item_size() const override { return d_kernel.item_size(); }
+
+    uint64_t frames() const override { return d_frames; }
+    uint64_t dropped_frames() const override;
+    uint64_t dropped_retune() const override { return d_dropped_retune; }
+    uint64_t dropped_rate() const override { return d_dropped_rate; }
+    uint64_t dropped_retag() const override { return d_dropped_retag; }
+    uint64_t dropped_nonfinite() const override { return d_dropped_nonfinite; }
+    uint64_t malformed() const override { return d_malformed; }
+
+    bool start() override;
+    bool stop() override;
+    void forecast(int noutput_items, gr_vector_int& ninput_items_required) override;
+    int general_work(int noutput_items,
+                     gr_vector_int& ninput_items,
+                     gr_vector_const_void_star& input_items,
+                     gr_vector_void_star& output_items) override;
+
+private:
+    // One call of general_work: what it may read and write.
+    struct workspace {
+        const gr_complex* samples; // first of them is at offset `begin`
+        uint64_t begin;
+        uint64_t end;
+        bool last; // no sample will come after `end`
+        float* tokens;
+        float* psd; // null where that output is not connected
+        int frames;
+        int room;
+    };
+
+    // Parameters: set from other threads, taken over by the work thread
+    std::atomic<int> d_average;
+    std::atomic<double> d_samp_rate;
+    std::atomic<double> d_center_freq;
+    std::atomic<double> d_settle_ms;
+
+    // Of the work thread. A sample is named by its offset in the input stream.
+    tokenizer d_kernel;
+    stream_state d_stream;
+    std::vector<tag_t> d_tags;
+    size_t d_next_tag = 0;            // in d_tags
+    bool d_begun = false;             // general_work was called since start()
+    uint64_t d_stream_start = 0;      // first sample since start()
+    uint64_t d_tags_taken = 0;        // tags before this offset are dealt with
+    bool d_tag_next_frame = true;     // the next frame carries tags
+    uint64_t d_position = 0;          // next sample to consume
+    uint64_t d_frame_start = 0;       // first sample of the frame in progress
+    uint64_t d_settle = 0;            // samples to skip after a retune
+    volk::vector<gr_complex> d_stage; // start of a window that the input buffer is too small to hold
+    int d_staged = 0;
+    volk::vector<float> d_unconnected_psd;
+
+    std::atomic<uint64_t> d_frames{ 0 };
+    std::atomic<uint64_t> d_dropped_retune{ 0 };
+    std::atomic<uint64_t> d_dropped_rate{ 0 };
+    std::atomic<uint64_t> d_dropped_retag{ 0 };
+    std::atomic<uint64_t> d_dropped_nonfinite{ 0 };
+    std::atomic<uint64_t> d_malformed{ 0 };
+    std::chrono::steady_clock::time_point d_next_status;
+
+    bool input_ended(int items_seen);
+    int input_capacity();
+    bool last_of_frame() const { return d_kernel.windows() + 1 == d_kernel.average(); }
+
+    void take_parameters();
+    void collect_tags(uint64_t begin, uint64_t end);
+    bool take_step(workspace& work);
+    void skip_settling(uint64_t until);
+    void take_tags_here();
+    void discontinuity(change what);
+    void begin_frame();
+    void add_window(const workspace& work);
+    void stage(const workspace& work, int n);
+    void finish_frame(workspace& work);
+    void add_tags(uint64_t frame);
+
+    void count_drop(std::atomic<uint64_t>& counter);
+    void publish_status(const char* state);
+};
+
+} // namespace spectrumencoder
+} // namespace gr
+
+#endif /* INCLUDED_SPECTRUMENCODER_FFT_TOKENIZER_IMPL_H */

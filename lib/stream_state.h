@@ -1,0 +1,64 @@
+/* -*- c++ -*- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*! \file
+ * What is known of the samples at the present offset: frequency, rate, time. Tags win over parameters. */
+
+#ifndef INCLUDED_SPECTRUMENCODER_STREAM_STATE_H
+#define INCLUDED_SPECTRUMENCODER_STREAM_STATE_H
+
+#include <gnuradio/tags.h>
+#include <pmt/pmt.h>
+#include <cstdint>
+#include <optional>
+
+namespace gr {
+namespace spectrumencoder {
+
+//! What a discontinuity was, the gravest last.
+enum class change { none, retag, rate, retune };
+
+class stream_state
+{
+public:
+    stream_state(double samp_rate, double center_freq) : d_samp_rate(samp_rate), d_center_freq(center_freq) {}
+
+    double samp_rate() const { return d_tag_rate.value_or(d_samp_rate); }
+    double center_freq() const { return d_tag_freq.value_or(d_center_freq); }
+
+    //! `rx_time` of the sample at `offset`; null where the stream never told the time.
+    pmt::pmt_t time_at(uint64_t offset) const;
+
+    void forget_tags();
+
+    //! New parameters, valid from `offset` on; a parameter that a tag overrides makes no change.
+    change set_parameters(double samp_rate, double center_freq, uint64_t offset);
+
+    static bool is_ours(const tag_t& tag); //!< rx_freq, rx_rate or rx_time
+
+    //! Takes one of the tags at an offset. Nothing when its value makes no sense; the tag is then to be ignored.
+    std::optional<change> take(const tag_t& tag);
+
+private:
+    struct reference {
+        uint64_t offset;
+        uint64_t seconds;
+        double fraction;
+    };
+
+    double d_samp_rate;
+    double d_center_freq;
+    std::optional<double> d_tag_rate;
+    std::optional<double> d_tag_freq;
+    std::optional<reference> d_time;
+
+    reference advance(uint64_t offset) const;
+    void rebase_time(uint64_t offset);
+    std::optional<change> take_rate(const tag_t& tag);
+    std::optional<change> take_time(const tag_t& tag);
+};
+
+} // namespace spectrumencoder
+} // namespace gr
+
+#endif /* INCLUDED_SPECTRUMENCODER_STREAM_STATE_H */
