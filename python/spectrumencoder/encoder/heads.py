@@ -35,6 +35,6 @@ class Heads(nn.Module):
             seen = key_mask[:, n_special:, None]
             mean = (body * seen).sum(dim=1) / seen.sum(dim=1)
             peak = body.masked_fill(~seen, -torch.inf).amax(dim=1)
-        embedding = F.relu(self.embed(torch.cat((x[:, 0], mean, peak), dim=1))).square()
+        embedding = F.silu(self.embed(torch.cat((x[:, 0], mean, peak), dim=1)))
         embedding = F.rms_norm(embedding, (embedding.shape[-1],))
         return embedding, self.classes(embedding), self.anomaly(embedding).squeeze(-1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The parts of a pre-norm transformer block: RMSNorm, attention over any backend, squared-ReLU feed-forward.
+"""The parts of a pre-norm transformer block: RMSNorm, attention over any backend, SiLU feed-forward.
 
 Shape letters: B frames, T sequence, E width, H heads, G key-value heads, D head width.
 """
@@ -36,7 +36,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.width, config.width, bias=False)
 
     def forward(self, x, attend, rotation, key_mask=None):
-        """x (B, T, E) -> (B, T, E); rotation = (cos, sin) (B, T, D/2) or None; key_mask (B, T) or None."""
+        """x (B, T, E) -> (B, T, E); rotation complex (B, T, D/2) or None; key_mask (B, T) or None."""
         batch, length, width = x.shape
         qkv = self.qkv(x).view(batch, length, -1, self.head_width).transpose(1, 2)  # (B, H + 2G, T, D)
         q, k, v = qkv.split((self.heads, self.kv_heads, self.kv_heads), dim=1)
@@ -45,7 +45,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Linear, relu(x)^2, Linear (So et al., Primer, arXiv:2109.08668)."""
+    """Linear, SiLU, Linear."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -53,7 +53,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x):
-        return self.down(F.relu(self.up(x)).square())
+        return self.down(F.silu(self.up(x)))
 
 
 class Block(nn.Module):

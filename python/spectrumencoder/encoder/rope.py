@@ -19,7 +19,7 @@ LOG_THETA_RANGE = (math.log(4.0), math.log(1e6))
 
 
 class RotaryEmbedding(nn.Module):
-    """Gives cos and sin (B, T, D/2) for token positions; identity rotation where the position is negative.
+    """Gives the rotation e^(j m theta^(-2i/D)) for token positions m; position 0 is the identity.
 
     Args:
         mode: none, static or dynamic.
@@ -39,7 +39,7 @@ class RotaryEmbedding(nn.Module):
             self.register_buffer("log_theta", torch.tensor(math.log(theta)), persistent=False)
 
     def forward(self, position: torch.Tensor, band: torch.Tensor, log2_bin_width: torch.Tensor):
-        """position (B, T) token indices (negative: unrotated), band (B,), log2_bin_width (B,) -> cos, sin (B, T, D/2) or None."""
+        """position (B, T), band (B,), log2_bin_width (B,) log2 Hz -> complex64 (B, T, D/2), or None when the mode is none."""
         if self.mode == "none":
             return None
         if self.mode == "dynamic":
@@ -48,14 +48,13 @@ class RotaryEmbedding(nn.Module):
         else:
             log_theta = self.log_theta.expand(len(position))
         frequency = torch.exp(-log_theta[:, None] * self.exponent)  # (B, D/2)
-        angle = position.clamp(min=0).float()[:, :, None] * frequency[:, None, :]  # (B, T, D/2)
-        return torch.cos(angle), torch.sin(angle)
+        angle = position.float()[:, :, None] * frequency[:, None, :]  # (B, T, D/2)
+        return torch.polar(torch.ones_like(angle), angle)
 
 
-def rotate(x: torch.Tensor, rotation) -> torch.Tensor:
-    """Rotate the pairs (x[i], x[i + D/2]) of x (B, H, T, D) by rotation = (cos, sin), each (B, T, D/2); None: unchanged."""
+def rotate(x: torch.Tensor, rotation: torch.Tensor | None) -> torch.Tensor:
+    """Rotate the pairs (x[2i], x[2i + 1]) of x (B, H, T, D) by `rotation`, complex (B, T, D/2); None leaves x as it is."""
     if rotation is None:
         return x
-    cos, sin = (r[:, None].to(x.dtype) for r in rotation)  # (B, 1, T, D/2)
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))  # (B, H, T, D/2)
+    return torch.view_as_real(pairs * rotation[:, None]).flatten(-2).to(x.dtype)

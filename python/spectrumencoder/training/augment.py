@@ -49,7 +49,7 @@ class Channel:
     def gain(self, n: int) -> np.ndarray:
         """Amplitude response (n,) float32 in FFT order."""
         f = sfft.fftfreq(n).astype(np.float32) * 2.0  # -1..1
-        depth = 1.0 / (1.0 + np.exp(-(np.abs(f) - self.edge) / (self.rolloff / 4.0)))
+        depth = 0.5 + 0.5 * np.tanh((np.abs(f) - self.edge) * (2.0 / self.rolloff))
         level = -self.stop_db * depth + self.tilt_db * f
         level += self.ripple_db * np.cos(np.pi * self.ripple_cycles * f + self.ripple_phase)
         return (10.0 ** (level / 20.0)).astype(np.float32)
@@ -88,7 +88,7 @@ def occupied(psd: np.ndarray, floor: np.ndarray | float | None = None) -> tuple[
     """
     base = float(np.quantile(psd, 0.25)) if floor is None else float(np.mean(floor))
     excess = np.maximum(psd - 1.3 * base, 0.0)
-    if excess.sum() < 0.05 * psd.sum():
+    if excess.sum() <= 0.05 * psd.sum():
         return 1.0, float(psd.sum()), 0.0
     share = np.cumsum(excess) / excess.sum()
     lower, upper = np.searchsorted(share, [0.005, 0.995])

@@ -45,6 +45,9 @@ class Recipe:
     inr_range_db: tuple[float, float] = (3.0, 25.0)
 
 
+SCENES_PER_SHARD, SCENE_SAMPLES = 5, 2**18
+
+
 class FrameFactory:
     """Draws training frames.
 
@@ -127,21 +130,23 @@ class FrameFactory:
             return None
         names = self.waveforms[label]
         waveform = WAVEFORMS[names[rng.integers(len(names))]]
+        params = waveform.draw(rng)
         usual = USUAL_RATES[label]
-        rate = max(usual[rng.integers(len(usual))] * 2.0 ** rng.uniform(-1, 1), 1.05 * waveform.bandwidth_hz)
-        iq, share = np.zeros(0), 0.0
+        width = min(waveform.width_of(params), 0.95 * usual[-1])
+        rate = max(usual[rng.integers(len(usual))] * 2.0 ** rng.uniform(-1, 1), 1.05 * width)
         for _ in range(8):
-            iq = waveform.function(rng, count, rate)
-            share = float(np.mean(np.abs(iq) > 1e-3))
+            emission = waveform.emit(rng, count, rate, **params)
+            share = sum(b - a for a, b in emission.on) / count
             if share > 0.02:
                 break
-        if share <= 0.02:
+        else:
             return None
+        iq = emission.iq
         snr_db = rng.uniform(3, 35) if label != "GNSS" else rng.uniform(-24, -12)
-        room = max(0.0, 0.5 - 0.5 * waveform.bandwidth_hz / rate)
+        room = max(0.0, 0.5 - 0.5 * width / rate)
         turn = np.exp(2j * np.pi * rng.uniform(-room, room) * np.arange(count)).astype(np.complex64)
         power = float(np.mean(np.abs(iq) ** 2)) / share
-        noise = power * (rate / waveform.bandwidth_hz) * 10.0 ** (-snr_db / 10.0) if label != "GNSS" else power * 10.0 ** (-snr_db / 10.0)
+        noise = power * (rate / width if label != "GNSS" else 1.0) * 10.0 ** (-snr_db / 10.0)
         iq = iq * turn + augment.white(rng, count, noise)
         shaped = augment.Channel(**{**vars(channel), "factor": 1.0, "shift": 0.0})
         return shaped.apply(iq.astype(np.complex64)), rate, label, FAMILY_BAND.get(label, "ism"), share
@@ -152,10 +157,21 @@ class FrameFactory:
         return shaped.apply(augment.white(rng, count, 1.0)), rate, "noise", "unknown", 1.0
 
     def _scene(self, rng, count, channel):
-        rate = float(np.exp(rng.uniform(np.log(500e3), np.log(20e6))))
-        scene = Scene.random(int(rng.integers(2**31)), rate)
+        iq, rate = self.scenes[rng.integers(len(self.scenes))]
+        start = int(rng.integers(0, len(iq) - count))
         shaped = augment.Channel(**{**vars(channel), "factor": 1.0, "shift": 0.0})
-        return shaped.apply(scene.render(int(rng.integers(0, 2**20)), count)), rate, None, "unknown", 1.0
+        return shaped.apply(iq[start:start + count]), rate, None, "unknown", 1.0
+
+    def prepare_scenes(self, rng: np.random.Generator) -> None:
+        """Render the scenes that frames of the next shard are cut from (making a scene costs far more than a frame)."""
+        self.scenes = []
+        while len(self.scenes) < SCENES_PER_SHARD:
+            rate = float(np.exp(rng.uniform(np.log(500e3), np.log(20e6))))
+            try:
+                scene = Scene.random(int(rng.integers(2**31)), rate)
+            except ValueError:  # an emitter that never came on: another draw
+                continue
+            self.scenes.append((scene.render(int(rng.integers(0, 2**20)), SCENE_SAMPLES), rate))
 
     # -- one frame
 
@@ -168,7 +184,7 @@ class FrameFactory:
             channel = augment.Channel.draw(rng, max_resample=recipe.max_resample, max_shift=recipe.max_shift, plain=recipe.plain)
             kind = KINDS[rng.choice(len(KINDS), p=recipe.mix)]
             got = getattr(self, f"_{kind}")(rng, count, channel)
-            if got is not None and len(got[0]) >= min(count, self.layout.fft_size):
+            if got is not None and len(got[0]) >= self.layout.fft_size and np.mean(np.abs(got[0]) ** 2) > 1e-10:
                 break
         iq, rate, label, band, share = got
         iq = iq[:count]
@@ -230,6 +246,7 @@ def add_anomaly(rng: np.random.Generator, iq: np.ndarray, inr_db: float) -> np.n
 def make_shard(factory: FrameFactory, bands: tuple[str, ...], seed: int, number: int, size: int, path: Path) -> None:
     """Write shard `number` of `size` frames to path (.npz), atomically."""
     rng = np.random.default_rng((seed, number))
+    factory.prepare_scenes(rng)
     rows = [factory.draw(rng) for _ in range(size)]
     unknown = len(bands) - 1
     arrays = {key: np.stack([r[key] for r in rows]) for key in ("tokens", "side", "target", "label", "anomaly", "real")}

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From trained networks to a model file: class temperature, general conformal tables, metrics, contract."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..encoder.config import POLICIES, EncoderConfig
+from ..encoder.encoder import SpectrumEncoder, mflop_per_spectrum
+from ..encoder.model_file import SUFFIX, save
+from .corpus import load_corpus, split
+from .shards import ShardMaker
+
+HELD_OUT_SHARDS, HELD_OUT_SIZE = 2, 2048
+
+
+def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe, training, config: dict, corpus: list[Path],
+           out: Path) -> Path:
+    """Write `out/<name>.safetensors` from trained networks (variant name -> network, the first is the default).
+
+    The temperature of each variant's class softmax is fitted on augmented frames of the held-out recordings (one scalar: it
+    moves no decision); the general conformal tables come from clean frames of the same and of simulated scenes.
+    """
+    layout = next(iter(networks.values())).config
+    from ..tokens.layout import FrameLayout
+
+    maker = ShardMaker(out / "held_out", corpus, list(training.holdout), held_out=True, layout=FrameLayout(layout.fft_size, layout.stride),
+                       window=encoder.window, bands=encoder.bands, recipe=recipe, seed=training.seed + 1, count=HELD_OUT_SHARDS,
+                       size=HELD_OUT_SIZE, workers=1)
+    try:
+        shards = [maker.get(i) for i in range(HELD_OUT_SHARDS)]
+    finally:
+        maker.close()
+    frames = {key: torch.from_numpy(np.concatenate([s[key] for s in shards])) for key in shards[0]}
+    metrics, tensors, variants = {}, {}, []
+    keep = encoder.keep_for_rate(0.25)
+    for name, network in networks.items():
+        metrics[name] = fit_temperature(network, frames, keep) | {"mflop_per_spectrum": round(mflop_per_spectrum(network.config, keep), 2)}
+        tensors |= {f"weights.{name}.{k}": v.contiguous().numpy() for k, v in network.state_dict().items()}
+        variants.append({"name": name, "attention": network.config.attention, "rope": network.config.rope})
+    trained, held_out = split(load_corpus(corpus), list(training.holdout))
+    default = next(iter(networks.values()))
+    contract = {
+        "name": training.name, "encoder": encoder.to_dict(), "variants": variants, "policies": list(POLICIES), "default_policy": "gumbel",
+        "labels": list(encoder.labels), "bands": list(encoder.bands), "average": [1, encoder.average_max],
+        "rates": [1 - k / encoder.n_tokens for k in encoder.keep_choices], "dtypes": ["fp32"], "steps": training.steps,
+        "heads": {"classes": True, "anomaly": training.anomaly_weight > 0}, "metrics": metrics, "theta": thetas(default),
+        "training": {"config": config, "commit": commit(), "trained_on": [s.name for s in trained], "held_out": [s.name for s in held_out]},
+    }
+    path = out / f"{training.name}{SUFFIX}"
+    save(path, contract, tensors)
+    return path
+
+
+def fit_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], keep: int) -> dict[str, float]:
+    """Fit the softmax temperature by the likelihood of the labelled, clean frames; gives accuracy and ECE before and after."""
+    chosen = (frames["label"] >= 0) & (frames["anomaly"] == 0)
+    c = network.config
+    logits = []
+    with torch.inference_mode():
+        tokens = frames["tokens"][chosen].float().view(-1, c.n_tokens, c.token_dim)
+        side = frames["side"][chosen]
+        unknown = torch.full((len(tokens),), len(c.bands) - 1, dtype=torch.long)
+        for start in range(0, len(tokens), 128):
+            part = slice(start, start + 128)
+            logits.append(network(tokens[part], side[part], unknown[part], keep).class_logits)
+    logits, labels = torch.cat(logits), frames["label"][chosen].long()
+    scales = torch.exp(torch.linspace(-1.5, 1.5, 121))
+    loss = torch.stack([F.cross_entropy(logits / s, labels) for s in scales])
+    best = scales[loss.argmin()]
+    network.temperature.fill_(float(best))
+    return {"held_out_frames": int(len(labels)), "accuracy_augmented": round(float((logits.argmax(1) == labels).float().mean()), 4),
+            "temperature": round(float(best), 4), "ece_before": round(calibration_error(logits, labels), 4),
+            "ece_after": round(calibration_error(logits / best, labels), 4)}
+
+
+def calibration_error(logits: torch.Tensor, labels: torch.Tensor, bins: int = 15) -> float:
+    """Expected calibration error (Guo et al., arXiv:1706.04599, eq. 3): equal-width bins of confidence."""
+    confidence, guess = torch.softmax(logits, 1).max(1)
+    right = (guess == labels).float()
+    error = 0.0
+    for lower in torch.linspace(0, 1, bins + 1)[:-1]:
+        inside = (confidence > lower) & (confidence <= lower + 1 / bins)
+        if inside.any():
+            error += float(inside.float().mean() * (confidence[inside].mean() - right[inside].mean()).abs())
+    return error
+
+
+def thetas(network: SpectrumEncoder) -> dict[str, float]:
+    """Learned theta of each band at 1 kHz bins (empty unless RoPE is dynamic)."""
+    if network.config.rope != "dynamic":
+        return {}
+    values = network.rope.log_theta.detach().exp().tolist()
+    return {"slope": round(float(network.rope.slope), 5), **{b: round(v, 2) for b, v in zip(network.config.bands, values, strict=True)}}
+
+
+def commit() -> str:
+    """Commit of the source tree that trains, or 'unknown' outside of one."""
+    try:
+        here = Path(__file__).resolve().parent
+        return subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The training loop: a configuration in, a model file with all its variants out; resumes; same seed, same weights.
+
+AdamW, cosine rate, exponential average of the weights, random kept count and policy per batch, annealed Gumbel
+temperature, conditioning jittered and dropped in a fifth, band hidden in half (so that theta cannot leak the label).
+Everything random at step s comes from a generator seeded by (seed, variant, s), so an interrupted run continues exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from ..encoder.config import EncoderConfig
+from ..encoder.encoder import SpectrumEncoder, conditioning
+from ..encoder.model_file import variant_name
+from ..tokens.layout import FrameLayout
+from .corpus import CLASSES
+from .datasets import Recipe
+from .losses import losses
+from .shards import ShardMaker
+
+
+class ConfigError(Exception):
+    """A training configuration that cannot be used; one line."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The [training] table."""
+
+    name: str = "base"
+    seed: int = 0
+    steps: int = 6000
+    variant_steps: int = 800
+    batch: int = 128
+    rate: float = 1e-3
+    variant_rate: float = 4e-4
+    weight_decay: float = 0.02
+    warmup: int = 200
+    ema: float = 0.999
+    smoothing: float = 0.05
+    class_weight: float = 1.0
+    reconstruction_weight: float = 0.3
+    anomaly_weight: float = 0.3
+    temperature: tuple[float, float] = (1.0, 0.3)
+    policies: tuple[float, ...] = (0.7, 0.1, 0.1, 0.1)  # share of gumbel, energy, entropy, random batches
+    keep_weights: tuple[float, ...] = (0.06, 0.08, 0.14, 0.12, 0.3, 0.1, 0.2)
+    band_hidden: float = 0.5
+    condition_dropped: float = 0.2
+    shards: int = 40
+    shard_size: int = 4096
+    steps_per_shard: int = 40
+    workers: int = 1
+    threads: int = 1
+    checkpoint_seconds: float = 60.0
+    table_frames: int = 2000
+    holdout: tuple[str, ...] = ()
+    variants: tuple[tuple[str, str], ...] = (("softmax", "dynamic"),)
+
+    def __post_init__(self):
+        object.__setattr__(self, "variants", tuple((a, r) for a, r in self.variants))
+
+
+@dataclass
+class Data:
+    """All shards loaded so far, joined."""
+
+    maker: ShardMaker
+    parts: list = field(default_factory=list)
+
+    def upto(self, count: int) -> dict[str, torch.Tensor]:
+        """Arrays of shards 0 .. count-1 as a list of dicts."""
+        while len(self.parts) < min(count, self.maker.count):
+            self.parts.append(self.maker.get(len(self.parts)))
+        return self.parts[:count]
+
+    def batch(self, rng: np.random.Generator, shards: int, size: int) -> dict[str, torch.Tensor]:
+        """`size` frames drawn from the first `shards` shards."""
+        parts = self.upto(shards)
+        rows = rng.integers(0, len(parts) * len(parts[0]["label"]), size)
+        per = len(parts[0]["label"])
+        return {key: torch.from_numpy(np.stack([parts[r // per][key][r % per] for r in rows])) for key in parts[0]}
+
+
+def read_config(config: dict) -> tuple[EncoderConfig, Recipe, TrainingConfig]:
+    """Split a configuration (tables encoder, data, training).
+
+    Raises:
+        ConfigError: an unknown table or setting, or a value out of range.
+    """
+    made = []
+    for name, cls in (("encoder", EncoderConfig), ("data", Recipe), ("training", TrainingConfig)):
+        table = config.get(name, {})
+        unknown = set(table) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ConfigError(f"unknown setting(s) in [{name}]: {', '.join(sorted(unknown))}")
+        try:
+            made.append(cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"[{name}]: {error}") from error
+    extra = set(config) - {"encoder", "data", "training"}
+    if extra:
+        raise ConfigError(f"unknown table(s) {', '.join(sorted(extra))}; there are encoder, data, training")
+    return made[0], made[1], made[2]
+
+
+def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, minutes: float | None = None, progress=None) -> Path:
+    """Train every variant of the configuration, calibrate, and write `out/<name>.safetensors`.
+
+    Args:
+        config: tables encoder, data, training (from TOML).
+        corpus: folders of labelled SigMF recordings.
+        out: folder for shards, checkpoints, log and the model file.
+        resume: continue from the checkpoints in `out`; without it they are refused when present.
+        minutes: stop after this long, with a checkpoint to resume from.
+        progress: called with (variant name, step, steps, dict of loss parts) now and then.
+
+    Returns:
+        Path of the model file.
+
+    Raises:
+        ConfigError, CorpusError: one line that says what is wrong. TimeoutError: `minutes` ran out (resume continues).
+    """
+    from .finish import finish  # the engine and the detector's tables are needed only here
+
+    encoder, recipe, training = read_config(config)
+    encoder = EncoderConfig.from_dict({**encoder.to_dict(), "labels": CLASSES})
+    out.mkdir(parents=True, exist_ok=True)
+    if not resume and list(out.glob("checkpoint_*.safetensors")):
+        raise ConfigError(f"{out} holds checkpoints of an earlier run; continue with --resume or give another folder")
+    torch.set_num_threads(training.threads)
+    layout = FrameLayout(encoder.fft_size, encoder.stride)
+    deadline = time.monotonic() + 60 * minutes if minutes else math.inf
+    common = dict(layout=layout, window=encoder.window, bands=encoder.bands, recipe=recipe, size=training.shard_size)
+    maker = ShardMaker(out / "shards", corpus, list(training.holdout), held_out=False, seed=training.seed, count=training.shards,
+                       workers=training.workers, **common)
+    try:
+        data = Data(maker)
+        networks, first = {}, None
+        for number, (attention, rope) in enumerate(training.variants):
+            shape = EncoderConfig.from_dict({**encoder.to_dict(), "attention": attention, "rope": rope})
+            run = Run(shape, training, number, out, data, first)
+            networks[variant_name(attention, rope)] = run.train(deadline, progress)
+            first = first or run.averaged
+    finally:
+        maker.close()
+    return finish(networks, encoder, recipe, training, config, corpus, out)
+
+
+class Run:
+    """Training of one variant, with its checkpoint."""
+
+    def __init__(self, shape: EncoderConfig, training: TrainingConfig, number: int, out: Path, data: Data, first):
+        self.t, self.number, self.data = training, number, data
+        self.name = variant_name(shape.attention, shape.rope)
+        self.steps = training.steps if number == 0 else training.variant_steps
+        self.rate = training.rate if number == 0 else training.variant_rate
+        torch.manual_seed(training.seed)  # initial weights
+        self.network = SpectrumEncoder(shape)
+        if first is not None:
+            transfer(first, self.network)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network.to(self.device).train()
+        theta = [p for n, p in self.network.named_parameters() if n.startswith("rope.")]
+        plain = [p for n, p in self.network.named_parameters() if not n.startswith("rope.") and p.ndim < 2]
+        decayed = [p for n, p in self.network.named_parameters() if not n.startswith("rope.") and p.ndim >= 2]
+        groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+        if theta:
+            groups.append({"params": theta, "weight_decay": 0.0, "scale": 10.0})
+        self.optimizer = torch.optim.AdamW(groups, lr=self.rate, weight_decay=training.weight_decay, betas=(0.9, 0.98))
+        self.averaged = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.step = 0
+        self.checkpoint = out / f"checkpoint_{self.name}.safetensors"
+        self.log = out / "log.jsonl"
+        if self.checkpoint.exists():
+            self._load()
+
+    def train(self, deadline: float, progress) -> SpectrumEncoder:
+        """Train to the end; gives the network with averaged weights, in eval mode, on the CPU."""
+        saved, began = time.monotonic(), time.monotonic()
+        recent = {}
+        while self.step < self.steps:
+            parts = self._one_step()
+            for key, value in parts.items():
+                recent[key] = 0.98 * recent.get(key, value) + 0.02 * value
+            if self.step % 50 == 0:
+                row = {"variant": self.name, "step": self.step, "seconds": round(time.monotonic() - began, 1),
+                       **{k: round(v, 4) for k, v in recent.items()}}
+                with open(self.log, "a") as file:
+                    file.write(json.dumps(row) + "\n")
+                if progress:
+                    progress(self.name, self.step, self.steps, recent)
+            if time.monotonic() - saved > self.t.checkpoint_seconds:
+                self._save()
+                saved = time.monotonic()
+            if time.monotonic() > deadline:
+                self._save()
+                raise TimeoutError(f"stopped at step {self.step} of {self.steps} of {self.name}; continue with --resume")
+        self._save()
+        self.network.load_state_dict(self.averaged)
+        return self.network.eval().cpu()
+
+    def _one_step(self) -> dict[str, float]:
+        t, config = self.t, self.network.config
+        rng = np.random.default_rng((t.seed, self.number, self.step))
+        available = t.shards if self.number else min(t.shards, 1 + self.step // t.steps_per_shard)
+        batch = {k: v.to(self.device) for k, v in self.data.batch(rng, available, t.batch).items()}
+        done = self.step / self.steps
+        for group in self.optimizer.param_groups:
+            warm = min(1.0, (self.step + 1) / t.warmup)
+            group["lr"] = self.rate * group.get("scale", 1.0) * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+        tokens = batch["tokens"].float().view(t.batch, config.n_tokens, config.token_dim)
+        keep = int(rng.choice(config.keep_choices, p=t.keep_weights))
+        policy = ("gumbel", "energy", "entropy", "random")[rng.choice(4, p=t.policies)]
+        noise = torch.from_numpy(rng.random((t.batch, config.n_tokens), np.float32)).to(self.device)
+        unknown = len(config.bands) - 1
+        hidden = torch.from_numpy(rng.random(t.batch) < t.band_hidden).to(self.device)
+        band = torch.where(hidden, torch.full_like(batch["band"], unknown), batch["band"]).long()
+        condition = jitter_condition(rng, batch["side"], t.condition_dropped)
+        out = self.network(tokens, batch["side"], band, keep, policy=policy, noise=noise, condition=condition,
+                           temperature=t.temperature[0] * (t.temperature[1] / t.temperature[0]) ** done)
+        parts = losses(out, batch["target"].float(), batch["label"].long(), batch["anomaly"].float(), smoothing=t.smoothing)
+        total = (t.class_weight * parts["classes"] + t.reconstruction_weight * parts["reconstruction"]
+                 + t.anomaly_weight * parts["anomaly"])
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        weight = min(t.ema, (1 + self.step) / (10 + self.step))
+        for key, value in self.network.state_dict().items():
+            self.averaged[key].lerp_(value, 1 - weight)
+        scored = (batch["label"] >= 0) & (batch["anomaly"] == 0)
+        right = (out.class_logits.argmax(-1) == batch["label"])[scored].float().mean()
+        return {**{k: float(v.detach()) for k, v in parts.items()}, "accuracy": float(right)}
+
+    def _save(self) -> None:
+        tensors = {f"weights.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
+        tensors |= {f"averaged.{k}": v.contiguous() for k, v in self.averaged.items()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{k}": v.contiguous() for k, v in state.items()}
+        temporary = self.checkpoint.with_suffix(".tmp")
+        save_file({k: v.clone() for k, v in tensors.items()}, str(temporary), {"step": str(self.step)})
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, self.checkpoint)
+
+    def _load(self) -> None:
+        from safetensors import safe_open
+
+        with safe_open(str(self.checkpoint), framework="pt") as opened:
+            self.step = int(opened.metadata()["step"])
+        tensors = {k: v.to(self.device) for k, v in load_file(str(self.checkpoint)).items()}
+        pick = lambda prefix: {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
+        self.network.load_state_dict(pick("weights."))
+        self.averaged = pick("averaged.")
+        state = self.optimizer.state_dict()
+        for key, value in pick("optimizer.").items():
+            number, _, part = key.partition(".")
+            state["state"].setdefault(int(number), {})[part] = value.cpu() if part == "step" else value
+        self.optimizer.load_state_dict(state)
+
+
+def jitter_condition(rng: np.random.Generator, side: torch.Tensor, dropped: float) -> torch.Tensor:
+    """Conditioning (B, 4) with bin width, K and floor jittered, and a row of zeros in a share `dropped` of frames."""
+    count = len(side)
+    condition = conditioning(side)
+    jitter = np.stack([rng.normal(0, 0.05, count), rng.normal(0, 0.05, count), rng.normal(0, 0.25, count), np.zeros(count)], axis=1)
+    condition = condition + torch.from_numpy(jitter.astype(np.float32)).to(side.device)
+    shown = torch.from_numpy((rng.random(count) >= dropped).astype(np.float32)).to(side.device)
+    return condition * shown[:, None]
+
+
+def transfer(first: dict[str, torch.Tensor], network: SpectrumEncoder) -> None:
+    """Start a variant from the first one's weights: what has the same shape is copied; shared keys and values (grouped)
+    start as the mean over the heads that will share them; theta keeps its own start."""
+    state = network.state_dict()
+    width, heads = network.config.width, network.config.heads
+    for key, value in state.items():
+        if key not in first or key.startswith("rope."):
+            continue
+        source = first[key].cpu()
+        if source.shape == value.shape:
+            state[key] = source.clone()
+        elif key.endswith("attention.qkv.weight"):
+            q, k, v = source.view(3, heads, width // heads, width)
+            share = heads // network.config.kv_heads
+            grouped = [x.view(-1, share, *x.shape[1:]).mean(dim=1) for x in (k, v)]
+            state[key] = torch.cat([x.reshape(-1, width) for x in (q, *grouped)])
+    network.load_state_dict(state)
