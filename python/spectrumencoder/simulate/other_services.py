@@ -28,13 +28,14 @@ def mode_s_message(rng: np.random.Generator, address: int, long: bool) -> np.nda
 
 
 def ppm_adsb(rng: np.random.Generator, n: int, samp_rate: float, *, messages_per_s: float, aircraft: int,
-             level_spread_db: float, long_share: float) -> Emission:
+             level_spread_db: float, long_share: float, fleet: int) -> Emission:
     """Mode S squitters at random times: 8 us preamble, 56 or 112 bits of pulse position at 1 Mb/s, pulses of 0.5 us.
 
-    Each of the ``aircraft`` has its address, level and carrier (within 200 kHz; the standard allows 1 MHz).
+    Each of the ``aircraft`` of a ``fleet`` (a seed) has its address, level and carrier (within 200 kHz; 1 MHz is allowed).
     """
-    addresses, levels = rng.integers(1, 2 ** 24, aircraft), rng.uniform(-level_spread_db, 0, aircraft)
-    offsets = rng.uniform(-2e5, 2e5, aircraft)
+    crew = np.random.default_rng(fleet)
+    addresses, levels = crew.integers(1, 2 ** 24, aircraft), crew.uniform(-level_spread_db, 0, aircraft)
+    offsets = crew.uniform(-2e5, 2e5, aircraft)
     half = int(_ADSB_RATE_HZ * 0.5e-6)
     preamble = np.zeros(16)
     preamble[[0, 2, 7, 9]] = 1
@@ -73,8 +74,10 @@ def cdma_noise(rng: np.random.Generator, n: int, samp_rate: float, *, satellites
     rate = samp_rate * over
     time = np.arange(n * over) / rate
     total = np.zeros(n * over, np.complex64)
-    for prn in rng.choice(np.arange(1, 33), satellites, replace=False):
-        doppler, level = rng.uniform(-5e3, 5e3), 10 ** (rng.uniform(-level_spread_db, 0) / 20)
+    levels = 10 ** (rng.uniform(-level_spread_db, 0, satellites) / 20)
+    levels /= np.sqrt(np.sum(levels ** 2))
+    for prn, level in zip(rng.choice(np.arange(1, 33), satellites, replace=False), levels, strict=True):
+        doppler = rng.uniform(-5e3, 5e3)
         chip = _CHIP_RATE_HZ * (1 + doppler / 1575.42e6) * time + rng.uniform(0, 1023)
         data = rng.choice([-1.0, 1.0], int(n / samp_rate * 50) + 2)
         level = level * data[(time * 50 + rng.uniform()).astype(int)]
@@ -96,10 +99,10 @@ def fm_voice(rng: np.random.Generator, n: int, samp_rate: float, *, deviation_hz
         begin, stop = max(0, first), min(n, first + count)
         if begin >= stop:
             continue
-        n_audio = int(length_s * audio_rate) + 2
-        audio = _speech(rng, n_audio, audio_rate)
-        moments = (np.arange(begin, stop) - first) * (audio_rate / samp_rate)
-        frequency = np.interp(moments, np.arange(n_audio), audio) * deviation_hz
+        n_audio = max(int((stop - begin) / samp_rate * audio_rate) + 2, 4096)
+        moments = np.arange(stop - begin) * (audio_rate / samp_rate)
+        moments += rng.uniform() * (n_audio - 1 - moments[-1])
+        frequency = np.interp(moments, np.arange(n_audio), _speech(rng, n_audio, audio_rate)) * deviation_hz
         out[begin:stop] += frequency_modulate(frequency, samp_rate, rng.uniform(0, 2 * np.pi))
         on.append((begin, stop))
     return emission(out, on)

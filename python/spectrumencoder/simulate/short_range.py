@@ -180,12 +180,13 @@ def fsk_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, symbol_rat
             first = int((start_s + repeat * (packet_s + pause_s)) * samp_rate)
             if first >= n or first + packet_s * samp_rate <= 0:
                 continue
-            count = int(packet_s * samp_rate)
-            index = (np.arange(count) * (symbol_rate / samp_rate)).astype(int)
-            symbols = bits[np.minimum(index, len(bits) - 1)]
-            frequency = smooth((2.0 * symbols - 1) * deviation_hz, 0.3 * samp_rate / symbol_rate)
+            count, rise = int(packet_s * samp_rate), 0.3 * samp_rate / symbol_rate
+            begin = max(0, -first - int(rise))                                # of the packet, what lies within
+            stop = min(count, n - first + int(rise))
+            index = (np.arange(begin, stop) * (symbol_rate / samp_rate)).astype(int)
+            frequency = smooth((2.0 * bits[np.minimum(index, len(bits) - 1)] - 1) * deviation_hz, rise)
             burst = frequency_modulate(frequency, samp_rate, rng.uniform(0, 2 * np.pi))
-            on.append(paint(out, first, ramp(burst, 30e-6 * samp_rate)))
+            on.append(paint(out, first + begin, ramp(burst, 30e-6 * samp_rate)))
     return emission(out, on)
 
 

@@ -96,7 +96,8 @@ def smooth(x: np.ndarray, samples: float) -> np.ndarray:
     if taps < 2:
         return x
     kernel = signal.windows.hann(taps + 2)[1:-1]
-    return np.convolve(x, kernel / kernel.sum(), "same")
+    convolve = np.convolve if taps < 32 else signal.oaconvolve
+    return convolve(x, kernel / kernel.sum(), "same")[:len(x)]
 
 
 def ramp(burst: np.ndarray, samples: float) -> np.ndarray:

@@ -120,7 +120,8 @@ def _draw_154(rng) -> dict:
 
 def _draw_adsb(rng) -> dict:
     return {"messages_per_s": _log_uniform(rng, 50, 3000), "aircraft": int(rng.integers(1, 30)),
-            "level_spread_db": float(rng.uniform(0, 15)), "long_share": float(rng.uniform(0.3, 1.0))}
+            "level_spread_db": float(rng.uniform(0, 15)), "long_share": float(rng.uniform(0.3, 1.0)),
+            "fleet": int(rng.integers(1 << 31))}
 
 
 def _draw_gnss(rng) -> dict:

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a receiver does to a scene: channel filter, gain, IQ image, DC offset, quantisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import signal
+
+_TAPS = 255
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A receiver at the scene's sample rate.
+
+    Attributes:
+        passband: width between the filter's -3 dB points, as a share of the rate (1: no filter).
+        rolloff: width of each transition, as a share of the rate.
+        stop_db: attenuation outside. ripple_db: peak to peak over the passband. tilt_db: upper over lower edge.
+        iq_image_db: level of the mirror image under the signal (None: perfect balance).
+        dc_dbfs: level of the offset at 0 Hz (None: none).
+        bits: of the converter, 2 to 16 (None: floating point, not clipped).
+        gain_db: before the converter.
+        seed: of the phases of ripple, image and offset.
+    """
+
+    passband: float = 1.0
+    rolloff: float = 0.1
+    stop_db: float = 60.0
+    ripple_db: float = 0.0
+    tilt_db: float = 0.0
+    iq_image_db: float | None = None
+    dc_dbfs: float | None = None
+    bits: int | None = None
+    gain_db: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self):
+        if not 0.05 <= self.passband <= 1:
+            raise ValueError(f"passband {self.passband} is outside 0.05..1 of the sample rate")
+        if not 0.01 <= self.rolloff <= 0.5:
+            raise ValueError(f"rolloff {self.rolloff} is outside 0.01..0.5 of the sample rate")
+        if self.bits is not None and not 2 <= self.bits <= 16:
+            raise ValueError(f"bits {self.bits} is outside 2..16")
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, *, bits: int | None = None) -> Receiver:
+        """A typical receiver of 8, 12 or 16 bits (or as given)."""
+        return cls(passband=float(rng.uniform(0.75, 1.0)), rolloff=float(rng.uniform(0.02, 0.25)),
+                   stop_db=float(rng.uniform(10, 60)), ripple_db=float(rng.uniform(0, 1.5)),
+                   tilt_db=float(rng.normal(0, 0.7)), iq_image_db=float(rng.uniform(-60, -25)),
+                   dc_dbfs=float(rng.uniform(-70, -35)), bits=bits or int(rng.choice([8, 8, 12, 16])),
+                   seed=int(rng.integers(1 << 31)))
+
+    @property
+    def margin(self) -> int:
+        """Samples by which the filter reaches before and after: of what ``apply`` gives, as many at each end are settling."""
+        return _TAPS // 2 if self._filters else 0
+
+    def apply(self, iq: np.ndarray) -> np.ndarray:
+        """complex64 (n,) -> complex64 (n,), in time with the input; quantised values are multiples of 2^(1 - bits)."""
+        rng = np.random.default_rng([self.seed, 0x4C])
+        turn = np.exp(2j * np.pi * rng.uniform(size=2))
+        out = iq * np.float32(10 ** (self.gain_db / 20))
+        if self._filters:
+            out = signal.oaconvolve(out, self._taps(rng.uniform(0, 2 * np.pi)), mode="same")
+        if self.iq_image_db is not None:
+            out = out + np.complex64(10 ** (self.iq_image_db / 20) * turn[0]) * np.conj(out)
+        if self.dc_dbfs is not None:
+            out = out + np.complex64(10 ** (self.dc_dbfs / 20) * turn[1])
+        return quantise(out, self.bits) if self.bits is not None else out.astype(np.complex64)
+
+    @property
+    def _filters(self) -> bool:
+        return self.passband < 1 or self.ripple_db > 0 or self.tilt_db != 0
+
+    def _taps(self, phase: float) -> np.ndarray:
+        """Linear-phase complex taps of the response in frequency (asymmetric where tilted)."""
+        size = 2048
+        freq = np.fft.fftfreq(size)
+        db = self.ripple_db / 2 * np.cos(6 * np.pi * freq / self.passband + phase) + self.tilt_db * freq / self.passband
+        if self.passband < 1:
+            place = np.clip((np.abs(freq) - (self.passband - self.rolloff) / 2) / self.rolloff, 0, 1)
+            db += np.maximum(20 * np.log10(np.cos(np.pi / 2 * place) + 1e-9), -self.stop_db)
+        impulse = np.fft.fftshift(np.fft.ifft(10 ** (db / 20)))
+        middle = size // 2
+        taps = impulse[middle - _TAPS // 2:middle + _TAPS // 2 + 1] * signal.windows.kaiser(_TAPS, 6.0)
+        return taps.astype(np.complex64)
+
+
+def quantise(iq: np.ndarray, bits: int) -> np.ndarray:
+    """Rounds I and Q to ``bits`` and clips them at full scale; complex64, multiples of 2^(1 - bits)."""
+    scale = np.float32(2 ** (bits - 1))
+    parts = np.ascontiguousarray(iq, np.complex64).view(np.float32) * scale
+    np.rint(parts, out=parts)
+    np.clip(parts, -scale, scale - 1, out=parts)
+    return (parts / scale).view(np.complex64)

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Seeded scenes: emitters with a constant channel plan over white noise.
+
+A scene is a function of time: ``render(start, count)`` gives the same samples however it is cut into blocks. Each
+emitter is made in blocks of ``Waveform.block_s`` from (seed, emitter, block), which blend over 2048 samples with constant
+power; noise likewise from (noise_seed, block), so that one scene can be had under another noise.
+
+SNR is the signal's mean power while on over the noise power within the signal's own 99 % occupied bandwidth (at least one
+bin of a 1024-bin frame, which is what makes it finite for a carrier). Measured in ``tests/simulate``.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .signal import Emission, emission, mix, occupied_band, power_while_on
+from .waveforms import WAVEFORMS, Waveform
+
+_BLEND = 2048
+_NOISE_BLOCK = 1 << 16
+_MAX_BLOCK = 1 << 22
+_EPOCH = 1 << 31          # makes block numbers before sample 0 positive
+_FRAME_BINS = 1024
+_MEASURED_SHARE = 0.99
+
+
+@dataclass(frozen=True)
+class Emitter:
+    """One transmitter of a scene.
+
+    Attributes:
+        waveform: key of WAVEFORMS. freq_offset_hz: from the scene's centre. bandwidth_hz: 99 % occupied.
+        snr_db: see the module. params: all of the waveform's parameters. activity: share of its blocks in which it
+        transmits at all. gain: from the waveform's own level to unit mean power while on.
+    """
+
+    waveform: str
+    freq_offset_hz: float
+    bandwidth_hz: float
+    snr_db: float
+    params: dict = field(default_factory=dict)
+    activity: float = 1.0
+    gain: float = 1.0
+
+    @classmethod
+    def create(cls, waveform: str, samp_rate: float, freq_offset_hz: float = 0.0, snr_db: float = 20.0, *,
+               activity: float = 1.0, seed: int = 0, **params) -> Emitter:
+        """An emitter whose width and level are measured on a stretch of its own waveform.
+
+        Raises:
+            ValueError: no such waveform; it does not fit into the band; it never came on; activity is not in (0, 1].
+        """
+        if waveform not in WAVEFORMS:
+            raise ValueError(f"waveform {waveform!r} is none of {', '.join(WAVEFORMS)}")
+        if not 0 < activity <= 1:
+            raise ValueError(f"activity {activity} is outside (0, 1]")
+        kind, rng = WAVEFORMS[waveform], np.random.default_rng([seed, 0x5CE4E])
+        full = {**kind.draw(rng), **params}
+        for _ in range(10):
+            made = kind.emit(rng, _block_samples(kind, samp_rate), samp_rate, normalise=False, **full)
+            power = power_while_on(made)
+            if power > 0:
+                break
+        else:
+            raise ValueError(f"{waveform} with {full} is never on within {10 * kind.block_s} s; give it a higher duty")
+        on = np.concatenate([made.iq[a:b] for a, b in made.on])
+        low, high = occupied_band(on, samp_rate, _MEASURED_SHARE)
+        width = max(high - low, samp_rate / _FRAME_BINS)
+        if abs(freq_offset_hz) + width / 2 > samp_rate / 2 * 1.001:
+            raise ValueError(f"{waveform}, {width:g} Hz wide, does not fit at {freq_offset_hz:g} Hz in {samp_rate:g} Hz")
+        return cls(waveform, float(freq_offset_hz), float(width), float(snr_db), full, activity, power ** -0.5)
+
+
+@dataclass
+class Scene:
+    """Emitters over white noise.
+
+    Attributes:
+        seed, noise_seed: of the emitters' data and of the noise. samp_rate: Hz. center_freq_hz: None: not stated.
+        noise_dbfs: noise power over the whole rate, 0 dBFS being that of a full-scale complex tone.
+    """
+
+    seed: int
+    samp_rate: float
+    emitters: list[Emitter]
+    noise_dbfs: float = -40.0
+    noise_seed: int | None = None
+    center_freq_hz: float | None = None
+
+    def __post_init__(self):
+        if self.noise_seed is None:
+            self.noise_seed = self.seed
+        self._cache: OrderedDict[tuple, Emission] = OrderedDict()
+
+    @classmethod
+    def random(cls, seed: int, samp_rate: float, n_emitters: tuple[int, int] = (1, 5), *, band: str | None = None,
+               snr_db: tuple[float, float] = (0.0, 25.0), noise_dbfs: float = -40.0, noise_seed: int | None = None,
+               center_freq_hz: float | None = None) -> Scene:
+        """A channel plan drawn from the seed: emitters of the band (None: any) that fit, side by side where there is room.
+
+        The number of emitters is drawn from n_emitters, both ends included; fewer where the band is full.
+        """
+        rng = np.random.default_rng([seed, 0x9A4])
+        kinds = [w for w in WAVEFORMS.values()
+                 if w.name not in ("band_noise", "tone") and (band is None or w.band in (band, None))]
+        emitters: list[Emitter] = []
+        wanted = int(rng.integers(n_emitters[0], n_emitters[1] + 1))
+        for attempt in range(20 * wanted):
+            if len(emitters) == wanted:
+                break
+            kind = kinds[int(rng.integers(len(kinds)))]
+            params = kind.draw(rng)
+            width = kind.width_of(params)
+            if width > 0.8 * samp_rate:
+                continue
+            offset = float(rng.uniform(-1, 1) * (0.45 * samp_rate - width / 2))
+            if any(abs(offset - e.freq_offset_hz) < (width + e.bandwidth_hz) / 2 for e in emitters):
+                continue
+            level = float(rng.uniform(-25, -15) if kind.name == "cdma_noise" else rng.uniform(*snr_db))
+            activity = float(rng.choice([1.0, 1.0, 0.5]))
+            emitters.append(Emitter.create(kind.name, samp_rate, offset, level, activity=activity,
+                                           seed=seed * 1000 + attempt, **params))
+        return cls(seed, float(samp_rate), emitters, noise_dbfs, noise_seed, center_freq_hz)
+
+    def with_noise(self, noise_seed: int) -> Scene:
+        """The same emitters sending the same data, under other noise."""
+        return replace(self, noise_seed=noise_seed)
+
+    @property
+    def noise_power(self) -> float:
+        return 10 ** (self.noise_dbfs / 10)
+
+    def amplitude(self, emitter: Emitter) -> float:
+        """Factor on the waveform's own level that gives the emitter its SNR."""
+        noise_in_band = self.noise_power * min(1.0, emitter.bandwidth_hz / self.samp_rate)
+        return float(emitter.gain * np.sqrt(10 ** (emitter.snr_db / 10) * noise_in_band))
+
+    def render(self, start: int, count: int) -> np.ndarray:
+        """Samples [start, start + count) as complex64 (count,), full scale = 1.0 (not clipped). start may be negative."""
+        out = self.noise(start, count)
+        for index in range(len(self.emitters)):
+            out += self.emit(index, start, count).iq
+        return out
+
+    def noise(self, start: int, count: int) -> np.ndarray:
+        """The scene's noise alone, complex64 (count,)."""
+        out = np.empty(count, np.complex64)
+        done = 0
+        while done < count:
+            block, skip = divmod(start + done, _NOISE_BLOCK)
+            take = min(_NOISE_BLOCK - skip, count - done)
+            rng = np.random.default_rng([self.noise_seed, 0xA0, block + _EPOCH])
+            out[done:done + take] = _white(rng, _NOISE_BLOCK, self.noise_power)[skip:skip + take]
+            done += take
+        return out
+
+    def emit(self, index: int, start: int, count: int) -> Emission:
+        """Emitter ``index`` alone, at its frequency and level, over [start, start + count); intervals count from start."""
+        emitter = self.emitters[index]
+        size = _block_samples(WAVEFORMS[emitter.waveform], self.samp_rate)
+        out, on = np.zeros(count, np.complex64), []
+        for block in range((start - _BLEND) // size, (start + count - 1) // size + 1):
+            made, first = self._block(index, block, size), block * size - start
+            low, high = max(0, first), min(count, first + len(made.iq))
+            if low < high:
+                out[low:high] += made.iq[low - first:high - first]
+                on += [(a + first, b + first) for a, b in made.on]
+        out *= np.float32(self.amplitude(emitter))
+        return emission(mix(out, emitter.freq_offset_hz, self.samp_rate, start), on)
+
+    def _block(self, index: int, block: int, size: int) -> Emission:
+        """Samples [block * size, (block + 1) * size + _BLEND), faded in and out with constant power."""
+        key = (index, block)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        emitter = self.emitters[index]
+        rng = np.random.default_rng([self.seed, index, block + _EPOCH])
+        if rng.uniform() >= emitter.activity:
+            made = Emission(np.zeros(0, np.complex64), [])
+        else:
+            made = WAVEFORMS[emitter.waveform].emit(rng, size + _BLEND, self.samp_rate, normalise=False, **emitter.params)
+            angle = np.pi / 2 * (np.arange(_BLEND, dtype=np.float32) + 0.5) / _BLEND
+            steady = emitter.waveform == "tone"        # the same carrier on both sides: amplitudes add, not powers
+            made.iq[:_BLEND] *= np.sin(angle) ** (2 if steady else 1)
+            made.iq[size:] *= np.cos(angle) ** (2 if steady else 1)
+        self._cache[key] = made
+        while len(self._cache) > 2 * len(self.emitters):
+            self._cache.popitem(last=False)
+        return made
+
+
+def monte_carlo(scene: Scene, n_frames: int, frame_samples: int, seed: int, *,
+                block_frames: int = 256) -> Iterator[np.ndarray]:
+    """Independent frames of a scene: blocks (<= block_frames, frame_samples) complex64, n_frames rows in all.
+
+    Each frame has its own moment in every emitter's traffic, its own data and its own noise; the channel plan and the
+    levels are the scene's. The same frames come whatever block_frames is.
+    """
+    levels = [scene.amplitude(e) for e in scene.emitters]
+    for first in range(0, n_frames, block_frames):
+        rows = range(first, min(first + block_frames, n_frames))
+        out = np.empty((len(rows), frame_samples), np.complex64)
+        for row, frame in enumerate(rows):
+            rng = np.random.default_rng([seed, 0x3C, frame])
+            out[row] = _white(rng, frame_samples, scene.noise_power)
+            for emitter, level in zip(scene.emitters, levels, strict=True):
+                if rng.uniform() >= emitter.activity:
+                    continue
+                made = WAVEFORMS[emitter.waveform].emit(rng, frame_samples, scene.samp_rate, normalise=False,
+                                                        **emitter.params)
+                moment = int(rng.integers(1 << 20))
+                for low, high in made.on:
+                    part = made.iq[low:high] * np.float32(level)
+                    out[row, low:high] += mix(part, emitter.freq_offset_hz, scene.samp_rate, moment + low)
+        yield out
+
+
+def _white(rng: np.random.Generator, count: int, power: float) -> np.ndarray:
+    """Circular complex Gaussian noise (count,) of this mean power."""
+    white = rng.standard_normal(2 * count, dtype=np.float32)
+    white *= np.float32(np.sqrt(power / 2))
+    return white.view(np.complex64)
+
+
+def _block_samples(kind: Waveform, samp_rate: float) -> int:
+    return int(min(max(kind.block_s * samp_rate, 4 * _BLEND), _MAX_BLOCK))
