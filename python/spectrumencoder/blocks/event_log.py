@@ -52,13 +52,16 @@ class event_log(SafeBlock, gr.basic_block):
         return {keys.EVENTS: self.n_events}
 
     def _start(self):
-        if self._path is not None:
-            self._file = self._path.open("a" if self._append else "w", encoding="utf-8")
-            self._append = True  # a flowgraph that is stopped and started again goes on in its file
+        self._open_file()
         if self._zmq_address:
             zmq = _import_zmq()
             self._socket = zmq.Context.instance().socket(zmq.PUB)
             self._socket.bind(self._zmq_address)
+
+    def _open_file(self):
+        if self._path is not None and self._file is None:
+            self._file = self._path.open("a" if self._append else "w", encoding="utf-8")
+            self._append = True  # whatever comes after a stop goes on in the same file
 
     def _stop(self):
         file, self._file = self._file, None
@@ -74,6 +77,7 @@ class event_log(SafeBlock, gr.basic_block):
     def handle_events(self, message):
         line = json_line(messages.metadata(message) | self._extra)
         self.n_events += 1
+        self._open_file()
         if self._file is not None:
             self._file.write(line + "\n")
             self._file.flush()

@@ -14,7 +14,8 @@ def run_flowgraph(top_block, blocks, *, should_stop=None, poll_s=0.1, grace_s=10
 
     Args:
         top_block: a gr.top_block, not started.
-        blocks: those whose ``failure`` is watched; a failure stops the flowgraph, also one of a message-only block.
+        blocks: those whose ``failure`` is watched (one stops the flowgraph, also that of a message-only block), and
+            whose message queues are emptied at the end.
         should_stop: called at every poll; True stops the flowgraph in good order (a duration, a key).
         poll_s: seconds between polls.
         grace_s: how long the blocks have to end once they were told to stop.
@@ -33,6 +34,9 @@ def run_flowgraph(top_block, blocks, *, should_stop=None, poll_s=0.1, grace_s=10
     finally:
         if not ended.is_set():
             _stop(top_block, ended, grace_s)
+        for block in blocks:
+            if hasattr(block, "drain"):  # C++ blocks have no need of it
+                block.drain()
     return first_failure(blocks)
 
 

@@ -20,6 +20,10 @@ by aborting the process. So a block here writes ``_work``, ``_start`` and ``_sto
 A failure is logged with its traceback, kept in ``failure`` (polled by whoever runs the flowgraph: ``first_failure``),
 published on ``status``, and ends the flowgraph: ``work`` returns -1 from then on. A block without streams cannot end
 it: it ignores every later message, and the runner sees ``failure``.
+
+What a block publishes in ``stop`` reaches its neighbours only after GNU Radio has told them that it is done, so that a
+message sink may have ended by then. Sinks here therefore linger a moment after that, and ``run_flowgraph`` calls ``drain``
+on every block once all have stopped: then nothing is lost.
 """
 
 from __future__ import annotations
@@ -37,7 +41,10 @@ from .messages import MalformedMessage, to_pmt
 
 WORK_DONE = -1  # the int: returning the enum gr.WORK_DONE fails in the gateway
 _STATUS = pmt.intern(keys.STATUS)
+_SYSTEM = pmt.intern("system")
+_DONE = pmt.intern("done")
 _LOG_INTERVAL_S = 1.0
+_LINGER_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,10 @@ class SafeBlock:
         self.malformed = 0
         self._failure_lock = threading.Lock()
         self._last_logged: dict[str, float] = {}
+        self._inputs = {}
         self.message_port_register_out(_STATUS)
+        if not len(self.in_sig().port_types(1)) and not len(self.out_sig().port_types(1)):
+            self.set_msg_handler(_SYSTEM, self.handle_system)
 
     # What a block writes
 
@@ -145,11 +155,35 @@ class SafeBlock:
             self.fail("stop", error)
         return True
 
+    def handle_system(self, message):
+        """The system port of a block without streams: ends it, a moment after its last neighbour's work is done."""
+        if pmt.is_pair(message) and pmt.eqv(pmt.car(message), _DONE):
+            quiet_since = time.monotonic()
+            while time.monotonic() - quiet_since < _LINGER_S:
+                if self._handle_queued():
+                    quiet_since = time.monotonic()
+                time.sleep(0.01)
+        self.gateway.system_handler(message)
+
+    def drain(self):
+        """Handles what still lies in the message queues, then stops again; call it when the flowgraph has ended."""
+        if self._handle_queued():
+            self.stop()
+
+    def _handle_queued(self) -> int:
+        count = 0
+        for key, method in self._inputs.items():
+            while (message := self.delete_head_nowait(pmt.intern(key))) is not None:
+                method(message)
+                count += 1
+        return count
+
     # Tools for blocks
 
     def add_input_port(self, port: str, method):
         """Registers message input `port`, handled by the bound method (marked with ``@handler``)."""
         key = pmt.intern(port)
+        self._inputs[port] = method
         self.message_port_register_in(key)
         self.set_msg_handler(key, method)
 

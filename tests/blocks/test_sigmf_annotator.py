@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""sigmf_annotator: annotations of events, in a file that is valid at every moment."""
+
+import json
+import shutil
+import time
+
+import pmt
+import pytest
+from flowgraphs import run_within, status_store, stored, wait_for
+from gnuradio import gr
+from gnuradio.spectrumencoder import keys, sigmf_annotator
+from gnuradio.spectrumencoder.blocks.messages import to_pmt
+from gnuradio.spectrumencoder.tokens.recording import Recording, RecordingError
+from test_event_log import WRONG
+
+OWN = {"core:sample_start": 500, "core:sample_count": 10, "core:label": "burst"}
+
+
+def event(identity="a1", start=1000, count=200, **more):
+    return {keys.EVENT_ID: identity, keys.STATE: "open", keys.SAMPLE_START: start, keys.SAMPLE_COUNT: count,
+            keys.FREQ_CENTER_HZ: 434e6, keys.BANDWIDTH_HZ: 20e3, keys.ANALYSIS_TYPE: "tone",
+            keys.SNR_DB: float("nan")} | more
+
+
+class running:
+    """The annotator in a running flowgraph; post() returns when the event is in the file."""
+
+    def __init__(self, annotator):
+        self.annotator, self.top = annotator, gr.top_block()
+        self.debug = status_store(self.top, annotator)
+
+    def __enter__(self):
+        self.top.start()
+        wait_for(self.annotator.path.is_file)
+        return self
+
+    def __exit__(self, *_):
+        self.top.stop()
+        self.top.wait()
+
+    def post(self, message):
+        message = to_pmt(message) if isinstance(message, dict) else message
+        self.annotator.to_basic_block()._post(pmt.intern(keys.EVENTS), message)
+
+    def annotations(self):
+        return json.loads(self.annotator.path.read_text())["annotations"]
+
+
+def test_annotations_beside_a_recording(make_recording, noise):
+    path = make_recording(noise(5000), annotations=[OWN])
+    annotator = sigmf_annotator(str(path))
+    assert annotator.path.name == "recording-events.sigmf-meta"
+    with running(annotator) as run:
+        assert run.annotations() == [OWN]
+        run.post(event())
+        run.post(event(state="close", sample_count=400))
+        run.post(event("b2", 100))
+        wait_for(lambda: len(annotator._events) == 2)
+    first, second, third = run.annotations()
+    assert (first["core:sample_start"], second, third["core:sample_start"]) == (100, OWN, 1000)
+    assert third == {"core:sample_start": 1000, "core:sample_count": 400, "core:generator": "gr-spectrumencoder",
+                     "core:freq_lower_edge": 433.99e6, "core:freq_upper_edge": 434.01e6, "core:label": "tone"} | {
+                         keys.SIGMF_PREFIX + key: value
+                         for key, value in event(state="close", sample_count=400, snr_db=None).items()}
+    written = Recording.open(annotator.path)
+    assert written.n_samples == 5000 and len(written.annotations) == 3
+    head = json.loads(annotator.path.read_text())["global"]
+    assert head["core:extensions"] == [{"name": "spectrumencoder", "version": "0.1.0", "optional": True}]
+
+
+def test_an_earlier_runs_annotations_give_way(make_recording, noise):
+    path = make_recording(noise(5000), annotations=[OWN])
+    for identity in ("first", "second"):
+        with running(sigmf_annotator(str(path), str(path))) as run:
+            run.post(event(identity))
+            wait_for(lambda run=run: run.annotator._events)
+        identities = [item.get("spectrumencoder:event_id") for item in run.annotations()]
+        assert identities == [None, identity]
+    assert Recording.open(path).n_samples == 5000
+
+
+def test_sample_numbers_count_from_the_recordings_offset(make_recording, noise):
+    path = make_recording(noise(5000), captures=[{"core:sample_start": 7000}])
+    meta = json.loads(path.read_text())
+    meta["global"]["core:offset"] = 7000
+    path.write_text(json.dumps(meta))
+    with running(sigmf_annotator(str(path))) as run:
+        run.post(event())
+        wait_for(lambda: run.annotator._events)
+    assert run.annotations()[0]["core:sample_start"] == 8000
+    assert Recording.open(run.annotator.path).annotations[0].sample_start == 1000
+
+
+def test_minimal_metadata_without_a_recording(tmp_path):
+    annotator = sigmf_annotator(output=str(tmp_path / "live"), samp_rate=2e6, center_freq=433e6, datatype="ci16_le")
+    with running(annotator) as run:
+        run.post(event())
+        wait_for(lambda: run.annotator._events)
+    meta = json.loads((tmp_path / "live.sigmf-meta").read_text())
+    assert meta["global"]["core:sample_rate"] == 2e6 and meta["global"]["core:datatype"] == "ci16_le"
+    assert meta["captures"] == [{"core:sample_start": 0, "core:frequency": 433e6}]
+    assert len(meta["annotations"]) == 1
+
+
+def test_file_is_valid_at_every_moment_and_written_at_most_each_second(tmp_path):
+    annotator = sigmf_annotator(output=str(tmp_path / "live"), samp_rate=1e6)
+    contents, states = set(), set()
+    with running(annotator) as run:
+        began = time.monotonic()
+        number = 0
+        while time.monotonic() - began < 2.5:
+            run.post(event(f"e{number}", number))
+            number += 1
+            text = annotator.path.read_text()
+            contents.add(len(json.loads(text)["annotations"]))  # raises where the file is not whole
+            states.add(tuple(sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("."))))
+            time.sleep(0.002)
+        wait_for(lambda: len(annotator._events) == number)
+    assert 3 <= len(contents) <= 4 and states == {("live.sigmf-meta",)}
+    assert len(run.annotations()) == number
+    assert list(tmp_path.iterdir()) == [annotator.path]
+
+
+def test_the_last_event_reaches_the_file_without_another_one(tmp_path):
+    with running(sigmf_annotator(output=str(tmp_path / "live"), samp_rate=1e6)) as run:
+        run.post(event())
+        wait_for(lambda: len(run.annotations()) == 1, 3)
+
+
+@pytest.mark.parametrize("message", [*WRONG, to_pmt({keys.EVENT_ID: "x"}), to_pmt(event(sample_start="soon"))])
+def test_wrong_messages_are_counted(tmp_path, message):
+    annotator = sigmf_annotator(output=str(tmp_path / "live"), samp_rate=1e6)
+    with running(annotator) as run:
+        run.post(message)
+        run.post(event())
+        wait_for(lambda: annotator._events)
+    assert (annotator.malformed, annotator.failure, len(run.annotations())) == (1, None, 1)
+
+
+def test_a_folder_that_goes_away_is_a_failure_that_the_runner_sees(tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    annotator, top = sigmf_annotator(output=str(folder / "live"), samp_rate=1e6), gr.top_block()
+    debug = status_store(top, annotator)
+    shutil.rmtree(folder)
+    failure = run_within(top, [annotator])
+    assert isinstance(failure.error, FileNotFoundError) and failure.where == "start"
+    assert stored(debug) is not None
+
+
+@pytest.mark.parametrize(("arguments", "error", "text"), [
+    ({}, ValueError, "neither"), ({"output": "x"}, ValueError, "samp_rate 0.0"),
+    ({"output": "/no/such/folder/x", "samp_rate": 1.0}, ValueError, "does not exist"),
+    ({"recording": "/no/such.sigmf-meta"}, RecordingError, "no such")])
+def test_wrong_arguments_say_what_to_do(arguments, error, text):
+    with pytest.raises(error, match=text):
+        sigmf_annotator(**arguments)

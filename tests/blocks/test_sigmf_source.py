@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""sigmf_source: samples, tags at their exact offsets, repetition, pace, parts, raw files, refusals."""
+
+import time
+
+import numpy as np
+import pmt
+import pytest
+from flowgraphs import run_within, status_store, stored
+from gnuradio import blocks, gr
+from gnuradio.spectrumencoder import sigmf_source
+from gnuradio.spectrumencoder.tokens.recording import RecordingError
+
+
+def play(source, n_samples=None, seconds=5.0):
+    """Samples and tags [(offset, key, value)] that come out; n_samples cuts what repeats."""
+    top, sink = gr.top_block(), blocks.vector_sink_c()
+    stages = [source, sink] if n_samples is None else [source, blocks.head(gr.sizeof_gr_complex, n_samples), sink]
+    top.connect(*stages)
+    assert run_within(top, [source], seconds) is None
+    tags = sorted((tag.offset, pmt.symbol_to_string(tag.key), pmt.to_python(tag.value)) for tag in sink.tags())
+    return np.array(sink.data(), np.complex64), tags
+
+
+@pytest.mark.parametrize("n_samples", [1, 1000, 1_000_003])
+def test_every_sample_comes_out(make_recording, noise, n_samples):
+    samples, tags = play(sigmf_source(make_recording(noise(n_samples))))
+    np.testing.assert_array_equal(samples, noise(n_samples))
+    assert tags == [(0, "rx_freq", 433.92e6), (0, "rx_rate", 1e6), (0, "rx_time", (1714564800, 0.25))]
+
+
+@pytest.mark.parametrize(("datatype", "stored_type", "scale"), [
+    ("ci16_le", "<i2", 2**15), ("ci8", "i1", 2**7), ("ci16_be", ">i2", 2**15), ("cf32_le", "<f4", 1)])
+def test_raw_samples(tmp_path, noise, datatype, stored_type, scale):
+    values = np.round(noise(500, -10).view(np.float32) * scale) if scale > 1 else noise(500).view(np.float32)
+    values.astype(stored_type).tofile(tmp_path / "iq.bin")
+    source = sigmf_source(tmp_path / "iq.bin", samp_rate=2e6, datatype=datatype, center_freq=100e6)
+    samples, tags = play(source)
+    np.testing.assert_allclose(samples, (values / scale).astype(np.float32).view(np.complex64), atol=1e-7)
+    assert tags == [(0, "rx_freq", 100e6), (0, "rx_rate", 2e6)]
+
+
+def test_tags_at_every_capture(make_recording, noise):
+    captures = [{"core:sample_start": 0, "core:frequency": 1e8},
+                {"core:sample_start": 70_000, "core:frequency": 2e8, "core:datetime": "2024-05-01T12:00:01Z"},
+                {"core:sample_start": 70_001},
+                {"core:sample_start": 199_999, "core:frequency": 3e8, "core:datetime": "2024-05-01T12:00:02.999999Z"}]
+    _, tags = play(sigmf_source(make_recording(noise(200_000), captures=captures)))
+    assert tags == [
+        (0, "rx_freq", 1e8), (0, "rx_rate", 1e6),
+        (70_000, "rx_freq", 2e8), (70_000, "rx_rate", 1e6), (70_000, "rx_time", (1714564801, 0.0)),
+        (70_001, "rx_rate", 1e6),
+        (199_999, "rx_freq", 3e8), (199_999, "rx_rate", 1e6), (199_999, "rx_time", (1714564802, 0.999999))]
+
+
+def test_repeat_tags_the_seam(make_recording, noise):
+    captures = [{"core:sample_start": 0, "core:frequency": 1e8}, {"core:sample_start": 600, "core:frequency": 2e8}]
+    samples, tags = play(sigmf_source(make_recording(noise(1000), captures=captures), repeat=True), 2500)
+    np.testing.assert_array_equal(samples, np.tile(noise(1000), 3)[:2500])
+    assert [(offset, value) for offset, key, value in tags if key == "rx_freq"] == [
+        (0, 1e8), (600, 2e8), (1000, 1e8), (1600, 2e8), (2000, 1e8)]
+
+
+def test_part_of_a_recording_knows_its_time(make_recording, noise):
+    source = sigmf_source(make_recording(noise(5_000_000)), start=4_000_000, count=900_000)
+    samples, tags = play(source)
+    np.testing.assert_array_equal(samples, noise(5_000_000)[4_000_000:4_900_000])
+    assert (0, "rx_time", (1714564804, 0.25)) in tags
+
+
+def test_throttle_keeps_the_pace(make_recording, noise):
+    began = time.monotonic()
+    samples, _ = play(sigmf_source(make_recording(noise(50_000), samp_rate=1e5), throttle=True))
+    assert len(samples) == 50_000
+    assert 0.45 < time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize(("arguments", "error", "text"), [
+    ({"file": ""}, ValueError, "file is empty"), ({"file": "/no/such.sigmf-meta"}, RecordingError, "no such"),
+    ({"samp_rate": 1e6}, ValueError, "leave them out for SigMF"), ({"center_freq": 1e6}, ValueError, "leave them out"),
+    ({"start": -1}, ValueError, "start -1"), ({"start": 100}, ValueError, "outside 0..99"),
+    ({"count": 101}, ValueError, "count 101"), ({"start": 50, "count": 51}, ValueError, "count 51"),
+    ({"datatype": "cf99", "samp_rate": 1e6}, RecordingError, "cf99"),
+    ({"datatype": "cf32_le"}, RecordingError, "sample_rate"),
+])
+def test_wrong_arguments_say_what_to_do(make_recording, noise, arguments, error, text):
+    with pytest.raises(error, match=text):
+        sigmf_source(**{"file": make_recording(noise(100))} | arguments)
+
+
+def test_status_says_running(make_recording, noise):
+    top, source = gr.top_block(), sigmf_source(make_recording(noise(1000)))
+    top.connect(source, blocks.null_sink(gr.sizeof_gr_complex))
+    debug = status_store(top, source)
+    assert run_within(top, [source]) is None
+    assert (stored(debug)[0]["block"], stored(debug)[0]["status"]) == ("sigmf_source", "running")
