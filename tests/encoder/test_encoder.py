@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole network: dropping equals masking, positions survive, shapes, budgets."""
+
+import pytest
+import torch
+from gnuradio.spectrumencoder.encoder.config import EncoderConfig
+from gnuradio.spectrumencoder.encoder.encoder import SpectrumEncoder, mflop_per_spectrum
+
+LABELS = tuple("abcdefghij")
+
+
+def network(attention="softmax", rope="dynamic", **more):
+    torch.manual_seed(0)
+    config = EncoderConfig(attention=attention, rope=rope, labels=LABELS, **more)
+    return SpectrumEncoder(config).eval()
+
+
+def frames(count=3, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    tokens = torch.randn(count, 128, 10, generator=g) * 6
+    side = torch.tensor([[-80.0, 16.0, 2000.0]]).repeat(count, 1)
+    return tokens, side, torch.tensor([0, 4, 2])[:count]
+
+
+ORACLE = {"softmax": "naive", "grouped": "grouped_naive", "linear": "linear_naive"}
+
+
+@pytest.mark.parametrize("rope", ["none", "static", "dynamic"])
+@pytest.mark.parametrize("attention", list(ORACLE))
+@pytest.mark.parametrize("k", [32, 96])
+def test_dropping_tokens_equals_masking_them(attention, rope, k):
+    net = network(attention, rope)
+    with torch.no_grad():
+        dropped = net(*frames(), k)
+        masked = net(*frames(), k, backend=ORACLE[attention], masked=True)
+    for name in ("latents", "embedding", "class_logits", "anomaly_logit", "mean_db", "log_sigma"):
+        torch.testing.assert_close(getattr(dropped, name), getattr(masked, name), atol=1e-4, rtol=1e-4, msg=name)
+
+
+def test_positions_survive_dropping():
+    """The same kept contents at other places of the spectrum give another output, by the rotary embedding alone."""
+    net = network()
+    with torch.no_grad():
+        net.position.zero_()
+    tokens, side, band = frames(1)
+    tokens[...] = 0.0
+    there = torch.arange(0, 64, 2)
+    tokens[0, there] = 20 * torch.rand(32, 10, generator=torch.Generator().manual_seed(1)) + 20
+    spread = torch.zeros_like(tokens)
+    spread[0, torch.arange(0, 128, 4)] = tokens[0, there]
+    with torch.no_grad():
+        near, far = net(tokens, side, band, 32, policy="energy"), net(spread, side, band, 32, policy="energy")
+    assert torch.equal(near.kept.index[0], there)
+    assert torch.equal(far.kept.index[0], torch.arange(0, 128, 4))
+    assert (near.embedding - far.embedding).abs().max() > 1e-3
+    with torch.no_grad():
+        net.rope.mode = "none"
+        near, far = net(tokens, side, band, 32, policy="energy"), net(spread, side, band, 32, policy="energy")
+    torch.testing.assert_close(near.embedding, far.embedding, atol=1e-5, rtol=1e-5)
+
+
+def test_compute_shrinks_with_dropout_and_base_is_within_budget():
+    config = EncoderConfig(labels=LABELS)
+    assert mflop_per_spectrum(config, 96) <= 40
+    assert mflop_per_spectrum(config, 32) < 0.5 * mflop_per_spectrum(config, 128)
+
+
+def test_counted_flops_agree_with_a_profile():
+    """The formula of the budget against PyTorch's own count of the same forward pass, written-out attention."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    net = network()
+    tokens, side, band = frames(1)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(tokens, side, band, 96, backend="naive")
+    assert counter.get_total_flops() * 1e-6 == pytest.approx(mflop_per_spectrum(net.config, 96), rel=0.05)
+
+
+def test_reconstruction_passes_through_the_bottleneck_alone():
+    """Gradient of the reconstruction reaches tokens only through the latents: fixed latents, fixed reconstruction."""
+    net = network()
+    a, b = frames(1, seed=1), frames(1, seed=2)
+    with torch.no_grad():
+        first, second = net(*a, 96), net(*b, 96)
+        condition = torch.tensor([[0.1, 1.0, 0.0, 1.0]])
+        assert not torch.equal(first.latents, second.latents)
+        assert torch.equal(net.decoder(first.latents, condition)[0], net.decoder(first.latents.clone(), condition)[0])
+    assert first.latents[0].numel() <= 128, "a few small latents, not a copy of 1024 bins"
+    assert first.latents.abs().max() < 1
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    (dict(stride=7), "stride 7 does not divide fft_size 1024"), (dict(heads=5), "heads 5 does not divide width 64"),
+    (dict(kv_heads=3), "kv_heads 3 does not divide heads 4"), (dict(rope="fixed"), "rope 'fixed' is not one of"),
+    (dict(keep_choices=(200,)), "must lie in 1..128"), (dict(bands=("ism",)), "must be 'unknown'")])
+def test_configuration_errors(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        EncoderConfig(**wrong)
+
+
+def test_rate_gives_the_nearest_k():
+    config = EncoderConfig()
+    assert [config.keep_for_rate(r) for r in (0, 0.25, 0.5, 0.3, 0.99)] == [128, 96, 64, 96, 32]
+    with pytest.raises(ValueError, match=r"1.0 is outside \[0, 1\)"):
+        config.keep_for_rate(1.0)
+
+
+def test_a_backend_of_another_family_is_refused():
+    with pytest.raises(ValueError, match="'linear' needs linear weights, this model holds softmax"):
+        network()(*frames(), 96, backend="linear")
