@@ -134,6 +134,7 @@ bool fft_tokenizer_impl::start()
     d_stream.forget_tags();
     d_begun = false;
     d_tags_taken = 0;
+    d_tags_checked = 0;
     d_tag_next_frame = true;
     d_settle = 0;
     d_staged = 0;
@@ -216,11 +217,22 @@ void fft_tokenizer_impl::take_parameters()
 void fft_tokenizer_impl::collect_tags(uint64_t begin, uint64_t end)
 {
     get_tags_in_range(d_tags, 0, begin, end);
-    d_tags.erase(
-        std::remove_if(d_tags.begin(), d_tags.end(), [](const tag_t& tag) { return !stream_state::is_ours(tag); }),
-        d_tags.end());
+    const auto useless = [this](const tag_t& tag) { return !stream_state::is_ours(tag) || is_malformed(tag); };
+    d_tags.erase(std::remove_if(d_tags.begin(), d_tags.end(), useless), d_tags.end());
+    d_tags_checked = std::max(d_tags_checked, end);
     std::sort(d_tags.begin(), d_tags.end(), tag_t::offset_compare);
     d_next_tag = 0;
+}
+
+bool fft_tokenizer_impl::is_malformed(const tag_t& tag)
+{
+    if (stream_state::valid(tag))
+        return false;
+    if (tag.offset >= d_tags_checked && ++d_malformed == 1) // samples that stay in the input are seen more than once
+        d_logger->warn("tag {} with the value {} is ignored, as are later malformed ones",
+                       pmt::symbol_to_string(tag.key),
+                       pmt::write_string(tag.value));
+    return true;
 }
 
 // One move forward in the input; false when more samples are needed for the next one.
@@ -271,17 +283,9 @@ void fft_tokenizer_impl::take_tags_here()
 {
     d_tags_taken = d_position + 1; // when no sample is consumed here, the next call sees these tags again
     change gravest = change::none;
-    for (; d_next_tag < d_tags.size() && d_tags[d_next_tag].offset == d_position; ++d_next_tag) {
-        const auto what = d_stream.take(d_tags[d_next_tag]);
-        if (what)
-            gravest = std::max(gravest, *what);
-        else if (++d_malformed == 1)
-            d_logger->warn("tag {} with the value {} is ignored",
-                           pmt::symbol_to_string(d_tags[d_next_tag].key),
-                           pmt::write_string(d_tags[d_next_tag].value));
-    }
-    if (gravest != change::none)
-        discontinuity(gravest);
+    for (; d_next_tag < d_tags.size() && d_tags[d_next_tag].offset == d_position; ++d_next_tag)
+        gravest = std::max(gravest, d_stream.take(d_tags[d_next_tag]));
+    discontinuity(gravest);
 }
 
 // Averaging restarts at d_position, or after settling when the receiver was retuned.

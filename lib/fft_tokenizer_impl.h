@@ -83,6 +83,7 @@ private:
     bool d_begun = false;             // general_work was called since start()
     uint64_t d_stream_start = 0;      // first sample since start()
     uint64_t d_tags_taken = 0;        // tags before this offset are dealt with
+    uint64_t d_tags_checked = 0;      // malformed tags before this offset are counted
     bool d_tag_next_frame = true;     // the next frame carries tags
     uint64_t d_position = 0;          // next sample to consume
     uint64_t d_frame_start = 0;       // first sample of the frame in progress
@@ -105,6 +106,7 @@ private:
 
     void take_parameters();
     void collect_tags(uint64_t begin, uint64_t end);
+    bool is_malformed(const tag_t& tag);
     bool take_step(workspace& work);
     void skip_settling(uint64_t until);
     void take_tags_here();

@@ -10,12 +10,10 @@ namespace spectrumencoder {
 
 namespace {
 
-std::optional<double> finite_number(const pmt::pmt_t& value)
+bool is_finite_number(const pmt::pmt_t& value)
 {
-    if (!pmt::is_real(value) && !pmt::is_integer(value) && !pmt::is_uint64(value))
-        return {};
-    const double number = pmt::to_double(value);
-    return std::isfinite(number) ? std::optional<double>(number) : std::nullopt;
+    return (pmt::is_real(value) || pmt::is_integer(value) || pmt::is_uint64(value)) &&
+           std::isfinite(pmt::to_double(value));
 }
 
 } // namespace
@@ -73,43 +71,39 @@ bool stream_state::is_ours(const tag_t& tag)
     return tag.key == keys::rx_freq() || tag.key == keys::rx_rate() || tag.key == keys::rx_time();
 }
 
-std::optional<change> stream_state::take(const tag_t& tag)
+bool stream_state::valid(const tag_t& tag)
 {
-    if (tag.key == keys::rx_time())
-        return take_time(tag);
+    if (tag.key == keys::rx_freq())
+        return is_finite_number(tag.value);
     if (tag.key == keys::rx_rate())
-        return take_rate(tag);
-    const auto freq = finite_number(tag.value);
-    if (!freq)
-        return {};
-    const bool changed = *freq != center_freq();
-    d_tag_freq = freq;
-    return changed ? change::retune : change::retag;
-}
-
-std::optional<change> stream_state::take_rate(const tag_t& tag)
-{
-    const auto rate = finite_number(tag.value);
-    if (!rate || *rate <= 0.0)
-        return {};
-    const bool changed = *rate != samp_rate();
-    if (changed)
-        rebase_time(tag.offset); // no effect when the offset's rx_time was taken already
-    d_tag_rate = rate;
-    return changed ? change::rate : change::retag;
-}
-
-std::optional<change> stream_state::take_time(const tag_t& tag)
-{
+        return is_finite_number(tag.value) && pmt::to_double(tag.value) > 0.0;
     if (!pmt::is_tuple(tag.value) || pmt::length(tag.value) < 2)
-        return {};
+        return false;
     const pmt::pmt_t seconds = pmt::tuple_ref(tag.value, 0);
-    const auto fraction = finite_number(pmt::tuple_ref(tag.value, 1));
-    const bool whole = pmt::is_uint64(seconds) || (pmt::is_integer(seconds) && pmt::to_long(seconds) >= 0);
-    if (!whole || !fraction || *fraction < 0.0)
-        return {};
-    d_time = reference{ tag.offset, pmt::to_uint64(seconds), *fraction };
-    return change::retag;
+    const pmt::pmt_t fraction = pmt::tuple_ref(tag.value, 1);
+    return (pmt::is_uint64(seconds) || (pmt::is_integer(seconds) && pmt::to_long(seconds) >= 0)) &&
+           is_finite_number(fraction) && pmt::to_double(fraction) >= 0.0;
+}
+
+change stream_state::take(const tag_t& tag)
+{
+    if (tag.key == keys::rx_time()) {
+        d_time = reference{ tag.offset,
+                            pmt::to_uint64(pmt::tuple_ref(tag.value, 0)),
+                            pmt::to_double(pmt::tuple_ref(tag.value, 1)) };
+        return change::retag;
+    }
+    const double value = pmt::to_double(tag.value);
+    if (tag.key == keys::rx_freq()) {
+        const bool changed = value != center_freq();
+        d_tag_freq = value;
+        return changed ? change::retune : change::retag;
+    }
+    const bool changed = value != samp_rate();
+    if (changed)
+        rebase_time(tag.offset); // no effect when this offset's rx_time was taken already
+    d_tag_rate = value;
+    return changed ? change::rate : change::retag;
 }
 
 } // namespace spectrumencoder

@@ -35,9 +35,10 @@ public:
     change set_parameters(double samp_rate, double center_freq, uint64_t offset);
 
     static bool is_ours(const tag_t& tag); //!< rx_freq, rx_rate or rx_time
+    static bool valid(const tag_t& tag);   //!< its value makes sense; else the tag is to be ignored
 
-    //! Takes one of the tags at an offset. Nothing when its value makes no sense; the tag is then to be ignored.
-    std::optional<change> take(const tag_t& tag);
+    //! Takes over a valid tag and says what it changed.
+    change take(const tag_t& tag);
 
 private:
     struct reference {
@@ -54,8 +55,6 @@ private:
 
     reference advance(uint64_t offset) const;
     void rebase_time(uint64_t offset);
-    std::optional<change> take_rate(const tag_t& tag);
-    std::optional<change> take_time(const tag_t& tag);
 };
 
 } // namespace spectrumencoder

@@ -19,7 +19,7 @@ class Frames:
     """F frames in time order. N = fft_size.
 
     Attributes:
-        items: float32 (F, layout.item_size), as on the block's `tokens` output; `layout.split(items)` gives tokens and side values.
+        items: float32 (F, layout.item_size), as on the block's `tokens` output; `layout.split(items)` gives its parts.
         psd: float32 (F, N), dBFS, ascending frequency.
         frame_start: uint64 (F,), index of each frame's first sample.
         layout: sizes of an item.
