@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Split-conformal calibration: what normal frames score, and hence the p-value and threshold of a new score.
+
+The normalisers (mean and deviation of the residual per bin, median and spread of each channel) are learned from the first
+part of the frames, the table of fused scores from the rest, so that a table's scores and a new frame's have been treated
+alike: for exchangeable frames p = (1 + #{table >= score}) / (n + 1) is at most a with a probability of at most a (Vovk;
+Bates et al., Annals of Statistics 2023, arXiv:2104.08279). Given the table, the realised false-alarm rate at nominal a is
+Beta distributed; ``Table.far_interval`` states its 90 % interval. Frames that follow each other in one recording are not
+independent: the interval then uses ``effective_n`` instead of n.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import betaincinv
+
+from ..encoder import features as layout
+from .scores import CHANNELS, FLOOR, HEAD, FloorTrack, channel_values
+
+MAX_SCORES = 20_000  # kept in a table, evenly spaced in time
+MIN_SCORES = 200
+NORMALISER_SHARE, MIN_NORMALISER, MAX_NORMALISER = 0.25, 64, 4096  # frames for the normalisers
+PSEUDO_FRAMES = 50.0  # weight of mean 0 and deviation 1 in the per-bin statistics
+MIN_BIN_STD = 0.1
+# least spread of a channel: a receiver of perfectly steady gain must not turn 0.01 dB into an alarm
+MIN_SPREAD = {name: 0.05 for name in CHANNELS} | {FLOOR: 0.25}
+
+
+class TooFewFrames(ValueError):
+    """Calibration with fewer frames than the false-alarm rate needs; ``needed`` says how many."""
+
+    def __init__(self, n_frames: int, needed: int, false_alarm_rate: float):
+        self.n_frames, self.needed = n_frames, needed
+        super().__init__(f"{n_frames} frames are too few to calibrate a false-alarm rate of {false_alarm_rate:g}: "
+                         f"{needed} are needed; give a longer recording, or a higher false-alarm rate")
+
+
+def check_false_alarm_rate(value: float) -> float:
+    """The rate as a float.
+
+    Raises:
+        ValueError: outside (0, 0.5].
+    """
+    if not 0.0 < value <= 0.5:
+        raise ValueError(f"false_alarm_rate {value} is outside (0, 0.5]")
+    return float(value)
+
+
+def normaliser_frames(n_frames: int) -> int:
+    """How many of n_frames, the first ones, the normalisers are learned from."""
+    return min(max(int(NORMALISER_SHARE * n_frames), MIN_NORMALISER), MAX_NORMALISER)
+
+
+def scores_needed(false_alarm_rate: float) -> int:
+    """Table size from which the rate has a finite threshold, and not fewer than ``MIN_SCORES``."""
+    return max(MIN_SCORES, math.ceil(1.0 / check_false_alarm_rate(false_alarm_rate) - 1e-9) - 1)
+
+
+def frames_needed(false_alarm_rate: float) -> int:
+    """Frames that a calibration for this rate takes, those for the normalisers included."""
+    table = scores_needed(false_alarm_rate)
+    n_frames = table + MIN_NORMALISER
+    while n_frames - normaliser_frames(n_frames) < table:
+        n_frames += table - (n_frames - normaliser_frames(n_frames))
+    return n_frames
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What was learned about one band and one setting of the encoder.
+
+    Attributes:
+        channels: names of the channels in use, a subset of ``scores.CHANNELS`` in its order.
+        median, spread: (C,) float32; spread is the 99 % quantile less the median.
+        scores: (n,) float32, ascending: fused scores of normal frames.
+        effective_n: as many independent frames would tell as much as the n autocorrelated ones.
+        bin_mean, bin_std: (N,) float32 of the residual per bin, or None where no fixed channel plan was learned.
+    """
+
+    channels: tuple[str, ...]
+    median: np.ndarray
+    spread: np.ndarray
+    scores: np.ndarray
+    effective_n: float
+    bin_mean: np.ndarray | None = None
+    bin_std: np.ndarray | None = None
+
+    def __post_init__(self):
+        unknown = [c for c in self.channels if c not in CHANNELS]
+        if unknown or not self.channels:
+            raise ValueError(f"conformal table with channels {', '.join(unknown) or 'none'}; known are {', '.join(CHANNELS)}")
+        if not len(self.median) == len(self.spread) == len(self.channels) or not (np.asarray(self.spread) > 0).all():
+            raise ValueError(f"conformal table with {len(self.median)} medians and {len(self.spread)} spreads (all must be "
+                             f"positive) for {len(self.channels)} channels")
+        if not len(self.scores) or not np.isfinite(self.scores).all() or (np.diff(self.scores) < 0).any():
+            raise ValueError(f"conformal table whose {len(self.scores)} scores are not finite and ascending")
+        if (self.bin_mean is None) != (self.bin_std is None) or (self.bin_std is not None and not (self.bin_std > 0).all()):
+            raise ValueError("conformal table whose per-bin means and deviations are incomplete or not positive")
+        object.__setattr__(self, "_columns", [CHANNELS.index(c) for c in self.channels])
+
+    @property
+    def n(self) -> int:
+        return len(self.scores)
+
+    # -- scoring
+
+    def standardise_bins(self, residual: np.ndarray) -> np.ndarray:
+        """Residual (..., N) in units of what each bin does on this band, float32.
+
+        Raises:
+            ValueError: the table was learned with another number of bins.
+        """
+        if self.bin_mean is None:
+            return np.asarray(residual, np.float32)
+        if residual.shape[-1] != len(self.bin_mean):
+            raise ValueError(f"residual of {residual.shape[-1]} bins, the conformal table was calibrated with "
+                             f"{len(self.bin_mean)}; calibrate again with this fft_size")
+        return (residual - self.bin_mean) / self.bin_std
+
+    def standardise(self, values: np.ndarray) -> np.ndarray:
+        """Channel values (F, len(CHANNELS)) -> (F, C) float32: 0 is the median, 1 the 99 % quantile of normal frames."""
+        return (values[:, self._columns] - self.median) / self.spread
+
+    def fuse(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Fused score (F,) float32, the largest standardised channel, and that channel's index in ``channels`` (F,)."""
+        standard = self.standardise(values)
+        winner = standard.argmax(axis=1)
+        return standard[np.arange(len(standard)), winner], winner
+
+    def p_values(self, scores: np.ndarray) -> np.ndarray:
+        """(1 + #{table >= score}) / (n + 1), (F,) -> (F,) float64."""
+        below = np.searchsorted(self.scores, np.asarray(scores, np.float32), side="left")
+        return (1.0 + self.n - below) / (self.n + 1.0)
+
+    def threshold(self, false_alarm_rate: float) -> float:
+        """A score above this has p <= false_alarm_rate; inf where the table is too small for the rate."""
+        rank = math.ceil((self.n + 1) * (1.0 - check_false_alarm_rate(false_alarm_rate)) - 1e-9)
+        return float(self.scores[rank - 1]) if rank <= self.n else math.inf
+
+    def far_interval(self, false_alarm_rate: float, coverage: float = 0.9) -> tuple[float, float]:
+        """Central interval of the realised false-alarm rate of this table's threshold (a Beta distribution)."""
+        exceed = max(1.0, math.floor((self.effective_n + 1.0) * check_false_alarm_rate(false_alarm_rate) + 1e-9))
+        rest = max(self.effective_n + 1.0 - exceed, 1.0)
+        tail = (1.0 - coverage) / 2.0
+        return float(betaincinv(exceed, rest, tail)), float(betaincinv(exceed, rest, 1.0 - tail))
+
+    def describe(self, false_alarm_rate: float = 0.01) -> str:
+        """Plain language, three lines."""
+        low, high = self.far_interval(false_alarm_rate)
+        plan = "a mean and deviation per bin (fixed channel plan)" if self.bin_mean is not None else "no per-bin statistics"
+        return (f"{self.n} frames that count as {self.effective_n:.0f} independent ones; {plan}; "
+                f"channels {', '.join(self.channels)}\n"
+                f"scores of normal frames: median {np.median(self.scores):.2f}, largest {self.scores[-1]:.2f}\n"
+                f"threshold {self.threshold(false_alarm_rate):.2f} for a false-alarm rate of {100 * false_alarm_rate:g} %; "
+                f"expect {100 * low:.2g} to {100 * high:.2g} % on this band (90 % interval)")
+
+    # -- the model file's form
+
+    def to_tensors(self) -> dict[str, np.ndarray]:
+        """Arrays by field name, as stored in a model file."""
+        tensors = {
+            "channels": np.frombuffer(",".join(self.channels).encode(), np.uint8).copy(),
+            "median": np.asarray(self.median, np.float32), "spread": np.asarray(self.spread, np.float32),
+            "scores": np.asarray(self.scores, np.float32), "n": np.array([self.n], np.int64),
+            "effective_n": np.array([self.effective_n], np.float64),
+        }
+        if self.bin_mean is not None:
+            tensors |= {"bin_mean": np.asarray(self.bin_mean, np.float32), "bin_std": np.asarray(self.bin_std, np.float32)}
+        return tensors
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, np.ndarray]) -> Table:
+        """Inverse of ``to_tensors``.
+
+        Raises:
+            ValueError: a field is missing or does not fit the others.
+        """
+        try:
+            table = cls(tuple(bytes(np.asarray(tensors["channels"], np.uint8)).decode().split(",")),
+                        np.asarray(tensors["median"], np.float32), np.asarray(tensors["spread"], np.float32),
+                        np.asarray(tensors["scores"], np.float32), float(np.asarray(tensors["effective_n"]).ravel()[0]),
+                        tensors.get("bin_mean"), tensors.get("bin_std"))
+        except (KeyError, UnicodeDecodeError, IndexError) as error:
+            raise ValueError(f"conformal table without a valid {error}; calibrate again") from error
+        if int(np.asarray(tensors.get("n", [table.n])).ravel()[0]) != table.n:
+            raise ValueError(f"conformal table that states n = {tensors['n'][0]} and holds {table.n} scores; calibrate again")
+        return table
+
+
+class Calibrator:
+    """Learns a Table from normal frames that come in order, in batches of any size.
+
+    Args:
+        n_expected: frames that will come, as far as is known; decides how many the normalisers are learned from.
+        head: whether the model's anomaly head was trained (else its channel is left out).
+        per_bin: learn mean and deviation per bin; right for one band at one tuning, wrong for a mixture of bands.
+        drift_db_per_s: of the floor track; must be the detector's.
+    """
+
+    def __init__(self, n_expected: int, *, head: bool = True, per_bin: bool = True, drift_db_per_s: float = 0.05):
+        self._n_normaliser = normaliser_frames(n_expected)
+        self._per_bin = per_bin
+        self._channels = tuple(c for c in CHANNELS if head or c != HEAD)
+        self._floor = FloorTrack(drift_db_per_s)
+        self._first: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # (residual, logit, floor deviation)
+        self._n_first = 0
+        self._bins: tuple[np.ndarray, np.ndarray] | None = None
+        self._centre: tuple[np.ndarray, np.ndarray] | None = None
+        self._fused: list[np.ndarray] = []
+
+    @property
+    def n_frames(self) -> int:
+        return self._n_first + sum(map(len, self._fused))
+
+    def add(self, residual: np.ndarray, features: np.ndarray, frame_s: float, place: Hashable = None):
+        """Takes the next frames.
+
+        Args:
+            residual: (F, N). features: (F, 256), layout ``encoder.features``. frame_s: seconds from frame to frame.
+            place: tells one tuning (or recording) from another; the floor track of each is its own.
+        """
+        used = features[:, layout.SKIPPED] == 0
+        residual, features = residual[used], features[used]
+        deviation = self._floor.deviations(features[:, layout.FLOOR_DBFS], frame_s, place)
+        logit = features[:, layout.LOGIT]
+        n_first = min(len(residual), self._n_normaliser - self._n_first)
+        if n_first > 0:
+            self._first.append((residual[:n_first].copy(), logit[:n_first].copy(), deviation[:n_first]))
+            self._n_first += n_first
+            if self._n_first == self._n_normaliser:
+                self._learn_normalisers()
+        if n_first < len(residual):
+            self._fused.append(self._fuse(residual[n_first:], logit[n_first:], deviation[n_first:]))
+
+    def finish(self, false_alarm_rate: float = 0.01) -> Table:
+        """The table.
+
+        Raises:
+            TooFewFrames: not enough for this rate.
+        """
+        scores = np.concatenate(self._fused) if self._fused else np.zeros(0, np.float32)
+        if len(scores) < scores_needed(false_alarm_rate):
+            needed = max(frames_needed(false_alarm_rate), self._n_normaliser + scores_needed(false_alarm_rate))
+            raise TooFewFrames(self.n_frames, needed, false_alarm_rate)
+        if len(scores) > MAX_SCORES:
+            scores = scores[np.linspace(0, len(scores) - 1, MAX_SCORES).astype(int)]
+        return Table(self._channels, *self._centre, np.sort(scores), effective_count(scores), *(self._bins or (None, None)))
+
+    def _learn_normalisers(self):
+        residual, logit, deviation = (np.concatenate(part) for part in zip(*self._first, strict=True))
+        self._first.clear()
+        if self._per_bin:
+            self._bins = bin_statistics(residual)
+        values = channel_values(self._standardised(residual), logit, deviation)
+        values = values[:, [CHANNELS.index(c) for c in self._channels]]
+        median = np.median(values, axis=0)
+        spread = np.maximum(np.quantile(values, 0.99, axis=0) - median, [MIN_SPREAD[c] for c in self._channels])
+        self._centre = median.astype(np.float32), spread.astype(np.float32)
+
+    def _standardised(self, residual: np.ndarray) -> np.ndarray:
+        return residual if self._bins is None else (residual - self._bins[0]) / self._bins[1]
+
+    def _fuse(self, residual, logit, deviation) -> np.ndarray:
+        values = channel_values(self._standardised(residual), logit, deviation)
+        columns = [CHANNELS.index(c) for c in self._channels]
+        return ((values[:, columns] - self._centre[0]) / self._centre[1]).max(axis=1)
+
+
+def learn(residual: np.ndarray, features: np.ndarray, frame_s: float, *, false_alarm_rate: float = 0.01, head: bool = True,
+          per_bin: bool = True, run: np.ndarray | None = None, drift_db_per_s: float = 0.05) -> Table:
+    """A Table from frames in memory.
+
+    Args:
+        residual: (F, N) float32. features: (F, 256). frame_s: seconds from frame to frame.
+        run: (F,) number of the recording that each frame is from (frames of one lie together); None: all from one.
+        The rest: see Calibrator and ``Calibrator.finish``.
+
+    Raises:
+        TooFewFrames: not enough frames for this rate.
+    """
+    calibrator = Calibrator(len(residual), head=head, per_bin=per_bin, drift_db_per_s=drift_db_per_s)
+    edges = [0, len(residual)] if run is None else [0, *(np.flatnonzero(np.diff(run)) + 1).tolist(), len(residual)]
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        calibrator.add(residual[start:stop], features[start:stop], frame_s, start)
+    return calibrator.finish(false_alarm_rate)
+
+
+def bin_statistics(residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation per bin, (F, N) -> two (N,) float32, shrunk toward 0 and 1 by ``PSEUDO_FRAMES``."""
+    count = len(residual)
+    mean = residual.sum(axis=0, dtype=np.float64) / (count + PSEUDO_FRAMES)
+    square = np.square(residual - mean.astype(np.float32)).sum(axis=0, dtype=np.float64)
+    std = np.sqrt((square + PSEUDO_FRAMES) / (count + PSEUDO_FRAMES))
+    return mean.astype(np.float32), np.maximum(std, MIN_BIN_STD).astype(np.float32)
+
+
+def effective_count(scores: np.ndarray) -> float:
+    """n / (1 + 2 sum of autocorrelations) of the scores' ranks in order of time (Geyer's initial positive sequence)."""
+    count = len(scores)
+    ranks = np.argsort(np.argsort(scores, kind="stable"), kind="stable").astype(np.float64)
+    ranks -= ranks.mean()
+    spectrum = np.fft.rfft(ranks, 2 * count)
+    correlation = np.fft.irfft(np.abs(spectrum) ** 2)[:count]
+    if count < 3 or not correlation[0] > 0:
+        return float(count)
+    correlation /= correlation[0]
+    pairs = correlation[1:count - 1:2] + correlation[2:count:2]
+    negative = np.flatnonzero(pairs <= 0)
+    total = pairs[:negative[0] if len(negative) else len(pairs)].sum()
+    return float(min(count, count / (1.0 + 2.0 * total)))

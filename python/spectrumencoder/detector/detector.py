@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The detector: frames of psd, residual and features in; scores, p-values and events out, in the order of the frames.
+
+The block, the calibration and the tests run this same class. What it gives for a frame follows from that frame and the
+earlier ones, never from how frames were batched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from scipy.signal import get_window
+
+from .. import keys
+from ..encoder import features as layout
+from ..encoder.model_file import ModelFile, table_key
+from .calibrate import Table, check_false_alarm_rate, scores_needed
+from .events import Emitted, EventTracker, Frame, Segment, Sighting
+from .regions import LEVEL, MISSING, Region, find_regions, strongest_excess
+from .scores import CHANNELS, FLOOR, WINDOWS, FloorTrack, channel_values, mean_square
+
+FAR, FIXED = "far", "fixed"
+THRESHOLD_MODES = (FAR, FIXED)
+MEAN_SQUARE = "mean_square"  # analysis_type of the fixed threshold
+_KEY_COLUMNS = [layout.VARIANT, layout.K_KEPT, layout.K_EFF, layout.POLICY, layout.DTYPE]  # what table_key reads
+_UNIT = {name: (0.0, 1.0) for name in WINDOWS}
+_MARGIN = 1e-4  # relative: a region must not be lost to rounding when its frame was flagged
+
+
+@dataclass
+class Result:
+    """What a batch of F frames gave.
+
+    Attributes:
+        scores: (F,) float32, NaN where a frame was not judged (skipped, or no table).
+        p_values: (F,) float64, NaN likewise, and with the fixed threshold.
+        flagged: (F,) bool.
+        emitted: events, in order.
+        notices: lines to tell the user, each only once.
+    """
+
+    scores: np.ndarray
+    p_values: np.ndarray
+    flagged: np.ndarray
+    emitted: list[Emitted] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def events(self) -> list[dict]:
+        """The fields of each emitted event."""
+        return [e.fields for e in self.emitted]
+
+
+class Detector:
+    """Judges frames by the conformal tables of a model file.
+
+    Args:
+        contract: of the model file: names, labels, window, heads.
+        tables: table key -> Table. A frame without one has no p-value, no score and no event: it is `uncalibrated`.
+        false_alarm_rate: share of normal frames that may be flagged, (0, 0.5].
+        threshold_mode: "far", or "fixed": mean-square residual above `threshold`, without calibration.
+        threshold: of the fixed mode. The residual is in units of the model's own deviation, so that normal frames have a
+            mean square of about 1; 0.05 and 0.1 are what the rule is quoted with for spectra scaled to 0..1.
+        hold: frames that an event may be unseen before it closes.
+        drift_db_per_s: how fast the floor's slow track may move.
+
+    Raises:
+        ValueError: an argument is out of range, or a table does not fit the model.
+    """
+
+    def __init__(self, contract: dict, tables: Mapping[str, Table], *, false_alarm_rate: float = 0.01,
+                 threshold_mode: str = FAR, threshold: float = 0.1, hold: int = 4, drift_db_per_s: float = 0.05):
+        encoder = contract["encoder"]
+        self.contract, self.tables = contract, dict(tables)
+        self.n_bins = int(encoder["fft_size"])
+        self._n_tokens = self.n_bins // int(encoder["stride"])
+        for key, table in self.tables.items():
+            if table.bin_mean is not None and len(table.bin_mean) != self.n_bins:
+                raise ValueError(f"conformal table {key} is of {len(table.bin_mean)} bins, the model of {self.n_bins}; "
+                                 "calibrate again")
+        self._labels = list(contract["labels"]) if contract["heads"].get("classes", True) else []
+        self.floor_track = FloorTrack(drift_db_per_s)
+        self.tracker = EventTracker(self.n_bins, enbw_bins=window_enbw(encoder["window"], self.n_bins), model=contract["name"])
+        self.set_false_alarm_rate(false_alarm_rate)
+        self.set_threshold_mode(threshold_mode)
+        self.set_threshold(threshold)
+        self.set_hold(hold)
+        self.n_frames = self.n_judged = self.n_flagged = self.n_uncalibrated = self.n_skipped = 0
+        self._told: set[str] = set()
+
+    @classmethod
+    def from_model(cls, model: ModelFile, **settings) -> Detector:
+        """A detector with the contract and the tables of a model file.
+
+        Raises:
+            ValueError: as the constructor, or a table of the file is damaged.
+        """
+        return cls(model.contract, read_tables(model), **settings)
+
+    # -- settings, which may change between batches
+
+    def set_false_alarm_rate(self, false_alarm_rate: float):
+        self.false_alarm_rate = self.tracker.false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
+        self._told = set()
+
+    def set_threshold_mode(self, threshold_mode: str):
+        if threshold_mode not in THRESHOLD_MODES:
+            raise ValueError(f"threshold_mode {threshold_mode!r} is not one of {', '.join(THRESHOLD_MODES)}")
+        self.threshold_mode = threshold_mode
+
+    def set_threshold(self, threshold: float):
+        if not 0.0 < threshold < np.inf:
+            raise ValueError(f"threshold {threshold} (mean-square residual) must be positive")
+        self.threshold = float(threshold)
+
+    def set_hold(self, hold: int):
+        if hold != int(hold) or not 0 <= hold <= 1_000_000:
+            raise ValueError(f"hold {hold} is not a whole number of frames in 0..1000000")
+        self.tracker.hold = int(hold)
+
+    @property
+    def hold(self) -> int:
+        return self.tracker.hold
+
+    # -- frames
+
+    def process(self, psd: np.ndarray, residual: np.ndarray, features: np.ndarray, sample_start: np.ndarray,
+                segment: Segment) -> Result:
+        """Judges the next frames, all of one segment.
+
+        Args:
+            psd: (F, N) dBFS. residual: (F, N) standardised. features: (F, 256), layout ``encoder.features``.
+            sample_start: (F,) number of each frame's first sample.
+
+        Raises:
+            ValueError: a residual or logit is not finite, or features name a variant that the model lacks.
+        """
+        began, count = time.perf_counter(), len(psd)
+        used = np.flatnonzero(features[:, layout.SKIPPED] == 0)
+        result = Result(np.full(count, np.nan, np.float32), np.full(count, np.nan), np.zeros(count, bool))
+        self.n_frames += count
+        self.n_skipped += count - len(used)
+        deviation = np.zeros(count, np.float32)
+        place = (segment.rx_freq, segment.rx_rate)
+        deviation[used] = self.floor_track.deviations(features[used, layout.FLOOR_DBFS], segment.frame_s, place)
+        locate = {}  # frame -> function that finds its sightings
+        if self.threshold_mode == FIXED:
+            self._judge_fixed(residual, used, result, locate)
+        else:
+            self._judge_by_tables(residual, features, deviation, used, segment.band, result, locate)
+        judged = np.isfinite(result.scores)
+        index = self.n_judged + np.cumsum(judged) - 1
+        self.n_judged += int(judged.sum())
+        self.n_flagged += int(result.flagged.sum())
+        for f in np.flatnonzero(result.flagged).tolist():
+            threshold, sightings = locate[f]()
+            frame = self._frame(f, int(index[f]), psd, residual, features, deviation, int(sample_start[f]), segment, threshold)
+            result.emitted += _timed(self.tracker.see(frame, sightings, segment), began)
+        result.emitted += _timed(self.tracker.expire(self.n_judged), began)
+        return result
+
+    def discontinuity(self) -> list[Emitted]:
+        """Time or tuning has jumped: closes what is open. Each tuning keeps its own floor track."""
+        return _timed(self.tracker.close_all(), time.perf_counter())
+
+    def flush(self) -> list[Emitted]:
+        """The end of the stream: closes what is open."""
+        return self.discontinuity()
+
+    # -- parts
+
+    def _judge_fixed(self, residual, used, result, locate):
+        result.scores[used] = mean_square(residual[used])
+        _check_finite(result.scores[used])
+        result.flagged[used] = result.scores[used] > self.threshold
+        for f in np.flatnonzero(result.flagged).tolist():
+            locate[f] = partial(self._locate_fixed, residual[f], float(result.scores[f]))
+
+    def _locate_fixed(self, residual, score):
+        return self.threshold, [Sighting(strongest_excess(residual, _UNIT, score, MEAN_SQUARE), None)]
+
+    def _judge_by_tables(self, residual, features, deviation, used, band, result, locate):
+        settings, group_of = np.unique(features[np.ix_(used, _KEY_COLUMNS)], axis=0, return_inverse=True)
+        for group in range(len(settings)):
+            rows = used[group_of == group]
+            key = self._key(band, features[rows[0]])
+            table = self.tables.get(key)
+            threshold = self._threshold(key, table, result.notices)
+            if threshold is None:
+                self.n_uncalibrated += len(rows)
+                continue
+            standard = table.standardise_bins(residual[rows])
+            values = channel_values(standard, features[rows, layout.LOGIT], deviation[rows])
+            scores, _ = table.fuse(values)
+            _check_finite(scores)
+            result.scores[rows], result.p_values[rows] = scores, table.p_values(scores)
+            result.flagged[rows] = scores > threshold
+            for i in np.flatnonzero(scores > threshold).tolist():
+                locate[int(rows[i])] = partial(self._locate, table, threshold, standard[i], values[i], float(deviation[rows[i]]))
+
+    def _key(self, band: str, frame: np.ndarray) -> str:
+        try:
+            return table_key(self.contract, band, frame)
+        except IndexError as error:
+            raise ValueError(f"features name variant {frame[layout.VARIANT]:g}, policy {frame[layout.POLICY]:g}, type "
+                             f"{frame[layout.DTYPE]:g}, which the model {self.contract['name']} lacks; give the encoder and "
+                             "the detector the same model") from error
+
+    def _threshold(self, key: str, table: Table | None, notices: list[str]) -> float | None:
+        """The table's threshold; None, with a notice the first time, where the rate cannot be served."""
+        if table is None:
+            notice = (f"uncalibrated: no conformal table for {key}; no p-values and no events from these frames until "
+                      "`spectrumencoder calibrate` has learned this band")
+        else:
+            threshold = table.threshold(self.false_alarm_rate)
+            if np.isfinite(threshold):
+                return threshold
+            notice = (f"uncalibrated: the table {key} holds {table.n} scores, a false-alarm rate of "
+                      f"{self.false_alarm_rate:g} needs {scores_needed(self.false_alarm_rate)}; calibrate with more frames")
+        if notice not in self._told:
+            self._told.add(notice)
+            notices.append(notice)
+        return None
+
+    def _locate(self, table, threshold, standard, values, deviation):
+        """Threshold and sightings of one flagged frame: standard (N,), values (channels,), deviation of the floor in dB."""
+        scores = dict(zip(table.channels, table.standardise(values[None])[0].tolist(), strict=True))
+        normalisers = {c: (float(m), float(s)) for c, m, s in zip(table.channels, table.median, table.spread, strict=True)
+                       if c in WINDOWS}
+        limit = threshold - _MARGIN * abs(threshold)
+        regions = find_regions(standard, normalisers, limit) if max(scores[c] for c in normalisers) > threshold else []
+        if scores.get(FLOOR, -np.inf) > threshold:
+            if deviation > 0:  # a risen floor hides what is there: that is not missing besides
+                regions = [r for r in regions if r.kind != MISSING]
+            regions.append(Region(LEVEL, 0, self.n_bins - 1, scores[FLOOR], FLOOR))
+        if not regions:
+            winner = max(scores, key=scores.get)
+            regions = [strongest_excess(standard, normalisers, scores[winner], winner)]
+        p_values = table.p_values(np.array([r.score for r in regions], np.float32))
+        return threshold, [Sighting(r, float(p)) for r, p in zip(regions, p_values, strict=True)]
+
+    def _frame(self, f, index, psd, residual, features, deviation, start, segment, threshold) -> Frame:
+        row = features[f]
+        span = round(segment.frame_hop * min(float(row[layout.K_EFF]) / segment.frame_average, 1.0)) or segment.frame_hop
+        probabilities = row[layout.PROBABILITIES][:len(self._labels)]
+        best = int(probabilities.argmax()) if len(probabilities) else None
+        floor = float(row[layout.FLOOR_DBFS])
+        return Frame(index, start, start + span, psd[f], residual[f], floor, floor - float(deviation[f]),
+                     None if best is None else self._labels[best], None if best is None else float(probabilities[best]),
+                     1.0 - float(row[layout.K_KEPT]) / self._n_tokens, threshold)
+
+
+def read_tables(model: ModelFile) -> dict[str, Table]:
+    """The conformal tables of a model file.
+
+    Raises:
+        ValueError: one is damaged; names it.
+    """
+    tables = {}
+    for key, tensors in model.tables.items():
+        try:
+            tables[key] = Table.from_tensors(tensors)
+        except ValueError as error:
+            raise ValueError(f"{model.path or model.name}: table {key}: {error}") from error
+    return tables
+
+
+def window_enbw(window: str, n_bins: int) -> float:
+    """Equivalent noise bandwidth of a window in bins, N sum(w^2) / (sum w)^2 (Harris 1978, eq. 15).
+
+    Raises:
+        ValueError: no such window.
+    """
+    taps = get_window({"rectangular": "boxcar"}.get(window, window), n_bins)
+    return float(n_bins * np.sum(taps**2) / np.sum(taps) ** 2)
+
+
+def _check_finite(scores: np.ndarray):
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{int((~np.isfinite(scores)).sum())} frames have a residual or logit that is not finite; the "
+                         "model or what feeds it is broken")
+
+
+def _timed(emitted: list[Emitted], began: float) -> list[Emitted]:
+    """Puts into each event how long after its frames' arrival it left, ms."""
+    for event in emitted:
+        event.fields[keys.LATENCY_MS] = (time.perf_counter() - began) * 1e3
+    return emitted
+
+
+__all__ = ["CHANNELS", "FAR", "FIXED", "THRESHOLD_MODES", "Detector", "Result", "read_tables", "window_enbw"]

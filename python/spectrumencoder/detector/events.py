@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Events: anomalous regions of frames joined over time and frequency into open, update and close messages.
+
+A region joins the event of its kind that lies within ``MERGE_BINS`` of it, else it opens one. Two events that grow together
+become one: the older lives on, the younger closes. An event closes ``hold`` frames after the last frame in which it was
+seen, at a discontinuity, and at the end of the stream; it ends where it was last seen, not where it was given up.
+
+Its place is the occupied band of what it has shown so far: the narrowest stretch that leaves 0.5 % of its excess energy on
+each side (99 % occupied bandwidth, ITU-R SM.328), so that one stray bin in one frame does not widen a long event.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import keys
+from .regions import EXCESS, LEVEL, Region
+from .threats import LEVELS, threat_level
+
+OPEN, UPDATE, CLOSE = "open", "update", "close"
+MERGE_BINS = 8
+UPDATE_FRAMES = 32  # an event that is still seen says so after as many frames
+_TAIL = 0.005
+_LEAST_SNR = 1e-3  # -30 dB: what has no power over the floor
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What holds for a run of frames between two tags.
+
+    Attributes:
+        rx_freq: Hz, centre. rx_rate: samples per second. band: of the band plan.
+        frame_hop: samples from frame to frame. frame_average: windows in a whole frame.
+        time_anchor: (POSIX seconds, sample number to which they belong).
+        time_source: "hardware" or "tag" for an rx_time tag, "host" for this computer's clock.
+    """
+
+    rx_freq: float = 0.0
+    rx_rate: float = 1.0
+    band: str = "unknown"
+    frame_hop: int = 16384
+    frame_average: int = 16
+    time_anchor: tuple[float, int] = (0.0, 0)
+    time_source: str = "host"
+
+    @property
+    def frame_s(self) -> float:
+        """Seconds from frame to frame."""
+        return self.frame_hop / self.rx_rate
+
+    def time_of(self, sample: int) -> float:
+        """POSIX seconds of a sample."""
+        return self.time_anchor[0] + (sample - self.time_anchor[1]) / self.rx_rate
+
+
+class Frame(NamedTuple):
+    """One anomalous frame: where it lies and what it shows. `index` counts judged frames."""
+
+    index: int
+    sample_start: int
+    sample_stop: int
+    psd: np.ndarray  # (N,) dBFS
+    residual: np.ndarray  # (N,)
+    floor_dbfs: float  # of this frame
+    expected_floor_dbfs: float  # of the slow track
+    label: str | None
+    confidence: float | None
+    dropout_rate: float
+    threshold: float
+
+
+class Sighting(NamedTuple):
+    """A region with the p-value of its score (None where nothing was calibrated)."""
+
+    region: Region
+    p_value: float | None
+
+
+class Emitted(NamedTuple):
+    """One message: an event's fields (``keys.EVENT_FIELDS``, those that apply) and the residual of its strongest frame."""
+
+    fields: dict
+    residual: np.ndarray
+
+
+@dataclass
+class _Event:
+    event_id: str
+    kind: str
+    sample_start: int
+    n_bins: int
+    low: int = 0  # union of its regions
+    high: int = 0
+    sample_stop: int = 0
+    last_index: int = 0
+    n_frames: int = 0
+    frames_told: int = 0
+    level_told: str = LEVELS[0]
+    weight: np.ndarray = field(default=None, repr=False)  # (N,) excess energy, or sightings, per bin
+    power: np.ndarray = field(default=None, repr=False)  # (N,) sum of linear powers
+    floor: float = 0.0  # sum of linear floors per bin
+    best: Sighting | None = None
+    best_frame: dict = field(default_factory=dict)  # label, confidence, dropout rate, threshold at the best frame
+    residual: np.ndarray = field(default=None, repr=False)
+
+    def __post_init__(self):
+        self.weight, self.power = np.zeros(self.n_bins), np.zeros(self.n_bins)
+
+    def add(self, frame: Frame, sightings: list[Sighting], power: np.ndarray):
+        """Takes what one frame shows of it; `power` (N,) is the frame's linear power."""
+        lows, highs = [s.region.low for s in sightings], [s.region.high for s in sightings]
+        self.low = min(lows) if not self.n_frames else min(self.low, *lows)
+        self.high = max(highs) if not self.n_frames else max(self.high, *highs)
+        level = self.kind == LEVEL
+        floor = 10.0 ** ((frame.expected_floor_dbfs if level else frame.floor_dbfs) / 10.0)
+        for low, high in zip(lows, highs, strict=True):
+            part = slice(low, high + 1)
+            self.weight[part] += np.maximum(power[part] - floor, 0.0) if self.kind == EXCESS else 1.0
+        self.power += power
+        self.floor += floor
+        self.n_frames += 1
+        self.last_index, self.sample_stop = frame.index, frame.sample_stop
+        strongest = max(sightings, key=lambda s: s.region.score)
+        if self.best is None or strongest.region.score > self.best.region.score:
+            self.best, self.residual = strongest, np.array(frame.residual, np.float32)
+            self.best_frame = {"label": frame.label, "confidence": frame.confidence, "dropout_rate": frame.dropout_rate,
+                               "threshold": frame.threshold}
+
+    def absorb(self, other: _Event):
+        """Takes a younger event of the same kind over."""
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self.sample_start = min(self.sample_start, other.sample_start)
+        self.weight += other.weight
+        if other.best.region.score > self.best.region.score:
+            self.best, self.residual, self.best_frame = other.best, other.residual, other.best_frame
+
+    def extent(self) -> tuple[int, int]:
+        """First and last bin of its occupied band."""
+        total = self.weight.sum()
+        if self.kind == LEVEL or not total > 0:
+            return self.low, self.high
+        energy = np.cumsum(self.weight)
+        return int(np.searchsorted(energy, _TAIL * total)), int(np.searchsorted(energy, (1.0 - _TAIL) * total))
+
+
+class EventTracker:
+    """Turns the regions of frames into events.
+
+    Args:
+        n_bins: N. hold: frames that an event may be unseen before it closes.
+        false_alarm_rate: of the threshold, for the threat level.
+        enbw_bins: equivalent noise bandwidth of the window in bins: bins add up to ENBW times the power of what they hold.
+        model: name put into events.
+    """
+
+    def __init__(self, n_bins: int, *, hold: int = 4, false_alarm_rate: float = 0.01, enbw_bins: float = 1.0, model: str = ""):
+        self.n_bins, self.hold, self.false_alarm_rate = n_bins, hold, false_alarm_rate
+        self.enbw_bins, self.model = enbw_bins, model
+        self._events: list[_Event] = []  # oldest first
+        self._segment = Segment()
+        self._count = 0
+
+    @property
+    def n_open(self) -> int:
+        return len(self._events)
+
+    def next_due(self) -> float:
+        """Index of the frame before which some event closes, unless it is seen again; inf without events."""
+        return min((e.last_index for e in self._events), default=math.inf) + self.hold + 1
+
+    def expire(self, index: int) -> list[Emitted]:
+        """Closes what was last seen more than `hold` frames before frame `index`."""
+        due = sorted((e for e in self._events if index - e.last_index > self.hold), key=lambda e: e.last_index)
+        return [self._close(event) for event in due]
+
+    def see(self, frame: Frame, sightings: list[Sighting], segment: Segment) -> list[Emitted]:
+        """Takes one anomalous frame; returns what opens, is due for an update, or closes because it has merged."""
+        self._segment = segment
+        emitted = self.expire(frame.index)
+        power = 10.0 ** (np.asarray(frame.psd, np.float64) / 10.0)
+        for kind in sorted({s.region.kind for s in sightings}):
+            groups = _adjacent([s for s in sightings if s.region.kind == kind])
+            emitted += self._see_kind(kind, groups, frame, power)
+        return emitted
+
+    def close_all(self) -> list[Emitted]:
+        """Closes every event: the end of the stream, or a discontinuity."""
+        return [self._close(event) for event in list(self._events)]
+
+    def _see_kind(self, kind, groups, frame, power) -> list[Emitted]:
+        emitted, seen = [], {}
+        for group in groups:
+            low, high = group[0].region.low, max(s.region.high for s in group)
+            near = [e for e in self._events if e.kind == kind and e.low - MERGE_BINS <= high and low <= e.high + MERGE_BINS]
+            if near:
+                event = near[0]
+            else:
+                event = _Event(f"{frame.sample_start}-{self._count}", kind, frame.sample_start, self.n_bins)
+                self._count += 1
+                self._events.append(event)
+                event.low, event.high = low, high
+            for younger in near[1:]:
+                emitted.append(self._close(younger))
+                event.absorb(younger)
+                seen.setdefault(id(event), (event, []))[1].extend(seen.pop(id(younger), (None, []))[1])
+            seen.setdefault(id(event), (event, []))[1].extend(group)
+        for event, group in seen.values():
+            event.add(frame, group, power)
+            emitted += self._tell(event)
+        return emitted
+
+    def _tell(self, event: _Event) -> list[Emitted]:
+        if event.n_frames == 1:
+            state = OPEN
+        elif event.n_frames - event.frames_told >= UPDATE_FRAMES or \
+                LEVELS.index(self._level(event)) > LEVELS.index(event.level_told):
+            state = UPDATE
+        else:
+            return []
+        return [self._emit(event, state)]
+
+    def _close(self, event: _Event) -> Emitted:
+        self._events.remove(event)
+        return self._emit(event, CLOSE)
+
+    def _level(self, event: _Event) -> str:
+        low, high = event.extent()
+        return threat_level(score=event.best.region.score, threshold=event.best_frame["threshold"],
+                            p_value=event.best.p_value, false_alarm_rate=self.false_alarm_rate,
+                            extent=(high - low + 1) / self.n_bins, n_frames=event.n_frames)
+
+    def _emit(self, event: _Event, state: str) -> Emitted:
+        event.frames_told, event.level_told = event.n_frames, self._level(event)
+        segment, best = self._segment, event.best_frame
+        low, high = event.extent()
+        width = segment.rx_rate / self.n_bins
+        power = event.power[low:high + 1].sum() / event.n_frames
+        floor = (high - low + 1) * event.floor / event.n_frames
+        fields = {
+            keys.EVENT_ID: event.event_id,
+            keys.STATE: state,
+            keys.TIMESTAMP: segment.time_of(event.sample_start),
+            keys.TIME_SOURCE: segment.time_source,
+            keys.SAMPLE_START: event.sample_start,
+            keys.SAMPLE_COUNT: event.sample_stop - event.sample_start,
+            keys.FREQ_CENTER_HZ: segment.rx_freq + ((low + high) / 2.0 - self.n_bins // 2) * width,
+            keys.BANDWIDTH_HZ: (high - low + 1) * width,
+            keys.POWER_DBFS: 10.0 * math.log10(max(power / self.enbw_bins, 1e-20)),
+            keys.SNR_DB: 10.0 * math.log10(max(power / max(floor, 1e-20) - 1.0, _LEAST_SNR)),
+            keys.ANOMALY_SCORE: float(event.best.region.score),
+            keys.P_VALUE: event.best.p_value,
+            keys.THRESHOLD: float(best["threshold"]),
+            keys.IS_ANOMALY: True,
+            keys.THREAT_LEVEL: event.level_told,
+            keys.ANALYSIS_TYPE: event.best.region.channel,
+            keys.LABEL: best["label"],
+            keys.CONFIDENCE: best["confidence"],
+            keys.BAND: segment.band,
+            keys.MODEL: self.model,
+            keys.DROPOUT_RATE: best["dropout_rate"],
+        }
+        return Emitted({key: value for key, value in fields.items() if value is not None}, event.residual)
+
+
+def _adjacent(sightings: list[Sighting]) -> list[list[Sighting]]:
+    """Sightings of one kind in groups that lie within MERGE_BINS of each other, ascending in frequency."""
+    groups: list[list[Sighting]] = []
+    for sighting in sorted(sightings, key=lambda s: s.region.low):
+        if groups and sighting.region.low <= max(s.region.high for s in groups[-1]) + MERGE_BINS:
+            groups[-1].append(sighting)
+        else:
+            groups.append([sighting])
+    return groups

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The channels of the anomaly score: what each frame is measured by before anything is calibrated.
+
+* ``residual_S`` (S = 1, 4, 16, 64 bins): the largest moving sum of the standardised residual over S neighbouring bins,
+  divided by sqrt(S), so that unit-variance independent bins give every scale the same variance. More power than expected.
+* ``missing_S`` (S = 16, 64): the same of the negative residual. Less power than expected: an emitter that fell silent.
+* ``head``: the anomaly logit that the encoder's head has learned.
+* ``floor``: how far the frame's absolute noise floor is from its own slow track, in dB. Frames are normalised by their
+  floor before the encoder sees them, so only this channel can see a barrage that raises the whole band.
+
+Mean-square error alone is a weak score (it dilutes a narrow signal over all bins); the maxima at several scales are not.
+
+Shape letters: F frames, N bins, C channels.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+
+import numpy as np
+
+SCALES = (1, 4, 16, 64)
+MISSING_SCALES = (16, 64)
+HEAD, FLOOR = "head", "floor"
+# name -> (sign, scale in bins) of the channels that have a place in frequency
+WINDOWS = {f"residual_{s}": (1, s) for s in SCALES} | {f"missing_{s}": (-1, s) for s in MISSING_SCALES}
+CHANNELS = (*WINDOWS, HEAD, FLOOR)
+_CHUNK = 256  # frames at a time: bounds the memory of the cumulative sums
+
+
+def moving_sums(residual: np.ndarray, scale: int) -> np.ndarray:
+    """Sums over `scale` neighbouring bins / sqrt(scale): (F, N) -> (F, N - scale + 1) float64, by cumulative sums."""
+    return _moving_sums(_cumulative(residual), scale)
+
+
+def _cumulative(residual: np.ndarray) -> np.ndarray:
+    cumulative = np.zeros((residual.shape[0], residual.shape[1] + 1))
+    np.cumsum(residual, axis=1, dtype=np.float64, out=cumulative[:, 1:])
+    return cumulative
+
+
+def _moving_sums(cumulative: np.ndarray, scale: int) -> np.ndarray:
+    scale = min(scale, cumulative.shape[1] - 1)
+    return (cumulative[:, scale:] - cumulative[:, :-scale]) / np.sqrt(scale)
+
+
+def residual_maxima(residual: np.ndarray) -> np.ndarray:
+    """The channels of ``WINDOWS``, in its order: (F, N) standardised residual -> (F, len(WINDOWS)) float32."""
+    values = np.empty((len(residual), len(WINDOWS)), np.float32)
+    for start in range(0, len(residual), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        cumulative = _cumulative(residual[rows])
+        sums = {scale: _moving_sums(cumulative, scale) for scale in SCALES}
+        for column, (sign, scale) in enumerate(WINDOWS.values()):
+            values[rows, column] = sums[scale].max(axis=1) if sign > 0 else -sums[scale].min(axis=1)
+    return values
+
+
+def channel_values(residual: np.ndarray, logit: np.ndarray, floor_deviation_db: np.ndarray) -> np.ndarray:
+    """All channels of ``CHANNELS``, in its order.
+
+    Args:
+        residual: (F, N) float32, standardised.
+        logit: (F,) of the head.
+        floor_deviation_db: (F,) signed, from ``FloorTrack.deviations``.
+
+    Returns:
+        (F, C) float32.
+    """
+    head, floor = np.asarray(logit, np.float32), np.abs(np.asarray(floor_deviation_db, np.float32))
+    return np.column_stack((residual_maxima(residual), head, floor))
+
+
+def mean_square(residual: np.ndarray) -> np.ndarray:
+    """Mean-square residual of each frame, (F, N) -> (F,) float32: the score of the fixed threshold."""
+    return np.array([np.dot(row, row) / len(row) for row in np.asarray(residual, np.float64)], np.float32)
+
+
+class FloorTrack:
+    """The slow, rate-limited track of the absolute noise floor, one per place (centre frequency and rate) of the tuner.
+
+    The track follows the floor by at most ``drift_db_per_s`` times the frame's duration, so that slow drift of gain is
+    followed while a barrage stands out for minutes. So that it starts from more than one frame's luck, the n-th frame of a
+    place may move it by 1/n dB if that is more. State is in the order of the frames, however they are batched.
+    """
+
+    PLACES = 64  # as many places are remembered; the one unseen for longest is forgotten first
+
+    def __init__(self, drift_db_per_s: float = 0.05):
+        if not 0.0 <= drift_db_per_s < np.inf:
+            raise ValueError(f"drift_db_per_s {drift_db_per_s} must be a number of dB per second, 0 or more")
+        self.drift_db_per_s = drift_db_per_s
+        self._places: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()  # place -> (track in dBFS, frames seen)
+
+    def deviations(self, floor_dbfs: np.ndarray, frame_s: float, place: Hashable = None) -> np.ndarray:
+        """Signed deviation of each frame's floor from the track before that frame moves it.
+
+        Args:
+            floor_dbfs: (F,) in the order of time. frame_s: from one frame to the next, in seconds.
+            place: whatever tells one tuning from another; each has its own track.
+
+        Returns:
+            (F,) float32, dB; 0 for the first frame of a place.
+        """
+        floors = np.asarray(floor_dbfs, np.float64).tolist()
+        if not floors:
+            return np.zeros(0, np.float32)
+        track, count = self._places.pop(place, (floors[0], 0))
+        slow_step = self.drift_db_per_s * frame_s
+        result = []
+        for floor in floors:
+            deviation = floor - track
+            result.append(deviation)
+            count += 1
+            step = max(slow_step, 1.0 / count)
+            track += min(max(deviation, -step), step)
+        self._places[place] = (track, count)
+        if len(self._places) > self.PLACES:
+            self._places.popitem(last=False)
+        return np.asarray(result, np.float32)
