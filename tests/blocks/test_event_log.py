@@ -48,6 +48,11 @@ def test_file_is_emptied_or_appended_to(tmp_path):
         assert len(path.read_text().splitlines()) == lines
 
 
+def test_the_recordings_name_is_put_into_each_line(tmp_path):
+    run_with(event_log(str(tmp_path / "events.jsonl"), recording="north"), [to_pmt(EVENT)])
+    assert json.loads((tmp_path / "events.jsonl").read_text()) == WRITTEN | {keys.RECORDING: "north"}
+
+
 def test_a_line_is_there_as_soon_as_its_event(tmp_path):
     log, top = event_log(str(tmp_path / "events.jsonl")), gr.top_block()
     debug = status_store(top, log)
