@@ -21,7 +21,7 @@ from ..encoder.model_file import ModelFile, table_key
 from .calibrate import Table, check_false_alarm_rate, scores_needed
 from .events import Emitted, EventTracker, Frame, Segment, Sighting
 from .regions import LEVEL, MISSING, Region, find_regions, strongest_excess
-from .scores import CHANNELS, FLOOR, WINDOWS, FloorTrack, channel_values, mean_square
+from .scores import FLOOR, WINDOWS, FloorTrack, channel_values, mean_square
 
 FAR, FIXED = "far", "fixed"
 THRESHOLD_MODES = (FAR, FIXED)
@@ -292,4 +292,4 @@ def _timed(emitted: list[Emitted], began: float) -> list[Emitted]:
     return emitted
 
 
-__all__ = ["CHANNELS", "FAR", "FIXED", "THRESHOLD_MODES", "Detector", "Result", "read_tables", "window_enbw"]
+__all__ = ["FAR", "FIXED", "THRESHOLD_MODES", "Detector", "Result", "read_tables", "window_enbw"]

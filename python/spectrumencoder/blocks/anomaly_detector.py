@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Block: psd, residual and features in; scores and events out, by ``detector.detector``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pmt
+from gnuradio import gr
+from gnuradio.gr.gateway import py_io_signature
+
+from .. import keys
+from ..detector.detector import FAR, Detector
+from ..detector.events import Emitted, Segment
+from ..encoder import features
+from ..encoder.model_file import find_model, load
+from ..tokens.band_plan import UNKNOWN, band_of
+from .messages import pdu
+from .safe_block import SafeBlock, setter
+
+TIME_SOURCES = ("tag", "hardware")
+_ANOMALIES = pmt.intern(keys.ANOMALIES)
+
+
+class anomaly_detector(SafeBlock, gr.sync_block):
+    """Judges each frame, and reports what does not belong as events that open, update and close.
+
+    Inputs, aligned: 0 psd (fft_size floats, dBFS, of ``fft_tokenizer``); 1 residual (fft_size floats) and 2 features
+    (256 floats) of ``spectrum_encoder``. Output 0, which may stay unconnected: the anomaly score of each frame (NaN where a
+    frame was not judged: skipped, or no conformal table). Tags come from input 0.
+    Message outputs: `anomalies`, PDUs of an event's dict and the residual of its strongest frame; `status`.
+
+    Args:
+        model: name of a shipped model, or path of a .safetensors file: the one that the encoder runs.
+        fft_size: must be the model's.
+        samp_rate, center_freq: Hz, where the stream carries no tags.
+        band: "auto" takes it from the centre frequency through the band plan; else one of the model's bands.
+        false_alarm_rate: share of normal frames that may be flagged, (0, 0.5].
+        threshold_mode: "far" uses the model file's conformal tables; "fixed" flags a mean-square residual above `threshold`.
+        threshold: of the fixed mode.
+        hold: frames that an event may be unseen before it closes.
+        time_source: what rx_time tags are: "tag" (of a recording) or "hardware" (of a radio with a clock).
+
+    Raises:
+        ModelError: the model file is missing or invalid.
+        ValueError: an argument is out of range, or does not fit the model.
+    """
+
+    def __init__(self, model="base", fft_size=1024, samp_rate=1e6, center_freq=0.0, band="auto", false_alarm_rate=0.01,
+                 threshold_mode=FAR, threshold=0.1, hold=4, time_source="tag"):
+        spectrum = (np.float32, fft_size)
+        gr.sync_block.__init__(self, "anomaly_detector", [spectrum, spectrum, (np.float32, features.N_FEATURES)],
+                               py_io_signature(0, 1, [np.float32]))
+        self.init_safe_block()
+        self.set_tag_propagation_policy(gr.TPP_DONT)  # each input would bring its own copy
+        self.message_port_register_out(_ANOMALIES)
+        self.detector = Detector.from_model(load(find_model(model)), false_alarm_rate=false_alarm_rate,
+                                            threshold_mode=threshold_mode, threshold=threshold, hold=hold)
+        if fft_size != self.detector.n_bins:
+            raise ValueError(f"fft_size is {fft_size}, the model {model} was trained with {self.detector.n_bins}; set "
+                             f"fft_size={self.detector.n_bins} in every stage, or choose another model")
+        bands = self.detector.contract["bands"]
+        if band != "auto" and band not in bands:
+            raise ValueError(f"band {band!r} is none of the model's; use auto, {', '.join(bands)}")
+        if time_source not in TIME_SOURCES:
+            raise ValueError(f"time_source {time_source!r} is not one of {', '.join(TIME_SOURCES)}")
+        self._bands, self._fixed_band, self._time_source = bands, None if band == "auto" else band, time_source
+        self._lock = threading.Lock()
+        self._samp_rate, self._center_freq = _positive(samp_rate), float(center_freq)
+        self._n_events = 0
+        self._clear()
+
+    def counters(self):
+        detector = self.detector
+        return {keys.FRAMES: detector.n_frames, keys.SKIPPED_FRAMES: detector.n_skipped, "flagged_frames": detector.n_flagged,
+                "uncalibrated_frames": detector.n_uncalibrated, keys.EVENTS: self._n_events}
+
+    # Live changes, from any thread
+
+    @setter
+    def set_false_alarm_rate(self, false_alarm_rate):
+        self._change("set_false_alarm_rate", float(false_alarm_rate))
+
+    @setter
+    def set_threshold_mode(self, threshold_mode):
+        self._change("set_threshold_mode", str(threshold_mode))
+
+    @setter
+    def set_threshold(self, threshold):
+        self._change("set_threshold", float(threshold))
+
+    @setter
+    def set_hold(self, hold):
+        self._change("set_hold", hold)
+
+    @setter
+    def set_samp_rate(self, samp_rate):
+        """Where no rx_rate tag has come: the rate of the next frames."""
+        with self._lock:
+            self._samp_rate = _positive(samp_rate)
+
+    @setter
+    def set_center_freq(self, center_freq):
+        """Where no rx_freq tag has come: the centre of the next frames."""
+        with self._lock:
+            self._center_freq = float(center_freq)
+
+    def _change(self, method: str, value):
+        with self._lock:  # between batches, never inside one
+            getattr(self.detector, method)(value)
+        self.publish_status("running", f"{method.removeprefix('set_')} is {value}")
+
+    # Frames
+
+    def _clear(self):
+        """Forgets what tags said: the flowgraph starts anew and counts its samples from 0."""
+        self._tagged: dict[str, float] = {}  # rx_freq, rx_rate, frame_hop, frame_average as of the tags so far
+        self._segment: Segment | None = None
+        self._next_sample = 0  # first sample of the next frame
+        self._anchor: tuple[float, int] | None = None
+
+    def _start(self):
+        self._clear()
+        detector = self.detector
+        self.publish_status("running", f"model {detector.contract['name']}, {len(detector.tables)} conformal tables")
+
+    def _stop(self):
+        with self._lock:
+            emitted = self.detector.flush()
+        self._publish(emitted)
+        self.publish_status("stopped")
+
+    def _work(self, input_items, output_items):
+        psd, residual, rows = input_items
+        count = min(map(len, input_items))
+        with self._lock:
+            changes = self._read_tags(count, output_items)
+            starts = sorted({0, *changes})
+            for first, stop in zip(starts, [*starts[1:], count], strict=True):
+                if first < count:
+                    scores = self._judge(psd[first:stop], residual[first:stop], rows[first:stop], changes.get(first))
+                    if output_items:
+                        output_items[0][first:stop] = scores
+        return count
+
+    def _read_tags(self, count: int, output_items) -> dict[int, dict]:
+        """{frame of this batch: {key: value}} of the tags on input 0 that concern the detector; passes all tags on."""
+        begin, changes = self.nitems_read(0), {}
+        for tag in self.get_tags_in_window(0, 0, count):
+            if output_items:
+                self.add_item_tag(0, tag.offset, tag.key, tag.value, tag.srcid)
+            key = pmt.symbol_to_string(tag.key)
+            if key in _TAG_VALUES:
+                try:
+                    value = _TAG_VALUES[key](tag.value)
+                except ValueError as error:
+                    self.malformed += 1
+                    if self.log_due("malformed"):
+                        self.logger.warn(f"tag {key} ignored: {error}")
+                else:
+                    changes.setdefault(tag.offset - begin, {})[key] = value
+        return changes
+
+    def _judge(self, psd, residual, rows, tags: dict | None) -> np.ndarray:
+        """The scores of the frames of one segment, whose first frame carries these tags."""
+        if tags:
+            self._take(tags)
+        segment = self._update_segment(rows)
+        sample_start = self._next_sample + segment.frame_hop * np.arange(len(psd))
+        self._next_sample += segment.frame_hop * len(psd)
+        result = self.detector.process(psd, residual, rows, sample_start, segment)
+        self._publish(result.emitted)
+        for notice in result.notices:
+            self.logger.warn(notice)
+            self.publish_status("uncalibrated", notice)
+        return result.scores
+
+    def _take(self, tags: dict):
+        """A jump in time or tuning closes the open events, and the new tags hold from here on."""
+        start = tags.get(keys.FRAME_START, self._next_sample)
+        moved = any(key in tags and key in self._tagged and tags[key] != self._tagged[key]
+                    for key in (keys.RX_FREQ, keys.RX_RATE))
+        if self._segment is not None and (start != self._next_sample or moved):
+            self._publish(self.detector.discontinuity())
+        self._next_sample = start
+        if keys.RX_TIME in tags:
+            self._anchor = (tags[keys.RX_TIME], start)
+        self._tagged |= {key: value for key, value in tags.items() if key not in (keys.FRAME_START, keys.RX_TIME)}
+
+    def _update_segment(self, rows) -> Segment:
+        """What holds for these frames; without tags of the tokenizer the frame's own K_eff tells its length."""
+        tagged = self._tagged
+        rx_freq = tagged.get(keys.RX_FREQ, self._center_freq)
+        rate = tagged.get(keys.RX_RATE, self._samp_rate)
+        band = self._fixed_band or band_of(rx_freq)
+        k_eff = max(1, int(rows[0, features.K_EFF]))
+        if self._segment is None:
+            self._segment = Segment(time_anchor=(time.time(), self._next_sample))
+        segment = replace(self._segment, rx_freq=rx_freq, rx_rate=rate, band=band if band in self._bands else UNKNOWN,
+                          frame_hop=tagged.get(keys.FRAME_HOP, k_eff * self.detector.n_bins),
+                          frame_average=tagged.get(keys.FRAME_AVERAGE, k_eff))
+        if self._anchor is not None:
+            segment = replace(segment, time_anchor=self._anchor, time_source=self._time_source)
+        self._segment = segment
+        return segment
+
+    def _publish(self, emitted: list[Emitted]):
+        for event in emitted:
+            self._n_events += event.fields[keys.STATE] == "open"
+            self.message_port_pub(_ANOMALIES, pdu(event.fields, event.residual))
+
+
+def _number(value) -> float:
+    if not pmt.is_number(value) or pmt.is_complex(value):
+        raise ValueError(f"{pmt.write_string(value)} is no number")
+    return float(pmt.to_python(value))
+
+
+def _positive(value) -> float:
+    value = _number(value) if isinstance(value, pmt.pmt_base) else float(value)
+    if not 0 < value < np.inf:
+        raise ValueError(f"{value} is not a positive number")
+    return value
+
+
+def _finite(value) -> float:
+    number = _number(value)
+    if not np.isfinite(number):
+        raise ValueError(f"{number} is not finite")
+    return number
+
+
+def _count(value) -> int:
+    number = _number(value)
+    if not 0 <= number < 2**64 or number != int(number):
+        raise ValueError(f"{number} is not a whole number")
+    return int(pmt.to_python(value))
+
+
+def _positive_count(value) -> int:
+    return int(_positive(float(_count(value))))
+
+
+def _time(value) -> float:
+    if not pmt.is_tuple(value) or pmt.length(value) != 2:
+        raise ValueError(f"{pmt.write_string(value)} is not a tuple of seconds and fraction")
+    return _number(pmt.tuple_ref(value, 0)) + _number(pmt.tuple_ref(value, 1))
+
+
+_TAG_VALUES = {keys.RX_FREQ: _finite, keys.RX_RATE: _positive, keys.RX_TIME: _time, keys.FRAME_START: _count,
+               keys.FRAME_HOP: _positive_count, keys.FRAME_AVERAGE: _positive_count}
