@@ -3,7 +3,8 @@
 
 A scene is a function of time: ``render(start, count)`` gives the same samples however it is cut into blocks. Each
 emitter is made in blocks of ``Waveform.block_s`` from (seed, emitter, block), which blend over 2048 samples with constant
-power; noise likewise from (noise_seed, block), so that one scene can be had under another noise.
+power; noise likewise. The channel plan does not hang on ``Scene.seed``, so that one plan can be had with other traffic
+and noise (``with_seed``): what a band looks like on another day.
 
 SNR is the signal's mean power while on over the noise power within the signal's own 99 % occupied bandwidth (at least one
 bin of a 1024-bin frame, which is what makes it finite for a carrier). Measured in ``tests/simulate``.
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .signal import Emission, emission, mix, occupied_band, power_while_on
-from .waveforms import WAVEFORMS, Waveform
+from .waveforms import CHANNELS_HZ, WAVEFORMS, Waveform
 
 _BLEND = 2048
 _NOISE_BLOCK = 1 << 16
@@ -80,7 +81,7 @@ class Scene:
     """Emitters over white noise.
 
     Attributes:
-        seed, noise_seed: of the emitters' data and of the noise. samp_rate: Hz. center_freq_hz: None: not stated.
+        seed: of the emitters' traffic and the noise. samp_rate: Hz. center_freq_hz: None: not stated.
         noise_dbfs: noise power over the whole rate, 0 dBFS being that of a full-scale complex tone.
     """
 
@@ -88,20 +89,18 @@ class Scene:
     samp_rate: float
     emitters: list[Emitter]
     noise_dbfs: float = -40.0
-    noise_seed: int | None = None
     center_freq_hz: float | None = None
 
     def __post_init__(self):
-        if self.noise_seed is None:
-            self.noise_seed = self.seed
         self._cache: OrderedDict[tuple, Emission] = OrderedDict()
 
     @classmethod
     def random(cls, seed: int, samp_rate: float, n_emitters: tuple[int, int] = (1, 5), *, band: str | None = None,
-               snr_db: tuple[float, float] = (0.0, 25.0), noise_dbfs: float = -40.0, noise_seed: int | None = None,
+               snr_db: tuple[float, float] = (0.0, 25.0), noise_dbfs: float = -40.0,
                center_freq_hz: float | None = None) -> Scene:
         """A channel plan drawn from the seed: emitters of the band (None: any) that fit, side by side where there is room.
 
+        With a centre frequency: emitters that are found there, on channels that they use (``waveforms.CHANNELS_HZ``).
         The number of emitters is drawn from n_emitters, both ends included; fewer where the band is full.
         """
         rng = np.random.default_rng([seed, 0x9A4])
@@ -117,18 +116,24 @@ class Scene:
             width = kind.width_of(params)
             if width > 0.8 * samp_rate:
                 continue
-            offset = float(rng.uniform(-1, 1) * (0.45 * samp_rate - width / 2))
+            reach = 0.45 * samp_rate - width / 2
+            offset = float(rng.uniform(-1, 1) * reach)
+            if center_freq_hz is not None:
+                offsets = [f - center_freq_hz for f in CHANNELS_HZ.get(kind.name, ()) if abs(f - center_freq_hz) <= reach]
+                if not offsets:
+                    continue
+                offset = float(rng.choice(offsets))
             if any(abs(offset - e.freq_offset_hz) < (width + e.bandwidth_hz) / 2 for e in emitters):
                 continue
             level = float(rng.uniform(-25, -15) if kind.name == "cdma_noise" else rng.uniform(*snr_db))
             activity = float(rng.choice([1.0, 1.0, 0.5]))
             emitters.append(Emitter.create(kind.name, samp_rate, offset, level, activity=activity,
                                            seed=seed * 1000 + attempt, **params))
-        return cls(seed, float(samp_rate), emitters, noise_dbfs, noise_seed, center_freq_hz)
+        return cls(seed, float(samp_rate), emitters, noise_dbfs, center_freq_hz)
 
-    def with_noise(self, noise_seed: int) -> Scene:
-        """The same emitters sending the same data, under other noise."""
-        return replace(self, noise_seed=noise_seed)
+    def with_seed(self, seed: int) -> Scene:
+        """The same channel plan with other traffic and other noise."""
+        return replace(self, seed=seed)
 
     @property
     def noise_power(self) -> float:
@@ -153,7 +158,7 @@ class Scene:
         while done < count:
             block, skip = divmod(start + done, _NOISE_BLOCK)
             take = min(_NOISE_BLOCK - skip, count - done)
-            rng = np.random.default_rng([self.noise_seed, 0xA0, block + _EPOCH])
+            rng = np.random.default_rng([self.seed, 0xA0, block + _EPOCH])
             out[done:done + take] = _white(rng, _NOISE_BLOCK, self.noise_power)[skip:skip + take]
             done += take
         return out

@@ -132,6 +132,22 @@ def _draw_voice(rng) -> dict:
     return {"deviation_hz": float(rng.choice([2.5e3, 5e3])), "talk_share": float(rng.choice([0.5, 1.0]))}
 
 
+# Centre frequencies in use: LoRaWAN regional parameters EU868 and EU433, short-range devices by ERC 70-03, Bluetooth,
+# 802.15.4 and 802.11 channels, DME/Mode S, GPS L1, LTE bands 20 and 3 as assigned in Germany.
+CHANNELS_HZ: dict[str, tuple[float, ...]] = {
+    "lora": (433.175e6, 433.375e6, 433.575e6, 867.1e6, 867.3e6, 867.5e6, 867.7e6, 867.9e6, 868.1e6, 868.3e6, 868.5e6,
+             869.525e6),
+    "fsk_sensor": (433.92e6, 868.24e6, 868.3e6, 868.4e6, 868.95e6, 869.21e6),
+    "ook_sensor": (315e6, 433.92e6, 868.35e6, 868.42e6),
+    "gfsk_ble": tuple(2402e6 + 2e6 * k for k in range(40)),
+    "oqpsk_154": tuple(2405e6 + 5e6 * k for k in range(16)),
+    "ofdm_wifi": (*(2412e6 + 5e6 * k for k in range(13)), *(5180e6 + 20e6 * k for k in range(8))),
+    "ppm_adsb": (1090e6,),
+    "cdma_noise": (1575.42e6,),
+    "ofdm_lte": (796e6, 806e6, 816e6, 1815e6, 1835e6, 1857.5e6),
+    "gmsk": tuple(935.2e6 + 0.2e6 * k for k in range(124)),
+    "fm_voice": tuple(446.00625e6 + 12.5e3 * k for k in range(16)),
+}
 WAVEFORMS: dict[str, Waveform] = {w.name: w for w in [
     Waveform("ofdm_wifi", ofdm.ofdm_wifi, 17e6, "WiFi-OFDM", _draw_wifi, "ism", 0.05),
     Waveform("ofdm_lte", ofdm.ofdm_lte, 1.08e6, "LTE", _draw_lte, "cellular", 0.2, lambda p: p["n_rb"] * 180e3),

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole simulated recording: scene, one anomaly with its truth, receiver, SigMF files. Behind ``dataset synth``.
+
+The seed draws the channel plan, the receiver and where the anomaly goes; ``noise_seed`` (the seed itself by default)
+draws traffic and noise. The bundled demo scene is ``synthesise(Synthesis())``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..tokens.band_plan import UNKNOWN, band_of
+from .injections import KINDS, Truth, inject
+from .receivers import Receiver
+from .scenes import Scene
+from .sigmf_writer import write_recording, write_whole
+
+TRUTH_SUFFIX = ".truth.json"
+BITS = {"ci8": 8, "cu8": 8, "ci16_le": 12, "cf32_le": 16}
+START_TIME = "2026-01-01T00:00:00Z"  # stated as the time of every simulated recording, so that it is the same every time
+MAX_SAMPLES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What to make. Frequencies of the anomaly are offsets from the centre; None: a free place, drawn from the seed."""
+
+    seed: int = 7
+    noise_seed: int | None = None
+    samp_rate: float = 2e6
+    seconds: float = 0.524288
+    center_freq_hz: float | None = 868.5e6
+    noise_dbfs: float = -36.0
+    anomaly: str = "scont"
+    inr_db: float = 15.0
+    anomaly_offset_hz: float | None = None
+    anomaly_width_hz: float | None = None
+    anomaly_start_s: float | None = None
+    anomaly_seconds: float | None = None
+    datatype: str = "ci8"
+
+    @property
+    def n_samples(self) -> int:
+        return int(round(self.seconds * self.samp_rate))
+
+
+def synthesise(what: Synthesis) -> tuple[np.ndarray, Scene, Truth | None]:
+    """Samples complex64 (n,) as the receiver gives them, the scene, and the truth of the anomaly (None: there is none).
+
+    Raises:
+        ValueError: a parameter out of range, named with its value.
+    """
+    if not 1 <= what.n_samples <= MAX_SAMPLES:
+        raise ValueError(f"{what.seconds:g} s at {what.samp_rate:g} Hz are {what.n_samples} samples; 1 to {MAX_SAMPLES} are "
+                         "made at once: ask for fewer seconds")
+    if what.anomaly not in ("none", *KINDS):
+        raise ValueError(f"anomaly {what.anomaly!r} is none of none, {', '.join(KINDS)}")
+    band = band_of(what.center_freq_hz)
+    scene = Scene.random(what.seed, what.samp_rate, (4, 6), band=None if band == UNKNOWN else band, snr_db=(10.0, 25.0),
+                         noise_dbfs=what.noise_dbfs, center_freq_hz=None if band == UNKNOWN else what.center_freq_hz)
+    scene = scene.with_seed(what.seed if what.noise_seed is None else what.noise_seed)
+    iq, truth = scene.render(0, what.n_samples), None
+    rng = np.random.default_rng([what.seed, 0xA2])
+    if what.anomaly != "none":
+        iq, truth = inject(iq, what.samp_rate, what.anomaly, rng, center_freq_hz=what.center_freq_hz or 0.0,
+                           inr_db=what.inr_db, **_place(what, scene, rng))
+    return receiver_of(what).apply(iq), scene, truth
+
+
+def receiver_of(what: Synthesis) -> Receiver:
+    """The receiver that a synthesis uses: its own for every seed, the converter that of the data type."""
+    rng = np.random.default_rng([what.seed, 0x5E])
+    return Receiver(passband=0.92, rolloff=0.08, stop_db=float(rng.uniform(12, 25)), ripple_db=float(rng.uniform(0.2, 0.8)),
+                    tilt_db=float(rng.normal(0, 0.4)), iq_image_db=float(rng.uniform(-50, -40)),
+                    dc_dbfs=what.noise_dbfs - 20, bits=BITS.get(what.datatype), seed=what.seed)
+
+
+def write(what: Synthesis, path: str | Path) -> Path:
+    """Makes it and writes NAME.sigmf-data, NAME.sigmf-meta and NAME.truth.json; returns the path of the metadata.
+
+    Raises:
+        ValueError: as ``synthesise``, or the data type is not written. RecordingError: the files cannot be written.
+    """
+    if what.datatype not in BITS:
+        raise ValueError(f"datatype {what.datatype!r} cannot be written; use one of {', '.join(BITS)}")
+    iq, scene, truth = synthesise(what)
+    center = what.center_freq_hz or 0.0
+    emitters = [{"waveform": e.waveform, "freq_center_hz": center + e.freq_offset_hz, "bandwidth_hz": e.bandwidth_hz,
+                 "snr_db": e.snr_db, "activity": e.activity, "params": e.params} for e in scene.emitters]
+    notes = [_note(0, len(iq), "simulated", f"whole file; family={band_of(what.center_freq_hz)}; class=simulated")]
+    notes += [_note(0, len(iq), e["waveform"], f"emitter of the scene; SNR {e['snr_db']:.1f} dB while on",
+                    e["freq_center_hz"], e["bandwidth_hz"]) for e in emitters]
+    if truth:
+        notes.append(_note(truth.sample_start, truth.sample_count, f"anomaly: {truth.kind}",
+                           f"injected; INR {truth.inr_db:g} dB; truth", truth.freq_center_hz, truth.bandwidth_hz))
+    noise_seed = what.seed if what.noise_seed is None else what.noise_seed
+    meta_path = write_recording(path, iq, what.samp_rate, what.datatype, center_freq_hz=what.center_freq_hz,
+                                datetime=START_TIME, annotations=notes,
+                                description=f"Simulated, not off the air. Seed {what.seed}, traffic and noise seed {noise_seed}.")
+    truths = {"seed": what.seed, "noise_seed": noise_seed, "samp_rate": what.samp_rate, "n_samples": len(iq),
+              "center_freq_hz": what.center_freq_hz, "noise_dbfs": what.noise_dbfs,
+              "anomalies": [truth.as_dict()] if truth else [], "emitters": emitters}
+    name = meta_path.name.removesuffix(".sigmf-meta")
+    write_whole(meta_path.with_name(name + TRUTH_SUFFIX), (json.dumps(truths, indent=1) + "\n").encode())
+    return meta_path
+
+
+def _place(what: Synthesis, scene: Scene, rng: np.random.Generator) -> dict:
+    """Arguments of ``inject``: as asked, else in a free part of the band, from about 40 % of the time on."""
+    n, place = what.n_samples, {}
+    share = rng.uniform(0.38, 0.46)
+    start = round(n * share) if what.anomaly_start_s is None else round(what.anomaly_start_s * what.samp_rate)
+    seconds = what.anomaly_seconds
+    if seconds is None and what.anomaly != "pulse":
+        seconds = 0.28 * n / what.samp_rate
+    place |= {"sample_start": start, "sample_count": None if seconds is None else max(1, round(seconds * what.samp_rate))}
+    if what.anomaly == "wideband":
+        return place
+    width = what.samp_rate / 1024
+    if what.anomaly != "tone":
+        width = what.anomaly_width_hz or what.samp_rate / (40 if what.anomaly == "scont" else 4)
+        place["bandwidth_hz"] = width
+    asked = what.anomaly_offset_hz
+    return place | {"freq_offset_hz": free_offset(scene, width, rng) if asked is None else asked}
+
+
+def free_offset(scene: Scene, width_hz: float, rng: np.random.Generator) -> float:
+    """A frequency offset for a signal of this width where the band is freest: one of the best tenth of 1000 drawn places.
+
+    Emitters and 0 Hz are what it keeps away from.
+    """
+    reach = 0.4 * scene.samp_rate - width_hz / 2
+    places = rng.uniform(-reach, reach, 1000)
+    room = np.abs(places) - width_hz / 2
+    for emitter in scene.emitters:
+        room = np.minimum(room, np.abs(places - emitter.freq_offset_hz) - (width_hz + emitter.bandwidth_hz) / 2)
+    best = np.argsort(room, kind="stable")[-100:]
+    return float(places[int(rng.choice(best))])
+
+
+def _note(start: int, count: int, label: str, comment: str, freq_hz: float | None = None, width_hz: float = 0.0) -> dict:
+    note = {"core:sample_start": start, "core:sample_count": count, "core:label": label, "core:comment": comment,
+            "core:generator": "gr-spectrumencoder simulator"}
+    if freq_hz is not None:
+        note |= {"core:freq_lower_edge": freq_hz - width_hz / 2, "core:freq_upper_edge": freq_hz + width_hz / 2}
+    return note
