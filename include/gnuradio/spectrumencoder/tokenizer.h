@@ -114,15 +114,17 @@ private:
     bool d_finite = true;
 
     std::unique_ptr<fft::fft_complex_fwd> d_fft;
-    volk::vector<float> d_window;      // scaled by 1/sum: |FFT|^2 is then full-scale power
-    volk::vector<float> d_power;       // bin powers of the window at hand, ascending frequency
-    volk::vector<float> d_mean;        // their sum over the frame, then their mean
-    volk::vector<float> d_peak;        // their largest over the frame
-    volk::vector<float> d_scratch;     // for the quantile
+    volk::vector<float> d_window;  // scaled by 1/sum: |FFT|^2 is then full-scale power
+    volk::vector<float> d_power;   // bin powers of the window at hand, ascending frequency
+    volk::vector<float> d_mean;    // their sum over the frame, then their mean
+    volk::vector<float> d_peak;    // their largest over the frame
+    volk::vector<float> d_scratch; // for the quantile
+    std::vector<int> d_histogram;
     volk::vector<float> d_token_peak;  // per token: max-hold
     std::vector<double> d_token_sum;   // per token: sum of its power over the windows
     std::vector<double> d_token_sumsq; // per token: sum of its squared power
 
+    float mean_power_of_rank(int rank);
     void write_tokens(float* tokens, const float* psd, float floor_dbfs);
 };
 
