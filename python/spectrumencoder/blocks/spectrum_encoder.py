@@ -152,10 +152,15 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         begin, changes = self.nitems_read(0), {}
         for tag in self.get_tags_in_window(0, 0, n_frames):
             key = pmt.symbol_to_string(tag.key)
-            if key == keys.RX_FREQ and self._fixed_band is None:
-                changes[tag.offset - begin] = band_of(pmt.to_double(tag.value))
+            if key not in (keys.RX_FREQ, keys.FRAME_HOP):
+                continue
+            value = messages.to_python(tag.value)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                self._count_malformed(f"tag {key}", messages.MalformedMessage(f"{messages.kind(tag.value)} is no number"))
             elif key == keys.FRAME_HOP:
-                self._frame_hop = pmt.to_uint64(tag.value)
+                self._frame_hop = value
+            elif self._fixed_band is None:
+                changes[tag.offset - begin] = band_of(value)
         bands = []
         for frame in range(n_frames):
             self._band = changes.get(frame, self._band)

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hier block: the whole chain, IQ in, anomalies out. GRC, the command line and the tests all run this one."""
+
+from __future__ import annotations
+
+from gnuradio import gr
+
+from .. import keys
+from ..encoder.model_file import find_model, load
+from .anomaly_detector import anomaly_detector
+from .native import fft_tokenizer
+from .safe_block import first_failure
+from .spectrum_encoder import spectrum_encoder
+
+
+class spectrum_monitor(gr.hier_block2):
+    """fft_tokenizer, spectrum_encoder and anomaly_detector, connected.
+
+    Input 0: complex samples. Outputs (either may stay unconnected): 0 psd (fft_size floats per frame, dBFS);
+    1 residual (fft_size floats per frame, standardised). Message input `control`, as of spectrum_encoder. Message outputs:
+    `anomalies` (events), `status` (of all three).
+
+    All settings of the stages that change live do so here. One that is out of range or that the model cannot serve is
+    refused: logged, published on `status`, and the old one stays.
+
+    Args:
+        model: name of a shipped model, or path of a .safetensors file.
+        samp_rate, center_freq: Hz, where the stream carries no tags.
+        fft_size, stride, window: 0, 0, "" are the model's own; anything else must equal them.
+        others: see the stages.
+
+    Attributes: tokenizer, encoder, detector (the stages), blocks (all three), fft_size, failure (the first of any stage).
+
+    Raises:
+        ModelError: the model file is missing or invalid.
+        ValueError: an argument is out of range or does not fit the model.
+    """
+
+    def __init__(self, model="base", samp_rate=1e6, center_freq=0.0, fft_size=0, stride=0, average=16, overlap=0.0,
+                 window="", settle_ms=0.0, dropout_rate=0.25, dropout_policy="", rope_mode="", backend="auto",
+                 compute="auto", band="auto", overload="wait", max_latency=1.0, threads=1, pad_batch=16,
+                 false_alarm_rate=0.01, threshold_mode="far", threshold=0.1, hold=4, time_source="tag",
+                 min_output_buffer=64):
+        contract = load(find_model(model)).contract
+        frame = contract["encoder"]
+        self.fft_size, stride = int(fft_size or frame["fft_size"]), int(stride or frame["stride"])
+        gr.hier_block2.__init__(self, "spectrum_monitor", gr.io_signature(1, 1, gr.sizeof_gr_complex),
+                                gr.io_signature(2, 2, gr.sizeof_float * self.fft_size))
+        self._average_range = tuple(contract["average"])
+        self._check_average(average)
+        self.tokenizer = fft_tokenizer(
+            fft_size=self.fft_size, stride=stride, average=average, overlap=overlap, window=window or frame["window"],
+            samp_rate=samp_rate, center_freq=center_freq, settle_ms=settle_ms, min_output_buffer=min_output_buffer)
+        self.encoder = spectrum_encoder(
+            model=model, fft_size=self.fft_size, stride=stride, window=window or frame["window"],
+            dropout_rate=dropout_rate, dropout_policy=dropout_policy, rope_mode=rope_mode, backend=backend,
+            compute=compute, band=band, overload=overload, max_latency=max_latency, threads=threads, pad_batch=pad_batch,
+            min_output_buffer=min_output_buffer)
+        self.detector = anomaly_detector(
+            model=model, fft_size=self.fft_size, samp_rate=samp_rate, center_freq=center_freq, band=band,
+            false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode, threshold=threshold, hold=hold,
+            time_source=time_source)
+        self.blocks = [self.tokenizer, self.encoder, self.detector]  # also keeps them alive: GNU Radio does not
+        self._connect()
+
+    def _connect(self):
+        for port in (keys.ANOMALIES, keys.STATUS):
+            self.message_port_register_hier_out(port)
+        self.message_port_register_hier_in(keys.CONTROL)
+        self.connect(self, self.tokenizer)
+        self.connect((self.tokenizer, 0), self.encoder)
+        self.connect((self.tokenizer, 1), (self.detector, 0))
+        self.connect((self.encoder, 0), (self.detector, 1))
+        self.connect((self.encoder, 1), (self.detector, 2))
+        self.connect((self.tokenizer, 1), (self, 0))
+        self.connect((self.encoder, 0), (self, 1))
+        self.msg_connect(self, keys.CONTROL, self.encoder, keys.CONTROL)
+        self.msg_connect(self.detector, keys.ANOMALIES, self, keys.ANOMALIES)
+        for block in self.blocks:
+            self.msg_connect(block, keys.STATUS, self, keys.STATUS)
+
+    @property
+    def failure(self):
+        """The first failure of any stage, or None."""
+        return first_failure(self.blocks)
+
+    def drain(self):
+        """Handles what still lies in the stages' message queues; call it when the flowgraph has ended."""
+        self.encoder.drain()
+        self.detector.drain()
+
+    # Live changes, from any thread; each returns True when taken
+
+    def set_average(self, average):
+        return self._tokenizer_change("average", average)
+
+    def set_samp_rate(self, samp_rate):
+        taken = self._tokenizer_change("samp_rate", samp_rate)
+        return taken and self.detector.set_samp_rate(samp_rate)
+
+    def set_center_freq(self, center_freq):
+        taken = self._tokenizer_change("center_freq", center_freq)
+        return taken and self.detector.set_center_freq(center_freq)
+
+    def set_settle_ms(self, settle_ms):
+        return self._tokenizer_change("settle_ms", settle_ms)
+
+    def set_dropout_rate(self, dropout_rate):
+        return self.encoder.set_dropout_rate(dropout_rate)
+
+    def set_rope_mode(self, rope_mode):
+        return self.encoder.set_rope_mode(rope_mode)
+
+    def set_backend(self, backend):
+        return self.encoder.set_backend(backend)
+
+    def set_dropout_policy(self, dropout_policy):
+        return self.encoder.set_dropout_policy(dropout_policy)
+
+    def set_false_alarm_rate(self, false_alarm_rate):
+        return self.detector.set_false_alarm_rate(false_alarm_rate)
+
+    def set_threshold_mode(self, threshold_mode):
+        return self.detector.set_threshold_mode(threshold_mode)
+
+    def set_threshold(self, threshold):
+        return self.detector.set_threshold(threshold)
+
+    def set_hold(self, hold):
+        return self.detector.set_hold(hold)
+
+    def _tokenizer_change(self, name: str, value) -> bool:
+        """The C++ block raises where the others refuse; here both do the same."""
+        try:
+            if name == "average":
+                self._check_average(value)
+            getattr(self.tokenizer, f"set_{name}")(value)
+        except (ValueError, TypeError) as error:
+            self.encoder.refuse(f"{name} {value!r}: {str(error).splitlines()[0]}")
+            return False
+        return True
+
+    def _check_average(self, average):
+        low, high = self._average_range
+        if not low <= average <= high:
+            raise ValueError(f"average {average} is outside {low}..{high}, what the model was trained for")

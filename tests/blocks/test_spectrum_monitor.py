@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""spectrum_monitor: the chain as one block, its live settings, its messages and its failures."""
+
+import gc
+import inspect
+import json
+
+import numpy as np
+import pmt
+import pytest
+from flowgraphs import collector, run_within, status_store, stored, wait_for
+from gnuradio import blocks, gr
+from gnuradio.spectrumencoder import event_log, keys, sigmf_source, spectrum_encoder, spectrum_monitor, tokenize
+from gnuradio.spectrumencoder.blocks.messages import to_pmt
+from gnuradio.spectrumencoder.encoder.engine import Engine
+from gnuradio.spectrumencoder.tokens.band_plan import band_of
+
+N = 128
+FRAME = 16 * N
+
+
+def graph(monitor, source, ports=(0, 1)):
+    top = gr.top_block()
+    top.source, top.monitor = source, monitor
+    top.sinks = [collector(N) for _ in ports]
+    top.connect(source, monitor)
+    for port, sink in zip(ports, top.sinks, strict=True):
+        top.connect((monitor, port), sink)
+    return top
+
+
+def fixed(small_model, **settings):
+    """A monitor that needs no calibration: the fixed threshold."""
+    return spectrum_monitor(small_model, threshold_mode="fixed", **settings)
+
+
+def test_psd_and_residual_are_the_stages(small_model, make_recording, noise):
+    iq = noise(20 * FRAME + 3 * N)
+    top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(iq)))
+    assert run_within(top, [top.source, *top.monitor.blocks]) is None
+    frames = tokenize(iq, 1e6, fft_size=N)
+    np.testing.assert_array_equal(top.sinks[0].data, frames.psd)
+    np.testing.assert_array_equal(top.sinks[1].data, Engine(small_model).encode(frames.items, band_of(433.92e6)).residual)
+    assert len(frames) == 21
+
+
+@pytest.mark.parametrize("ports", [(), (0,), (1,)])
+def test_outputs_may_stay_unconnected(small_model, make_recording, noise, ports):
+    top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(noise(20 * FRAME))), ports)
+    assert run_within(top, [top.source, *top.monitor.blocks]) is None
+    assert top.monitor.encoder.n_frames == 20
+    assert all(len(sink.data) == 20 for sink in top.sinks)
+
+
+def test_events_reach_the_log_also_those_that_close_at_the_end(small_model, make_recording, noise, tmp_path):
+    top = graph(fixed(small_model, threshold=1e-6, hold=0), sigmf_source(make_recording(noise(30 * FRAME))))
+    log = event_log(str(tmp_path / "events.jsonl"))
+    top.msg_connect(top.monitor, keys.ANOMALIES, log, keys.EVENTS)
+    assert run_within(top, [top.source, *top.monitor.blocks, log]) is None
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    opened, closed = ({event[keys.EVENT_ID] for event in events if event[keys.STATE] == state} for state in ("open", "close"))
+    assert opened and opened == closed
+    assert {event[keys.BAND] for event in events} == {"ism"}
+
+
+def test_uncalibrated_model_says_so_and_makes_nothing_up(small_model, make_recording, noise):
+    top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(noise(20 * FRAME)), throttle=True))
+    debug, events = status_store(top, top.monitor), blocks.message_debug()
+    top.msg_connect(top.monitor, keys.ANOMALIES, events, "store")
+    assert run_within(top, [top.source, *top.monitor.blocks]) is None
+    assert any(m["block"] == "anomaly_detector" and m["status"] == "uncalibrated" for m in stored(debug))
+    assert events.num_messages() == 0
+
+
+SETTINGS = [("average", 8, 0), ("samp_rate", 2e6, -1.0), ("center_freq", 1e8, float("nan")), ("settle_ms", 5.0, -1.0),
+            ("dropout_rate", 0.5, 2.0), ("rope_mode", "static", "helical"), ("backend", "naive", "perceiver"),
+            ("dropout_policy", "energy", "luck"), ("false_alarm_rate", 0.05, 0.9), ("threshold_mode", "fixed", "guess"),
+            ("threshold", 0.2, -1.0), ("hold", 9, -1)]
+
+
+@pytest.mark.parametrize(("name", "good", "bad"), SETTINGS, ids=[name for name, _, _ in SETTINGS])
+def test_every_live_setting_is_taken_or_refused(small_model, make_recording, noise, name, good, bad):
+    source = sigmf_source(make_recording(noise(40 * FRAME)), repeat=True)
+    top = graph(spectrum_monitor(small_model), source, ())
+    debug = status_store(top, top.monitor)
+    monitor = top.monitor
+    top.start()
+    wait_for(lambda: monitor.encoder.n_frames > 50)
+    assert getattr(monitor, f"set_{name}")(good) is True
+    assert getattr(monitor, f"set_{name}")(bad) is False
+    before = monitor.encoder.n_frames
+    wait_for(lambda: monitor.encoder.n_frames > before + 50)
+    wait_for(lambda: any(m["status"] == "refused" for m in stored(debug)))
+    top.stop()
+    top.wait()
+    assert monitor.failure is None
+
+
+def test_average_outside_the_models_range_is_refused_before_it_can_end_the_flowgraph(small_model):
+    monitor = spectrum_monitor(small_model, average=32)
+    assert monitor.set_average(33) is False and monitor.tokenizer.average() == 32
+    with pytest.raises(ValueError, match=r"average 64 is outside 1\.\.32"):
+        spectrum_monitor(small_model, average=64)
+
+
+def test_control_messages_reach_the_encoder(small_model, make_recording, noise):
+    top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(noise(40 * FRAME)), repeat=True), ())
+    strobe = blocks.message_strobe(to_pmt({"dropout_rate": 0.75}), 50)
+    top.msg_connect(strobe, "strobe", top.monitor, keys.CONTROL)
+    top.start()
+    wait_for(lambda: top.monitor.encoder.engine.k_kept == 4)
+    top.stop()
+    top.wait()
+    assert top.monitor.failure is None
+
+
+def test_live_change_in_the_chain_equals_a_fresh_chain(small_model, make_recording, noise):
+    """Dropout rate, RoPE mode and backend, one after the other, while it runs."""
+    iq = noise(40 * FRAME)
+    source = sigmf_source(make_recording(iq, captures=[{"core:sample_start": 0}]), repeat=True)
+    monitor = spectrum_monitor(small_model)
+    top = graph(monitor, source)
+    top.start()
+    wait_for(lambda: monitor.encoder.n_frames > 100)
+    for setter, value in (("set_dropout_rate", 0.5), ("set_rope_mode", "static"), ("set_backend", "naive")):
+        assert getattr(monitor, setter)(value)
+        before = monitor.encoder.n_frames
+        wait_for(lambda before=before: monitor.encoder.n_frames > before + 200)
+    top.stop()
+    top.wait()
+    wanted = Engine(small_model, dropout_rate=0.5, rope_mode="static", backend="naive").encode(
+        tokenize(iq, 1e6, fft_size=N, flush=False).items)
+    last = top.sinks[1].data[-100:]
+    rows = np.arange(len(top.sinks[1].data))[-100:] % 40
+    np.testing.assert_array_equal(last, wanted.residual[rows])
+
+
+def test_a_stages_failure_is_the_monitors(small_model, make_recording, noise):
+    top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(noise(400 * FRAME)), repeat=True))
+    top.start()
+    top.monitor.encoder.set_dropout_rate(None)
+    top.wait()
+    assert top.monitor.failure.block == "spectrum_encoder"
+
+
+def test_the_monitor_keeps_its_stages(small_model, make_recording, noise):
+    """A Python block that nothing refers to crashes GNU Radio at start; who keeps the monitor keeps its stages."""
+    top, source, monitor = gr.top_block(), sigmf_source(make_recording(noise(20 * FRAME))), spectrum_monitor(small_model)
+    top.connect(source, monitor)
+    gc.collect()
+    top.run()
+    assert monitor.encoder.n_frames == 20
+
+
+def test_arguments_are_those_of_the_stages():
+    """What a stage can be told, the monitor can be told, with the same default."""
+    from gnuradio.spectrumencoder.blocks.anomaly_detector import anomaly_detector
+    own = inspect.signature(spectrum_monitor.__init__).parameters
+    for stage in (spectrum_encoder, anomaly_detector):
+        for name, parameter in inspect.signature(stage.__init__).parameters.items():
+            assert name in own, f"{stage.__name__}: {name}"
+            if name not in ("self", "fft_size", "stride", "window"):  # the model's own unless given
+                assert own[name].default == parameter.default, name
+
+
+@pytest.mark.parametrize("message", [pmt.intern("x"), pmt.from_double(1.0), pmt.PMT_NIL, to_pmt({"gain": 3})])
+def test_wrong_control_messages(small_model, make_recording, noise, message):
+    top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(noise(40 * FRAME)), repeat=True), ())
+    strobe = blocks.message_strobe(message, 20)
+    top.msg_connect(strobe, "strobe", top.monitor, keys.CONTROL)
+    top.start()
+    wait_for(lambda: top.monitor.encoder.malformed >= 3)
+    top.stop()
+    top.wait()
+    assert top.monitor.failure is None
