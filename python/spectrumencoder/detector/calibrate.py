@@ -246,8 +246,7 @@ class Calibrator:
         if len(scores) < scores_needed(false_alarm_rate):
             needed = max(frames_needed(false_alarm_rate), self._n_normaliser + scores_needed(false_alarm_rate))
             raise TooFewFrames(self.n_frames, needed, false_alarm_rate)
-        if len(scores) > MAX_SCORES:
-            scores = scores[np.linspace(0, len(scores) - 1, MAX_SCORES).astype(int)]
+        scores = thinned(scores)
         return Table(self._channels, *self._centre, np.sort(scores), effective_count(scores), *(self._bins or (None, None)))
 
     def _learn_normalisers(self):
@@ -296,6 +295,13 @@ def bin_statistics(residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     square = np.square(residual - mean.astype(np.float32)).sum(axis=0, dtype=np.float64)
     std = np.sqrt((square + PSEUDO_FRAMES) / (count + PSEUDO_FRAMES))
     return mean.astype(np.float32), np.maximum(std, MIN_BIN_STD).astype(np.float32)
+
+
+def thinned(scores: np.ndarray) -> np.ndarray:
+    """At most ``MAX_SCORES`` of the scores, evenly spaced in time."""
+    if len(scores) <= MAX_SCORES:
+        return scores
+    return scores[np.linspace(0, len(scores) - 1, MAX_SCORES).astype(int)]
 
 
 def effective_count(scores: np.ndarray) -> float:

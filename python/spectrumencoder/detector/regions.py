@@ -88,7 +88,9 @@ def grow(residual: np.ndarray, window: Region) -> Region:
         heights = np.convolve(np.pad(heights, smooth // 2, mode="edge"), np.full(smooth, 1.0 / smooth), mode="valid")
     inside = heights[window.low:window.high + 1]
     peak = window.low + int(inside.argmax())
-    above = np.flatnonzero(heights >= EDGE * max(float(inside.max()), 1e-9))
+    # the height of what is there: over many bins the largest is noise on top of it, and a wide window is not always filled
+    height = float(inside.max() if scale <= 4 else np.quantile(inside, 0.8))
+    above = np.flatnonzero(heights >= EDGE * height)
     groups = np.split(above, np.flatnonzero(np.diff(above) > max(2, smooth)) + 1)
-    group = next((g for g in groups if g[0] <= peak <= g[-1]), np.array([peak]))
+    group = next((g for g in groups if g.size and g[0] <= peak <= g[-1]), np.array([peak]))
     return window._replace(low=int(group[0]), high=int(group[-1]))

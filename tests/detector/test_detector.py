@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole detector on synthetic frames: localisation in time and frequency, batches, missing tables, settings."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from frames import CONTRACT, FREQ, HOP, KEY, RATE, SEGMENT, N, detector, frames, put, run, table
+from gnuradio.spectrumencoder import keys
+from gnuradio.spectrumencoder.detector.detector import Detector, window_enbw
+from gnuradio.spectrumencoder.encoder import features as layout
+
+WIDTH = RATE / N
+
+
+@pytest.fixture(scope="module")
+def conformal():
+    return table(8000)
+
+
+def closed(emitted):
+    return [e.fields for e in emitted if e.fields[keys.STATE] == "close"]
+
+
+def fields(emitted):
+    """Events without what is measured by the clock."""
+    return [{k: v for k, v in e.fields.items() if k != keys.LATENCY_MS} for e in emitted]
+
+
+@pytest.mark.parametrize(("low", "high"), [(100, 100), (60, 64), (200, 239)])
+def test_a_signal_15_db_up_is_placed_within_two_bins_and_two_frames(conformal, low, high):
+    psd, residual, rows = frames(300, seed=20)
+    put(psd, residual, 120, 179, low, high, 15)
+    _, emitted = run(detector(conformal), psd, residual, rows)
+    event = max(closed(emitted), key=lambda e: e[keys.SAMPLE_COUNT])
+    assert abs(event[keys.FREQ_CENTER_HZ] - (FREQ + ((low + high) / 2 - N // 2) * WIDTH)) <= 2 * WIDTH
+    assert abs(event[keys.BANDWIDTH_HZ] - (high - low + 1) * WIDTH) <= 4 * WIDTH
+    assert abs(event[keys.SAMPLE_START] - 120 * HOP) <= 2 * HOP
+    assert abs(event[keys.SAMPLE_START] + event[keys.SAMPLE_COUNT] - 180 * HOP) <= 2 * HOP
+    assert event[keys.P_VALUE] <= 0.001
+    assert event[keys.SNR_DB] == pytest.approx(15, abs=1)
+    assert event[keys.LABEL] == "LoRa"
+    assert event[keys.DROPOUT_RATE] == pytest.approx(0.25)
+    assert event[keys.TIMESTAMP] == pytest.approx(1.7e9 + event[keys.SAMPLE_START] / RATE, abs=1e-5)
+    assert event[keys.LATENCY_MS] >= 0
+
+
+def test_a_barrage_shows_by_the_floor_alone(conformal):
+    psd, residual, rows = frames(300, seed=21)
+    psd[150:200] += 10
+    rows[150:200, layout.FLOOR_DBFS] += 10
+    _, emitted = run(detector(conformal), psd, residual, rows)
+    event = max(closed(emitted), key=lambda e: e[keys.SAMPLE_COUNT])
+    assert event[keys.ANALYSIS_TYPE] == "floor"
+    assert event[keys.BANDWIDTH_HZ] == pytest.approx(RATE)
+    assert (event[keys.SAMPLE_START], event[keys.SAMPLE_COUNT]) == (150 * HOP, 50 * HOP)
+    assert event[keys.SNR_DB] == pytest.approx(9.5, abs=0.5)
+    assert event[keys.THREAT_LEVEL] == "HIGH"
+
+
+def test_an_emitter_that_falls_silent_is_missing(conformal):
+    psd, residual, rows = frames(300, seed=22)
+    put(psd, residual, 100, 159, 40, 79, -6)
+    _, emitted = run(detector(conformal), psd, residual, rows)
+    event = max(closed(emitted), key=lambda e: e[keys.SAMPLE_COUNT])
+    assert event[keys.ANALYSIS_TYPE].startswith("missing_")
+    assert abs(event[keys.FREQ_CENTER_HZ] - (FREQ + (59.5 - N // 2) * WIDTH)) <= 2 * WIDTH
+
+
+def test_the_head_alone_opens_an_event_where_the_residual_is_largest(conformal):
+    psd, residual, rows = frames(100, seed=23)
+    rows[50, layout.LOGIT] = 10
+    scores, emitted = run(detector(conformal), psd, residual, rows)
+    event = next(e for e in fields(emitted) if e[keys.SAMPLE_START] == 50 * HOP)
+    assert event[keys.ANALYSIS_TYPE] == "head"
+    assert event[keys.ANOMALY_SCORE] == pytest.approx(scores[50])
+
+
+def test_every_flagged_frame_has_its_p_value(conformal):
+    psd, residual, rows = frames(3000, seed=24)
+    judge = detector(conformal, false_alarm_rate=0.05)
+    result = judge.process(psd, residual, rows, HOP * np.arange(3000), SEGMENT)
+    np.testing.assert_array_equal(result.flagged, result.p_values <= 0.05)
+    assert 0.03 < result.flagged.mean() < 0.07
+    assert judge.n_flagged == result.flagged.sum()
+    assert judge.n_judged == judge.n_frames == 3000
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_batches_do_not_matter(conformal, batch):
+    psd, residual, rows = frames(400, seed=25)
+    put(psd, residual, 50, 70, 30, 34, 15)
+    put(psd, residual, 60, 65, 33, 120, 12)
+    put(psd, residual, 200, 200, 200, 200, 20)
+    rows[300:320, layout.FLOOR_DBFS] += 8
+    rows[100:110, layout.SKIPPED] = 1
+    rows[350:, layout.K_EFF] = 5
+    settings = {"false_alarm_rate": 0.05, "hold": 2}
+    whole_scores, whole = run(detector(conformal, **settings), psd, residual, rows)
+    scores, emitted = run(detector(conformal, **settings), psd, residual, rows, batch)
+    np.testing.assert_array_equal(scores, whole_scores)
+    assert fields(emitted) == fields(whole)
+    assert len(whole) > 20
+    for one, other in zip(emitted, whole, strict=True):
+        np.testing.assert_array_equal(one.residual, other.residual)
+
+
+def test_without_a_table_nothing_is_made_up(conformal):
+    psd, residual, rows = frames(50, seed=26)
+    put(psd, residual, 10, 30, 100, 110, 30)
+    judge = Detector(CONTRACT, {})
+    result = judge.process(psd, residual, rows, HOP * np.arange(50), SEGMENT)
+    assert np.isnan(result.scores).all()
+    assert np.isnan(result.p_values).all()
+    assert not result.flagged.any()
+    assert not result.emitted
+    assert not judge.flush()
+    assert len(result.notices) == 1
+    assert KEY in result.notices[0]
+    assert judge.n_uncalibrated == 50
+    assert not judge.process(psd, residual, rows, HOP * np.arange(50), SEGMENT).notices  # told once
+
+
+def test_only_the_frames_that_a_table_fits_are_judged(conformal):
+    psd, residual, rows = frames(50, seed=27)
+    rows[-1, layout.K_EFF] = 3  # the short last frame of a recording
+    scores, _ = run(detector(conformal), psd, residual, rows)
+    assert np.isnan(scores).tolist() == [False] * 49 + [True]
+    other_band, _ = run(detector(conformal), psd, residual, rows, segment=replace(SEGMENT, band="unknown"))
+    assert np.isnan(other_band).all()
+
+
+def test_skipped_frames_are_ignored_and_age_nothing(conformal):
+    psd, residual, rows = frames(60, seed=28)
+    put(psd, residual, 20, 39, 100, 104, 15)
+    rows[25:35, layout.SKIPPED] = 1
+    rows[25:35, layout.LOGIT] = residual[25:35] = 1e9
+    scores, emitted = run(detector(conformal, hold=3), psd, residual, rows)
+    assert np.isnan(scores[25:35]).all()
+    event = max(closed(emitted), key=lambda e: e[keys.SAMPLE_COUNT])
+    assert (event[keys.SAMPLE_START], event[keys.SAMPLE_COUNT]) == (20 * HOP, 20 * HOP)
+
+
+def test_a_rate_that_the_table_is_too_small_for(conformal):
+    psd, residual, rows = frames(50, seed=29)
+    judge = detector(conformal, false_alarm_rate=1e-6)
+    result = judge.process(psd, residual, rows, HOP * np.arange(50), SEGMENT)
+    assert "999999" in result.notices[0]
+    assert np.isnan(result.scores).all()
+    judge.set_false_alarm_rate(0.01)
+    assert np.isfinite(judge.process(psd, residual, rows, HOP * np.arange(50), SEGMENT).scores).all()
+
+
+def test_a_discontinuity_closes_what_is_open(conformal):
+    psd, residual, rows = frames(50, seed=30)
+    put(psd, residual, 30, 49, 100, 104, 15)
+    judge = detector(conformal)
+    judge.process(psd, residual, rows, HOP * np.arange(50), SEGMENT)
+    events = [e.fields for e in judge.discontinuity()]
+    assert [e[keys.STATE] for e in events] == ["close"]
+    assert not judge.discontinuity()
+
+
+def test_a_short_last_frame_covers_fewer_samples(conformal):
+    psd, residual, rows = frames(10, seed=31)
+    residual[9, 50] += 40
+    rows[9, layout.K_EFF] = 4
+    judge = Detector(CONTRACT, {KEY: conformal, KEY.replace("/16/", "/4/"): conformal}, false_alarm_rate=0.001)
+    _, emitted = run(judge, psd, residual, rows)
+    assert closed(emitted)[-1][keys.SAMPLE_COUNT] == HOP // 4
+
+
+def test_fixed_threshold_needs_no_table():
+    psd, residual, rows = frames(60, seed=32)
+    put(psd, residual, 20, 29, 100, 104, 30)
+    judge = Detector(CONTRACT, {}, threshold_mode="fixed", threshold=2.0)
+    scores, emitted = run(judge, psd, residual, rows)
+    np.testing.assert_allclose(scores, np.square(residual.astype(float)).mean(axis=1), rtol=1e-5)
+    event, = closed(emitted)
+    assert keys.P_VALUE not in event
+    assert event[keys.ANALYSIS_TYPE] == "mean_square"
+    assert event[keys.THRESHOLD] == 2.0
+    assert abs(event[keys.FREQ_CENTER_HZ] - (FREQ + (102 - N // 2) * WIDTH)) <= 2 * WIDTH
+    judge.set_threshold_mode("far")
+    assert np.isnan(run(judge, psd, residual, rows)[0]).all()
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"false_alarm_rate": 0}, "false_alarm_rate 0"), ({"false_alarm_rate": 0.9}, "false_alarm_rate 0.9"),
+    ({"threshold_mode": "soft"}, "'soft' is not one of far, fixed"), ({"threshold": -1.0}, "threshold -1"),
+    ({"hold": -1}, "hold -1"), ({"hold": 1.5}, "hold 1.5"), ({"drift_db_per_s": -1}, "drift_db_per_s -1"),
+])
+def test_settings_out_of_range_are_refused(conformal, settings, message):
+    with pytest.raises(ValueError, match=message):
+        detector(conformal, **settings)
+
+
+def test_a_table_of_another_fft_size_is_refused(conformal):
+    small = CONTRACT | {"encoder": CONTRACT["encoder"] | {"fft_size": 128}}
+    with pytest.raises(ValueError, match="256 bins, the model of 128"):
+        Detector(small, {KEY: conformal})
+
+
+def test_a_residual_that_is_not_finite_is_an_error(conformal):
+    psd, residual, rows = frames(5, seed=33)
+    residual[2] = np.nan
+    with pytest.raises(ValueError, match="1 frames have a residual"):
+        run(detector(conformal), psd, residual, rows)
+
+
+def test_equivalent_noise_bandwidths():
+    assert window_enbw("rectangular", 1024) == pytest.approx(1.0)
+    assert window_enbw("hann", 1024) == pytest.approx(1.5, abs=0.01)
+    assert window_enbw("blackmanharris", 1024) == pytest.approx(2.0, abs=0.01)
+    for window in ("blackman", "flattop", "hamming", "nuttall"):
+        assert window_enbw(window, 1024) > 1.3
+
+
+def test_speed(conformal):
+    """Thousands of frames per second: 20,000 frames of 256 bins within 4 s even on a busy machine."""
+    import time
+    psd, residual, rows = frames(20_000, seed=34)
+    judge = detector(conformal, false_alarm_rate=0.01)
+    began = time.perf_counter()
+    run(judge, psd, residual, rows, batch=64)
+    assert time.perf_counter() - began < 4
