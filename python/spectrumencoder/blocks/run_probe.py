@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""run_probe: what the command line keeps of a run: frame count, events, states of the blocks, and waterfalls of bounded size."""
+"""run_probe: what the command line keeps of a run: frame count, events, messages of the blocks, waterfalls of bounded size."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .messages import MalformedMessage, metadata
 from .safe_block import SafeBlock, handler
 
 MAX_EVENTS = 10_000
+MAX_MESSAGES = 100
 
 
 class run_probe(SafeBlock, gr.sync_block):
@@ -24,7 +25,7 @@ class run_probe(SafeBlock, gr.sync_block):
         max_rows: rows of the waterfall; 0 keeps no spectra.
 
     Attributes: n_frames; n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS of them);
-    states: (block, state) -> latest status dict; waterfall (None with max_rows 0).
+    messages: (state, text) of the statuses that came, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
     """
 
     def __init__(self, fft_size: int = 1024, samp_rate: float = 1e6, center_freq: float = 0.0, max_rows: int = 0):
@@ -35,7 +36,7 @@ class run_probe(SafeBlock, gr.sync_block):
         self.n_frames = 0
         self.n_events = 0
         self.events: dict[str, dict] = {}
-        self.states: dict[tuple[str, str], dict] = {}
+        self.messages: dict[tuple[str, str], int] = {}  # -> how often
         self.waterfall = Waterfall(max_rows) if max_rows else None
         self._rate, self._center, self._hop = float(samp_rate), float(center_freq), fft_size
         self.add_input_port(keys.EVENTS, self.handle_event)
@@ -86,4 +87,6 @@ class run_probe(SafeBlock, gr.sync_block):
     @handler
     def handle_status(self, message):
         status = metadata(message)
-        self.states[str(status.get(keys.BLOCK)), str(status.get(keys.STATUS_STATE))] = status
+        said = str(status.get(keys.STATUS_STATE)), str(status.get(keys.MESSAGE) or "")
+        if said in self.messages or len(self.messages) < MAX_MESSAGES:
+            self.messages[said] = self.messages.get(said, 0) + 1

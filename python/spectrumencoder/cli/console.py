@@ -64,8 +64,8 @@ def check_writable(*paths: Path | None):
             raise CommandError(f"cannot write {path}: it is a folder; name a file in it")
         if not path.parent.is_dir():
             raise CommandError(f"cannot write {path}: there is no folder {path.parent}; make it first")
-        if not os.access(path.parent, os.W_OK):
-            raise CommandError(f"cannot write {path}: the folder {path.parent} is read-only; name another")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise CommandError(f"cannot write {path}: it, or its folder, is read-only; name another")
 
 
 def _umask() -> int:

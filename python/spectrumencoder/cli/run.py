@@ -12,6 +12,8 @@ from .console import NOTES, OUT, check_writable, write_json
 from .errors import CommandError, UsageError
 from .session import Outcome, RunSettings, run_recording
 
+MAX_NOTES = 3  # per recording; all of them are in --json
+
 
 def run(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A .sigmf-meta file, a folder of them, or raw IQ with "
@@ -31,7 +33,7 @@ def run(
     pfa: Annotated[float, typer.Option(min=1e-6, max=0.5, help="False alarms per frame that are accepted.")] = 0.01,
     average: Annotated[int, typer.Option(min=1, max=64, help="Spectra averaged per frame.")] = 16,
     overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="Overlap of successive spectra.")] = 0.0,
-    hold: Annotated[int, typer.Option(min=1, help="Frames without alarm after which an event is closed.")] = 3,
+    hold: Annotated[int, typer.Option(min=1, help="Frames without alarm after which an event is closed.")] = 4,
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines.")] = None,
     annotate: Annotated[str | None, typer.Option(metavar="[=FILE]", help="Write events as SigMF annotations; without FILE "
                                                  "to NAME-events.sigmf-meta beside the recording.")] = None,
@@ -40,7 +42,8 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ):
     """Run recordings through tokenizer, encoder and detector, and report what does not belong."""
-    recordings, folder = open_source(source, rate, format, freq)
+    from ..tokens.recording import RecordingError
+    paths, folder = find_source(source, rate, format, freq)
     if folder and annotate:
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
                          "use --annotate alone, which writes one beside each")
@@ -48,52 +51,62 @@ def run(
     settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
                            rope_mode=rope, false_alarm_rate=pfa, average=average, overlap=overlap, hold=hold,
                            events=events, annotate=annotate, quiet=quiet)
-    outcomes, errors = [], []
-    for index, recording in enumerate(recordings):
+    outcomes, errors, told = [], [], set()
+    for path in paths:
         try:
-            outcome = run_recording(recording, settings, append=index > 0, plot=_plot_path(plot, recording.name, folder),
-                                    name_in_events=folder)
-        except CommandError as error:
+            recording = _open(path, rate, format, freq)
+            outcome = run_recording(recording, settings, append=bool(outcomes), name_in_events=folder,
+                                    plot=_plot_path(plot, recording.name, folder))
+        except (CommandError, RecordingError) as error:
             if not folder:
                 raise
-            errors.append(f"{recording.name}: {error}")
+            errors.append(f"{path.stem}: {error}" if path.stem not in str(error) else str(error))
             NOTES.print(f"error: {errors[-1]}", markup=False)
             continue
         outcomes.append(outcome)
         if not quiet:
             OUT.print(outcome.line(), markup=False)
+            for note in dict.fromkeys(outcome.notes[:MAX_NOTES]):
+                if note not in told:
+                    NOTES.print(f"note: {note}", markup=False)
+                    told.add(note)
         if outcome.interrupted:
             break
     if json_file is not None:
         write_json(json_file, summary(outcomes, errors, settings))
     if errors:
-        raise CommandError(f"{len(errors)} of {len(recordings)} recordings failed; the lines above say why")
+        raise CommandError(f"{len(errors)} of {len(paths)} recordings failed; the lines above say why")
     if outcomes[-1].interrupted:
         raise CommandError(f"interrupted in {outcomes[-1].name}; what was written up to there is kept")
 
 
-def open_source(source: str, rate: float | None, format: str | None, freq: float | None):
-    """The recordings of SOURCE, and whether it is a folder of them.
+def find_source(source: str, rate: float | None, format: str | None, freq: float | None) -> tuple[list[Path], bool]:
+    """The files of SOURCE, and whether it is a folder of them.
 
     Raises:
-        UsageError: SOURCE and the options do not go together. RecordingError: see tokens.recording.
+        UsageError: SOURCE and the options do not go together. RecordingError: there is no recording.
     """
-    from ..tokens.recording import Recording, find_recordings
+    from ..tokens.recording import DATA_SUFFIX, META_SUFFIX, find_recordings
     if source.startswith("soapy:"):
         raise UsageError(f"{source}: live radios come with a later version; record to SigMF and run the recording")
     path = Path(source)
+    is_sigmf = path.suffix in (META_SUFFIX, DATA_SUFFIX, ".sigmf") or path.with_name(path.name + META_SUFFIX).is_file()
     if rate is not None or format is not None:
-        if path.is_dir() or path.suffix in (".sigmf-meta", ".sigmf-data"):
+        if path.is_dir() or is_sigmf:
             raise UsageError(f"--rate and --format are for raw IQ; {path} states its own, leave them out")
         if rate is None or format is None:
             raise UsageError("raw IQ needs both --rate HZ and --format TYPE, such as --rate 2e6 --format ci16_le")
-        return [Recording.open_raw(path, rate, format, center_freq=freq)], False
+        return [path], False
     if freq is not None:
         raise UsageError("--freq is for raw IQ, with --rate and --format; SigMF states its own frequency")
-    if path.is_file() and path.suffix not in (".sigmf-meta", ".sigmf-data", ".sigmf") and \
-            not path.with_name(path.name + ".sigmf-meta").is_file():
+    if path.is_file() and not is_sigmf:
         raise UsageError(f"{path} is not SigMF; give --rate HZ and --format TYPE (cf32_le, ci16_le, cu8, ...) for raw IQ")
-    return [Recording.open(meta) for meta in find_recordings(path)], path.is_dir()
+    return find_recordings(path), path.is_dir()
+
+
+def _open(path: Path, rate: float | None, format: str | None, freq: float | None):
+    from ..tokens.recording import Recording
+    return Recording.open(path) if rate is None else Recording.open_raw(path, rate, format, center_freq=freq)
 
 
 def summary(outcomes: list[Outcome], errors: list[str], settings: RunSettings) -> dict:

@@ -15,6 +15,7 @@ from .console import NOTES, progress_bar
 from .errors import CommandError
 from .waterfall import MAX_ROWS
 
+TOLD_STATES = ("uncalibrated", "skipped", "refused", "malformed")
 GRACE_S = 2.0  # from Ctrl-C or a failure to the end
 
 
@@ -31,7 +32,7 @@ class RunSettings:
     false_alarm_rate: float = 0.01
     average: int = 16
     overlap: float = 0.0
-    hold: int = 3
+    hold: int = 4
     events: Path | None = None
     annotate: str | None = None
     quiet: bool = False
@@ -60,8 +61,7 @@ class Outcome:
     def line(self) -> str:
         dropped = f" ({self.n_dropped} dropped)" if self.n_dropped else ""
         return (f"{self.name}: {self.n_frames} frames{dropped}, {self.n_events} event{'s' * (self.n_events != 1)}, "
-                f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)"
-                + "".join(f"; {note}" for note in self.notes))
+                f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
 
 
 def run_recording(recording: Recording, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
@@ -134,8 +134,7 @@ class Flowgraph:
 
     def notes(self) -> tuple[str, ...]:
         """What the blocks said that the user should know."""
-        told = [status for (_, state), status in self.probe.states.items() if state in ("uncalibrated", "skipped", "refused")]
-        return tuple(str(status.get(keys.MESSAGE)) for status in told)
+        return tuple(text for state, text in self.probe.messages if state in TOLD_STATES and text)
 
     def run(self) -> bool:
         """Runs to the end; True when Ctrl-C ended it (in good order).
