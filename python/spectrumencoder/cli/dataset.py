@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from ..tokens.band_plan import band_of
@@ -148,7 +149,7 @@ def _print_annotations(recording: Recording, limit: int = 20):
 
 def _show(table: Table):
     """A table as wide as the terminal; into a pipe or a file as wide as it needs."""
-    OUT.print(table, width=None if OUT.is_terminal else 200)
+    (OUT if OUT.is_terminal else Console(width=220, highlight=False)).print(table)
 
 
 def _mhz(hz: float | None) -> str:
