@@ -17,7 +17,7 @@ CXX_SOURCES = $(shell find lib include python/spectrumencoder/bindings -name '*.
 SCENE := examples/recordings/demo_scene
 
 # A shell that was set up for another GNU Radio or another venv must not leak into this one.
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV GRC_BLOCKS_PATH
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV GRC_BLOCKS_PATH SPECTRUMENCODER_MODELS
 
 .PHONY: help setup build install demo test check soak lint format grc clean distclean
 

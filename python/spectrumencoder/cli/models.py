@@ -61,8 +61,8 @@ def describe(model, path: Path) -> dict:
 
 
 def _table_size(table: dict) -> int:
-    """How many frames a conformal table was calibrated with."""
-    return int(table["n"]) if "n" in table else max(int(value.size) for value in table.values())
+    """How many scores of normal frames a conformal table holds."""
+    return int(table["scores"].size)
 
 
 def _print(row: dict):
