@@ -57,6 +57,29 @@ def gather(tags):
     return found
 
 
+class ChunkSource(gr.sync_block):
+    """Plays samples with their tags, in chunks of the sizes that `chunk_size()` gives, once `go` is set."""
+
+    def __init__(self, iq, tags=(), chunk_size=lambda: 1_000_000):
+        gr.sync_block.__init__(self, "chunk_source", None, [np.complex64])
+        self.iq, self.tags, self.chunk_size, self.at = iq, tags, chunk_size, 0
+        self.go = threading.Event()
+        self.go.set()
+
+    def work(self, input_items, output_items):
+        if not self.go.wait(0.01):
+            return 0
+        if self.at == len(self.iq):
+            return -1
+        n = min(self.chunk_size(), len(output_items[0]), len(self.iq) - self.at)
+        output_items[0][:n] = self.iq[self.at:self.at + n]
+        for one in self.tags:
+            if self.at <= one.offset < self.at + n:
+                self.add_item_tag(0, one.offset, one.key, one.value)
+        self.at += n
+        return n
+
+
 def run(block, source, max_noutput_items=100_000_000):
     top = gr.top_block()
     tokens, psd = blocks.vector_sink_f(block.item_size(), 64), blocks.vector_sink_f(block.fft_size(), 64)
@@ -117,7 +140,6 @@ def test_shorter_than_a_window_gives_nothing(n):
     assert len(result.items) == 0 and block.dropped_frames() == 0
 
 
-# Buffers are page-granular: at 8 bytes a sample the smallest holds 511, less than a window of 1024 and of 4096.
 @pytest.mark.parametrize("fft_size,overlap", [(64, 0.0), (1024, 0.0), (1024, 0.5), (4096, 0.95)])
 @pytest.mark.parametrize("input_buffer,output_buffer,max_noutput_items,min_output_buffer", [
     (1, None, 100_000_000, 64), (1, 2, 1, 1), (700, None, 3, 1), (None, 2, 100_000_000, 64), (100_000, 1000, 17, 4096)])
@@ -132,6 +154,30 @@ def test_any_buffer_setting(fft_size, overlap, input_buffer, output_buffer, max_
         block.set_max_output_buffer(output_buffer)
     result = run(block, source, max_noutput_items)
     assert np.array_equal(result.items, tokenize(iq, 1e6, **settings).items)
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.5])
+def test_a_window_longer_than_the_input_buffer(overlap):
+    """Connected to a running flowgraph, the block gets a buffer that was sized for someone else: 8192 samples."""
+    settings = {"fft_size": 16384, "stride": 8, "average": 2, "overlap": overlap}
+    iq = noise(16384 * 7 + 100)
+    retune = tag(16384 * 3 + 5, keys.RX_FREQ, 1e6)
+    block, source, top = fft_tokenizer(**settings), ChunkSource(iq, [retune]), gr.top_block()
+    source.go.clear()
+    tokens, psd = blocks.vector_sink_f(block.item_size(), 64), blocks.vector_sink_f(block.fft_size(), 64)
+    top.connect(source, blocks.null_sink(gr.sizeof_gr_complex))
+    top.start()
+    top.lock()
+    top.connect(source, block)
+    top.connect((block, 0), tokens)
+    top.connect((block, 1), psd)
+    top.unlock()
+    source.go.set()
+    top.wait()
+    result = Result(block, tokens, psd)
+    parts = [tokenize(iq[:retune.offset], 1e6, flush=False, **settings), tokenize(iq[retune.offset:], 1e6, **settings)]
+    assert np.array_equal(result.items, np.concatenate([part.items for part in parts]))
+    assert list(result.tags) == [0, len(parts[0])] and block.dropped_retune() == 1
 
 
 @pytest.mark.parametrize("average,input_buffer", [(1, None), (16, None), (16, 1)])
@@ -300,6 +346,47 @@ def test_nan_in_the_last_short_frame():
     iq[-1] = np.nan
     block, result = run_samples(iq)
     assert result.k_eff == [K] and block.dropped_nonfinite() == 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_tags_settings_and_buffers(seed):
+    """Against a model that cuts the recording at its tags and tokenizes the pieces."""
+    rng = np.random.default_rng(seed)
+    fft_size = int(rng.choice([16, 64, 96, 1024]))
+    overlap = float(rng.choice([0, 0.25, 0.9]))
+    settings = {"fft_size": fft_size, "stride": 8, "average": int(rng.integers(1, 6)), "overlap": overlap}
+    hop = round(fft_size * (1 - overlap))
+    frame_hop = settings["average"] * hop
+    iq = noise(int(rng.integers(0, 30 * frame_hop)), seed)
+    iq[rng.integers(0, max(1, len(iq)), 2 if rng.random() < 0.5 else 0)] = np.nan
+    cuts = np.unique(rng.integers(1, max(2, len(iq)), rng.integers(0, 8)))
+    retunes = rng.random(len(cuts)) < 0.5
+    settle = int(rng.choice([0, 37, 3 * fft_size]))
+
+    tags, frames, starts, dropped, free_from = [], [], [], 0, 0
+    edges = [0, *cuts.tolist(), len(iq)]
+    for i, (begin, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        if i > 0:
+            tags.append(tag(begin, keys.RX_FREQ, float(retunes[:i].sum())))
+            if retunes[i - 1]:
+                free_from = begin + settle  # a re-tag leaves the settling of an earlier retune as it is
+        begin = max(begin, free_from)
+        last = end == len(iq)
+        piece = tokenize(iq[begin:end] if begin < end else iq[:0], 1e6, flush=last, **settings)
+        frames.append(piece.items)
+        starts += [begin + int(start) for start in piece.frame_start]
+        whole = max(0, (end - begin - fft_size) // hop + 1) // settings["average"]
+        dropped += not last and begin + whole * frame_hop < end
+
+    block = fft_tokenizer(settle_ms=settle / 1e3, min_output_buffer=int(rng.choice([1, 64])), **settings)
+    source = ChunkSource(iq, tags, lambda: int(rng.choice([1, 7, fft_size, 10_000])))
+    result = run(block, source, int(rng.choice([1, 5, 100_000_000])))
+    assert np.array_equal(result.items, np.concatenate(frames))
+    assert block.dropped_frames() - block.dropped_nonfinite() == dropped
+    start = -1
+    for frame in range(len(starts)):
+        start = result.tags[frame][keys.FRAME_START] if frame in result.tags else start + frame_hop
+        assert start == starts[frame]
 
 
 # ---------------------------------------------------------------- live parameters

@@ -175,3 +175,10 @@ def test_complex128_strided_input_and_threads_give_the_same():
     for thread in threads:
         thread.join()
     assert all(np.array_equal(result, expected) for result in results)
+
+
+def test_missing_compiled_module_says_what_to_run(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gnuradio.spectrumencoder.spectrumencoder_python", None)
+    with pytest.raises(ImportError, match="cmake --build build") as refused:
+        native_module()
+    assert "\n" not in str(refused.value)
