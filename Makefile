@@ -71,7 +71,7 @@ format: .make/venv ## let the linters repair what they can
 
 grc: install     ## open GNU Radio Companion with the blocks in it
 	GRC_BLOCKS_PATH=$(ROOT)/.venv/share/gnuradio/grc/blocks $(PYTHON) "$$(command -v gnuradio-companion)" \
-	    $(wildcard examples/simulated_scene.grc)
+	    $(wildcard examples/scene_to_qt.grc)
 
 clean:           ## remove what was built
 	rm -rf build demo
