@@ -123,11 +123,6 @@ void fft_tokenizer_impl::set_settle_ms(double settle_ms)
     d_settle_ms = checked_settle_ms(settle_ms);
 }
 
-uint64_t fft_tokenizer_impl::dropped_frames() const
-{
-    return d_dropped_retune + d_dropped_rate + d_dropped_retag + d_dropped_nonfinite;
-}
-
 bool fft_tokenizer_impl::start()
 {
     d_kernel.reset();
@@ -138,9 +133,7 @@ bool fft_tokenizer_impl::start()
     d_tag_next_frame = true;
     d_settle = 0;
     d_staged = 0;
-    for (auto* counter :
-         { &d_frames, &d_dropped_retune, &d_dropped_rate, &d_dropped_retag, &d_dropped_nonfinite, &d_malformed })
-        *counter = 0;
+    d_counters.reset();
     d_next_status = std::chrono::steady_clock::now();
     return block::start();
 }
@@ -228,7 +221,8 @@ bool fft_tokenizer_impl::is_malformed(const tag_t& tag)
 {
     if (stream_state::valid(tag))
         return false;
-    if (tag.offset >= d_tags_checked && ++d_malformed == 1) // samples that stay in the input are seen more than once
+    if (tag.offset >= d_tags_checked &&
+        ++d_counters.malformed_tags == 1) // samples that stay in the input are seen more than once
         d_logger->warn("tag {} with the value {} is ignored, as are later malformed ones",
                        pmt::symbol_to_string(tag.key),
                        pmt::write_string(tag.value));
@@ -299,7 +293,9 @@ void fft_tokenizer_impl::discontinuity(change what)
     if (what == change::retune && d_position != d_stream_start)
         d_settle = std::llround(d_settle_ms * 1e-3 * d_stream.samp_rate());
     if (partial)
-        count_drop(what == change::retune ? d_dropped_retune : what == change::rate ? d_dropped_rate : d_dropped_retag);
+        count_drop(what == change::retune ? d_counters.retune
+                   : what == change::rate ? d_counters.rate
+                                          : d_counters.retag);
 }
 
 void fft_tokenizer_impl::begin_frame()
@@ -341,11 +337,11 @@ void fft_tokenizer_impl::finish_frame(workspace& work)
         float* psd = work.psd ? work.psd + static_cast<size_t>(work.frames) * fft_size() : d_unconnected_psd.data();
         d_kernel.finish_frame(work.tokens + static_cast<size_t>(work.frames) * item_size(), psd, d_stream.samp_rate());
         ++work.frames;
-        ++d_frames;
+        ++d_counters.frames;
     } else {
         d_kernel.reset();
         d_tag_next_frame = true; // what follows is not contiguous with what came before
-        count_drop(d_dropped_nonfinite);
+        count_drop(d_counters.nonfinite);
     }
     d_frame_start = d_position - d_staged;
 }
@@ -379,25 +375,9 @@ void fft_tokenizer_impl::count_drop(std::atomic<uint64_t>& counter)
 
 void fft_tokenizer_impl::publish_status(const char* state)
 {
-    std::ostringstream text;
-    text << d_frames << " frames, " << dropped_frames() << " dropped";
-    if (dropped_frames() > 0) {
-        text << " (retune " << d_dropped_retune << ", rate " << d_dropped_rate << ", re-tag " << d_dropped_retag
-             << ", NaN or Inf " << d_dropped_nonfinite << ")";
-        d_logger->info("{}", text.str());
-    }
-    pmt::pmt_t status = pmt::make_dict();
-    status = pmt::dict_add(status, keys::block(), pmt::mp("fft_tokenizer"));
-    status = pmt::dict_add(status, keys::status_state(), pmt::mp(state));
-    status = pmt::dict_add(status, keys::message(), pmt::mp(text.str()));
-    status = pmt::dict_add(status, keys::frames(), pmt::from_uint64(d_frames));
-    status = pmt::dict_add(status, keys::dropped_frames(), pmt::from_uint64(dropped_frames()));
-    status = pmt::dict_add(status, keys::dropped_retune(), pmt::from_uint64(d_dropped_retune));
-    status = pmt::dict_add(status, keys::dropped_rate(), pmt::from_uint64(d_dropped_rate));
-    status = pmt::dict_add(status, keys::dropped_retag(), pmt::from_uint64(d_dropped_retag));
-    status = pmt::dict_add(status, keys::dropped_nonfinite(), pmt::from_uint64(d_dropped_nonfinite));
-    status = pmt::dict_add(status, keys::malformed(), pmt::from_uint64(d_malformed));
-    message_port_pub(keys::status(), status);
+    if (d_counters.dropped() > 0)
+        d_logger->info("{}", d_counters.summary());
+    message_port_pub(keys::status(), d_counters.status(state));
 }
 
 } // namespace spectrumencoder

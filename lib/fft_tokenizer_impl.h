@@ -4,6 +4,7 @@
 #ifndef INCLUDED_SPECTRUMENCODER_FFT_TOKENIZER_IMPL_H
 #define INCLUDED_SPECTRUMENCODER_FFT_TOKENIZER_IMPL_H
 
+#include "frame_counters.h"
 #include "stream_state.h"
 #include <gnuradio/spectrumencoder/fft_tokenizer.h>
 #include <gnuradio/spectrumencoder/tokenizer.h>
@@ -40,13 +41,13 @@ public:
     int fft_size() const override { return d_kernel.fft_size(); }
     int item_size() const override { return d_kernel.item_size(); }
 
-    uint64_t frames() const override { return d_frames; }
-    uint64_t dropped_frames() const override;
-    uint64_t dropped_retune() const override { return d_dropped_retune; }
-    uint64_t dropped_rate() const override { return d_dropped_rate; }
-    uint64_t dropped_retag() const override { return d_dropped_retag; }
-    uint64_t dropped_nonfinite() const override { return d_dropped_nonfinite; }
-    uint64_t malformed() const override { return d_malformed; }
+    uint64_t frames() const override { return d_counters.frames; }
+    uint64_t dropped_frames() const override { return d_counters.dropped(); }
+    uint64_t dropped_retune() const override { return d_counters.retune; }
+    uint64_t dropped_rate() const override { return d_counters.rate; }
+    uint64_t dropped_retag() const override { return d_counters.retag; }
+    uint64_t dropped_nonfinite() const override { return d_counters.nonfinite; }
+    uint64_t malformed() const override { return d_counters.malformed_tags; }
 
     bool start() override;
     bool stop() override;
@@ -92,12 +93,7 @@ private:
     int d_staged = 0;
     volk::vector<float> d_unconnected_psd;
 
-    std::atomic<uint64_t> d_frames{ 0 };
-    std::atomic<uint64_t> d_dropped_retune{ 0 };
-    std::atomic<uint64_t> d_dropped_rate{ 0 };
-    std::atomic<uint64_t> d_dropped_retag{ 0 };
-    std::atomic<uint64_t> d_dropped_nonfinite{ 0 };
-    std::atomic<uint64_t> d_malformed{ 0 };
+    frame_counters d_counters;
     std::chrono::steady_clock::time_point d_next_status;
 
     bool input_ended(int items_seen);

@@ -1,0 +1,35 @@
+/* -*- c++ -*- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*! \file
+ * What became of the frames: counted by the work thread, read by any. */
+
+#ifndef INCLUDED_SPECTRUMENCODER_FRAME_COUNTERS_H
+#define INCLUDED_SPECTRUMENCODER_FRAME_COUNTERS_H
+
+#include <pmt/pmt.h>
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+namespace gr {
+namespace spectrumencoder {
+
+struct frame_counters {
+    std::atomic<uint64_t> frames{ 0 };
+    std::atomic<uint64_t> retune{ 0 };
+    std::atomic<uint64_t> rate{ 0 };
+    std::atomic<uint64_t> retag{ 0 };
+    std::atomic<uint64_t> nonfinite{ 0 };
+    std::atomic<uint64_t> malformed_tags{ 0 };
+
+    uint64_t dropped() const { return retune + rate + retag + nonfinite; }
+    void reset();
+    std::string summary() const;
+    pmt::pmt_t status(const char* state) const; //!< the dict for the port `status`
+};
+
+} // namespace spectrumencoder
+} // namespace gr
+
+#endif /* INCLUDED_SPECTRUMENCODER_FRAME_COUNTERS_H */
