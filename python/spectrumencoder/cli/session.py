@@ -86,7 +86,7 @@ def run_recording(recording: Recording, settings: RunSettings, *, append: bool =
         from .plot import save_plot
         title = f"{recording.name}: {probe.n_events} events in {probe.n_frames} frames, model {settings.model}"
         save_plot(plot, probe.waterfall, list(probe.events.values()), title)
-    return Outcome(recording.name, probe.n_frames, flowgraph.n_dropped, probe.n_events, recording.duration_s, wall_s,
+    return Outcome(recording.name, probe.n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes())
 
 
@@ -131,6 +131,11 @@ class Flowgraph:
     @property
     def n_dropped(self) -> int:
         return int(self._monitor.tokenizer.dropped_frames())
+
+    @property
+    def seconds(self) -> float:
+        """How much of the recording was played."""
+        return self._source.nitems_written(0) / self._recording.samp_rate
 
     def notes(self) -> tuple[str, ...]:
         """What the blocks said that the user should know."""

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`spectrumencoder run` from recording to results: what it finds, that it is the same twice, and how it ends."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HOST_KEYS = ("latency_ms",)
+ROOT = Path(__file__).parents[2]
+
+
+def read_events(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def without_host_values(events):
+    return [{key: value for key, value in event.items() if key not in HOST_KEYS
+             and not (key == "timestamp" and event["time_source"] == "host")} for event in events]
+
+
+def run_demo_scene(call, demo_scene, band_model, folder, *more):
+    done = call("run", demo_scene, "--model", band_model, "--events", folder / "e.jsonl", *more)
+    assert done.returncode == 0, done.stderr
+    return done, read_events(folder / "e.jsonl")
+
+
+def test_it_finds_the_anomaly_and_writes_every_result(call, demo_scene, band_model, tmp_path):
+    spec = importlib.util.spec_from_file_location("demo", ROOT / "tools" / "demo.py")
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    done, events = run_demo_scene(call, demo_scene, band_model, tmp_path, "--plot", tmp_path / "p.png",
+                                  "--json", tmp_path / "s.json", f"--annotate={tmp_path / 'a.sigmf-meta'}")
+    truth = json.loads(demo_scene.with_suffix(".truth.json").read_text())
+    found, line = demo.compare(truth, [json.dumps(event) for event in events])
+    assert found, line
+    identities = {event["event_id"] for event in events}
+    assert "demo_scene: 64 frames" in done.stdout and f"{len(identities)} event" in done.stdout
+    (recording,) = json.loads((tmp_path / "s.json").read_text())["recordings"]
+    assert (recording["n_frames"], recording["n_dropped"], recording["n_events"]) == (64, 0, len(identities))
+    assert (tmp_path / "p.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    annotated = json.loads((tmp_path / "a.sigmf-meta").read_text())
+    ours = [a for a in annotated["annotations"] if a.get("spectrumencoder:event_id") in identities]
+    assert {a["spectrumencoder:event_id"] for a in ours} == identities
+    assert (tmp_path / "a.sigmf-meta") and not list(tmp_path.glob(".*"))
+
+
+def test_the_same_recording_gives_the_same_events(call, demo_scene, band_model, tmp_path):
+    results = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        done, events = run_demo_scene(call, demo_scene, band_model, tmp_path / name, "--pfa", "0.2", "--quiet")
+        assert done.stdout == ""
+        results.append(without_host_values(events))
+    assert results[0] == results[1] and results[0]
+
+
+def test_raw_samples_give_what_sigmf_gives(call, demo_scene, band_model, tmp_path):
+    raw = tmp_path / "scene.ci8"
+    raw.write_bytes(demo_scene.with_suffix(".sigmf-data").read_bytes())
+    _, expected = run_demo_scene(call, demo_scene, band_model, tmp_path)
+    done = call("run", raw, "--rate", "2e6", "--format", "ci8", "--freq", "868.5e6", "--model", band_model,
+                "--events", tmp_path / "raw.jsonl")
+    assert done.returncode == 0, done.stderr
+    keys = ("sample_start", "sample_count", "freq_center_hz", "bandwidth_hz", "p_value", "state")
+    assert [[e[k] for k in keys] for e in read_events(tmp_path / "raw.jsonl")] == [[e[k] for k in keys] for e in expected]
+
+
+def test_a_folder_names_the_recording_in_each_event(call, demo_scene, band_model, tmp_path):
+    for name in ("one", "two"):
+        for suffix in (".sigmf-meta", ".sigmf-data"):
+            (tmp_path / f"{name}{suffix}").write_bytes(demo_scene.with_suffix(suffix).read_bytes())
+    done = call("run", tmp_path, "--model", band_model, "--events", tmp_path / "e.jsonl", "--plot", tmp_path / "p.png")
+    assert done.returncode == 0, done.stderr
+    assert {event["recording"] for event in read_events(tmp_path / "e.jsonl")} == {"one", "two"}
+    assert (tmp_path / "p_one.png").is_file() and (tmp_path / "p_two.png").is_file()
+
+
+def test_an_uncalibrated_band_is_said_to_be(call, write_recording, noise, model_file, tmp_path):
+    recording = write_recording(tmp_path, "noise", noise(100_000))
+    done = call("run", recording, "--dropout", "0.6", "--events", tmp_path / "e.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "uncalibrated" in done.stderr and read_events(tmp_path / "e.jsonl") == []
+
+
+def test_nan_frames_are_dropped_and_counted(call, write_recording, noise, model_file, tmp_path):
+    iq = noise(20 * 16384)
+    iq[5 * 16384 + 100:5 * 16384 + 200] = np.nan
+    done = call("run", write_recording(tmp_path, "nan", iq), "--json", tmp_path / "s.json")
+    assert done.returncode == 0, done.stderr
+    (recording,) = json.loads((tmp_path / "s.json").read_text())["recordings"]
+    assert recording["n_dropped"] == 1 and recording["n_frames"] == 19
+
+
+@pytest.mark.skipif(not os.access("/dev/full", os.W_OK), reason="needs /dev/full, a file on which every write fails")
+def test_a_block_that_fails_ends_the_run_with_one_line(call, the_line, demo_scene, band_model):
+    begun = time.monotonic()
+    line = the_line(call("run", demo_scene, "--model", band_model, "--events", "/dev/full", "--quiet"), 1)
+    assert "event_log" in line and "No space left" in line
+    assert time.monotonic() - begun < 60
+
+
+def test_ctrl_c_keeps_what_was_found_and_ends_at_once(program, band_model, tmp_path):
+    samples = tmp_path / "long.ci8"
+    with samples.open("wb") as file:
+        file.truncate(4_000_000_000)  # sparse: it takes no room
+    process = subprocess.Popen([*program, "run", samples, "--rate", "2e6", "--format", "ci8", "--model", band_model,
+                                "--average", "1", "--events", tmp_path / "e.jsonl", "--json", tmp_path / "s.json"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "e.jsonl").exists() and process.poll() is None:  # written when the flowgraph starts
+        time.sleep(0.1)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    stdout, stderr = process.communicate(timeout=30)
+    assert time.monotonic() - begun < 5
+    assert process.returncode == 1 and "interrupted" in stderr and "Traceback" not in stderr
+    (recording,) = json.loads((tmp_path / "s.json").read_text())["recordings"]
+    assert recording["interrupted"] and recording["n_frames"] > 0
+
+
+def test_a_real_recording(call, corpus, model_file, tmp_path):
+    recording = corpus / "aero_ADS-B_02_40adf64e.sigmf-meta"
+    done = call("run", recording, "--events", tmp_path / "e.jsonl", "--plot", tmp_path / "p.png")
+    assert done.returncode == 0, done.stderr
+    assert "64 frames" in done.stdout and (tmp_path / "p.png").stat().st_size > 50_000
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_every_recording_of_the_corpus(program, corpus, model_file, tmp_path):
+    done = subprocess.run([*program, "run", corpus, "--events", tmp_path / "e.jsonl", "--json", tmp_path / "s.json"],
+                          capture_output=True, text=True, timeout=800)
+    assert done.returncode == 0, done.stderr
+    recordings = json.loads((tmp_path / "s.json").read_text())["recordings"]
+    assert len(recordings) == len(list(corpus.glob("*.sigmf-meta"))) and all(r["n_frames"] > 0 for r in recordings)
