@@ -6,12 +6,12 @@ import time
 import numpy as np
 import pmt
 from gnuradio import blocks, gr
-from gnuradio.spectrumencoder.blocks.messages import metadata
+from gnuradio.spectrumencoder.blocks.messages import metadata, to_pmt
 from gnuradio.spectrumencoder.blocks.run_flowgraph import run_flowgraph
 
 
 class frame_source(gr.sync_block):
-    """Gives the rows of a float32 array, once or again and again, with tags {frame: {key: float}}."""
+    """Gives the rows of a float32 array, once or again and again, with tags {frame: {key: value}}."""
 
     def __init__(self, items, repeat=False, tags=None):
         gr.sync_block.__init__(self, "frame_source", None, [(np.float32, items.shape[1])])
@@ -26,7 +26,7 @@ class frame_source(gr.sync_block):
         for frame, tags in self.tags.items():
             if self.position <= frame < self.position + count:
                 for key, value in tags.items():
-                    self.add_item_tag(0, frame, pmt.intern(key), pmt.from_double(value))
+                    self.add_item_tag(0, frame, pmt.intern(key), to_pmt(value))
         self.position += count
         return count
 

@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pmt
 import pytest
-from flowgraphs import collector, frame_source, run_within, status_store, stored
+from flowgraphs import collector, frame_source, run_within, status_store, stored, wait_for
 from gnuradio import blocks, gr
-from gnuradio.spectrumencoder import sigmf_source, spectrum_encoder
+from gnuradio.spectrumencoder import anomaly_detector, sigmf_source, spectrum_encoder
 from gnuradio.spectrumencoder.blocks.messages import to_pmt
 from gnuradio.spectrumencoder.blocks.run_flowgraph import run_flowgraph
 from gnuradio.spectrumencoder.blocks.safe_block import SafeBlock, first_failure, handler
@@ -103,6 +103,33 @@ def test_encoder_in_a_setter(small_model, make_items):
     assert encoder.failure.where == "set_dropout_rate"
 
 
+def detector_graph(detector, n_frames=None):
+    """psd, residual and features of zeros at a modest pace, for ever or for n_frames."""
+    top = gr.top_block()
+    for port, vlen in enumerate((N, N, 256)):
+        stages = [blocks.null_source(gr.sizeof_float * vlen), blocks.throttle(gr.sizeof_float * vlen, 2000)]
+        if n_frames:
+            stages.append(blocks.head(gr.sizeof_float * vlen, n_frames))
+        top.connect(*stages)
+        top.connect(stages[-1], (detector, port))
+    return top
+
+
+@pytest.mark.parametrize("where", ["work", "start", "stop"])
+def test_detector(small_model, where):
+    detector = broken_in(anomaly_detector, f"_{where}")(small_model, N)
+    ends(detector_graph(detector, 100 if where == "stop" else None), detector, where)
+
+
+def test_detector_in_a_setter(small_model):
+    detector = anomaly_detector(small_model, N)
+    top = detector_graph(detector)
+    top.start()
+    assert not detector.set_false_alarm_rate(None)
+    top.wait()
+    assert detector.failure.where == "set_false_alarm_rate"
+
+
 def test_plain_wait_ends_too(small_model, make_items):
     """A flowgraph that GRC made has no runner: top_block.wait must return by itself."""
     encoder = broken_in(spectrum_encoder, "_work")(small_model, N)
@@ -121,6 +148,18 @@ def test_file_that_became_shorter(make_recording, noise):
     top.connect(source, blocks.null_sink(gr.sizeof_gr_complex))
     failure = run_within(top, [source])
     assert isinstance(failure.error, RecordingError) and "shorter" in str(failure)
+
+
+def test_file_that_is_cut_off_while_it_is_read(make_recording, noise):
+    path = make_recording(noise(2_000_000))
+    source = sigmf_source(path, repeat=True)
+    top = source_graph(source)
+    top.start()
+    wait_for(lambda: source.nitems_written(0) > 100_000)
+    with path.with_suffix(".sigmf-data").open("r+b") as file:
+        file.truncate(4000)
+    top.wait()
+    assert isinstance(source.failure.error, RecordingError) and "shorter" in str(source.failure)
 
 
 def test_file_that_is_gone(make_recording, noise):

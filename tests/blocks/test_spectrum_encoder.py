@@ -110,6 +110,12 @@ def test_empty_setting_goes_back_to_the_models_own(small_model):
     assert (encoder.engine.rope_mode, encoder.engine.dropout_policy) == ("dynamic", "gumbel")
 
 
+def test_automatic_backend_is_that_of_a_fresh_block(small_model):
+    encoder = spectrum_encoder(small_model, N, backend="linear")
+    assert encoder.set_backend("auto")
+    assert encoder.engine.backend == spectrum_encoder(small_model, N).engine.backend == "flash"
+
+
 def test_band_follows_rx_freq_tags(small_model, make_items):
     items = make_items(40)
     tags = {10: {"rx_freq": 1575.42e6}, 21: {"rx_freq": 433.92e6}, 30: {"rx_freq": 10.0}}
@@ -119,6 +125,15 @@ def test_band_follows_rx_freq_tags(small_model, make_items):
     np.testing.assert_array_equal(top.sinks[0].data, encoded(small_model, items, bands).residual)
     for sink in top.sinks:  # tags pass on to every output, where they were
         assert [(offset, key) for offset, key, _ in sink.tags] == [(frame, "rx_freq") for frame in tags]
+
+
+def test_tags_of_the_wrong_kind_are_counted_and_ignored(small_model, make_items):
+    items = make_items(12)
+    top = graph(spectrum_encoder(small_model, N), items, tags={0: {"rx_freq": 433.92e6}})
+    top.source.tags[5] = {"rx_freq": "high", "frame_hop": None}
+    assert run_within(top, [top.encoder]) is None
+    assert top.encoder.malformed == 2
+    np.testing.assert_array_equal(top.sinks[0].data, encoded(small_model, items, "ism").residual)
 
 
 def test_fixed_band_takes_no_notice_of_tags(small_model, make_items):

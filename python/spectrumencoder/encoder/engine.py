@@ -171,7 +171,7 @@ class Engine:
 
     def _switch(self, backend: str, rope: str) -> None:
         if backend == "auto":
-            backend = DEFAULT_OF_FAMILY[self._family]
+            backend = DEFAULT_OF_FAMILY[self.contract["variants"][0]["attention"]]  # as a new engine chooses
         chosen = get_backend(backend, self.device)
         if not any(v["attention"] == chosen.family and v["rope"] == rope for v in self.contract["variants"]):
             raise ValueError(f"model {self.model_name!r} holds no weights for backend {backend!r} with RoPE {rope!r}; "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SigMF recordings and raw IQ files, read as complex64 with full scale = 1.0, memory-mapped.
+"""SigMF recordings and raw IQ files, read as complex64 with full scale = 1.0.
 
 All SigMF data types are read (SigMF specification 1.2, "Sample Data Formats"): f64, f32, f16, i32, i16, i8, u32, u16,
 u8, complex or real, little or big endian. Signed integers are divided by 2^(bits-1); unsigned ones are taken around
@@ -106,7 +106,7 @@ class SampleFormat:
 
 
 class Recording:
-    """An IQ file with its metadata. Opening reads the metadata only; ``read`` maps the samples.
+    """An IQ file with its metadata. Opening reads the metadata only; ``read`` reads the samples.
 
     Attributes: name, datatype, samp_rate (Hz), n_samples, captures, annotations, meta (the raw SigMF dict), meta_path
     (None for a raw file), data_path, offset (``core:offset``: add it to sample numbers when writing them back),
@@ -133,7 +133,6 @@ class Recording:
         headers = [_count(c, "core:header_bytes", where, 0) for c in captures]
         self._segments, self.n_samples = self._layout(headers, _count(head, "core:trailing_bytes", where, 0), where)
         self.annotations = [self._annotation(a, where) for a in _members(meta, "annotations", where)]
-        self._bytes: np.ndarray | None = None
 
     @classmethod
     def open(cls, path: str | Path, *, channel: int = 0) -> Recording:
@@ -235,12 +234,10 @@ class Recording:
         return self._format.sample_bytes * self.n_channels
 
     def _read_run(self, byte_start: int, count: int) -> np.ndarray:
-        if self._bytes is None:
-            try:
-                self._bytes = np.asarray(np.memmap(self.data_path, np.uint8, "r"))
-            except (OSError, ValueError) as error:
-                raise RecordingError(f"{self.data_path}: cannot be read ({error})") from error
-        raw = self._bytes[byte_start:byte_start + count * self._stride_bytes]
+        try:  # no memory map: one whose file is cut off kills the process
+            raw = np.fromfile(self.data_path, np.uint8, count * self._stride_bytes, offset=byte_start)
+        except OSError as error:
+            raise RecordingError(f"{self.data_path}: cannot be read ({error})") from error
         if len(raw) < count * self._stride_bytes:
             raise RecordingError(f"{self.data_path}: has become shorter since it was opened; open it again")
         if self.n_channels > 1:
