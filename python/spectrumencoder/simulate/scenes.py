@@ -23,7 +23,7 @@ from .waveforms import CHANNELS_HZ, WAVEFORMS, Waveform
 
 _BLEND = 2048
 _NOISE_BLOCK = 1 << 16
-_MAX_BLOCK = 1 << 22
+_MAX_BLOCK = 1 << 21
 _EPOCH = 1 << 31          # makes block numbers before sample 0 positive
 _FRAME_BINS = 1024
 _MEASURED_SHARE = 0.99
@@ -174,11 +174,13 @@ class Scene:
             if low < high:
                 out[low:high] += made.iq[low - first:high - first]
                 on += [(a + first, b + first) for a, b in made.on]
-        out *= np.float32(self.amplitude(emitter))
-        return emission(mix(out, emitter.freq_offset_hz, self.samp_rate, start), on)
+        return emission(out, on)
 
     def _block(self, index: int, block: int, size: int) -> Emission:
-        """Samples [block * size, (block + 1) * size + _BLEND), faded in and out with constant power."""
+        """Samples [block * size, (block + 1) * size + _BLEND) at their place in frequency, faded in and out.
+
+        Level and frequency are applied here, to whole blocks: rounding then does not hang on where a caller cuts.
+        """
         key = (index, block)
         if key in self._cache:
             self._cache.move_to_end(key)
@@ -191,8 +193,10 @@ class Scene:
             made = WAVEFORMS[emitter.waveform].emit(rng, size + _BLEND, self.samp_rate, normalise=False, **emitter.params)
             angle = np.pi / 2 * (np.arange(_BLEND, dtype=np.float32) + 0.5) / _BLEND
             steady = emitter.waveform == "tone"        # the same carrier on both sides: amplitudes add, not powers
-            made.iq[:_BLEND] *= np.sin(angle) ** (2 if steady else 1)
-            made.iq[size:] *= np.cos(angle) ** (2 if steady else 1)
+            iq = made.iq * np.float32(self.amplitude(emitter))
+            iq[:_BLEND] *= np.sin(angle) ** (2 if steady else 1)
+            iq[size:] *= np.cos(angle) ** (2 if steady else 1)
+            made = Emission(mix(iq, emitter.freq_offset_hz, self.samp_rate, block * size), made.on)
         self._cache[key] = made
         while len(self._cache) > 2 * len(self.emitters):
             self._cache.popitem(last=False)

@@ -53,7 +53,7 @@ def gfsk_ble(rng: np.random.Generator, n: int, samp_rate: float, *, duty: float,
 
     for start_s, length_s in schedule(rng, n / samp_rate, length, duty, min_gap_s=150e-6):
         n_bits = round(length_s * 1e6)
-        head = np.concatenate([(np.arange(8) + (address & 1) + 1) % 2, _bits(address, 32)])
+        head = np.concatenate([(np.arange(8) + (address & 1)) % 2, _bits(address, 32)])
         bits = np.concatenate([head, rng.integers(0, 2, n_bits - 40)])  # the rest is whitened
         deviation = shaped_symbols(2 * bits - 1, per_symbol, 0.5) * (index * BLE_RATE_HZ / 2)
         burst = ramp(frequency_modulate(deviation, rate, rng.uniform(0, 2 * np.pi)), 2e-6 * rate)
