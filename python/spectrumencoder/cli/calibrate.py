@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``spectrumencoder calibrate``: learns what is normal on a band; a recording in, a calibrated model file out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import NOTES, OUT, check_writable, progress_bar, write_json
+from .errors import CommandError, UsageError
+from .run import find_source
+
+
+def calibrate(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="What is normal: a .sigmf-meta file, a folder of them, or "
+                                          "raw IQ with --rate and --format.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.safetensors", help="The calibrated model file to write.")],
+    rate: Annotated[float | None, typer.Option(help="Raw IQ: sample rate in Hz.", show_default=False)] = None,
+    format: Annotated[str | None, typer.Option(help="Raw IQ: SigMF data type, such as cf32_le, ci16_le or cu8.",
+                                               show_default=False)] = None,
+    freq: Annotated[float | None, typer.Option(help="Raw IQ: centre frequency in Hz.", show_default=False)] = None,
+    model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
+    compute: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    backend: Annotated[str, typer.Option(help="Attention backend that will run.")] = "auto",
+    dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of tokens dropped.")] = 0.25,
+    policy: Annotated[str, typer.Option(help="Dropout policy; the model's own otherwise.", show_default=False)] = "",
+    rope: Annotated[str, typer.Option(help="RoPE mode; the model's own otherwise.", show_default=False)] = "",
+    pfa: Annotated[float, typer.Option(min=1e-6, max=0.5, help="Smallest false-alarm rate that you will use.")] = 0.01,
+    average: Annotated[int, typer.Option(min=1, max=64, help="Spectra averaged per frame.")] = 16,
+    overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="Overlap of successive spectra.")] = 0.0,
+    band: Annotated[str, typer.Option(help="Band of the recording; auto: by its centre frequency.")] = "auto",
+    per_bin: Annotated[bool, typer.Option("--per-bin/--no-per-bin", help="Learn each bin's own level: sharper, as long as the "
+                                          "radio stays at this centre frequency and rate.")] = True,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write what was learned here.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+):
+    """Learn what is normal on your band from a recording without anything unusual in it; write a calibrated model file.
+
+    The settings must be those that will run: a table holds for one band, dropout rate and average.
+    """
+    from ..encoder import model_file
+    if out.suffix != model_file.SUFFIX:
+        raise UsageError(f"--out {out} does not end in {model_file.SUFFIX}; name it so, that it is found as a model")
+    check_writable(out, json_file)
+    paths, _ = find_source(source, rate, format, freq)
+    from ..encoder.engine import Engine
+    from ..tokens.recording import Recording
+    recordings = [Recording.open(p) if rate is None else Recording.open_raw(p, rate, format, center_freq=freq) for p in paths]
+    engine = Engine(model, compute=compute, backend=backend, rope_mode=rope, dropout_rate=dropout, dropout_policy=policy,
+                    pad_batch=64)
+    with progress_bar(quiet=quiet, counts=True) as bar:
+        task = bar.add_task("frames", total=None)
+        tables = _learn(recordings, engine, average, overlap, band, pfa, per_bin,
+                        lambda done, total: bar.update(task, completed=done, total=total))
+    file, seconds = engine.file, sum(r.duration_s for r in recordings)
+    for key, table in tables.items():
+        file.set_table(key, table.to_tensors())
+    try:
+        model_file.save(out, file.contract, file.tensors)
+    except OSError as error:
+        raise CommandError(f"cannot write {out}: {error.strerror}; name a file in a folder that exists") from error
+    if json_file is not None:
+        write_json(json_file, _summary(out, tables, pfa, seconds))
+    if not quiet:
+        for key, table in tables.items():
+            OUT.print(f"{key}: learned from {seconds:.3g} s of signal\n{table.describe(pfa)}", markup=False)
+            if table.effective_n < 0.5 * table.n:
+                NOTES.print(f"note: successive frames resemble each other: {table.n} frames tell as much as "
+                            f"{table.effective_n:.0f} independent ones; a longer recording narrows the interval", markup=False)
+        OUT.print(f"wrote {out}; use it with: spectrumencoder run SOURCE --model {out} --average {average} "
+                  f"--dropout {dropout:g} --pfa {pfa:g}", markup=False)
+
+
+def _learn(recordings, engine, average, overlap, band, pfa, per_bin, progress) -> dict:
+    """The tables; too few frames are told in seconds of recording too."""
+    from ..detector.calibrate import TooFewFrames
+    from ..detector.learn_band import learn_bands
+    try:
+        return learn_bands(recordings, engine, average=average, overlap=overlap, band=band, false_alarm_rate=pfa,
+                           per_bin=per_bin, progress=progress)
+    except TooFewFrames as error:
+        samp_rate = recordings[0].samp_rate
+        hop = average * round(engine.n_bins * (1.0 - overlap))
+        raise CommandError(f"{error} ({error.needed * hop / samp_rate:.3g} s at {samp_rate:g} samples/s with --average "
+                           f"{average}), or a smaller --average") from error
+
+
+def _summary(out: Path, tables: dict, pfa: float, seconds: float) -> dict:
+    """The content of --json."""
+    rows = {}
+    for key, table in tables.items():
+        rows[key] = {"n": table.n, "effective_n": table.effective_n, "channels": list(table.channels),
+                     "per_bin": table.bin_mean is not None, "threshold": table.threshold(pfa),
+                     "false_alarm_interval": list(table.far_interval(pfa))}
+    return {"model": str(out), "false_alarm_rate": pfa, "seconds": seconds, "tables": rows}
