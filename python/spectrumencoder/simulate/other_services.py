@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .signal import Emission, emission, frequency_modulate, paint, resample, schedule, smooth
+from .signal import Emission, emission, frequency_modulate, paint, phasor, resample, schedule, smooth
 
 _ADSB_RATE_HZ = 20e6
 _CRC_POLYNOMIAL = 0xFFF409  # Mode S parity, ICAO Annex 10 volume IV 3.1.2.3.3
@@ -48,7 +48,7 @@ def ppm_adsb(rng: np.random.Generator, n: int, samp_rate: float, *, messages_per
         late = int(rng.integers(0, max(1, round(_ADSB_RATE_HZ / samp_rate))))  # position within an output sample
         pulses = np.concatenate([np.zeros(4 + late), np.repeat(halves, half), np.zeros(4)])
         envelope = smooth(pulses, 0.1e-6 * _ADSB_RATE_HZ) * 10 ** (levels[plane] / 20)
-        carrier = np.exp(2j * np.pi * (offsets[plane] / _ADSB_RATE_HZ * np.arange(len(envelope)) + rng.uniform()))
+        carrier = phasor(offsets[plane] / _ADSB_RATE_HZ * np.arange(len(envelope)) + rng.uniform())
         burst = resample((envelope * carrier).astype(np.complex64), _ADSB_RATE_HZ, samp_rate)
         on.append(paint(out, int(start_s * samp_rate), burst))
     return emission(out, on)
@@ -82,8 +82,7 @@ def cdma_noise(rng: np.random.Generator, n: int, samp_rate: float, *, satellites
         data = rng.choice([-1.0, 1.0], int(n / samp_rate * 50) + 2)
         level = level * data[(time * 50 + rng.uniform()).astype(int)]
         code = gold_code(int(prn))[chip.astype(np.int64) % 1023]
-        cycles = (doppler * time + rng.uniform()) % 1.0
-        total += (code * level) * np.exp((2j * np.pi * cycles).astype(np.complex64))
+        total += (code * level).astype(np.float32) * phasor(doppler * time + rng.uniform())
     return emission(resample(total, rate, samp_rate, n), [(0, n)])
 
 

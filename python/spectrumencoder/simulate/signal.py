@@ -128,16 +128,26 @@ def shaped_symbols(symbols: np.ndarray, per_symbol: int, bt: float | None) -> np
 
 def frequency_modulate(freq_hz: np.ndarray, samp_rate: float, phase: float = 0.0) -> np.ndarray:
     """exp(j phase) of an instantaneous frequency (n,) in Hz, continuous in phase."""
-    angle = np.cumsum(freq_hz, dtype=np.float64) * (2 * np.pi / samp_rate) + phase
-    return np.exp(1j * (angle % (2 * np.pi))).astype(np.complex64)
+    cycles = np.cumsum(freq_hz, dtype=np.float64)
+    cycles *= 1 / samp_rate
+    cycles += phase / (2 * np.pi)
+    return phasor(cycles)
+
+
+def phasor(cycles: np.ndarray) -> np.ndarray:
+    """exp(2j pi cycles) as complex64, of cycles (n,) float64; a whole number of turns is taken off in full precision."""
+    angle = ((cycles - np.rint(cycles)) * (2 * np.pi)).astype(np.float32)
+    out = np.empty(len(angle), np.complex64)
+    np.cos(angle, out=out.real)
+    np.sin(angle, out=out.imag)
+    return out
 
 
 def mix(iq: np.ndarray, freq_hz: float, samp_rate: float, start: int = 0) -> np.ndarray:
     """Shift in frequency; the oscillator's phase counts from sample 0, so blocks that begin at ``start`` join."""
     if freq_hz == 0:
         return iq
-    cycles = ((np.arange(len(iq)) + start) * (freq_hz / samp_rate)) % 1.0
-    return (iq * np.exp((2j * np.pi * cycles).astype(np.complex64))).astype(np.complex64)
+    return iq * phasor(np.arange(start, start + len(iq)) * (freq_hz / samp_rate))
 
 
 def power_spectrum(iq: np.ndarray, fft_size: int = 4096) -> np.ndarray:
