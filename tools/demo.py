@@ -14,7 +14,7 @@ from pathlib import Path
 
 PROGRAM = Path(sys.executable).parent / "spectrumencoder"
 FFT_SIZE, AVERAGE = 1024, 16
-CLEAN_SECONDS, CLEAN_NOISE_SEED = 8.0, 1001
+CLEAN_SECONDS, CLEAN_NOISE_SEED = 20.0, 1001
 MOST_BINS = MOST_FRAMES = 2.0
 
 

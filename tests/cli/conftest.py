@@ -56,7 +56,7 @@ def band_model(call, model_file, demo_scene, tmp_path_factory):
     folder = tmp_path_factory.mktemp("band")
     seed = json.loads(demo_scene.with_suffix(".truth.json").read_text())["seed"]
     for arguments in (["dataset", "synth", "--out", folder / "clean", "--seed", seed, "--noise-seed", 1001,
-                       "--anomaly", "none", "--seconds", 6],
+                       "--anomaly", "none", "--seconds", 20],
                       ["calibrate", folder / "clean.sigmf-meta", "--model", model_file, "--out", folder / "model.safetensors"]):
         done = call(*arguments)
         assert done.returncode == 0, done.stderr
