@@ -98,6 +98,20 @@ def test_wrong_messages_are_counted(tmp_path, message):
     assert [m["status"] for m in statuses] == ["malformed"]
 
 
+@pytest.mark.parametrize("message", [pmt.intern("done"), pmt.from_long(1), pmt.cons(pmt.intern("halt"), pmt.from_long(1))])
+def test_wrong_messages_on_the_system_port_too(tmp_path, message):
+    log, top = event_log(str(tmp_path / "events.jsonl")), gr.top_block()
+    debug = status_store(top, log)
+    top.start()
+    log.to_basic_block()._post(pmt.intern("system"), message)
+    wait_for(lambda: log.malformed == 1)
+    log.to_basic_block()._post(pmt.intern(keys.EVENTS), to_pmt(EVENT))
+    wait_for(lambda: log.n_events == 1)
+    top.stop()
+    top.wait()
+    assert [m["status"] for m in stored(debug)] == ["malformed"]
+
+
 @pytest.mark.parametrize(("arguments", "text"), [({}, "nowhere to write"), ({"file": "/no/such/folder/e.jsonl"}, "folder")])
 def test_wrong_arguments_say_what_to_do(arguments, text):
     with pytest.raises(ValueError, match=text):

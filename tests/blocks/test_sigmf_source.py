@@ -72,7 +72,7 @@ def test_throttle_keeps_the_pace(make_recording, noise):
     began = time.monotonic()
     samples, _ = play(sigmf_source(make_recording(noise(50_000), samp_rate=1e5), throttle=True))
     assert len(samples) == 50_000
-    assert 0.45 < time.monotonic() - began < 1.5
+    assert 0.45 < time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize(("arguments", "error", "text"), [

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 import pmt
 
 from .. import keys
-from .messages import MalformedMessage, to_pmt
+from .messages import MalformedMessage, kind, to_pmt
 
 WORK_DONE = -1  # the int: returning the enum gr.WORK_DONE fails in the gateway
 _STATUS = pmt.intern(keys.STATUS)
@@ -157,12 +157,14 @@ class SafeBlock:
 
     def handle_system(self, message):
         """The system port of a block without streams: ends it, a moment after its last neighbour's work is done."""
-        if pmt.is_pair(message) and pmt.eqv(pmt.car(message), _DONE):
-            quiet_since = time.monotonic()
-            while time.monotonic() - quiet_since < _LINGER_S:
-                if self._handle_queued():
-                    quiet_since = time.monotonic()
-                time.sleep(0.01)
+        if not pmt.is_pair(message) or not pmt.eqv(pmt.car(message), _DONE):
+            self._count_malformed("system", MalformedMessage(f"wants (done . 1), got {kind(message)}"))
+            return
+        quiet_since = time.monotonic()
+        while time.monotonic() - quiet_since < _LINGER_S:
+            if self._handle_queued():
+                quiet_since = time.monotonic()
+            time.sleep(0.01)
         self.gateway.system_handler(message)
 
     def drain(self):
