@@ -72,7 +72,7 @@ class ModelFile:
     def set_table(self, key: str, fields: dict[str, np.ndarray]) -> None:
         """Put a conformal table in, replacing one of the same key."""
         self.drop_table(key)
-        self.tensors.update({f"table.{key}.{part}": np.ascontiguousarray(value) for part, value in fields.items()})
+        self.tensors.update({f"table.{key}.{part}": np.asarray(value, order="C") for part, value in fields.items()})
 
     def drop_table(self, key: str) -> None:
         for name in [n for n in self.tensors if n.startswith(f"table.{key}.")]:
@@ -100,7 +100,7 @@ def weights_sha256(tensors: dict[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
     for name in sorted(t for t in tensors if t.startswith("weights.")):
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
+        digest.update(np.asarray(tensors[name], order="C").tobytes())
     return digest.hexdigest()
 
 
@@ -108,7 +108,7 @@ def save(path: Path, contract: dict, tensors: dict[str, np.ndarray]) -> None:
     """Write a model file: temporary file, fsync, rename; the file at `path` is whole at every moment."""
     path = Path(path)
     contract = {**contract, "format_version": FORMAT_VERSION, "weights_sha256": weights_sha256(tensors)}
-    data = to_bytes({k: np.ascontiguousarray(v) for k, v in tensors.items()}, {CONTRACT_KEY: json.dumps(contract)})
+    data = to_bytes({k: np.asarray(v, order="C") for k, v in tensors.items()}, {CONTRACT_KEY: json.dumps(contract)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:

@@ -107,7 +107,7 @@ class Source:
         """True when the window lies between bursts and nothing in it exceeds the quiet level."""
         if self.label == "noise":
             return True
-        if not self.bursty or self.label is None:
+        if not self.bursty or self.label in (None, "ADS-B"):  # of ADS-B only frames with a right checksum are marked
             return False
         margin = count // 8
         if any(start - margin < s + n and s < start + count + margin for s, n in self.bursts):

@@ -105,7 +105,8 @@ class FrameFactory:
         if not sessions:
             return None
         names = list(sessions)
-        group = sessions[names[rng.integers(len(names))]]
+        weight = np.sqrt([len(sessions[n]) for n in names])  # between one vote a session and one a file
+        group = sessions[names[rng.choice(len(names), p=weight / weight.sum())]]
         source = group[rng.integers(len(group))]
         got = self._from(rng, source, count, channel, True)
         return got and (channel.apply(got[0]), source.samp_rate * channel.factor, label, source.band, got[1])
@@ -153,7 +154,11 @@ class FrameFactory:
 
     def _noise(self, rng, count, channel):
         rate = float(np.exp(rng.uniform(np.log(48e3), np.log(50e6))))
-        shaped = augment.Channel(**{**vars(channel), "factor": 1.0})
+        shaped = augment.Channel()
+        if rng.random() < 0.7:  # a receiver's mild band edge; anything steeper would be a shape of its own
+            shaped = augment.Channel(edge=float(rng.uniform(0.8, 1.0)), rolloff=float(rng.uniform(0.05, 0.25)),
+                                     stop_db=float(rng.uniform(3, 40)), tilt_db=channel.tilt_db, ripple_db=0.5 * channel.ripple_db,
+                                     ripple_cycles=channel.ripple_cycles, ripple_phase=channel.ripple_phase)
         return shaped.apply(augment.white(rng, count, 1.0)), rate, "noise", "unknown", 1.0
 
     def _scene(self, rng, count, channel):
@@ -165,7 +170,7 @@ class FrameFactory:
     def prepare_scenes(self, rng: np.random.Generator) -> None:
         """Render the scenes that frames of the next shard are cut from (making a scene costs far more than a frame)."""
         self.scenes = []
-        while len(self.scenes) < SCENES_PER_SHARD:
+        while len(self.scenes) < SCENES_PER_SHARD and self.recipe.mix[KINDS.index("scene")] > 0:
             rate = float(np.exp(rng.uniform(np.log(500e3), np.log(20e6))))
             try:
                 scene = Scene.random(int(rng.integers(2**31)), rate)

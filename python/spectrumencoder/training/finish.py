@@ -16,7 +16,7 @@ from ..encoder.model_file import SUFFIX, save
 from .corpus import load_corpus, split
 from .shards import ShardMaker
 
-HELD_OUT_SHARDS, HELD_OUT_SIZE = 2, 2048
+HELD_OUT_SHARDS, HELD_OUT_SIZE = 2, 2048  # at most the size of a training shard
 
 
 def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe, training, config: dict, corpus: list[Path],
@@ -31,7 +31,7 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
 
     maker = ShardMaker(out / "held_out", corpus, list(training.holdout), held_out=True, layout=FrameLayout(layout.fft_size, layout.stride),
                        window=encoder.window, bands=encoder.bands, recipe=recipe, seed=training.seed + 1, count=HELD_OUT_SHARDS,
-                       size=HELD_OUT_SIZE, workers=1)
+                       size=min(HELD_OUT_SIZE, training.shard_size), workers=1)
     try:
         shards = [maker.get(i) for i in range(HELD_OUT_SHARDS)]
     finally:
@@ -96,7 +96,7 @@ def thetas(network: SpectrumEncoder) -> dict[str, float]:
     if network.config.rope != "dynamic":
         return {}
     values = network.rope.log_theta.detach().exp().tolist()
-    return {"slope": round(float(network.rope.slope), 5), **{b: round(v, 2) for b, v in zip(network.config.bands, values, strict=True)}}
+    return {"slope": round(float(network.rope.slope.detach()), 5), **{b: round(v, 2) for b, v in zip(network.config.bands, values, strict=True)}}
 
 
 def commit() -> str:

@@ -11,8 +11,7 @@ from ..encoder.encoder import Encoded
 RESIDUAL_CLAMP = 30.0  # dB: a receiver's spur or a notch must not own the gradient
 
 
-def losses(out: Encoded, target: torch.Tensor, label: torch.Tensor, anomaly: torch.Tensor, *, smoothing: float,
-           focus: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+def losses(out: Encoded, target: torch.Tensor, label: torch.Tensor, anomaly: torch.Tensor, *, smoothing: float) -> dict[str, torch.Tensor]:
     """Parts of the loss, each a scalar.
 
     Args:
@@ -20,13 +19,12 @@ def losses(out: Encoded, target: torch.Tensor, label: torch.Tensor, anomaly: tor
             *without* it: the network learns to reconstruct what belongs and to leave the rest in the residual.
         label: (B,) int64, -1 where there is none. Frames with an anomaly give no class loss.
         anomaly: (B,) float, 1 where one was injected.
-        focus: (labels,) weight of each class, or None.
     """
     deviation = (target - out.mean_db.float()).clamp(-RESIDUAL_CLAMP, RESIDUAL_CLAMP)
     log_sigma = out.log_sigma.float()
     reconstruction = (0.5 * (deviation / log_sigma.exp()).square() + log_sigma).mean()
     scored = torch.where(anomaly > 0, torch.full_like(label, -1), label)
-    classes = F.cross_entropy(out.class_logits.float(), scored, weight=focus, ignore_index=-1, label_smoothing=smoothing)
+    classes = F.cross_entropy(out.class_logits.float(), scored, ignore_index=-1, label_smoothing=smoothing)
     if not (scored >= 0).any():
         classes = classes.nan_to_num(0.0)
     head = F.binary_cross_entropy_with_logits(out.anomaly_logit.float(), anomaly)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training: same seed, same weights; an interrupted run continues exactly; held-out sources are never drawn from."""
+
+import copy
+
+import numpy as np
+import pytest
+from gnuradio.spectrumencoder.encoder.engine import Engine
+from gnuradio.spectrumencoder.encoder.model_file import load
+from gnuradio.spectrumencoder.tokens.layout import FrameLayout
+from gnuradio.spectrumencoder.training import augment
+from gnuradio.spectrumencoder.training.corpus import CorpusError, load_corpus, split
+from gnuradio.spectrumencoder.training.datasets import FrameFactory, Recipe, add_anomaly, make_shard
+from gnuradio.spectrumencoder.training.loop import ConfigError, train
+
+BANDS = ("ism", "cellular", "gnss", "aero", "unknown")
+
+
+@pytest.fixture
+def factory(mini_corpus):
+    sources = split(load_corpus([mini_corpus]), ["b_*"])[0]
+    return FrameFactory(sources, FrameLayout(128, 8), "blackmanharris", Recipe(mix=(0.6, 0, 0.2, 0.1, 0.1, 0)))
+
+
+def test_interrupted_and_resumed_gives_the_same_weights(mini_corpus, mini_config, tmp_path):
+    whole = load(train(mini_config, [mini_corpus], tmp_path / "whole"))
+    stops = 0
+    while True:
+        try:
+            path = train(copy.deepcopy(mini_config), [mini_corpus], tmp_path / "parts", resume=stops > 0, minutes=1e-6 if stops < 3 else None)
+            break
+        except TimeoutError:
+            stops += 1
+    assert stops == 3
+    resumed = load(path)
+    assert whole.variants == resumed.variants == ["softmax-dynamic", "grouped-dynamic"]
+    assert all(np.array_equal(whole.tensors[name], value) for name, value in resumed.tensors.items())
+    assert whole.contract["training"]["held_out"] == ["b_fsk_01", "b_lora_01"]
+    assert not any(name.startswith("b_") for name in whole.contract["training"]["trained_on"])
+    out = Engine(resumed).encode(np.zeros((3, Engine(resumed).layout.item_size), np.float32) + 1)
+    assert np.isfinite(out.features).all()
+    with pytest.raises(ConfigError, match="continue with --resume"):
+        train(mini_config, [mini_corpus], tmp_path / "whole")
+
+
+def test_shards_are_the_same_again(factory, tmp_path):
+    for name in ("one", "two"):
+        make_shard(factory, BANDS, 5, 3, 24, tmp_path / f"{name}.npz")
+    one, two = (np.load(tmp_path / f"{n}.npz") for n in ("one", "two"))
+    assert all(np.array_equal(one[k], two[k]) for k in one.files)
+    assert np.isfinite(one["tokens"].astype(float)).all() and np.isfinite(one["target"].astype(float)).all()
+    assert set(one["label"].tolist()) >= {3, 8, 9}  # LoRa, FSK, noise
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_clean_frame_is_its_own_target(factory):
+    rng = np.random.default_rng(0)
+    frames = [factory.draw(rng) for _ in range(40)]
+    clean = [f for f in frames if not f["anomaly"]]
+    assert clean and len(clean) < len(frames)
+    for f in clean:
+        level = f["tokens"].reshape(16, 10)[:, :8].reshape(-1).astype(float)
+        assert np.abs(np.clip(level, -60, 100) - f["target"].astype(float)).max() < 0.1
+
+
+def test_an_injected_anomaly_is_missing_from_the_target(factory):
+    rng = np.random.default_rng(1)
+    dirty = [f for f in (factory.draw(rng) for _ in range(200)) if f["anomaly"]]
+    rise = [(f["tokens"].reshape(16, 10)[:, :8].reshape(-1) - f["target"]).max() for f in dirty]
+    assert np.median(rise) > 3  # dB
+
+
+@pytest.mark.parametrize("snr_db", [0.0, 10.0, 20.0])
+def test_added_noise_gives_the_stated_snr(snr_db):
+    rng = np.random.default_rng(2)
+    n = 2**18
+    band = augment.white(rng, n, 1.0)
+    spectrum = np.fft.fft(band)
+    spectrum[np.abs(np.fft.fftfreq(n)) > 0.1] = 0
+    signal = np.fft.ifft(spectrum).astype(np.complex64)
+    added = augment.noise_for_snr(augment.mean_psd(signal), snr_db)
+    measured = 10 * np.log10(np.mean(np.abs(signal) ** 2) / (added * 0.2))
+    assert measured == pytest.approx(snr_db, abs=0.6)
+
+
+def test_channel_moves_and_scales_frequency():
+    n = 4096
+    tone = np.exp(2j * np.pi * 0.1 * np.arange(n)).astype(np.complex64)
+    moved = augment.Channel(factor=2.0, shift=0.125).apply(tone)
+    assert len(moved) == 2 * n
+    assert np.argmax(np.abs(np.fft.fft(moved))) / (2 * n) == pytest.approx(0.05 + 0.125, abs=1e-3)
+    assert np.mean(np.abs(moved) ** 2) == pytest.approx(1.0, rel=0.01)
+
+
+def test_anomaly_has_the_stated_level():
+    rng = np.random.default_rng(4)
+    quiet = augment.white(rng, 2**16, 1.0)
+    ratios = []
+    for seed in range(30):
+        added = add_anomaly(np.random.default_rng(seed), quiet, 10.0) - quiet
+        psd, noise = augment.mean_psd(added), augment.mean_psd(quiet)
+        own = psd > 0.01 * psd.max()
+        ratios.append(10 * np.log10(psd[own].sum() / noise[own].sum()))
+    assert 5 < np.median(ratios) < 12  # a pulse is weaker on average, a narrow one fills part of its bins
+
+
+def test_quantised_noise_stays_within_full_scale():
+    rng = np.random.default_rng(5)
+    x = augment.quantise(rng, augment.white(rng, 20000, 3.0), 8, 12.0)
+    assert np.abs(x.real).max() <= 1.0 and len(np.unique(x.real)) <= 256
+
+
+@pytest.mark.parametrize(("table", "key", "value", "message"), [
+    ("training", "speed", 3, r"unknown setting\(s\) in \[training\]: speed"), ("encoder", "heads", 3, "heads 3 does not divide width 16"),
+    ("encoder", "colour", 1, r"unknown setting\(s\) in \[encoder\]: colour")])
+def test_configuration_errors(mini_corpus, mini_config, tmp_path, table, key, value, message):
+    mini_config[table][key] = value
+    with pytest.raises(ConfigError, match=message):
+        train(mini_config, [mini_corpus], tmp_path)
+
+
+def test_a_holdout_pattern_that_matches_nothing_is_an_error(mini_corpus):
+    with pytest.raises(CorpusError, match="'c_.' matches no recording"):
+        split(load_corpus([mini_corpus]), ["c_*"])
+
+
+def test_bursts_decide_which_windows_hold_the_signal(mini_corpus):
+    source = next(s for s in load_corpus([mini_corpus]) if s.name == "a_fsk_01")
+    source.bursts = [(50_000, 2000)]
+    assert source.holds_signal(49_000, 4096) and source.holds_signal(51_000, 4096)
+    assert not source.holds_signal(52_000, 4096) and not source.holds_signal(0, 4096)
+    assert not source.is_gap(51_000, 4096)
+    noise = next(s for s in load_corpus([mini_corpus]) if s.label == "noise")
+    assert noise.is_gap(0, 4096) and not noise.holds_signal(0, 4096)
