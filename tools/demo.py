@@ -15,6 +15,7 @@ from pathlib import Path
 PROGRAM = Path(sys.executable).parent / "spectrumencoder"
 FFT_SIZE, AVERAGE = 1024, 16
 CLEAN_SECONDS, CLEAN_NOISE_SEED = 20.0, 1001
+FALSE_ALARM_RATE = 0.005  # per frame
 MOST_BINS = MOST_FRAMES = 2.0
 
 
@@ -31,11 +32,12 @@ def main() -> int:
     spectrumencoder("dataset", "synth", "--out", out / "clean", "--seed", truth["seed"], "--noise-seed", CLEAN_NOISE_SEED,
                     "--anomaly", "none", "--seconds", CLEAN_SECONDS)
     print("2/3 learn what is normal on it")
-    spectrumencoder("calibrate", out / "clean.sigmf-meta", "--model", "base", "--out", out / "model.safetensors")
+    spectrumencoder("calibrate", out / "clean.sigmf-meta", "--model", "base", "--out", out / "model.safetensors",
+                    "--pfa", FALSE_ALARM_RATE)
     print(f"3/3 run {arguments.recording}")
     events = out / "events.jsonl"
-    spectrumencoder("run", arguments.recording, "--model", out / "model.safetensors", "--events", events,
-                    "--plot", out / "spectrum.png", f"--annotate={out / 'demo_scene-events.sigmf-meta'}")
+    spectrumencoder("run", arguments.recording, "--model", out / "model.safetensors", "--pfa", FALSE_ALARM_RATE,
+                    "--events", events, "--plot", out / "spectrum.png", f"--annotate={out / 'demo_scene-events.sigmf-meta'}")
     found, line = compare(truth, events.read_text().splitlines())
     print(f"{line} ({time.monotonic() - begun:.0f} s; see {events}, {out / 'spectrum.png'})")
     return 0 if found else 1

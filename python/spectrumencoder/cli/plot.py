@@ -103,9 +103,10 @@ def _boxes(axes, segments: list[Segment], events: list[dict], *, labels: bool):
         if labels and rank < MAX_LABELS:
             over = y - top > 0.08 * (bottom - top)
             right_half = x + width / 2 > (low + high) / 2
-            axes.annotate(_label(event), (x + width if right_half else x, y if over else y + height),
+            corner = min(x + width, high) if right_half else max(x, low), y if over else y + height
+            axes.annotate(_label(event), corner,
                           xytext=(0, 4 if over else -4), textcoords="offset points", fontsize=8, color="white",
-                          va="bottom" if over else "top", ha="right" if right_half else "left", annotation_clip=True,
+                          va="bottom" if over else "top", ha="right" if right_half else "left",
                           bbox={"facecolor": "black", "alpha": 0.65, "edgecolor": color, "linewidth": 0.6, "pad": 2})
 
 

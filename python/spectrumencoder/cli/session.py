@@ -60,7 +60,7 @@ class Outcome:
 
     def line(self) -> str:
         dropped = f" ({self.n_dropped} dropped)" if self.n_dropped else ""
-        return (f"{self.name}: {self.n_frames} frames{dropped}, {self.n_events} event{'s' * (self.n_events != 1)}, "
+        return (f"{self.name}: {_count(self.n_frames, 'frame')}{dropped}, {_count(self.n_events, 'event')}, "
                 f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
 
 
@@ -84,10 +84,15 @@ def run_recording(recording: Recording, settings: RunSettings, *, append: bool =
     probe = flowgraph.probe
     if plot is not None and probe.n_frames:
         from .plot import save_plot
-        title = f"{recording.name}: {probe.n_events} events in {probe.n_frames} frames, model {settings.model}"
+        title = (f"{recording.name}: {_count(probe.n_events, 'event')} in {_count(probe.n_frames, 'frame')}, "
+                 f"model {flowgraph.model_name}")
         save_plot(plot, probe.waterfall, list(probe.events.values()), title)
     return Outcome(recording.name, probe.n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes())
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def quiet_logs():
@@ -131,6 +136,10 @@ class Flowgraph:
     @property
     def n_dropped(self) -> int:
         return int(self._monitor.tokenizer.dropped_frames())
+
+    @property
+    def model_name(self) -> str:
+        return self._monitor.encoder.engine.model_name
 
     @property
     def seconds(self) -> float:
