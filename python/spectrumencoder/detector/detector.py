@@ -18,6 +18,7 @@ from scipy.signal import get_window
 from .. import keys
 from ..encoder import features as layout
 from ..encoder.model_file import ModelFile, table_key
+from ..tokens.band_plan import UNKNOWN
 from .calibrate import Table, check_false_alarm_rate, scores_needed
 from .events import Emitted, EventTracker, Frame, Segment, Sighting
 from .regions import LEVEL, MISSING, Region, find_regions, strongest_excess
@@ -188,7 +189,7 @@ class Detector:
         for group in range(len(settings)):
             rows = used[group_of == group]
             key = self._key(band, features[rows[0]])
-            table = self.tables.get(key)
+            table = self.tables.get(key) or self._general_table(key, features[rows[0]], result.notices)
             threshold = self._threshold(key, table, result.notices)
             if threshold is None:
                 self.n_uncalibrated += len(rows)
@@ -209,6 +210,17 @@ class Detector:
             raise ValueError(f"features name variant {frame[layout.VARIANT]:g}, policy {frame[layout.POLICY]:g}, type "
                              f"{frame[layout.DTYPE]:g}, which the model {self.contract['name']} lacks; give the encoder and "
                              "the detector the same model") from error
+
+    def _general_table(self, key: str, frame: np.ndarray, notices: list[str]) -> Table | None:
+        """The model's table for the band `unknown`, with a notice the first time that it stands in; None if there is none."""
+        general = self._key(UNKNOWN, frame)
+        table = self.tables.get(general)
+        notice = (f"no conformal table for {key}: the general one, {general}, stands in; its false-alarm rate holds for a "
+                  "mixture of recordings, `spectrumencoder calibrate` learns this band")
+        if table is not None and notice not in self._told:
+            self._told.add(notice)
+            notices.append(notice)
+        return table
 
     def _threshold(self, key: str, table: Table | None, notices: list[str]) -> float | None:
         """The table's threshold; None, with a notice the first time, where the rate cannot be served."""

@@ -38,7 +38,7 @@ def find_regions(residual: np.ndarray, normalisers: dict[str, tuple[float, float
         At most MAX_REGIONS, none overlapping another of its kind.
     """
     found = []
-    scores = {name: _window_scores(residual, name, normalisers[name]) for name in normalisers if name in WINDOWS}
+    scores = _window_scores(residual, {name: of for name, of in normalisers.items() if name in WINDOWS})
     while len(found) < MAX_REGIONS:
         best = _strongest(scores)
         if best is None or best.score <= threshold:
@@ -55,7 +55,7 @@ def find_regions(residual: np.ndarray, normalisers: dict[str, tuple[float, float
 
 def strongest_excess(residual: np.ndarray, normalisers: dict[str, tuple[float, float]], score: float, channel: str) -> Region:
     """The one region that shows the largest excess, whatever its own score: for channels that have no place themselves."""
-    scores = {name: _window_scores(residual, name, normalisers[name]) for name, (sign, _) in WINDOWS.items() if sign > 0}
+    scores = _window_scores(residual, {name: normalisers[name] for name, (sign, _) in WINDOWS.items() if sign > 0})
     return grow(residual, _strongest(scores))._replace(score=score, channel=channel)
 
 
@@ -63,10 +63,11 @@ def _scale(residual: np.ndarray, name: str) -> int:
     return min(WINDOWS[name][1], len(residual))
 
 
-def _window_scores(residual: np.ndarray, name: str, normaliser: tuple[float, float]) -> np.ndarray:
-    sign, scale = WINDOWS[name]
-    median, spread = normaliser
-    return (sign * moving_sums(residual[None], scale)[0] - median) / spread
+def _window_scores(residual: np.ndarray, normalisers: dict[str, tuple[float, float]]) -> dict[str, np.ndarray]:
+    """Channel -> standardised moving sum at each position."""
+    sums = moving_sums(residual[None])
+    return {name: (WINDOWS[name][0] * sums[WINDOWS[name][1]][0] - median) / spread
+            for name, (median, spread) in normalisers.items()}
 
 
 def _strongest(scores: dict[str, np.ndarray]) -> Region | None:

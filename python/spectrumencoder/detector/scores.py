@@ -15,6 +15,7 @@ Shape letters: F frames, N bins, C channels.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Hashable
 
@@ -29,20 +30,18 @@ CHANNELS = (*WINDOWS, HEAD, FLOOR)
 _CHUNK = 256  # frames at a time: bounds the memory of the cumulative sums
 
 
-def moving_sums(residual: np.ndarray, scale: int) -> np.ndarray:
-    """Sums over `scale` neighbouring bins / sqrt(scale): (F, N) -> (F, N - scale + 1) float64, by cumulative sums."""
-    return _moving_sums(_cumulative(residual), scale)
+def moving_sums(residual: np.ndarray) -> dict[int, np.ndarray]:
+    """Per scale of ``SCALES``: sums over that many neighbouring bins / sqrt(scale), (F, N) -> (F, N - scale + 1) float64.
 
-
-def _cumulative(residual: np.ndarray) -> np.ndarray:
+    A scale wider than the band is cut to it.
+    """
     cumulative = np.zeros((residual.shape[0], residual.shape[1] + 1))
     np.cumsum(residual, axis=1, dtype=np.float64, out=cumulative[:, 1:])
-    return cumulative
-
-
-def _moving_sums(cumulative: np.ndarray, scale: int) -> np.ndarray:
-    scale = min(scale, cumulative.shape[1] - 1)
-    return (cumulative[:, scale:] - cumulative[:, :-scale]) / np.sqrt(scale)
+    sums = {}
+    for scale in SCALES:
+        width = min(scale, residual.shape[1])
+        sums[scale] = (cumulative[:, width:] - cumulative[:, :-width]) * (1.0 / math.sqrt(width))
+    return sums
 
 
 def residual_maxima(residual: np.ndarray) -> np.ndarray:
@@ -50,8 +49,7 @@ def residual_maxima(residual: np.ndarray) -> np.ndarray:
     values = np.empty((len(residual), len(WINDOWS)), np.float32)
     for start in range(0, len(residual), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        cumulative = _cumulative(residual[rows])
-        sums = {scale: _moving_sums(cumulative, scale) for scale in SCALES}
+        sums = moving_sums(residual[rows])
         for column, (sign, scale) in enumerate(WINDOWS.values()):
             values[rows, column] = sums[scale].max(axis=1) if sign > 0 else -sums[scale].min(axis=1)
     return values
