@@ -27,7 +27,8 @@ def test_interrupted_and_resumed_gives_the_same_weights(mini_corpus, mini_config
     stops = 0
     while True:
         try:
-            path = train(copy.deepcopy(mini_config), [mini_corpus], tmp_path / "parts", resume=stops > 0, minutes=1e-6 if stops < 3 else None)
+            path = train(copy.deepcopy(mini_config), [mini_corpus], tmp_path / "parts", resume=stops > 0,
+                         minutes=1e-6 if stops < 3 else None)
             break
         except TimeoutError:
             stops += 1
@@ -106,12 +107,13 @@ def test_anomaly_has_the_stated_level():
 
 def test_quantised_noise_stays_within_full_scale():
     rng = np.random.default_rng(5)
-    x = augment.quantise(rng, augment.white(rng, 20000, 3.0), 8, 12.0)
+    x = augment.quantise(augment.white(rng, 20000, 3.0), 8, 12.0)
     assert np.abs(x.real).max() <= 1.0 and len(np.unique(x.real)) <= 256
 
 
 @pytest.mark.parametrize(("table", "key", "value", "message"), [
-    ("training", "speed", 3, r"unknown setting\(s\) in \[training\]: speed"), ("encoder", "heads", 3, "heads 3 does not divide width 16"),
+    ("training", "speed", 3, r"unknown setting\(s\) in \[training\]: speed"),
+    ("encoder", "heads", 3, "heads 3 does not divide width 16"),
     ("encoder", "colour", 1, r"unknown setting\(s\) in \[encoder\]: colour")])
 def test_configuration_errors(mini_corpus, mini_config, tmp_path, table, key, value, message):
     mini_config[table][key] = value

@@ -129,7 +129,7 @@ class SpectrumEncoder(nn.Module):
 
 
 def mflop_per_spectrum(config: EncoderConfig, k: int) -> float:
-    """Multiply-adds times two of one forward pass with k kept tokens, in 1e6 (GEMMs and attention; element-wise work left out)."""
+    """Multiply-adds times two of one forward pass with k kept tokens, in 1e6 (GEMMs and attention, no element-wise work)."""
     c, e = config, config.width
     t = k + (1 if k == c.n_tokens else 2)
     kv = c.kv_heads if c.attention == "grouped" else c.heads

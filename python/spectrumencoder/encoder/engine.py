@@ -45,7 +45,8 @@ def choose_device(compute: str) -> torch.device:
     except RuntimeError as error:
         raise ValueError(f"compute {compute!r} is not {COMPUTE}") from error
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        raise ValueError(f"compute {compute!r}: PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA device(s); use compute=cpu")
+        raise ValueError(f"compute {compute!r}: PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA device(s); "
+                         "use compute=cpu")
     return device
 
 
@@ -98,7 +99,8 @@ class Engine:
             network.load_state_dict(weights)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
-            raise ModelError(f"{self.file.path}: weights of variant {variant} do not fit its contract ({reason}); train it again") from error
+            raise ModelError(f"{self.file.path}: weights of variant {variant} do not fit its contract ({reason}); "
+                             "train it again") from error
         return network.eval().to(self.device)
 
     # -- what it is

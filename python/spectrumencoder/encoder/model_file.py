@@ -138,7 +138,7 @@ def load(path: Path | str) -> ModelFile:
     try:
         with safetensors.safe_open(str(path), framework="numpy") as opened:
             metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
     except (safetensors.SafetensorError, ValueError, OSError) as error:
         raise ModelError(f"{path} is truncated or damaged ({error}); copy or train it again") from error
     if CONTRACT_KEY not in metadata:
@@ -195,4 +195,5 @@ def find_model(name: str | Path) -> Path:
         if (folder / f"{name}{SUFFIX}").is_file():
             return folder / f"{name}{SUFFIX}"
     there = sorted({p.stem for folder in model_folders() for p in folder.glob(f"*{SUFFIX}")})
-    raise ModelError(f"no model named {name!r}; there is: {', '.join(there) or 'none'} (or give a path, or set SPECTRUMENCODER_MODELS)")
+    raise ModelError(f"no model named {name!r}; there is: {', '.join(there) or 'none'} (or give a path, or set "
+                     "SPECTRUMENCODER_MODELS)")

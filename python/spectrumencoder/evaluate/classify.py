@@ -38,9 +38,9 @@ class Judged:
     band: str
 
 
-def classify(corpus: list[Path] | Path, model: str = "base", dropout_rate: float = 0.25, condition: str = "plain", *, seed: int = 0,
-             include_trained: bool = False, backend: str = "auto", rope_mode: str = "", policy: str = "", compute: str = "auto",
-             threads: int = 1, progress: Callable[[int, int, str], None] | None = None) -> dict:
+def classify(corpus: list[Path] | Path, model: str = "base", dropout_rate: float = 0.25, condition: str = "plain", *,
+             seed: int = 0, include_trained: bool = False, backend: str = "auto", rope_mode: str = "", policy: str = "",
+             compute: str = "auto", threads: int = 1, progress: Callable[[int, int, str], None] | None = None) -> dict:
     """Judge a model's classes on a labelled corpus.
 
     Args:
@@ -52,21 +52,22 @@ def classify(corpus: list[Path] | Path, model: str = "base", dropout_rate: float
 
     Returns:
         balanced_accuracy (mean recall of the classes present), accuracy (frames), recording_accuracy, per_class, confusion,
-        interval (95 %, of the balanced accuracy, bootstrap over recordings), n_frames, n_recordings, dropout_rate, tokens_kept, ...
+        interval (95 %, of the balanced accuracy, bootstrap over recordings), n_frames, n_recordings, dropout_rate,
+        tokens_kept, wrong (recordings whose mean probability names another class), and how it was run.
 
     Raises:
         ValueError: unknown condition. CorpusError: nothing to judge. ModelError: the model file cannot be used.
     """
     if condition not in CONDITIONS:
         raise ValueError(f"condition {condition!r} is not one of {', '.join(CONDITIONS)}")
-    engine = Engine(model, dropout_rate=dropout_rate, backend=backend, rope_mode=rope_mode, dropout_policy=policy, compute=compute,
-                    threads=threads)
+    engine = Engine(model, dropout_rate=dropout_rate, backend=backend, rope_mode=rope_mode, dropout_policy=policy,
+                    compute=compute, threads=threads)
     trained = set(engine.contract.get("training", {}).get("trained_on", []))
     folders = [Path(corpus)] if isinstance(corpus, (str, Path)) else [Path(c) for c in corpus]
     sources = [s for s in load_corpus(folders) if s.label and (include_trained or s.name not in trained)]
     if not sources:
-        raise CorpusError(f"{', '.join(map(str, folders))}: every labelled recording was used in training of {engine.model_name!r}; "
-                          "give other recordings, or --include-trained to judge them all the same")
+        raise CorpusError(f"{', '.join(map(str, folders))}: every labelled recording was used in training of "
+                          f"{engine.model_name!r}; give other recordings, or --include-trained to judge them all the same")
     judged = []
     for number, source in enumerate(sources):
         judged += judge(source, condition, seed, engine)
@@ -92,7 +93,8 @@ def judge(source: Source, condition: str, seed: int, engine: Engine) -> list[Jud
         rate, band = rate * factor, "unknown"
     average = FULL_AVERAGE if len(iq) // (FULL_AVERAGE * layout.fft_size) >= FEW_FRAMES else SHORT_AVERAGE
     count = average * layout.fft_size
-    frames = tokenize(iq, rate, fft_size=layout.fft_size, stride=layout.stride, average=average, window=engine.config.window, flush=False)
+    frames = tokenize(iq, rate, fft_size=layout.fft_size, stride=layout.stride, average=average, window=engine.config.window,
+                      flush=False)
     spans = [(int(s / factor), int(count / factor)) for s in frames.frame_start]
     gap = np.array([source.is_gap(*s) for s in spans], bool)
     out = []
@@ -121,7 +123,7 @@ def equalise(rng: np.random.Generator, source: Source) -> tuple[np.ndarray, floa
     else:
         added = augment.noise_for_snr(on_psd(source, iq, factor), snr_db)
     iq = iq + augment.white(rng, len(iq), added)
-    return augment.quantise(rng, iq, 8, float(rng.uniform(10, 20))), factor
+    return augment.quantise(iq, 8, float(rng.uniform(10, 20))), factor
 
 
 def on_psd(source: Source, iq: np.ndarray, factor: float) -> np.ndarray:
@@ -144,10 +146,11 @@ def simulated_noise(condition: str, seed: int, engine: Engine) -> list[Judged]:
         if condition == "equalised":
             channel = augment.Channel(edge=float(rng.uniform(0.85, 1.0)), rolloff=float(rng.uniform(0.05, 0.2)),
                                       stop_db=float(rng.uniform(10, 40)), tilt_db=float(rng.normal(0, 1.0)))
-            iq = augment.quantise(rng, channel.apply(iq), 8, float(rng.uniform(10, 20)))
+            iq = augment.quantise(channel.apply(iq), 8, float(rng.uniform(10, 20)))
         else:
-            iq = augment.quantise(rng, iq, 12, 15.0)
-        frames = tokenize(iq, rate, fft_size=layout.fft_size, stride=layout.stride, average=FULL_AVERAGE, window=engine.config.window)
+            iq = augment.quantise(iq, 12, 15.0)
+        frames = tokenize(iq, rate, fft_size=layout.fft_size, stride=layout.stride, average=FULL_AVERAGE,
+                          window=engine.config.window)
         out.append(Judged(f"simulated noise {number}", "noise", frames.items, "unknown"))
     return out
 
@@ -176,8 +179,9 @@ def summarise(rows: list[tuple[Judged, np.ndarray]], labels: list[str], seed: in
             confusion[j.label][labels[k]] = confusion[j.label].get(labels[k], 0) + 1
         if not len(g):
             confusion[j.label]["(none)"] = confusion[j.label].get("(none)", 0) + 1
-    per_class = {c: {"recall": round(float(right[of == i].sum() / total[of == i].sum()), 4), "n_frames": int(total[of == i].sum()),
-                     "recording_accuracy": round(float(whole[of == i].mean()), 4), "n_recordings": int((of == i).sum())}
+    per_class = {c: {"recall": round(float(right[of == i].sum() / total[of == i].sum()), 4),
+                     "n_frames": int(total[of == i].sum()), "recording_accuracy": round(float(whole[of == i].mean()), 4),
+                     "n_recordings": int((of == i).sum())}
                  for i, c in enumerate(present)}
     return {"balanced_accuracy": round(balanced(np.arange(len(rows))), 4), "accuracy": round(float(right.sum() / total.sum()), 4),
             "recording_accuracy": round(float(whole.mean()), 4), "per_class": per_class, "confusion": confusion,

@@ -110,9 +110,8 @@ def noise_for_snr(psd: np.ndarray, snr_db: float, on_fraction: float = 1.0) -> f
     return max(0.0, wanted - base * len(psd))
 
 
-def quantise(rng: np.random.Generator, iq: np.ndarray, bits: int, backoff_db: float) -> np.ndarray:
-    """Scale so that the rms lies backoff_db below full scale, round to `bits` with clipping, and give it a random gain of
-    the digital side away again (the level in dBFS is left as quantised)."""
+def quantise(iq: np.ndarray, bits: int, backoff_db: float) -> np.ndarray:
+    """Scale so that the rms lies backoff_db below full scale, and round to `bits` with clipping; full scale stays 1."""
     rms = float(np.sqrt(np.mean(iq.real**2 + iq.imag**2))) + 1e-20
     steps = 2.0 ** (bits - 1)
     scaled = iq * np.float32(steps * 10.0 ** (-backoff_db / 20.0) / rms)
@@ -125,7 +124,8 @@ def quantise(rng: np.random.Generator, iq: np.ndarray, bits: int, backoff_db: fl
 def receiver_faults(rng: np.random.Generator, iq: np.ndarray) -> np.ndarray:
     """A DC offset and an IQ image, each in a third of draws."""
     if rng.random() < 0.33:
-        iq = iq + np.conj(iq) * np.float32(10.0 ** (rng.uniform(-50, -25) / 20.0)) * np.exp(1j * rng.uniform(0, 6.28)).astype(np.complex64)
+        image = np.float32(10.0 ** (rng.uniform(-50, -25) / 20.0))
+        iq = iq + np.conj(iq) * image * np.exp(1j * rng.uniform(0, 6.28)).astype(np.complex64)
     if rng.random() < 0.33:
         rms = np.sqrt(np.mean(np.abs(iq) ** 2))
         iq = iq + np.complex64(rms * 10.0 ** (rng.uniform(-40, -8) / 20.0) * np.exp(1j * rng.uniform(0, 6.28)))

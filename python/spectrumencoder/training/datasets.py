@@ -157,8 +157,9 @@ class FrameFactory:
         shaped = augment.Channel()
         if rng.random() < 0.7:  # a receiver's mild band edge; anything steeper would be a shape of its own
             shaped = augment.Channel(edge=float(rng.uniform(0.8, 1.0)), rolloff=float(rng.uniform(0.05, 0.25)),
-                                     stop_db=float(rng.uniform(3, 40)), tilt_db=channel.tilt_db, ripple_db=0.5 * channel.ripple_db,
-                                     ripple_cycles=channel.ripple_cycles, ripple_phase=channel.ripple_phase)
+                                     stop_db=float(rng.uniform(3, 40)), tilt_db=channel.tilt_db,
+                                     ripple_db=0.5 * channel.ripple_db, ripple_cycles=channel.ripple_cycles,
+                                     ripple_phase=channel.ripple_phase)
         return shaped.apply(augment.white(rng, count, 1.0)), rate, "noise", "unknown", 1.0
 
     def _scene(self, rng, count, channel):
@@ -204,9 +205,8 @@ class FrameFactory:
         dirty = add_anomaly(rng, iq, rng.uniform(*recipe.inr_range_db)) if anomalous else iq
         bits = 16 if rng.random() < 0.3 else int(rng.integers(5, 13))
         backoff = rng.uniform(8, 30) if bits >= 8 else rng.uniform(7, 14)
-        seed = int(rng.integers(2**31))
-        frames = [tokenize(augment.quantise(np.random.default_rng(seed), x, bits, backoff), rate, fft_size=self.layout.fft_size,
-                           stride=self.layout.stride, average=average, window=self.window) for x in ((iq, dirty) if anomalous else (iq,))]
+        frames = [tokenize(augment.quantise(x, bits, backoff), rate, fft_size=self.layout.fft_size, stride=self.layout.stride,
+                           average=average, window=self.window) for x in ((iq, dirty) if anomalous else (iq,))]
         tokens, side = self.layout.split(frames[-1].items[:1])
         # the clean level over the *dirty* frame's floor, at the dirty frame's scale (quantise normalises the rms)
         level = 10.0 * np.log10(np.mean(np.abs(iq) ** 2) / np.mean(np.abs(dirty) ** 2)) if anomalous else 0.0

@@ -12,10 +12,13 @@ import torch.nn.functional as F
 
 from ..encoder.config import POLICIES, EncoderConfig
 from ..encoder.encoder import SpectrumEncoder, mflop_per_spectrum
-from ..encoder.model_file import SUFFIX, save
+from ..encoder.model_file import SUFFIX, ModelFile, save
+from ..tokens.layout import FrameLayout
 from .corpus import load_corpus, split
 from .shards import ShardMaker
+from .tables import general_tables
 
+COMMIT_FILE = "commit"  # of the source tree when training started
 HELD_OUT_SHARDS, HELD_OUT_SIZE = 2, 2048  # at most the size of a training shard
 
 
@@ -26,11 +29,9 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
     The temperature of each variant's class softmax is fitted on augmented frames of the held-out recordings (one scalar: it
     moves no decision); the general conformal tables come from clean frames of the same and of simulated scenes.
     """
-    layout = next(iter(networks.values())).config
-    from ..tokens.layout import FrameLayout
-
-    maker = ShardMaker(out / "held_out", corpus, list(training.holdout), held_out=True, layout=FrameLayout(layout.fft_size, layout.stride),
-                       window=encoder.window, bands=encoder.bands, recipe=recipe, seed=training.seed + 1, count=HELD_OUT_SHARDS,
+    maker = ShardMaker(out / "held_out", corpus, list(training.holdout), held_out=True,
+                       layout=FrameLayout(encoder.fft_size, encoder.stride), window=encoder.window, bands=encoder.bands,
+                       recipe=recipe, seed=training.seed + 1, count=HELD_OUT_SHARDS,
                        size=min(HELD_OUT_SIZE, training.shard_size), workers=1)
     try:
         shards = [maker.get(i) for i in range(HELD_OUT_SHARDS)]
@@ -40,20 +41,26 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
     metrics, tensors, variants = {}, {}, []
     keep = encoder.keep_for_rate(0.25)
     for name, network in networks.items():
-        metrics[name] = fit_temperature(network, frames, keep) | {"mflop_per_spectrum": round(mflop_per_spectrum(network.config, keep), 2)}
+        metrics[name] = fit_temperature(network, frames, keep)
+        metrics[name]["mflop_per_spectrum"] = round(mflop_per_spectrum(network.config, keep), 2)
         tensors |= {f"weights.{name}.{k}": v.contiguous().numpy() for k, v in network.state_dict().items()}
         variants.append({"name": name, "attention": network.config.attention, "rope": network.config.rope})
     trained, held_out = split(load_corpus(corpus), list(training.holdout))
     default = next(iter(networks.values()))
     contract = {
-        "name": training.name, "encoder": encoder.to_dict(), "variants": variants, "policies": list(POLICIES), "default_policy": "gumbel",
+        "name": training.name, "encoder": encoder.to_dict(), "variants": variants, "policies": list(POLICIES),
+        "default_policy": "gumbel",
         "labels": list(encoder.labels), "bands": list(encoder.bands), "average": [1, encoder.average_max],
         "rates": [1 - k / encoder.n_tokens for k in encoder.keep_choices], "dtypes": ["fp32"], "steps": training.steps,
         "heads": {"classes": True, "anomaly": training.anomaly_weight > 0}, "metrics": metrics, "theta": thetas(default),
-        "training": {"config": config, "commit": commit(), "trained_on": [s.name for s in trained], "held_out": [s.name for s in held_out]},
+        "training": {"config": config, "commit": (out / COMMIT_FILE).read_text().strip(), "trained_on": [s.name for s in trained],
+                     "held_out": [s.name for s in held_out]},
     }
     path = out / f"{training.name}{SUFFIX}"
-    save(path, contract, tensors)
+    model = ModelFile(contract, tensors, path)
+    if training.table_frames:
+        general_tables(model, held_out, training.table_frames)
+    save(path, model.contract, model.tensors)
     return path
 
 
@@ -74,7 +81,8 @@ def fit_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], k
     loss = torch.stack([F.cross_entropy(logits / s, labels) for s in scales])
     best = scales[loss.argmin()]
     network.temperature.fill_(float(best))
-    return {"held_out_frames": int(len(labels)), "accuracy_augmented": round(float((logits.argmax(1) == labels).float().mean()), 4),
+    accuracy = float((logits.argmax(1) == labels).float().mean())
+    return {"held_out_frames": int(len(labels)), "accuracy_augmented": round(accuracy, 4),
             "temperature": round(float(best), 4), "ece_before": round(calibration_error(logits, labels), 4),
             "ece_after": round(calibration_error(logits / best, labels), 4)}
 
@@ -96,13 +104,15 @@ def thetas(network: SpectrumEncoder) -> dict[str, float]:
     if network.config.rope != "dynamic":
         return {}
     values = network.rope.log_theta.detach().exp().tolist()
-    return {"slope": round(float(network.rope.slope.detach()), 5), **{b: round(v, 2) for b, v in zip(network.config.bands, values, strict=True)}}
+    by_band = {b: round(v, 2) for b, v in zip(network.config.bands, values, strict=True)}
+    return {"slope": round(float(network.rope.slope.detach()), 5), **by_band}
 
 
 def commit() -> str:
     """Commit of the source tree that trains, or 'unknown' outside of one."""
     try:
         here = Path(__file__).resolve().parent
-        return subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        return subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10,
+                              check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -62,7 +62,7 @@ class TrainingConfig:
     workers: int = 1
     threads: int = 1
     checkpoint_seconds: float = 60.0
-    table_frames: int = 2000
+    table_frames: int = 60  # frames of each held-out recording in the general conformal tables; 0: no such tables
     holdout: tuple[str, ...] = ()
     variants: tuple[tuple[str, str], ...] = (("softmax", "dynamic"),)
 
@@ -130,13 +130,15 @@ def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, min
     Raises:
         ConfigError, CorpusError: one line that says what is wrong. TimeoutError: `minutes` ran out (resume continues).
     """
-    from .finish import finish  # the engine and the detector's tables are needed only here
+    from .finish import COMMIT_FILE, commit, finish  # the engine and the detector's tables are needed only here
 
     encoder, recipe, training = read_config(config)
     encoder = EncoderConfig.from_dict({**encoder.to_dict(), "labels": CLASSES})
     out.mkdir(parents=True, exist_ok=True)
     if not resume and list(out.glob("checkpoint_*.safetensors")):
         raise ConfigError(f"{out} holds checkpoints of an earlier run; continue with --resume or give another folder")
+    if not (out / COMMIT_FILE).exists():
+        (out / COMMIT_FILE).write_text(commit() + "\n")
     torch.set_num_threads(training.threads)
     layout = FrameLayout(encoder.fft_size, encoder.stride)
     deadline = time.monotonic() + 60 * minutes if minutes else math.inf
@@ -274,7 +276,8 @@ def jitter_condition(rng: np.random.Generator, side: torch.Tensor, dropped: floa
     """Conditioning (B, 4) with bin width, K and floor jittered, and a row of zeros in a share `dropped` of frames."""
     count = len(side)
     condition = conditioning(side)
-    jitter = np.stack([rng.normal(0, 0.05, count), rng.normal(0, 0.05, count), rng.normal(0, 0.25, count), np.zeros(count)], axis=1)
+    jitter = np.stack([rng.normal(0, 0.05, count), rng.normal(0, 0.05, count), rng.normal(0, 0.25, count),
+                       np.zeros(count)], axis=1)
     condition = condition + torch.from_numpy(jitter.astype(np.float32)).to(side.device)
     shown = torch.from_numpy((rng.random(count) >= dropped).astype(np.float32)).to(side.device)
     return condition * shown[:, None]

@@ -11,7 +11,8 @@ from ..encoder.encoder import Encoded
 RESIDUAL_CLAMP = 30.0  # dB: a receiver's spur or a notch must not own the gradient
 
 
-def losses(out: Encoded, target: torch.Tensor, label: torch.Tensor, anomaly: torch.Tensor, *, smoothing: float) -> dict[str, torch.Tensor]:
+def losses(out: Encoded, target: torch.Tensor, label: torch.Tensor, anomaly: torch.Tensor, *,
+           smoothing: float) -> dict[str, torch.Tensor]:
     """Parts of the loss, each a scalar.
 
     Args:

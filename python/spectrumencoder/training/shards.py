@@ -65,7 +65,8 @@ class ShardMaker:
         while not path.exists():
             if not any(p.is_alive() for p in self.processes) and not path.exists():
                 codes = [p.exitcode for p in self.processes]
-                raise RuntimeError(f"the processes that make training shards ended (exit codes {codes}) before {path.name} was made")
+                raise RuntimeError(f"the processes that make training shards ended (exit codes {codes}) before {path.name} "
+                                   "was made")
             time.sleep(0.2)
         with np.load(path) as file:
             return {key: file[key] for key in FIELDS}
