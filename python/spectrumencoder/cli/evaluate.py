@@ -48,25 +48,33 @@ def classify(
     from ..evaluate import classify as experiment
     with progress_bar(counts=True) as bar:
         task = bar.add_task("recordings", total=None)
+
+        def progress(done: int, total: int, name: str):
+            bar.update(task, completed=done, total=total, description=name)
+
         result = experiment.classify(corpus, model, dropout, condition.value, seed=seed, include_trained=include_trained,
-                                     progress=lambda done, total: bar.update(task, completed=done, total=total))
+                                     progress=progress)
     if json_file is not None:
         write_json(json_file, result)
     _print_classify(result, model, condition.value)
 
 
 def _print_classify(result: dict, model: str, condition: str):
-    table = Table(title=f"{model}, {condition}: recall per class")
-    table.add_column("class")
-    table.add_column("recall", justify="right")
-    for label, value in sorted(result["per_class"].items()):
-        table.add_row(label, _percent(value.get("recall") if isinstance(value, dict) else value))
+    table = Table(title=f"{model}, {condition}", title_justify="left")
+    for title in ("class", "recall", "frames", "by recording", "recordings"):
+        table.add_column(title, justify="left" if title == "class" else "right")
+    for label, row in result["per_class"].items():
+        table.add_row(label, _percent(row["recall"]), str(row["n_frames"]), _percent(row["recording_accuracy"]),
+                      str(row["n_recordings"]))
     OUT.print(table)
     low, high = result["interval"]
-    OUT.print(f"balanced accuracy {_percent(result['balanced_accuracy'])} (95 % interval {_percent(low)} to {_percent(high)}), "
-              f"accuracy {_percent(result['accuracy'])}, by recording {_percent(result['recording_accuracy'])}; "
+    OUT.print(f"balanced accuracy {_percent(result['balanced_accuracy'])} (95 % interval {_percent(low)} to "
+              f"{_percent(high)}), accuracy {_percent(result['accuracy'])}, "
+              f"by recording {_percent(result['recording_accuracy'])}; "
               f"{result['n_frames']} frames of {result['n_recordings']} recordings, "
               f"dropout {result['dropout_rate']:g} ({result['tokens_kept']} tokens kept)")
+    if result.get("wrong"):
+        OUT.print(f"wrong: {', '.join(map(str, result['wrong']))}", markup=False)
 
 
 def _percent(value: float | None) -> str:
