@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from frames import CONTRACT, FREQ, HOP, KEY, RATE, SEGMENT, N, detector, frames, put, run, table
 from gnuradio.spectrumencoder import keys
+from gnuradio.spectrumencoder.detector.calibrate import Table
 from gnuradio.spectrumencoder.detector.detector import Detector, window_enbw
 from gnuradio.spectrumencoder.encoder import features as layout
 
@@ -121,12 +122,33 @@ def test_without_a_table_nothing_is_made_up(conformal):
     assert not judge.process(psd, residual, rows, HOP * np.arange(50), SEGMENT).notices  # told once
 
 
+def test_a_band_that_nobody_calibrated_is_judged_by_the_general_table(conformal):
+    psd, residual, rows = frames(50, seed=35)
+    judge = Detector(CONTRACT, {KEY.replace("/ism/", "/unknown/"): conformal})
+    result = judge.process(psd, residual, rows, HOP * np.arange(50), SEGMENT)
+    assert np.isfinite(result.scores).all()
+    assert len(result.notices) == 1
+    assert "mixture of recordings" in result.notices[0]
+
+
+def test_an_open_event_lasts_while_its_bins_keep_half_their_height(conformal):
+    psd, residual, rows = frames(60, seed=36)
+    put(psd, residual, 20, 29, 100, 103, 15)
+    put(psd, residual, 30, 39, 100, 103, 9)
+    put(psd, residual, 40, 49, 100, 103, 5)
+    judge = detector(Table(conformal.channels, conformal.median, conformal.spread, conformal.scores + 12, conformal.effective_n))
+    scores, emitted = run(judge, psd, residual, rows)
+    event, = closed(emitted)
+    assert (scores[30:40] < event[keys.THRESHOLD]).all()
+    assert (event[keys.SAMPLE_START], event[keys.SAMPLE_COUNT]) == (20 * HOP, 20 * HOP)
+
+
 def test_only_the_frames_that_a_table_fits_are_judged(conformal):
     psd, residual, rows = frames(50, seed=27)
     rows[-1, layout.K_EFF] = 3  # the short last frame of a recording
     scores, _ = run(detector(conformal), psd, residual, rows)
     assert np.isnan(scores).tolist() == [False] * 49 + [True]
-    other_band, _ = run(detector(conformal), psd, residual, rows, segment=replace(SEGMENT, band="unknown"))
+    other_band, _ = run(detector(conformal), psd, residual, rows, segment=replace(SEGMENT, band="gnss"))
     assert np.isnan(other_band).all()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from scipy.signal import get_window
@@ -22,7 +22,7 @@ from ..tokens.band_plan import UNKNOWN
 from .calibrate import Table, check_false_alarm_rate, scores_needed
 from .events import Emitted, EventTracker, Frame, Segment, Sighting
 from .regions import LEVEL, MISSING, Region, find_regions, strongest_excess
-from .scores import FLOOR, WINDOWS, FloorTrack, channel_values, mean_square
+from .scores import FLOOR, HEAD, WINDOWS, FloorTrack, channel_values, mean_square
 
 FAR, FIXED = "far", "fixed"
 THRESHOLD_MODES = (FAR, FIXED)
@@ -148,19 +148,27 @@ class Detector:
         deviation = np.zeros(count, np.float32)
         place = (segment.rx_freq, segment.rx_rate)
         deviation[used] = self.floor_track.deviations(features[used, layout.FLOOR_DBFS], segment.frame_s, place)
-        locate = {}  # frame -> function that finds its sightings
         if self.threshold_mode == FIXED:
-            self._judge_fixed(residual, used, result, locate)
+            judges = self._judge_fixed(residual, used, result)
         else:
-            self._judge_by_tables(residual, features, deviation, used, segment.band, result, locate)
-        judged = np.isfinite(result.scores)
-        index = self.n_judged + np.cumsum(judged) - 1
-        self.n_judged += int(judged.sum())
-        self.n_flagged += int(result.flagged.sum())
-        for f in np.flatnonzero(result.flagged).tolist():
-            threshold, sightings = locate[f]()
-            frame = self._frame(f, int(index[f]), psd, residual, features, deviation, int(sample_start[f]), segment, threshold)
+            judges = self._judge_by_tables(residual, features, deviation, used, segment.band, result)
+        judged = np.flatnonzero(np.isfinite(result.scores))
+        flagged = result.flagged[judged]
+        position = 0
+        while position < len(judged):
+            if not self.tracker.n_open and not flagged[position]:  # nothing to follow: on to the next flagged frame
+                ahead = flagged[position:].argmax()
+                if not ahead:
+                    break
+                position += int(ahead)
+            f = int(judged[position])
+            frame = self._frame(self.n_judged + position, psd[f], residual[f], features[f], float(deviation[f]),
+                                int(sample_start[f]), segment, judges[f])
+            sightings = judges[f].locate(frame, float(result.scores[f])) if flagged[position] else []
             result.emitted += _timed(self.tracker.see(frame, sightings, segment), began)
+            position += 1
+        self.n_judged += len(judged)
+        self.n_flagged += int(flagged.sum())
         result.emitted += _timed(self.tracker.expire(self.n_judged), began)
         return result
 
@@ -174,34 +182,28 @@ class Detector:
 
     # -- parts
 
-    def _judge_fixed(self, residual, used, result, locate):
+    def _judge_fixed(self, residual, used, result) -> dict[int, _Judge]:
         result.scores[used] = mean_square(residual[used])
         _check_finite(result.scores[used])
         result.flagged[used] = result.scores[used] > self.threshold
-        for f in np.flatnonzero(result.flagged).tolist():
-            locate[f] = partial(self._locate_fixed, residual[f], float(result.scores[f]))
+        return dict.fromkeys(used.tolist(), _FixedJudge(self.threshold))
 
-    def _locate_fixed(self, residual, score):
-        return self.threshold, [Sighting(strongest_excess(residual, _UNIT, score, MEAN_SQUARE), None)]
-
-    def _judge_by_tables(self, residual, features, deviation, used, band, result, locate):
+    def _judge_by_tables(self, residual, features, deviation, used, band, result) -> dict[int, _Judge]:
+        judges = {}
         settings, group_of = np.unique(features[np.ix_(used, _KEY_COLUMNS)], axis=0, return_inverse=True)
         for group in range(len(settings)):
             rows = used[group_of == group]
-            key = self._key(band, features[rows[0]])
-            table = self.tables.get(key) or self._general_table(key, features[rows[0]], result.notices)
-            threshold = self._threshold(key, table, result.notices)
-            if threshold is None:
+            table, threshold = self._table(band, features[rows[0]], result.notices)
+            if table is None:
                 self.n_uncalibrated += len(rows)
                 continue
             standard = table.standardise_bins(residual[rows])
-            values = channel_values(standard, features[rows, layout.LOGIT], deviation[rows])
-            scores, _ = table.fuse(values)
+            scores, _ = table.fuse(channel_values(standard, features[rows, layout.LOGIT], deviation[rows]))
             _check_finite(scores)
             result.scores[rows], result.p_values[rows] = scores, table.p_values(scores)
             result.flagged[rows] = scores > threshold
-            for i in np.flatnonzero(scores > threshold).tolist():
-                locate[int(rows[i])] = partial(self._locate, table, threshold, standard[i], values[i], float(deviation[rows[i]]))
+            judges |= dict.fromkeys(rows.tolist(), _TableJudge(threshold, table))
+        return judges
 
     def _key(self, band: str, frame: np.ndarray) -> str:
         try:
@@ -211,59 +213,85 @@ class Detector:
                              f"{frame[layout.DTYPE]:g}, which the model {self.contract['name']} lacks; give the encoder and "
                              "the detector the same model") from error
 
-    def _general_table(self, key: str, frame: np.ndarray, notices: list[str]) -> Table | None:
-        """The model's table for the band `unknown`, with a notice the first time that it stands in; None if there is none."""
-        general = self._key(UNKNOWN, frame)
-        table = self.tables.get(general)
-        notice = (f"no conformal table for {key}: the general one, {general}, stands in; its false-alarm rate holds for a "
-                  "mixture of recordings, `spectrumencoder calibrate` learns this band")
-        if table is not None and notice not in self._told:
-            self._told.add(notice)
-            notices.append(notice)
-        return table
+    def _table(self, band: str, frame: np.ndarray, notices: list[str]) -> tuple[Table | None, float]:
+        """The table for a frame and its threshold; None, with a notice the first time, where there is none for the rate.
 
-    def _threshold(self, key: str, table: Table | None, notices: list[str]) -> float | None:
-        """The table's threshold; None, with a notice the first time, where the rate cannot be served."""
+        A band that nobody has calibrated is judged by the general table of the band `unknown`, where the file has one.
+        """
+        key, general = self._key(band, frame), self._key(UNKNOWN, frame)
+        found = key if key in self.tables else general
+        table = self.tables.get(found)
         if table is None:
-            notice = (f"uncalibrated: no conformal table for {key}; no p-values and no events from these frames until "
-                      "`spectrumencoder calibrate` has learned this band")
-        else:
-            threshold = table.threshold(self.false_alarm_rate)
-            if np.isfinite(threshold):
-                return threshold
-            notice = (f"uncalibrated: the table {key} holds {table.n} scores, a false-alarm rate of "
-                      f"{self.false_alarm_rate:g} needs {scores_needed(self.false_alarm_rate)}; calibrate with more frames")
+            self._tell(notices, f"no conformal table for {key}: no p-values and no events from these frames until "
+                       "`spectrumencoder calibrate` has learned this band")
+            return None, np.inf
+        threshold = table.threshold(self.false_alarm_rate)
+        if not np.isfinite(threshold):
+            self._tell(notices, f"the table {found} holds {table.n} scores, a false-alarm rate of {self.false_alarm_rate:g} "
+                       f"needs {scores_needed(self.false_alarm_rate)}: no events; calibrate with more frames")
+            return None, np.inf
+        if found != key:
+            self._tell(notices, f"no conformal table for {key}: judged by the general one of {found}, whose false-alarm rate "
+                       "holds for a mixture of recordings; `spectrumencoder calibrate` learns this band")
+        return table, threshold
+
+    def _tell(self, notices: list[str], notice: str):
         if notice not in self._told:
             self._told.add(notice)
-            notices.append(notice)
-        return None
+            notices.append(f"uncalibrated: {notice}")
 
-    def _locate(self, table, threshold, standard, values, deviation):
-        """Threshold and sightings of one flagged frame: standard (N,), values (channels,), deviation of the floor in dB."""
-        scores = dict(zip(table.channels, table.standardise(values[None])[0].tolist(), strict=True))
-        normalisers = {c: (float(m), float(s)) for c, m, s in zip(table.channels, table.median, table.spread, strict=True)
-                       if c in WINDOWS}
-        limit = threshold - _MARGIN * abs(threshold)
-        regions = find_regions(standard, normalisers, limit) if max(scores[c] for c in normalisers) > threshold else []
-        if scores.get(FLOOR, -np.inf) > threshold:
-            if deviation > 0:  # a risen floor hides what is there: that is not missing besides
-                regions = [r for r in regions if r.kind != MISSING]
-            regions.append(Region(LEVEL, 0, self.n_bins - 1, scores[FLOOR], FLOOR))
-        if not regions:
-            winner = max(scores, key=scores.get)
-            regions = [strongest_excess(standard, normalisers, scores[winner], winner)]
-        p_values = table.p_values(np.array([r.score for r in regions], np.float32))
-        return threshold, [Sighting(r, float(p)) for r, p in zip(regions, p_values, strict=True)]
-
-    def _frame(self, f, index, psd, residual, features, deviation, start, segment, threshold) -> Frame:
-        row = features[f]
+    def _frame(self, index, psd, residual, row, deviation, start, segment, judge) -> Frame:
         span = round(segment.frame_hop * min(float(row[layout.K_EFF]) / segment.frame_average, 1.0)) or segment.frame_hop
         probabilities = row[layout.PROBABILITIES][:len(self._labels)]
         best = int(probabilities.argmax()) if len(probabilities) else None
         floor = float(row[layout.FLOOR_DBFS])
-        return Frame(index, start, start + span, psd[f], residual[f], floor, floor - float(deviation[f]),
+        return Frame(index, start, start + span, psd, residual, judge.standardise(residual), floor, floor - deviation,
                      None if best is None else self._labels[best], None if best is None else float(probabilities[best]),
-                     1.0 - float(row[layout.K_KEPT]) / self._n_tokens, threshold)
+                     1.0 - float(row[layout.K_KEPT]) / self._n_tokens, judge.threshold)
+
+
+class _FixedJudge(NamedTuple):
+    """Places what the fixed threshold has flagged."""
+
+    threshold: float
+
+    def standardise(self, residual):
+        return residual
+
+    def locate(self, frame: Frame, score: float) -> list[Sighting]:
+        return [Sighting(strongest_excess(frame.standard, _UNIT, score, MEAN_SQUARE), None)]
+
+
+class _TableJudge(NamedTuple):
+    """Places what a conformal table has flagged."""
+
+    threshold: float
+    table: Table
+
+    def standardise(self, residual):
+        return self.table.standardise_bins(residual)
+
+    def locate(self, frame: Frame, score: float) -> list[Sighting]:
+        """The regions that speak for a flagged frame's score, each with its own p-value."""
+        table = self.table
+        normalisers = {c: (float(m), float(s)) for c, m, s in zip(table.channels, table.median, table.spread, strict=True)}
+        limit = self.threshold - _MARGIN * abs(self.threshold)
+        regions = find_regions(frame.standard, normalisers, limit)
+        deviation = frame.floor_dbfs - frame.expected_floor_dbfs
+        if FLOOR in normalisers:
+            median, spread = normalisers[FLOOR]
+            level = (abs(deviation) - median) / spread
+            if level > limit:
+                if deviation > 0:  # a risen floor hides what is there: that is not missing besides
+                    regions = [r for r in regions if r.kind != MISSING]
+                regions.append(Region(LEVEL, 0, len(frame.standard) - 1, level, FLOOR))
+        if not regions:  # nothing but the head speaks for it
+            regions = [strongest_excess(frame.standard, normalisers, score, HEAD)]
+        p_values = table.p_values(np.array([r.score for r in regions], np.float32))
+        return [Sighting(r, float(p)) for r, p in zip(regions, p_values, strict=True)]
+
+
+_Judge = _FixedJudge | _TableJudge
 
 
 def read_tables(model: ModelFile) -> dict[str, Table]:

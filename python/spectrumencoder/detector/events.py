@@ -2,8 +2,10 @@
 """Events: anomalous regions of frames joined over time and frequency into open, update and close messages.
 
 A region joins the event of its kind that lies within ``MERGE_BINS`` of it, else it opens one. Two events that grow together
-become one: the older lives on, the younger closes. An event closes ``hold`` frames after the last frame in which it was
-seen, at a discontinuity, and at the end of the stream; it ends where it was last seen, not where it was given up.
+become one: the older lives on, the younger closes. Once open, an event is seen for as long as its own bins keep half of its
+height, whether or not the whole frame is flagged: its end is then judged as its edges in frequency are. It closes
+``hold`` frames after the last frame in which it was seen, at a discontinuity, and at the end of the stream; it ends where it
+was last seen, not where it was given up.
 
 Its place is the occupied band of what it has shown so far: the narrowest stretch that leaves 0.5 % of its excess energy on
 each side (99 % occupied bandwidth, ITU-R SM.328), so that one stray bin in one frame does not widen a long event.
@@ -18,13 +20,14 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import keys
-from .regions import EXCESS, LEVEL, Region
+from .regions import EDGE, EXCESS, LEVEL, Region
 from .threats import LEVELS, threat_level
 
 OPEN, UPDATE, CLOSE = "open", "update", "close"
 MERGE_BINS = 8
 UPDATE_FRAMES = 32  # an event that is still seen says so after as many frames
 _TAIL = 0.005
+_LEAST_SIGNIFICANCE = 3.0  # of an open event's bins, in deviations of their sum: below, they are noise
 _LEAST_SNR = 1e-3  # -30 dB: what has no power over the floor
 
 
@@ -58,13 +61,14 @@ class Segment:
 
 
 class Frame(NamedTuple):
-    """One anomalous frame: where it lies and what it shows. `index` counts judged frames."""
+    """A frame that holds an anomaly, or that comes while one is open. `index` counts judged frames."""
 
     index: int
     sample_start: int
     sample_stop: int
     psd: np.ndarray  # (N,) dBFS
-    residual: np.ndarray  # (N,)
+    residual: np.ndarray  # (N,) of the encoder
+    standard: np.ndarray  # (N,) in units of what each bin does on this band
     floor_dbfs: float  # of this frame
     expected_floor_dbfs: float  # of the slow track
     label: str | None
@@ -103,6 +107,7 @@ class _Event:
     weight: np.ndarray = field(default=None, repr=False)  # (N,) excess energy, or sightings, per bin
     power: np.ndarray = field(default=None, repr=False)  # (N,) sum of linear powers
     floor: float = 0.0  # sum of linear floors per bin
+    height: float = 0.0  # the most that a region of it rose to on average: deviations per bin, or dB of the floor
     best: Sighting | None = None
     best_frame: dict = field(default_factory=dict)  # label, confidence, dropout rate, threshold at the best frame
     residual: np.ndarray = field(default=None, repr=False)
@@ -112,29 +117,45 @@ class _Event:
 
     def add(self, frame: Frame, sightings: list[Sighting], power: np.ndarray):
         """Takes what one frame shows of it; `power` (N,) is the frame's linear power."""
-        lows, highs = [s.region.low for s in sightings], [s.region.high for s in sightings]
-        self.low = min(lows) if not self.n_frames else min(self.low, *lows)
-        self.high = max(highs) if not self.n_frames else max(self.high, *highs)
-        level = self.kind == LEVEL
-        floor = 10.0 ** ((frame.expected_floor_dbfs if level else frame.floor_dbfs) / 10.0)
-        for low, high in zip(lows, highs, strict=True):
-            part = slice(low, high + 1)
+        floor = self.extend(frame, power)
+        for region, _ in sightings:
+            self.low, self.high = min(self.low, region.low), max(self.high, region.high)
+            self.height = max(self.height, self._height_in(frame, region.low, region.high))
+            part = slice(region.low, region.high + 1)
             self.weight[part] += np.maximum(power[part] - floor, 0.0) if self.kind == EXCESS else 1.0
-        self.power += power
-        self.floor += floor
-        self.n_frames += 1
-        self.last_index, self.sample_stop = frame.index, frame.sample_stop
         strongest = max(sightings, key=lambda s: s.region.score)
         if self.best is None or strongest.region.score > self.best.region.score:
             self.best, self.residual = strongest, np.array(frame.residual, np.float32)
             self.best_frame = {"label": frame.label, "confidence": frame.confidence, "dropout_rate": frame.dropout_rate,
                                "threshold": frame.threshold}
 
+    def extend(self, frame: Frame, power: np.ndarray) -> float:
+        """Reaches to the end of this frame; returns the linear floor that it is measured against."""
+        floor = 10.0 ** ((frame.expected_floor_dbfs if self.kind == LEVEL else frame.floor_dbfs) / 10.0)
+        self.power += power
+        self.floor += floor
+        self.n_frames += 1
+        self.last_index, self.sample_stop = frame.index, frame.sample_stop
+        return floor
+
+    def goes_on(self, frame: Frame) -> bool:
+        """Whether its own bins still keep half of its height."""
+        low, high = self.extent()
+        height = self._height_in(frame, low, high)
+        return height >= EDGE * self.height and (self.kind == LEVEL or height * math.sqrt(high - low + 1) >= _LEAST_SIGNIFICANCE)
+
+    def _height_in(self, frame: Frame, low: int, high: int) -> float:
+        if self.kind == LEVEL:
+            return abs(frame.floor_dbfs - frame.expected_floor_dbfs)
+        mean = float(np.mean(frame.standard[low:high + 1], dtype=np.float64))
+        return mean if self.kind == EXCESS else -mean
+
     def absorb(self, other: _Event):
         """Takes a younger event of the same kind over."""
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.sample_start = min(self.sample_start, other.sample_start)
         self.weight += other.weight
+        self.height = max(self.height, other.height)
         if other.best.region.score > self.best.region.score:
             self.best, self.residual, self.best_frame = other.best, other.residual, other.best_frame
 
@@ -168,23 +189,27 @@ class EventTracker:
     def n_open(self) -> int:
         return len(self._events)
 
-    def next_due(self) -> float:
-        """Index of the frame before which some event closes, unless it is seen again; inf without events."""
-        return min((e.last_index for e in self._events), default=math.inf) + self.hold + 1
-
     def expire(self, index: int) -> list[Emitted]:
         """Closes what was last seen more than `hold` frames before frame `index`."""
         due = sorted((e for e in self._events if index - e.last_index > self.hold), key=lambda e: e.last_index)
         return [self._close(event) for event in due]
 
     def see(self, frame: Frame, sightings: list[Sighting], segment: Segment) -> list[Emitted]:
-        """Takes one anomalous frame; returns what opens, is due for an update, or closes because it has merged."""
-        self._segment = segment
+        """Takes a frame, with its sightings (none: it comes while events are open).
+
+        Returns:
+            What opens, is due for an update, or closes because it is due or has merged.
+        """
         emitted = self.expire(frame.index)
+        self._segment = segment
         power = 10.0 ** (np.asarray(frame.psd, np.float64) / 10.0)
         for kind in sorted({s.region.kind for s in sightings}):
             groups = _adjacent([s for s in sightings if s.region.kind == kind])
             emitted += self._see_kind(kind, groups, frame, power)
+        for event in self._events:
+            if event.last_index < frame.index and event.goes_on(frame):
+                event.extend(frame, power)
+                emitted += self._tell(event)
         return emitted
 
     def close_all(self) -> list[Emitted]:
@@ -199,10 +224,9 @@ class EventTracker:
             if near:
                 event = near[0]
             else:
-                event = _Event(f"{frame.sample_start}-{self._count}", kind, frame.sample_start, self.n_bins)
+                event = _Event(f"{frame.sample_start}-{self._count}", kind, frame.sample_start, self.n_bins, low, high)
                 self._count += 1
                 self._events.append(event)
-                event.low, event.high = low, high
             for younger in near[1:]:
                 emitted.append(self._close(younger))
                 event.absorb(younger)

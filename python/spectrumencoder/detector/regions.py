@@ -31,7 +31,7 @@ def find_regions(residual: np.ndarray, normalisers: dict[str, tuple[float, float
 
     Args:
         residual: (N,) standardised.
-        normalisers: channel -> (median, spread), of channels of ``scores.WINDOWS``.
+        normalisers: channel -> (median, spread); those of ``scores.WINDOWS`` are looked at.
         threshold: of the fused score.
 
     Returns:
