@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""models, doctor, evaluate classify and train as a user calls them."""
+
+import json
+
+FIGURES = ("balanced_accuracy", "accuracy", "recording_accuracy", "per_class", "confusion", "interval", "n_frames",
+           "n_recordings", "dropout_rate", "tokens_kept")
+
+
+def test_models_says_what_a_file_holds(call, model_file, tmp_path):
+    done = call("models", model_file, "--json", tmp_path / "m.json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "m.json").read_text())
+    assert row["name"] == "base" and row["frame"]["fft_size"] == 1024 and row["steps"] > 0 and row["labels"]
+    assert all(variant in done.stdout for variant in row["variants"])
+
+
+def test_models_without_any(call, the_line, tmp_path):
+    assert "gigantic" in the_line(call("models", "gigantic"), 1)
+
+
+def test_doctor_finds_everything_that_is_needed(call):
+    done = call("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for part in ("GNU Radio", "NumPy", "PyTorch", "C++ tokenizer", "model base"):
+        assert part in done.stdout
+    assert "missing" not in done.stdout
+
+
+def test_doctor_names_what_is_missing_and_the_cure(call, tmp_path):
+    (tmp_path / "base.safetensors").write_bytes(b"no model")
+    done = call("doctor", env={"SPECTRUMENCODER_MODELS": str(tmp_path)})
+    assert done.returncode == 1
+    assert "model base" in done.stderr and "truncated" in done.stdout
+
+
+def test_evaluate_classify_writes_every_figure(call, corpus, model_file, tmp_path):
+    names = ["gnss_GPS-L1_02_d0858b5a", "cellular_LTE_02_b22be059", "other_noise-only_02_422c3214"]
+    for name in names:
+        for suffix in (".sigmf-meta", ".sigmf-data"):
+            (tmp_path / f"{name}{suffix}").symlink_to(corpus / f"{name}{suffix}")
+    done = call("evaluate", "classify", "--corpus", tmp_path, "--model", model_file, "--include-trained",
+                "--json", tmp_path / "f.json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert set(FIGURES) <= set(figures) and figures["tokens_kept"] == 96
+    assert {"LTE", "GNSS", "noise"} <= set(figures["per_class"])
+    assert "balanced accuracy" in done.stdout
+
+
+def test_train_refuses_what_it_cannot_read(call, the_line, tmp_path):
+    config = tmp_path / "c.toml"
+    arguments = ["train", config, "--corpus", tmp_path, "--out", tmp_path / "run"]
+    assert "cannot read" in the_line(call(*arguments), 1)
+    config.write_text("[training\n")
+    assert "TOML" in the_line(call(*arguments), 1)
+    config.write_text("[training]\nspeed = 9\n")
+    assert "speed" in the_line(call(*arguments), 1)
+    config.write_text("")
+    assert "nowhere" in the_line(call("train", config, "--corpus", tmp_path / "nowhere", "--out", tmp_path / "run"), 1)
