@@ -80,7 +80,8 @@ class FloorTrack:
 
     The track follows the floor by at most ``drift_db_per_s`` times the frame's duration, so that slow drift of gain is
     followed while a barrage stands out for minutes. So that it starts from more than one frame's luck, the n-th frame of a
-    place may move it by 1/n dB if that is more. State is in the order of the frames, however they are batched.
+    place may move it by 1/n dB if that is more; and a deviation from a track of n frames counts sqrt(n / (n + 1)), since that
+    track has its own error. State is in the order of the frames, however they are batched.
     """
 
     PLACES = 64  # as many places are remembered; the one unseen for longest is forgotten first
@@ -109,7 +110,7 @@ class FloorTrack:
         result = []
         for floor in floors:
             deviation = floor - track
-            result.append(deviation)
+            result.append(deviation * math.sqrt(count / (count + 1)))
             count += 1
             step = max(slow_step, 1.0 / count)
             track += min(max(deviation, -step), step)
