@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from gnuradio import gr, spectrumencoder
+from gnuradio.spectrumencoder import keys
 from gnuradio.spectrumencoder.blocks.messages import metadata
 from gnuradio.spectrumencoder.blocks.run_flowgraph import run_flowgraph
 from gnuradio.spectrumencoder.blocks.safe_block import SafeBlock, handler
@@ -25,16 +26,17 @@ class event_printer(SafeBlock, gr.basic_block):
     def __init__(self):
         gr.basic_block.__init__(self, "event_printer", None, None)
         self.init_safe_block()
-        self.add_input_port("events", self.handle_event)
+        self.add_input_port(keys.EVENTS, self.handle_event)
         self.n_events = 0
 
     @handler
     def handle_event(self, message):
-        event = metadata(message)  # a dict; its keys are in gnuradio.spectrumencoder.keys
-        if event["state"] == "close":
+        event = metadata(message)  # a dict; its keys are those of the vocabulary, keys.py
+        if event[keys.STATE] == "close":
             self.n_events += 1
-            print(f"{event['freq_center_hz'] / 1e6:.4f} MHz, {event['bandwidth_hz'] / 1e3:.1f} kHz wide, samples "
-                  f"{event['sample_start']} to {event['sample_start'] + event['sample_count']}: {event['analysis_type']}")
+            start, stop = event[keys.SAMPLE_START], event[keys.SAMPLE_START] + event[keys.SAMPLE_COUNT]
+            print(f"{event[keys.FREQ_CENTER_HZ] / 1e6:.4f} MHz, {event[keys.BANDWIDTH_HZ] / 1e3:.1f} kHz wide, "
+                  f"samples {start} to {stop}: {event[keys.ANALYSIS_TYPE]}")
 
 
 class monitor_recording(gr.top_block):
@@ -47,7 +49,7 @@ class monitor_recording(gr.top_block):
             model, samp_rate=self.source.samp_rate, false_alarm_rate=false_alarm_rate)
         self.printer = event_printer()
         self.connect(self.source, self.monitor)
-        self.msg_connect(self.monitor, "anomalies", self.printer, "events")
+        self.msg_connect(self.monitor, keys.ANOMALIES, self.printer, keys.EVENTS)
         self.blocks = [self.source, *self.monitor.blocks, self.printer]
 
 
@@ -61,7 +63,8 @@ def main():
     failure = run_flowgraph(flowgraph, flowgraph.blocks)
     if failure is not None:
         sys.exit(f"error: {failure}")
-    frames, uncalibrated = (flowgraph.monitor.detector.counters()[key] for key in ("frames", "uncalibrated_frames"))
+    counters = flowgraph.monitor.detector.counters()
+    frames, uncalibrated = counters[keys.FRAMES], counters[keys.UNCALIBRATED_FRAMES]
     print(f"{frames} frames, {flowgraph.printer.n_events} events")
     if uncalibrated:
         print(f"{uncalibrated} frames could not be judged: run `spectrumencoder calibrate` on this band")

@@ -63,6 +63,9 @@ DROPPED_RATE = "dropped_rate"
 DROPPED_RETAG = "dropped_retag"
 DROPPED_NONFINITE = "dropped_nonfinite"
 SKIPPED_FRAMES = "skipped_frames"
+FLAGGED_FRAMES = "flagged_frames"
+UNCALIBRATED_FRAMES = "uncalibrated_frames"
+K_KEPT = "k_kept"                  # tokens per frame that the encoder keeps
 MALFORMED = "malformed"
 
 # Live parameters accepted as a dict on `control`, also printed in status

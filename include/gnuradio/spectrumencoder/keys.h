@@ -61,6 +61,9 @@
     X(DROPPED_RETAG, dropped_retag, "dropped_retag") \
     X(DROPPED_NONFINITE, dropped_nonfinite, "dropped_nonfinite") \
     X(SKIPPED_FRAMES, skipped_frames, "skipped_frames") \
+    X(FLAGGED_FRAMES, flagged_frames, "flagged_frames") \
+    X(UNCALIBRATED_FRAMES, uncalibrated_frames, "uncalibrated_frames") \
+    X(K_KEPT, k_kept, "k_kept") \
     X(MALFORMED, malformed, "malformed") \
     X(DROPOUT_POLICY, dropout_policy, "dropout_policy") \
     X(ROPE_MODE, rope_mode, "rope_mode") \

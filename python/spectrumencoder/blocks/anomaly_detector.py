@@ -75,8 +75,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
 
     def counters(self):
         detector = self.detector
-        return {keys.FRAMES: detector.n_frames, keys.SKIPPED_FRAMES: detector.n_skipped, "flagged_frames": detector.n_flagged,
-                "uncalibrated_frames": detector.n_uncalibrated, keys.EVENTS: self._n_events}
+        return {keys.FRAMES: detector.n_frames, keys.SKIPPED_FRAMES: detector.n_skipped, keys.FLAGGED_FRAMES: detector.n_flagged,
+                keys.UNCALIBRATED_FRAMES: detector.n_uncalibrated, keys.EVENTS: self._n_events}
 
     # Live changes, from any thread
 

@@ -90,7 +90,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
     def counters(self):
         return {keys.FRAMES: self.n_frames, keys.SKIPPED_FRAMES: self.n_skipped,
-                keys.DROPOUT_RATE: float(self.engine.dropout_rate), "k_kept": int(self.engine.k_kept)}
+                keys.DROPOUT_RATE: float(self.engine.dropout_rate), keys.K_KEPT: int(self.engine.k_kept)}
 
     # Live changes, from any thread
 
