@@ -95,6 +95,35 @@ def test_contract_that_does_not_fit(tmp_path, contents, change, message):
     one_line(error)
 
 
+@pytest.mark.parametrize(("change", "message"), [
+    (dict(variants=[]), "names no variant"), (dict(average="a"), "wrong type: average .'a'."),
+    (dict(average=[1, 99]), "within 1..64"), (dict(labels=["noise"]), "labels differ from the encoder's"),
+    (dict(bands=3), "wrong type: bands"), (dict(name=None), "name .None.")])
+def test_contract_entries_are_checked(tmp_path, contents, change, message):
+    contract, tensors = contents
+    save(tmp_path / "x.safetensors", {**contract, **change}, tensors)
+    with pytest.raises(ModelError, match=message) as error:
+        load(tmp_path / "x.safetensors")
+    one_line(error)
+
+
+def test_contract_that_is_no_table(tmp_path, contents):
+    save_file(contents[1], str(tmp_path / "x.safetensors"), {CONTRACT_KEY: "[1, 2]"})
+    with pytest.raises(ModelError, match="contract that is a list"):
+        load(tmp_path / "x.safetensors")
+
+
+def test_every_header_length_is_read(tmp_path, contents):
+    """The header's length is the file's first byte; 0x80 there is no pickle."""
+    contract, tensors = contents
+    firsts = set()
+    for padding in range(0, 272, 8):
+        save(tmp_path / "x.safetensors", {**contract, "metrics": {"note": "x" * padding}}, tensors)
+        firsts.add((tmp_path / "x.safetensors").read_bytes()[0])
+        load(tmp_path / "x.safetensors")
+    assert 0x80 in firsts
+
+
 def test_other_contract_version_and_missing_entry(tmp_path, contents):
     contract, tensors = contents
     save_file(tensors, str(tmp_path / "x.safetensors"), {CONTRACT_KEY: json.dumps({**contract, "format_version": 99})})

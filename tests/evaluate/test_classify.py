@@ -36,7 +36,7 @@ def rows(*entries):
     for number, (label, guesses) in enumerate(entries):
         probabilities = np.zeros((len(guesses), len(LABELS)), np.float32)
         probabilities[np.arange(len(guesses)), [LABELS.index(g) for g in guesses]] = 1
-        made.append((Judged(f"r{number}", label, np.zeros((len(guesses), 1), np.float32), "ism"), probabilities))
+        made.append((Judged(f"r{number}", label, np.zeros((len(guesses), 1), np.float32), "ism", f"r{number}"), probabilities))
     return made
 
 

@@ -44,6 +44,15 @@ def test_interrupted_and_resumed_gives_the_same_weights(mini_corpus, mini_config
         train(mini_config, [mini_corpus], tmp_path / "whole")
 
 
+def test_a_folder_of_another_configuration_is_refused(mini_corpus, mini_config, tmp_path):
+    mini_config["training"]["workers"] = 1  # shards from another process
+    with pytest.raises(TimeoutError):
+        train(mini_config, [mini_corpus], tmp_path, minutes=1e-6)
+    mini_config["training"]["holdout"] = ["a_*"]
+    with pytest.raises(ConfigError, match="shards and checkpoints of another config"):
+        train(mini_config, [mini_corpus], tmp_path, resume=True)
+
+
 def test_shards_are_the_same_again(factory, tmp_path):
     for name in ("one", "two"):
         make_shard(factory, BANDS, 5, 3, 24, tmp_path / f"{name}.npz")

@@ -143,6 +143,11 @@ class Engine:
         return 1.0 - self.k_kept / self.config.n_tokens
 
     @property
+    def dtype(self) -> str:
+        """Precision that attention runs in: the flash kernel of a CUDA device has no fp32."""
+        return "bf16" if self.device.type == "cuda" and self.backend in ("flash", "grouped") else "fp32"
+
+    @property
     def settings(self) -> list[str]:
         """What backend and RoPE mode can be, as `backend/rope` names."""
         return [f"{b.name}/{v['rope']}" for v in self.contract["variants"] for b in BACKENDS.values()
@@ -242,7 +247,7 @@ class Engine:
         rows[:, features.K_KEPT] = self.k_kept
         rows[:, features.VARIANT] = self.file.variants.index(self.variant)
         rows[:, features.POLICY] = POLICIES.index(self.dropout_policy)
-        rows[:, features.DTYPE] = features.DTYPES.index("fp32")
+        rows[:, features.DTYPE] = features.DTYPES.index(self.dtype)
 
     def _fill_features(self, rows, encoded, probabilities, side) -> None:
         count = len(rows)

@@ -27,7 +27,8 @@ from .config import POLICIES, EncoderConfig
 FORMAT_VERSION = 1
 CONTRACT_KEY = "spectrumencoder"
 SUFFIX = ".safetensors"
-REQUIRED = ("format_version", "name", "encoder", "variants", "policies", "labels", "bands", "average", "steps", "heads")
+REQUIRED = {"format_version": int, "name": str, "encoder": dict, "variants": list, "policies": list, "labels": list,
+            "bands": list, "average": list, "steps": int, "heads": dict}  # entries of the contract and their types
 
 
 class ModelError(Exception):
@@ -131,7 +132,8 @@ def load(path: Path | str) -> ModelFile:
         raise ModelError(f"no model file at {path}")
     with open(path, "rb") as file:
         start = file.read(10)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+    # a safetensors file is its header's length (u64) and then JSON; the length alone may look like a pickle's first byte
+    if start[8:9] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ModelError(f"{path} is a pickle or zip, not a safetensors file; only files written by spectrumencoder are read")
     if len(start) < 10 or struct.unpack("<Q", start[:8])[0] > path.stat().st_size:
         raise ModelError(f"{path} is truncated or not a safetensors file ({path.stat().st_size} bytes); copy or train it again")
@@ -154,17 +156,30 @@ def load(path: Path | str) -> ModelFile:
 
 def _check(model: ModelFile) -> None:
     contract, path = model.contract, model.path
+    if not isinstance(contract, dict):
+        raise ModelError(f"{path} has a contract that is a {type(contract).__name__}, not a table; train it again")
     version = contract.get("format_version")
     if version != FORMAT_VERSION:
         raise ModelError(f"{path} has contract version {version}, this program reads {FORMAT_VERSION}; train it again or update")
     missing = [k for k in REQUIRED if k not in contract]
     if missing:
         raise ModelError(f"{path} has a contract without {', '.join(missing)}; train it again")
+    wrong = [f"{k} ({contract[k]!r})"[:80] for k, kind in REQUIRED.items() if not isinstance(contract[k], kind)]
+    if wrong:
+        raise ModelError(f"{path} has a contract with entries of the wrong type: {', '.join(wrong)}; train it again")
     if not contract["steps"] > 0:
         raise ModelError(f"{path} holds an untrained model (0 training steps); train it with: spectrumencoder train CONFIG.toml")
     if contract.get("weights_sha256") != weights_sha256(model.tensors):
         raise ModelError(f"{path} holds weights that do not match its contract's weights_sha256; copy it again")
     try:
+        if not contract["variants"]:
+            raise ValueError("it names no variant")
+        low, high = contract["average"]
+        if not 1 <= low <= high <= 64:
+            raise ValueError(f"average {contract['average']} is not a range within 1..64")
+        for name in ("labels", "bands"):
+            if contract[name] != contract["encoder"][name]:
+                raise ValueError(f"its {name} differ from the encoder's")
         for variant in model.variants:
             model.config(variant)
             if not model.weights(variant):

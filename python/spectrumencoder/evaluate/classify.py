@@ -36,6 +36,7 @@ class Judged:
     label: str
     items: np.ndarray  # (F, item_size); F = 0: yields none, counts as wrong
     band: str
+    file: str = ""  # the recording that it is from; empty where simulated
 
 
 def classify(corpus: list[Path] | Path, model: str = "base", dropout_rate: float = 0.25, condition: str = "plain", *,
@@ -52,8 +53,9 @@ def classify(corpus: list[Path] | Path, model: str = "base", dropout_rate: float
 
     Returns:
         balanced_accuracy (mean recall of the classes present), accuracy (frames), recording_accuracy, per_class, confusion,
-        interval (95 %, of the balanced accuracy, bootstrap over recordings), n_frames, n_recordings, dropout_rate,
-        tokens_kept, wrong (recordings whose mean probability names another class), and how it was run.
+        interval (95 %, of the balanced accuracy, bootstrap over recordings, their gaps and the simulated ones), n_frames,
+        n_recordings (real ones), n_simulated_noise, dropout_rate, tokens_kept, wrong (recordings whose mean probability
+        names another class), and how it was run.
 
     Raises:
         ValueError: unknown condition. CorpusError: nothing to judge. ModelError: the model file cannot be used.
@@ -100,10 +102,11 @@ def judge(source: Source, condition: str, seed: int, engine: Engine) -> list[Jud
     out = []
     if source.label != "noise":
         held = np.array([source.holds_signal(*s) for s in spans], bool)
-        out.append(Judged(source.name, source.label, frames.items[held] if len(spans) else frames.items, band))
+        out.append(Judged(source.name, source.label, frames.items[held] if len(spans) else frames.items, band,
+                          source.name))
     if gap.any() or source.label == "noise":
         out.append(Judged(f"{source.name} (gaps)" if source.label != "noise" else source.name, "noise",
-                          frames.items[gap] if len(spans) else frames.items, band))
+                          frames.items[gap] if len(spans) else frames.items, band, source.name))
     return out
 
 
@@ -186,6 +189,7 @@ def summarise(rows: list[tuple[Judged, np.ndarray]], labels: list[str], seed: in
     return {"balanced_accuracy": round(balanced(np.arange(len(rows))), 4), "accuracy": round(float(right.sum() / total.sum()), 4),
             "recording_accuracy": round(float(whole.mean()), 4), "per_class": per_class, "confusion": confusion,
             "interval": [round(float(q), 4) for q in np.quantile(draws, [0.025, 0.975])],
-            "n_frames": int(sum(len(g) for g in guesses)), "n_recordings": len(rows),
+            "n_frames": int(sum(len(g) for g in guesses)), "n_recordings": len({j.file for j, _ in rows if j.file}),
+            "n_simulated_noise": sum(not j.file for j, _ in rows),
             "wrong": {j.recording: labels[int(p.mean(axis=0).argmax())] if len(p) else "(none)"
                       for (j, p), w in zip(rows, whole, strict=True) if not w}}

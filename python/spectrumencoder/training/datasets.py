@@ -18,7 +18,7 @@ from ..simulate.waveforms import WAVEFORMS
 from ..tokens.layout import FrameLayout
 from ..tokens.tokenize import tokenize
 from . import augment
-from .corpus import CLASSES, Source
+from .corpus import BLOCK, CLASSES, Source
 
 UNLABELLED = -1
 KINDS = ("real", "simulated", "gap", "noise", "unscored", "scene")
@@ -80,7 +80,7 @@ class FrameFactory:
             return None
         for _ in range(24):
             if on and source.bursty:
-                block = int(rng.choice(np.flatnonzero(source.on))) * augment.N_PSD // 2
+                block = int(rng.choice(np.flatnonzero(source.on))) * BLOCK
                 start = int(np.clip(block - rng.integers(0, count), 0, last))
             else:
                 start = int(rng.integers(0, last + 1))
@@ -96,7 +96,7 @@ class FrameFactory:
         iq = source.iq[start:start + need]
         share = 1.0
         if on and source.bursty:
-            share = float(np.clip(source.on[start // 128:(start + need) // 128 + 1].mean(), 0.02, 1.0))
+            share = float(np.clip(source.on[start // BLOCK:(start + need) // BLOCK + 1].mean(), 0.02, 1.0))
         return iq, share
 
     def _real(self, rng, count, channel):

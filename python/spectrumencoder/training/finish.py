@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from ..encoder.encoder import SpectrumEncoder, mflop_per_spectrum
 from ..encoder.model_file import SUFFIX, ModelFile, save
 from ..tokens.layout import FrameLayout
 from .corpus import load_corpus, split
+from .loop import RUN_FILE
 from .shards import ShardMaker
 from .tables import general_tables
 
-COMMIT_FILE = "commit"  # of the source tree when training started
 HELD_OUT_SHARDS, HELD_OUT_SIZE = 2, 2048  # at most the size of a training shard
 
 
@@ -27,12 +28,12 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
     """Write `out/<name>.safetensors` from trained networks (variant name -> network, the first is the default).
 
     The temperature of each variant's class softmax is fitted on augmented frames of the held-out recordings (one scalar: it
-    moves no decision); the general conformal tables come from clean frames of the same and of simulated scenes.
+    moves no decision); the general conformal tables are learned on the same recordings as they are.
     """
     maker = ShardMaker(out / "held_out", corpus, list(training.holdout), held_out=True,
                        layout=FrameLayout(encoder.fft_size, encoder.stride), window=encoder.window, bands=encoder.bands,
                        recipe=recipe, seed=training.seed + 1, count=HELD_OUT_SHARDS,
-                       size=min(HELD_OUT_SIZE, training.shard_size), workers=1)
+                       size=min(HELD_OUT_SIZE, training.shard_size), workers=training.workers)
     try:
         shards = [maker.get(i) for i in range(HELD_OUT_SHARDS)]
     finally:
@@ -50,11 +51,11 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
     contract = {
         "name": training.name, "encoder": encoder.to_dict(), "variants": variants, "policies": list(POLICIES),
         "default_policy": "gumbel",
-        "labels": list(encoder.labels), "bands": list(encoder.bands), "average": [1, encoder.average_max],
+        "labels": list(encoder.labels), "bands": list(encoder.bands), "average": [min(recipe.averages), max(recipe.averages)],
         "rates": [1 - k / encoder.n_tokens for k in encoder.keep_choices], "dtypes": ["fp32"], "steps": training.steps,
         "heads": {"classes": True, "anomaly": training.anomaly_weight > 0}, "metrics": metrics, "theta": thetas(default),
-        "training": {"config": config, "commit": (out / COMMIT_FILE).read_text().strip(), "trained_on": [s.name for s in trained],
-                     "held_out": [s.name for s in held_out]},
+        "training": {"config": config, "commit": json.loads((out / RUN_FILE).read_text())["commit"],
+                     "trained_on": [s.name for s in trained], "held_out": [s.name for s in held_out]},
     }
     path = out / f"{training.name}{SUFFIX}"
     model = ModelFile(contract, tensors, path)

@@ -23,10 +23,12 @@ from ..encoder.config import EncoderConfig
 from ..encoder.encoder import SpectrumEncoder, conditioning
 from ..encoder.model_file import variant_name
 from ..tokens.layout import FrameLayout
-from .corpus import CLASSES
+from .corpus import CLASSES, load_corpus
 from .datasets import Recipe
 from .losses import losses
 from .shards import ShardMaker
+
+RUN_FILE = "run.json"  # commit of the source tree when training started, configuration, sources
 
 
 class ConfigError(Exception):
@@ -130,15 +132,14 @@ def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, min
     Raises:
         ConfigError, CorpusError: one line that says what is wrong. TimeoutError: `minutes` ran out (resume continues).
     """
-    from .finish import COMMIT_FILE, commit, finish  # the engine and the detector's tables are needed only here
+    from .finish import commit, finish  # the engine and the detector's tables are needed only here
 
     encoder, recipe, training = read_config(config)
     encoder = EncoderConfig.from_dict({**encoder.to_dict(), "labels": CLASSES})
     out.mkdir(parents=True, exist_ok=True)
     if not resume and list(out.glob("checkpoint_*.safetensors")):
         raise ConfigError(f"{out} holds checkpoints of an earlier run; continue with --resume or give another folder")
-    if not (out / COMMIT_FILE).exists():
-        (out / COMMIT_FILE).write_text(commit() + "\n")
+    claim(out, {"config": config, "sources": [s.name for s in load_corpus(corpus)]}, commit())
     torch.set_num_threads(training.threads)
     layout = FrameLayout(encoder.fft_size, encoder.stride)
     deadline = time.monotonic() + 60 * minutes if minutes else math.inf
@@ -156,6 +157,22 @@ def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, min
     finally:
         maker.close()
     return finish(networks, encoder, recipe, training, config, corpus, out)
+
+
+def claim(out: Path, what: dict, commit_now: str) -> None:
+    """Note in `out` what is trained there and from which commit; shards and checkpoints of something else must not be used.
+
+    Raises:
+        ConfigError: the folder belongs to another configuration or corpus.
+    """
+    path, what = out / RUN_FILE, json.loads(json.dumps(what))
+    if path.exists():
+        before = json.loads(path.read_text())
+        for name in ("config", "sources"):
+            if before[name] != what[name]:
+                raise ConfigError(f"{out} holds shards and checkpoints of another {name.rstrip('s')}; give another folder")
+    else:
+        path.write_text(json.dumps({"commit": commit_now, **what}, indent=1))
 
 
 class Run:

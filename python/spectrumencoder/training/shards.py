@@ -34,7 +34,7 @@ def _make(folder, corpus, holdout, held_out, layout, window, bands, recipe, seed
 
 
 class ShardMaker:
-    """Makes shards 0 .. count-1 in `workers` processes; those that exist are kept.
+    """Makes shards 0 .. count-1 in `workers` processes (0: in this one, when asked for); those that exist are kept.
 
     Args:
         folder: where they go. corpus, holdout: see training.corpus. held_out: draw from the held-out sources instead.
@@ -44,6 +44,11 @@ class ShardMaker:
                  bands: tuple[str, ...], recipe: Recipe, seed: int, count: int, size: int, workers: int):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.count = folder, count
+        self._make_here = None
+        if workers == 0:
+            sources = split(load_corpus(corpus), holdout)[1 if held_out else 0]
+            factory = FrameFactory(sources, layout, window, recipe)
+            self._make_here = lambda number: make_shard(factory, bands, seed, number, size, shard_path(folder, number))
         context = get_context("spawn")
         self.processes = []
         for worker in range(workers):
@@ -62,6 +67,8 @@ class ShardMaker:
             RuntimeError: a worker died before it made the shard.
         """
         path = shard_path(self.folder, number)
+        if self._make_here and not path.exists():
+            self._make_here(number)
         while not path.exists():
             if not any(p.is_alive() for p in self.processes) and not path.exists():
                 codes = [p.exitcode for p in self.processes]

@@ -44,10 +44,9 @@ def general_tables(model: ModelFile, sources: list[Source], frames_per_recording
             rates = model.contract["rates"] if number == 0 else [RATE]
             for rate in rates:
                 engine.set_dropout_rate(rate)
-                calibrator = Calibrator(sum(len(items) for _, items, _ in frames), per_bin=False,
-                                        head=model.contract["heads"]["anomaly"])
+                calibrator = Calibrator(sum(len(items) for _, items, _ in frames), head=model.contract["heads"]["anomaly"])
                 for place, items, frame_s in frames:
-                    encoded = engine.encode(items, "unknown")
+                    encoded = engine.encode(items, sources[place].band)
                     calibrator.add(encoded.residual, encoded.features, frame_s, place)
                 try:
                     table = calibrator.finish(false_alarm_rate)
