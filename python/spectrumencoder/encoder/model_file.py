@@ -5,7 +5,8 @@ Contract (format version 1): `encoder` (EncoderConfig of the first variant), `va
 first = default), `policies` and `default_policy`, `labels`, `bands`, `average` [min, max], `rates` (dropout rates that can
 be had), `dtypes`, `steps` (0 = untrained: refused), `training` (config, commit, sources), `metrics`, `heads`, `weights_sha256`.
 
-Tensors: `weights.<variant>.<parameter>`, and the conformal tables as `table.<key>.<field>`, key from `table_key`.
+Tensors: `weights.<variant>.<parameter>`, `weights.shared.<parameter>` for what is equal in all variants, and the conformal
+tables as `table.<key>.<field>`, key from `table_key`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .config import POLICIES, EncoderConfig
 FORMAT_VERSION = 1
 CONTRACT_KEY = "spectrumencoder"
 SUFFIX = ".safetensors"
+SHARED = "shared"  # in place of a variant's name
 REQUIRED = {"format_version": int, "name": str, "encoder": dict, "variants": list, "policies": list, "labels": list,
             "bands": list, "average": list, "steps": int, "heads": dict}  # entries of the contract and their types
 
@@ -57,8 +59,9 @@ class ModelFile:
         return EncoderConfig.from_dict({**self.contract["encoder"], "attention": row["attention"], "rope": row["rope"]})
 
     def weights(self, variant: str) -> dict[str, np.ndarray]:
-        prefix = f"weights.{variant}."
-        return {k[len(prefix):]: v for k, v in self.tensors.items() if k.startswith(prefix)}
+        """Parameters of one variant, those that all variants share included."""
+        prefixes = f"weights.{SHARED}.", f"weights.{variant}."
+        return {k[len(p):]: v for p in prefixes for k, v in self.tensors.items() if k.startswith(p)}
 
     @property
     def tables(self) -> dict[str, dict[str, np.ndarray]]:
@@ -182,7 +185,7 @@ def _check(model: ModelFile) -> None:
                 raise ValueError(f"its {name} differ from the encoder's")
         for variant in model.variants:
             model.config(variant)
-            if not model.weights(variant):
+            if not any(name.startswith(f"weights.{variant}.") for name in model.tensors):
                 raise ValueError(f"no weights for variant {variant}")
     except (ValueError, TypeError, KeyError) as error:
         raise ModelError(f"{path} has a contract that does not fit ({error}); train it again") from error

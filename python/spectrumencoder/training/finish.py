@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from ..encoder.config import POLICIES, EncoderConfig
 from ..encoder.encoder import SpectrumEncoder, mflop_per_spectrum
-from ..encoder.model_file import SUFFIX, ModelFile, save
+from ..encoder.model_file import SHARED, SUFFIX, ModelFile, save
 from ..tokens.layout import FrameLayout
 from .corpus import load_corpus, split
 from .loop import RUN_FILE
@@ -39,13 +39,13 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
     finally:
         maker.close()
     frames = {key: torch.from_numpy(np.concatenate([s[key] for s in shards])) for key in shards[0]}
-    metrics, tensors, variants = {}, {}, []
+    metrics, variants = {}, []
     keep = encoder.keep_for_rate(0.25)
     for name, network in networks.items():
         metrics[name] = fit_temperature(network, frames, keep)
         metrics[name]["mflop_per_spectrum"] = round(mflop_per_spectrum(network.config, keep), 2)
-        tensors |= {f"weights.{name}.{k}": v.contiguous().numpy() for k, v in network.state_dict().items()}
         variants.append({"name": name, "attention": network.config.attention, "rope": network.config.rope})
+    tensors = pack_weights({name: network.state_dict() for name, network in networks.items()})
     trained, held_out = split(load_corpus(corpus), list(training.holdout))
     default = next(iter(networks.values()))
     contract = {
@@ -63,6 +63,16 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
         general_tables(model, held_out, training.table_frames)
     save(path, model.contract, model.tensors)
     return path
+
+
+def pack_weights(states: dict[str, dict[str, torch.Tensor]]) -> dict[str, np.ndarray]:
+    """Tensors of a model file from the variants' states: what is equal in all of them is stored once."""
+    tensors = {}
+    for variant, state in states.items():
+        for name, value in state.items():
+            same = len(states) > 1 and all(name in s and torch.equal(s[name], value) for s in states.values())
+            tensors[f"weights.{SHARED if same else variant}.{name}"] = value.contiguous().numpy()
+    return tensors
 
 
 def fit_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], keep: int) -> dict[str, float]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The training loop: a configuration in, a model file with all its variants out; resumes; same seed, same weights.
 
+The first variant is trained whole; the others start from its averaged weights and train their transformer blocks only.
 AdamW, cosine rate, exponential average of the weights, random kept count and policy per batch, annealed Gumbel
 temperature, conditioning jittered and dropped in a fifth, band hidden in half (so that theta cannot leak the label).
 Everything random at step s comes from a generator seeded by (seed, variant, s), so an interrupted run continues exactly.
@@ -28,6 +29,7 @@ from .datasets import Recipe
 from .losses import losses
 from .shards import ShardMaker
 
+OWN_OF_VARIANT = ("blocks.", "rope.")  # what a further variant trains
 RUN_FILE = "run.json"  # commit of the source tree when training started, configuration, sources
 
 
@@ -189,9 +191,13 @@ class Run:
             transfer(first, self.network)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network.to(self.device).train()
-        theta = [p for n, p in self.network.named_parameters() if n.startswith("rope.")]
-        plain = [p for n, p in self.network.named_parameters() if not n.startswith("rope.") and p.ndim < 2]
-        decayed = [p for n, p in self.network.named_parameters() if not n.startswith("rope.") and p.ndim >= 2]
+        if number > 0:  # the rest is shared with the first variant, in training as in the file
+            for name, parameter in self.network.named_parameters():
+                parameter.requires_grad_(name.startswith(OWN_OF_VARIANT))
+        trained = [(n, p) for n, p in self.network.named_parameters() if p.requires_grad]
+        theta = [p for n, p in trained if n.startswith("rope.")]
+        plain = [p for n, p in trained if not n.startswith("rope.") and p.ndim < 2]
+        decayed = [p for n, p in trained if not n.startswith("rope.") and p.ndim >= 2]
         groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
         if theta:
             groups.append({"params": theta, "weight_decay": 0.0, "scale": 10.0})
