@@ -15,6 +15,7 @@ CONTRACT = {"name": "synthetic", "encoder": {"fft_size": N, "stride": STRIDE, "w
 KEY = f"softmax-dynamic/ism/{K_KEPT}/{K_EFF}/gumbel/fp32"
 SEGMENT = Segment(rx_freq=FREQ, rx_rate=RATE, band="ism", frame_hop=HOP, frame_average=K_EFF, time_anchor=(1.7e9, 0),
                   time_source="tag")
+TUNING = calibrate.Tuning(FREQ, RATE)
 FLOOR_DBFS = -90.0
 
 
@@ -37,9 +38,9 @@ def put(psd, residual, first, last, low, high, level_db):
     residual[first:last + 1, low:high + 1] += level_db / 1.1
 
 
-def table(count=4000, seed=1, **settings):
+def table(count=4000, seed=1, tuning=TUNING, **settings):
     _, residual, rows = frames(count, seed)
-    return calibrate.learn(residual, rows, SEGMENT.frame_s, **settings)
+    return calibrate.learn(residual, rows, SEGMENT.frame_s, tuning=tuning, **settings)
 
 
 def detector(conformal=None, **settings):

@@ -5,16 +5,17 @@ import math
 
 import numpy as np
 import pytest
-from frames import SEGMENT, frames, table
+from frames import FREQ, RATE, SEGMENT, TUNING, N, frames, table
 from gnuradio.spectrumencoder.detector import calibrate
-from gnuradio.spectrumencoder.detector.calibrate import Calibrator, Table, TooFewFrames
+from gnuradio.spectrumencoder.detector.calibrate import Calibrator, Table, TooFewFrames, Tuning
 from gnuradio.spectrumencoder.detector.scores import HEAD, channel_values
 from gnuradio.spectrumencoder.encoder import features as layout
 
 
 def plain(scores):
     """A table of one channel with these scores."""
-    return Table((HEAD,), np.zeros(1, np.float32), np.ones(1, np.float32), np.sort(np.asarray(scores, np.float32)), len(scores))
+    scores = np.sort(np.asarray(scores, np.float32))
+    return Table((HEAD,), np.zeros(1, np.float32), np.ones(1, np.float32), scores, len(scores), N)
 
 
 def test_p_values_are_counts():
@@ -99,10 +100,11 @@ def test_realised_rate_on_independent_frames():
 
 def test_batches_do_not_matter():
     _, residual, rows = frames(900, seed=7)
-    calibrator = Calibrator(900)
+    calibrator = Calibrator(900, tuning=TUNING)
     for i in range(0, 900, 41):
         calibrator.add(residual[i:i + 41], rows[i:i + 41], SEGMENT.frame_s, 0)
-    one, other = calibrator.finish(0.01).to_tensors(), calibrate.learn(residual, rows, SEGMENT.frame_s).to_tensors()
+    one = calibrator.finish(0.01).to_tensors()
+    other = calibrate.learn(residual, rows, SEGMENT.frame_s, tuning=TUNING).to_tensors()
     for name in other:
         np.testing.assert_array_equal(one[name], other[name])
 
@@ -123,8 +125,8 @@ def test_busy_bins_do_not_hide_the_rest():
     """A bin that varies by itself must not set the threshold for all others."""
     _, residual, rows = frames(4000, seed=9)
     residual[:, 20:30] *= 6
-    with_bins = calibrate.learn(residual, rows, SEGMENT.frame_s)
-    without = calibrate.learn(residual, rows, SEGMENT.frame_s, per_bin=False)
+    with_bins = calibrate.learn(residual, rows, SEGMENT.frame_s, tuning=TUNING)
+    without = calibrate.learn(residual, rows, SEGMENT.frame_s)
     _, test, rows = frames(200, seed=10)
     test[:, 100] += 8
     flagged = []
@@ -174,12 +176,31 @@ def test_tensors_and_back():
     for name, value in t.to_tensors().items():
         np.testing.assert_array_equal(back.to_tensors()[name], value)
     assert t.to_tensors()["scores"].dtype == np.float32
+    assert (back.tuning, back.window_hop) == (TUNING, N)
+    assert Table.from_tensors(table(600, tuning=None).to_tensors()).tuning is None
+
+
+@pytest.mark.parametrize(("freq", "rate", "fits"), [
+    (FREQ + 0.49 * RATE / N, RATE, True), (FREQ - 0.51 * RATE / N, RATE, False), (FREQ, RATE * (1 + 0.9 / N), True),
+    (FREQ, RATE * (1 - 1.1 / N), False), (FREQ + 0.3 * RATE / N, RATE * (1 + 0.5 / N), False), (FREQ, 2 * RATE, False),
+    (868.5e6, RATE, False),
+])
+def test_statistics_per_bin_hold_within_half_a_bin(freq, rate, fits):
+    assert (table(600).misfit(Tuning(freq, rate), N) == "") is fits
+    assert not table(600, tuning=None).misfit(Tuning(freq, rate), N)
+
+
+def test_a_table_holds_for_its_overlap():
+    assert not table(600, window_hop=N // 2).misfit(TUNING, N / 2)
+    assert "another overlap" in table(600, window_hop=N // 2).misfit(TUNING, N)
+    assert "256 samples" in table(600).misfit(TUNING, N // 2)
 
 
 @pytest.mark.parametrize(("field", "value", "message"), [
     ("scores", np.array([3.0, 1.0]), "ascending"), ("scores", np.zeros(0), "0 scores"), ("scores", None, "scores"),
     ("spread", np.zeros(8), "positive"), ("median", np.zeros(2), "2 medians"), ("n", np.array([7]), "n = 7"),
     ("channels", np.frombuffer(b"nonsense", np.uint8), "nonsense"), ("bin_std", None, "incomplete"),
+    ("samp_rate", None, "samp_rate"), ("window_hop", None, "window_hop"), ("window_hop", np.array([0]), "hop of 0"),
 ])
 def test_damaged_tensors_are_refused(field, value, message):
     tensors = table(600).to_tensors()
@@ -194,4 +215,5 @@ def test_damaged_tensors_are_refused(field, value, message):
 def test_description_is_plain():
     text = table(600).describe(0.01)
     assert "450 frames" in text
+    assert "433.92 MHz and 1 MS/s" in text
     assert "false-alarm rate of 1 %" in text

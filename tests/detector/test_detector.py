@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from frames import CONTRACT, FREQ, HOP, KEY, RATE, SEGMENT, N, detector, frames, put, run, table
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.detector.calibrate import Table
+from gnuradio.spectrumencoder.detector.calibrate import Table, Tuning
 from gnuradio.spectrumencoder.detector.detector import Detector, window_enbw
 from gnuradio.spectrumencoder.encoder import features as layout
 
@@ -96,6 +96,7 @@ def test_batches_do_not_matter(conformal, batch):
     rows[300:320, layout.FLOOR_DBFS] += 8
     rows[100:110, layout.SKIPPED] = 1
     rows[350:, layout.K_EFF] = 5
+    put(psd, residual, 340, 399, 60, 64, 15)
     settings = {"false_alarm_rate": 0.05, "hold": 2}
     whole_scores, whole = run(detector(conformal, **settings), psd, residual, rows)
     scores, emitted = run(detector(conformal, **settings), psd, residual, rows, batch)
@@ -117,7 +118,8 @@ def test_without_a_table_nothing_is_made_up(conformal):
     assert not result.emitted
     assert not judge.flush()
     assert len(result.notices) == 1
-    assert KEY in result.notices[0]
+    assert result.notices[0].state == "uncalibrated"
+    assert KEY in result.notices[0].text
     assert judge.n_uncalibrated == 50
     assert not judge.process(psd, residual, rows, HOP * np.arange(50), SEGMENT).notices  # told once
 
@@ -127,8 +129,82 @@ def test_a_band_that_nobody_calibrated_is_judged_by_the_general_table(conformal)
     judge = Detector(CONTRACT, {KEY.replace("/ism/", "/unknown/"): conformal})
     result = judge.process(psd, residual, rows, HOP * np.arange(50), SEGMENT)
     assert np.isfinite(result.scores).all()
-    assert len(result.notices) == 1
-    assert "mixture of recordings" in result.notices[0]
+    (state, text), = result.notices
+    assert state == "general_table"
+    assert text.startswith("general table: ")
+    assert "mixture of recordings" in text
+    assert "uncalibrated" not in text
+
+
+GENERAL = KEY.replace("/ism/", "/unknown/")
+
+
+@pytest.mark.parametrize("elsewhere", [{"rx_freq": 868.5e6}, {"rx_rate": 2e6}])
+def test_a_table_with_statistics_per_bin_is_not_used_at_another_tuning(conformal, elsewhere):
+    psd, residual, rows = frames(50, seed=37)
+    segment = replace(SEGMENT, **elsewhere)
+    judge = detector(conformal)
+    result = judge.process(psd, residual, rows, HOP * np.arange(50), segment)
+    assert np.isnan(result.p_values).all()
+    (state, text), = result.notices
+    assert state == "uncalibrated"
+    assert "433.92 MHz and 1 MS/s" in text
+    assert str(Tuning(segment.rx_freq, segment.rx_rate)) in text
+    back = judge.process(psd, residual, rows, HOP * np.arange(50, 100), SEGMENT)
+    assert np.isfinite(back.p_values).all()
+    with_general = Detector(CONTRACT, {KEY: conformal, GENERAL: table(tuning=None)}, false_alarm_rate=0.01)
+    result = with_general.process(psd, residual, rows, HOP * np.arange(50), segment)
+    assert np.isfinite(result.p_values).all()
+    assert [notice.state for notice in result.notices] == ["general_table"]
+
+
+def test_a_table_of_another_overlap_is_not_used(conformal):
+    psd, residual, rows = frames(50, seed=38)
+    overlapped = replace(SEGMENT, frame_hop=HOP // 2)
+    tables = {KEY: conformal, GENERAL: table(tuning=None)}
+    result = Detector(CONTRACT, tables).process(psd, residual, rows, HOP // 2 * np.arange(50), overlapped)
+    assert np.isnan(result.p_values).all()
+    (state, text), = result.notices
+    assert state == "uncalibrated"
+    assert text.count("another overlap") == 2
+    tables = {KEY: table(window_hop=N // 2)}
+    judge = Detector(CONTRACT, tables, false_alarm_rate=0.01)
+    assert np.isfinite(judge.process(psd, residual, rows, HOP // 2 * np.arange(50), overlapped).p_values).all()
+
+
+def test_an_open_event_closes_where_the_table_is_lost(conformal):
+    psd, residual, rows = frames(100, seed=39)
+    put(psd, residual, 20, 99, 100, 104, 15)
+    rows[40:, layout.K_KEPT] = 8  # a setting that nobody calibrated
+    judge = detector(conformal, hold=4)
+    result = judge.process(psd, residual, rows, HOP * np.arange(100), SEGMENT)
+    assert judge.tracker.n_open == 0
+    event = max(closed(result.emitted), key=lambda e: e[keys.SAMPLE_COUNT])
+    assert (event[keys.SAMPLE_START], event[keys.SAMPLE_COUNT]) == (20 * HOP, 20 * HOP)
+
+
+def test_an_event_outlives_a_few_frames_without_a_table(conformal):
+    psd, residual, rows = frames(100, seed=40)
+    put(psd, residual, 20, 59, 100, 104, 15)
+    rows[40:43, layout.K_KEPT] = 8
+    _, emitted = run(detector(conformal, hold=4), psd, residual, rows)
+    event = max(closed(emitted), key=lambda e: e[keys.SAMPLE_COUNT])
+    assert (event[keys.SAMPLE_START], event[keys.SAMPLE_COUNT]) == (20 * HOP, 40 * HOP)
+
+
+def test_reset_starts_anew(conformal):
+    psd, residual, rows = frames(300, seed=41)
+    put(psd, residual, 20, 59, 100, 104, 15)
+    put(psd, residual, 290, 299, 30, 34, 15)
+    rows[:, layout.FLOOR_DBFS] += np.linspace(0, 3, 300)
+    judge = detector(conformal)
+    first = run(judge, psd, residual, rows)
+    judge.process(psd, residual, rows, HOP * np.arange(300), SEGMENT)
+    judge.reset()
+    assert judge.n_frames == judge.tracker.n_open == 0
+    again = run(judge, psd, residual, rows)
+    np.testing.assert_array_equal(again[0], first[0])
+    assert fields(again[1]) == fields(first[1])
 
 
 def test_an_open_event_lasts_while_its_bins_keep_half_their_height(conformal):
@@ -136,7 +212,8 @@ def test_an_open_event_lasts_while_its_bins_keep_half_their_height(conformal):
     put(psd, residual, 20, 29, 100, 103, 15)
     put(psd, residual, 30, 39, 100, 103, 9)
     put(psd, residual, 40, 49, 100, 103, 5)
-    judge = detector(Table(conformal.channels, conformal.median, conformal.spread, conformal.scores + 12, conformal.effective_n))
+    judge = detector(Table(conformal.channels, conformal.median, conformal.spread, conformal.scores + 12, conformal.effective_n,
+                           conformal.window_hop))
     scores, emitted = run(judge, psd, residual, rows)
     event, = closed(emitted)
     assert (scores[30:40] < event[keys.THRESHOLD]).all()
@@ -167,7 +244,7 @@ def test_a_rate_that_the_table_is_too_small_for(conformal):
     psd, residual, rows = frames(50, seed=29)
     judge = detector(conformal, false_alarm_rate=1e-6)
     result = judge.process(psd, residual, rows, HOP * np.arange(50), SEGMENT)
-    assert "999999" in result.notices[0]
+    assert "999999" in result.notices[0].text
     assert np.isnan(result.scores).all()
     judge.set_false_alarm_rate(0.01)
     assert np.isfinite(judge.process(psd, residual, rows, HOP * np.arange(50), SEGMENT).scores).all()

@@ -7,7 +7,7 @@ Beta distributed about 1 % with a standard deviation of 0.1 %: the seeds are fix
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.detector.calibrate import Calibrator
+from gnuradio.spectrumencoder.detector.calibrate import Calibrator, Tuning
 from gnuradio.spectrumencoder.detector.detector import Detector
 from gnuradio.spectrumencoder.detector.events import Segment
 from gnuradio.spectrumencoder.encoder.engine import Engine
@@ -44,7 +44,7 @@ def encoded_blocks(engine, scene, seed):
 @pytest.mark.timeout(600)
 def test_realised_false_alarm_rate_at_one_percent(engine, scene):
     segment = Segment(rx_rate=RATE, band=BAND, frame_hop=AVERAGE * engine.n_bins, frame_average=AVERAGE)
-    calibrator = Calibrator(N_FRAMES, head=bool(engine.contract["heads"].get("anomaly", False)))
+    calibrator = Calibrator(N_FRAMES, head=bool(engine.contract["heads"].get("anomaly", False)), tuning=Tuning(0.0, RATE))
     for _, encoded in encoded_blocks(engine, scene, seed=101):
         calibrator.add(encoded.residual, encoded.features, segment.frame_s)
     assert calibrator.n_frames == N_FRAMES

@@ -49,6 +49,7 @@ def test_one_table_of_the_band_of_the_recording(engine, record):
     assert key == engine.table_key("ism", 1)
     assert table.n == NEEDED - NEEDED // 4
     assert table.bin_mean.shape == (N,)
+    assert (table.tuning, table.window_hop) == ((433.92e6, RATE), N)
     assert calls[-1] == (NEEDED, NEEDED)
     Detector(engine.contract, tables)
 
@@ -58,6 +59,7 @@ def test_blocks_do_not_matter(engine, record, monkeypatch):
     whole = learned(engine, path, overlap=0.25)
     monkeypatch.setattr(learn_band, "BLOCK_SAMPLES", 50 * N)
     for key, table in learned(engine, path, overlap=0.25).items():
+        assert table.window_hop == 3 * N // 4
         np.testing.assert_array_equal(table.scores, whole[key].scores)
 
 
@@ -66,7 +68,7 @@ def test_captures_of_two_bands_make_two_tables(engine, record):
     assert set(learned(engine, path)) == {engine.table_key("ism", 1), engine.table_key("gnss", 1)}
     (key, table), = learned(engine, path, band="unknown").items()
     assert key == engine.table_key("unknown", 1)
-    assert table.bin_mean is None  # two tunings share no bins
+    assert table.bin_mean is table.tuning is None  # two tunings share no bins
 
 
 def test_refusals(engine, record):
@@ -95,7 +97,9 @@ def test_command_writes_a_calibrated_model(program, model_file, record, tmp_path
     model = load(out)
     assert key in Detector.from_model(model).tables
     assert model.contract["weights_sha256"] == load(model_file).contract["weights_sha256"]
-    assert json.loads(summary.read_text())["tables"][key]["n"] == NEEDED - NEEDED // 4
+    row = json.loads(summary.read_text())["tables"][key]
+    assert row["n"] == NEEDED - NEEDED // 4
+    assert (row["freq_hz"], row["samp_rate"], row["window_hop"]) == (433.92e6, RATE, N)
 
 
 def test_command_says_in_one_line_how_many_frames_it_needs(program, model_file, record, tmp_path):

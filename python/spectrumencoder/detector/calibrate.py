@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import betaincinv
@@ -69,6 +70,21 @@ def frames_needed(false_alarm_rate: float) -> int:
     return n_frames
 
 
+class Tuning(NamedTuple):
+    """Where the spectrum lies: centre frequency in Hz (0 where nobody knows it) and samples per second."""
+
+    freq_hz: float
+    samp_rate: float
+
+    def __str__(self):
+        return f"{self.freq_hz / 1e6:.10g} MHz and {self.samp_rate / 1e6:.10g} MS/s"
+
+    def same_bins(self, other: Tuning, n_bins: int) -> bool:
+        """Whether each of n_bins bins lies within half a bin of where it lies at the other tuning."""
+        off = abs(self.freq_hz - other.freq_hz) + abs(self.samp_rate - other.samp_rate) / 2.0  # of the outermost bin
+        return off <= 0.5 * min(self.samp_rate, other.samp_rate) / n_bins
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """What was learned about one band and one setting of the encoder.
@@ -78,7 +94,9 @@ class Table:
         median, spread: (C,) float32; spread is the 99 % quantile less the median.
         scores: (n,) float32, ascending: fused scores of normal frames.
         effective_n: as many independent frames would tell as much as the n autocorrelated ones.
-        bin_mean, bin_std: (N,) float32 of the residual per bin, or None where no fixed channel plan was learned.
+        window_hop: samples from one averaged spectrum to the next: with overlap a frame of the same K varies more.
+        tuning: the only one that bin_mean and bin_std are right for.
+        bin_mean, bin_std: (N,) float32 of the residual per bin. All three None where no fixed channel plan was learned.
     """
 
     channels: tuple[str, ...]
@@ -86,6 +104,8 @@ class Table:
     spread: np.ndarray
     scores: np.ndarray
     effective_n: float
+    window_hop: int
+    tuning: Tuning | None = None
     bin_mean: np.ndarray | None = None
     bin_std: np.ndarray | None = None
 
@@ -98,13 +118,25 @@ class Table:
                              f"positive) for {len(self.channels)} channels")
         if not len(self.scores) or not np.isfinite(self.scores).all() or (np.diff(self.scores) < 0).any():
             raise ValueError(f"conformal table whose {len(self.scores)} scores are not finite and ascending")
-        if (self.bin_mean is None) != (self.bin_std is None) or (self.bin_std is not None and not (self.bin_std > 0).all()):
-            raise ValueError("conformal table whose per-bin means and deviations are incomplete or not positive")
+        if len({self.bin_mean is None, self.bin_std is None, self.tuning is None}) > 1 or \
+                (self.bin_std is not None and not (self.bin_std > 0).all()):
+            raise ValueError("conformal table whose per-bin means, deviations and tuning are incomplete or not positive")
+        if not self.window_hop >= 1:
+            raise ValueError(f"conformal table with a window hop of {self.window_hop} samples")
         object.__setattr__(self, "_columns", [CHANNELS.index(c) for c in self.channels])
 
     @property
     def n(self) -> int:
         return len(self.scores)
+
+    def misfit(self, tuning: Tuning, window_hop: float) -> str:
+        """Why the table does not hold for frames of this tuning and window hop; empty where it does."""
+        if window_hop != self.window_hop:
+            return (f"was learned with {self.window_hop} samples from spectrum to spectrum, here they are {window_hop:g}: "
+                    "another overlap")
+        if self.tuning is not None and not self.tuning.same_bins(tuning, len(self.bin_mean)):
+            return f"has statistics per bin of {self.tuning}, here it is {tuning}"
+        return ""
 
     # -- scoring
 
@@ -151,7 +183,7 @@ class Table:
     def describe(self, false_alarm_rate: float = 0.01) -> str:
         """Plain language, three lines."""
         low, high = self.far_interval(false_alarm_rate)
-        plan = "a mean and deviation per bin (fixed channel plan)" if self.bin_mean is not None else "no per-bin statistics"
+        plan = "no per-bin statistics" if self.tuning is None else f"a mean and deviation per bin, for {self.tuning} alone"
         return (f"{self.n} frames that count as {self.effective_n:.0f} independent ones; {plan}; "
                 f"channels {', '.join(self.channels)}\n"
                 f"scores of normal frames: median {np.median(self.scores):.2f}, largest {self.scores[-1]:.2f}\n"
@@ -166,10 +198,12 @@ class Table:
             "channels": np.frombuffer(",".join(self.channels).encode(), np.uint8).copy(),
             "median": np.asarray(self.median, np.float32), "spread": np.asarray(self.spread, np.float32),
             "scores": np.asarray(self.scores, np.float32), "n": np.array([self.n], np.int64),
-            "effective_n": np.array([self.effective_n], np.float64),
+            "effective_n": np.array([self.effective_n], np.float64), "window_hop": np.array([self.window_hop], np.int64),
         }
-        if self.bin_mean is not None:
-            tensors |= {"bin_mean": np.asarray(self.bin_mean, np.float32), "bin_std": np.asarray(self.bin_std, np.float32)}
+        if self.tuning is not None:
+            tensors |= {"bin_mean": np.asarray(self.bin_mean, np.float32), "bin_std": np.asarray(self.bin_std, np.float32),
+                        "freq_hz": np.array([self.tuning.freq_hz], np.float64),
+                        "samp_rate": np.array([self.tuning.samp_rate], np.float64)}
         return tensors
 
     @classmethod
@@ -180,10 +214,11 @@ class Table:
             ValueError: a field is missing or does not fit the others.
         """
         try:
+            tuning = Tuning(_scalar(tensors, "freq_hz"), _scalar(tensors, "samp_rate")) if "bin_mean" in tensors else None
             table = cls(tuple(bytes(np.asarray(tensors["channels"], np.uint8)).decode().split(",")),
                         np.asarray(tensors["median"], np.float32), np.asarray(tensors["spread"], np.float32),
-                        np.asarray(tensors["scores"], np.float32), float(np.asarray(tensors["effective_n"]).ravel()[0]),
-                        tensors.get("bin_mean"), tensors.get("bin_std"))
+                        np.asarray(tensors["scores"], np.float32), _scalar(tensors, "effective_n"),
+                        int(_scalar(tensors, "window_hop")), tuning, tensors.get("bin_mean"), tensors.get("bin_std"))
         except (KeyError, UnicodeDecodeError, IndexError) as error:
             raise ValueError(f"conformal table without a valid {error}; calibrate again") from error
         if int(np.asarray(tensors.get("n", [table.n])).ravel()[0]) != table.n:
@@ -197,13 +232,15 @@ class Calibrator:
     Args:
         n_expected: frames that will come, as far as is known; decides how many the normalisers are learned from.
         head: whether the model's anomaly head was trained (else its channel is left out).
-        per_bin: learn mean and deviation per bin; right for one band at one tuning, wrong for a mixture of bands.
+        tuning: learn mean and deviation per bin, since all frames are of this tuning; None: do not (a mixture of tunings).
+        window_hop: samples from one averaged spectrum to the next; None: those of no overlap, as many as there are bins.
         drift_db_per_s: of the floor track; must be the detector's.
     """
 
-    def __init__(self, n_expected: int, *, head: bool = True, per_bin: bool = True, drift_db_per_s: float = 0.05):
+    def __init__(self, n_expected: int, *, head: bool = True, tuning: Tuning | None = None, window_hop: int | None = None,
+                 drift_db_per_s: float = 0.05):
         self._n_normaliser = normaliser_frames(n_expected)
-        self._per_bin = per_bin
+        self._tuning, self._window_hop = tuning, window_hop
         self._channels = tuple(c for c in CHANNELS if head or c != HEAD)
         self._floor = FloorTrack(drift_db_per_s)
         self._first: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # (residual, logit, floor deviation)
@@ -223,6 +260,8 @@ class Calibrator:
             residual: (F, N). features: (F, 256), layout ``encoder.features``. frame_s: seconds from frame to frame.
             place: tells one tuning (or recording) from another; the floor track of each is its own.
         """
+        if self._window_hop is None:
+            self._window_hop = residual.shape[1]
         used = features[:, layout.SKIPPED] == 0
         residual, features = residual[used], features[used]
         deviation = self._floor.deviations(features[:, layout.FLOOR_DBFS], frame_s, place)
@@ -247,12 +286,13 @@ class Calibrator:
             needed = max(frames_needed(false_alarm_rate), self._n_normaliser + scores_needed(false_alarm_rate))
             raise TooFewFrames(self.n_frames, needed, false_alarm_rate)
         scores = thinned(scores)
-        return Table(self._channels, *self._centre, np.sort(scores), effective_count(scores), *(self._bins or (None, None)))
+        return Table(self._channels, *self._centre, np.sort(scores), effective_count(scores), self._window_hop, self._tuning,
+                     *(self._bins or (None, None)))
 
     def _learn_normalisers(self):
         residual, logit, deviation = (np.concatenate(part) for part in zip(*self._first, strict=True))
         self._first.clear()
-        if self._per_bin:
+        if self._tuning is not None:
             self._bins = bin_statistics(residual)
         values = channel_values(self._standardised(residual), logit, deviation)
         values = values[:, [CHANNELS.index(c) for c in self._channels]]
@@ -270,7 +310,8 @@ class Calibrator:
 
 
 def learn(residual: np.ndarray, features: np.ndarray, frame_s: float, *, false_alarm_rate: float = 0.01, head: bool = True,
-          per_bin: bool = True, run: np.ndarray | None = None, drift_db_per_s: float = 0.05) -> Table:
+          tuning: Tuning | None = None, window_hop: int | None = None, run: np.ndarray | None = None,
+          drift_db_per_s: float = 0.05) -> Table:
     """A Table from frames in memory.
 
     Args:
@@ -281,7 +322,7 @@ def learn(residual: np.ndarray, features: np.ndarray, frame_s: float, *, false_a
     Raises:
         TooFewFrames: not enough frames for this rate.
     """
-    calibrator = Calibrator(len(residual), head=head, per_bin=per_bin, drift_db_per_s=drift_db_per_s)
+    calibrator = Calibrator(len(residual), head=head, tuning=tuning, window_hop=window_hop, drift_db_per_s=drift_db_per_s)
     edges = [0, len(residual)] if run is None else [0, *(np.flatnonzero(np.diff(run)) + 1).tolist(), len(residual)]
     for start, stop in zip(edges[:-1], edges[1:], strict=True):
         calibrator.add(residual[start:stop], features[start:stop], frame_s, start)
@@ -318,3 +359,7 @@ def effective_count(scores: np.ndarray) -> float:
     negative = np.flatnonzero(pairs <= 0)
     total = pairs[:negative[0] if len(negative) else len(pairs)].sum()
     return float(min(count, count / (1.0 + 2.0 * total)))
+
+
+def _scalar(tensors: dict[str, np.ndarray], name: str) -> float:
+    return float(np.asarray(tensors[name]).ravel()[0])

@@ -19,7 +19,7 @@ from .. import keys
 from ..encoder import features as layout
 from ..encoder.model_file import ModelFile, table_key
 from ..tokens.band_plan import UNKNOWN
-from .calibrate import Table, check_false_alarm_rate, scores_needed
+from .calibrate import Table, Tuning, check_false_alarm_rate, scores_needed
 from .events import Emitted, EventTracker, Frame, Segment, Sighting
 from .regions import LEVEL, MISSING, Region, find_regions, strongest_excess
 from .scores import FLOOR, HEAD, WINDOWS, FloorTrack, channel_values, mean_square
@@ -32,6 +32,16 @@ _UNIT = {name: (0.0, 1.0) for name in WINDOWS}
 _MARGIN = 1e-4  # relative: a region must not be lost to rounding when its frame was flagged
 
 
+UNCALIBRATED, GENERAL_TABLE = "uncalibrated", "general_table"  # states of a notice
+
+
+class Notice(NamedTuple):
+    """A line to tell the user. state: ``UNCALIBRATED`` (frames are not judged) or ``GENERAL_TABLE`` (they are, by that one)."""
+
+    state: str
+    text: str
+
+
 @dataclass
 class Result:
     """What a batch of F frames gave.
@@ -41,14 +51,14 @@ class Result:
         p_values: (F,) float64, NaN likewise, and with the fixed threshold.
         flagged: (F,) bool.
         emitted: events, in order.
-        notices: lines to tell the user, each only once.
+        notices: what to tell the user, one for each table and reason, each only once.
     """
 
     scores: np.ndarray
     p_values: np.ndarray
     flagged: np.ndarray
     emitted: list[Emitted] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
 
     @property
     def events(self) -> list[dict]:
@@ -84,14 +94,13 @@ class Detector:
                 raise ValueError(f"conformal table {key} is of {len(table.bin_mean)} bins, the model of {self.n_bins}; "
                                  "calibrate again")
         self._labels = list(contract["labels"]) if contract["heads"].get("classes", True) else []
-        self.floor_track = FloorTrack(drift_db_per_s)
         self.tracker = EventTracker(self.n_bins, enbw_bins=window_enbw(encoder["window"], self.n_bins), model=contract["name"])
+        self.floor_track = FloorTrack(drift_db_per_s)
         self.set_false_alarm_rate(false_alarm_rate)
         self.set_threshold_mode(threshold_mode)
         self.set_threshold(threshold)
         self.set_hold(hold)
-        self.n_frames = self.n_judged = self.n_flagged = self.n_uncalibrated = self.n_skipped = 0
-        self._told: set[str] = set()
+        self.reset()
 
     @classmethod
     def from_model(cls, model: ModelFile, **settings) -> Detector:
@@ -101,6 +110,14 @@ class Detector:
             ValueError: as the constructor, or a table of the file is damaged.
         """
         return cls(model.contract, read_tables(model), **settings)
+
+    def reset(self):
+        """Forgets all frames so far, counters included; keeps the settings."""
+        self.n_frames = self.n_judged = self.n_flagged = self.n_uncalibrated = self.n_skipped = 0
+        self._age = 0  # of the stream in frames that were not skipped
+        self._told: set[tuple[str, str]] = set()  # (state, table key) of the notices so far
+        self.floor_track.reset()
+        self.tracker.reset()
 
     # -- settings, which may change between batches
 
@@ -151,8 +168,9 @@ class Detector:
         if self.threshold_mode == FIXED:
             judges = self._judge_fixed(residual, used, result)
         else:
-            judges = self._judge_by_tables(residual, features, deviation, used, segment.band, result)
+            judges = self._judge_by_tables(residual, features, deviation, used, segment, result)
         judged = np.flatnonzero(np.isfinite(result.scores))
+        ages = self._age + np.searchsorted(used, judged)  # frames without a table age an event, skipped ones do not
         flagged = result.flagged[judged]
         position = 0
         while position < len(judged):
@@ -162,14 +180,15 @@ class Detector:
                     break
                 position += int(ahead)
             f = int(judged[position])
-            frame = self._frame(self.n_judged + position, psd[f], residual[f], features[f], float(deviation[f]),
+            frame = self._frame(int(ages[position]), psd[f], residual[f], features[f], float(deviation[f]),
                                 int(sample_start[f]), segment, judges[f])
             sightings = judges[f].locate(frame, float(result.scores[f])) if flagged[position] else []
             result.emitted += _timed(self.tracker.see(frame, sightings, segment), began)
             position += 1
         self.n_judged += len(judged)
         self.n_flagged += int(flagged.sum())
-        result.emitted += _timed(self.tracker.expire(self.n_judged), began)
+        self._age += len(used)
+        result.emitted += _timed(self.tracker.expire(self._age), began)
         return result
 
     def discontinuity(self) -> list[Emitted]:
@@ -188,12 +207,12 @@ class Detector:
         result.flagged[used] = result.scores[used] > self.threshold
         return dict.fromkeys(used.tolist(), _FixedJudge(self.threshold))
 
-    def _judge_by_tables(self, residual, features, deviation, used, band, result) -> dict[int, _Judge]:
+    def _judge_by_tables(self, residual, features, deviation, used, segment, result) -> dict[int, _Judge]:
         judges = {}
         settings, group_of = np.unique(features[np.ix_(used, _KEY_COLUMNS)], axis=0, return_inverse=True)
         for group in range(len(settings)):
             rows = used[group_of == group]
-            table, threshold = self._table(band, features[rows[0]], result.notices)
+            table, threshold = self._table(segment, features[rows[0]], result.notices)
             if table is None:
                 self.n_uncalibrated += len(rows)
                 continue
@@ -213,32 +232,42 @@ class Detector:
                              f"{frame[layout.DTYPE]:g}, which the model {self.contract['name']} lacks; give the encoder and "
                              "the detector the same model") from error
 
-    def _table(self, band: str, frame: np.ndarray, notices: list[str]) -> tuple[Table | None, float]:
-        """The table for a frame and its threshold; None, with a notice the first time, where there is none for the rate.
+    def _table(self, segment: Segment, frame: np.ndarray, notices: list[Notice]) -> tuple[Table | None, float]:
+        """The table for a frame and its threshold; None, with a notice the first time, where none holds for it and the rate.
 
-        A band that nobody has calibrated is judged by the general table of the band `unknown`, where the file has one.
+        A band that nobody has calibrated, or not with this overlap or at this tuning, is judged by the general table of
+        the band `unknown`, where the file has one that holds.
         """
-        key, general = self._key(band, frame), self._key(UNKNOWN, frame)
-        found = key if key in self.tables else general
-        table = self.tables.get(found)
-        if table is None:
-            self._tell(notices, f"no conformal table for {key}: no p-values and no events from these frames until "
-                       "`spectrumencoder calibrate` has learned this band")
+        key, general = self._key(segment.band, frame), self._key(UNKNOWN, frame)
+        tuning, window_hop = Tuning(segment.rx_freq, segment.rx_rate), segment.frame_hop / segment.frame_average
+        reasons = []
+        for found in dict.fromkeys((key, general)):
+            table = self.tables.get(found)
+            reason = f"no conformal table for {found}" if table is None else table.misfit(tuning, window_hop)
+            if not reason:
+                break
+            if table is not None or found == key:
+                reasons.append(reason if table is None else f"the table {found} {reason}")
+        why = "; ".join(reasons)
+        if reason:
+            self._tell(notices, UNCALIBRATED, key, f"uncalibrated: {why}: no p-values and no events from these frames until "
+                       "`spectrumencoder calibrate` has learned this band with these settings")
             return None, np.inf
         threshold = table.threshold(self.false_alarm_rate)
         if not np.isfinite(threshold):
-            self._tell(notices, f"the table {found} holds {table.n} scores, a false-alarm rate of {self.false_alarm_rate:g} "
-                       f"needs {scores_needed(self.false_alarm_rate)}: no events; calibrate with more frames")
+            self._tell(notices, UNCALIBRATED, found, f"uncalibrated: the table {found} holds {table.n} scores, a "
+                       f"false-alarm rate of {self.false_alarm_rate:g} needs {scores_needed(self.false_alarm_rate)}: no "
+                       "events; calibrate with more frames")
             return None, np.inf
         if found != key:
-            self._tell(notices, f"no conformal table for {key}: judged by the general one of {found}, whose false-alarm rate "
+            self._tell(notices, GENERAL_TABLE, key, f"general table: {why}; judged by {found}, whose false-alarm rate "
                        "holds for a mixture of recordings; `spectrumencoder calibrate` learns this band")
         return table, threshold
 
-    def _tell(self, notices: list[str], notice: str):
-        if notice not in self._told:
-            self._told.add(notice)
-            notices.append(f"uncalibrated: {notice}")
+    def _tell(self, notices: list[Notice], state: str, key: str, text: str):
+        if (state, key) not in self._told:
+            self._told.add((state, key))
+            notices.append(Notice(state, text))
 
     def _frame(self, index, psd, residual, row, deviation, start, segment, judge) -> Frame:
         span = round(segment.frame_hop * min(float(row[layout.K_EFF]) / segment.frame_average, 1.0)) or segment.frame_hop
@@ -332,4 +361,5 @@ def _timed(emitted: list[Emitted], began: float) -> list[Emitted]:
     return emitted
 
 
-__all__ = ["FAR", "FIXED", "THRESHOLD_MODES", "Detector", "Result", "read_tables", "window_enbw"]
+__all__ = ["FAR", "FIXED", "GENERAL_TABLE", "THRESHOLD_MODES", "UNCALIBRATED", "Detector", "Notice", "Result", "read_tables",
+           "window_enbw"]

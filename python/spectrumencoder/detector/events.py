@@ -61,7 +61,7 @@ class Segment:
 
 
 class Frame(NamedTuple):
-    """A frame that holds an anomaly, or that comes while one is open. `index` counts judged frames."""
+    """A frame that holds an anomaly, or that comes while one is open. `index` counts frames that were not skipped."""
 
     index: int
     sample_start: int
@@ -181,6 +181,10 @@ class EventTracker:
     def __init__(self, n_bins: int, *, hold: int = 4, false_alarm_rate: float = 0.01, enbw_bins: float = 1.0, model: str = ""):
         self.n_bins, self.hold, self.false_alarm_rate = n_bins, hold, false_alarm_rate
         self.enbw_bins, self.model = enbw_bins, model
+        self.reset()
+
+    def reset(self):
+        """Forgets every event without closing it; keeps the settings."""
         self._events: list[_Event] = []  # oldest first
         self._segment = Segment()
         self._count = 0

@@ -10,7 +10,7 @@ from ..encoder.engine import Engine
 from ..tokens.band_plan import UNKNOWN, band_of
 from ..tokens.recording import Recording
 from ..tokens.tokenize import tokenize
-from .calibrate import Calibrator, Table, TooFewFrames, frames_needed
+from .calibrate import Calibrator, Table, TooFewFrames, Tuning, frames_needed
 
 BLOCK_SAMPLES = 1 << 21  # read at a time, about
 
@@ -54,9 +54,10 @@ def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 1
         count = sum(s.n_frames for s in mine)
         if count < frames_needed(false_alarm_rate):  # before hours of work, not after
             raise TooFewFrames(count, frames_needed(false_alarm_rate), false_alarm_rate)
-        one_tuning = len({(s.freq_hz, s.recording.samp_rate) for s in mine}) == 1
+        tunings = {Tuning(s.freq_hz, s.recording.samp_rate) for s in mine}
         calibrators[name] = Calibrator(count, head=bool(engine.contract["heads"].get("anomaly", False)),
-                                       per_bin=per_bin and one_tuning)
+                                       tuning=tunings.pop() if per_bin and len(tunings) == 1 else None,
+                                       window_hop=frame.window_hop)
     if not calibrators:
         raise TooFewFrames(0, frames_needed(false_alarm_rate), false_alarm_rate)
     total, done = sum(s.n_frames for s in stretches), 0
@@ -72,11 +73,12 @@ def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 1
 
 
 class _FrameGrid:
-    """How frames lie on samples: `hop` from one to the next, `span` from a frame's first sample to its last."""
+    """How frames lie on samples: `hop` from one to the next, `span` from a frame's first sample to its last, `window_hop`
+    from one averaged spectrum to the next."""
 
     def __init__(self, n_bins: int, average: int, overlap: float):
-        window_hop = round(n_bins * (1.0 - overlap))
-        self.hop, self.span = average * window_hop, (average - 1) * window_hop + n_bins
+        self.window_hop = round(n_bins * (1.0 - overlap))
+        self.hop, self.span = average * self.window_hop, (average - 1) * self.window_hop + n_bins
 
     def n_frames(self, n_samples: int) -> int:
         return 0 if n_samples < self.span else (n_samples - self.span) // self.hop + 1

@@ -90,6 +90,10 @@ class FloorTrack:
         if not 0.0 <= drift_db_per_s < np.inf:
             raise ValueError(f"drift_db_per_s {drift_db_per_s} must be a number of dB per second, 0 or more")
         self.drift_db_per_s = drift_db_per_s
+        self.reset()
+
+    def reset(self):
+        """Forgets every place."""
         self._places: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()  # place -> (track in dBFS, frames seen)
 
     def deviations(self, floor_dbfs: np.ndarray, frame_s: float, place: Hashable = None) -> np.ndarray:
