@@ -202,6 +202,62 @@ def test_an_uncalibrated_band_is_said_once_and_gives_no_event(model):
     assert np.isnan(top.sink.data).all()
 
 
+def test_the_general_table_is_named_as_such(model, tmp_path):
+    file = load(model)
+    fields = file.tables["softmax-dynamic/ism/12/16/gumbel/fp32"]
+    file.set_table("softmax-dynamic/unknown/12/16/gumbel/fp32", fields)
+    save(tmp_path / "general.safetensors", file.contract, file.tensors)
+    psd, residual, rows = with_signal()
+    detector = anomaly_detector(str(tmp_path / "general.safetensors"), N, false_alarm_rate=0.001)
+    top = graph(detector, psd, residual, rows, {0: start_tags(freq=1575.42e6)})
+    assert run_within(top, [detector]) is None
+    said, = [s for s in stored(top.status) if s[keys.STATUS_STATE] == "general_table"]
+    assert said[keys.MESSAGE].startswith("general table: ")
+    assert not [s for s in stored(top.status) if s[keys.STATUS_STATE] == "uncalibrated"]
+    assert {e[keys.BAND] for e in events(top)} == {"gnss"}
+
+
+@pytest.mark.parametrize("tags", [{}, {0: start_tags(seconds=1000)}], ids=["host time", "rx_time"])
+def test_time_goes_on_through_a_change_of_rate(model, tags):
+    """After 100 frames the rate doubles, without a new rx_time: frame 150 comes 50 short frames after frame 100."""
+    psd, residual, rows = with_signal(first=150, last=159)
+    synthetic.put(psd, residual, 50, 59, 30, 33, 15)
+    tags = tags | {100: {keys.RX_RATE: pmt.from_double(2 * RATE)}}
+    top = graph(anomaly_detector(model, N, RATE, FREQ, false_alarm_rate=0.001), psd, residual, rows, tags)
+    run_within(top, [top.detector])
+    times = {e[keys.SAMPLE_START] // HOP: e[keys.TIMESTAMP] for e in events(top, state="open")}
+    assert times[150] - times[50] == pytest.approx(50 * HOP / RATE + 50 * HOP / (2 * RATE), abs=1e-5)
+
+
+def test_a_live_change_of_tuning_closes_what_is_open(model):
+    psd, residual, rows = with_signal(first=50, last=149)
+    detector = anomaly_detector(model, N, RATE, FREQ, false_alarm_rate=0.001)
+    detector.start()
+    whole = detector._judge(psd[:100], residual[:100], rows[:100], None)
+    assert np.isfinite(whole).all()
+    assert detector.detector.tracker.n_open == 1
+    assert detector.set_center_freq(2.4e9)
+    detector._judge(psd[190:191], residual[190:191], rows[190:191], None)
+    assert detector.detector.tracker.n_open == 0
+
+
+def test_stopped_and_started_again_it_starts_anew(model):
+    psd, residual, rows = with_signal(count=200, first=50, last=149)
+    rows[:, layout.FLOOR_DBFS] += np.linspace(0, 0.3, 200)
+    top = graph(anomaly_detector(model, N, false_alarm_rate=0.001), psd, residual, rows)
+    runs = []
+    for _ in range(2):
+        for source in top.sources:
+            source.position = 0
+        top.sink.parts.clear()
+        before = len(events(top))
+        assert run_within(top, [top.detector]) is None
+        runs.append(([{k: v for k, v in e.items() if k != keys.LATENCY_MS} for e in events(top)[before:]], top.sink.data))
+    assert runs[0][0] == runs[1][0] != []
+    np.testing.assert_array_equal(runs[0][1], runs[1][1])
+    assert top.detector.detector.n_frames == 200
+
+
 def test_the_same_events_however_it_is_cut(model):
     psd, residual, rows = with_signal(count=600)
     results = []

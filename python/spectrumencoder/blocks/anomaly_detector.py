@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
 
 import numpy as np
 import pmt
@@ -70,7 +69,6 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         self._bands, self._fixed_band, self._time_source = bands, None if band == "auto" else band, time_source
         self._lock = threading.Lock()
         self._samp_rate, self._center_freq = _positive(samp_rate), float(center_freq)
-        self._n_events = 0
         self._clear()
 
     def counters(self):
@@ -116,14 +114,17 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     # Frames
 
     def _clear(self):
-        """Forgets what tags said: the flowgraph starts anew and counts its samples from 0."""
+        """Forgets what tags said and what was seen: the flowgraph starts anew and counts its samples from 0."""
+        self._n_events = 0
+        self.detector.reset()
         self._tagged: dict[str, float] = {}  # rx_freq, rx_rate, frame_hop, frame_average as of the tags so far
         self._segment: Segment | None = None
         self._next_sample = 0  # first sample of the next frame
-        self._anchor: tuple[float, int] | None = None
+        self._anchor: tuple[float, int] | None = None  # of a tag that has come since the last segment
 
     def _start(self):
-        self._clear()
+        with self._lock:
+            self._clear()
         detector = self.detector
         self.publish_status("running", f"model {detector.contract['name']}, {len(detector.tables)} conformal tables")
 
@@ -174,16 +175,14 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         result = self.detector.process(psd, residual, rows, sample_start, segment)
         self._publish(result.emitted)
         for notice in result.notices:
-            self.logger.warn(notice)
-            self.publish_status("uncalibrated", notice)
+            self.logger.warn(notice.text)
+            self.publish_status(notice.state, notice.text)
         return result.scores
 
     def _take(self, tags: dict):
-        """A jump in time or tuning closes the open events, and the new tags hold from here on."""
+        """The new tags hold from here on; a jump in time closes the open events."""
         start = tags.get(keys.FRAME_START, self._next_sample)
-        moved = any(key in tags and key in self._tagged and tags[key] != self._tagged[key]
-                    for key in (keys.RX_FREQ, keys.RX_RATE))
-        if self._segment is not None and (start != self._next_sample or moved):
+        if self._segment is not None and start != self._next_sample:
             self._publish(self.detector.discontinuity())
         self._next_sample = start
         if keys.RX_TIME in tags:
@@ -191,21 +190,27 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         self._tagged |= {key: value for key, value in tags.items() if key not in (keys.FRAME_START, keys.RX_TIME)}
 
     def _update_segment(self, rows) -> Segment:
-        """What holds for these frames; without tags of the tokenizer the frame's own K_eff tells its length."""
-        tagged = self._tagged
+        """What holds for these frames; without tags of the tokenizer the frame's own K_eff tells its length.
+
+        Another tuning closes the open events. Time goes on from where the old rate has brought it.
+        """
+        tagged, start, old = self._tagged, self._next_sample, self._segment
         rx_freq = tagged.get(keys.RX_FREQ, self._center_freq)
         rate = tagged.get(keys.RX_RATE, self._samp_rate)
+        if old is None:
+            anchor, source = (time.time(), start), "host"
+        else:
+            anchor, source = old.time_anchor if rate == old.rx_rate else (old.time_of(start), start), old.time_source
+            if (rx_freq, rate) != (old.rx_freq, old.rx_rate):
+                self._publish(self.detector.discontinuity())
+        if self._anchor is not None:
+            anchor, source, self._anchor = self._anchor, self._time_source, None
         band = self._fixed_band or band_of(rx_freq)
         k_eff = max(1, int(rows[0, features.K_EFF]))
-        if self._segment is None:
-            self._segment = Segment(time_anchor=(time.time(), self._next_sample))
-        segment = replace(self._segment, rx_freq=rx_freq, rx_rate=rate, band=band if band in self._bands else UNKNOWN,
-                          frame_hop=tagged.get(keys.FRAME_HOP, k_eff * self.detector.n_bins),
-                          frame_average=tagged.get(keys.FRAME_AVERAGE, k_eff))
-        if self._anchor is not None:
-            segment = replace(segment, time_anchor=self._anchor, time_source=self._time_source)
-        self._segment = segment
-        return segment
+        self._segment = Segment(rx_freq, rate, band if band in self._bands else UNKNOWN,
+                                tagged.get(keys.FRAME_HOP, k_eff * self.detector.n_bins),
+                                tagged.get(keys.FRAME_AVERAGE, k_eff), anchor, source)
+        return self._segment
 
     def _publish(self, emitted: list[Emitted]):
         for event in emitted:
