@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import threading
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from gnuradio import gr
 
 from .. import keys
+from ..atomic_file import write_file
 from ..tokens.recording import DATA_SUFFIX, META_SUFFIX, Recording
 from . import messages
 from .event_log import finite
@@ -97,7 +97,8 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
         self._written = time.monotonic()
         annotations = [*self._own, *self._events.values()]
         annotations.sort(key=lambda annotation: annotation.get("core:sample_start", 0))
-        write_atomic(self.path, {**self._meta, "annotations": annotations})
+        content = json.dumps({**self._meta, "annotations": annotations}, indent=1, allow_nan=False)
+        write_file(self.path, (content + "\n").encode())
 
     def _annotation(self, event: dict) -> dict:
         missing = [key for key in (keys.EVENT_ID, keys.SAMPLE_START, keys.SAMPLE_COUNT) if event.get(key) is None]
@@ -115,29 +116,6 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
         annotation["core:label"] = str(event.get(keys.ANALYSIS_TYPE) or event.get(keys.LABEL) or "anomaly")
         annotation |= {keys.SIGMF_PREFIX + key: value for key, value in event.items() if value is not None}
         return finite(annotation)
-
-
-def write_atomic(path: Path, content: dict):
-    """Writes JSON so that the file holds either the old content or the new one, even after a crash.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _output_path(source: Recording | None, output) -> Path:

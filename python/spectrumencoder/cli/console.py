@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..atomic_file import write_file
 from .errors import CommandError
 
 OUT = Console(highlight=False, soft_wrap=True)
@@ -31,17 +31,8 @@ def write_bytes(path: Path, content: bytes):
     Raises:
         CommandError: the folder does not exist or cannot be written.
     """
-    path = Path(path)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
-        except OSError:
-            os.unlink(name)
-            raise
+        write_file(path, content)
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror}; name a file in a folder that exists") from error
 
@@ -66,9 +57,3 @@ def check_writable(*paths: Path | None):
             raise CommandError(f"cannot write {path}: there is no folder {path.parent}; make it first")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise CommandError(f"cannot write {path}: it, or its folder, is read-only; name another")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

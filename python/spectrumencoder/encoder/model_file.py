@@ -22,6 +22,7 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save as to_bytes
 
+from ..atomic_file import write_file
 from . import features
 from .config import POLICIES, EncoderConfig
 
@@ -109,19 +110,11 @@ def weights_sha256(tensors: dict[str, np.ndarray]) -> str:
 
 
 def save(path: Path, contract: dict, tensors: dict[str, np.ndarray]) -> None:
-    """Write a model file: temporary file, fsync, rename; the file at `path` is whole at every moment."""
+    """Write a model file, atomically."""
     path = Path(path)
     contract = {**contract, "format_version": FORMAT_VERSION, "weights_sha256": weights_sha256(tensors)}
     data = to_bytes({k: np.asarray(v, order="C") for k, v in tensors.items()}, {CONTRACT_KEY: json.dumps(contract)})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(path, data)
 
 
 def load(path: Path | str) -> ModelFile:

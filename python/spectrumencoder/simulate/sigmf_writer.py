@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from ..atomic_file import write_file
 from ..tokens.recording import DATA_SUFFIX, META_SUFFIX, RecordingError
 
 DATATYPES = ("cf32_le", "ci16_le", "ci8", "cu8")
@@ -73,18 +72,6 @@ def write_whole(path: Path, content: bytes) -> None:
         RecordingError: the folder does not exist or cannot be written.
     """
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(temporary, 0o666 & ~mask)
-            os.replace(temporary, path)
-        except OSError:
-            os.unlink(temporary)
-            raise
+        write_file(path, content)
     except OSError as error:
         raise RecordingError(f"{path}: cannot be written ({error.strerror}); name a file in a folder that exists") from error

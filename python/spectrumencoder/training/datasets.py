@@ -7,12 +7,12 @@ are made in worker processes and written as .npz files (atomically), where a GPU
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..atomic_file import write_file
 from ..simulate.scenes import Scene
 from ..simulate.waveforms import WAVEFORMS
 from ..tokens.layout import FrameLayout
@@ -256,9 +256,4 @@ def make_shard(factory: FrameFactory, bands: tuple[str, ...], seed: int, number:
     unknown = len(bands) - 1
     arrays = {key: np.stack([r[key] for r in rows]) for key in ("tokens", "side", "target", "label", "anomaly", "real")}
     arrays["band"] = np.array([bands.index(r["band"]) if r["band"] in bands else unknown for r in rows], np.int8)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    write_file(path, lambda file: np.savez(file, **arrays))

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
+from ..atomic_file import write_file
 from ..encoder.config import EncoderConfig
 from ..encoder.encoder import SpectrumEncoder, conditioning
 from ..encoder.model_file import variant_name
@@ -273,11 +274,7 @@ class Run:
         tensors |= {f"averaged.{k}": v.contiguous() for k, v in self.averaged.items()}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": v.contiguous() for k, v in state.items()}
-        temporary = self.checkpoint.with_suffix(".tmp")
-        save_file({k: v.clone() for k, v in tensors.items()}, str(temporary), {"step": str(self.step)})
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, self.checkpoint)
+        write_file(self.checkpoint, to_bytes({k: v.clone() for k, v in tensors.items()}, {"step": str(self.step)}))
 
     def _load(self) -> None:
         from safetensors import safe_open

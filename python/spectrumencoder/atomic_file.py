@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that are whole at every moment: whoever reads one sees the old content or the new, even after a crash."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write_file(path: str | Path, content: bytes | Callable[[BinaryIO], object]) -> None:
+    """Writes a file into a temporary one beside it, which then takes its place, both on disk.
+
+    Args:
+        path: the file; what it held is replaced.
+        content: the bytes, or a function that writes them to the open file it is given.
+
+    Raises:
+        OSError: the folder is missing, full or read-only; the old file is untouched, as it is whatever `content` raises.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:  # unlike mkstemp's, its permissions are those of any new file
+            if callable(content):
+                content(file)
+            else:
+                file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the rename itself
+    finally:
+        os.close(folder)
