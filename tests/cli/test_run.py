@@ -84,9 +84,29 @@ def test_a_folder_names_the_recording_in_each_event(call, demo_scene, band_model
 
 def test_an_uncalibrated_band_is_said_to_be(call, write_recording, noise, model_file, tmp_path):
     recording = write_recording(tmp_path, "noise", noise(100_000))
-    done = call("run", recording, "--dropout", "0.6", "--events", tmp_path / "e.jsonl")
+    done = call("run", recording, "--policy", "energy", "--events", tmp_path / "e.jsonl")  # the shipped tables are for gumbel
     assert done.returncode == 0, done.stderr
     assert "uncalibrated" in done.stderr and read_events(tmp_path / "e.jsonl") == []
+
+
+def test_the_band_may_be_said(call, the_line, write_recording, noise, model_file, tmp_path):
+    recording = write_recording(tmp_path, "noise", noise(60_000))
+    done = call("run", recording, "--policy", "energy", "--band", "aero")
+    assert done.returncode == 0, done.stderr
+    assert "/aero/" in done.stderr
+    assert "band 'moon'" in the_line(call("run", recording, "--band", "moon"), 1)
+
+
+def test_an_overlap_that_was_not_calibrated_is_uncalibrated(call, write_recording, noise, model_file, tmp_path):
+    recording = write_recording(tmp_path, "noise", noise(300_000))
+    done = call("calibrate", recording, "--model", model_file, "--average", 1, "--overlap", 0.5,
+                "--out", tmp_path / "m.safetensors")
+    assert done.returncode == 0, done.stderr
+    assert "--overlap 0.5" in done.stdout
+    arguments = ["run", recording, "--model", tmp_path / "m.safetensors", "--average", 1, "--dropout", 0.25]
+    assert "another overlap" in call(*arguments).stderr
+    done = call(*arguments, "--overlap", 0.5)
+    assert done.returncode == 0 and "note" not in done.stderr, done.stderr
 
 
 def test_nan_frames_are_dropped_and_counted(call, write_recording, noise, model_file, tmp_path):

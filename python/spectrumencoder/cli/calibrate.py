@@ -69,8 +69,11 @@ def calibrate(
             if table.effective_n < 0.5 * table.n:
                 NOTES.print(f"note: successive frames resemble each other: {table.n} frames tell as much as "
                             f"{table.effective_n:.0f} independent ones; a longer recording narrows the interval", markup=False)
+        others = {"overlap": f"{overlap:g}" if overlap else "", "band": band if band != "auto" else "", "policy": policy,
+                  "rope": rope, "backend": backend if backend != "auto" else ""}
+        options = "".join(f" --{name} {value}" for name, value in others.items() if value)
         OUT.print(f"wrote {out}; use it with: spectrumencoder run SOURCE --model {out} --average {average} "
-                  f"--dropout {dropout:g} --pfa {pfa:g}", markup=False)
+                  f"--dropout {dropout:g} --pfa {pfa:g}{options}", markup=False)
 
 
 def _learn(recordings, engine, average, overlap, band, pfa, per_bin, progress) -> dict:

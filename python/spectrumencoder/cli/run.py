@@ -33,6 +33,7 @@ def run(
     pfa: Annotated[float, typer.Option(min=1e-6, max=0.5, help="False alarms per frame that are accepted.")] = 0.01,
     average: Annotated[int, typer.Option(min=1, max=64, help="Spectra averaged per frame.")] = 16,
     overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="Overlap of successive spectra.")] = 0.0,
+    band: Annotated[str, typer.Option(help="Band of the recording; auto: by its centre frequency.")] = "auto",
     hold: Annotated[int, typer.Option(min=1, help="Frames without alarm after which an event is closed.")] = 4,
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines.")] = None,
     annotate: Annotated[str | None, typer.Option(metavar="[=FILE]", help="Write events as SigMF annotations; without FILE "
@@ -49,7 +50,7 @@ def run(
                          "use --annotate alone, which writes one beside each")
     check_writable(events, plot, json_file, Path(annotate) if annotate else None)
     settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
-                           rope_mode=rope, false_alarm_rate=pfa, average=average, overlap=overlap, hold=hold,
+                           rope_mode=rope, false_alarm_rate=pfa, average=average, overlap=overlap, band=band, hold=hold,
                            events=events, annotate=annotate, quiet=quiet)
     outcomes, errors, told = [], [], set()
     for path in paths:

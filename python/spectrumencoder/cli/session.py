@@ -15,7 +15,7 @@ from .console import NOTES, progress_bar
 from .errors import CommandError
 from .waterfall import MAX_ROWS
 
-TOLD_STATES = ("uncalibrated", "skipped", "refused", "malformed")
+TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
 GRACE_S = 2.0  # from Ctrl-C or a failure to the end
 
 
@@ -32,6 +32,7 @@ class RunSettings:
     false_alarm_rate: float = 0.01
     average: int = 16
     overlap: float = 0.0
+    band: str = "auto"
     hold: int = 4
     events: Path | None = None
     annotate: str | None = None
@@ -118,7 +119,7 @@ class Flowgraph:
             model=settings.model, samp_rate=recording.samp_rate, center_freq=recording.frequency_hz or 0.0,
             average=settings.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
             dropout_policy=settings.dropout_policy, rope_mode=settings.rope_mode, backend=settings.backend,
-            compute=settings.compute, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold)
+            compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold)
         fft_size = self._monitor.fft_size
         if recording.n_samples < fft_size:
             raise CommandError(f"{recording.name} holds {recording.n_samples} samples, fewer than one FFT of {fft_size}: "
