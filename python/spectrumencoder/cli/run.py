@@ -12,8 +12,6 @@ from .console import NOTES, OUT, check_writable, write_json
 from .errors import CommandError, UsageError
 from .session import Outcome, RunSettings, run_recording
 
-MAX_NOTES = 3  # per recording; all of them are in --json
-
 
 def run(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A .sigmf-meta file, a folder of them, or raw IQ with "
@@ -67,7 +65,7 @@ def run(
         outcomes.append(outcome)
         if not quiet:
             OUT.print(outcome.line(), markup=False)
-            for note in dict.fromkeys(outcome.notes[:MAX_NOTES]):
+            for note in outcome.notes:
                 if note not in told:
                     NOTES.print(f"note: {note}", markup=False)
                     told.add(note)

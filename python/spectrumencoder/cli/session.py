@@ -15,7 +15,7 @@ from .console import NOTES, progress_bar
 from .errors import CommandError
 from .waterfall import MAX_ROWS
 
-TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
+TOLD_STATES = ("uncalibrated", "general_table", "general_table", "skipped", "refused", "malformed")
 GRACE_S = 2.0  # from Ctrl-C or a failure to the end
 
 
@@ -148,8 +148,12 @@ class Flowgraph:
         return self._source.nitems_written(0) / self._recording.samp_rate
 
     def notes(self) -> tuple[str, ...]:
-        """What the blocks said that the user should know."""
-        return tuple(text for state, text in self.probe.messages if state in TOLD_STATES and text)
+        """What the blocks said that the user should know: the first of each kind, and how many more there were."""
+        kinds: dict[str, list[str]] = {}
+        for state, text in self.probe.messages:
+            if state in TOLD_STATES and text:
+                kinds.setdefault(state, []).append(text)
+        return tuple(texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values())
 
     def run(self) -> bool:
         """Runs to the end; True when Ctrl-C ended it (in good order).
