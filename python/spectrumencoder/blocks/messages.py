@@ -11,6 +11,8 @@ import numbers
 import numpy as np
 import pmt
 
+MAX_DEPTH = 32  # of dicts and lists in one another
+
 
 class MalformedMessage(ValueError):
     """A message that a port cannot use. It is counted and logged by the block, and is never a failure."""
@@ -55,45 +57,56 @@ def pdu(metadata: dict, values=()):
 
 
 def to_python(value):
-    """The Python value of a PMT: vectors and tuples as lists, keys of dicts as str.
+    """The Python value of a PMT: vectors, tuples and lists as lists, keys of dicts as str.
 
     Raises:
-        MalformedMessage: the PMT is of a kind that no message of the project holds (a blob of another block's type).
+        MalformedMessage: the PMT is of a kind that no message of the project holds (a blob of another block's type), holds
+            text that is not UTF-8, or nests deeper than MAX_DEPTH.
     """
+    return _to_python(value, 0)
+
+
+def _to_python(value, depth: int):
+    if depth > MAX_DEPTH:
+        raise MalformedMessage(f"a PMT that nests deeper than {MAX_DEPTH}")
     if pmt.is_null(value):
         return None
-    if pmt.is_symbol(value):
-        return pmt.symbol_to_string(value)
     if pmt.is_dict(value):
-        return {str(to_python(pmt.car(entry))): to_python(pmt.cdr(entry)) for entry in _entries(value)}
+        return {str(_to_python(pmt.car(entry), depth + 1)): _to_python(pmt.cdr(entry), depth + 1)
+                for entry in _entries(value)}
     if pmt.is_vector(value):
-        return [to_python(pmt.vector_ref(value, index)) for index in range(pmt.length(value))]
+        return [_to_python(pmt.vector_ref(value, index), depth + 1) for index in range(pmt.length(value))]
     if pmt.is_tuple(value):
-        return [to_python(pmt.tuple_ref(value, index)) for index in range(pmt.length(value))]
+        return [_to_python(pmt.tuple_ref(value, index), depth + 1) for index in range(pmt.length(value))]
     if pmt.is_uniform_vector(value):
         return np.asarray(pmt.to_python(value)).tolist()
     if pmt.is_pair(value):
-        return [to_python(pmt.car(value)), to_python(pmt.cdr(value))]
+        return [_to_python(item, depth + 1) for item in _items(value)]
     try:
-        return pmt.to_python(value)
-    except (ValueError, TypeError, RuntimeError) as error:
+        return pmt.symbol_to_string(value) if pmt.is_symbol(value) else pmt.to_python(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # UnicodeDecodeError is a ValueError
         raise MalformedMessage(f"a PMT that has no Python value ({error})") from error
+
+
+def _items(pair):
+    """The elements of a list, or of a chain of pairs that does not end in nil."""
+    while pmt.is_pair(pair):
+        yield pmt.car(pair)
+        pair = pmt.cdr(pair)
+    if not pmt.is_null(pair):
+        yield pair
 
 
 def _entries(dictionary):
     """The (key . value) pairs in the order in which they were added (PMT lists the newest first)."""
-    items, entries = pmt.dict_items(dictionary), []
-    while pmt.is_pair(items):
-        entries.append(pmt.car(items))
-        items = pmt.cdr(items)
-    return reversed(entries)
+    return reversed(list(_items(pmt.dict_items(dictionary))))
 
 
 def metadata(message) -> dict:
     """The dict of a message, which is a PDU or a bare dict.
 
     Raises:
-        MalformedMessage: it is neither, or it is empty.
+        MalformedMessage: it is neither, it is empty, or it holds what ``to_python`` does not take.
     """
     if pmt.is_pdu(message):
         message = pmt.car(message)
@@ -102,7 +115,18 @@ def metadata(message) -> dict:
     return to_python(message)
 
 
+def tag_key(tag) -> str:
+    """The key of a stream tag; "" where it is no text, and so none of ours."""
+    try:
+        return pmt.symbol_to_string(tag.key)
+    except ValueError:  # pmt's wrong_type, or UnicodeDecodeError
+        return ""
+
+
 def kind(message) -> str:
-    """What a PMT is, cut to a length that a log line can hold."""
-    text = pmt.write_string(message)
+    """What a PMT is, cut to a length that a log line can hold; never raises."""
+    try:
+        text = pmt.write_string(message)
+    except Exception as error:  # noqa: BLE001 (whatever it holds, it must be possible to speak of it)
+        text = f"a PMT that cannot be written out ({type(error).__name__})"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 
 import numpy as np
 import pmt
@@ -18,10 +17,11 @@ from ..encoder.engine import Engine
 from ..tokens import layout
 from ..tokens.band_plan import UNKNOWN, band_of
 from . import messages
+from .backlog import Backlog
 from .safe_block import SafeBlock, handler, setter
 
 OVERLOADS = ("wait", "skip")
-_IDLE_S = 1e-3  # a pause this long between two calls of work means that the block had caught up with its input
+_TAGS = (keys.RX_FREQ, keys.FRAME_HOP, keys.FRAME_START)
 _SKIPPED = pmt.intern(keys.SKIPPED)
 
 
@@ -78,11 +78,11 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
             raise ValueError(f"band {band!r} is none of the model's; use auto, {', '.join(self.engine.bands)}")
         self._layout, self._average_range = wire, tuple(self.engine.contract["average"])
         self._fixed_band = None if band == "auto" else band
-        self._band = self._fixed_band or UNKNOWN
         self._skip, self._max_latency = overload == "skip", float(max_latency)
-        self._backlog = _Backlog()
+        self._backlog = Backlog()
         self._lock = threading.Lock()
-        self._frame_hop = None
+        self._n_waiting = 0
+        self._forget_tags()
         self.n_frames = self.n_skipped = 0
         for port in range(3):
             self.set_min_output_buffer(port, int(min_output_buffer))
@@ -122,8 +122,15 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
     # Frames
 
+    def _forget_tags(self):
+        self._band = self._fixed_band or UNKNOWN
+        self._frame_hop: float | None = None  # samples; None until a tag says
+        self._next_sample = 0  # number of the next frame's first sample
+        self._gap = 0  # samples left out between the last call's frames and this one's, or between these
+
     def _start(self):
-        self._backlog = _Backlog()
+        self._forget_tags()
+        self._backlog = Backlog()
         self.publish_status("running", f"model {self.engine.model_name}")
 
     def _stop(self):
@@ -144,28 +151,34 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
             for output, values in zip(output_items, values_of_ports, strict=False):  # reconstruction may be unconnected
                 output[n_skip:n_frames] = values
         self.n_frames += n_frames
-        self._backlog.leave()
         return n_frames
 
     def _read_tags(self, n_frames: int) -> list[str]:
-        """The band of each frame; remembers the frame hop."""
+        """The band of each frame; follows the frames' places in the sample stream (``_hop``, ``_next_sample``, ``_gap``)."""
         begin, changes = self.nitems_read(0), {}
         for tag in self.get_tags_in_window(0, 0, n_frames):
-            key = pmt.symbol_to_string(tag.key)
-            if key not in (keys.RX_FREQ, keys.FRAME_HOP):
-                continue
-            value = messages.to_python(tag.value)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                self._count_malformed(f"tag {key}", messages.MalformedMessage(f"{messages.kind(tag.value)} is no number"))
-            elif key == keys.FRAME_HOP:
-                self._frame_hop = value
-            elif self._fixed_band is None:
-                changes[tag.offset - begin] = band_of(value)
-        bands = []
+            key = messages.tag_key(tag)
+            if key in _TAGS:
+                try:
+                    changes.setdefault(tag.offset - begin, {})[key] = _tag_number(key, tag.value)
+                except messages.MalformedMessage as error:
+                    self._count_malformed(f"tag {key}", error)
+        bands, self._gap = [], 0
         for frame in range(n_frames):
-            self._band = changes.get(frame, self._band)
+            if frame in changes:
+                self._take_tags(changes[frame])
+            self._next_sample += self._frame_hop or 0
             bands.append(self._band)
         return bands
+
+    def _take_tags(self, values: dict[str, float]):
+        self._frame_hop = values.get(keys.FRAME_HOP, self._frame_hop)
+        start = values.get(keys.FRAME_START, self._next_sample)
+        if self._frame_hop:
+            self._gap += max(0, start - self._next_sample)  # what the tokenizer has dropped
+        self._next_sample = start
+        if keys.RX_FREQ in values and self._fixed_band is None:
+            self._band = band_of(values[keys.RX_FREQ])
 
     def _check_average(self, side: np.ndarray):
         averages = side[:, layout.K_EFF]
@@ -177,13 +190,18 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
     # Overload
 
+    def handle_general_work(self, noutput_items, ninput_items, input_items, output_items):
+        """GNU Radio's call of work, which leaves out how many items wait in the input."""
+        self._n_waiting = ninput_items[0]
+        return super().handle_general_work(noutput_items, ninput_items, input_items, output_items)
+
     def _frames_to_skip(self, side: np.ndarray) -> int:
         """How many of the oldest frames must pass unencoded so that the block is at most max_latency behind again."""
         rate = float(side[0, layout.BIN_WIDTH_HZ]) * self._layout.fft_size
         hop = self._frame_hop or float(side[0, layout.K_EFF]) * self._layout.fft_size
         if not rate > 0:
             return 0
-        behind_s = self._backlog.enter(len(side), hop / rate)
+        behind_s = self._backlog.enter(self._n_waiting, len(side) * hop / rate, self._gap / rate)
         excess_s = behind_s - self._max_latency
         return 0 if excess_s <= 0 else min(len(side), math.ceil(excess_s * rate / hop))
 
@@ -204,26 +222,6 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
             text = f"more than {self._max_latency:g} s behind: {self.n_skipped} frames passed unencoded so far"
             self.logger.warn(text)
             self.publish_status("skipped", text)
-
-
-class _Backlog:
-    """How far a block is behind real time: the clock's time less the frames' own, since it last waited for input."""
-
-    def __init__(self):
-        self._since = self._left = None
-        self._stream_s = 0.0
-
-    def enter(self, n_frames: int, frame_s: float) -> float:
-        """Seconds behind at the start of a call of work that takes n_frames of frame_s seconds each."""
-        now = time.monotonic()
-        if self._left is None or now - self._left > _IDLE_S:
-            self._since, self._stream_s = now, 0.0
-        behind_s = now - self._since - self._stream_s
-        self._stream_s += n_frames * frame_s
-        return behind_s
-
-    def leave(self):
-        self._left = time.monotonic()
 
 
 def _check_arguments(overload, max_latency, min_output_buffer):
@@ -257,3 +255,12 @@ def _control_changes(values: dict) -> dict:
         if isinstance(value, bool) or not isinstance(value, kinds[key]):
             raise messages.MalformedMessage(f"{key} is {value!r}, which is of the wrong type")
     return values
+
+
+def _tag_number(key: str, value) -> float:
+    number = messages.to_python(value)
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
+        raise messages.MalformedMessage(f"{messages.kind(value)} is no number")
+    if (key == keys.FRAME_HOP and number <= 0) or (key == keys.FRAME_START and number < 0):
+        raise messages.MalformedMessage(f"{number} is out of range")
+    return number
