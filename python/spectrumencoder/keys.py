@@ -54,7 +54,7 @@ EVENT_FIELDS = (
 
 # Status fields (message port `status` of every block: a dict)
 BLOCK = "block"
-STATUS_STATE = "status"          # running, stopped, failed, refused, malformed, skipped, uncalibrated, dropped
+STATUS_STATE = "status"          # running, stopped, failed, refused, malformed, skipped, uncalibrated, general_table, dropped
 MESSAGE = "message"
 FRAMES = "frames"
 DROPPED_FRAMES = "dropped_frames"

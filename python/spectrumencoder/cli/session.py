@@ -15,7 +15,7 @@ from .console import NOTES, progress_bar
 from .errors import CommandError
 from .waterfall import MAX_ROWS
 
-TOLD_STATES = ("uncalibrated", "general_table", "general_table", "skipped", "refused", "malformed")
+TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
 GRACE_S = 2.0  # from Ctrl-C or a failure to the end
 
 
