@@ -68,6 +68,15 @@ def test_an_unknown_model_names_those_that_exist(call, the_line, write_recording
     assert "gigantic" in line and "base" in line
 
 
+@pytest.mark.parametrize("option, value, says", [("--backend", "magic", "flash"), ("--rope", "spiral", "dynamic"),
+                                                 ("--policy", "best", "gumbel"), ("--compute", "abacus", "cpu"),
+                                                 ("--band", "tv", "aero")])
+def test_a_setting_that_the_model_cannot_serve(call, the_line, write_recording, noise, tmp_path, model_file, option, value, says):
+    recording = write_recording(tmp_path, "noise", noise(20_000))
+    line = the_line(call("run", recording, option, value), 2)
+    assert value in line and says in line
+
+
 @pytest.mark.parametrize("damage, says", [
     (lambda folder: (folder / "noise.sigmf-data").unlink(), "noise.sigmf-data"),
     (lambda folder: (folder / "noise.sigmf-meta").write_text("{"), "JSON"),

@@ -57,7 +57,7 @@ def run(
             outcome = run_recording(recording, settings, append=bool(outcomes), name_in_events=folder,
                                     plot=_plot_path(plot, recording.name, folder))
         except (CommandError, RecordingError) as error:
-            if not folder:
+            if not folder or isinstance(error, UsageError):
                 raise
             errors.append(f"{path.stem}: {error}" if path.stem not in str(error) else str(error))
             NOTES.print(f"error: {errors[-1]}", markup=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 from .. import keys
 from ..tokens.recording import Recording
 from .console import NOTES, progress_bar
-from .errors import CommandError
+from .errors import CommandError, UsageError
 from .waterfall import MAX_ROWS
 
 TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
@@ -75,6 +75,7 @@ def run_recording(recording: Recording, settings: RunSettings, *, append: bool =
         name_in_events: put the recording's name into each event of the file.
 
     Raises:
+        UsageError: a setting that the model or the machine cannot serve, naming what it can.
         CommandError: the recording is too short for one frame, or a block failed; one line.
     """
     quiet_logs()
@@ -115,11 +116,14 @@ class Flowgraph:
         self._recording, self._quiet = recording, settings.quiet
         self._top = gr.top_block("spectrumencoder run")
         self._source = sigmf_source(**_source_arguments(recording))
-        self._monitor = spectrum_monitor(
-            model=settings.model, samp_rate=recording.samp_rate, center_freq=recording.frequency_hz or 0.0,
-            average=settings.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
-            dropout_policy=settings.dropout_policy, rope_mode=settings.rope_mode, backend=settings.backend,
-            compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold)
+        try:
+            self._monitor = spectrum_monitor(
+                model=settings.model, samp_rate=recording.samp_rate, center_freq=recording.frequency_hz or 0.0,
+                average=settings.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
+                dropout_policy=settings.dropout_policy, rope_mode=settings.rope_mode, backend=settings.backend,
+                compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold)
+        except ValueError as error:  # a setting that the model, or this machine, cannot serve
+            raise UsageError(str(error)) from error
         fft_size = self._monitor.fft_size
         if recording.n_samples < fft_size:
             raise CommandError(f"{recording.name} holds {recording.n_samples} samples, fewer than one FFT of {fft_size}: "
