@@ -17,7 +17,7 @@ from ..detector.events import Emitted, Segment
 from ..encoder import features
 from ..encoder.model_file import find_model, load
 from ..tokens.band_plan import UNKNOWN, band_of
-from .messages import pdu
+from .messages import kind, pdu, tag_key
 from .safe_block import SafeBlock, setter
 
 TIME_SOURCES = ("tag", "hardware")
@@ -153,7 +153,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         for tag in self.get_tags_in_window(0, 0, count):
             if output_items:
                 self.add_item_tag(0, tag.offset, tag.key, tag.value, tag.srcid)
-            key = pmt.symbol_to_string(tag.key)
+            key = tag_key(tag)
             if key in _TAG_VALUES:
                 try:
                     value = _TAG_VALUES[key](tag.value)
@@ -220,7 +220,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
 
 def _number(value) -> float:
     if not pmt.is_number(value) or pmt.is_complex(value):
-        raise ValueError(f"{pmt.write_string(value)} is no number")
+        raise ValueError(f"{kind(value)} is no number")
     return float(pmt.to_python(value))
 
 
@@ -251,7 +251,7 @@ def _positive_count(value) -> int:
 
 def _time(value) -> float:
     if not pmt.is_tuple(value) or pmt.length(value) != 2:
-        raise ValueError(f"{pmt.write_string(value)} is not a tuple of seconds and fraction")
+        raise ValueError(f"{kind(value)} is not a tuple of seconds and fraction")
     return _number(pmt.tuple_ref(value, 0)) + _number(pmt.tuple_ref(value, 1))
 
 

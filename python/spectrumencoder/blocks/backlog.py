@@ -7,8 +7,8 @@ import math
 import time
 
 FEW_FRAMES = 8  # the smallest buffers that GNU Radio makes for frames hold twice as many: fewer wait where there is no backlog
-SETTLED_S = 0.5
-_STILL_CATCHING_UP = 0.1  # seconds of lag worked off per second
+SETTLED_S = 2.0
+_STILL_CATCHING_UP = 0.02  # seconds of lag worked off per second
 
 
 class Backlog:

@@ -9,7 +9,7 @@ from gnuradio import gr
 
 from .. import keys
 from ..cli.waterfall import Waterfall
-from .messages import MalformedMessage, metadata
+from .messages import MalformedMessage, metadata, tag_key
 from .safe_block import SafeBlock, handler
 
 MAX_EVENTS = 10_000
@@ -53,7 +53,7 @@ class run_probe(SafeBlock, gr.sync_block):
         begin = self.nitems_read(0)
         tags: dict[int, dict] = {}
         for tag in self.get_tags_in_window(0, 0, len(psd)):
-            tags.setdefault(tag.offset - begin, {})[pmt.symbol_to_string(tag.key)] = tag.value
+            tags.setdefault(tag.offset - begin, {})[tag_key(tag)] = tag.value
         cuts = sorted({0, len(psd), *tags})
         for start, stop in zip(cuts, cuts[1:], strict=False):
             if start in tags:

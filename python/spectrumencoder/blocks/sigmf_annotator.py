@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import threading
 import time
 from pathlib import Path
@@ -97,7 +98,7 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
         self._written = time.monotonic()
         annotations = [*self._own, *self._events.values()]
         annotations.sort(key=lambda annotation: annotation.get("core:sample_start", 0))
-        content = json.dumps({**self._meta, "annotations": annotations}, indent=1, allow_nan=False)
+        content = json.dumps({**self._meta, "annotations": annotations}, indent=1, allow_nan=False, default=str)
         write_file(self.path, (content + "\n").encode())
 
     def _annotation(self, event: dict) -> dict:
@@ -106,12 +107,12 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
             raise messages.MalformedMessage(f"an event without {', '.join(missing)}")
         try:
             start, count = (max(0, int(event[key])) for key in (keys.SAMPLE_START, keys.SAMPLE_COUNT))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise messages.MalformedMessage(f"its sample numbers are no numbers ({error})") from error
         annotation = {"core:sample_start": self._offset + start, "core:sample_count": count,
                       "core:generator": _GENERATOR}
         center, width = event.get(keys.FREQ_CENTER_HZ), event.get(keys.BANDWIDTH_HZ)
-        if isinstance(center, (int, float)) and isinstance(width, (int, float)):
+        if all(isinstance(value, (int, float)) and math.isfinite(value) for value in (center, width)):
             annotation |= {"core:freq_lower_edge": center - width / 2, "core:freq_upper_edge": center + width / 2}
         annotation["core:label"] = str(event.get(keys.ANALYSIS_TYPE) or event.get(keys.LABEL) or "anomaly")
         annotation |= {keys.SIGMF_PREFIX + key: value for key, value in event.items() if value is not None}
