@@ -53,6 +53,7 @@ def ends(top, block, where):
     began = time.monotonic()
     failure = run_within(top, [block])
     assert time.monotonic() - began < 5
+    assert time.monotonic() - failure.time < 5
     assert isinstance(failure.error, Broken) and failure.where == where and failure.block == block.name()
     return stored(debug)
 
@@ -201,20 +202,29 @@ def test_runner_stops_a_flowgraph_that_would_go_on():
     assert run_flowgraph(top, [], should_stop=lambda: next(polls)) is None
 
 
-def test_runner_gives_up_on_a_block_that_hangs():
-    class stalled(gr.sync_block):
-        def __init__(self):
-            gr.sync_block.__init__(self, "stalled", None, [np.float32])
+class stalled(gr.sync_block):
+    """A source whose driver does not come back for a while."""
 
-        def work(self, input_items, output_items):
-            time.sleep(1.5)
-            return 0
+    def __init__(self):
+        gr.sync_block.__init__(self, "stalled", None, [np.float32])
 
+    def work(self, input_items, output_items):
+        time.sleep(1.5)
+        return 0
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_runner_gives_up_on_a_block_that_hangs(small_model, fails):
     top = gr.top_block()
-    top.source, top.sink = stalled(), blocks.null_sink(4)
+    top.source, top.sink, encoder = stalled(), blocks.null_sink(4), spectrum_encoder(small_model, N)
     top.connect(top.source, top.sink)
-    with pytest.raises(TimeoutError, match="did not end within 0.3 s"):
-        run_flowgraph(top, [], should_stop=lambda: True, grace_s=0.3)
+    if fails:
+        encoder.fail("work", Broken("on purpose"))
+    with pytest.raises(TimeoutError, match="did not end within 0.3 s") as caught:
+        run_flowgraph(top, [encoder], should_stop=lambda: True, grace_s=0.3)
+    if fails:  # the cause comes first
+        assert str(caught.value).startswith("spectrum_encoder: work failed: Broken: on purpose; then the flowgraph")
+        assert caught.value.__cause__ is encoder.failure.error
     time.sleep(2)  # lets the block's thread end before its flowgraph goes away
 
 

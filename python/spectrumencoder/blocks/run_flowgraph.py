@@ -21,7 +21,8 @@ def run_flowgraph(top_block, blocks, *, should_stop=None, poll_s=0.1, grace_s=10
         grace_s: how long the blocks have to end once they were told to stop.
 
     Raises:
-        TimeoutError: a block did not end in time (a radio driver that hangs); the process should exit.
+        TimeoutError: a block did not end in time (a radio driver that hangs); the process should exit. It names, and has
+            as its cause, the failure for which the flowgraph was stopped, if there was one.
         KeyboardInterrupt: Ctrl-C; the flowgraph has been stopped in good order before.
     """
     top_block.start()
@@ -33,7 +34,7 @@ def run_flowgraph(top_block, blocks, *, should_stop=None, poll_s=0.1, grace_s=10
                 break
     finally:
         if not ended.is_set():
-            _stop(top_block, ended, grace_s)
+            _stop(top_block, ended, grace_s, blocks)
         for block in blocks:
             if hasattr(block, "drain"):  # C++ blocks have no need of it
                 block.drain()
@@ -45,8 +46,12 @@ def _wait(top_block, ended: threading.Event):
     ended.set()
 
 
-def _stop(top_block, ended: threading.Event, grace_s: float):
+def _stop(top_block, ended: threading.Event, grace_s: float, blocks):
     deadline = time.monotonic() + grace_s
     threading.Thread(target=top_block.stop, daemon=True).start()  # stop itself may wait for a stalled driver
     if not ended.wait(max(0.0, deadline - time.monotonic())):
-        raise TimeoutError(f"the flowgraph did not end within {grace_s:g} s after stop; a source may have stalled")
+        text = f"the flowgraph did not end within {grace_s:g} s after stop; a source may have stalled"
+        failure = first_failure(blocks)
+        if failure is None:
+            raise TimeoutError(text)
+        raise TimeoutError(f"{failure}; then {text}") from failure.error
