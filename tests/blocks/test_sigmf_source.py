@@ -43,13 +43,13 @@ def test_raw_samples(tmp_path, noise, datatype, stored_type, scale):
 def test_tags_at_every_capture(make_recording, noise):
     captures = [{"core:sample_start": 0, "core:frequency": 1e8},
                 {"core:sample_start": 70_000, "core:frequency": 2e8, "core:datetime": "2024-05-01T12:00:01Z"},
-                {"core:sample_start": 70_001},
+                {"core:sample_start": 70_001, "core:frequency": 2e8},
                 {"core:sample_start": 199_999, "core:frequency": 3e8, "core:datetime": "2024-05-01T12:00:02.999999Z"}]
     _, tags = play(sigmf_source(make_recording(noise(200_000), captures=captures)))
     assert tags == [
         (0, "rx_freq", 1e8), (0, "rx_rate", 1e6),
         (70_000, "rx_freq", 2e8), (70_000, "rx_rate", 1e6), (70_000, "rx_time", (1714564801, 0.0)),
-        (70_001, "rx_rate", 1e6),
+        (70_001, "rx_freq", 2e8), (70_001, "rx_rate", 1e6),
         (199_999, "rx_freq", 3e8), (199_999, "rx_rate", 1e6), (199_999, "rx_time", (1714564802, 0.999999))]
 
 
@@ -59,6 +59,42 @@ def test_repeat_tags_the_seam(make_recording, noise):
     np.testing.assert_array_equal(samples, np.tile(noise(1000), 3)[:2500])
     assert [(offset, value) for offset, key, value in tags if key == "rx_freq"] == [
         (0, 1e8), (600, 2e8), (1000, 1e8), (1600, 2e8), (2000, 1e8)]
+
+
+MIXED = [{"core:sample_start": 0}, {"core:sample_start": 600, "core:frequency": 2e8}, {"core:sample_start": 800}]
+
+
+def test_captures_without_a_frequency_among_others_are_refused_or_told(make_recording, noise):
+    """Without a tag of its own, a capture would be taken to be at the frequency of the one before, or at the seam the last."""
+    path = make_recording(noise(1000), captures=MIXED)
+    with pytest.raises(RecordingError, match="capture at sample 0 states no core:frequency.*give center_freq"):
+        sigmf_source(path)
+    _, tags = play(sigmf_source(path, repeat=True, center_freq=1e8), 1500)
+    assert [(offset, value) for offset, key, value in tags if key == "rx_freq"] == [
+        (0, 1e8), (600, 2e8), (800, 1e8), (1000, 1e8)]
+
+
+@pytest.mark.parametrize(("start", "count"), [(0, 600), (100, 100), (600, 200), (850, 0)])
+def test_only_the_captures_that_are_played_count(make_recording, noise, start, count):
+    _, tags = play(sigmf_source(make_recording(noise(1000), captures=MIXED), start=start, count=count))
+    assert [value for _, key, value in tags if key == "rx_freq"] == ([2e8] if start == 600 else [])
+
+
+def test_a_recording_without_any_frequency_may_be_told_it(make_recording, noise):
+    path = make_recording(noise(1000), captures=[{"core:sample_start": 0}])
+    assert [tag[1] for tag in play(sigmf_source(path))[1]] == ["rx_rate"]
+    assert (0, "rx_freq", 1e8) in play(sigmf_source(path, center_freq=1e8))[1]
+
+
+def test_each_start_plays_from_the_beginning(make_recording, noise):
+    source, sink, top = sigmf_source(make_recording(noise(70_000)), start=10), blocks.vector_sink_c(), gr.top_block()
+    top.connect(source, sink)
+    for _ in range(3):
+        sink.reset()
+        top.run()
+        np.testing.assert_array_equal(np.array(sink.data(), np.complex64), noise(70_000)[10:])
+        assert sorted((tag.offset, pmt.symbol_to_string(tag.key)) for tag in sink.tags()) == [
+            (0, "rx_freq"), (0, "rx_rate"), (0, "rx_time")]
 
 
 def test_part_of_a_recording_knows_its_time(make_recording, noise):
@@ -77,7 +113,8 @@ def test_throttle_keeps_the_pace(make_recording, noise):
 
 @pytest.mark.parametrize(("arguments", "error", "text"), [
     ({"file": ""}, ValueError, "file is empty"), ({"file": "/no/such.sigmf-meta"}, RecordingError, "no such"),
-    ({"samp_rate": 1e6}, ValueError, "leave them out for SigMF"), ({"center_freq": 1e6}, ValueError, "leave them out"),
+    ({"samp_rate": 1e6}, ValueError, "leave it out for SigMF"), ({"center_freq": 1e6}, ValueError, "leave it out"),
+    ({"center_freq": float("nan")}, ValueError, "not a finite"),
     ({"start": -1}, ValueError, "start -1"), ({"start": 100}, ValueError, "outside 0..99"),
     ({"count": 101}, ValueError, "count 101"), ({"start": 50, "count": 51}, ValueError, "count 51"),
     ({"datatype": "cf99", "samp_rate": 1e6}, RecordingError, "cf99"),

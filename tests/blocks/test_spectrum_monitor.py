@@ -135,6 +135,36 @@ def test_live_change_in_the_chain_equals_a_fresh_chain(small_model, make_recordi
     np.testing.assert_array_equal(last, wanted.residual[rows])
 
 
+@pytest.mark.parametrize("policy", ["gumbel", "random"])
+def test_the_same_flowgraph_again_gives_the_same(small_model, make_recording, noise, tmp_path, policy):
+    """Stopped in the middle and started again: samples, tags, bands, random draws and counters all begin anew."""
+    captures = [{"core:sample_start": 0, "core:frequency": 1575.42e6, "core:datetime": "2024-05-01T12:00:00Z"},
+                {"core:sample_start": 25 * FRAME, "core:frequency": 10.0}]
+    monitor = fixed(small_model, threshold=1e-6, hold=0, dropout_policy=policy)
+    source = sigmf_source(make_recording(noise(51 * FRAME + N), captures=captures))
+    top, log, outputs = graph(monitor, source), event_log(str(tmp_path / "events.jsonl")), []
+    top.msg_connect(monitor, keys.ANOMALIES, log, keys.EVENTS)
+    n_events = 0
+    for interrupted in (False, True, False):
+        for sink in top.sinks:
+            sink.parts.clear()
+        top.start()
+        if interrupted:
+            wait_for(lambda: monitor.encoder.n_frames > 10)
+            top.stop()
+        top.wait()
+        log.drain()
+        assert monitor.failure is None
+        events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+        told = [{key: value for key, value in event.items() if key not in (keys.EVENT_ID, keys.LATENCY_MS)}
+                for event in events[n_events:]]
+        n_events = len(events)
+        outputs.append((*(sink.data for sink in top.sinks), told, monitor.encoder.n_frames))
+    for first, third in zip(outputs[0], outputs[2], strict=True):
+        np.testing.assert_array_equal(first, third)
+    assert outputs[0][-1] == 51 and outputs[0][-2]
+
+
 def test_a_stages_failure_is_the_monitors(small_model, make_recording, noise):
     top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(noise(400 * FRAME)), repeat=True))
     top.start()

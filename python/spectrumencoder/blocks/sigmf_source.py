@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pmt
 from gnuradio import gr
 
 from .. import keys
-from ..tokens.recording import Recording
+from ..tokens.recording import Recording, RecordingError
 from .safe_block import WORK_DONE, SafeBlock
 
 _RX_FREQ, _RX_RATE, _RX_TIME = (pmt.intern(key) for key in (keys.RX_FREQ, keys.RX_RATE, keys.RX_TIME))
@@ -26,17 +27,19 @@ class sigmf_source(SafeBlock, gr.sync_block):
 
     Tags ``rx_freq`` (Hz), ``rx_rate`` (Hz) and ``rx_time`` (tuple of whole seconds and fraction) come at the first
     sample and wherever a capture starts, as far as the metadata states them; when the recording repeats they come again
-    at the seam, so that no frame is averaged across it.
+    at the seam, so that no frame is averaged across it. Each start of the flowgraph plays from the beginning.
 
     Args:
         file: path of a .sigmf-meta or .sigmf-data file, or of raw samples when ``datatype`` is given.
         repeat: start again at the end.
         throttle: give samples no faster than ``samp_rate`` by the clock; else as fast as the flowgraph takes them.
-        samp_rate, datatype, center_freq: of raw samples only: Hz, a SigMF type such as "cf32_le", Hz or None.
+        samp_rate, datatype: of raw samples only: Hz, a SigMF type such as "cf32_le".
+        center_freq: Hz, of raw samples, or of those captures of a SigMF recording that state none; None: not known.
         start, count: the part to play, in samples; count 0 is up to the end.
 
     Raises:
-        RecordingError: the file is missing, truncated or invalid.
+        RecordingError: the file is missing, truncated or invalid, or some captures state a frequency, others do not,
+            and center_freq is not given: what follows in the chain would take the last one stated.
         ValueError: an argument is out of range, or says what a SigMF file says itself.
     """
 
@@ -55,12 +58,14 @@ class sigmf_source(SafeBlock, gr.sync_block):
         self._first, self._last = int(start), int(start + count) if count else n_samples
         self._repeat, self._throttle = bool(repeat), bool(throttle)
         self._position = self._first
+        self._center_freq = _center_freq(self.recording, self._first, self._last, center_freq)
         self._tag_samples = sorted({self._first} | {capture.sample_start for capture in self.recording.captures
                                                     if self._first < capture.sample_start < self._last})
         self._clock_start, self._clock_samples = None, 0
         self.set_min_output_buffer(_CHUNK)
 
     def _start(self):
+        self._position = self._first
         self._clock_start = None
         self.publish_status("running", f"{self.recording.name}: {self._last - self._first} samples")
 
@@ -92,8 +97,9 @@ class sigmf_source(SafeBlock, gr.sync_block):
     def _tags_at(self, sample: int):
         capture = self.recording.capture_at(sample)
         yield _RX_RATE, pmt.from_double(self.samp_rate)
-        if capture.frequency_hz is not None:
-            yield _RX_FREQ, pmt.from_double(capture.frequency_hz)
+        frequency_hz = self._center_freq if capture.frequency_hz is None else capture.frequency_hz
+        if frequency_hz is not None:
+            yield _RX_FREQ, pmt.from_double(frequency_hz)
         if capture.time_parts is not None:
             seconds, fraction = capture.time_parts
             whole, fraction = divmod(fraction + (sample - capture.sample_start) / self.samp_rate, 1.0)
@@ -118,7 +124,22 @@ def _open(file, samp_rate, datatype, center_freq) -> Recording:
         raise ValueError("file is empty; name a .sigmf-meta file, or raw samples with their samp_rate and datatype")
     if datatype:
         return Recording.open_raw(Path(file), samp_rate, datatype, center_freq=center_freq)
-    if samp_rate or center_freq is not None:
-        raise ValueError(f"samp_rate {samp_rate:g} and center_freq {center_freq} are for raw samples, which need a "
-                         "datatype too; leave them out for SigMF, whose metadata states them")
+    if samp_rate:
+        raise ValueError(f"samp_rate {samp_rate:g} is for raw samples, which need a datatype too; leave it out for SigMF, "
+                         "whose metadata states it")
     return Recording.open(Path(file))
+
+
+def _center_freq(recording: Recording, first: int, last: int, center_freq: float | None) -> float | None:
+    """Hz of the captures of samples [first, last) that state none; checked."""
+    begun = recording.capture_at(first)
+    played = [begun, *(c for c in recording.captures if c is not begun and first < c.sample_start < last)]
+    silent = [capture for capture in played if capture.frequency_hz is None]
+    if center_freq is not None and not math.isfinite(center_freq):
+        raise ValueError(f"center_freq {center_freq} is not a finite number of Hz")
+    if center_freq is not None and not silent and recording.meta_path is not None:
+        raise ValueError(f"center_freq {center_freq:g}: {recording.name} states its frequency itself; leave it out")
+    if center_freq is None and silent and len(silent) < len(played):
+        raise RecordingError(f"{recording.name}: the capture at sample {silent[0].sample_start} states no core:frequency, "
+                             "others do; add it to the metadata, or give center_freq")
+    return center_freq

@@ -131,6 +131,9 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     def _start(self):
         self._forget_tags()
         self._backlog = Backlog()
+        self.n_frames = self.n_skipped = 0
+        with self._lock:
+            self.engine.reset()
         self.publish_status("running", f"model {self.engine.model_name}")
 
     def _stop(self):

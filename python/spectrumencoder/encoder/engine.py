@@ -187,6 +187,10 @@ class Engine:
 
     # -- inference
 
+    def reset(self) -> None:
+        """Start anew: the next frame is the first for the `random` policy. Settings stay."""
+        self._frame_number = 0
+
     def encode(self, items: np.ndarray, bands: list[str] | str = "unknown") -> EncodedFrames:
         """Encode frames.
 
