@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -78,9 +77,23 @@ def _print(row: dict):
     table.add_row("dropout policies", ", ".join(row["policies"]))
     table.add_row("labels", ", ".join(row["labels"]))
     table.add_row("bands", ", ".join(row["bands"]))
-    calibrated = [f"{key} (n {size})" for key, size in row["calibrated"].items()]
-    table.add_row("calibrated", "\n".join(calibrated) or "nothing: events carry no p-value before `spectrumencoder calibrate`")
+    table.add_row("calibrated", "\n".join(_calibrated(row["calibrated"]))
+                  or "nothing: no p-values and no events before `spectrumencoder calibrate`")
     for name, value in row["metrics"].items():
-        table.add_row(name, f"{value:.4g}" if isinstance(value, float) else json.dumps(value) if isinstance(value, (dict, list))
-                      else str(value))
+        table.add_row(name, ", ".join(f"{key} {figure}" for key, figure in value.items()).replace("_", " ")
+                      if isinstance(value, dict) else str(value))
     OUT.print(table)
+
+
+def _calibrated(sizes: dict[str, int]) -> list[str]:
+    """The tables as lines, one for each variant, band, policy and type: kept tokens k, averages K, scores n."""
+    groups: dict[tuple, list] = {}
+    for key, size in sizes.items():
+        variant, band, kept, average, policy, dtype = key.split("/")
+        groups.setdefault((variant, band, policy, dtype), []).append((int(kept), int(average), size))
+    lines = []
+    for names, rows in groups.items():
+        kept, averages, n = (sorted(set(column)) for column in zip(*rows, strict=True))
+        lines.append(f"{'/'.join(names)}: k {', '.join(map(str, kept))}; K {', '.join(map(str, averages))}; "
+                     f"n {n[0]}" + (f"..{n[-1]}" if n[1:] else ""))
+    return lines
