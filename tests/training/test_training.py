@@ -9,9 +9,10 @@ from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.model_file import load
 from gnuradio.spectrumencoder.tokens.layout import FrameLayout
 from gnuradio.spectrumencoder.training import augment
+from gnuradio.spectrumencoder.training.config import ConfigError
 from gnuradio.spectrumencoder.training.corpus import CorpusError, load_corpus, split
 from gnuradio.spectrumencoder.training.datasets import FrameFactory, Recipe, add_anomaly, make_shard
-from gnuradio.spectrumencoder.training.loop import ConfigError, train
+from gnuradio.spectrumencoder.training.loop import train
 
 BANDS = ("ism", "cellular", "gnss", "aero", "unknown")
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ from ..encoder.encoder import SpectrumEncoder, mflop_per_spectrum
 from ..encoder.model_file import SHARED, SUFFIX, ModelFile, save
 from ..tokens.layout import FrameLayout
 from .corpus import load_corpus, split
-from .loop import RUN_FILE
+from .run_folder import started_at
 from .shards import ShardMaker
 from .tables import general_tables
 
@@ -54,7 +52,7 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
         "labels": list(encoder.labels), "bands": list(encoder.bands), "average": [min(recipe.averages), max(recipe.averages)],
         "rates": [1 - k / encoder.n_tokens for k in encoder.keep_choices], "dtypes": ["fp32"], "steps": training.steps,
         "heads": {"classes": True, "anomaly": training.anomaly_weight > 0}, "metrics": metrics, "theta": thetas(default),
-        "training": {"config": config, "commit": json.loads((out / RUN_FILE).read_text())["commit"],
+        "training": {"config": config, "commit": started_at(out),
                      "trained_on": [s.name for s in trained], "held_out": [s.name for s in held_out]},
     }
     path = out / f"{training.name}{SUFFIX}"
@@ -117,13 +115,3 @@ def thetas(network: SpectrumEncoder) -> dict[str, float]:
     values = network.rope.log_theta.detach().exp().tolist()
     by_band = {b: round(v, 2) for b, v in zip(network.config.bands, values, strict=True)}
     return {"slope": round(float(network.rope.slope.detach()), 5), **by_band}
-
-
-def commit() -> str:
-    """Commit of the source tree that trains, or 'unknown' outside of one."""
-    try:
-        here = Path(__file__).resolve().parent
-        return subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10,
-                              check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"

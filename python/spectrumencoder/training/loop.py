@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,54 +25,14 @@ from ..encoder.config import EncoderConfig
 from ..encoder.encoder import SpectrumEncoder, conditioning
 from ..encoder.model_file import variant_name
 from ..tokens.layout import FrameLayout
+from .config import ConfigError, TrainingConfig, read_config
 from .corpus import CLASSES, load_corpus
-from .datasets import Recipe
+from .finish import finish
 from .losses import losses
+from .run_folder import claim
 from .shards import ShardMaker
 
 OWN_OF_VARIANT = ("blocks.", "rope.")  # what a further variant trains
-RUN_FILE = "run.json"  # commit of the source tree when training started, configuration, sources
-
-
-class ConfigError(Exception):
-    """A training configuration that cannot be used; one line."""
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """The [training] table."""
-
-    name: str = "base"
-    seed: int = 0
-    steps: int = 6000
-    variant_steps: int = 800
-    batch: int = 128
-    rate: float = 1e-3
-    variant_rate: float = 4e-4
-    weight_decay: float = 0.02
-    warmup: int = 200
-    ema: float = 0.999
-    smoothing: float = 0.05
-    class_weight: float = 1.0
-    reconstruction_weight: float = 0.3
-    anomaly_weight: float = 0.3
-    temperature: tuple[float, float] = (1.0, 0.3)
-    policies: tuple[float, ...] = (0.7, 0.1, 0.1, 0.1)  # share of gumbel, energy, entropy, random batches
-    keep_weights: tuple[float, ...] = (0.06, 0.08, 0.14, 0.12, 0.3, 0.1, 0.2)
-    band_hidden: float = 0.5
-    condition_dropped: float = 0.2
-    shards: int = 40
-    shard_size: int = 4096
-    steps_per_shard: int = 40
-    workers: int = 1
-    threads: int = 1
-    checkpoint_seconds: float = 60.0
-    table_frames: int = 60  # frames of each held-out recording in the general conformal tables; 0: no such tables
-    holdout: tuple[str, ...] = ()
-    variants: tuple[tuple[str, str], ...] = (("softmax", "dynamic"),)
-
-    def __post_init__(self):
-        object.__setattr__(self, "variants", tuple((a, r) for a, r in self.variants))
 
 
 @dataclass
@@ -96,28 +56,6 @@ class Data:
         return {key: torch.from_numpy(np.stack([parts[r // per][key][r % per] for r in rows])) for key in parts[0]}
 
 
-def read_config(config: dict) -> tuple[EncoderConfig, Recipe, TrainingConfig]:
-    """Split a configuration (tables encoder, data, training).
-
-    Raises:
-        ConfigError: an unknown table or setting, or a value out of range.
-    """
-    made = []
-    for name, cls in (("encoder", EncoderConfig), ("data", Recipe), ("training", TrainingConfig)):
-        table = config.get(name, {})
-        unknown = set(table) - {f.name for f in fields(cls)}
-        if unknown:
-            raise ConfigError(f"unknown setting(s) in [{name}]: {', '.join(sorted(unknown))}")
-        try:
-            made.append(cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}))
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"[{name}]: {error}") from error
-    extra = set(config) - {"encoder", "data", "training"}
-    if extra:
-        raise ConfigError(f"unknown table(s) {', '.join(sorted(extra))}; there are encoder, data, training")
-    return made[0], made[1], made[2]
-
-
 def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, minutes: float | None = None, progress=None) -> Path:
     """Train every variant of the configuration, calibrate, and write `out/<name>.safetensors`.
 
@@ -135,14 +73,12 @@ def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, min
     Raises:
         ConfigError, CorpusError: one line that says what is wrong. TimeoutError: `minutes` ran out (resume continues).
     """
-    from .finish import commit, finish  # the engine and the detector's tables are needed only here
-
     encoder, recipe, training = read_config(config)
     encoder = EncoderConfig.from_dict({**encoder.to_dict(), "labels": CLASSES})
     out.mkdir(parents=True, exist_ok=True)
     if not resume and list(out.glob("checkpoint_*.safetensors")):
         raise ConfigError(f"{out} holds checkpoints of an earlier run; continue with --resume or give another folder")
-    claim(out, {"config": config, "sources": [s.name for s in load_corpus(corpus)]}, commit())
+    claim(out, {"config": config, "sources": [s.name for s in load_corpus(corpus)]})
     torch.set_num_threads(training.threads)
     layout = FrameLayout(encoder.fft_size, encoder.stride)
     deadline = time.monotonic() + 60 * minutes if minutes else math.inf
@@ -160,22 +96,6 @@ def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, min
     finally:
         maker.close()
     return finish(networks, encoder, recipe, training, config, corpus, out)
-
-
-def claim(out: Path, what: dict, commit_now: str) -> None:
-    """Note in `out` what is trained there and from which commit; shards and checkpoints of something else must not be used.
-
-    Raises:
-        ConfigError: the folder belongs to another configuration or corpus.
-    """
-    path, what = out / RUN_FILE, json.loads(json.dumps(what))
-    if path.exists():
-        before = json.loads(path.read_text())
-        for name in ("config", "sources"):
-            if before[name] != what[name]:
-                raise ConfigError(f"{out} holds shards and checkpoints of another {name.rstrip('s')}; give another folder")
-    else:
-        path.write_text(json.dumps({"commit": commit_now, **what}, indent=1))
 
 
 class Run:

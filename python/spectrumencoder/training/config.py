@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The training configuration (TOML tables encoder, data, training), checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from ..encoder.config import EncoderConfig
+from .datasets import Recipe
+
+
+class ConfigError(Exception):
+    """A training configuration that cannot be used; one line."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The [training] table."""
+
+    name: str = "base"
+    seed: int = 0
+    steps: int = 6000
+    variant_steps: int = 800
+    batch: int = 128
+    rate: float = 1e-3
+    variant_rate: float = 4e-4
+    weight_decay: float = 0.02
+    warmup: int = 200
+    ema: float = 0.999
+    smoothing: float = 0.05
+    class_weight: float = 1.0
+    reconstruction_weight: float = 0.3
+    anomaly_weight: float = 0.3
+    temperature: tuple[float, float] = (1.0, 0.3)
+    policies: tuple[float, ...] = (0.7, 0.1, 0.1, 0.1)  # share of gumbel, energy, entropy, random batches
+    keep_weights: tuple[float, ...] = (0.06, 0.08, 0.14, 0.12, 0.3, 0.1, 0.2)
+    band_hidden: float = 0.5
+    condition_dropped: float = 0.2
+    shards: int = 40
+    shard_size: int = 4096
+    steps_per_shard: int = 40
+    workers: int = 1
+    threads: int = 1
+    checkpoint_seconds: float = 60.0
+    table_frames: int = 60  # frames of each held-out recording in the general conformal tables; 0: no such tables
+    holdout: tuple[str, ...] = ()
+    variants: tuple[tuple[str, str], ...] = (("softmax", "dynamic"),)
+
+    def __post_init__(self):
+        object.__setattr__(self, "variants", tuple((a, r) for a, r in self.variants))
+
+
+def read_config(config: dict) -> tuple[EncoderConfig, Recipe, TrainingConfig]:
+    """Split a configuration (tables encoder, data, training).
+
+    Raises:
+        ConfigError: an unknown table or setting, or a value out of range.
+    """
+    made = []
+    for name, cls in (("encoder", EncoderConfig), ("data", Recipe), ("training", TrainingConfig)):
+        table = config.get(name, {})
+        unknown = set(table) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ConfigError(f"unknown setting(s) in [{name}]: {', '.join(sorted(unknown))}")
+        try:
+            made.append(cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"[{name}]: {error}") from error
+    extra = set(config) - {"encoder", "data", "training"}
+    if extra:
+        raise ConfigError(f"unknown table(s) {', '.join(sorted(extra))}; there are encoder, data, training")
+    return made[0], made[1], made[2]

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a training folder belongs to: configuration, recordings, and the commit of the source tree when training started."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from ..atomic_file import write_file
+from .config import ConfigError
+
+RUN_FILE = "run.json"
+
+
+def claim(out: Path, what: dict) -> None:
+    """Note in `out` what is trained there and from which commit; shards and checkpoints of something else must not be used.
+
+    Raises:
+        ConfigError: the folder belongs to another configuration or corpus.
+    """
+    path, what = out / RUN_FILE, json.loads(json.dumps(what))
+    if path.exists():
+        before = json.loads(path.read_text())
+        for name in ("config", "sources"):
+            if before[name] != what[name]:
+                raise ConfigError(f"{out} holds shards and checkpoints of another {name.rstrip('s')}; give another folder")
+    else:
+        write_file(path, json.dumps({"commit": commit(), **what}, indent=1).encode())
+
+
+def started_at(out: Path) -> str:
+    """The commit that training in `out` started from."""
+    return json.loads((out / RUN_FILE).read_text())["commit"]
+
+
+def commit() -> str:
+    """Commit of the source tree that trains, or 'unknown' outside of one."""
+    try:
+        here = Path(__file__).resolve().parent
+        return subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10,
+                              check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
