@@ -4,7 +4,7 @@
 import pytest
 import torch
 from gnuradio.spectrumencoder.encoder.config import EncoderConfig
-from gnuradio.spectrumencoder.encoder.encoder import SpectrumEncoder, mflop_per_spectrum
+from gnuradio.spectrumencoder.encoder.encoder import SpectrumEncoder, conditioning, mflop_per_spectrum
 
 LABELS = tuple("abcdefghij")
 
@@ -77,14 +77,14 @@ def test_counted_flops_agree_with_a_profile():
 
 
 def test_reconstruction_passes_through_the_bottleneck_alone():
-    """Gradient of the reconstruction reaches tokens only through the latents: fixed latents, fixed reconstruction."""
+    """Latents and side values alone give the reconstruction: nothing of the tokens goes past them."""
     net = network()
     a, b = frames(1, seed=1), frames(1, seed=2)
     with torch.no_grad():
         first, second = net(*a, 96), net(*b, 96)
-        condition = torch.tensor([[0.1, 1.0, 0.0, 1.0]])
         assert not torch.equal(first.latents, second.latents)
-        assert torch.equal(net.decoder(first.latents, condition)[0], net.decoder(first.latents.clone(), condition)[0])
+        for out, (_, side, _) in ((first, a), (second, b)):
+            assert torch.equal(out.mean_db, net.decoder(out.latents, conditioning(side))[0])
     assert first.latents[0].numel() <= 128, "a few small latents, not a copy of 1024 bins"
     assert first.latents.abs().max() < 1
 
@@ -92,6 +92,7 @@ def test_reconstruction_passes_through_the_bottleneck_alone():
 @pytest.mark.parametrize(("wrong", "message"), [
     (dict(stride=7), "stride 7 does not divide fft_size 1024"), (dict(heads=5), "heads 5 does not divide width 64"),
     (dict(kv_heads=3), "kv_heads 3 does not divide heads 4"), (dict(rope="fixed"), "rope 'fixed' is not one of"),
+    (dict(attention="foo"), "attention 'foo' is not one of softmax"), (dict(heads=0), "heads 0"),
     (dict(keep_choices=(200,)), "must lie in 1..128"), (dict(bands=("ism",)), "must be 'unknown'")])
 def test_configuration_errors(wrong, message):
     with pytest.raises(ValueError, match=message):

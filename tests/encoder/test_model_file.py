@@ -98,6 +98,7 @@ def test_contract_that_does_not_fit(tmp_path, contents, change, message):
 @pytest.mark.parametrize(("change", "message"), [
     (dict(variants=[]), "names no variant"), (dict(average="a"), "wrong type: average .'a'."),
     (dict(average=[1, 99]), "within 1..64"), (dict(labels=["noise"]), "labels differ from the encoder's"),
+    (dict(policies=["best"]), "policies .'best'. are unknown"),
     (dict(bands=3), "wrong type: bands"), (dict(name=None), "name .None.")])
 def test_contract_entries_are_checked(tmp_path, contents, change, message):
     contract, tensors = contents

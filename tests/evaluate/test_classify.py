@@ -36,7 +36,8 @@ def rows(*entries):
     for number, (label, guesses) in enumerate(entries):
         probabilities = np.zeros((len(guesses), len(LABELS)), np.float32)
         probabilities[np.arange(len(guesses)), [LABELS.index(g) for g in guesses]] = 1
-        made.append((Judged(f"r{number}", label, np.zeros((len(guesses), 1), np.float32), "ism", f"r{number}"), probabilities))
+        made.append((Judged(f"r{number}", label, np.zeros((len(guesses), 1), np.float32), "ism",
+                            f"r{number}"), probabilities))
     return made
 
 
@@ -49,6 +50,7 @@ def test_balanced_accuracy_is_the_mean_recall_and_a_file_without_frames_is_wrong
     assert result["accuracy"] == pytest.approx(9 / 11, abs=1e-4)
     assert result["n_frames"] == 10 and result["n_recordings"] == 4
     assert result["confusion"]["LoRa"] == {"LoRa": 4, "(none)": 1}
+    assert result["recording_accuracy"] == 0.75
     assert result["wrong"] == {"r2": "(none)"}
     assert result["interval"][0] <= result["balanced_accuracy"] <= result["interval"][1]
 

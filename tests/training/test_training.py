@@ -13,6 +13,7 @@ from gnuradio.spectrumencoder.training.config import ConfigError
 from gnuradio.spectrumencoder.training.corpus import CorpusError, load_corpus, split
 from gnuradio.spectrumencoder.training.datasets import FrameFactory, Recipe, add_anomaly, make_shard
 from gnuradio.spectrumencoder.training.loop import train
+from gnuradio.spectrumencoder.training.shards import ShardMaker
 
 BANDS = ("ism", "cellular", "gnss", "aero", "unknown")
 
@@ -43,6 +44,15 @@ def test_interrupted_and_resumed_gives_the_same_weights(mini_corpus, mini_config
     assert np.isfinite(out.features).all()
     with pytest.raises(ConfigError, match="continue with --resume"):
         train(mini_config, [mini_corpus], tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("held_out", "prefix"), [(False, "a_"), (True, "b_")])
+def test_shards_draw_from_their_side_of_the_split_only(mini_corpus, tmp_path, held_out, prefix):
+    maker = ShardMaker(tmp_path, [mini_corpus], ["b_*"], held_out=held_out, layout=FrameLayout(128, 8), window="blackmanharris",
+                       bands=BANDS, recipe=Recipe(mix=(1.0, 0, 0, 0, 0, 0)), seed=0, count=1, size=8, workers=0)
+    drawn = [s for group in maker.factory.by_label.values() for sources in group.values() for s in sources]
+    assert drawn and all(s.name.startswith(prefix) for s in [*drawn, *maker.factory.with_gaps, *maker.factory.unscored])
+    assert len(maker.get(0)["label"]) == 8
 
 
 def test_a_folder_of_another_configuration_is_refused(mini_corpus, mini_config, tmp_path):
@@ -124,6 +134,10 @@ def test_quantised_noise_stays_within_full_scale():
 @pytest.mark.parametrize(("table", "key", "value", "message"), [
     ("training", "speed", 3, r"unknown setting\(s\) in \[training\]: speed"),
     ("encoder", "heads", 3, "heads 3 does not divide width 16"),
+    ("training", "holdout", [], "holdout must name something"), ("training", "steps", 0, "steps 0, batch 16"),
+    ("training", "keep_weights", [1.0], "1 keep_weights for 4 keep_choices"), ("data", "mix", [0.5, 0.5], "must be 6 shares"),
+    ("training", "variants", [["foo", "none"]], "variant foo, none: attention 'foo' is not one of softmax"),
+    ("encoder", "attention", "linear", "attention cannot be set"), ("data", "averages", [128], "average_weights"),
     ("encoder", "colour", 1, r"unknown setting\(s\) in \[encoder\]: colour")])
 def test_configuration_errors(mini_corpus, mini_config, tmp_path, table, key, value, message):
     mini_config[table][key] = value

@@ -14,7 +14,7 @@ from .errors import CommandError
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="Training configuration (TOML), such as benchmarks/base.toml.")],
+    config: Annotated[Path, typer.Argument(help="Training configuration (TOML), such as benchmarks/train_base.toml.")],
     corpus: Annotated[list[Path], typer.Option(help="Folder of labelled SigMF recordings; may be given several times.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log and the finished model file.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,

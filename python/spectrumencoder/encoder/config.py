@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 
 POLICIES = ("gumbel", "energy", "entropy", "random")
+ATTENTION_FAMILIES = ("softmax", "grouped", "linear")
 ROPE_MODES = ("none", "static", "dynamic")
 
 
@@ -21,7 +22,7 @@ class EncoderConfig:
     fft_size: int = 1024
     stride: int = 8
     window: str = "blackmanharris"
-    average_max: int = 64  # largest K the model was trained for
+    average_max: int = 64  # largest K of the frame format; what a model was trained for is in its contract
 
     # transformer
     width: int = 64
@@ -48,6 +49,11 @@ class EncoderConfig:
     bands: tuple[str, ...] = ("ism", "cellular", "gnss", "aero", "unknown")
 
     def __post_init__(self):
+        if min(self.width, self.layers, self.heads, self.kv_heads, self.latents, self.latent_width) < 1:
+            raise ValueError(f"width {self.width}, layers {self.layers}, heads {self.heads}, kv_heads {self.kv_heads}, latents "
+                             f"{self.latents} and latent_width {self.latent_width} must be at least 1")
+        if self.attention not in ATTENTION_FAMILIES:
+            raise ValueError(f"attention {self.attention!r} is not one of {', '.join(ATTENTION_FAMILIES)}")
         for name in ("keep_choices", "labels", "bands"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.stride < 1 or self.fft_size % self.stride:

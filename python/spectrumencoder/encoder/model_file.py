@@ -176,6 +176,11 @@ def _check(model: ModelFile) -> None:
         for name in ("labels", "bands"):
             if contract[name] != contract["encoder"][name]:
                 raise ValueError(f"its {name} differ from the encoder's")
+        unknown = set(contract["policies"]) - set(POLICIES)
+        if unknown or contract.get("default_policy", POLICIES[0]) not in contract["policies"]:
+            raise ValueError(f"dropout policies {contract['policies']} are unknown or lack the default")
+        if len(set(model.variants)) < len(model.variants):
+            raise ValueError(f"variants {model.variants} are not distinct")
         for variant in model.variants:
             model.config(variant)
             if not any(name.startswith(f"weights.{variant}.") for name in model.tensors):

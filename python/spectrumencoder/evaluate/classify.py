@@ -52,7 +52,8 @@ def classify(corpus: list[Path] | Path, model: str = "base", dropout_rate: float
         progress: called with (done, total, name).
 
     Returns:
-        balanced_accuracy (mean recall of the classes present), accuracy (frames), recording_accuracy, per_class, confusion,
+        balanced_accuracy (mean recall of the classes present), accuracy (frames), recording_accuracy (real recordings),
+        per_class, confusion,
         interval (95 %, of the balanced accuracy, bootstrap over recordings, their gaps and the simulated ones), n_frames,
         n_recordings (real ones), n_simulated_noise, dropout_rate, tokens_kept, wrong (recordings whose mean probability
         names another class), and how it was run.
@@ -140,7 +141,7 @@ def on_psd(source: Source, iq: np.ndarray, factor: float) -> np.ndarray:
 
 
 def simulated_noise(condition: str, seed: int, engine: Engine) -> list[Judged]:
-    """Recordings of white noise at usual rates, through a filter and 8 bits when equalised."""
+    """Recordings of white noise at usual rates, told to be of each band in turn; when equalised through a filter and 8 bits."""
     out, layout = [], engine.layout
     for number in range(SIMULATED_NOISE):
         rng = np.random.default_rng((seed, 7919, number))
@@ -154,7 +155,8 @@ def simulated_noise(condition: str, seed: int, engine: Engine) -> list[Judged]:
             iq = augment.quantise(iq, 12, 15.0)
         frames = tokenize(iq, rate, fft_size=layout.fft_size, stride=layout.stride, average=FULL_AVERAGE,
                           window=engine.config.window)
-        out.append(Judged(f"simulated noise {number}", "noise", frames.items, "unknown"))
+        band = engine.bands[number % len(engine.bands)] if condition == "plain" else "unknown"
+        out.append(Judged(f"simulated noise {number}", "noise", frames.items, band))
     return out
 
 
@@ -182,12 +184,13 @@ def summarise(rows: list[tuple[Judged, np.ndarray]], labels: list[str], seed: in
             confusion[j.label][labels[k]] = confusion[j.label].get(labels[k], 0) + 1
         if not len(g):
             confusion[j.label]["(none)"] = confusion[j.label].get("(none)", 0) + 1
+    real = np.array([j.file == j.recording for j, _ in rows])  # not gaps, not simulated
     per_class = {c: {"recall": round(float(right[of == i].sum() / total[of == i].sum()), 4),
                      "n_frames": int(total[of == i].sum()), "recording_accuracy": round(float(whole[of == i].mean()), 4),
                      "n_recordings": int((of == i).sum())}
                  for i, c in enumerate(present)}
     return {"balanced_accuracy": round(balanced(np.arange(len(rows))), 4), "accuracy": round(float(right.sum() / total.sum()), 4),
-            "recording_accuracy": round(float(whole.mean()), 4), "per_class": per_class, "confusion": confusion,
+            "recording_accuracy": round(float(whole[real].mean()), 4), "per_class": per_class, "confusion": confusion,
             "interval": [round(float(q), 4) for q in np.quantile(draws, [0.025, 0.975])],
             "n_frames": int(sum(len(g) for g in guesses)), "n_recordings": len({j.file for j, _ in rows if j.file}),
             "n_simulated_noise": sum(not j.file for j, _ in rows),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from ..encoder.config import EncoderConfig
+from ..encoder.config import POLICIES, EncoderConfig
 from .datasets import Recipe
 
 
@@ -35,6 +35,7 @@ class TrainingConfig:
     policies: tuple[float, ...] = (0.7, 0.1, 0.1, 0.1)  # share of gumbel, energy, entropy, random batches
     keep_weights: tuple[float, ...] = (0.06, 0.08, 0.14, 0.12, 0.3, 0.1, 0.2)
     band_hidden: float = 0.5
+    theta_by_band: bool = True  # False: every band is given the theta of `unknown` once training is over
     condition_dropped: float = 0.2
     shards: int = 40
     shard_size: int = 4096
@@ -47,6 +48,15 @@ class TrainingConfig:
     variants: tuple[tuple[str, str], ...] = (("softmax", "dynamic"),)
 
     def __post_init__(self):
+        if self.steps < 1 or self.variant_steps < 0 or self.batch < 1 or self.shards < 1 or self.shard_size < 1:
+            raise ValueError(f"steps {self.steps}, batch {self.batch}, shards {self.shards} and shard_size {self.shard_size} "
+                             "must be at least 1")
+        if len(self.policies) != len(POLICIES) or abs(sum(self.policies) - 1) > 1e-6:
+            raise ValueError(f"policies {self.policies} must be {len(POLICIES)} shares that sum to 1: {', '.join(POLICIES)}")
+        if abs(sum(self.keep_weights) - 1) > 1e-6:
+            raise ValueError(f"keep_weights {self.keep_weights} must sum to 1")
+        if not self.variants or not self.holdout:
+            raise ValueError("variants and holdout must name something: temperature and tables come from held-out recordings")
         object.__setattr__(self, "variants", tuple((a, r) for a, r in self.variants))
 
 
@@ -69,4 +79,16 @@ def read_config(config: dict) -> tuple[EncoderConfig, Recipe, TrainingConfig]:
     extra = set(config) - {"encoder", "data", "training"}
     if extra:
         raise ConfigError(f"unknown table(s) {', '.join(sorted(extra))}; there are encoder, data, training")
-    return made[0], made[1], made[2]
+    set_elsewhere = {"attention", "rope", "labels"} & set(config.get("encoder", {}))
+    if set_elsewhere:
+        raise ConfigError(f"[encoder]: {', '.join(sorted(set_elsewhere))} cannot be set; attention and rope come from variants "
+                          "of [training], the labels are the corpus' classes")
+    encoder, recipe, training = made
+    if len(training.keep_weights) != len(encoder.keep_choices):
+        raise ConfigError(f"[training]: {len(training.keep_weights)} keep_weights for {len(encoder.keep_choices)} keep_choices")
+    for attention, rope in training.variants:
+        try:
+            EncoderConfig.from_dict({**encoder.to_dict(), "attention": attention, "rope": rope})
+        except ValueError as error:
+            raise ConfigError(f"[training]: variant {attention}, {rope}: {error}") from error
+    return encoder, recipe, training

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training frames: real recordings and simulated signals through random channels and receivers, as numbered shards.
 
-Shard i depends on the seed, i, and the corpus alone, so training is the same again whatever the machine was doing; shards
-are made in worker processes and written as .npz files (atomically), where a GPU host without GNU Radio can read them.
+Shard i depends on the seed, i, the corpus and this source tree alone, so training is the same again whatever the machine was
+doing; shards are made in worker processes and written as .npz files (atomically).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from ..atomic_file import write_file
 from ..simulate.scenes import Scene
 from ..simulate.waveforms import WAVEFORMS
+from ..tokens.band_plan import BANDS
 from ..tokens.layout import FrameLayout
 from ..tokens.tokenize import tokenize
 from . import augment
@@ -43,6 +44,14 @@ class Recipe:
     snr_range_db: tuple[float, float] = (-2.0, 28.0)
     anomaly_share: float = 0.2
     inr_range_db: tuple[float, float] = (3.0, 25.0)
+
+    def __post_init__(self):
+        if len(self.mix) != len(KINDS) or abs(sum(self.mix) - 1) > 1e-6:
+            raise ValueError(f"mix {self.mix} must be {len(KINDS)} shares that sum to 1: {', '.join(KINDS)}")
+        if len(self.averages) != len(self.average_weights) or abs(sum(self.average_weights) - 1) > 1e-6:
+            raise ValueError(f"average_weights {self.average_weights} must be {len(self.averages)} shares that sum to 1")
+        if not all(1 <= k <= 64 for k in self.averages):
+            raise ValueError(f"averages {self.averages} must lie in 1..64")
 
 
 SCENES_PER_SHARD, SCENE_SAMPLES = 5, 2**18
@@ -112,11 +121,17 @@ class FrameFactory:
         return got and (channel.apply(got[0]), source.samp_rate * channel.factor, label, source.band, got[1])
 
     def _gap(self, rng, count, channel):
+        if not self.with_gaps:
+            return None
         source = self.with_gaps[rng.integers(len(self.with_gaps))]
         if rng.random() < 0.25:
             source = next((s for s in self.with_gaps if s.label == "noise"), source)
         got = self._from(rng, source, count, channel, False)
-        return got and (channel.apply(got[0]), source.samp_rate * channel.factor, "noise", source.band, 1.0)
+        return got and (channel.apply(got[0]), source.samp_rate * channel.factor, "noise", self._any_band(rng), 1.0)
+
+    def _any_band(self, rng) -> str:
+        """Nothing may be heard in any band: a band that is never empty in training would name what is in it."""
+        return BANDS[rng.integers(len(BANDS))]
 
     def _unscored(self, rng, count, channel):
         if not self.unscored:
@@ -160,13 +175,13 @@ class FrameFactory:
                                      stop_db=float(rng.uniform(3, 40)), tilt_db=channel.tilt_db,
                                      ripple_db=0.5 * channel.ripple_db, ripple_cycles=channel.ripple_cycles,
                                      ripple_phase=channel.ripple_phase)
-        return shaped.apply(augment.white(rng, count, 1.0)), rate, "noise", "unknown", 1.0
+        return shaped.apply(augment.white(rng, count, 1.0)), rate, "noise", self._any_band(rng), 1.0
 
     def _scene(self, rng, count, channel):
         iq, rate = self.scenes[rng.integers(len(self.scenes))]
         start = int(rng.integers(0, len(iq) - count))
         shaped = augment.Channel(**{**vars(channel), "factor": 1.0, "shift": 0.0})
-        return shaped.apply(iq[start:start + count]), rate, None, "unknown", 1.0
+        return shaped.apply(iq[start:start + count]), rate, None, self._any_band(rng), 1.0
 
     def prepare_scenes(self, rng: np.random.Generator) -> None:
         """Render the scenes that frames of the next shard are cut from (making a scene costs far more than a frame)."""

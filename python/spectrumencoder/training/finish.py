@@ -40,6 +40,8 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
     metrics, variants = {}, []
     keep = encoder.keep_for_rate(0.25)
     for name, network in networks.items():
+        if not training.theta_by_band:
+            share_theta(network)
         metrics[name] = fit_temperature(network, frames, keep)
         metrics[name]["mflop_per_spectrum"] = round(mflop_per_spectrum(network.config, keep), 2)
         variants.append({"name": name, "attention": network.config.attention, "rope": network.config.rope})
@@ -61,6 +63,13 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
         general_tables(model, held_out, training.table_frames)
     save(path, model.contract, model.tensors)
     return path
+
+
+def share_theta(network: SpectrumEncoder) -> None:
+    """Give every band the theta of `unknown`: where a band was heard with one class only, its own theta names that class."""
+    if network.config.rope == "dynamic":
+        with torch.no_grad():
+            network.rope.log_theta.fill_(float(network.rope.log_theta[-1]))
 
 
 def pack_weights(states: dict[str, dict[str, torch.Tensor]]) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 
 The first variant is trained whole; the others start from its averaged weights and train their transformer blocks only.
 AdamW, cosine rate, exponential average of the weights, random kept count and policy per batch, annealed Gumbel
-temperature, conditioning jittered and dropped in a fifth, band hidden in half (so that theta cannot leak the label).
+temperature, conditioning jittered and dropped in a fifth, band hidden in half.
 Everything random at step s comes from a generator seeded by (seed, variant, s), so an interrupted run continues exactly.
 """
 
@@ -81,7 +81,7 @@ def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, min
     claim(out, {"config": config, "sources": [s.name for s in load_corpus(corpus)]})
     torch.set_num_threads(training.threads)
     layout = FrameLayout(encoder.fft_size, encoder.stride)
-    deadline = time.monotonic() + 60 * minutes if minutes else math.inf
+    deadline = time.monotonic() + 60 * minutes if minutes is not None else math.inf
     common = dict(layout=layout, window=encoder.window, bands=encoder.bands, recipe=recipe, size=training.shard_size)
     maker = ShardMaker(out / "shards", corpus, list(training.holdout), held_out=False, seed=training.seed, count=training.shards,
                        workers=training.workers, **common)

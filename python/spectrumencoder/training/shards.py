@@ -47,8 +47,8 @@ class ShardMaker:
         self._make_here = None
         if workers == 0:
             sources = split(load_corpus(corpus), holdout)[1 if held_out else 0]
-            factory = FrameFactory(sources, layout, window, recipe)
-            self._make_here = lambda number: make_shard(factory, bands, seed, number, size, shard_path(folder, number))
+            self.factory = FrameFactory(sources, layout, window, recipe)
+            self._make_here = lambda number: make_shard(self.factory, bands, seed, number, size, shard_path(folder, number))
         context = get_context("spawn")
         self.processes = []
         for worker in range(workers):

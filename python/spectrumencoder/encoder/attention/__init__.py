@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..config import ATTENTION_FAMILIES
 from .flash import flash, grouped, why_no_flash
 from .linear import linear, linear_naive
 from .naive import grouped_naive, naive
@@ -49,7 +50,7 @@ BACKENDS = {
         Backend("linear_naive", "linear", linear_naive, _always, "the oracle of linear"),
     )
 }
-FAMILIES = tuple(dict.fromkeys(b.family for b in BACKENDS.values()))
+FAMILIES = ATTENTION_FAMILIES
 DEFAULT_OF_FAMILY = {"softmax": "flash", "grouped": "grouped", "linear": "linear"}
 
 
