@@ -48,7 +48,7 @@ def examine() -> list[Finding]:
     """Everything the program needs or can use, found or not."""
     checks: list[Callable[[], Finding]] = [
         _python, _gnuradio, _numpy, _torch, *[_pip_check(name) for name in PIP_PACKAGES],
-        _package, _bindings, _grc_blocks, _models, _soapy,
+        _attention, _package, _bindings, _grc_blocks, _models, _soapy,
     ]
     return [check() for check in checks]
 
@@ -84,6 +84,17 @@ def _torch() -> Finding:
         return Finding("PyTorch", cure=f"{error}; {PIP}")
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU only"
     return Finding("PyTorch", f"{torch.__version__}, {device}")
+
+
+def _attention() -> Finding:
+    part = "attention"
+    try:
+        from ..encoder.attention import describe_backends
+    except ImportError as error:
+        return Finding(part, cure=f"{error}; {PIP}")
+    rows = describe_backends()
+    found = ", ".join(row["name"] for row in rows if row["available"])
+    return Finding(part, found + "".join(f"; {row['name']}: {row['reason']}" for row in rows if not row["available"]))
 
 
 def _pip_check(name: str) -> Callable[[], Finding]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
+from ..tokens.layout import FrameLayout
+
 POLICIES = ("gumbel", "energy", "entropy", "random")
 ATTENTION_FAMILIES = ("softmax", "grouped", "linear")
 ROPE_MODES = ("none", "static", "dynamic")
@@ -22,7 +24,6 @@ class EncoderConfig:
     fft_size: int = 1024
     stride: int = 8
     window: str = "blackmanharris"
-    average_max: int = 64  # largest K of the frame format; what a model was trained for is in its contract
 
     # transformer
     width: int = 64
@@ -56,8 +57,7 @@ class EncoderConfig:
             raise ValueError(f"attention {self.attention!r} is not one of {', '.join(ATTENTION_FAMILIES)}")
         for name in ("keep_choices", "labels", "bands"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.stride < 1 or self.fft_size % self.stride:
-            raise ValueError(f"stride {self.stride} does not divide fft_size {self.fft_size}")
+        FrameLayout(self.fft_size, self.stride)  # raises where they do not fit
         if self.width % self.heads:
             raise ValueError(f"heads {self.heads} does not divide width {self.width}")
         if self.head_width % 2:
@@ -75,11 +75,11 @@ class EncoderConfig:
 
     @property
     def n_tokens(self) -> int:
-        return self.fft_size // self.stride
+        return FrameLayout(self.fft_size, self.stride).n_tokens
 
     @property
     def token_dim(self) -> int:
-        return self.stride + 2
+        return FrameLayout(self.fft_size, self.stride).token_dim
 
     @property
     def head_width(self) -> int:

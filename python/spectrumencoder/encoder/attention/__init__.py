@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import torch
 
-from ..config import ATTENTION_FAMILIES
 from .flash import flash, grouped, why_no_flash
 from .linear import linear, linear_naive
 from .naive import grouped_naive, naive
@@ -50,7 +49,6 @@ BACKENDS = {
         Backend("linear_naive", "linear", linear_naive, _always, "the oracle of linear"),
     )
 }
-FAMILIES = ATTENTION_FAMILIES
 DEFAULT_OF_FAMILY = {"softmax": "flash", "grouped": "grouped", "linear": "linear"}
 
 
