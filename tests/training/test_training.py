@@ -12,8 +12,8 @@ from gnuradio.spectrumencoder.training import augment
 from gnuradio.spectrumencoder.training.config import ConfigError
 from gnuradio.spectrumencoder.training.corpus import CorpusError, load_corpus, split
 from gnuradio.spectrumencoder.training.datasets import FrameFactory, Recipe, add_anomaly, make_shard
-from gnuradio.spectrumencoder.training.loop import train
-from gnuradio.spectrumencoder.training.shards import ShardMaker
+from gnuradio.spectrumencoder.training.loop import Data, train
+from gnuradio.spectrumencoder.training.shards import ShardMaker, without
 
 BANDS = ("ism", "cellular", "gnss", "aero", "unknown")
 
@@ -46,13 +46,17 @@ def test_interrupted_and_resumed_gives_the_same_weights(mini_corpus, mini_config
         train(mini_config, [mini_corpus], tmp_path / "whole")
 
 
-@pytest.mark.parametrize(("held_out", "prefix"), [(False, "a_"), (True, "b_")])
-def test_shards_draw_from_their_side_of_the_split_only(mini_corpus, tmp_path, held_out, prefix):
-    maker = ShardMaker(tmp_path, [mini_corpus], ["b_*"], held_out=held_out, layout=FrameLayout(128, 8), window="blackmanharris",
-                       bands=BANDS, recipe=Recipe(mix=(1.0, 0, 0, 0, 0, 0)), seed=0, count=1, size=8, workers=0)
-    drawn = [s for group in maker.factory.by_label.values() for sources in group.values() for s in sources]
-    assert drawn and all(s.name.startswith(prefix) for s in [*drawn, *maker.factory.with_gaps, *maker.factory.unscored])
-    assert len(maker.get(0)["label"]) == 8
+def test_training_sees_no_frame_of_a_held_out_recording(mini_corpus, tmp_path):
+    maker = ShardMaker(tmp_path, "train", [mini_corpus], layout=FrameLayout(128, 8), window="blackmanharris", bands=BANDS,
+                       recipe=Recipe(mix=(0.8, 0, 0, 0.2, 0, 0), mixed_share=1.0), seed=0, count=1, size=64, workers=0)
+    hidden = {n for n, name in enumerate(maker.sources) if name.startswith("b_")}
+    shard = maker.get(0)
+    assert len(shard["label"]) == 64 and hidden & set(shard["source"].tolist()) and hidden & set(shard["mixed"].tolist())
+    seen = without(shard, hidden)
+    assert 0 < len(seen["label"]) < 64
+    assert not hidden & (set(seen["source"].tolist()) | set(seen["mixed"].tolist()))
+    parts = Data(maker, hidden).batch(np.random.default_rng(0), 1, 500)
+    assert set(parts["source"].tolist()) == set(seen["source"].tolist())
 
 
 def test_a_folder_of_another_configuration_is_refused(mini_corpus, mini_config, tmp_path):
@@ -60,7 +64,7 @@ def test_a_folder_of_another_configuration_is_refused(mini_corpus, mini_config, 
     with pytest.raises(TimeoutError):
         train(mini_config, [mini_corpus], tmp_path, minutes=1e-6)
     mini_config["training"]["holdout"] = ["a_*"]
-    with pytest.raises(ConfigError, match="shards and checkpoints of another config"):
+    with pytest.raises(ConfigError, match="shards or checkpoints of another config"):
         train(mini_config, [mini_corpus], tmp_path, resume=True)
 
 

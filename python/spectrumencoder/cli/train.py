@@ -18,11 +18,19 @@ def train(
     corpus: Annotated[list[Path], typer.Option(help="Folder of labelled SigMF recordings; may be given several times.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log and the finished model file.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    pool: Annotated[Path | None, typer.Option(help="Folder of training frames to share with other trainings of the same [data]; "
+                                              "made where missing. OUT/pool by default.")] = None,
+    fold: Annotated[str | None, typer.Option(metavar="FILE:NAME", help="Hold out this fold in place of holdout, "
+                                             "such as benchmarks/folds.toml:fold1.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop after this many minutes; "
                                                   "the configuration's number of steps otherwise.")] = None,
 ):
     """Train an encoder on labelled recordings and the simulator. The same seed gives the same weights."""
     settings = read_config(config)
+    if fold is not None:
+        path, _, name = fold.rpartition(":")
+        from ..training.config import with_fold
+        settings = with_fold(settings, read_config(Path(path)), name)
     for folder in corpus:
         if not folder.is_dir():
             raise CommandError(f"--corpus {folder} is not a folder; name one that holds .sigmf-meta files")
@@ -37,7 +45,7 @@ def train(
             bar.update(tasks[variant], completed=step, total=steps, description=f"{variant} {figures}")
 
         try:
-            path = loop.train(settings, corpus, out, resume=resume, minutes=minutes, progress=progress)
+            path = loop.train(settings, corpus, out, resume=resume, minutes=minutes, progress=progress, pool=pool)
         except TimeoutError as error:
             raise CommandError(f"stopped after {minutes:g} minutes with a checkpoint in {out} ({error}); "
                                "add --resume to go on") from error

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The bottleneck: a few small latents through which all reconstruction goes, and the decoder behind it.
 
-Learned queries attend over the encoded tokens (Perceiver, arXiv:2103.03206) and are squeezed to a few floats each, so that
-no token can copy itself into its own reconstruction: a residual without a bottleneck is blind to the unexpected.
+All latents are a map of the whole spectrum, with far fewer floats than it has bins, so that no token can copy itself into its
+own reconstruction: a residual without a bottleneck is blind to the unexpected.
+
+* `placed`: every place of the spectrum has its own weights, as in a principal component analysis: a linear map of the bins and of
+  a few floats of every encoded token; dropped places read as the background's mean and a learned vector.
+* `pooled`: learned queries attend over the encoded tokens (Perceiver, arXiv:2103.03206). It blurs where things are: on
+  augmented frames it reconstructs worse (4.4 dB rms at K = 16) than 8 principal components (3.1 dB).
 Shape letters: B frames, T sequence, E width, L latents, W latent width, N bins.
 """
 
@@ -19,7 +24,31 @@ from .layers import RMSNorm
 LOG_SIGMA_RANGE = (math.log(0.3), math.log(12.0))  # dB
 
 
-class Bottleneck(nn.Module):
+class PlacedBottleneck(nn.Module):
+    """(B, T, E) and the kept tokens' bins -> latents (B, L, W), bounded to (-1, 1)."""
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        self.shape = (config.latents, config.latent_width)
+        self.n_tokens, self.stride = config.n_tokens, config.stride
+        self.norm = RMSNorm(config.width)
+        self.narrow = nn.Linear(config.width, config.token_share, bias=False)
+        self.absent = nn.Parameter(torch.zeros(config.token_share))
+        self.squeeze = nn.Linear(config.n_tokens * (config.stride + config.token_share), config.latents * config.latent_width)
+
+    def forward(self, x, bins, fill, index, keep=None):
+        """x (B, T, E) encoded tokens of the places index (B, T); bins (B, T, stride) theirs; fill (B, stride) for other places;
+        keep (B, T) bool: places to be treated as dropped where False (all kept when None)."""
+        batch = len(x)
+        absent = torch.cat((fill, self.absent.to(fill).expand(batch, -1)), dim=1)[:, None]  # (B, 1, stride + share)
+        present = torch.cat((bins, self.narrow(self.norm(x))), dim=-1)
+        if keep is not None:
+            present = torch.where(keep[..., None], present, absent)
+        places = absent.to(present.dtype).expand(-1, self.n_tokens, -1).scatter(1, index[..., None].expand(-1, -1, present.shape[-1]), present)
+        return torch.tanh(self.squeeze(places.flatten(1))).view(batch, *self.shape)
+
+
+class PooledBottleneck(nn.Module):
     """(B, T, E) -> latents (B, L, W), bounded to (-1, 1)."""
 
     def __init__(self, config: EncoderConfig):
@@ -47,6 +76,7 @@ class Decoder(nn.Module):
             nn.Linear(flat + n_condition, config.decoder_width), nn.SiLU(),
             nn.Linear(config.decoder_width, config.decoder_width), nn.SiLU())
         self.mean = nn.Linear(config.decoder_width, config.fft_size)
+        self.direct = nn.Linear(flat, config.fft_size, bias=False) if config.bottleneck == "placed" else None
         self.log_sigma = nn.Linear(config.decoder_width, config.n_tokens)  # one per token: smooth over its bins
         self.stride = config.stride
         nn.init.zeros_(self.log_sigma.weight)
@@ -55,4 +85,5 @@ class Decoder(nn.Module):
     def forward(self, latents, condition):
         h = self.hidden(torch.cat((latents.flatten(1), condition), dim=1))
         log_sigma = self.log_sigma(h).clamp(*LOG_SIGMA_RANGE)
-        return 10.0 * self.mean(h), log_sigma.repeat_interleave(self.stride, dim=1)
+        mean = self.mean(h) if self.direct is None else self.mean(h) + self.direct(latents.flatten(1))
+        return 10.0 * mean, log_sigma.repeat_interleave(self.stride, dim=1)

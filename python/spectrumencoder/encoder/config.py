@@ -40,6 +40,8 @@ class EncoderConfig:
     score_width: int = 16
 
     # bottleneck and reconstruction
+    bottleneck: str = "pooled"  # pooled: queries attend over the tokens; placed: one linear map of all places of the spectrum
+    token_share: int = 8  # `placed`: floats of each encoded token that enter that map, beside its bins
     latents: int = 8
     latent_width: int = 12
     decoder_width: int = 256
@@ -66,6 +68,9 @@ class EncoderConfig:
             raise ValueError(f"kv_heads {self.kv_heads} does not divide heads {self.heads}")
         if self.rope not in ROPE_MODES:
             raise ValueError(f"rope {self.rope!r} is not one of {', '.join(ROPE_MODES)}")
+        if self.bottleneck not in ("pooled", "placed") or self.token_share < 1:
+            raise ValueError(f"bottleneck {self.bottleneck!r} must be pooled or placed, token_share {self.token_share} "
+                             "at least 1")
         if self.bands[-1:] != ("unknown",):
             raise ValueError(f"the last of bands {self.bands} must be 'unknown'")
         if not self.keep_choices or max(self.keep_choices) > self.n_tokens or min(self.keep_choices) < 1:

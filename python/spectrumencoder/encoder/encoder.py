@@ -19,9 +19,9 @@ import torch
 from torch import nn
 
 from .attention import DEFAULT_OF_FAMILY, get_backend
-from .bottleneck import Bottleneck, Decoder
+from .bottleneck import Decoder, PlacedBottleneck, PooledBottleneck
 from .config import EncoderConfig
-from .heads import Heads
+from .heads import Heads, LatentHead
 from .layers import Block
 from .rope import RotaryEmbedding
 from .token_dropout import Kept, TokenDropout, background, gather_tokens
@@ -39,6 +39,7 @@ class Encoded(NamedTuple):
     mean_db: torch.Tensor  # (B, N) reconstruction, dB over the floor
     log_sigma: torch.Tensor  # (B, N) of its deviation, dB
     kept: Kept
+    latent_logits: torch.Tensor | None  # (B, labels) class logits from the latents alone; None with a pooled bottleneck
 
 
 def normalise_tokens(tokens: torch.Tensor) -> torch.Tensor:
@@ -75,13 +76,15 @@ class SpectrumEncoder(nn.Module):
         self.background = nn.Parameter(torch.zeros(config.width))
         self.rope = RotaryEmbedding(config.rope, config.head_width, len(config.bands), config.theta_static)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.bottleneck = Bottleneck(config)
+        self.placed = config.bottleneck == "placed"
+        self.bottleneck = PlacedBottleneck(config) if self.placed else PooledBottleneck(config)
         self.decoder = Decoder(config, N_CONDITION)
         self.heads = Heads(config)
+        self.latent_head = LatentHead(config, N_CONDITION) if self.placed else None
         self.register_buffer("temperature", torch.ones(()))  # of the class softmax, fitted on held-out frames
 
     def forward(self, tokens, side, band, k: int, *, policy: str = "gumbel", noise=None, temperature: float = 1.0,
-                backend: str | None = None, condition=None, masked: bool = False) -> Encoded:
+                backend: str | None = None, condition=None, masked: bool = False, latent_noise=None) -> Encoded:
         """Encode a batch.
 
         Args:
@@ -92,6 +95,7 @@ class SpectrumEncoder(nn.Module):
             policy, noise, temperature: see TokenDropout.
             backend: name; the family's default when None.
             condition: (B, 4) instead of conditioning(side) (training jitters and drops it).
+            latent_noise: (B, L, W) added to the latents (training: what quantisation will do to them).
             masked: keep the full sequence and mask the dropped tokens (the oracle of dropping; naive backends only).
 
         Raises:
@@ -105,6 +109,7 @@ class SpectrumEncoder(nn.Module):
         kept = self.dropout(x, k, policy, noise=noise, temperature=temperature)
         condition = conditioning(side) if condition is None else condition
 
+        bins = x[..., :-2]
         x = self.embed(x) + self.position  # (B, M, E)
         special = [self.condition(condition)[:, None]]
         if k < n_tokens:
@@ -122,10 +127,17 @@ class SpectrumEncoder(nn.Module):
         rotation = self.rope(position, band, condition[:, 0] * 4.0 + 10.0)
         for block in self.blocks:
             x = block(x, chosen.attend, rotation, mask)
-        latents = self.bottleneck(x, mask)
+        if self.placed:
+            fill = background(bins, kept)[:, 0] if k < n_tokens else bins.new_zeros(len(bins), bins.shape[-1])
+            latents = self.bottleneck(x[:, n_special:], gather_tokens(bins, index), fill, index, kept.keep if masked else None)
+        else:
+            latents = self.bottleneck(x, mask)
+        if latent_noise is not None:
+            latents = latents + latent_noise
         mean_db, log_sigma = self.decoder(latents, condition)
+        latent_logits = self.latent_head(latents, condition) if self.latent_head is not None else None
         embedding, class_logits, anomaly_logit = self.heads(x, n_special, mask)
-        return Encoded(latents, embedding, class_logits, anomaly_logit, mean_db, log_sigma, kept)
+        return Encoded(latents, embedding, class_logits, anomaly_logit, mean_db, log_sigma, kept, latent_logits)
 
 
 def mflop_per_spectrum(config: EncoderConfig, k: int) -> float:
@@ -133,10 +145,14 @@ def mflop_per_spectrum(config: EncoderConfig, k: int) -> float:
     c, e = config, config.width
     t = k + (1 if k == c.n_tokens else 2)
     kv = c.kv_heads if c.attention == "grouped" else c.heads
-    per_token = c.token_dim * e + c.layers * (e * (c.heads + 2 * kv) * c.head_width + e * e + 2 * e * c.mlp_width) + e * e
+    per_token = c.token_dim * e + c.layers * (e * (c.heads + 2 * kv) * c.head_width + e * e + 2 * e * c.mlp_width)
     mix = 2 * t * t * e if c.attention in ("softmax", "grouped") else 2 * t * e * c.head_width
     score = c.n_tokens * (c.token_dim * c.score_width + c.score_width)
     flat = c.latents * c.latent_width
     decode = (flat + N_CONDITION) * c.decoder_width + c.decoder_width**2 + c.decoder_width * (c.fft_size + c.n_tokens)
-    pool = 2 * c.latents * t * e + c.latents * e * c.latent_width + 3 * e * c.embedding
+    if c.bottleneck == "placed":
+        pool = k * e * c.token_share + c.n_tokens * (c.stride + c.token_share) * flat + flat * (c.fft_size + c.embedding)
+    else:
+        pool = 2 * c.latents * t * e + c.latents * e * c.latent_width + t * e * e
+    pool += 3 * e * c.embedding
     return 2e-6 * (t * per_token + c.layers * mix + score + decode + pool)

@@ -38,3 +38,15 @@ class Heads(nn.Module):
         embedding = F.silu(self.embed(torch.cat((x[:, 0], mean, peak), dim=1)))
         embedding = F.rms_norm(embedding, (embedding.shape[-1],))
         return embedding, self.classes(embedding), self.anomaly(embedding).squeeze(-1)
+
+
+class LatentHead(nn.Module):
+    """Latents (B, L, W) and conditioning (B, C) -> class logits (B, labels): what can be told from the encoded bytes alone."""
+
+    def __init__(self, config: EncoderConfig, n_condition: int):
+        super().__init__()
+        self.hidden = nn.Linear(config.latents * config.latent_width + n_condition, config.embedding)
+        self.classes = nn.Linear(config.embedding, len(config.labels))
+
+    def forward(self, latents, condition):
+        return self.classes(F.silu(self.hidden(torch.cat((latents.flatten(1), condition), dim=1))))

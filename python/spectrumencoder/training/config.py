@@ -31,12 +31,20 @@ class TrainingConfig:
     class_weight: float = 1.0
     reconstruction_weight: float = 0.3
     anomaly_weight: float = 0.3
+    latent_weight: float = 0.2  # of the classes told from the latents alone
+    latent_noise: tuple[float, float] = (0.02, 0.5)  # step of the quantiser that training imitates, log-uniform; a third has none
+    start: str = ""  # model file whose default variant the first variant starts from
+    teacher: str = ""  # model file whose default variant's class probabilities are imitated (distillation)
+    teacher_weight: float = 1.0
+    teacher_temperature: float = 2.0
     temperature: tuple[float, float] = (1.0, 0.3)
     policies: tuple[float, ...] = (0.7, 0.1, 0.1, 0.1)  # share of gumbel, energy, entropy, random batches
-    keep_weights: tuple[float, ...] = (0.06, 0.08, 0.14, 0.12, 0.3, 0.1, 0.2)
+    keep_weights: tuple[float, ...] = (0.1, 0.18, 0.2, 0.1, 0.26, 0.05, 0.11)
     band_hidden: float = 0.5
+    band_shuffled: float = 0.1  # share of frames told to be of a random band: what is heard in one may be heard in another
     theta_by_band: bool = True  # False: every band is given the theta of `unknown` once training is over
     condition_dropped: float = 0.2
+    data_seed: int = 0  # of the shards; `seed` is that of weights and batches
     shards: int = 40
     shard_size: int = 4096
     steps_per_shard: int = 40
@@ -55,8 +63,13 @@ class TrainingConfig:
             raise ValueError(f"policies {self.policies} must be {len(POLICIES)} shares that sum to 1: {', '.join(POLICIES)}")
         if abs(sum(self.keep_weights) - 1) > 1e-6:
             raise ValueError(f"keep_weights {self.keep_weights} must sum to 1")
-        if not self.variants or not self.holdout:
-            raise ValueError("variants and holdout must name something: temperature and tables come from held-out recordings")
+        if not self.variants:
+            raise ValueError("variants must name something")
+        if not self.holdout and not self.start:
+            raise ValueError("holdout must name something: the temperature comes from held-out recordings (or, when all are "
+                             "trained on, from the model file named by start, whose training held some out)")
+        if not 0 < self.latent_noise[0] <= self.latent_noise[1]:
+            raise ValueError(f"latent_noise {self.latent_noise} must be a range of steps above 0")
         object.__setattr__(self, "variants", tuple((a, r) for a, r in self.variants))
 
 
@@ -92,3 +105,19 @@ def read_config(config: dict) -> tuple[EncoderConfig, Recipe, TrainingConfig]:
         except ValueError as error:
             raise ConfigError(f"[training]: variant {attention}, {rope}: {error}") from error
     return encoder, recipe, training
+
+
+def with_fold(config: dict, folds: dict, name: str) -> dict:
+    """The configuration with that fold held out, and its name in the model's.
+
+    Args:
+        folds: tables of that name, each with a list `holdout` of shell patterns (benchmarks/folds.toml).
+
+    Raises:
+        ConfigError: no such fold.
+    """
+    if name not in folds or not folds[name].get("holdout"):
+        raise ConfigError(f"fold {name!r} is not one of {', '.join(folds)}")
+    training = config.get("training", {})
+    return {**config, "training": {**training, "holdout": folds[name]["holdout"],
+                                   "name": f"{training.get('name', TrainingConfig.name)}_{name}"}}

@@ -2,12 +2,13 @@
 """Training frames: real recordings and simulated signals through random channels and receivers, as numbered shards.
 
 Shard i depends on the seed, i, the corpus and this source tree alone, so training is the same again whatever the machine was
-doing; shards are made in worker processes and written as .npz files (atomically).
+doing; shards are made in worker processes and written as .npz files (atomically). They are drawn from all recordings, and each
+frame carries the numbers of those it came from: one pool of shards serves every split, which is made when frames are read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..simulate.waveforms import WAVEFORMS
 from ..tokens.band_plan import BANDS
 from ..tokens.layout import FrameLayout
 from ..tokens.tokenize import tokenize
-from . import augment
+from . import augment, front_end
 from .corpus import BLOCK, CLASSES, Source
 
 UNLABELLED = -1
@@ -35,13 +36,15 @@ class Recipe:
     """How frames are drawn; every field may be set in the [data] table of the training configuration."""
 
     mix: tuple[float, ...] = (0.50, 0.17, 0.08, 0.05, 0.05, 0.15)  # share of each of KINDS
-    averages: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-    average_weights: tuple[float, ...] = (0.08, 0.12, 0.28, 0.2, 0.28, 0.04)
+    averages: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    average_weights: tuple[float, ...] = (0.06, 0.08, 0.22, 0.16, 0.36, 0.08, 0.04)
     max_resample: float = 2.0
     max_shift: float = 0.2
     plain: float = 0.15  # share of real frames with the recording's own channel
     noise_share: float = 0.7  # share of frames that get noise
     snr_range_db: tuple[float, float] = (-2.0, 28.0)
+    mixed_share: float = 0.06  # share of real frames with a second, weaker recording on top; the stronger one gives the label
+    mixed_range_db: tuple[float, float] = (-20.0, -8.0)
     anomaly_share: float = 0.2
     inr_range_db: tuple[float, float] = (3.0, 25.0)
 
@@ -61,13 +64,15 @@ class FrameFactory:
     """Draws training frames.
 
     Args:
-        sources: training recordings (never held-out ones).
+        sources: recordings; a frame carries the numbers, in this list, of those in it.
         layout, window: of the tokenizer.
         recipe: see Recipe.
     """
 
     def __init__(self, sources: list[Source], layout: FrameLayout, window: str, recipe: Recipe):
         self.layout, self.window, self.recipe = layout, window, recipe
+        self.number = {id(s): n for n, s in enumerate(sources)}
+        self.shaping = [s for s in sources if s.label != "GNSS"]  # of GNSS nothing but the front end is to be seen
         self.by_label = {}
         self.unscored = [s for s in sources if s.label is None]
         self.with_gaps = [s for s in sources if s.label == "noise" or (s.label and s.bursty)]
@@ -80,7 +85,7 @@ class FrameFactory:
             if waveform.label:
                 self.waveforms.setdefault(waveform.label, []).append(name)
 
-    # -- where samples come from: each gives (iq, samp_rate, label, band, share of the window that is on)
+    # -- where samples come from: each gives (iq, samp_rate, label, band, share of the window that is on, Source or None)
 
     def _window(self, rng, source: Source, count: int, on: bool):
         """Start of a window of `count` samples that holds the signal (on) or lies in a gap; None when there is none."""
@@ -117,8 +122,10 @@ class FrameFactory:
         weight = np.sqrt([len(sessions[n]) for n in names])  # between one vote a session and one a file
         group = sessions[names[rng.choice(len(names), p=weight / weight.sum())]]
         source = group[rng.integers(len(group))]
+        if label == "GNSS":  # cut to its middle it would be flat, and nothing but noise
+            channel = replace(channel, factor=max(channel.factor, float(rng.uniform(0.8, 1.2))))
         got = self._from(rng, source, count, channel, True)
-        return got and (channel.apply(got[0]), source.samp_rate * channel.factor, label, source.band, got[1])
+        return got and (channel.apply(got[0]), source.samp_rate * channel.factor, label, source.band, got[1], source)
 
     def _gap(self, rng, count, channel):
         if not self.with_gaps:
@@ -127,7 +134,7 @@ class FrameFactory:
         if rng.random() < 0.25:
             source = next((s for s in self.with_gaps if s.label == "noise"), source)
         got = self._from(rng, source, count, channel, False)
-        return got and (channel.apply(got[0]), source.samp_rate * channel.factor, "noise", self._any_band(rng), 1.0)
+        return got and (channel.apply(got[0]), source.samp_rate * channel.factor, "noise", self._any_band(rng), 1.0, source)
 
     def _any_band(self, rng) -> str:
         """Nothing may be heard in any band: a band that is never empty in training would name what is in it."""
@@ -138,7 +145,7 @@ class FrameFactory:
             return None
         source = self.unscored[rng.integers(len(self.unscored))]
         got = self._from(rng, source, count, channel, source.bursty)
-        return got and (channel.apply(got[0]), source.samp_rate * channel.factor, None, source.band, got[1])
+        return got and (channel.apply(got[0]), source.samp_rate * channel.factor, None, source.band, got[1], source)
 
     def _simulated(self, rng, count, channel):
         label = CLASSES[rng.integers(len(CLASSES) - 1)]
@@ -163,25 +170,33 @@ class FrameFactory:
         turn = np.exp(2j * np.pi * rng.uniform(-room, room) * np.arange(count)).astype(np.complex64)
         power = float(np.mean(np.abs(iq) ** 2)) / share
         noise = power * (rate / width if label != "GNSS" else 1.0) * 10.0 ** (-snr_db / 10.0)
-        iq = iq * turn + augment.white(rng, count, noise)
-        shaped = augment.Channel(**{**vars(channel), "factor": 1.0, "shift": 0.0})
-        return shaped.apply(iq.astype(np.complex64)), rate, label, FAMILY_BAND.get(label, "ism"), share
+        iq = (iq * turn + augment.white(rng, count, noise)).astype(np.complex64)
+        if label == "GNSS":
+            iq = front_end.gnss(rng, iq)
+        shaped = replace(channel, factor=1.0, shift=0.0)
+        return shaped.apply(iq), rate, label, FAMILY_BAND.get(label, "ism"), share, None
 
     def _noise(self, rng, count, channel):
+        """White noise through a mild random filter, or through the front end of one of the recordings, resampled or not."""
         rate = float(np.exp(rng.uniform(np.log(48e3), np.log(50e6))))
-        shaped = augment.Channel()
+        iq, source = augment.white(rng, channel.native_count(count), 1.0), None
+        if self.shaping and rng.random() < 0.5:
+            source = self.shaping[rng.integers(len(self.shaping))]
+            iq, rate = front_end.shape(iq, front_end.response(source)), source.samp_rate * channel.factor
+        shaped = augment.Channel(factor=channel.factor, shift=channel.shift)
         if rng.random() < 0.7:  # a receiver's mild band edge; anything steeper would be a shape of its own
-            shaped = augment.Channel(edge=float(rng.uniform(0.8, 1.0)), rolloff=float(rng.uniform(0.05, 0.25)),
-                                     stop_db=float(rng.uniform(3, 40)), tilt_db=channel.tilt_db,
-                                     ripple_db=0.5 * channel.ripple_db, ripple_cycles=channel.ripple_cycles,
-                                     ripple_phase=channel.ripple_phase)
-        return shaped.apply(augment.white(rng, count, 1.0)), rate, "noise", self._any_band(rng), 1.0
+            shaped = replace(shaped, edge=float(rng.uniform(0.8, 1.0)), rolloff=float(rng.uniform(0.05, 0.25)),
+                             stop_db=float(rng.uniform(3, 40)), tilt_db=channel.tilt_db, ripple_db=0.5 * channel.ripple_db,
+                             ripple_cycles=channel.ripple_cycles, ripple_phase=channel.ripple_phase)
+        iq = shaped.apply(iq)
+        iq = iq + augment.white(rng, len(iq), float(np.mean(np.abs(iq) ** 2)) * 10.0 ** rng.uniform(-3, 0.3))
+        return iq, rate, "noise", self._any_band(rng), 1.0, source
 
     def _scene(self, rng, count, channel):
         iq, rate = self.scenes[rng.integers(len(self.scenes))]
         start = int(rng.integers(0, len(iq) - count))
-        shaped = augment.Channel(**{**vars(channel), "factor": 1.0, "shift": 0.0})
-        return shaped.apply(iq[start:start + count]), rate, None, self._any_band(rng), 1.0
+        shaped = replace(channel, factor=1.0, shift=0.0)
+        return shaped.apply(iq[start:start + count]), rate, None, self._any_band(rng), 1.0, None
 
     def prepare_scenes(self, rng: np.random.Generator) -> None:
         """Render the scenes that frames of the next shard are cut from (making a scene costs far more than a frame)."""
@@ -194,10 +209,25 @@ class FrameFactory:
                 continue
             self.scenes.append((scene.render(int(rng.integers(0, 2**20)), SCENE_SAMPLES), rate))
 
+    def _mix(self, rng, iq, channel):
+        """iq (n,) with a stretch of another recording on top, at mixed_range_db of its power."""
+        other = [s for sessions in self.by_label.values() for group in sessions.values() for s in group]
+        source = other[rng.integers(len(other))]
+        channel = replace(channel, shift=float(rng.uniform(-0.4, 0.4)))
+        got = self._from(rng, source, len(iq), channel, True)
+        if got is None:
+            return iq, None
+        x = channel.apply(got[0])[:len(iq)]
+        if len(x) < len(iq):
+            return iq, None
+        ratio = np.mean(np.abs(iq) ** 2) / (np.mean(np.abs(x) ** 2) + 1e-20)
+        return iq + x * np.float32(np.sqrt(ratio * 10.0 ** (rng.uniform(*self.recipe.mixed_range_db) / 10.0))), source
+
     # -- one frame
 
     def draw(self, rng: np.random.Generator) -> dict:
-        """One frame: tokens (M*C,), side (3,), target (N,) clean level in dB over the frame's floor, label, band, anomaly."""
+        """One frame: tokens (M*C,), side (3,), target (N,) clean level in dB over the frame's floor, label, band, anomaly, and
+        the numbers of the recordings in it: source, and mixed, the weaker one (-1: none)."""
         recipe = self.recipe
         while True:
             average = int(rng.choice(recipe.averages, p=recipe.average_weights))
@@ -207,8 +237,10 @@ class FrameFactory:
             got = getattr(self, f"_{kind}")(rng, count, channel)
             if got is not None and len(got[0]) >= self.layout.fft_size and np.mean(np.abs(got[0]) ** 2) > 1e-10:
                 break
-        iq, rate, label, band, share = got
-        iq = iq[:count]
+        iq, rate, label, band, share, source = got
+        iq, mixed = iq[:count], None
+        if kind == "real" and rng.random() < recipe.mixed_share:
+            iq, mixed = self._mix(rng, iq, channel)
         if rng.random() < recipe.noise_share and kind != "noise":
             if label == "GNSS":
                 added = float(np.mean(np.abs(iq) ** 2)) * (10.0 ** (rng.uniform(0, 3) / 10.0) - 1.0)
@@ -219,7 +251,9 @@ class FrameFactory:
         anomalous = rng.random() < recipe.anomaly_share
         dirty = add_anomaly(rng, iq, rng.uniform(*recipe.inr_range_db)) if anomalous else iq
         bits = 16 if rng.random() < 0.3 else int(rng.integers(5, 13))
-        backoff = rng.uniform(8, 30) if bits >= 8 else rng.uniform(7, 14)
+        if label == "GNSS" and rng.random() < 0.3:  # such receivers often have 2 or 3 bits
+            bits = int(rng.integers(2, 4))
+        backoff = rng.uniform(8, 30) if bits >= 8 else rng.uniform(7, 14) if bits > 3 else rng.uniform(3, 7)
         frames = [tokenize(augment.quantise(x, bits, backoff), rate, fft_size=self.layout.fft_size, stride=self.layout.stride,
                            average=average, window=self.window) for x in ((iq, dirty) if anomalous else (iq,))]
         tokens, side = self.layout.split(frames[-1].items[:1])
@@ -229,7 +263,8 @@ class FrameFactory:
         return {"tokens": tokens[0].reshape(-1).astype(np.float16), "side": side[0].astype(np.float32),
                 "target": np.clip(target, -60, 100).astype(np.float16),
                 "label": np.int8(CLASSES.index(label) if label in CLASSES else UNLABELLED),
-                "band": band, "anomaly": np.int8(anomalous), "real": np.int8(kind in ("real", "gap", "unscored"))}
+                "band": band, "anomaly": np.int8(anomalous), "source": np.int16(self.number.get(id(source), -1)),
+                "mixed": np.int16(self.number.get(id(mixed), -1))}
 
 
 def add_anomaly(rng: np.random.Generator, iq: np.ndarray, inr_db: float) -> np.ndarray:
@@ -269,6 +304,6 @@ def make_shard(factory: FrameFactory, bands: tuple[str, ...], seed: int, number:
     factory.prepare_scenes(rng)
     rows = [factory.draw(rng) for _ in range(size)]
     unknown = len(bands) - 1
-    arrays = {key: np.stack([r[key] for r in rows]) for key in ("tokens", "side", "target", "label", "anomaly", "real")}
+    arrays = {key: np.stack([r[key] for r in rows]) for key in rows[0] if key != "band"}
     arrays["band"] = np.array([bands.index(r["band"]) if r["band"] in bands else unknown for r in rows], np.int8)
     write_file(path, lambda file: np.savez(file, **arrays))

@@ -12,41 +12,47 @@ import torch.nn.functional as F
 from ..encoder.config import POLICIES, EncoderConfig
 from ..encoder.encoder import SpectrumEncoder, mflop_per_spectrum
 from ..encoder.model_file import SHARED, SUFFIX, ModelFile, save
-from ..tokens.layout import FrameLayout
-from .corpus import load_corpus, split
+from .corpus import Source
 from .run_folder import started_at
-from .shards import ShardMaker
+from .shards import without
 from .tables import general_tables
 
-HELD_OUT_SHARDS, HELD_OUT_SIZE = 2, 2048  # at most the size of a training shard
+TEST_SHARDS = 2  # of the pool's part `test`
 
 
-def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe, training, config: dict, corpus: list[Path],
-           out: Path) -> Path:
+def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe, training, config: dict, trained: list[Source],
+           held_out: list[Source], out: Path, test_pool, start: SpectrumEncoder | None) -> Path:
     """Write `out/<name>.safetensors` from trained networks (variant name -> network, the first is the default).
 
-    The temperature of each variant's class softmax is fitted on augmented frames of the held-out recordings (one scalar: it
-    moves no decision); the general conformal tables are learned on the same recordings as they are.
+    The temperature of each variant's class softmax is fitted on test frames of held-out recordings and of the simulator (one
+    scalar: it moves no decision). When all recordings were trained on, it is that of `start`, whose training held some out. The
+    general conformal tables are learned on the held-out recordings (on all, where none is) as they are.
+
+    Args:
+        test_pool: gives a ShardMaker for the first n shards of the pool's part `test`.
     """
-    maker = ShardMaker(out / "held_out", corpus, list(training.holdout), held_out=True,
-                       layout=FrameLayout(encoder.fft_size, encoder.stride), window=encoder.window, bands=encoder.bands,
-                       recipe=recipe, seed=training.seed + 1, count=HELD_OUT_SHARDS,
-                       size=min(HELD_OUT_SIZE, training.shard_size), workers=training.workers)
-    try:
-        shards = [maker.get(i) for i in range(HELD_OUT_SHARDS)]
-    finally:
-        maker.close()
-    frames = {key: torch.from_numpy(np.concatenate([s[key] for s in shards])) for key in shards[0]}
+    frames = None
+    if held_out:
+        maker = test_pool(TEST_SHARDS)
+        try:
+            seen = {n for n, name in enumerate(maker.sources) if name in {s.name for s in trained}}
+            shards = [without(maker.get(i), seen) for i in range(TEST_SHARDS)]
+        finally:
+            maker.close()
+        frames = {key: torch.from_numpy(np.concatenate([s[key] for s in shards])) for key in shards[0]}
     metrics, variants = {}, []
     keep = encoder.keep_for_rate(0.25)
     for name, network in networks.items():
         if not training.theta_by_band:
             share_theta(network)
-        metrics[name] = fit_temperature(network, frames, keep)
+        if frames is not None:
+            metrics[name] = fit_temperature(network, frames, keep)
+        else:
+            network.temperature.fill_(float(start.temperature))
+            metrics[name] = {"temperature": round(float(start.temperature), 4)}
         metrics[name]["mflop_per_spectrum"] = round(mflop_per_spectrum(network.config, keep), 2)
         variants.append({"name": name, "attention": network.config.attention, "rope": network.config.rope})
     tensors = pack_weights({name: network.state_dict() for name, network in networks.items()})
-    trained, held_out = split(load_corpus(corpus), list(training.holdout))
     default = next(iter(networks.values()))
     contract = {
         "name": training.name, "encoder": encoder.to_dict(), "variants": variants, "policies": list(POLICIES),
@@ -60,7 +66,7 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
     path = out / f"{training.name}{SUFFIX}"
     model = ModelFile(contract, tensors, path)
     if training.table_frames:
-        general_tables(model, held_out, training.table_frames)
+        general_tables(model, held_out or trained, training.table_frames)
     save(path, model.contract, model.tensors)
     return path
 

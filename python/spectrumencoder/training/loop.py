@@ -23,40 +23,47 @@ from safetensors.torch import save as to_bytes
 from ..atomic_file import write_file
 from ..encoder.config import EncoderConfig
 from ..encoder.encoder import SpectrumEncoder, conditioning
-from ..encoder.model_file import variant_name
+from ..encoder.model_file import find_model, load, variant_name
 from ..tokens.layout import FrameLayout
 from .config import ConfigError, TrainingConfig, read_config
-from .corpus import CLASSES, load_corpus
+from .corpus import CLASSES, load_corpus, split
 from .finish import finish
-from .losses import losses
-from .run_folder import claim
-from .shards import ShardMaker
+from .losses import imitation, losses
+from .run_folder import RUN_FILE, claim
+from .shards import ShardMaker, without
 
 OWN_OF_VARIANT = ("blocks.", "rope.")  # what a further variant trains
 
 
 @dataclass
 class Data:
-    """All shards loaded so far, joined."""
+    """The frames of all shards loaded so far that training may see, joined.
+
+    `hidden`: numbers of the recordings that it must not.
+    """
 
     maker: ShardMaker
+    hidden: set[int]
     parts: list = field(default_factory=list)
 
-    def upto(self, count: int) -> dict[str, torch.Tensor]:
-        """Arrays of shards 0 .. count-1 as a list of dicts."""
+    def upto(self, count: int) -> list[dict[str, np.ndarray]]:
+        """Arrays of shards 0 .. count-1."""
         while len(self.parts) < min(count, self.maker.count):
-            self.parts.append(self.maker.get(len(self.parts)))
+            self.parts.append(without(self.maker.get(len(self.parts)), self.hidden))
         return self.parts[:count]
 
     def batch(self, rng: np.random.Generator, shards: int, size: int) -> dict[str, torch.Tensor]:
         """`size` frames drawn from the first `shards` shards."""
         parts = self.upto(shards)
-        rows = rng.integers(0, len(parts) * len(parts[0]["label"]), size)
-        per = len(parts[0]["label"])
-        return {key: torch.from_numpy(np.stack([parts[r // per][key][r % per] for r in rows])) for key in parts[0]}
+        ends = np.cumsum([len(p["label"]) for p in parts])
+        rows = rng.integers(0, ends[-1], size)
+        part = np.searchsorted(ends, rows, side="right")
+        row = rows - np.concatenate(([0], ends))[part]
+        return {key: torch.from_numpy(np.stack([parts[p][key][r] for p, r in zip(part, row, strict=True)])) for key in parts[0]}
 
 
-def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, minutes: float | None = None, progress=None) -> Path:
+def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, minutes: float | None = None, progress=None,
+          pool: Path | None = None) -> Path:
     """Train every variant of the configuration, calibrate, and write `out/<name>.safetensors`.
 
     Args:
@@ -66,6 +73,7 @@ def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, min
         resume: continue from the checkpoints in `out`; without it they are refused when present.
         minutes: stop after this long, with a checkpoint to resume from.
         progress: called with (variant name, step, steps, dict of loss parts) now and then.
+        pool: folder of shards to share with other trainings of the same recipe (`out/pool` when None).
 
     Returns:
         Path of the model file.
@@ -78,30 +86,61 @@ def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, min
     out.mkdir(parents=True, exist_ok=True)
     if not resume and list(out.glob("checkpoint_*.safetensors")):
         raise ConfigError(f"{out} holds checkpoints of an earlier run; continue with --resume or give another folder")
-    claim(out, {"config": config, "sources": [s.name for s in load_corpus(corpus)]})
+    sources = load_corpus(corpus)
+    claim(out, RUN_FILE, {"config": config, "sources": [s.name for s in sources]})
+    trained, held_out = split(sources, list(training.holdout))
     torch.set_num_threads(training.threads)
-    layout = FrameLayout(encoder.fft_size, encoder.stride)
     deadline = time.monotonic() + 60 * minutes if minutes is not None else math.inf
-    common = dict(layout=layout, window=encoder.window, bands=encoder.bands, recipe=recipe, size=training.shard_size)
-    maker = ShardMaker(out / "shards", corpus, list(training.holdout), held_out=False, seed=training.seed, count=training.shards,
-                       workers=training.workers, **common)
+    maker = make_pool(encoder, recipe, training, corpus, pool or out / "pool", "train", training.shards)
+    hidden = {s.name for s in held_out}
+    start, teacher = open_network(training.start, encoder, same=True), open_network(training.teacher, encoder)
     try:
-        data = Data(maker)
-        networks, first = {}, None
+        data = Data(maker, {n for n, name in enumerate(maker.sources) if name in hidden})
+        networks, first = {}, start.state_dict() if start else None
         for number, (attention, rope) in enumerate(training.variants):
             shape = EncoderConfig.from_dict({**encoder.to_dict(), "attention": attention, "rope": rope})
-            run = Run(shape, training, number, out, data, first)
+            run = Run(shape, training, number, out, data, first, teacher)
             networks[variant_name(attention, rope)] = run.train(deadline, progress)
-            first = first or run.averaged
+            first = run.averaged if number == 0 else first
     finally:
         maker.close()
-    return finish(networks, encoder, recipe, training, config, corpus, out)
+    return finish(networks, encoder, recipe, training, config, trained, held_out, out,
+                  lambda count: make_pool(encoder, recipe, training, corpus, pool or out / "pool", "test", count), start)
+
+
+def make_pool(encoder: EncoderConfig, recipe, training: TrainingConfig, corpus: list[Path], pool: Path, part: str,
+              count: int) -> ShardMaker:
+    """The first `count` shards of a pool's part, made where they are missing."""
+    return ShardMaker(pool, part, corpus, layout=FrameLayout(encoder.fft_size, encoder.stride), window=encoder.window,
+                      bands=encoder.bands, recipe=recipe, seed=training.data_seed, count=count, size=training.shard_size,
+                      workers=training.workers)
+
+
+def open_network(name: str, encoder: EncoderConfig, same: bool = False) -> SpectrumEncoder | None:
+    """The default variant of a model file, in eval mode, to start from or to learn from; None for "".
+
+    Raises:
+        ConfigError: it has other labels, bands or frames, or (same) another shape. ModelError: it cannot be used.
+    """
+    if not name:
+        return None
+    file = load(find_model(name))
+    config = file.config(file.variants[0])
+    keys = ("labels", "bands", "fft_size", "stride", "window")
+    if same:
+        keys = [k for k in encoder.to_dict() if k not in ("attention", "rope")]
+    for key in keys:
+        if getattr(config, key) != getattr(encoder, key):
+            raise ConfigError(f"{name} has {key} = {getattr(config, key)}, this configuration {getattr(encoder, key)}")
+    network = SpectrumEncoder(config)
+    network.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in file.weights(file.variants[0]).items()})
+    return network.eval()
 
 
 class Run:
     """Training of one variant, with its checkpoint."""
 
-    def __init__(self, shape: EncoderConfig, training: TrainingConfig, number: int, out: Path, data: Data, first):
+    def __init__(self, shape: EncoderConfig, training: TrainingConfig, number: int, out: Path, data: Data, first, teacher=None):
         self.t, self.number, self.data = training, number, data
         self.name = variant_name(shape.attention, shape.rope)
         self.steps = training.steps if number == 0 else training.variant_steps
@@ -112,6 +151,7 @@ class Run:
             transfer(first, self.network)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network.to(self.device).train()
+        self.teacher = teacher.to(self.device) if teacher is not None else None
         if number > 0:  # the rest is shared with the first variant, in training as in the file
             for name, parameter in self.network.named_parameters():
                 parameter.requires_grad_(name.startswith(OWN_OF_VARIANT))
@@ -170,13 +210,21 @@ class Run:
         noise = torch.from_numpy(rng.random((t.batch, config.n_tokens), np.float32)).to(self.device)
         unknown = len(config.bands) - 1
         hidden = torch.from_numpy(rng.random(t.batch) < t.band_hidden).to(self.device)
-        band = torch.where(hidden, torch.full_like(batch["band"], unknown), batch["band"]).long()
+        shuffled = torch.from_numpy(rng.random(t.batch) < t.band_shuffled).to(self.device)
+        other = torch.from_numpy(rng.integers(0, unknown + 1, t.batch).astype(np.int8)).to(self.device)
+        band = torch.where(hidden, torch.full_like(batch["band"], unknown), torch.where(shuffled, other, batch["band"])).long()
         condition = jitter_condition(rng, batch["side"], t.condition_dropped)
         out = self.network(tokens, batch["side"], band, keep, policy=policy, noise=noise, condition=condition,
-                           temperature=t.temperature[0] * (t.temperature[1] / t.temperature[0]) ** done)
+                           temperature=t.temperature[0] * (t.temperature[1] / t.temperature[0]) ** done,
+                           latent_noise=self._latent_noise(rng))
         parts = losses(out, batch["target"].float(), batch["label"].long(), batch["anomaly"].float(), smoothing=t.smoothing)
         total = (t.class_weight * parts["classes"] + t.reconstruction_weight * parts["reconstruction"]
-                 + t.anomaly_weight * parts["anomaly"])
+                 + t.anomaly_weight * parts["anomaly"] + t.latent_weight * parts.get("latents", 0.0))
+        if self.teacher is not None:
+            with torch.no_grad():  # it sees the whole spectrum, whatever the student keeps
+                told = self.teacher(tokens, batch["side"], band, config.n_tokens, condition=condition).class_logits
+            parts["teacher"] = imitation(out.class_logits, told, batch["anomaly"], t.teacher_temperature)
+            total = total + t.teacher_weight * parts["teacher"]
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -188,6 +236,13 @@ class Run:
         scored = (batch["label"] >= 0) & (batch["anomaly"] == 0)
         right = (out.class_logits.argmax(-1) == batch["label"])[scored].float().mean()
         return {**{k: float(v.detach()) for k, v in parts.items()}, "accuracy": float(right)}
+
+    def _latent_noise(self, rng: np.random.Generator) -> torch.Tensor:
+        """(B, L, W): uniform noise of a random quantiser step per frame, none in a third of frames."""
+        config, (lower, upper) = self.network.config, np.log(self.t.latent_noise)
+        step = np.exp(rng.uniform(lower, upper, (self.t.batch, 1, 1))) * (rng.random((self.t.batch, 1, 1)) > 1 / 3)
+        noise = (rng.random((self.t.batch, config.latents, config.latent_width), np.float32) - 0.5) * step
+        return torch.from_numpy(noise.astype(np.float32)).to(self.device)
 
     def _save(self) -> None:
         tensors = {f"weights.{k}": v.contiguous() for k, v in self.network.state_dict().items()}

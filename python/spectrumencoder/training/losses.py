@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the encoder is trained on: class, reconstruction of the clean spectrum, and anomaly, each averaged over its frames."""
+"""What the encoder is trained on: class (also from the latents alone), reconstruction of the clean spectrum, and anomaly, each
+averaged over its frames; and, in distillation, the teacher's probabilities."""
 
 from __future__ import annotations
 
@@ -28,5 +29,20 @@ def losses(out: Encoded, target: torch.Tensor, label: torch.Tensor, anomaly: tor
     classes = F.cross_entropy(out.class_logits.float(), scored, ignore_index=-1, label_smoothing=smoothing)
     if not (scored >= 0).any():
         classes = classes.nan_to_num(0.0)
+    parts = {"reconstruction": reconstruction, "classes": classes}
+    if out.latent_logits is not None:
+        told = F.cross_entropy(out.latent_logits.float(), scored, ignore_index=-1, label_smoothing=smoothing)
+        parts["latents"] = told if (scored >= 0).any() else told.nan_to_num(0.0)
     head = F.binary_cross_entropy_with_logits(out.anomaly_logit.float(), anomaly)
-    return {"reconstruction": reconstruction, "classes": classes, "anomaly": head}
+    return parts | {"anomaly": head}
+
+
+def imitation(logits: torch.Tensor, teacher: torch.Tensor, anomaly: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Distillation (Hinton et al., arXiv:1503.02531): mean KL of the softened class probabilities (B, labels) from the teacher's
+    on frames without an injected anomaly, times the temperature squared."""
+    clean = anomaly == 0
+    if not clean.any():
+        return logits.sum() * 0.0
+    student = F.log_softmax(logits[clean].float() / temperature, dim=1)
+    return temperature**2 * F.kl_div(student, F.log_softmax(teacher[clean].float() / temperature, dim=1), log_target=True,
+                                     reduction="batchmean")

@@ -13,18 +13,18 @@ from .config import ConfigError
 RUN_FILE = "run.json"
 
 
-def claim(out: Path, what: dict) -> None:
-    """Note in `out` what is trained there and from which commit; shards and checkpoints of something else must not be used.
+def claim(folder: Path, name: str, what: dict) -> None:
+    """Note in `folder/name` what is made there and from which commit; what belongs to something else must not be used.
 
     Raises:
-        ConfigError: the folder belongs to another configuration or corpus.
+        ConfigError: the folder belongs to something else.
     """
-    path, what = out / RUN_FILE, json.loads(json.dumps(what))
+    path, what = folder / name, json.loads(json.dumps(what))
     if path.exists():
         before = json.loads(path.read_text())
-        for name in ("config", "sources"):
-            if before[name] != what[name]:
-                raise ConfigError(f"{out} holds shards and checkpoints of another {name.rstrip('s')}; give another folder")
+        for key, value in what.items():
+            if before.get(key) != value:
+                raise ConfigError(f"{folder} holds shards or checkpoints of another {key.rstrip('s')}; give another folder")
     else:
         write_file(path, json.dumps({"commit": commit(), **what}, indent=1).encode())
 

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shards made side by side with training: worker processes write them, the loop waits for the one it needs."""
+"""Shards made side by side with training: worker processes write them, the loop waits for the one it needs.
+
+A pool is a folder of shards drawn from all recordings of a corpus, `train` and (other draws) `test`; it belongs to a recipe,
+not to a split, so that folds, model sizes and ablations share one.
+"""
 
 from __future__ import annotations
 
 import os
 import time
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -12,21 +17,21 @@ import numpy as np
 import torch
 
 from ..tokens.layout import FrameLayout
-from .corpus import load_corpus, split
+from .corpus import load_corpus
 from .datasets import FrameFactory, Recipe, make_shard
+from .run_folder import claim
 
-FIELDS = ("tokens", "side", "target", "label", "anomaly", "band")
+FIELDS = ("tokens", "side", "target", "label", "anomaly", "band", "source", "mixed")
 
 
 def shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard_{number:04d}.npz"
 
 
-def _make(folder, corpus, holdout, held_out, layout, window, bands, recipe, seed, numbers, size):
+def _make(folder, corpus, layout, window, bands, recipe, seed, numbers, size):
     os.nice(5)
     torch.set_num_threads(1)
-    sources = split(load_corpus(corpus), holdout)[1 if held_out else 0]
-    factory = FrameFactory(sources, layout, window, recipe)
+    factory = FrameFactory(load_corpus(corpus), layout, window, recipe)
     for number in numbers:
         path = shard_path(folder, number)
         if not path.exists():
@@ -37,26 +42,33 @@ class ShardMaker:
     """Makes shards 0 .. count-1 in `workers` processes (0: in this one, when asked for); those that exist are kept.
 
     Args:
-        folder: where they go. corpus, holdout: see training.corpus. held_out: draw from the held-out sources instead.
+        pool: folder; the shards go to its folder `part` (train | test: their seeds differ). corpus: see training.corpus.
+
+    Raises:
+        ConfigError: the pool was made from another recipe, seed, frame layout or corpus.
     """
 
-    def __init__(self, folder: Path, corpus: list[Path], holdout: list[str], *, held_out: bool, layout: FrameLayout, window: str,
-                 bands: tuple[str, ...], recipe: Recipe, seed: int, count: int, size: int, workers: int):
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.count = folder, count
+    def __init__(self, pool: Path, part: str, corpus: list[Path], *, layout: FrameLayout, window: str, bands: tuple[str, ...],
+                 recipe: Recipe, seed: int, count: int, size: int, workers: int):
+        self.folder, self.count = pool / part, count
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sources = load_corpus(corpus)
+        self.sources = [s.name for s in sources]
+        claim(pool, "pool.json", {"recipe": asdict(recipe), "seed": seed, "fft_size": layout.fft_size, "stride": layout.stride,
+                                  "window": window, "bands": list(bands), "sources": self.sources})
+        seed = seed if part == "train" else seed + 1
         self._make_here = None
         if workers == 0:
-            sources = split(load_corpus(corpus), holdout)[1 if held_out else 0]
             self.factory = FrameFactory(sources, layout, window, recipe)
-            self._make_here = lambda number: make_shard(self.factory, bands, seed, number, size, shard_path(folder, number))
+            self._make_here = lambda number: make_shard(self.factory, bands, seed, number, size, shard_path(self.folder, number))
         context = get_context("spawn")
         self.processes = []
         for worker in range(workers):
             numbers = list(range(worker, count, workers))
-            if all(shard_path(folder, n).exists() for n in numbers):
+            if all(shard_path(self.folder, n).exists() for n in numbers):
                 continue
-            process = context.Process(target=_make, daemon=True, args=(folder, corpus, holdout, held_out, layout, window, bands,
-                                                                        recipe, seed, numbers, size))
+            process = context.Process(target=_make, daemon=True, args=(self.folder, corpus, layout, window, bands, recipe, seed,
+                                                                        numbers, size))
             process.start()
             self.processes.append(process)
 
@@ -82,3 +94,9 @@ class ShardMaker:
         for process in self.processes:
             process.terminate()
             process.join(5)
+
+
+def without(shard: dict[str, np.ndarray], sources: set[int]) -> dict[str, np.ndarray]:
+    """The frames of a shard in which none of the recordings of those numbers is heard."""
+    heard = np.isin(shard["source"], list(sources)) | np.isin(shard["mixed"], list(sources))
+    return {key: value[~heard] for key, value in shard.items()}

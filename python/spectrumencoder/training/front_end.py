@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Front ends: the smooth response that a receiver leaves on a recording's noise, and those of GNSS receivers, drawn.
+
+What a network learns of them it has learnt of the receiver. Noise through the front end of a recording is noise: training
+shows it so, and `evaluate control` asks. GNSS is the exception: its signals lie below the floor (a few tenths of a dB in the
+spectrum at best), so that the label means "the noise of a GNSS front end" whatever one does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import fft as sfft
+
+from .augment import white
+from .corpus import BLOCK, GAP_RATIO, Source
+
+SMOOTH_TERMS = 8  # cosine terms of the log response that are kept: a receiver's filter is smooth, signals are not
+MOST_BLOCKS = 4096
+
+
+def response(source: Source) -> np.ndarray:
+    """Amplitude response (BLOCK,) float32 in FFT order, of unit mean power: the log spectrum of the quiet blocks (of all, where
+    the recording is never quiet), its first SMOOTH_TERMS cosine terms. Kept on the source."""
+    kept = source.__dict__.get("_front_end")
+    if kept is None:
+        power = source._block_power
+        quiet = np.flatnonzero(power <= GAP_RATIO * source.quiet_power) if source.bursty else np.arange(len(power))
+        quiet = quiet[np.unique(np.linspace(0, len(quiet) - 1, min(MOST_BLOCKS, len(quiet))).astype(int))]
+        x = source.iq[:len(power) * BLOCK].reshape(-1, BLOCK)[quiet]
+        spectra = np.abs(sfft.fft((x - x.mean()) * np.hanning(BLOCK).astype(np.float32), axis=1)) ** 2
+        terms = sfft.dct(np.log(sfft.fftshift(spectra.mean(axis=0)) + 1e-20), norm="ortho")
+        terms[SMOOTH_TERMS:] = 0.0
+        amplitude = np.exp(0.5 * sfft.ifftshift(sfft.idct(terms, norm="ortho")))
+        kept = (amplitude / np.sqrt(np.mean(amplitude**2))).astype(np.float32)
+        source.__dict__["_front_end"] = kept
+    return kept
+
+
+def shape(iq: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
+    """iq (n,) complex64 through a response (m,) in FFT order, interpolated to n (it wraps around at its ends)."""
+    grid = np.fft.fftshift(np.fft.fftfreq(len(iq)))
+    known = np.fft.fftshift(np.fft.fftfreq(len(amplitude)))
+    gain = np.interp(grid, known, np.fft.fftshift(amplitude), period=1.0).astype(np.float32)
+    return sfft.ifft(sfft.fft(iq) * np.fft.ifftshift(gain))
+
+
+def gnss(rng: np.random.Generator, iq: np.ndarray) -> np.ndarray:
+    """iq (n,) through a random GNSS front end: a low-order Butterworth response well inside the band, off centre, at times with a
+    notch, on the converter's own noise, with a few spurs (Maxim MAX2771 data sheet: 2.5 to 9 MHz wide, order 3 or 5)."""
+    n = len(iq)
+    f = np.fft.fftfreq(n).astype(np.float32) * 2.0
+    edge, order, centre = rng.uniform(0.3, 0.9), int(rng.integers(1, 6)), rng.normal(0.0, 0.06)
+    level = -10.0 * np.log10(1.0 + np.abs((f - centre) / edge) ** (2 * order))
+    level += rng.normal(0, 0.6) * np.cos(np.pi * rng.uniform(0.5, 4) * f + rng.uniform(0, 6.28)) + rng.normal(0, 0.7) * f
+    if rng.random() < 0.25:
+        for place in ((p := rng.uniform(0.3, 0.9)), -p):
+            level -= rng.uniform(6, 30) * np.exp(-(((f - place) / rng.uniform(0.02, 0.12)) ** 2))
+    out = sfft.ifft(sfft.fft(iq) * (10.0 ** (level / 20.0)).astype(np.float32))
+    power = float(np.mean(np.abs(out) ** 2))
+    out = out + white(rng, n, power * 10.0 ** (rng.uniform(-25, -3) / 10.0))
+    for _ in range(rng.integers(0, 4)):
+        spur = np.exp(2j * np.pi * (rng.uniform(-0.5, 0.5) * np.arange(n) + rng.uniform()))
+        out = out + spur * np.sqrt(power * 10.0 ** (rng.uniform(-25, -5) / 10.0))
+    return out.astype(np.complex64)
