@@ -19,6 +19,7 @@ from .attention import BACKENDS, DEFAULT_OF_FAMILY, get_backend
 from .config import POLICIES
 from .encoder import SpectrumEncoder
 from .model_file import ModelError, ModelFile, find_model, load, table_key
+from .precision import FP32, reduce_precision, why_not
 
 LARGEST_BATCH = 256
 COMPUTE = "auto, cpu, cuda or cuda:n"
@@ -62,13 +63,15 @@ class Engine:
         dropout_policy: gumbel | energy | entropy | random; "" takes the file's default.
         threads: intra-op threads of PyTorch (process wide).
         pad_batch: frames per forward pass, see the module; 0 runs batches as they come.
+        dtype: fp32 | bf16 | int8, of the matrix products in the transformer blocks; see `precision`.
 
     Raises:
         ModelError: the file cannot be used. ValueError: a setting that the file or the device cannot serve.
     """
 
     def __init__(self, model: str | ModelFile = "base", *, compute: str = "auto", backend: str = "auto", rope_mode: str = "",
-                 dropout_rate: float = 0.25, dropout_policy: str = "", threads: int = 1, pad_batch: int = 16):
+                 dropout_rate: float = 0.25, dropout_policy: str = "", threads: int = 1, pad_batch: int = 16,
+                 dtype: str = FP32):
         if threads < 1:
             raise ValueError(f"threads {threads} must be at least 1")
         if not 0 <= pad_batch <= LARGEST_BATCH:
@@ -77,6 +80,10 @@ class Engine:
         self.file = model if isinstance(model, ModelFile) else load(find_model(model))
         self.contract = self.file.contract
         self.device = choose_device(compute)
+        reason = why_not(dtype, self.device)
+        if reason:
+            raise ValueError(f"dtype {dtype!r}: {reason}")
+        self._reduced = dtype
         self.pad_batch = pad_batch
         self._networks = {v: self._network(v) for v in self.file.variants}
         self._frame_number = 0  # counts frames for the `random` policy
@@ -101,7 +108,7 @@ class Engine:
             reason = " ".join(str(error).split())[:200]
             raise ModelError(f"{self.file.path}: weights of variant {variant} do not fit its contract ({reason}); "
                              "train it again") from error
-        return network.eval().to(self.device)
+        return reduce_precision(network.eval().to(self.device), self._reduced)
 
     # -- what it is
 
@@ -144,8 +151,10 @@ class Engine:
 
     @property
     def dtype(self) -> str:
-        """Precision that attention runs in: the flash kernel of a CUDA device has no fp32."""
-        return "bf16" if self.device.type == "cuda" and self.backend in ("flash", "grouped") else "fp32"
+        """Precision of the blocks. Where fp32 is asked for, attention may still be bf16: the flash kernel of CUDA has no fp32."""
+        if self._reduced != FP32:
+            return self._reduced
+        return "bf16" if self.device.type == "cuda" and self.backend in ("flash", "grouped") else FP32
 
     @property
     def settings(self) -> list[str]:

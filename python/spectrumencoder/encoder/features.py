@@ -17,5 +17,6 @@ POLICY = 14
 DTYPE = 15
 EMBEDDING = slice(16, 144)  # zero padded
 PROBABILITIES = slice(144, 208)  # calibrated class probabilities in the order of the labels, zero padded
+ANSWERED_BY = 208  # whose EMBEDDING and PROBABILITIES these are: 0 the model; of an ensemble 0 `fast`, 1 `large`
 
-DTYPES = ("fp32", "bf16")
+DTYPES = ("fp32", "bf16", "int8")
