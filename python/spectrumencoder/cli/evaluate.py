@@ -21,6 +21,7 @@ class Condition(StrEnum):
 
     plain = "plain"
     equalised = "equalised"
+    front_end = "front-end"
 
 
 @app.callback()
@@ -31,11 +32,13 @@ def experiments():
 @app.command()
 def classify(
     corpus: Annotated[Path, typer.Option(help="Folder of SigMF recordings labelled as the corpus is.")],
-    model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
+    model: Annotated[list[str], typer.Option(help="Name of a shipped model, or a .safetensors file; several (folds) are judged "
+                                             "together, each on what it was not trained on.")] = ["base"],  # noqa: B006
     dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Token dropout rate; the nearest possible is used and "
                                            "reported.")] = 0.25,
     condition: Annotated[Condition, typer.Option(help="plain: as recorded. equalised: shifted, resampled, filtered, "
-                                                 "8 bits, 0-20 dB SNR, band unknown.")] = Condition.plain,
+                                                 "8 bits, 0-20 dB SNR, band unknown. front-end: noise through each "
+                                                 "recording's front end, the control.")] = Condition.plain,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")] = None,
     include_trained: Annotated[bool, typer.Option("--include-trained", help="Also judge recordings the model was trained "
                                                   "on (their figures prove nothing).")] = False,
@@ -56,7 +59,7 @@ def classify(
                                      progress=progress)
     if json_file is not None:
         write_json(json_file, result)
-    _print_classify(result, model, condition.value)
+    _print_classify(result, ", ".join(model), condition.value)
 
 
 def _print_classify(result: dict, model: str, condition: str):
@@ -73,6 +76,8 @@ def _print_classify(result: dict, model: str, condition: str):
               f"by recording {_percent(result['recording_accuracy'])}; "
               f"{result['n_frames']} frames of {result['n_recordings']} recordings, "
               f"dropout {result['dropout_rate']:g} ({result['tokens_kept']} tokens kept)")
+    for cls, row in result.get("by_front_end", {}).items():
+        OUT.print(f"front ends of {cls}: {_percent(row['called_noise'])} of {row['n_frames']} frames called noise")
     if result.get("wrong"):
         OUT.print(f"wrong: {', '.join(map(str, result['wrong']))}", markup=False)
 

@@ -44,7 +44,8 @@ class PlacedBottleneck(nn.Module):
         present = torch.cat((bins, self.narrow(self.norm(x))), dim=-1)
         if keep is not None:
             present = torch.where(keep[..., None], present, absent)
-        places = absent.to(present.dtype).expand(-1, self.n_tokens, -1).scatter(1, index[..., None].expand(-1, -1, present.shape[-1]), present)
+        places = absent.to(present.dtype).expand(-1, self.n_tokens, -1)
+        places = places.scatter(1, index[..., None].expand(-1, -1, present.shape[-1]), present)
         return torch.tanh(self.squeeze(places.flatten(1))).view(batch, *self.shape)
 
 

@@ -4,6 +4,8 @@
 Judged are frames that hold the signal (`training.corpus.Source.holds_signal`), on the grid of the tokenizer, K = 16, or K = 4
 where a file holds under 8 frames of K = 16; nothing is padded or repeated, and a file that yields no frame counts as wrong.
 `noise` is judged on gaps between bursts, on noise-only files and on simulated noise.
+
+Several models may be judged together, each on what it was not trained on: the folds of a cross-validation give one figure.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ import numpy as np
 from ..encoder import features
 from ..encoder.engine import Engine
 from ..tokens.tokenize import tokenize
-from ..training import augment
+from ..training import augment, front_end
 from ..training.corpus import BLOCK, CLASSES, CorpusError, Source, load_corpus
 
-CONDITIONS = ("plain", "equalised")
+CONDITIONS = ("plain", "equalised", "front-end")
+FRONT_END_FRAMES = 12  # of noise through each recording's front end
 FULL_AVERAGE, SHORT_AVERAGE, FEW_FRAMES = 16, 4, 8
 SIMULATED_NOISE = 24  # recordings of simulated noise
 NOISE_RATES = (250e3, 1e6, 1.92e6, 2.4e6, 10e6, 20e6)
@@ -37,23 +40,27 @@ class Judged:
     items: np.ndarray  # (F, item_size); F = 0: yields none, counts as wrong
     band: str
     file: str = ""  # the recording that it is from; empty where simulated
+    shaped_by: str = ""  # front-end: class of the recording whose front end shaped the noise
 
 
-def classify(corpus: list[Path] | Path, model: str = "base", dropout_rate: float = 0.25, condition: str = "plain", *,
+def classify(corpus: list[Path] | Path, model: str | list[str] = "base", dropout_rate: float = 0.25, condition: str = "plain", *,
              seed: int = 0, include_trained: bool = False, backend: str = "auto", rope_mode: str = "", policy: str = "",
              compute: str = "auto", threads: int = 1, progress: Callable[[int, int, str], None] | None = None) -> dict:
     """Judge a model's classes on a labelled corpus.
 
     Args:
         corpus: folder(s) labelled as the project's corpus is.
+        model: name or path; several (the folds) are judged together, each on what it was not trained on.
         condition: `plain`, or `equalised`: each recording shifted, resampled, filtered, given noise (0-20 dB SNR while on in its
-            99 % occupied bandwidth; GNSS at most 3 dB more noise) and requantised to 8 bits, its band hidden.
+            99 % occupied bandwidth; GNSS at most 3 dB more noise) and requantised to 8 bits, its band hidden; or `front-end`, the
+            control: white noise through the front end of each recording (training.front_end.response), of whatever class, and
+            requantised, its band hidden: all of it is noise, whoever says otherwise has learnt receivers.
         include_trained: also judge recordings that the model was trained on.
         progress: called with (done, total, name).
 
     Returns:
         balanced_accuracy (mean recall of the classes present), accuracy (frames), recording_accuracy (real recordings),
-        per_class, confusion,
+        per_class, confusion, by_front_end (front-end: share called noise by the class of the recording whose front end it is),
         interval (95 %, of the balanced accuracy, bootstrap over recordings, their gaps and the simulated ones), n_frames,
         n_recordings (real ones), n_simulated_noise, dropout_rate, tokens_kept, wrong (recordings whose mean probability
         names another class), and how it was run.
@@ -63,32 +70,44 @@ def classify(corpus: list[Path] | Path, model: str = "base", dropout_rate: float
     """
     if condition not in CONDITIONS:
         raise ValueError(f"condition {condition!r} is not one of {', '.join(CONDITIONS)}")
-    engine = Engine(model, dropout_rate=dropout_rate, backend=backend, rope_mode=rope_mode, dropout_policy=policy,
-                    compute=compute, threads=threads)
-    trained = set(engine.contract.get("training", {}).get("trained_on", []))
+    models = [model] if isinstance(model, str) else list(model)
     folders = [Path(corpus)] if isinstance(corpus, (str, Path)) else [Path(c) for c in corpus]
-    sources = [s for s in load_corpus(folders) if s.label and (include_trained or s.name not in trained)]
-    if not sources:
+    all_sources = [s for s in load_corpus(folders) if s.label or condition == "front-end"]
+    rows, judged_sources = [], 0
+    for number, name in enumerate(models):
+        engine = Engine(name, dropout_rate=dropout_rate, backend=backend, rope_mode=rope_mode, dropout_policy=policy,
+                        compute=compute, threads=threads)
+        trained = set(engine.contract.get("training", {}).get("trained_on", []))
+        sources = [s for s in all_sources if include_trained or s.name not in trained]
+        if len(models) > 1:  # what no fold holds out is judged by none
+            sources = [s for s in sources if s.label]
+        judged_sources += len(sources)
+        judged = []
+        for done, source in enumerate(sources):
+            judged += judge(source, condition, seed, engine)
+            source.__dict__.pop("iq", None)  # a whole corpus in memory is not needed
+            if progress:
+                progress(number * len(sources) + done + 1, len(models) * len(sources), source.name)
+        if condition != "front-end":
+            judged += simulated_noise(condition, seed + 1000 * number, engine)
+        rows += [(j, engine.encode(j.items, j.band).features[:, features.PROBABILITIES][:, :len(engine.labels)]
+                  if len(j.items) else np.zeros((0, len(engine.labels)), np.float32)) for j in judged]
+    if not judged_sources:
         raise CorpusError(f"{', '.join(map(str, folders))}: every labelled recording was used in training of "
-                          f"{engine.model_name!r}; give other recordings, or --include-trained to judge them all the same")
-    judged = []
-    for number, source in enumerate(sources):
-        judged += judge(source, condition, seed, engine)
-        source.__dict__.pop("iq", None)  # a whole corpus in memory is not needed
-        if progress:
-            progress(number + 1, len(sources), source.name)
-    judged += simulated_noise(condition, seed, engine)
-    rows = [(j, engine.encode(j.items, j.band).features[:, features.PROBABILITIES][:, :len(engine.labels)]
-             if len(j.items) else np.zeros((0, len(engine.labels)), np.float32)) for j in judged]
+                          f"{', '.join(models)}; give other recordings, the models of the folds, or --include-trained to judge "
+                          "them all the same")
     return summarise(rows, engine.labels, seed) | {
-        "condition": condition, "seed": seed, "model": engine.model_name, "variant": engine.variant, "backend": engine.backend,
+        "condition": condition, "seed": seed, "model": engine.model_name if len(models) == 1 else models,
+        "variant": engine.variant, "backend": engine.backend,
         "dropout_policy": engine.dropout_policy, "dropout_rate": engine.dropout_rate, "tokens_kept": engine.k_kept,
-        "include_trained": include_trained}
+        "include_trained": include_trained} | by_front_end(rows, engine.labels, condition)
 
 
 def judge(source: Source, condition: str, seed: int, engine: Engine) -> list[Judged]:
     """The frames of one recording that hold the signal, and those of its gaps (label noise)."""
     layout = engine.layout
+    if condition == "front-end":
+        return [front_end_noise(source, seed, engine)]
     iq, factor, rate, band = source.iq, 1.0, source.samp_rate, source.band
     if condition == "equalised":
         rng = np.random.default_rng((seed, zlib.crc32(source.name.encode())))
@@ -109,6 +128,27 @@ def judge(source: Source, condition: str, seed: int, engine: Engine) -> list[Jud
         out.append(Judged(f"{source.name} (gaps)" if source.label != "noise" else source.name, "noise",
                           frames.items[gap] if len(spans) else frames.items, band, source.name))
     return out
+
+
+def front_end_noise(source: Source, seed: int, engine: Engine) -> Judged:
+    """White noise through the front end of a recording, 8 bits, band hidden."""
+    rng = np.random.default_rng((seed, 104729, zlib.crc32(source.name.encode())))
+    iq = augment.white(rng, FRONT_END_FRAMES * FULL_AVERAGE * engine.n_bins, 1.0)
+    iq = augment.quantise(front_end.shape(iq, front_end.response(source)), 8, float(rng.uniform(10, 20)))
+    frames = tokenize(iq, source.samp_rate, fft_size=engine.n_bins, stride=engine.layout.stride, average=FULL_AVERAGE,
+                      window=engine.config.window)
+    return Judged(f"{source.name} (front end)", "noise", frames.items, "unknown", source.name, source.cls)
+
+
+def by_front_end(rows: list[tuple[Judged, np.ndarray]], labels: list[str], condition: str) -> dict:
+    """Share of frames called noise, by the class of the recording whose front end shaped them; {} in other conditions."""
+    if condition != "front-end":
+        return {}
+    noise, shares = labels.index("noise"), {}
+    for j, p in rows:
+        shares.setdefault(j.shaped_by, []).extend(p.argmax(axis=1) == noise)
+    return {"by_front_end": {cls: {"called_noise": round(float(np.mean(x)), 4), "n_frames": len(x)}
+                             for cls, x in sorted(shares.items())}}
 
 
 def equalise(rng: np.random.Generator, source: Source) -> tuple[np.ndarray, float]:

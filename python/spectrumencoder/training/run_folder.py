@@ -29,6 +29,12 @@ def claim(folder: Path, name: str, what: dict) -> None:
         write_file(path, json.dumps({"commit": commit(), **what}, indent=1).encode())
 
 
+def read_claim(folder: Path, name: str) -> dict | None:
+    """What `claim` noted in `folder/name`; None where nothing was."""
+    path = folder / name
+    return json.loads(path.read_text()) if path.exists() else None
+
+
 def started_at(out: Path) -> str:
     """The commit that training in `out` started from."""
     return json.loads((out / RUN_FILE).read_text())["commit"]
