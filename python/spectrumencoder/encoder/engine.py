@@ -29,6 +29,7 @@ class EncodedFrames(NamedTuple):
     residual: np.ndarray  # (F, N) float32, (level - mean) / sigma
     features: np.ndarray  # (F, 256) float32, layout in features.py
     reconstruction: np.ndarray  # (F, N) float32, dBFS
+    latents: np.ndarray  # (F, L, W) float32, what the reconstruction was made of
 
 
 def choose_device(compute: str) -> torch.device:
@@ -137,6 +138,11 @@ class Engine:
         return list(self.contract["bands"])
 
     @property
+    def trained_on(self) -> set[str]:
+        """Names of the recordings that training saw: figures on them prove nothing."""
+        return set(self.contract.get("training", {}).get("trained_on", []))
+
+    @property
     def variant(self) -> str:
         return next(v["name"] for v in self.contract["variants"] if v["attention"] == self._family and v["rope"] == self._rope)
 
@@ -219,7 +225,8 @@ class Engine:
         index = np.array([self.bands.index(b) if b in self.bands else unknown for b in names], np.int64)
         out = EncodedFrames(np.empty((len(items), self.n_bins), np.float32),
                             np.zeros((len(items), features.N_FEATURES), np.float32),
-                            np.empty((len(items), self.n_bins), np.float32))
+                            np.empty((len(items), self.n_bins), np.float32),
+                            np.empty((len(items), self.config.latents, self.config.latent_width), np.float32))
         step = self.pad_batch or LARGEST_BATCH
         for start in range(0, len(items), step):
             stop = min(start + step, len(items))
@@ -246,6 +253,7 @@ class Engine:
         mean = encoded.mean_db[:count].cpu().numpy()
         np.divide(level - mean, np.exp(encoded.log_sigma[:count].cpu().numpy()), out=out.residual)
         np.add(mean, floor, out=out.reconstruction)
+        out.latents[:] = encoded.latents[:count].cpu().numpy()
         self._fill_features(out.features, encoded, probabilities[:count].cpu().numpy(), side[:count])
 
     def _draw_noise(self, count: int) -> np.ndarray | None:

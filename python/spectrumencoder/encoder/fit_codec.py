@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The codec's map, fitted to frames of training: see `quantise`, step 2. Run when a model file is made, on each variant."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .attention import DEFAULT_OF_FAMILY
+from .engine import Engine
+from .model_file import ModelFile
+from .quantise import REFINE_STEPS, VariantCodec
+from .transforms import wavelet
+
+JACOBIAN_FRAMES = 64
+MAX_FRAMES = 2048
+CLASS_SHARE = 0.1  # of the metric, for the class head: so that what tells classes apart is not worth nothing
+_RIDGE = 1e-3  # of the mean eigenvalue: what changes nothing in the spectrum still has a price
+
+
+def fit_codec(file: ModelFile, tokens: np.ndarray, side: np.ndarray, *, dropout_rate: float = 0.25, seed: int = 0) -> None:
+    """Put `codec.<variant>.*` into the file's tensors, replacing what is there.
+
+    Args:
+        tokens: (F, M, C) frames of training, as the tokenizer gives them; 2048 drawn from them are used.
+        side: (F, 3) floor_dbfs, K_eff, bin_width_hz.
+        dropout_rate: at which they are encoded.
+
+    Raises:
+        ValueError: fewer frames than a map can be fitted to.
+    """
+    if len(tokens) < 2:
+        raise ValueError(f"a codec cannot be fitted to {len(tokens)} frames")
+    chosen = np.random.default_rng(seed).permutation(len(tokens))[:MAX_FRAMES]
+    tokens, side = np.asarray(tokens[chosen], np.float32), np.asarray(side[chosen], np.float32)
+    for row in file.contract["variants"]:
+        engine = Engine(file, compute="cpu", backend=DEFAULT_OF_FAMILY[row["attention"]], rope_mode=row["rope"],
+                        dropout_rate=dropout_rate)
+        items = np.zeros((len(tokens), engine.layout.item_size), np.float32)
+        for part, value in zip(engine.layout.split(items), (tokens, side), strict=True):
+            part[:] = value
+        latents = engine.encode(items).latents
+        for name in [t for t in file.tensors if t.startswith(f"codec.{row['name']}.")]:
+            del file.tensors[name]
+        fitted = _fit(VariantCodec(file, row["name"]), latents, tokens[..., :-2].reshape(len(tokens), -1), side)
+        file.tensors.update({f"codec.{row['name']}.{k}": v for k, v in fitted.items()})
+
+
+def _fit(codec: VariantCodec, latents: np.ndarray, level: np.ndarray, side: np.ndarray) -> dict[str, np.ndarray]:
+    """The map's tensors: first from the latents as they are, then from those refined in that map."""
+    codec_condition = torch.cat([codec.condition(side[i:i + 1, 0], side[i:i + 1, 1], float(side[i, 2]) * codec.config.fft_size)
+                                 for i in range(len(side))])
+    flat = torch.from_numpy(latents).flatten(1)
+    metric = _metric(codec, flat[:JACOBIAN_FRAMES], codec_condition[:JACOBIAN_FRAMES])
+    tensors = _map(flat, metric)
+    codec.set_map(tensors | {"detail_scale": codec.detail_scale})
+    flat = codec.refined(latents, level, codec_condition, REFINE_STEPS)
+    tensors = _map(flat, metric)
+    with torch.no_grad():
+        left = level - codec.mean_db(flat, codec_condition).numpy()
+    detail = np.abs(wavelet(left.astype(np.float32))).mean(axis=0) / np.sqrt(codec.config.fft_size)
+    return tensors | {"detail_scale": detail.astype(np.float32)}
+
+
+def _metric(codec: VariantCodec, flat: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+    """(P, P): mean of J^T J / N over frames, J the Jacobian of the decoded spectrum by the latents, and of the class head."""
+    def mean_square(function) -> torch.Tensor:
+        total = torch.zeros(flat.shape[1], flat.shape[1])
+        for latents, values in zip(flat, condition, strict=True):
+            jacobian = torch.func.jacrev(lambda x: function(x[None], values[None])[0])(latents)  # noqa: B023 (used at once)
+            total += jacobian.T @ jacobian / len(jacobian)
+        return total.detach() / len(flat)
+
+    metric = mean_square(codec.mean_db)
+    if codec.head is not None:
+        classes = mean_square(lambda x, c: codec.head(x.view(-1, *codec.shape), c))
+        metric = metric + classes * (CLASS_SHARE * metric.trace() / classes.trace().clamp(min=1e-20))
+    return metric
+
+
+def _map(flat: torch.Tensor, metric: torch.Tensor) -> dict[str, np.ndarray]:
+    """Karhunen-Loeve transform of the latents in the metric: y = analysis (z - mean), z = mean + synthesis y."""
+    flat, metric = flat.double(), metric.double()
+    values, vectors = torch.linalg.eigh(metric)
+    values = values.clamp(min=0) + _RIDGE * values.mean().clamp(min=1e-12)
+    root = vectors @ torch.diag(values.sqrt()) @ vectors.T
+    inverse = vectors @ torch.diag(values.rsqrt()) @ vectors.T
+    mean = flat.mean(dim=0)
+    centred = (flat - mean) @ root
+    _, basis = torch.linalg.eigh(centred.T @ centred / len(centred))
+    basis = basis.flip(1)  # largest variance first
+    out = {"mean": mean, "analysis": basis.T @ root, "synthesis": inverse @ basis, "scale": (centred @ basis).abs().mean(dim=0)}
+    return {k: v.float().contiguous().numpy() for k, v in out.items()}

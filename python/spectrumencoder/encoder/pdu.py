@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bytes of an `encoded` PDU: what a group of spectra needs to be decoded, with a checksum; and how they are found in a file.
+
+    magic 3 | version 1 | length of what follows (varint) | header | latents | detail | CRC-32 of everything before 4
+
+Version 1, header: model identity 4 bytes, variant 1, band 1, flags 1, frames - 1 (1 byte), block of the time transform - 1
+(1 byte), step of the latents 1, step of the detail 1 (present with that flag), then varints: first sample, samples between
+frames, sample rate and centre frequency (`number`), time of the first sample (8 bytes, present with that flag), floor in whole dB
+(signed), windows averaged (1 byte, or one each), bytes of the latents' payload. Little endian throughout.
+
+A file of PDUs is just these one after the other: each tells its length. Where one is damaged, the next is looked for by its
+magic, and counts only when its checksum is right.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+MAGIC = b"\xd5SE"
+VERSION = 1
+MAX_FRAMES = 256
+MAX_PDU_BYTES = 1 << 24
+IDENTITY_BYTES = 4
+_HAS_TIME, _HAS_FREQ, _VARIED_AVERAGE, _HAS_DETAIL = 1, 2, 4, 8
+_KNOWN_FLAGS = 15
+
+
+class CodecError(ValueError):
+    """Encoded bytes that cannot be decoded, or frames that cannot be encoded; one line that says why."""
+
+
+@dataclass(frozen=True)
+class GroupHeader:
+    """What a PDU says beside its spectra.
+
+    Attributes:
+        identity: of the model and its codec, 4 bytes. variant, band: index into the model file's variants and bands.
+        block: frames of one time transform (1: none). latent_step, detail_step: index, `step_of` gives dB; detail_step None: no
+            detail. frame_start: input sample of the first frame; frame_hop: samples from frame to frame.
+        rx_rate: Hz. rx_freq: Hz, None: unknown. rx_time: POSIX s of sample frame_start, None: unknown.
+        floor_db: whole dBFS that the frames' floors are counted from. average: windows in each frame.
+    """
+
+    identity: bytes
+    variant: int
+    band: int
+    block: int
+    latent_step: int
+    detail_step: int | None
+    frame_start: int
+    frame_hop: int
+    rx_rate: float
+    rx_freq: float | None
+    rx_time: float | None
+    floor_db: int
+    average: tuple[int, ...]
+
+    @property
+    def n_frames(self) -> int:
+        return len(self.average)
+
+    def times(self) -> np.ndarray | None:
+        """POSIX s of each frame's first sample, float64 (F,); None where the input told no time."""
+        if self.rx_time is None:
+            return None
+        return self.rx_time + np.arange(self.n_frames) * (self.frame_hop / self.rx_rate)
+
+
+def step_of(index: int) -> float:
+    """Step in dB of an index 0..127: 2^(index/8) / 64, the same on every machine (square roots are correctly rounded)."""
+    eighth = np.sqrt(np.sqrt(np.sqrt(2.0)))
+    value = 1.0
+    for _ in range(index % 8):
+        value = value * eighth
+    return float(value) * 2.0 ** (index // 8 - 6)
+
+
+def step_index(step: float) -> int:
+    """Index of the step nearest to `step` dB.
+
+    Raises:
+        ValueError: it is outside 1/64..512 dB.
+    """
+    if not 1 / 64 <= step <= 512:
+        raise ValueError(f"step {step} dB is outside 1/64..512")
+    return int(np.clip(round(8 * np.log2(step * 64)), 0, 127))
+
+
+def pack(header: GroupHeader, latents: bytes, detail: bytes = b"") -> bytes:
+    """The PDU of a header and its two payloads."""
+    flags = (_HAS_TIME * (header.rx_time is not None) | _HAS_FREQ * (header.rx_freq is not None)
+             | _VARIED_AVERAGE * (len(set(header.average)) > 1) | _HAS_DETAIL * (header.detail_step is not None))
+    body = header.identity + bytes((header.variant, header.band, flags, header.n_frames - 1, header.block - 1,
+                                    header.latent_step))
+    if header.detail_step is not None:
+        body += bytes((header.detail_step,))
+    body += _varint(header.frame_start) + _varint(header.frame_hop) + _number(header.rx_rate)
+    if header.rx_freq is not None:
+        body += _number(header.rx_freq)
+    if header.rx_time is not None:
+        body += struct.pack("<d", header.rx_time)
+    body += _varint(_zigzag(header.floor_db))
+    body += bytes(header.average if flags & _VARIED_AVERAGE else header.average[:1])
+    body += _varint(len(latents)) + latents + detail
+    start = MAGIC + bytes((VERSION,)) + _varint(len(body) + 4) + body
+    return start + struct.pack("<I", zlib.crc32(start))
+
+
+def unpack(data: bytes) -> tuple[GroupHeader, bytes, bytes]:
+    """Header, latents' and detail's payload of one PDU.
+
+    Raises:
+        CodecError: it is no PDU, of another version, truncated, damaged, or something follows it.
+    """
+    size = _size(data, 0)
+    if size != len(data):
+        raise CodecError(f"PDU truncated: {len(data)} of its {size} bytes" if size > len(data) else
+                         f"{len(data) - size} bytes follow the PDU; decode a file of them with iterate()")
+    if zlib.crc32(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
+        raise CodecError(f"PDU of {size} bytes is damaged: its checksum is wrong")
+    try:
+        return _unpack_body(data[:-4])
+    except (IndexError, struct.error) as error:
+        raise CodecError(f"PDU of {size} bytes holds no header of version {VERSION} ({error})") from error
+
+
+def _unpack_body(data: bytes) -> tuple[GroupHeader, bytes, bytes]:
+    _, at = _read_varint(data, len(MAGIC) + 1)
+    identity, at = data[at:at + IDENTITY_BYTES], at + IDENTITY_BYTES
+    variant, band, flags, frames, block, latent_step = data[at:at + 6]
+    at += 6
+    if flags & ~_KNOWN_FLAGS:
+        raise CodecError(f"PDU has unknown flags {flags:#04x}; it needs a newer version of this program")
+    detail_step = None
+    if flags & _HAS_DETAIL:
+        detail_step, at = data[at], at + 1
+    frame_start, at = _read_varint(data, at)
+    frame_hop, at = _read_varint(data, at)
+    rx_rate, at = _read_number(data, at)
+    rx_freq = rx_time = None
+    if flags & _HAS_FREQ:
+        rx_freq, at = _read_number(data, at)
+    if flags & _HAS_TIME:
+        rx_time, at = struct.unpack_from("<d", data, at)[0], at + 8
+    floor, at = _read_varint(data, at)
+    count = frames + 1 if flags & _VARIED_AVERAGE else 1
+    average, at = tuple(data[at:at + count]), at + count
+    length, at = _read_varint(data, at)
+    if len(average) != count or not all(average) or at + length > len(data) or not rx_rate > 0 or max(
+            latent_step, detail_step or 0) > 127:
+        raise CodecError("PDU's header makes no sense: it was not written by this program")
+    header = GroupHeader(identity, variant, band, block + 1, latent_step, detail_step, frame_start, frame_hop, rx_rate, rx_freq,
+                         rx_time, _unzigzag(floor), average * (frames + 1) if count == 1 else average)
+    return header, data[at:at + length], data[at + length:]
+
+
+def iterate(data: bytes) -> Iterator[tuple[int, bytes | CodecError]]:
+    """(offset, PDU, or why the bytes there are none) of everything in a file of PDUs, damaged ones included.
+
+    A PDU of another version whose checksum is right is given as an error and stepped over as a whole.
+    """
+    at = 0
+    while at < len(data):
+        try:
+            size = _size(data, at)
+            if at + size > len(data):
+                raise CodecError(f"PDU truncated: {len(data) - at} of its {size} bytes")
+            unit = data[at:at + size]
+            if zlib.crc32(unit[:-4]) != struct.unpack("<I", unit[-4:])[0]:
+                raise CodecError(f"PDU of {size} bytes is damaged: its checksum is wrong")
+            yield at, unit
+            at += size
+        except CodecError as error:
+            following = _next_sound(data, at + 1)
+            yield at, CodecError(f"{error} ({following - at} bytes passed over)")
+            at = following
+
+
+def _next_sound(data: bytes, at: int) -> int:
+    """Where the next PDU with a right checksum begins; the end when there is none."""
+    while (at := data.find(MAGIC, at)) >= 0:
+        try:
+            size = _size(data, at, any_version=True)
+            if at + size <= len(data) and zlib.crc32(data[at:at + size - 4]) == struct.unpack_from("<I", data, at + size - 4)[0]:
+                return at
+        except CodecError:
+            pass
+        at += 1
+    return len(data)
+
+
+def _size(data: bytes, at: int, any_version: bool = False) -> int:
+    """Bytes of the PDU at `at`, by what it says itself."""
+    if data[at:at + len(MAGIC)] != MAGIC:
+        if MAGIC.startswith(data[at:at + len(MAGIC)]) and len(data) > at:
+            raise CodecError(f"PDU truncated: {len(data) - at} bytes")
+        raise CodecError(f"no PDU: it begins with {data[at:at + 3].hex() or 'nothing'}, not {MAGIC.hex()}")
+    try:
+        version = data[at + len(MAGIC)]
+        length, after = _read_varint(data, at + len(MAGIC) + 1)
+    except IndexError:
+        raise CodecError(f"PDU truncated: {len(data) - at} bytes") from None
+    if version != VERSION and not any_version:
+        raise CodecError(f"PDU of version {version}; this program decodes version {VERSION}: update it")
+    if not 4 <= length <= MAX_PDU_BYTES:
+        raise CodecError(f"PDU says that it is {length} bytes long: it is damaged")
+    return after + length - at
+
+
+def _varint(value: int) -> bytes:
+    """LEB128 of a number >= 0."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+        if shift > 63:
+            raise CodecError("PDU is damaged: it holds a number without end")
+
+
+def _zigzag(value: int) -> int:
+    return 2 * value if value >= 0 else -2 * value - 1
+
+
+def _unzigzag(value: int) -> int:
+    return value // 2 if value % 2 == 0 else -(value + 1) // 2
+
+
+def _number(value: float) -> bytes:
+    """A whole number as a varint of it + 1, any other as 0 and a double."""
+    if value == int(value) and abs(value) < 2**53:
+        return _varint(_zigzag(int(value)) + 1)
+    return _varint(0) + struct.pack("<d", value)
+
+
+def _read_number(data: bytes, at: int) -> tuple[float, int]:
+    value, at = _read_varint(data, at)
+    if value:
+        return float(_unzigzag(value - 1)), at
+    return struct.unpack_from("<d", data, at)[0], at + 8

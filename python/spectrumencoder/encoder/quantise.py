@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The codec of `encoded` PDUs: a group of spectra as quantised, entropy-coded latents, and what they leave out as wavelet detail.
+
+1. The latents of each frame are refined against its spectrum through the decoder, by a few steps of conjugate gradients
+   (iterative amortised inference, Yang et al., arXiv:2006.04240): what the encoder gives in one pass is a guess.
+2. A linear map turns them into uncorrelated coordinates in which a step makes the same error in the decoded spectrum whichever
+   way it goes: a Karhunen-Loeve transform in the metric of the decoder's mean Jacobian. The noise floor is one more coordinate.
+3. A DCT along time over 1, 8 or all frames of the group, whichever pays, gathers what stays the same.
+4. Uniform quantisation with a dead zone, and `entropy`.
+5. Where it pays: the difference between spectrum and decoded latents as wavelet coefficients through 3 and 4 again, without those
+   under three sigma of the averaged noise.
+
+The unit of all coefficients is dB, such that a squared error in them is the mean squared error of a bin.
+Shape letters: F frames, N bins, L x W = P latents. The map is stored in the model file (`codec.<variant>.*`, see `fit`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.special import polygamma
+
+from . import entropy
+from .bottleneck import Decoder
+from .encoder import N_CONDITION, conditioning
+from .heads import LatentHead
+from .model_file import ModelFile, weights_sha256
+from .pdu import IDENTITY_BYTES, MAX_FRAMES, CodecError, GroupHeader, pack, step_index, step_of, unpack
+from .transforms import along_time, inverse_wavelet, quantise, wavelet
+
+TENSORS = ("mean", "analysis", "synthesis", "scale", "detail_scale")
+TIME_BLOCKS = (1, 8, MAX_FRAMES)
+COARSER = (0, 8, 16)  # eighths of an octave by which the latents' step may be coarser when there is detail
+REFINE_STEPS = 4
+NOISE_SIGMAS = 3.0  # of a coefficient: smaller ones are taken for noise and left out
+LEVEL_RANGE = (-20.0, 80.0)  # dB over the floor, as the network sees it
+_FLOOR_SCALE = 0.5  # dB, usual deviation of a frame's floor from the group's
+_BIT_PRICE = 0.15  # of a bit, in squared steps: about the slope of rate and distortion of a uniform quantiser
+_DETAIL_OVERHEAD_BITS = 48
+_PLAIN_GAIN, _PLAIN_SCALE, _PLAIN_DETAIL = 8.0, 4.0, 0.1  # of a model without fitted codec
+
+
+@dataclass(frozen=True)
+class Group:
+    """Frames to encode, with what they have in common.
+
+    Attributes: latents (F, L, W); level (F, N) dB over the floor; floor (F,) dBFS; average: windows of each frame; variant and
+    band: names; the rest as in GroupHeader.
+    """
+
+    latents: np.ndarray
+    level: np.ndarray
+    floor: np.ndarray
+    average: tuple[int, ...]
+    variant: str
+    band: str
+    frame_start: int
+    frame_hop: int
+    rx_rate: float
+    rx_freq: float | None = None
+    rx_time: float | None = None
+
+
+@dataclass(frozen=True)
+class DecodedGroup:
+    """spectra (F, N) float32 dBFS; floor (F,) dBFS; latents (F, L, W); class probabilities (F, labels), None where the model has
+    no class head on its latents; band name; header."""
+
+    spectra: np.ndarray
+    floor: np.ndarray
+    latents: np.ndarray
+    probabilities: np.ndarray | None
+    band: str
+    header: GroupHeader
+
+
+def noise_sigma_db(average: np.ndarray) -> np.ndarray:
+    """Standard deviation in dB of a noise bin averaged over K windows: that of 10 log10 of a gamma variable of shape K."""
+    return 10.0 / np.log(10.0) * np.sqrt(polygamma(1, np.asarray(average, np.float64)))
+
+
+class Codec:
+    """Encodes and decodes groups with one model file.
+
+    Args:
+        file: the model. Without fitted `codec` tensors a plain map serves: it decodes as well, of more bytes.
+    """
+
+    def __init__(self, file: ModelFile):
+        self.file = file
+        self.labels, self.bands = list(file.contract["labels"]), list(file.contract["bands"])
+        self.identity = identity(file)
+        self._variants: dict[str, VariantCodec] = {}
+
+    def of(self, variant: str) -> VariantCodec:
+        """The codec of one variant, made on first use."""
+        if variant not in self._variants:
+            self._variants[variant] = VariantCodec(self.file, variant)
+        return self._variants[variant]
+
+    def encode(self, group: Group, *, step: float = 0.5, detail: bool = True, refine: int = REFINE_STEPS) -> bytes:
+        """The PDU of a group.
+
+        Args:
+            step: of the quantiser in dB, to the nearest eighth of an octave; about 3.5 times the error that it adds to a bin
+                when all coefficients count.
+            detail: whether wavelet detail may follow the latents. refine: steps of refinement, 0: the latents as they are.
+
+        Raises:
+            CodecError: no frame, more than 256, or values that are not finite. ValueError: step out of range.
+        """
+        if not 1 <= len(group.level) <= MAX_FRAMES:
+            raise CodecError(f"a group holds 1..{MAX_FRAMES} frames, not {len(group.level)}")
+        if not (np.isfinite(group.level).all() and np.isfinite(group.latents).all() and np.isfinite(group.floor).all()):
+            raise CodecError("a frame holds values that are not finite")
+        header = GroupHeader(self.identity, self.file.variants.index(group.variant), self.bands.index(group.band), 1,
+                             step_index(step), None, group.frame_start, group.frame_hop, group.rx_rate, group.rx_freq,
+                             group.rx_time, int(np.rint(np.mean(group.floor))), tuple(map(int, group.average)))
+        return self.of(group.variant).encode(group, header, detail, refine)
+
+    def decode(self, data: bytes) -> DecodedGroup:
+        """The spectra of a PDU.
+
+        Raises:
+            CodecError: no PDU, of another version or model, truncated or damaged.
+        """
+        header, latents, detail = unpack(data)
+        if header.identity != self.identity:
+            raise CodecError(f"PDU was encoded with another model ({header.identity.hex()}); this one is "
+                             f"{self.file.name} ({self.identity.hex()})")
+        if header.variant >= len(self.file.variants) or header.band >= len(self.bands):
+            raise CodecError(f"PDU names variant {header.variant} and band {header.band}, which {self.file.name} does not have")
+        try:
+            return self.of(self.file.variants[header.variant]).decode(header, latents, detail, self.bands[header.band])
+        except entropy.EntropyError as error:
+            raise CodecError(f"PDU does not decode: {error}") from error
+
+
+class VariantCodec:
+    """The codec of one variant of a model file; `Codec` wraps it."""
+
+    def __init__(self, file: ModelFile, variant: str):
+        self.config = file.config(variant)
+        self.shape = (self.config.latents, self.config.latent_width)
+        weights = {k: torch.from_numpy(v.copy()) for k, v in file.weights(variant).items()}
+        part = lambda name: {k[len(name) + 1:]: v for k, v in weights.items() if k.startswith(f"{name}.")}  # noqa: E731
+        self.decoder = Decoder(self.config, N_CONDITION)
+        self.decoder.load_state_dict(part("decoder"))
+        self.head = None
+        if part("latent_head"):
+            self.head = LatentHead(self.config, N_CONDITION)
+            self.head.load_state_dict(part("latent_head"))
+        for module in filter(None, (self.decoder, self.head)):
+            module.eval().requires_grad_(False)
+        flat = self.shape[0] * self.shape[1]
+        found = {name: file.tensors.get(f"codec.{variant}.{name}") for name in TENSORS}
+        plain = {"mean": np.zeros(flat), "analysis": np.eye(flat) * _PLAIN_GAIN, "synthesis": np.eye(flat) / _PLAIN_GAIN,
+                 "scale": np.full(flat, _PLAIN_SCALE), "detail_scale": np.full(self.config.fft_size, _PLAIN_DETAIL)}
+        fitted = all(v is not None for v in found.values())
+        self.set_map({k: np.asarray(v, np.float32) for k, v in (found if fitted else plain).items()})
+
+    def set_map(self, tensors: dict[str, np.ndarray]) -> None:
+        """Use this map: mean (P,), analysis (C, P), synthesis (P, C), scale (C,), detail_scale (N,)."""
+        self.mean, self.analysis, self.synthesis = (torch.from_numpy(tensors[k].copy()) for k in TENSORS[:3])
+        self.scale = np.concatenate(([_FLOOR_SCALE], tensors["scale"]))
+        self.detail_scale = tensors["detail_scale"]
+
+    # -- parts
+
+    def condition(self, floor: np.ndarray, average, rx_rate: float) -> torch.Tensor:
+        """Conditioning values (F, 4) of the frames."""
+        side = np.stack((floor, average, np.full(len(floor), rx_rate / self.config.fft_size)), axis=1)
+        return conditioning(torch.from_numpy(side.astype(np.float32)))
+
+    def mean_db(self, flat: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """(F, P) latents -> (F, N) dB over the floor."""
+        return self.decoder(flat.view(-1, *self.shape), condition)[0]
+
+    def refined(self, latents: np.ndarray, level: np.ndarray, condition: torch.Tensor, steps: int) -> torch.Tensor:
+        """Latents (F, P) whose decoded spectrum lies nearer to level (F, N) than those given.
+
+        Nonlinear conjugate gradients (Polak-Ribiere) in the codec's coordinates, each step as long as the Gauss-Newton model of
+        its direction says; a frame keeps the best that it has had, so it never gets worse.
+        """
+        start = torch.from_numpy(np.ascontiguousarray(latents, np.float32)).flatten(1)
+        if steps < 1:
+            return start
+        wanted = torch.from_numpy(np.ascontiguousarray(level, np.float32)).clamp(*LEVEL_RANGE)
+        spectrum = lambda move: self.mean_db(start + move @ self.synthesis.T, condition)  # noqa: E731
+        move = best = torch.zeros(len(start), self.synthesis.shape[1])
+        least, direction, before = torch.full((len(start),), torch.inf), None, None
+        for step in range(steps + 1):
+            with torch.enable_grad():
+                move = move.detach().requires_grad_(True)
+                now = spectrum(move)
+                loss = (now - wanted).square().mean(dim=1)
+                gradient, = torch.autograd.grad(0.5 * loss.sum(), move)
+            now, loss, move = now.detach(), loss.detach(), move.detach()
+            better = loss < least
+            best, least = torch.where(better[:, None], move, best), torch.minimum(loss, least)
+            if step == steps:
+                break
+            if before is None:
+                direction = -gradient
+            else:
+                turn = (gradient * (gradient - before)).sum(1) / before.square().sum(1).clamp(min=1e-20)
+                direction = -gradient + (turn.clamp(0.0, 2.0) * better)[:, None] * direction
+            before = gradient
+            small = 1e-2 / direction.norm(dim=1, keepdim=True).clamp(min=1e-9)
+            slope = (spectrum(move + small * direction) - now) / small
+            length = -(gradient * direction).sum(1) / slope.square().mean(1).clamp(min=1e-12)
+            length = length * torch.where(better, 1.0, 0.3)
+            move = torch.where(better[:, None], move, best) + length[:, None] * direction
+        return start + best @ self.synthesis.T
+
+    def coordinates(self, flat: torch.Tensor, floor: np.ndarray, floor_db: int) -> np.ndarray:
+        """(F, 1 + C): floor over the group's, then the latents in the codec's coordinates."""
+        y = (flat - self.mean) @ self.analysis.T
+        return np.concatenate((floor[:, None] - floor_db, y.numpy()), axis=1).astype(np.float64)
+
+    # -- a group
+
+    def encode(self, group: Group, header: GroupHeader, detail: bool, refine: int) -> bytes:
+        with torch.no_grad():
+            condition = self.condition(group.floor, group.average, group.rx_rate)
+            flat = self.refined(group.latents, group.level, condition, refine)
+            y = self.coordinates(flat, np.asarray(group.floor, np.float64), header.floor_db)
+            step = header.latent_step
+            block = min((self._coded(along_time(y, b), step, b) for b in _blocks(len(y))), key=lambda c: c.price).block
+            steady, root = along_time(y, block), np.sqrt(self.config.fft_size)
+            psd, noise = group.level + group.floor[:, None], NOISE_SIGMAS * noise_sigma_db(group.average).max() / root
+            chosen = None
+            for latent_step in (min(127, step + c) for c in (COARSER if detail else (0,))):
+                latents = self._coded(steady, latent_step, block)
+                left = psd - self._spectra(latents.restored(), header, group.rx_rate)
+                left = along_time(wavelet(left).astype(np.float64) / root, block)
+                left[np.abs(left) < noise] = 0.0
+                more = self._coded(left, step, block, self.detail_scale) if detail else None
+                choices = [(None, latents.bits, np.square(left).sum())] if latent_step == step else []
+                choices += [(more, latents.bits + more.bits + _DETAIL_OVERHEAD_BITS, more.error)] if detail else []
+                for extra, bits, error in choices:
+                    price = float(error) + _BIT_PRICE * bits * step_of(step) ** 2
+                    if chosen is None or price < chosen[0]:
+                        chosen = price, latents, extra, latent_step
+        _, latents, extra, latent_step = chosen
+        header = replace(header, block=block, latent_step=latent_step, detail_step=step if extra else None)
+        return pack(header, latents.data(), extra.data() if extra else b"")
+
+    def _coded(self, x: np.ndarray, step: int, block: int, scale: np.ndarray | None = None) -> _Coded:
+        prior = entropy.prior_of(self.scale if scale is None else scale, step_of(step))
+        return _Coded.create(x, step_of(step), block, prior)
+
+    def _spectra(self, y: np.ndarray, header: GroupHeader, rx_rate: float) -> np.ndarray:
+        """(F, N) float32 dBFS from coordinates (F, 1 + C)."""
+        floor = (y[:, 0] + header.floor_db).astype(np.float32)
+        mean = self.mean_db(self._flat(y), self.condition(floor, header.average, rx_rate))
+        return mean.numpy() + floor[:, None]
+
+    def _flat(self, y: np.ndarray) -> torch.Tensor:
+        return self.mean + torch.from_numpy(y[:, 1:].astype(np.float32)) @ self.synthesis.T
+
+    def decode(self, header: GroupHeader, latents: bytes, detail: bytes, band: str) -> DecodedGroup:
+        with torch.no_grad():
+            y = _restore(latents, header, header.latent_step, self.scale)
+            spectra = self._spectra(y, header, header.rx_rate)
+            if header.detail_step is not None:
+                more = _restore(detail, header, header.detail_step, self.detail_scale)
+                spectra = spectra + inverse_wavelet(more.astype(np.float32)) * np.float32(np.sqrt(self.config.fft_size))
+            floor = (y[:, 0] + header.floor_db).astype(np.float32)
+            flat, probabilities = self._flat(y), None
+            if self.head is not None:
+                condition = self.condition(floor, header.average, header.rx_rate)
+                probabilities = torch.softmax(self.head(flat.view(-1, *self.shape), condition), dim=1).numpy()
+        return DecodedGroup(spectra.astype(np.float32), floor, flat.view(-1, *self.shape).numpy(), probabilities, band, header)
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """A quantised matrix of coefficients transformed along time: q, step, prior and block as coded; its bits, and the squared
+    error that it makes."""
+
+    q: np.ndarray
+    step: float
+    prior: np.ndarray
+    block: int
+    bits: float
+    error: float
+
+    @classmethod
+    def create(cls, x: np.ndarray, step: float, block: int, prior: np.ndarray) -> _Coded:
+        q = quantise(x, step)
+        return cls(q, step, prior, block, entropy.cost_bits(q, prior, block), float(np.square(q * step - x).sum()))
+
+    @property
+    def price(self) -> float:
+        return self.error + _BIT_PRICE * self.step**2 * self.bits
+
+    def restored(self) -> np.ndarray:
+        return along_time(self.q * self.step, self.block, inverse=True)
+
+    def data(self) -> bytes:
+        return entropy.encode(self.q, self.prior, self.block)
+
+
+def _restore(data: bytes, header: GroupHeader, step: int, scale: np.ndarray) -> np.ndarray:
+    q = entropy.decode(data, header.n_frames, entropy.prior_of(scale, step_of(step)), header.block)
+    return along_time(q * step_of(step), header.block, inverse=True)
+
+
+def _blocks(n_frames: int) -> list[int]:
+    return sorted({min(b, n_frames) for b in TIME_BLOCKS})
+
+
+def identity(file: ModelFile) -> bytes:
+    """The first bytes of a hash over the weights and the codec's map: what a PDU's decoder must have equal."""
+    digest = hashlib.sha256((file.contract.get("weights_sha256") or weights_sha256(file.tensors)).encode())
+    for name in sorted(t for t in file.tensors if t.startswith("codec.")):
+        digest.update(name.encode())
+        digest.update(np.asarray(file.tensors[name], order="C").tobytes())
+    return digest.digest()[:IDENTITY_BYTES]

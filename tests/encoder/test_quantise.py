@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The codec: what goes in comes out again within the step, on any settings, and what cannot be decoded says so and no more."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from gnuradio.spectrumencoder.encoder import entropy
+from gnuradio.spectrumencoder.encoder.config import EncoderConfig
+from gnuradio.spectrumencoder.encoder.encoder import SpectrumEncoder
+from gnuradio.spectrumencoder.encoder.fit_codec import fit_codec
+from gnuradio.spectrumencoder.encoder.model_file import ModelFile, variant_name
+from gnuradio.spectrumencoder.encoder.pdu import CodecError, iterate, step_index, step_of, unpack
+from gnuradio.spectrumencoder.encoder.quantise import Codec, Group, identity, noise_sigma_db
+from gnuradio.spectrumencoder.encoder.transforms import along_time, inverse_wavelet, quantise, wavelet
+from gnuradio.spectrumencoder.tokens.tokenize import tokenize
+
+N, RATE = 128, 1e6
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model file in memory: untrained, fft_size 128, two variants; the decoder's direct way is made to say something."""
+    torch.manual_seed(1)
+    small = dict(fft_size=N, width=16, layers=1, heads=2, kv_heads=1, mlp_width=32, keep_choices=(8, 12, 16), score_width=4,
+                 bottleneck="placed", latents=4, latent_width=4, decoder_width=32, embedding=8, labels=("noise", "signal"))
+    tensors, variants = {}, []
+    for attention in ("softmax", "linear"):
+        name = variant_name(attention, "dynamic")
+        variants.append({"name": name, "attention": attention, "rope": "dynamic"})
+        network = SpectrumEncoder(EncoderConfig(**small, attention=attention))
+        tensors |= {f"weights.{name}.{k}": v.numpy().copy() for k, v in network.state_dict().items()}
+    config = EncoderConfig(**small)
+    contract = {"name": "small", "encoder": config.to_dict(), "variants": variants, "policies": ["gumbel"],
+                "labels": list(config.labels), "bands": list(config.bands), "average": [1, 64], "steps": 1, "heads": {}}
+    return ModelFile(contract, tensors)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """40 frames of noise and a carrier that is there in half of them."""
+    rng = np.random.default_rng(5)
+    iq = 0.01 * rng.standard_normal((40 * 16 * N, 2), np.float32).view(np.complex64)[:, 0]
+    iq[20 * 16 * N:] += 0.1 * np.exp(2j * np.pi * 0.2 * np.arange(20 * 16 * N))
+    return tokenize(iq, RATE, fft_size=N, stride=8, average=16)
+
+
+@pytest.fixture(scope="module")
+def fitted(model, frames):
+    tokens, side = frames.layout.split(frames.items)
+    file = ModelFile(model.contract, dict(model.tensors))
+    fit_codec(file, tokens, side)
+    return file
+
+
+def group(model, frames, n_frames=32, **more):
+    tokens, side = frames.layout.split(frames.items[:n_frames])
+    latents = np.random.default_rng(2).uniform(-1, 1, (len(tokens), 4, 4)).astype(np.float32)
+    given = dict(frame_start=4096, frame_hop=16 * N, rx_rate=RATE, rx_freq=868.3e6, rx_time=1.7e9 + 0.123) | more
+    return Group(latents, tokens[..., :-2].reshape(len(tokens), N), side[:, 0], tuple(side[:, 1].astype(int)),
+                 model.variants[0], "ism", **given)
+
+
+@pytest.mark.parametrize(("n_frames", "n_places", "block", "scale"), [
+    (1, 1, 1, 0.0), (1, 97, 1, 1.0), (32, 97, 32, 1.0), (19, 97, 8, 30.0), (64, 16, 64, 20000.0), (16, 1024, 16, 0.02)])
+def test_entropy_coder_gives_back_what_it_was_given(n_frames, n_places, block, scale):
+    rng = np.random.default_rng(n_frames)
+    q = np.rint(rng.laplace(0, max(scale, 1e-9), (n_frames, n_places))).astype(int)
+    prior = entropy.prior_of(np.full(n_places, max(scale, 0.01)), 1.0)
+    data = entropy.encode(q, prior, block)
+    np.testing.assert_array_equal(entropy.decode(data, n_frames, prior, block), q)
+    assert len(data) <= 1.005 * entropy.cost_bits(q, prior, block) / 8 + 6
+    with pytest.raises(entropy.EntropyError):
+        entropy.decode(data + b"\0\0", n_frames, prior, block)
+    if len(data) > 4:
+        with pytest.raises(entropy.EntropyError):
+            entropy.decode(data[:-2], n_frames, prior, block)
+
+
+def test_entropy_coder_comes_near_the_entropy():
+    """Laplacian of known scale, independent: within 5 % of the entropy of its whole numbers."""
+    rng = np.random.default_rng(0)
+    q = np.rint(rng.laplace(0, 3.0, (64, 96))).astype(int)
+    _, counts = np.unique(q, return_counts=True)
+    entropy_bits = -(counts * np.log2(counts / q.size)).sum()
+    assert 8 * len(entropy.encode(q, entropy.prior_of(np.full(96, 3.0), 1.0), 1)) < 1.05 * entropy_bits
+
+
+def test_entropy_coder_refuses_what_is_too_large():
+    with pytest.raises(ValueError, match="too large"):
+        entropy.encode(np.array([[1 << 20]]), np.array([1024]), 1)
+
+
+@pytest.mark.parametrize("n", [1024, 128, 24, 10])
+def test_wavelet_is_orthonormal(n):
+    x = np.random.default_rng(n).standard_normal((3, n)).astype(np.float32)
+    y = wavelet(x)
+    np.testing.assert_allclose(inverse_wavelet(y), x, atol=1e-5)
+    np.testing.assert_allclose(np.square(y).sum(axis=1), np.square(x).sum(axis=1), rtol=1e-5)
+
+
+def test_time_transform_and_quantiser():
+    x = np.random.default_rng(1).standard_normal((19, 5))
+    np.testing.assert_allclose(along_time(along_time(x, 8), 8, inverse=True), x, atol=1e-12)
+    assert quantise(np.array([0.66, 0.67, -1.7, 1.6, -0.1]), 1.0).tolist() == [0, 1, -2, 1, 0]
+    assert noise_sigma_db(np.array([1, 16])) == pytest.approx([5.57, 1.103], abs=0.001)
+    assert all(step_index(step_of(i)) == i for i in range(121))
+
+
+@pytest.mark.parametrize("n_frames", [1, 7, 32, 40])
+@pytest.mark.parametrize("detail", [False, True])
+def test_what_is_encoded_decodes(fitted, frames, n_frames, detail):
+    given = group(fitted, frames, n_frames)
+    codec = Codec(fitted)
+    decoded = codec.decode(codec.encode(given, step=0.25, detail=detail))
+    assert decoded.spectra.shape == (n_frames, N) and decoded.spectra.dtype == np.float32
+    assert decoded.header.times() == pytest.approx(1.7e9 + 0.123 + np.arange(n_frames) * 16 * N / RATE)
+    assert (decoded.header.rx_freq, decoded.header.rx_rate, decoded.band) == (868.3e6, RATE, "ism")
+    assert (decoded.header.frame_start, decoded.header.frame_hop) == (4096, 16 * N)
+    assert decoded.header.average == given.average
+    assert np.abs(decoded.floor - given.floor).max() < 0.5
+    assert decoded.probabilities.shape == (n_frames, 2) and decoded.probabilities.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+    if detail:  # noise of K = 16 has 1.1 dB; it is not encoded, what stands out of it is
+        error = np.sqrt(np.mean(np.square(decoded.spectra - frames.psd[:n_frames])))
+        assert error < 1.6
+
+
+def test_smaller_steps_cost_more_and_err_less(fitted, frames):
+    codec, given = Codec(fitted), group(fitted, frames)
+    sizes, errors = [], []
+    for step in (4.0, 1.0, 0.25):
+        data = codec.encode(given, step=step)
+        sizes.append(len(data))
+        errors.append(float(np.mean(np.square(codec.decode(data).spectra - frames.psd[:32]))))
+    assert sizes == sorted(sizes) and errors == sorted(errors, reverse=True)
+
+
+def test_refinement_brings_the_decoded_spectrum_nearer(fitted, frames):
+    given, codec = group(fitted, frames), Codec(fitted).of(fitted.variants[0])
+    condition = codec.condition(given.floor, given.average, RATE)
+    errors = [float((codec.mean_db(codec.refined(given.latents, given.level, condition, steps), condition)
+                     - torch.from_numpy(given.level.copy())).square().mean()) for steps in (0, 2, 8)]
+    assert errors[2] < errors[1] < errors[0]
+
+
+def test_a_model_without_a_fitted_codec_works_too(model, frames):
+    codec = Codec(model)
+    decoded = codec.decode(codec.encode(group(model, frames), step=0.25))
+    assert np.sqrt(np.mean(np.square(decoded.spectra - frames.psd[:32]))) < 1.6
+
+
+def test_unknown_frequency_and_time_and_a_short_last_frame(fitted, frames):
+    given = group(fitted, frames, 5, rx_freq=None, rx_time=None, rx_rate=1234567.25)
+    given = Group(**{**vars(given), "average": (16, 16, 16, 16, 3)})
+    header = Codec(fitted).decode(Codec(fitted).encode(given)).header
+    assert header.rx_freq is None and header.times() is None
+    assert header.rx_rate == 1234567.25 and header.average == (16, 16, 16, 16, 3)
+
+
+def test_the_header_is_small(fitted, frames):
+    assert len(Codec(fitted).encode(group(fitted, frames, 1), step=512.0)) < 60
+
+
+def test_frames_that_cannot_be_encoded(fitted, frames):
+    given = group(fitted, frames, 4)
+    with pytest.raises(CodecError, match="not 0"):
+        Codec(fitted).encode(group(fitted, frames, 0))
+    with pytest.raises(CodecError, match="finite"):
+        Codec(fitted).encode(Group(**{**vars(given), "level": np.full_like(given.level, np.nan)}))
+    with pytest.raises(ValueError, match="step 1000"):
+        Codec(fitted).encode(given, step=1000.0)
+
+
+def test_another_model_is_refused(fitted, model, frames):
+    data = Codec(fitted).encode(group(fitted, frames))
+    assert identity(model) != identity(fitted)
+    with pytest.raises(CodecError, match="another model"):
+        Codec(model).decode(data)
+
+
+def test_every_damaged_byte_is_noticed(fitted, frames):
+    codec = Codec(fitted)
+    data = codec.encode(group(fitted, frames, 3), step=4.0)
+    for at in range(len(data)):
+        with pytest.raises(CodecError):
+            codec.decode(data[:at] + bytes((data[at] ^ 0x10,)) + data[at + 1:])
+        with pytest.raises(CodecError):
+            codec.decode(data[:at])
+
+
+def test_no_bytes_do_more_than_raise_a_codec_error(fitted):
+    rng = np.random.default_rng(3)
+    codec = Codec(fitted)
+    for size in (0, 1, 3, 4, 30, 300):
+        with pytest.raises(CodecError):
+            codec.decode(rng.bytes(size))
+        with pytest.raises(CodecError):
+            codec.decode(b"\xd5SE\x01" + rng.bytes(size))
+
+
+def test_a_file_is_read_past_what_is_damaged(fitted, frames):
+    codec = Codec(fitted)
+    units = [codec.encode(group(fitted, frames, n, frame_start=n), step=2.0) for n in (3, 4, 5, 6, 7)]
+    damaged = bytearray(units[1])
+    damaged[20] ^= 1
+    newer = units[2][:3] + b"\x09" + units[2][4:-4]
+    newer += struct.pack("<I", zlib.crc32(newer))
+    content = b"noise" + units[0] + bytes(damaged) + newer + units[3] + units[4][:-10]
+    found = list(iterate(content))
+    assert [unpack(u)[0].frame_start for _, u in found if isinstance(u, bytes)] == [3, 6]
+    errors = [str(u) for _, u in found if isinstance(u, CodecError)]
+    assert len(errors) == 4
+    assert "no PDU" in errors[0] and "damaged" in errors[1] and "version 9" in errors[2] and "truncated" in errors[3]
+    assert list(iterate(b"")) == []
