@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``spectrumencoder dataset``: what recordings hold, and simulated ones with their truth."""
+"""``spectrumencoder dataset``: what recordings hold, public ones to download, and simulated ones with their truth."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,15 @@ from rich.table import Table
 
 from ..tokens.band_plan import band_of
 from ..tokens.recording import Recording, RecordingError, find_recordings
-from .console import NOTES, OUT, write_json
+from .console import NOTES, OUT, check_writable, progress_bar, write_json
 from .errors import CommandError, UsageError
 
 FRAME_SAMPLES = 16 * 1024  # of the default frame: 16 windows of 1024 samples
 
-app = typer.Typer(help="List, describe and simulate recordings.", no_args_is_help=True, rich_markup_mode="rich")
+app = typer.Typer(help="List, describe, download and simulate recordings.", no_args_is_help=True, rich_markup_mode="rich")
+ManifestOption = Annotated[Path | None, typer.Option("--manifest", metavar="FILE", help="A manifest of public recordings. "
+                                                    "[default: the shipped one]")]
+UNREACHABLE_AT_MOST = 3  # recordings in a row that find no server, before the rest is left untried
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
 
 
@@ -54,29 +58,84 @@ def list_recordings(
 
 @app.command("info")
 def info(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .sigmf-meta (or its .sigmf-data).")],
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE|DIR]", help="A .sigmf-meta (or its .sigmf-data), or a folder "
+                                                "of them; without it, the manifest of public recordings.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Compare the samples with the checksum in the metadata.")] = False,
+    manifest: ManifestOption = None,
     json_file: JsonOption = None,
 ):
-    """What one recording holds: captures, annotations, level, and on request whether its checksum is right."""
-    recording = Recording.open(file)
-    level = _level(recording)
-    row = _row(recording) | {"n_samples": recording.n_samples, "n_channels": recording.n_channels, **level}
-    row["checksum"] = "not checked"
-    if verify:
-        row["checksum"] = "right" if recording.verify() else "none in the metadata"
-    row["captures"] = [{"sample_start": c.sample_start, "frequency_hz": c.frequency_hz, "posix_time": c.posix_time}
-                       for c in recording.captures]
-    table = Table(box=None, show_header=False)
-    for key, value in row.items():
-        if key != "captures":
-            table.add_row(key, f"{value:.6g}" if isinstance(value, float) and key != "frequency_hz" else str(value))
-    for c in recording.captures:
-        table.add_row("capture", f"from sample {c.sample_start}: centre {_mhz(c.frequency_hz)} MHz, time {c.posix_time}")
-    _show(table)
-    _print_annotations(recording)
+    """What one recording holds, or how many of each class and licence there are in a folder or in a manifest."""
+    if file is not None and manifest is not None:
+        raise UsageError(f"{file} and --manifest {manifest}: name one of the two")
+    if file is None and verify:
+        raise UsageError("--verify needs recordings to compare; name a file or a folder")
+    if file is None:
+        return _info_manifest(manifest, json_file)
+    if file.is_dir():
+        return _info_folder(file, verify, json_file)
+    _info_file(file, verify, json_file)
+
+
+@app.command("fetch")
+def fetch(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the recordings go; made when it is "
+                                      "missing.")] = Path("recordings"),
+    manifest: ManifestOption = None,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="CLASS", help="Only recordings of this class, such as LoRa; "
+                                                   "may be given again.")] = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", metavar="URL", help="A mirror: URL/repository/commit/path. "
+                                                 "[default: GitHub]")] = None,
+    tries: Annotated[int, typer.Option(min=1, max=100, help="Transfers begun per recording before it is given up.")] = 4,
+    timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds of silence that end a transfer.")] = 30.0,
+    json_file: JsonOption = None,
+):
+    """Download public recordings, check their hashes, and write them as SigMF, labelled for training.
+
+    What is there already is not fetched again; what broke off is taken up where it ended. The licences are those of the
+    recordings' own repositories: `dataset info` counts them, and each recording's metadata states its own.
+    """
+    from ..training import fetch as fetching
+    from ..training.public_recordings import read_manifest
+
+    rows = _of_classes(read_manifest(manifest), only)
+    check_writable(json_file)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"--out {out} cannot be made ({error.strerror}); name another folder") from error
+    sizes, present, failed, unreachable = [row.size_bytes for row in rows], [], [], 0
+    downloaded: dict[str, int] = {}
+    with progress_bar() as bar:
+        task = bar.add_task("fetch", total=sum(sizes) or len(rows))
+        for number, row in enumerate(rows):
+            before = sum(sizes[:number]) if sum(sizes) else number
+            bar.update(task, completed=before, description=f"{number + 1}/{len(rows)} {row.name}")
+            step = (lambda done, before=before: bar.update(task, completed=before + done)) if sum(sizes) else None
+            try:
+                n_bytes = fetching.fetch(row, out, base_url=base_url or fetching.GITHUB, tries=tries, timeout_s=timeout,
+                                         progress=step)
+            except fetching.FetchError as error:
+                failed.append(str(error))
+                unreachable = unreachable + 1 if isinstance(error, fetching.UnreachableError) else 0
+                if unreachable >= UNREACHABLE_AT_MOST:
+                    break
+                continue
+            unreachable = 0
+            if n_bytes < 0:
+                present.append(row.name)
+            else:
+                downloaded[row.name] = n_bytes
+    untried = len(rows) - len(present) - len(downloaded) - len(failed)
     if json_file:
-        write_json(json_file, row)
+        write_json(json_file, {"fetched": downloaded, "present": present, "failed": failed, "untried": untried})
+    for line in failed:
+        NOTES.print(f"not fetched: {line}", style="yellow", markup=False)
+    OUT.print(f"{len(downloaded)} recordings fetched into {out} ({sum(downloaded.values()) / 1e6:.1f} MB), {len(present)} there "
+              "already", markup=False)
+    if failed:
+        raise CommandError(f"{len(failed)} of {len(rows)} recordings could not be fetched, for the reasons above"
+                           + (f", and {untried} were not tried since no server answers" if untried else "")
+                           + "; call again to go on")
 
 
 @app.command("synth")
@@ -113,6 +172,97 @@ def synth(
     except ValueError as error:
         raise UsageError(str(error)) from error
     OUT.print(str(meta_path), markup=False)
+
+
+def _info_file(file: Path, verify: bool, json_file: Path | None):
+    """Captures, annotations, level, and on request whether the checksum is right."""
+    recording = Recording.open(file)
+    level = _level(recording)
+    row = _row(recording) | {"n_samples": recording.n_samples, "n_channels": recording.n_channels, **level}
+    row["checksum"] = "not checked"
+    if verify:
+        row["checksum"] = "right" if recording.verify() else "none in the metadata"
+    row["captures"] = [{"sample_start": c.sample_start, "frequency_hz": c.frequency_hz, "posix_time": c.posix_time}
+                       for c in recording.captures]
+    table = Table(box=None, show_header=False)
+    for key, value in row.items():
+        if key != "captures":
+            table.add_row(key, f"{value:.6g}" if isinstance(value, float) and key != "frequency_hz" else str(value))
+    for c in recording.captures:
+        table.add_row("capture", f"from sample {c.sample_start}: centre {_mhz(c.frequency_hz)} MHz, time {c.posix_time}")
+    _show(table)
+    _print_annotations(recording)
+    if json_file:
+        write_json(json_file, row)
+
+
+def _info_folder(folder: Path, verify: bool, json_file: Path | None):
+    """Counts, seconds and licences of the recordings in a folder; those that cannot be read, or are changed, are named."""
+    rows, broken, unverified = [], [], 0
+    for path in find_recordings(folder):
+        try:
+            recording = Recording.open(path)
+            if verify:
+                unverified += not recording.verify()
+        except RecordingError as error:
+            broken.append(str(error))
+            continue
+        comments = [dict(part.strip().split("=", 1) for part in note.comment.split(";") if "=" in part)
+                    for note in recording.annotations if "class=" in (note.comment or "")]
+        rows.append({"class": comments[0]["class"] if comments else "not labelled",
+                     "licence": str(recording.meta["global"].get("core:license", "none stated")),
+                     "seconds": recording.duration_s, "bytes": recording.data_path.stat().st_size})
+    _print_counts(str(folder), rows, json_file, {"unreadable": broken})
+    if unverified:
+        NOTES.print(f"{unverified} recordings have no checksum in their metadata", style="yellow")
+    for line in broken:
+        NOTES.print(f"left out: {line}", style="yellow", markup=False)
+    if broken:
+        raise CommandError(f"{len(broken)} of {len(broken) + len(rows)} recordings cannot be read; the lines above say why")
+
+
+def _info_manifest(manifest: Path | None, json_file: Path | None):
+    from ..training.public_recordings import read_manifest
+
+    rows = [{"class": row.cls, "licence": row.licence_url or ("none stated" if row.licence == "none" else row.licence),
+             "seconds": row.n_samples / row.sample_rate_hz, "bytes": row.size_bytes, "repository": row.repository}
+            for row in read_manifest(manifest)]
+    _print_counts(str(manifest or "the shipped manifest"), rows, json_file,
+                  {"repositories": dict(Counter(row["repository"] for row in rows).most_common())})
+
+
+def _print_counts(title: str, rows: list[dict], json_file: Path | None, more: dict):
+    """Recordings, seconds and bytes per class, recordings per licence and repository."""
+    classes = {name: {"recordings": len(of), "seconds": sum(r["seconds"] for r in of), "bytes": sum(r["bytes"] for r in of)}
+               for name in sorted({r["class"] for r in rows}) if (of := [r for r in rows if r["class"] == name])}
+    licences = dict(Counter(r["licence"] for r in rows).most_common())
+    table = Table(box=None, header_style="bold")
+    table.add_column("class")
+    for name in ("recordings", "seconds", "MB"):
+        table.add_column(name, justify="right")
+    for name, row in classes.items():
+        table.add_row(name, str(row["recordings"]), f"{row['seconds']:.2f}", f"{row['bytes'] / 1e6:.1f}")
+    _show(table)
+    OUT.print(f"{title}: {len(rows)} recordings, {sum(r['seconds'] for r in rows):.1f} s, "
+              f"{sum(r['bytes'] for r in rows) / 1e6:.1f} MB", markup=False)
+    for what, counts in (("licence", licences), *(("repository", more[k]) for k in ("repositories",) if k in more)):
+        for name, count in counts.items():
+            OUT.print(f"{what}: {name}: {count}", markup=False)
+    if json_file:
+        write_json(json_file, {"recordings": len(rows), "classes": classes, "licences": licences, **more})
+
+
+def _of_classes(rows: list, only: list[str] | None) -> list:
+    """The rows of the classes asked for; a class is named by its own name or by the label it is trained as."""
+    from ..training.corpus import ALIASES
+
+    if not only:
+        return rows
+    names = {name.lower() for row in rows for name in (row.cls, ALIASES.get(row.cls, row.cls))}
+    if unknown := [name for name in only if name.lower() not in names]:
+        raise UsageError(f"--only {unknown[0]}: the manifest has no such class, only {', '.join(sorted({r.cls for r in rows}))}")
+    wanted = {name.lower() for name in only}
+    return [row for row in rows if {row.cls.lower(), ALIASES.get(row.cls, row.cls).lower()} & wanted]
 
 
 def _row(recording: Recording) -> dict:

@@ -44,16 +44,27 @@ def write_recording(path: str | Path, iq: np.ndarray, samp_rate: float, datatype
         RecordingError: the folder does not exist or cannot be written. ValueError: the type is not written.
         sigmf.error.SigMFError: the metadata is not valid.
     """
+    return write_encoded(path, encode(iq, datatype).tobytes(), samp_rate, datatype, description=description,
+                         center_freq_hz=center_freq_hz, datetime=datetime, annotations=annotations,
+                         extra={"core:recorder": "gr-spectrumencoder simulator", **(extra or {})})
+
+
+def write_encoded(path: str | Path, data: bytes, samp_rate: float, datatype: str, *, description: str,
+                  center_freq_hz: float | None = None, datetime: str | None = None, annotations: list[dict] = (),
+                  extra: dict | None = None) -> Path:
+    """As `write_recording`, of samples that already are bytes of any SigMF data type.
+
+    Raises:
+        RecordingError: the folder does not exist or cannot be written. sigmf.error.SigMFError: the metadata is not valid.
+    """
     import sigmf
 
     path = Path(path)
-    stem = path.with_suffix("") if path.suffix in (META_SUFFIX, DATA_SUFFIX) else path
-    data = encode(iq, datatype).tobytes()
+    stem = path.with_name(path.name.removesuffix(META_SUFFIX).removesuffix(DATA_SUFFIX))
     capture = {} if center_freq_hz is None else {"core:frequency": float(center_freq_hz)}
     file = sigmf.SigMFFile(global_info={
         "core:datatype": datatype, "core:sample_rate": float(samp_rate), "core:version": "1.2.0", "core:num_channels": 1,
-        "core:sha512": hashlib.sha512(data).hexdigest(), "core:description": description,
-        "core:recorder": "gr-spectrumencoder simulator", **(extra or {})})
+        "core:sha512": hashlib.sha512(data).hexdigest(), "core:description": description, **(extra or {})})
     file.add_capture(0, metadata=capture | ({} if datetime is None else {"core:datetime": datetime}))
     for note in annotations:
         fields = {k: v for k, v in note.items() if k not in ("core:sample_start", "core:sample_count")}

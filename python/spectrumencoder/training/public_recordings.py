@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Manifests of public recordings: where each lies, what it holds, and what of its file becomes samples.
+
+A manifest is a TOML file with one ``[[recordings]]`` table per recording; the shipped one, ``public_recordings.toml``, says at
+its top what each field means. The recordings themselves are never part of the package: `fetch` downloads them.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import get_type_hints
+
+from ..tokens.recording import RecordingError, SampleFormat
+
+SHIPPED = Path(__file__).with_name("public_recordings.toml")
+FORMAT = 1
+_HEX = {"commit": 40, "sha256": 64, "sha512": 128}
+_TOML_NAMES = {"class": "cls"}  # a word that Python keeps for itself
+
+
+class ManifestError(Exception):
+    """A manifest that cannot be used; one line with the recording, the field and what it should be."""
+
+
+@dataclass(frozen=True)
+class PublicRecording:
+    """One row. The source file is named by repository, commit and path; it counts only with the hash `sha256`.
+
+    `datatype`, `header_bytes`, `first_sample`, `n_samples` (0: to the end) are in the source file's own numbers. Float samples
+    are written as ci16_le with the largest value `peak_int16` where that is given. `bursts`: (first sample, samples, how found),
+    counted from the first sample that is written. `sha512`: of the samples as written, "" where it is not known.
+    """
+
+    name: str
+    repository: str
+    path: str
+    commit: str
+    sha256: str
+    licence: str
+    label: str
+    cls: str
+    family: str
+    sample_rate_hz: float
+    datatype: str
+    size_bytes: int = 0
+    licence_url: str = ""
+    center_freq_hz: float | None = None
+    center_freq_is_nominal: bool = False
+    hardware: str = ""
+    about: str = ""
+    header_bytes: int = 0
+    first_sample: int = 0
+    n_samples: int = 0
+    peak_int16: int = 0
+    sha512: str = ""
+    bursts_found: str = "burst"
+    bursts: tuple[tuple[int, int, str], ...] = ()
+
+    @property
+    def written_datatype(self) -> str:
+        """SigMF type of the samples that are written."""
+        return "ci16_le" if self.peak_int16 else self.datatype
+
+    @property
+    def processing(self) -> str:
+        """What happens between the source file and the samples, in words."""
+        steps = []
+        if self.header_bytes:
+            steps.append(f"{self.header_bytes}-byte file header removed")
+        if self.first_sample:
+            steps.append(f"excerpt of {self.n_samples} samples starting at source sample {self.first_sample}")
+        if self.peak_int16:
+            steps.append(f"{self.datatype} converted to ci16_le, scaled to a largest value of {self.peak_int16}")
+        return "; ".join(steps) or "none, bytes as stored"
+
+
+def read_manifest(path: str | Path | None = None) -> list[PublicRecording]:
+    """The recordings of a manifest, of the shipped one without a path.
+
+    Raises:
+        ManifestError: unreadable, not TOML, another format, or a row whose facts are missing, unknown or cannot be.
+    """
+    path = SHIPPED if path is None else Path(path)
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror}); name a manifest, or none for the shipped one") from error
+    except ValueError as error:
+        raise ManifestError(f"{path}: not TOML ({error}); see {SHIPPED.name} for the form") from error
+    if content.get("format") != FORMAT:
+        raise ManifestError(f"{path}: its format is {content.get('format')!r}, this version reads {FORMAT}; write "
+                            f"format = {FORMAT}")
+    tables = content.get("recordings")
+    if not isinstance(tables, list) or not tables or not all(isinstance(t, dict) for t in tables):
+        raise ManifestError(f"{path}: no recordings in it; give each a [[recordings]] table")
+    rows = [_row(table, f"{path.name}: recording {table.get('name', number)!r}") for number, table in enumerate(tables, 1)]
+    twice = [name for name, count in Counter(r.name for r in rows).items() if count > 1]
+    if twice:
+        raise ManifestError(f"{path.name}: two recordings are called {twice[0]!r}; names must differ")
+    return rows
+
+
+def _row(table: dict, where: str) -> PublicRecording:
+    types = get_type_hints(PublicRecording)
+    values = {_TOML_NAMES.get(key, key): value for key, value in table.items()}
+    if unknown := sorted(set(values) - set(types)):
+        raise ManifestError(f"{where}: {unknown[0]!r} is no field; the fields are in {SHIPPED.name}")
+    needed = [f.name for f in fields(PublicRecording) if f.default is MISSING]
+    if missing := [name for name in needed if name not in values]:
+        raise ManifestError(f"{where}: {missing[0].replace('cls', 'class')} is missing; state it")
+    for name, value in values.items():
+        values[name] = _bursts(value, values, where) if name == "bursts" else _value(name, value, types[name], where)
+    _check(values, where)
+    return PublicRecording(**values)
+
+
+def _value(name: str, value, kind, where: str):
+    """The value in the field's type; a whole number does for a float."""
+    wanted = {str: str, int: int, bool: bool}.get(kind, float)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not wanted:
+        raise ManifestError(f"{where}: {name} is {value!r}; it must be of type {wanted.__name__}")
+    if wanted in (int, float) and not 0 <= value < 2**53:
+        raise ManifestError(f"{where}: {name} is {value!r}; it must not be negative, nor infinite")
+    if name in _HEX and value and not re.fullmatch(f"[0-9a-f]{{{_HEX[name]}}}", value):
+        raise ManifestError(f"{where}: {name} is {value!r}; it must be {_HEX[name]} digits of lower-case hex")
+    return value
+
+
+def _bursts(value, values: dict, where: str) -> tuple[tuple[int, int, str], ...]:
+    rows = []
+    for burst in value if isinstance(value, list) else [value]:
+        kinds = [type(part) for part in burst] if isinstance(burst, list) else []
+        if kinds not in ([int, int], [int, int, str]) or burst[0] < 0 or burst[1] <= 0:
+            raise ManifestError(f"{where}: a burst is {burst!r}; it must be [first sample, samples], or with a text behind")
+        rows.append((*burst, values.get("bursts_found", "burst"))[:3])
+    return tuple(rows)
+
+
+def _check(values: dict, where: str):
+    """What no single field shows: a name that is a path, numbers that do not fit the data type."""
+    for name in ("name", "path", "repository"):
+        parts = values[name].split("/")
+        if any(part in ("", ".", "..") for part in parts) or "\\" in values[name] or (name == "name" and len(parts) > 1):
+            raise ManifestError(f"{where}: {name} is {values[name]!r}; it must be a plain {name}, without .. in it")
+    if not values["sample_rate_hz"]:
+        raise ManifestError(f"{where}: sample_rate_hz is 0; state the rate in Hz")
+    try:
+        sample = SampleFormat(values["datatype"])
+    except RecordingError as error:
+        raise ManifestError(f"{where}: {error}") from error
+    if values.get("peak_int16", 0) and (sample.name != "cf32_le" or values["peak_int16"] > 32767):
+        raise ManifestError(f"{where}: peak_int16 is {values['peak_int16']} for {sample.name}; it is for cf32_le, at most 32767")
+    size, taken = values.get("size_bytes", 0), values.get("first_sample", 0) + values.get("n_samples", 0)
+    if size and values.get("header_bytes", 0) + taken * sample.sample_bytes > size:
+        raise ManifestError(f"{where}: {taken} samples of {sample.name} do not fit its {size} bytes; correct n_samples")
