@@ -169,7 +169,8 @@ def _store(row: PublicRecording, answer, part: Path, start: int, size: int, time
             try:
                 chunk = answer.read1(CHUNK_BYTES)
             except (OSError, http.client.HTTPException) as error:
-                raise _Interrupted(f"the transfer broke off at {total} of {size or '?'} bytes ({error})", total - start) from error
+                raise _Interrupted(f"the transfer broke off at {total} of {size or '?'} bytes ({error})",
+                                   total - start) from error
             if not chunk:
                 break
             total += len(chunk)
