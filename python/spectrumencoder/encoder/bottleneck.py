@@ -4,10 +4,11 @@
 All latents are a map of the whole spectrum, with far fewer floats than it has bins, so that no token can copy itself into its
 own reconstruction: a residual without a bottleneck is blind to the unexpected.
 
-* `placed`: every place of the spectrum has its own weights, as in a principal component analysis: a linear map of the bins and of
-  a few floats of every encoded token; dropped places read as the background's mean and a learned vector.
+* `placed`: every place of the spectrum has its own weights: a linear map of all bins (as the keep score, it reads the dropped ones
+  too) that starts as their principal components, and one of a few floats of every encoded token, a learned vector where a place was
+  dropped. The latents are in units of 100 dB along a principal component of the spectrum (N bins in dB over the floor).
 * `pooled`: learned queries attend over the encoded tokens (Perceiver, arXiv:2103.03206). It blurs where things are: on
-  augmented frames it reconstructs worse (4.4 dB rms at K = 16) than 8 principal components (3.1 dB).
+  augmented frames it reconstructs worse (4.4 dB rms at K = 16) than 8 principal components (3.1 dB). Bounded to (-1, 1).
 Shape letters: B frames, T sequence, E width, L latents, W latent width, N bins.
 """
 
@@ -22,31 +23,33 @@ from .config import EncoderConfig
 from .layers import RMSNorm
 
 LOG_SIGMA_RANGE = (math.log(0.3), math.log(12.0))  # dB
+LATENT_DB, MEAN_DB = 100.0, 10.0  # one unit of a latent (`placed`) and of the decoder's outputs
 
 
 class PlacedBottleneck(nn.Module):
-    """(B, T, E) and the kept tokens' bins -> latents (B, L, W), bounded to (-1, 1)."""
+    """All bins and the encoded tokens (B, T, E) of the kept places -> latents (B, L, W)."""
 
     def __init__(self, config: EncoderConfig):
         super().__init__()
         self.shape = (config.latents, config.latent_width)
-        self.n_tokens, self.stride = config.n_tokens, config.stride
+        self.n_tokens = config.n_tokens
         self.norm = RMSNorm(config.width)
         self.narrow = nn.Linear(config.width, config.token_share, bias=False)
         self.absent = nn.Parameter(torch.zeros(config.token_share))
-        self.squeeze = nn.Linear(config.n_tokens * (config.stride + config.token_share), config.latents * config.latent_width)
+        flat = config.latents * config.latent_width
+        self.bins = nn.Linear(config.fft_size, flat)
+        self.tokens = nn.Linear(config.n_tokens * config.token_share, flat, bias=False)
+        nn.init.normal_(self.tokens.weight, std=0.002)
 
-    def forward(self, x, bins, fill, index, keep=None):
-        """x (B, T, E) encoded tokens of the places index (B, T); bins (B, T, stride) theirs; fill (B, stride) for other places;
-        keep (B, T) bool: places to be treated as dropped where False (all kept when None)."""
-        batch = len(x)
-        absent = torch.cat((fill, self.absent.to(fill).expand(batch, -1)), dim=1)[:, None]  # (B, 1, stride + share)
-        present = torch.cat((bins, self.narrow(self.norm(x))), dim=-1)
+    def forward(self, x, bins, index, keep=None):
+        """x (B, T, E) encoded tokens of the places index (B, T); bins (B, M, stride) normalised, of all places;
+        keep (B, T) bool: tokens to be treated as dropped where False (all kept when None)."""
+        told = self.narrow(self.norm(x))
+        absent = self.absent.to(told.dtype).expand(len(x), 1, -1)
         if keep is not None:
-            present = torch.where(keep[..., None], present, absent)
-        places = absent.to(present.dtype).expand(-1, self.n_tokens, -1)
-        places = places.scatter(1, index[..., None].expand(-1, -1, present.shape[-1]), present)
-        return torch.tanh(self.squeeze(places.flatten(1))).view(batch, *self.shape)
+            told = torch.where(keep[..., None], told, absent)
+        places = absent.expand(-1, self.n_tokens, -1).scatter(1, index[..., None].expand(-1, -1, told.shape[-1]), told)
+        return (self.bins(bins.flatten(1)) + self.tokens(places.flatten(1))).view(len(x), *self.shape)
 
 
 class PooledBottleneck(nn.Module):
@@ -87,4 +90,25 @@ class Decoder(nn.Module):
         h = self.hidden(torch.cat((latents.flatten(1), condition), dim=1))
         log_sigma = self.log_sigma(h).clamp(*LOG_SIGMA_RANGE)
         mean = self.mean(h) if self.direct is None else self.mean(h) + self.direct(latents.flatten(1))
-        return 10.0 * mean, log_sigma.repeat_interleave(self.stride, dim=1)
+        return MEAN_DB * mean, log_sigma.repeat_interleave(self.stride, dim=1)
+
+
+@torch.no_grad()
+def start_from_principal_components(bottleneck: PlacedBottleneck, decoder: Decoder, levels_db: torch.Tensor, scale_db: float) -> None:
+    """Set the linear path to the principal components of spectra, where training by gradient would take long to get.
+
+    Args:
+        levels_db: (F, N) spectra in dB over the floor, more of them than there are latents.
+        scale_db: dB per unit of the bins that the bottleneck reads.
+    """
+    mean = levels_db.mean(dim=0)
+    covariance = torch.cov((levels_db - mean).T.double())
+    count = bottleneck.bins.out_features
+    components = torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, :count].float()  # (N, L W)
+    if components.shape[1] < count:  # fewer bins than latents: the rest stay silent
+        components = torch.nn.functional.pad(components, (0, count - components.shape[1]))
+    bottleneck.bins.weight.copy_(components.T * (scale_db / LATENT_DB))
+    bottleneck.bins.bias.copy_(-(mean @ components) / LATENT_DB)
+    decoder.direct.weight.copy_(components * (LATENT_DB / MEAN_DB))
+    decoder.mean.weight.mul_(0.1)
+    decoder.mean.bias.copy_(mean / MEAN_DB)

@@ -41,7 +41,7 @@ class EncoderConfig:
 
     # bottleneck and reconstruction
     bottleneck: str = "pooled"  # pooled: queries attend over the tokens; placed: one linear map of all places of the spectrum
-    token_share: int = 8  # `placed`: floats of each encoded token that enter that map, beside its bins
+    token_share: int = 8  # `placed`: floats of each encoded token that enter that map, beside the bins
     latents: int = 8
     latent_width: int = 12
     decoder_width: int = 256

@@ -32,7 +32,7 @@ DB_RANGE = (-20.0, 80.0)
 
 
 class Encoded(NamedTuple):
-    latents: torch.Tensor  # (B, L, W) in (-1, 1)
+    latents: torch.Tensor  # (B, L, W)
     embedding: torch.Tensor  # (B, A)
     class_logits: torch.Tensor  # (B, labels)
     anomaly_logit: torch.Tensor  # (B,)
@@ -128,8 +128,7 @@ class SpectrumEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, chosen.attend, rotation, mask)
         if self.placed:
-            fill = background(bins, kept)[:, 0] if k < n_tokens else bins.new_zeros(len(bins), bins.shape[-1])
-            latents = self.bottleneck(x[:, n_special:], gather_tokens(bins, index), fill, index, kept.keep if masked else None)
+            latents = self.bottleneck(x[:, n_special:], bins, index, kept.keep if masked else None)
         else:
             latents = self.bottleneck(x, mask)
         if latent_noise is not None:

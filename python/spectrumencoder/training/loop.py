@@ -21,8 +21,9 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 from ..atomic_file import write_file
+from ..encoder.bottleneck import start_from_principal_components
 from ..encoder.config import EncoderConfig
-from ..encoder.encoder import SpectrumEncoder, conditioning
+from ..encoder.encoder import DB_RANGE, DB_SCALE, SpectrumEncoder, conditioning
 from ..encoder.model_file import find_model, load, variant_name
 from ..tokens.layout import FrameLayout
 from .config import ConfigError, TrainingConfig, read_config
@@ -149,6 +150,10 @@ class Run:
         self.network = SpectrumEncoder(shape)
         if first is not None:
             transfer(first, self.network)
+        elif shape.bottleneck == "placed":
+            shard = data.upto(1)[0]
+            levels = torch.from_numpy(shard["target"][shard["anomaly"] == 0].astype(np.float32))
+            start_from_principal_components(self.network.bottleneck, self.network.decoder, levels.clamp(*DB_RANGE), DB_SCALE)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network.to(self.device).train()
         self.teacher = teacher.to(self.device) if teacher is not None else None

@@ -24,7 +24,9 @@ def losses(out: Encoded, target: torch.Tensor, label: torch.Tensor, anomaly: tor
     """
     deviation = (target - out.mean_db.float()).clamp(-RESIDUAL_CLAMP, RESIDUAL_CLAMP)
     log_sigma = out.log_sigma.float()
-    reconstruction = (0.5 * (deviation / log_sigma.exp()).square() + log_sigma).mean()
+    likelihood = 0.5 * (deviation / log_sigma.exp()).square() + log_sigma
+    # weighted by sigma (beta-NLL with beta = 0.5, Seitzer et al., arXiv:2203.09168): else a large sigma excuses a lazy mean
+    reconstruction = (log_sigma.exp().detach() * likelihood).mean()
     scored = torch.where(anomaly > 0, torch.full_like(label, -1), label)
     classes = F.cross_entropy(out.class_logits.float(), scored, ignore_index=-1, label_smoothing=smoothing)
     if not (scored >= 0).any():
