@@ -66,12 +66,15 @@ SKIPPED_FRAMES = "skipped_frames"
 FLAGGED_FRAMES = "flagged_frames"
 UNCALIBRATED_FRAMES = "uncalibrated_frames"
 K_KEPT = "k_kept"                  # tokens per frame that the encoder keeps
+ACCEPTED_FRAMES = "accepted_frames"  # of an ensemble: those that `fast` answered
+REFINED_FRAMES = "refined_frames"    # those that `large` answered
 MALFORMED = "malformed"
 
 # Live parameters accepted as a dict on `control`, also printed in status
 DROPOUT_POLICY = "dropout_policy"
 ROPE_MODE = "rope_mode"
 BACKEND = "backend"
+CONFIDENCE_THRESHOLD = "confidence_threshold"
 
 SIGMF_PREFIX = "spectrumencoder:"
 

@@ -64,10 +64,13 @@
     X(FLAGGED_FRAMES, flagged_frames, "flagged_frames") \
     X(UNCALIBRATED_FRAMES, uncalibrated_frames, "uncalibrated_frames") \
     X(K_KEPT, k_kept, "k_kept") \
+    X(ACCEPTED_FRAMES, accepted_frames, "accepted_frames") \
+    X(REFINED_FRAMES, refined_frames, "refined_frames") \
     X(MALFORMED, malformed, "malformed") \
     X(DROPOUT_POLICY, dropout_policy, "dropout_policy") \
     X(ROPE_MODE, rope_mode, "rope_mode") \
     X(BACKEND, backend, "backend") \
+    X(CONFIDENCE_THRESHOLD, confidence_threshold, "confidence_threshold") \
     X(SIGMF_PREFIX, sigmf_prefix, "spectrumencoder:")
 // clang-format on
 

@@ -15,7 +15,7 @@ from .. import keys
 from ..detector.detector import FAR, Detector
 from ..detector.events import Emitted, Segment
 from ..encoder import features
-from ..encoder.model_file import find_model, load
+from ..encoder.ensemble import load_models
 from ..tokens.band_plan import UNKNOWN, band_of
 from .messages import kind, pdu, tag_key
 from .safe_block import SafeBlock, setter
@@ -33,7 +33,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     Message outputs: `anomalies`, PDUs of an event's dict and the residual of its strongest frame; `status`.
 
     Args:
-        model: name of a shipped model, or path of a .safetensors file: the one that the encoder runs.
+        model: the one that the encoder runs, named as there.
         fft_size: must be the model's.
         samp_rate, center_freq: Hz, where the stream carries no tags.
         band: "auto" takes it from the centre frequency through the band plan; else one of the model's bands.
@@ -56,8 +56,9 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         self.init_safe_block()
         self.set_tag_propagation_policy(gr.TPP_DONT)  # each input would bring its own copy
         self.message_port_register_out(_ANOMALIES)
-        self.detector = Detector.from_model(load(find_model(model)), false_alarm_rate=false_alarm_rate,
-                                            threshold_mode=threshold_mode, threshold=threshold, hold=hold)
+        files = load_models(model)
+        self.detector = Detector.from_model(files[0], false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode,
+                                            threshold=threshold, hold=hold, models=[file.name for file in files])
         if fft_size != self.detector.n_bins:
             raise ValueError(f"fft_size is {fft_size}, the model {model} was trained with {self.detector.n_bins}; set "
                              f"fft_size={self.detector.n_bins} in every stage, or choose another model")

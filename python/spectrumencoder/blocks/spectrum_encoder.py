@@ -14,6 +14,7 @@ from gnuradio.gr.gateway import py_io_signature
 from .. import keys
 from ..encoder import features
 from ..encoder.engine import Engine
+from ..encoder.ensemble import CONFIDENCE_THRESHOLD, SpeculativeEngine, open_engine
 from ..tokens import layout
 from ..tokens.band_plan import UNKNOWN, band_of
 from . import messages
@@ -35,13 +36,14 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     Input 0: tokens (item_size floats, as of ``fft_tokenizer``). Outputs, aligned with it, tags passed on:
     0 residual (fft_size floats, standardised); 1 features (256 floats, ``encoder.features``);
     2 reconstruction (fft_size floats, dBFS; may stay unconnected).
-    Message input `control`: a dict of any of dropout_rate, rope_mode, backend, dropout_policy. Output: `status`.
+    Message input `control`: a dict of any of dropout_rate, rope_mode, backend, dropout_policy, confidence_threshold. Output:
+    `status`.
 
     A live change takes effect with the next batch; one that the model file has no weights for is refused (logged,
     published on `status`) and the old setting stays.
 
     Args:
-        model: name of a shipped model, or path of a .safetensors file.
+        model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two.
         fft_size, stride, window: of the frames; compared with the model's.
         dropout_rate: share of tokens removed, [0, 1); the nearest that the model offers.
         dropout_policy, rope_mode: "" is the model's own.
@@ -55,6 +57,8 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         pad_batch: frames per call of the network; fixed, so that results do not depend on how frames were batched.
             0: as they come.
         min_output_buffer: items, on every output.
+        dtype: "fp32", "bf16" or "int8": of the matrix products in the transformer blocks. Tables belong to one of them.
+        confidence_threshold: of a speculative model: frames that the first is less sure of are answered by the second.
 
     Raises:
         ModelError: the model file is missing or invalid.
@@ -64,15 +68,17 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
     def __init__(self, model="base", fft_size=1024, stride=8, window="blackmanharris", dropout_rate=0.25,
                  dropout_policy="", rope_mode="", backend="auto", compute="auto", band="auto", overload="wait",
-                 max_latency=1.0, threads=1, pad_batch=16, min_output_buffer=64):
+                 max_latency=1.0, threads=1, pad_batch=16, min_output_buffer=64, dtype="fp32",
+                 confidence_threshold=CONFIDENCE_THRESHOLD):
         wire = layout.FrameLayout(fft_size, stride)
         spectrum = (np.float32, fft_size)
         gr.sync_block.__init__(self, "spectrum_encoder", [(np.float32, wire.item_size)],
                                py_io_signature(2, 3, [spectrum, (np.float32, features.N_FEATURES), spectrum]))
         self.init_safe_block()
         _check_arguments(overload, max_latency, min_output_buffer)
-        self.engine = Engine(model, compute=compute, backend=backend, rope_mode=rope_mode, dropout_rate=dropout_rate,
-                             dropout_policy=dropout_policy, threads=threads, pad_batch=pad_batch)
+        self.engine = open_engine(model, compute=compute, backend=backend, rope_mode=rope_mode, dropout_rate=dropout_rate,
+                                  dropout_policy=dropout_policy, threads=threads, pad_batch=pad_batch, dtype=dtype,
+                                  confidence_threshold=confidence_threshold)
         _check_frame(self.engine, fft_size=fft_size, stride=stride, window=window)
         if band != "auto" and band not in self.engine.bands:
             raise ValueError(f"band {band!r} is none of the model's; use auto, {', '.join(self.engine.bands)}")
@@ -89,8 +95,11 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self.add_input_port(keys.CONTROL, self.handle_control)
 
     def counters(self):
+        engine = self.engine
+        refined = {keys.ACCEPTED_FRAMES: engine.n_accepted, keys.REFINED_FRAMES: engine.n_refined,
+                   keys.CONFIDENCE_THRESHOLD: engine.confidence_threshold} if isinstance(engine, SpeculativeEngine) else {}
         return {keys.FRAMES: self.n_frames, keys.SKIPPED_FRAMES: self.n_skipped,
-                keys.DROPOUT_RATE: float(self.engine.dropout_rate), keys.K_KEPT: int(self.engine.k_kept)}
+                keys.DROPOUT_RATE: float(engine.dropout_rate), keys.K_KEPT: int(engine.k_kept), **refined}
 
     # Live changes, from any thread
 
@@ -109,6 +118,13 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     @setter
     def set_dropout_policy(self, dropout_policy):
         self._change("set_dropout_policy", str(dropout_policy) or self.engine.contract.get("default_policy", "gumbel"))
+
+    @setter
+    def set_confidence_threshold(self, confidence_threshold):
+        if not isinstance(self.engine, SpeculativeEngine):
+            raise ValueError(f"confidence_threshold {confidence_threshold} is of a speculative model; {self.engine.model_name} is "
+                             "one model alone")
+        self._change("set_confidence_threshold", float(confidence_threshold))
 
     @handler
     def handle_control(self, message):
@@ -251,7 +267,8 @@ def _control_changes(values: dict) -> dict:
     Raises:
         MalformedMessage: a key is unknown or a value is of the wrong type; nothing of the message counts then.
     """
-    kinds = {keys.DROPOUT_RATE: (int, float), keys.ROPE_MODE: str, keys.BACKEND: str, keys.DROPOUT_POLICY: str}
+    kinds = {keys.DROPOUT_RATE: (int, float), keys.ROPE_MODE: str, keys.BACKEND: str, keys.DROPOUT_POLICY: str,
+             keys.CONFIDENCE_THRESHOLD: (int, float)}
     for key, value in values.items():
         if key not in kinds:
             raise messages.MalformedMessage(f"unknown setting {key!r}; known are {', '.join(kinds)}")

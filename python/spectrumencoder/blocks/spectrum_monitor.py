@@ -6,7 +6,7 @@ from __future__ import annotations
 from gnuradio import gr
 
 from .. import keys
-from ..encoder.model_file import find_model, load
+from ..encoder.ensemble import CONFIDENCE_THRESHOLD, load_models
 from .anomaly_detector import anomaly_detector
 from .native import fft_tokenizer
 from .safe_block import first_failure
@@ -24,7 +24,7 @@ class spectrum_monitor(gr.hier_block2):
     refused: logged, published on `status`, and the old one stays.
 
     Args:
-        model: name of a shipped model, or path of a .safetensors file.
+        model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two.
         samp_rate, center_freq: Hz, where the stream carries no tags.
         fft_size, stride, window: 0, 0, "" are the model's own; anything else must equal them.
         others: see the stages.
@@ -40,8 +40,8 @@ class spectrum_monitor(gr.hier_block2):
                  window="", settle_ms=0.0, dropout_rate=0.25, dropout_policy="", rope_mode="", backend="auto",
                  compute="auto", band="auto", overload="wait", max_latency=1.0, threads=1, pad_batch=16,
                  false_alarm_rate=0.01, threshold_mode="far", threshold=0.1, hold=4, time_source="tag",
-                 min_output_buffer=64):
-        contract = load(find_model(model)).contract
+                 min_output_buffer=64, dtype="fp32", confidence_threshold=CONFIDENCE_THRESHOLD):
+        contract = load_models(model)[0].contract
         frame = contract["encoder"]
         self.fft_size, stride = int(fft_size or frame["fft_size"]), int(stride or frame["stride"])
         gr.hier_block2.__init__(self, "spectrum_monitor", gr.io_signature(1, 1, gr.sizeof_gr_complex),
@@ -55,7 +55,7 @@ class spectrum_monitor(gr.hier_block2):
             model=model, fft_size=self.fft_size, stride=stride, window=window or frame["window"],
             dropout_rate=dropout_rate, dropout_policy=dropout_policy, rope_mode=rope_mode, backend=backend,
             compute=compute, band=band, overload=overload, max_latency=max_latency, threads=threads, pad_batch=pad_batch,
-            min_output_buffer=min_output_buffer)
+            min_output_buffer=min_output_buffer, dtype=dtype, confidence_threshold=confidence_threshold)
         self.detector = anomaly_detector(
             model=model, fft_size=self.fft_size, samp_rate=samp_rate, center_freq=center_freq, band=band,
             false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode, threshold=threshold, hold=hold,
@@ -116,6 +116,9 @@ class spectrum_monitor(gr.hier_block2):
 
     def set_dropout_policy(self, dropout_policy):
         return self.encoder.set_dropout_policy(dropout_policy)
+
+    def set_confidence_threshold(self, confidence_threshold):
+        return self.encoder.set_confidence_threshold(confidence_threshold)
 
     def set_false_alarm_rate(self, false_alarm_rate):
         return self.detector.set_false_alarm_rate(false_alarm_rate)

@@ -8,7 +8,7 @@ earlier ones, never from how frames were batched.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -77,6 +77,7 @@ class Detector:
         threshold: of the fixed mode. The residual is in units of the model's own deviation, so that normal frames have a
             mean square of about 1; 0.05 and 0.1 are what the rule is quoted with for spectra scaled to 0..1.
         hold: frames that an event may be unseen before it closes.
+        models: names of those that may have answered, in the order of `features.ANSWERED_BY`; the contract's alone when empty.
         drift_db_per_s: how fast the floor's slow track may move.
 
     Raises:
@@ -84,9 +85,11 @@ class Detector:
     """
 
     def __init__(self, contract: dict, tables: Mapping[str, Table], *, false_alarm_rate: float = 0.01,
-                 threshold_mode: str = FAR, threshold: float = 0.1, hold: int = 4, drift_db_per_s: float = 0.05):
+                 threshold_mode: str = FAR, threshold: float = 0.1, hold: int = 4,
+                 models: Sequence[str] = (), drift_db_per_s: float = 0.05):
         encoder = contract["encoder"]
         self.contract, self.tables = contract, dict(tables)
+        self._models = tuple(models) or (contract["name"],)
         self.n_bins = int(encoder["fft_size"])
         self._n_tokens = self.n_bins // int(encoder["stride"])
         for key, table in self.tables.items():
@@ -273,10 +276,14 @@ class Detector:
         span = round(segment.frame_hop * min(float(row[layout.K_EFF]) / segment.frame_average, 1.0)) or segment.frame_hop
         probabilities = row[layout.PROBABILITIES][:len(self._labels)]
         best = int(probabilities.argmax()) if len(probabilities) else None
+        answered_by = int(row[layout.ANSWERED_BY])
+        if not 0 <= answered_by < len(self._models):
+            raise ValueError(f"features say that model {answered_by} of an ensemble has answered, the detector knows "
+                             f"{', '.join(self._models)}; give the encoder and the detector the same model")
         floor = float(row[layout.FLOOR_DBFS])
         return Frame(index, start, start + span, psd, residual, judge.standardise(residual), floor, floor - deviation,
                      None if best is None else self._labels[best], None if best is None else float(probabilities[best]),
-                     1.0 - float(row[layout.K_KEPT]) / self._n_tokens, judge.threshold)
+                     1.0 - float(row[layout.K_KEPT]) / self._n_tokens, judge.threshold, self._models[answered_by])
 
 
 class _FixedJudge(NamedTuple):

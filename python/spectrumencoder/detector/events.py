@@ -75,6 +75,7 @@ class Frame(NamedTuple):
     confidence: float | None
     dropout_rate: float
     threshold: float
+    model: str | None = None  # whose label and confidence these are; None: the tracker's model
 
 
 class Sighting(NamedTuple):
@@ -109,7 +110,7 @@ class _Event:
     floor: float = 0.0  # sum of linear floors per bin
     height: float = 0.0  # the most that a region of it rose to on average: deviations per bin, or dB of the floor
     best: Sighting | None = None
-    best_frame: dict = field(default_factory=dict)  # label, confidence, dropout rate, threshold at the best frame
+    best_frame: dict = field(default_factory=dict)  # label, confidence, model, dropout rate, threshold at the best frame
     residual: np.ndarray = field(default=None, repr=False)
 
     def __post_init__(self):
@@ -127,7 +128,7 @@ class _Event:
         if self.best is None or strongest.region.score > self.best.region.score:
             self.best, self.residual = strongest, np.array(frame.residual, np.float32)
             self.best_frame = {"label": frame.label, "confidence": frame.confidence, "dropout_rate": frame.dropout_rate,
-                               "threshold": frame.threshold}
+                               "threshold": frame.threshold, "model": frame.model}
 
     def extend(self, frame: Frame, power: np.ndarray) -> float:
         """Reaches to the end of this frame; returns the linear floor that it is measured against."""
@@ -175,7 +176,7 @@ class EventTracker:
         n_bins: N. hold: frames that an event may be unseen before it closes.
         false_alarm_rate: of the threshold, for the threat level.
         enbw_bins: equivalent noise bandwidth of the window in bins: bins add up to ENBW times the power of what they hold.
-        model: name put into events.
+        model: name put into events whose frames name none.
     """
 
     def __init__(self, n_bins: int, *, hold: int = 4, false_alarm_rate: float = 0.01, enbw_bins: float = 1.0, model: str = ""):
@@ -288,7 +289,7 @@ class EventTracker:
             keys.LABEL: best["label"],
             keys.CONFIDENCE: best["confidence"],
             keys.BAND: segment.band,
-            keys.MODEL: self.model,
+            keys.MODEL: best["model"] or self.model,
             keys.DROPOUT_RATE: best["dropout_rate"],
         }
         return Emitted({key: value for key, value in fields.items() if value is not None}, event.residual)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Speculative ensemble: `fast` answers every frame, `large` answers again those that `fast` is not sure of.
+
+A model name is a file's (`base`, a path), `speculative` (the shipped `fast` and `large`) or `speculative:FAST,LARGE` (two names
+or paths); `load_models` and `open_engine` understand all of them.
+
+* **The gate** is the calibrated confidence of `fast`: the largest class probability, after the temperature fitted on held-out
+  frames (Guo et al., arXiv:1706.04599). Below `confidence_threshold` the frame goes to `large` (a cascade, Viola and Jones
+  2001, of two). The frames of a call that go there form batches of their own, `REFINE_BATCH` at a time and padded to that
+  (`pad_batch` at a time where the model's embedding is of an odd size), so that a frame's numbers depend neither on its neighbours nor on how many others are in doubt.
+* **The answer** (embedding, class probabilities; `features.ANSWERED_BY` says whose) is that of the model that answered last, so
+  the confidence is always the one of the label beside it. The two embeddings are of different spaces.
+* **Everything else is of `fast`, for every frame**: residual, reconstruction, latents, anomaly logit, keep scores, and the
+  settings that make the key of the conformal table. A p-value holds when the frame's score and the table's scores come from one
+  distribution. `large` sees a selection, the frames in doubt, which the anomalous are likely to be among; a table of `large`
+  learned on all frames would not hold for that selection, and one score from two models would need a table of the mixture, another
+  for each threshold. So the tables are those of `fast`: calibrate `fast`, then name the calibrated file as the first of the two.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import features
+from .engine import EncodedFrames, Engine
+from .model_file import ModelError, ModelFile, find_model, load
+
+SPECULATIVE = "speculative"
+SHIPPED = ("fast", "large")
+FAST, LARGE = 0, 1  # features[ANSWERED_BY]
+CONFIDENCE_THRESHOLD = 0.8
+REFINE_BATCH = 4  # few frames are in doubt at a time: a batch as large as that of `fast` would be mostly padding
+_SIMD_FLOATS = 64  # an element-wise kernel of PyTorch takes so many at once, and rounds what is left over otherwise
+
+
+def members(model: str | ModelFile) -> tuple[str, str] | None:
+    """The names or paths of `fast` and `large` where `model` names an ensemble, else None.
+
+    Raises:
+        ModelError: `speculative:` without two models after it.
+    """
+    if not isinstance(model, str) or model.partition(":")[0] != SPECULATIVE:
+        return None
+    if model == SPECULATIVE:
+        return SHIPPED
+    fast, _, large = model.partition(":")[2].partition(",")
+    if not fast or not large:
+        raise ModelError(f"model {model!r} does not name two models; write {SPECULATIVE}:FAST,LARGE with names or paths")
+    return fast.strip(), large.strip()
+
+
+def load_models(model: str) -> tuple[ModelFile, ...]:
+    """The files behind a model name, in the order of `features.ANSWERED_BY`. The first one's contract and tables count.
+
+    Raises:
+        ModelError: a file cannot be used, or the two of an ensemble do not go together.
+    """
+    files = tuple(load(find_model(name)) for name in members(model) or (model,))
+    if len(files) == 2:
+        _check_pair(*files)
+    return files
+
+
+def open_engine(model: str, *, confidence_threshold: float = CONFIDENCE_THRESHOLD, **settings) -> Engine:
+    """An Engine, or a SpeculativeEngine where `model` names an ensemble; settings as of Engine.
+
+    Args:
+        confidence_threshold: of an ensemble, see SpeculativeEngine; one model alone has no use for it, but it must be valid.
+
+    Raises:
+        ModelError, ValueError: as the constructors.
+    """
+    check_confidence_threshold(confidence_threshold)
+    files = load_models(model)
+    if len(files) == 1:
+        return Engine(files[0], **settings)
+    return SpeculativeEngine(*files, confidence_threshold=confidence_threshold, **settings)
+
+
+def check_confidence_threshold(value: float) -> float:
+    """The value as a float. Raises ValueError outside [0, 1]."""
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"confidence_threshold {value} is outside [0, 1]")
+    return float(value)
+
+
+class SpeculativeEngine(Engine):
+    """The engine of `fast` that asks `large` about frames in doubt; see the module.
+
+    Args:
+        fast, large: model files that agree in labels and frame layout.
+        confidence_threshold: in [0, 1]; frames of a lower confidence are refined. 0 refines none.
+        settings: as of Engine, for both. Where `dropout_policy` is "", both take the default of `fast`.
+
+    Attributes:
+        large: the other Engine. n_accepted, n_refined: frames that `fast` answered, and that `large` did, since the last reset.
+
+    Raises:
+        ModelError: the files do not go together. ValueError: a setting that one of them cannot serve.
+    """
+
+    def __init__(self, fast: ModelFile, large: ModelFile, *, confidence_threshold: float = CONFIDENCE_THRESHOLD,
+                 pad_batch: int = 16, **settings):
+        _check_pair(fast, large)
+        self.set_confidence_threshold(confidence_threshold)
+        self.n_accepted = self.n_refined = 0
+        whole = REFINE_BATCH * large.contract["encoder"]["embedding"] % _SIMD_FLOATS == 0  # else a frame's bits tell its place
+        self.large = Engine(large, pad_batch=min(pad_batch, REFINE_BATCH) if whole else pad_batch, **settings)
+        super().__init__(fast, pad_batch=pad_batch, **settings)
+
+    @property
+    def model_name(self) -> str:
+        return f"{SPECULATIVE}:{self.file.name},{self.large.file.name}"
+
+    @property
+    def settings(self) -> list[str]:
+        return [s for s in super().settings if s in self.large.settings]
+
+    @property
+    def trained_on(self) -> set[str]:
+        return super().trained_on | self.large.trained_on
+
+    # -- live changes hold for both, or for none
+
+    def set_confidence_threshold(self, confidence_threshold: float) -> None:
+        self.confidence_threshold = check_confidence_threshold(confidence_threshold)
+
+    def set_dropout_rate(self, rate: float) -> None:
+        self._set_both("dropout_rate", rate)
+
+    def set_dropout_policy(self, policy: str) -> None:
+        self._set_both("dropout_policy", policy)
+
+    def set_rope_mode(self, mode: str) -> None:
+        self._set_both("rope_mode", mode)
+
+    def set_backend(self, backend: str) -> None:
+        self._set_both("backend", backend)
+
+    def _set_both(self, name: str, value) -> None:
+        before = getattr(self.large, name)
+        getattr(self.large, f"set_{name}")(value)
+        try:
+            getattr(super(), f"set_{name}")(value)
+        except ValueError:
+            getattr(self.large, f"set_{name}")(before)
+            raise
+
+    # -- inference
+
+    def reset(self) -> None:
+        super().reset()
+        self.large.reset()
+        self.n_accepted = self.n_refined = 0
+
+    def encode(self, items: np.ndarray, bands: list[str] | str = "unknown") -> EncodedFrames:
+        """As Engine.encode; of the frames in doubt the embedding and the class probabilities are those of `large`.
+
+        The `random` policy draws for `large` by the number of the refined frame."""
+        out = super().encode(items, bands)
+        confidence = out.features[:, features.PROBABILITIES].max(axis=1, initial=0.0)
+        doubtful = np.flatnonzero(confidence < self.confidence_threshold)
+        self.n_refined += len(doubtful)
+        self.n_accepted += len(items) - len(doubtful)
+        if len(doubtful):
+            of_these = bands if isinstance(bands, str) else [bands[i] for i in doubtful]
+            answer = self.large.encode(np.asarray(items, np.float32)[doubtful], of_these).features
+            for part in (features.EMBEDDING, features.PROBABILITIES):
+                out.features[doubtful, part] = answer[:, part]
+            out.features[doubtful, features.ANSWERED_BY] = LARGE
+        return out
+
+
+def _check_pair(fast: ModelFile, large: ModelFile) -> None:
+    one, other = fast.contract, large.contract
+    pair = f"{fast.name!r} and {large.name!r} cannot be one ensemble"
+    for name in ("fft_size", "stride", "window"):
+        if one["encoder"][name] != other["encoder"][name]:
+            raise ModelError(f"{pair}: {name} is {one['encoder'][name]!r} and {other['encoder'][name]!r}; name two models trained "
+                             "with the same frame layout")
+    if list(one["labels"]) != list(other["labels"]):
+        raise ModelError(f"{pair}: their labels are {', '.join(one['labels'])} and {', '.join(other['labels'])}; name two models "
+                         "trained with the same labels")
+    if not all(c["heads"].get("classes", True) for c in (one, other)):
+        raise ModelError(f"{pair}: one of them names no classes; name two models with a class head")
+    (low, high), (least, most) = one["average"], other["average"]
+    if low < least or high > most:
+        raise ModelError(f"{pair}: {fast.name!r} takes frames of {low}..{high} windows, {large.name!r} of {least}..{most}; name a "
+                         "large model that takes all of them")
