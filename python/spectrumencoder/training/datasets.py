@@ -42,7 +42,7 @@ class Recipe:
     max_shift: float = 0.2
     plain: float = 0.15  # share of real frames with the recording's own channel
     noise_share: float = 0.7  # share of frames that get noise
-    snr_range_db: tuple[float, float] = (-2.0, 28.0)
+    snr_range_db: tuple[float, float] = (0.0, 28.0)
     mixed_share: float = 0.06  # share of real frames with a second, weaker recording on top; the stronger one gives the label
     mixed_range_db: tuple[float, float] = (-20.0, -8.0)
     anomaly_share: float = 0.2
@@ -72,7 +72,7 @@ class FrameFactory:
     def __init__(self, sources: list[Source], layout: FrameLayout, window: str, recipe: Recipe):
         self.layout, self.window, self.recipe = layout, window, recipe
         self.number = {id(s): n for n, s in enumerate(sources)}
-        self.shaping = [s for s in sources if s.label != "GNSS"]  # of GNSS nothing but the front end is to be seen
+        self.shaping = {c: [s for s in sources if s.cls == c] for c in sorted({s.cls for s in sources})}
         self.by_label = {}
         self.unscored = [s for s in sources if s.label is None]
         self.with_gaps = [s for s in sources if s.label == "noise" or (s.label and s.bursty)]
@@ -118,6 +118,8 @@ class FrameFactory:
         sessions = self.by_label.get(label)
         if not sessions:
             return None
+        if label == "GNSS" and rng.random() < 0.5:  # a handful of front ends would be learnt by heart
+            return self._simulated(rng, count, channel, label)
         names = list(sessions)
         weight = np.sqrt([len(sessions[n]) for n in names])  # between one vote a session and one a file
         group = sessions[names[rng.choice(len(names), p=weight / weight.sum())]]
@@ -147,10 +149,13 @@ class FrameFactory:
         got = self._from(rng, source, count, channel, source.bursty)
         return got and (channel.apply(got[0]), source.samp_rate * channel.factor, None, source.band, got[1], source)
 
-    def _simulated(self, rng, count, channel):
-        label = CLASSES[rng.integers(len(CLASSES) - 1)]
+    def _simulated(self, rng, count, channel, label=None):
+        label = label or CLASSES[rng.integers(len(CLASSES) - 1)]
         if label not in self.waveforms:
             return None
+        if label == "GNSS":
+            channel = replace(channel, factor=max(channel.factor, float(rng.uniform(0.8, 1.2))))
+            count = channel.native_count(count)
         names = self.waveforms[label]
         waveform = WAVEFORMS[names[rng.integers(len(names))]]
         params = waveform.draw(rng)
@@ -171,18 +176,21 @@ class FrameFactory:
         power = float(np.mean(np.abs(iq) ** 2)) / share
         noise = power * (rate / width if label != "GNSS" else 1.0) * 10.0 ** (-snr_db / 10.0)
         iq = (iq * turn + augment.white(rng, count, noise)).astype(np.complex64)
-        if label == "GNSS":
-            iq = front_end.gnss(rng, iq)
-        shaped = replace(channel, factor=1.0, shift=0.0)
-        return shaped.apply(iq), rate, label, FAMILY_BAND.get(label, "ism"), share, None
+        if label == "GNSS":  # its front end is all that is to be seen, so what comes after is drawn as for recordings
+            return channel.apply(front_end.gnss(rng, iq)), rate * channel.factor, label, "gnss", share, None
+        return replace(channel, factor=1.0, shift=0.0).apply(iq), rate, label, FAMILY_BAND.get(label, "ism"), share, None
 
     def _noise(self, rng, count, channel):
-        """White noise through a mild random filter, or through the front end of one of the recordings, resampled or not."""
+        """White noise through a mild random filter, or through the front end of one of the recordings, resampled or not; at the
+        rates of recordings (one that is never empty would name its class) or at any."""
         rate = float(np.exp(rng.uniform(np.log(48e3), np.log(50e6))))
         iq, source = augment.white(rng, channel.native_count(count), 1.0), None
-        if self.shaping and rng.random() < 0.5:
-            source = self.shaping[rng.integers(len(self.shaping))]
-            iq, rate = front_end.shape(iq, front_end.response(source)), source.samp_rate * channel.factor
+        if self.shaping and rng.random() < 0.8:
+            label = rng.choice(list(self.shaping))
+            other = self.shaping[label][rng.integers(len(self.shaping[label]))]
+            rate = other.samp_rate * channel.factor
+            if other.label != "GNSS" and rng.random() < 0.75:  # of GNSS the front end is all that is to be seen
+                source, iq = other, front_end.shape(iq, front_end.response(other))
         shaped = augment.Channel(factor=channel.factor, shift=channel.shift)
         if rng.random() < 0.7:  # a receiver's mild band edge; anything steeper would be a shape of its own
             shaped = replace(shaped, edge=float(rng.uniform(0.8, 1.0)), rolloff=float(rng.uniform(0.05, 0.25)),

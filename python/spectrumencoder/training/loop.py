@@ -285,7 +285,8 @@ def jitter_condition(rng: np.random.Generator, side: torch.Tensor, dropped: floa
 
 def transfer(first: dict[str, torch.Tensor], network: SpectrumEncoder) -> None:
     """Start a variant from the first one's weights: what has the same shape is copied; shared keys and values (grouped)
-    start as the mean over the heads that will share them; theta keeps its own start."""
+    start as the mean over the heads that will share them, those of a latent as the best approximation of its rank; theta and
+    the weights between sub-bands (mhla) keep their own start."""
     state = network.state_dict()
     width, heads = network.config.width, network.config.heads
     for key, value in state.items():
@@ -299,4 +300,21 @@ def transfer(first: dict[str, torch.Tensor], network: SpectrumEncoder) -> None:
             share = heads // network.config.kv_heads
             grouped = [x.view(-1, share, *x.shape[1:]).mean(dim=1) for x in (k, v)]
             state[key] = torch.cat([x.reshape(-1, width) for x in (q, *grouped)])
+    if network.config.attention == "latent":
+        for number in range(network.config.layers):
+            state |= _latent_start(first, f"blocks.{number}.", network.config)
     network.load_state_dict(state)
+
+
+def _latent_start(first: dict[str, torch.Tensor], block: str, config: EncoderConfig) -> dict[str, torch.Tensor]:
+    """Weights of a latent attention from q, k, v of the first variant: a truncated singular value decomposition of the
+    stacked k and v, scaled so that the latent has about unit rms already before its norm."""
+    query, key_value = first[f"{block}attention.qkv.weight"].cpu().split((config.width, 2 * config.width))
+    u, s, vh = torch.linalg.svd(key_value, full_matrices=False)
+    rank = min(config.kv_rank, len(s))
+    down, up = torch.zeros(config.kv_rank, config.width), torch.zeros(2 * config.width, config.kv_rank)
+    gain = first[f"{block}norm_attention.weight"].cpu()  # the input has unit rms times this
+    rms = (vh[:rank] * gain).square().sum().div(config.kv_rank).sqrt()
+    down[:rank], up[:, :rank] = vh[:rank] / rms, u[:, :rank] * s[:rank] * rms
+    own = {"q.weight": query, "down.weight": down, "up": up.view(2, config.heads, config.head_width, config.kv_rank)}
+    return {f"{block}attention.{name}": value.clone() for name, value in own.items()}
