@@ -4,9 +4,9 @@
 All latents are a map of the whole spectrum, with far fewer floats than it has bins, so that no token can copy itself into its
 own reconstruction: a residual without a bottleneck is blind to the unexpected.
 
-* `placed`: every place of the spectrum has its own weights: a linear map of all bins (as the keep score, it reads the dropped ones
-  too) that starts as their principal components, and one of a few floats of every encoded token, a learned vector where a place was
-  dropped. The latents are in units of 100 dB along a principal component of the spectrum (N bins in dB over the floor).
+* `placed`: every place of the spectrum has its own weights: a linear map of all bins (as the keep score, it reads the
+  dropped ones too) that starts as their principal components, and one of a few floats of every encoded token, a learned vector
+  where a place was dropped. A unit of a latent is 100 dB along a principal component of the N bins in dB over the floor.
 * `pooled`: learned queries attend over the encoded tokens (Perceiver, arXiv:2103.03206). It blurs where things are: on
   augmented frames it reconstructs worse (4.4 dB rms at K = 16) than 8 principal components (3.1 dB). Bounded to (-1, 1).
 Shape letters: B frames, T sequence, E width, L latents, W latent width, N bins.
@@ -94,7 +94,8 @@ class Decoder(nn.Module):
 
 
 @torch.no_grad()
-def start_from_principal_components(bottleneck: PlacedBottleneck, decoder: Decoder, levels_db: torch.Tensor, scale_db: float) -> None:
+def start_from_principal_components(bottleneck: PlacedBottleneck, decoder: Decoder, levels_db: torch.Tensor,
+                                    scale_db: float) -> None:
     """Set the linear path to the principal components of spectra, where training by gradient would take long to get.
 
     Args:
