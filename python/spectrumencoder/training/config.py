@@ -108,7 +108,8 @@ def read_config(config: dict) -> tuple[EncoderConfig, Recipe, TrainingConfig]:
 
 
 def with_fold(config: dict, folds: dict, name: str) -> dict:
-    """The configuration with that fold held out, its name in the model's, and no general conformal tables.
+    """The configuration with that fold held out, its name in the model's and in place of {fold} in start and teacher, and no
+    general conformal tables.
 
     Args:
         folds: tables of that name, each with a list `holdout` of shell patterns (benchmarks/folds.toml).
@@ -118,6 +119,7 @@ def with_fold(config: dict, folds: dict, name: str) -> dict:
     """
     if name not in folds or not folds[name].get("holdout"):
         raise ConfigError(f"fold {name!r} is not one of {', '.join(folds)}")
-    training = config.get("training", {})
+    training = {key: value.replace("{fold}", name) if key in ("start", "teacher") else value
+                for key, value in config.get("training", {}).items()}
     return {**config, "training": {**training, "holdout": folds[name]["holdout"], "table_frames": 0,
                                    "name": f"{training.get('name', TrainingConfig.name)}_{name}"}}

@@ -311,10 +311,9 @@ def _latent_start(first: dict[str, torch.Tensor], block: str, config: EncoderCon
     stacked k and v, scaled so that the latent has about unit rms already before its norm."""
     query, key_value = first[f"{block}attention.qkv.weight"].cpu().split((config.width, 2 * config.width))
     u, s, vh = torch.linalg.svd(key_value, full_matrices=False)
-    rank = min(config.kv_rank, len(s))
-    down, up = torch.zeros(config.kv_rank, config.width), torch.zeros(2 * config.width, config.kv_rank)
+    u, s, vh = u[:, :config.kv_rank], s[:config.kv_rank], vh[:config.kv_rank]
     gain = first[f"{block}norm_attention.weight"].cpu()  # the input has unit rms times this
-    rms = (vh[:rank] * gain).square().sum().div(config.kv_rank).sqrt()
-    down[:rank], up[:, :rank] = vh[:rank] / rms, u[:, :rank] * s[:rank] * rms
-    own = {"q.weight": query, "down.weight": down, "up": up.view(2, config.heads, config.head_width, config.kv_rank)}
+    rms = (vh * gain).square().sum().div(config.kv_rank).sqrt()
+    up = (u * s * rms).view(2, config.heads, config.head_width, config.kv_rank)
+    own = {"q.weight": query, "down.weight": vh / rms, "up": up}
     return {f"{block}attention.{name}": value.clone() for name, value in own.items()}
