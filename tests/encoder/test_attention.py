@@ -1,59 +1,137 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every backend against the oracle of its family: outputs and the gradients of all inputs."""
 
+import math
+
 import pytest
 import torch
 from gnuradio.spectrumencoder.encoder.attention import BACKENDS, describe_backends, get_backend
+from gnuradio.spectrumencoder.encoder.attention.mhla import distance_logits, mixing
 from gnuradio.spectrumencoder.encoder.config import ATTENTION_FAMILIES
 from gnuradio.spectrumencoder.encoder.rope import RotaryEmbedding
 
-PAIRS = [("flash", "naive", 4), ("grouped", "grouped_naive", 2), ("linear", "linear_naive", 4)]
-SHAPES = [(1, 4, 1, 8), (2, 4, 33, 16), (3, 4, 129, 16)]
+PAIRS = [("flash", "naive"), ("grouped", "grouped_naive"), ("latent", "latent_naive"), ("linear", "linear_naive"),
+         ("mhla", "mhla_naive")]
+SHAPES = [(1, 4, 1, 8), (2, 4, 33, 16), (3, 4, 129, 16), (2, 2, 64, 4)]
+TOKENS, BLOCKS = 256, 8  # of the frequency axis in these tests
 
 
-def inputs(shape, kv_heads, rope, seed=0):
+def position_and_slot(b, t, g):
+    """Places of t tokens, drawn without repeats and sorted as token dropout gives them; the first is a special token."""
+    place = torch.stack([torch.randperm(TOKENS, generator=g)[:t - 1].sort().values for _ in range(b)])
+    special = torch.zeros(b, 1, dtype=torch.long)
+    return torch.cat((special, place), dim=1), torch.cat((special + TOKENS, place), dim=1)
+
+
+def inputs(family, shape, rope, seed=0):
+    """What the family's backends take, with a gradient where it is learned, and the rotation."""
     b, h, t, d = shape
     g = torch.Generator().manual_seed(seed)
-    q = torch.randn(b, h, t, d, generator=g, requires_grad=True)
-    k, v = (torch.randn(b, kv_heads, t, d, generator=g, requires_grad=True) for _ in range(2))
-    position = torch.stack([torch.randperm(128 + t, generator=g)[:t].sort().values for _ in range(b)])
+    draw = lambda *size: torch.randn(*size, generator=g).requires_grad_(True)  # noqa: E731
+    position, slot = position_and_slot(b, t, g)
     rotation = RotaryEmbedding(rope, d, 2)(position, torch.zeros(b, dtype=torch.long), torch.full((b,), 10.0))
-    return q, k, v, rotation
+    if family == "latent":
+        return {"q": draw(b, h, t, d), "c": draw(b, t, 12), "up": draw(2, h, d, 12)}, rotation
+    kv_heads = h // 2 if family == "grouped" else h
+    made = {"q": draw(b, h, t, d), "k": draw(b, kv_heads, t, d), "v": draw(b, kv_heads, t, d)}
+    if family == "mhla":
+        logits = (distance_logits(h, BLOCKS) + torch.randn(h, BLOCKS + 1, BLOCKS + 1, generator=g)).requires_grad_(True)
+        made |= {"slot": slot, "mix": logits, "size": TOKENS // BLOCKS}
+    return made, rotation
+
+
+def attend(name, made, rotation, mask=None):
+    """The weights between sub-bands come from logits, so that these have a gradient to compare."""
+    values = [mixing(x) if key == "mix" else x for key, x in made.items()]
+    return get_backend(name).attend(*values, rotation, mask)
 
 
 @pytest.mark.parametrize("rope", ["none", "static", "dynamic"])
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: "B{}-H{}-T{}-D{}".format(*s))
-@pytest.mark.parametrize(("name", "oracle", "kv_heads"), PAIRS, ids=[p[0] for p in PAIRS])
-def test_output_and_gradients_equal_the_oracle(name, oracle, kv_heads, shape, rope):
+@pytest.mark.parametrize(("name", "oracle"), PAIRS, ids=[p[0] for p in PAIRS])
+def test_output_and_gradients_equal_the_oracle(name, oracle, shape, rope):
+    assert BACKENDS[name].family == BACKENDS[oracle].family
     results = []
     for backend in (name, oracle):
-        q, k, v, rotation = inputs(shape, kv_heads, rope)
-        out = get_backend(backend).attend(q, k, v, rotation, None)
+        made, rotation = inputs(BACKENDS[name].family, shape, rope)
+        out = attend(backend, made, rotation)
         weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
-        results.append((out, *torch.autograd.grad((out * weight).sum(), (q, k, v))))
-    for what, ours, theirs in zip(("output", "dq", "dk", "dv"), *results, strict=True):
-        # scaled by the largest entry: linear attention's normaliser makes some entries large
-        assert (ours - theirs).abs().max() <= 2e-5 * max(1.0, float(theirs.detach().abs().max())), what
+        learned = {key: x for key, x in made.items() if torch.is_tensor(x) and x.requires_grad}
+        gradients = torch.autograd.grad((out * weight).sum(), list(learned.values()))
+        results.append({"output": out, **{f"d{key}": g for key, g in zip(learned, gradients, strict=True)}})
+    for what, ours in results[0].items():
+        close(ours, results[1][what], what)
 
 
-@pytest.mark.parametrize("name", ["naive", "grouped_naive", "linear", "linear_naive"])
+def close(ours, theirs, what):
+    """Within 1e-4 of the value and 1e-5 of the tensor's largest (or of 1): linear attention's normaliser makes some large."""
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * max(1.0, float(theirs.detach().abs().max())),
+                               msg=lambda m: f"{what}: {m}")
+
+
+def test_every_backend_has_its_oracle():
+    assert {p[0] for p in PAIRS} == {b.name for b in BACKENDS.values() if not b.oracle}
+    assert {p[1] for p in PAIRS} == {b.name for b in BACKENDS.values() if b.oracle}
+
+
+@pytest.mark.parametrize("name", ["naive", "grouped_naive", "latent_naive", "linear", "linear_naive", "mhla", "mhla_naive"])
 def test_a_masked_key_is_as_good_as_absent(name):
-    heads = 2 if name.startswith("grouped") else 4
-    q, k, v, _ = inputs((2, 4, 20, 8), heads, "none")
+    made, _ = inputs(BACKENDS[name].family, (2, 4, 20, 8), "none")
     mask = torch.ones(2, 20, dtype=torch.bool)
     mask[:, 12:] = False
-    masked = get_backend(name).attend(q, k, v, None, mask)[:, :, :12]
-    short = get_backend(name).attend(q[:, :, :12], k[:, :, :12], v[:, :, :12], None, None)
-    torch.testing.assert_close(masked, short, atol=1e-5, rtol=1e-5)
+    short = {key: x[:, :12] if key in ("c", "slot") else x[:, :, :12] if key in ("q", "k", "v") else x
+             for key, x in made.items()}
+    torch.testing.assert_close(attend(name, made, None, mask)[:, :, :12], attend(name, short, None), atol=1e-5, rtol=1e-5)
 
 
-def test_flash_runs_the_flash_kernel_and_takes_no_mask():
-    q, k, v, _ = inputs((2, 4, 20, 8), 4, "none")
+@pytest.mark.parametrize("rope", ["none", "dynamic"])
+@pytest.mark.parametrize("name", ["mhla", "mhla_naive"])
+def test_equal_weights_between_sub_bands_are_linear_attention(name, rope):
+    made, rotation = inputs("mhla", (2, 4, 40, 8), rope)
+    made["mix"] = torch.full((4, BLOCKS + 1, BLOCKS + 1), 0.7)
+    linear = get_backend("linear").attend(made["q"], made["k"], made["v"], rotation, None)
+    torch.testing.assert_close(attend(name, made, rotation), linear, atol=1e-5, rtol=1e-4)
+
+
+def test_weight_zero_hides_a_sub_band():
+    """What stands in a sub-band changes nothing for queries whose weight for it is zero, and does for the others."""
+    made, _ = inputs("mhla", (1, 2, 60, 8), "none")
+    mix = torch.ones(2, BLOCKS + 1, BLOCKS + 1)
+    mix[:, 3, 5] = 0.0
+    block = made["slot"][0] // made["size"]
+    louder = {**made, "v": made["v"] + 10.0 * (block == 5)[:, None]}
+    before, after = (get_backend("mhla").attend(*{**m, "mix": mix}.values(), None, None)[0] for m in (made, louder))
+    torch.testing.assert_close(before[:, block == 3], after[:, block == 3], atol=1e-5, rtol=1e-5)
+    assert (before - after)[:, block == 4].abs().min() > 0.1
+
+
+def test_mixing_starts_by_frequency_distance():
+    weights = mixing(distance_logits(2, 8))
+    assert (weights[:, 0, :8].diff(dim=-1) < 0).all()
+    assert (weights[:, 7, :8].diff(dim=-1) > 0).all()
+    assert (weights[:, 8] == 1).all(), "the special tokens see every sub-band alike"
+    torch.testing.assert_close(weights.mean(dim=-1), torch.ones(2, 9))
+    assert weights[0, 0, 3] / weights[0, 0, 0] == pytest.approx(math.exp(-1))
+
+
+def test_a_latent_of_full_rank_is_softmax_attention():
+    """Keys and values as the latent itself: the same numbers as `naive` with these keys and values."""
+    g = torch.Generator().manual_seed(3)
+    q, k, v = (torch.randn(2, 4, 21, 8, generator=g) for _ in range(3))
+    c = torch.cat((k, v), dim=1).permute(0, 2, 1, 3).flatten(2)  # (B, T, 2 H D)
+    up = torch.eye(64).view(2, 4, 8, 64)
+    for name in ("latent", "latent_naive"):
+        torch.testing.assert_close(get_backend(name).attend(q, c, up, None, None), get_backend("naive").attend(q, k, v))
+
+
+@pytest.mark.parametrize("name", [b.name for b in BACKENDS.values() if b.flash_kernel])
+def test_flash_runs_the_flash_kernel_and_takes_no_mask(name):
+    made, _ = inputs(BACKENDS[name].family, (2, 4, 20, 8), "none")
     with torch.profiler.profile() as profile:
-        get_backend("flash").attend(q, k, v, None, None)
+        attend(name, made, None)
     assert any("flash_attention" in event.key for event in profile.key_averages())
     with pytest.raises(ValueError, match="takes no key mask"):
-        get_backend("flash").attend(q, k, v, None, torch.ones(2, 20, dtype=torch.bool))
+        attend(name, made, None, torch.ones(2, 20, dtype=torch.bool))
 
 
 def test_registry_names_what_is_missing():
@@ -63,15 +141,15 @@ def test_registry_names_what_is_missing():
     with pytest.raises(ValueError, match="cannot run on meta"):
         get_backend("flash", "meta")
     rows = describe_backends("meta")
-    assert [r["name"] for r in rows if not r["available"]] == ["flash", "grouped"]
+    assert [r["name"] for r in rows if not r["available"]] == ["flash", "grouped", "latent"]
     assert all(r["reason"] for r in rows if not r["available"])
 
 
 def test_scores_depend_on_relative_position_only():
     rope = RotaryEmbedding("static", 16, 1)
     band, width = torch.zeros(1, dtype=torch.long), torch.full((1,), 10.0)
-    q, k, v, _ = inputs((1, 2, 9, 16), 2, "none")
-    outputs = [get_backend("naive").attend(q, k, v, rope(torch.arange(9)[None] + shift, band, width), None) for shift in (0, 57)]
+    made, _ = inputs("softmax", (1, 2, 9, 16), "none")
+    outputs = [attend("naive", made, rope(torch.arange(9)[None] + shift, band, width)) for shift in (0, 57)]
     torch.testing.assert_close(*outputs, atol=1e-4, rtol=1e-4)
 
 

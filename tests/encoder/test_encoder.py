@@ -22,7 +22,8 @@ def frames(count=3, seed=0):
     return tokens, side, torch.tensor([0, 4, 2])[:count]
 
 
-ORACLE = {"softmax": "naive", "grouped": "grouped_naive", "linear": "linear_naive"}
+ORACLE = {"softmax": "naive", "grouped": "grouped_naive", "linear": "linear_naive", "latent": "latent_naive",
+          "mhla": "mhla_naive"}
 
 
 @pytest.mark.parametrize("rope", ["none", "static", "dynamic"])

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from ..tokens.layout import FrameLayout
 
 POLICIES = ("gumbel", "energy", "entropy", "random")
-ATTENTION_FAMILIES = ("softmax", "grouped", "linear")
+ATTENTION_FAMILIES = ("softmax", "grouped", "linear", "latent", "mhla")
 ROPE_MODES = ("none", "static", "dynamic")
 
 
@@ -29,11 +29,14 @@ class EncoderConfig:
     width: int = 64
     layers: int = 3
     heads: int = 4
-    kv_heads: int = 2  # of the `grouped` backend
+    kv_heads: int = 2  # of the `grouped` family
+    kv_rank: int = 32  # of the `latent` family: floats per token that all keys and values come from
+    mhla_blocks: int = 8  # of the `mhla` family: sub-bands, each with a summary of its own
     mlp_width: int = 192
-    attention: str = "softmax"  # family: softmax (naive, flash), grouped, linear
+    attention: str = "softmax"  # family: one of ATTENTION_FAMILIES
     rope: str = "dynamic"
     theta_static: float = 1e4
+    band_token: bool = False  # tell the band by a vector in the conditioning token (an alternative to a theta per band)
 
     # token dropout
     keep_choices: tuple[int, ...] = (32, 48, 64, 80, 96, 112, 128)
@@ -66,6 +69,11 @@ class EncoderConfig:
             raise ValueError(f"width / heads = {self.head_width} must be even for rotary embedding")
         if self.heads % self.kv_heads:
             raise ValueError(f"kv_heads {self.kv_heads} does not divide heads {self.heads}")
+        if self.attention == "latent" and not 1 <= self.kv_rank <= self.width:
+            raise ValueError(f"kv_rank {self.kv_rank} is outside 1..{self.width}, the width")
+        fits = 1 <= self.mhla_blocks <= self.n_tokens // 2 and self.n_tokens % self.mhla_blocks == 0
+        if self.attention == "mhla" and not fits:
+            raise ValueError(f"mhla_blocks {self.mhla_blocks} must divide the {self.n_tokens} tokens into blocks of at least 2")
         if self.rope not in ROPE_MODES:
             raise ValueError(f"rope {self.rope!r} is not one of {', '.join(ROPE_MODES)}")
         if self.bottleneck not in ("pooled", "placed") or self.token_share < 1:

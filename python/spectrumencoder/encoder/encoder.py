@@ -22,7 +22,7 @@ from .attention import DEFAULT_OF_FAMILY, get_backend
 from .bottleneck import Decoder, PlacedBottleneck, PooledBottleneck
 from .config import EncoderConfig
 from .heads import Heads, LatentHead
-from .layers import Block
+from .layers import Block, Sequence
 from .rope import RotaryEmbedding
 from .token_dropout import Kept, TokenDropout, background, gather_tokens
 
@@ -74,6 +74,7 @@ class SpectrumEncoder(nn.Module):
         self.position = nn.Parameter(torch.randn(config.n_tokens, config.width) * 0.02)
         self.condition = nn.Sequential(nn.Linear(N_CONDITION, config.width), nn.SiLU(), nn.Linear(config.width, config.width))
         self.background = nn.Parameter(torch.zeros(config.width))
+        self.band = nn.Parameter(torch.zeros(len(config.bands), config.width)) if config.band_token else None
         self.rope = RotaryEmbedding(config.rope, config.head_width, len(config.bands), config.theta_static)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.placed = config.bottleneck == "placed"
@@ -111,7 +112,8 @@ class SpectrumEncoder(nn.Module):
 
         bins = x[..., :-2]
         x = self.embed(x) + self.position  # (B, M, E)
-        special = [self.condition(condition)[:, None]]
+        told = self.condition(condition)
+        special = [(told if self.band is None else told + self.band[band])[:, None]]
         if k < n_tokens:
             special.append(background(x, kept) + self.background)
         if kept.gate is not None:
@@ -124,9 +126,10 @@ class SpectrumEncoder(nn.Module):
         if masked:
             mask = torch.cat((kept.keep.new_ones(len(x), n_special), kept.keep), dim=1)
 
-        rotation = self.rope(position, band, condition[:, 0] * 4.0 + 10.0)
+        slot = torch.cat((torch.arange(n_tokens, n_tokens + n_special, device=x.device).expand(len(x), -1), index), dim=1)
+        sequence = Sequence(self.rope(position, band, condition[:, 0] * 4.0 + 10.0), slot, mask)
         for block in self.blocks:
-            x = block(x, chosen.attend, rotation, mask)
+            x = block(x, chosen.attend, sequence)
         if self.placed:
             latents = self.bottleneck(x[:, n_special:], bins, index, kept.keep if masked else None)
         else:
@@ -144,8 +147,15 @@ def mflop_per_spectrum(config: EncoderConfig, k: int) -> float:
     c, e = config, config.width
     t = k + (1 if k == c.n_tokens else 2)
     kv = c.kv_heads if c.attention == "grouped" else c.heads
-    per_token = c.token_dim * e + c.layers * (e * (c.heads + 2 * kv) * c.head_width + e * e + 2 * e * c.mlp_width)
-    mix = 2 * t * t * e if c.attention in ("softmax", "grouped") else 2 * t * e * c.head_width
+    project = c.kv_rank * 3 * e if c.attention == "latent" else 2 * kv * c.head_width * e  # keys and values
+    per_token = c.token_dim * e + c.layers * (2 * e * e + project + 2 * e * c.mlp_width)
+    mix = 2 * t * t * e
+    if c.attention == "linear":
+        mix = 2 * t * e * c.head_width
+    elif c.attention == "mhla":  # summaries over all slots, kept or not, and their weighted sums
+        blocks = c.mhla_blocks + 1
+        slots = blocks * c.n_tokens // c.mhla_blocks
+        mix = 2 * slots * e * c.head_width + blocks**2 * e * (c.head_width + 1) + slots * e
     score = c.n_tokens * (c.token_dim * c.score_width + c.score_width)
     flat = c.latents * c.latent_width
     decode = (flat + N_CONDITION) * c.decoder_width + c.decoder_width**2 + c.decoder_width * (c.fft_size + c.n_tokens)

@@ -160,7 +160,7 @@ class Engine:
         """Precision of the blocks. Where fp32 is asked for, attention may still be bf16: the flash kernel of CUDA has no fp32."""
         if self._reduced != FP32:
             return self._reduced
-        return "bf16" if self.device.type == "cuda" and self.backend in ("flash", "grouped") else FP32
+        return "bf16" if self.device.type == "cuda" and BACKENDS[self.backend].flash_kernel else FP32
 
     @property
     def settings(self) -> list[str]:

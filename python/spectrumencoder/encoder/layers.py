@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The parts of a pre-norm transformer block: RMSNorm, attention over any backend, SiLU feed-forward.
 
-Shape letters: B frames, T sequence, E width, H heads, G key-value heads, D head width.
+Shape letters: B frames, T sequence, E width, H heads, G key-value heads, D head width, R latent rank, P blocks, M tokens.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .attention.mhla import distance_logits, mixing
 from .config import EncoderConfig
 
 
@@ -25,23 +28,71 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
 
 
+class Sequence(NamedTuple):
+    """What attention is told of a sequence beside its content."""
+
+    rotation: torch.Tensor | None  # complex (B, T, D/2), the rotary embedding
+    slot: torch.Tensor  # (B, T) int64: index on the frequency axis, M and up for the special tokens
+    key_mask: torch.Tensor | None = None  # (B, T) bool, True where a key may be seen; None: all
+
+
 class Attention(nn.Module):
-    """q, k, v projections around a backend given at call time (all backends of one family share these weights)."""
+    """Projections around a backend given at call time; all backends of one family share these weights.
+
+    A subclass per family makes the inputs that its backends take; this one makes q, k, v for softmax, grouped and linear."""
 
     def __init__(self, config: EncoderConfig):
         super().__init__()
         self.heads, self.head_width = config.heads, config.head_width
-        self.kv_heads = config.kv_heads if config.attention == "grouped" else config.heads
-        self.qkv = nn.Linear(config.width, (self.heads + 2 * self.kv_heads) * self.head_width, bias=False)
+        self._make(config)
         self.out = nn.Linear(config.width, config.width, bias=False)
 
-    def forward(self, x, attend, rotation, key_mask=None):
-        """x (B, T, E) -> (B, T, E); rotation complex (B, T, D/2) or None; key_mask (B, T) or None."""
-        batch, length, width = x.shape
-        qkv = self.qkv(x).view(batch, length, -1, self.head_width).transpose(1, 2)  # (B, H + 2G, T, D)
-        q, k, v = qkv.split((self.heads, self.kv_heads, self.kv_heads), dim=1)
-        y = attend(q, k, v, rotation, key_mask)  # (B, H, T, D)
-        return self.out(y.transpose(1, 2).reshape(batch, length, width))
+    def _make(self, config):
+        self.kv_heads = config.kv_heads if config.attention == "grouped" else config.heads
+        self.qkv = nn.Linear(config.width, (self.heads + 2 * self.kv_heads) * self.head_width, bias=False)
+
+    def inputs(self, x, slot):
+        """x (B, T, E), slot (B, T) -> what the family's backends take before rotation and key_mask."""
+        return self._heads(self.qkv(x)).split((self.heads, self.kv_heads, self.kv_heads), dim=1)
+
+    def _heads(self, x):
+        """(B, T, C D) -> (B, C, T, D)."""
+        return x.view(*x.shape[:2], -1, self.head_width).transpose(1, 2)
+
+    def forward(self, x, attend, sequence: Sequence):
+        """x (B, T, E) -> (B, T, E)."""
+        y = attend(*self.inputs(x, sequence.slot), sequence.rotation, sequence.key_mask)  # (B, H, T, D)
+        return self.out(y.transpose(1, 2).reshape(x.shape))
+
+
+class LatentAttention(Attention):
+    """Keys and values of all heads from one latent of R floats per token (attention/latent.py)."""
+
+    def _make(self, config):
+        self.q = nn.Linear(config.width, config.width, bias=False)
+        self.down = nn.Linear(config.width, config.kv_rank, bias=False)
+        self.norm = RMSNorm(config.kv_rank)
+        start = config.kv_rank**-0.5
+        self.up = nn.Parameter(torch.empty(2, config.heads, config.head_width, config.kv_rank).uniform_(-start, start))
+
+    def inputs(self, x, slot):
+        q = self._heads(self.q(x))
+        return q, self.norm(self.down(x).float()).to(q.dtype), self.up.to(q.dtype)
+
+
+class SubBandAttention(Attention):
+    """Linear attention with weights between sub-bands (attention/mhla.py)."""
+
+    def _make(self, config):
+        super()._make(config)
+        self.block_size = config.n_tokens // config.mhla_blocks
+        self.mix = nn.Parameter(distance_logits(config.heads, config.mhla_blocks))  # (H, P, P)
+
+    def inputs(self, x, slot):
+        return *super().inputs(x, slot), slot, mixing(self.mix), self.block_size
+
+
+ATTENTION = {"softmax": Attention, "grouped": Attention, "linear": Attention, "latent": LatentAttention, "mhla": SubBandAttention}
 
 
 class FeedForward(nn.Module):
@@ -62,9 +113,9 @@ class Block(nn.Module):
     def __init__(self, config: EncoderConfig):
         super().__init__()
         self.norm_attention, self.norm_mlp = RMSNorm(config.width), RMSNorm(config.width)
-        self.attention = Attention(config)
+        self.attention = ATTENTION[config.attention](config)
         self.mlp = FeedForward(config.width, config.mlp_width)
 
-    def forward(self, x, attend, rotation, key_mask=None):
-        x = x + self.attention(self.norm_attention(x), attend, rotation, key_mask)
+    def forward(self, x, attend, sequence: Sequence):
+        x = x + self.attention(self.norm_attention(x), attend, sequence)
         return x + self.mlp(self.norm_mlp(x))

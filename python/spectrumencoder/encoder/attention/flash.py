@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Softmax attention by PyTorch's flash kernel, forced: it runs on CPU and CUDA, or says why not, and never falls back."""
+"""Softmax attention by a flash kernel (FlashAttention-2, arXiv:2307.08691): on CPU and CUDA, or the reason why not.
+
+Which kernel it is follows from the device alone, is decided once, and is told by `describe_backends`: on a CUDA device that of
+the flash-attn package where it is installed and can be used, else that of PyTorch's scaled_dot_product_attention (SDPA), forced.
+Neither ever falls back to attention written out.
+"""
 
 from __future__ import annotations
+
+import importlib
+from functools import cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,37 +18,98 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..rope import rotate
 
+SDPA, FLASH_ATTN = "SDPA flash kernel", "flash-attn"
+NEEDS = "a CPU, or a CUDA device of compute capability 8.0 (there in bf16; the flash-attn package where installed)"
+
+
+class Facts(NamedTuple):
+    """What the choice depends on, for one device."""
+
+    kind: str  # cpu, cuda, ...
+    capability: tuple[int, int] | None  # of a CUDA device; None where PyTorch sees none
+    package: str | None  # version of flash-attn; None where it is not installed
+    trouble: str | None  # why flash-attn, though installed, cannot be used
+
+
+class Kernel(NamedTuple):
+    name: str | None  # SDPA, FLASH_ATTN, or None: it cannot run there
+    note: str  # what it is, or the reason why it cannot run
+
+
+def choose_kernel(facts: Facts) -> Kernel:
+    """The flash kernel to use, from facts alone."""
+    if facts.kind == "cpu":
+        return Kernel(SDPA, f"PyTorch's {SDPA}")
+    if facts.kind != "cuda":
+        return Kernel(None, f"PyTorch has no flash kernel for {facts.kind}; use backend=naive")
+    if facts.capability is None:
+        return Kernel(None, "PyTorch sees no CUDA device; use compute=cpu")
+    if facts.capability < (8, 0):
+        return Kernel(None, "the flash kernel needs compute capability 8.0, this GPU has {}.{}; use backend=naive"
+                      .format(*facts.capability))
+    if facts.package is None:
+        return Kernel(SDPA, f"PyTorch's {SDPA} (the flash-attn package is not installed)")
+    if facts.trouble:
+        return Kernel(SDPA, f"PyTorch's {SDPA} (flash-attn {facts.package} cannot be used: {facts.trouble})")
+    return Kernel(FLASH_ATTN, f"the flash-attn package {facts.package}")
+
+
+def package_facts(name: str = "flash_attn") -> tuple[str | None, str | None]:
+    """Version and trouble of the flash-attn package, as in Facts; both None where it is not installed.
+
+    A build for another PyTorch fails on import with an ImportError or OSError of the linker's.
+    """
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        return (None, None) if error.name == name else ("of unknown version", str(error))
+    except (ImportError, OSError) as error:
+        return "of unknown version", " ".join(str(error).split())[:120]
+    version = str(getattr(module, "__version__", "of unknown version"))
+    return version, None if hasattr(module, "flash_attn_func") else "it has no flash_attn_func; flash-attn 2 has"
+
+
+@cache
+def kernel_on(device: torch.device) -> Kernel:
+    """The kernel for a device; looked up once, so that it cannot change between two frames."""
+    capability, package = None, (None, None)
+    if device.type == "cuda" and torch.cuda.is_available():
+        capability, package = torch.cuda.get_device_capability(device), package_facts()
+    return choose_kernel(Facts(device.type, capability, *package))
+
 
 def why_no_flash(device: torch.device) -> str | None:
-    """None where the flash kernel of scaled_dot_product_attention exists, else the reason."""
-    if device.type == "cpu":
-        return None
-    if device.type != "cuda":
-        return f"PyTorch has no flash kernel for {device.type}; use backend=naive"
-    if not torch.cuda.is_available():
-        return "PyTorch sees no CUDA device; use compute=cpu"
-    major, minor = torch.cuda.get_device_capability(device)
-    if major < 8:
-        return f"the flash kernel needs compute capability 8.0, this GPU has {major}.{minor}; use backend=naive"
-    return None
+    """None where a flash kernel exists, else the reason."""
+    kernel = kernel_on(device)
+    return kernel.note if kernel.name is None else None
 
 
-def _attend(q, k, v, rotation, key_mask, grouped_query):
+def kernel_note(device: torch.device) -> str:
+    """Which kernel runs on the device; empty where none does."""
+    kernel = kernel_on(device)
+    return kernel.note if kernel.name else ""
+
+
+def _attend(q, k, v, rotation, key_mask):
     if key_mask is not None:
         raise ValueError("the flash kernel takes no key mask: drop the tokens instead, or use the naive backend")
     q, k = rotate(q, rotation), rotate(k, rotation)
     dtype = q.dtype
-    if q.is_cuda and dtype == torch.float32:  # the CUDA kernel exists in half precisions only
-        q, k, v = q.bfloat16(), k.bfloat16(), v.bfloat16()
+    if q.is_cuda and dtype == torch.float32:  # the CUDA kernels exist in half precisions only
+        q, k = q.bfloat16(), k.bfloat16()
+    v = v.to(q.dtype)
+    if kernel_on(q.device).name == FLASH_ATTN:
+        flash_attn_func = importlib.import_module("flash_attn").flash_attn_func
+        return flash_attn_func(*(x.transpose(1, 2) for x in (q, k, v))).transpose(1, 2).to(dtype)  # it takes (B, T, H, D)
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
-        return F.scaled_dot_product_attention(q, k, v.to(q.dtype), enable_gqa=grouped_query).to(dtype)
+        return F.scaled_dot_product_attention(q, k, v, enable_gqa=q.shape[1] != k.shape[1]).to(dtype)
 
 
 def flash(q, k, v, rotation=None, key_mask=None):
     """As `naive`, without the T x T matrix. Raises ValueError when given a key mask."""
-    return _attend(q, k, v, rotation, key_mask, False)
+    return _attend(q, k, v, rotation, key_mask)
 
 
 def grouped(q, k, v, rotation=None, key_mask=None):
     """As `grouped_naive`: k, v (B, G, T, D) are shared by H / G heads inside the kernel."""
-    return _attend(q, k, v, rotation, key_mask, True)
+    return _attend(q, k, v, rotation, key_mask)

@@ -14,7 +14,8 @@ from ..rope import rotate
 EPS = 1e-6
 
 
-def _features(q, k, key_mask):
+def features(q, k, key_mask=None):
+    """phi(x) = elu(x) + 1 of queries and keys (B, H, T, D); masked keys become zero."""
     q, k = F.elu(q) + 1.0, F.elu(k) + 1.0
     if key_mask is not None:
         k = k * key_mask[:, None, :, None]
@@ -24,7 +25,7 @@ def _features(q, k, key_mask):
 def linear(q, k, v, rotation=None, key_mask=None):
     """R(phi q) (R(phi k)^T v) / (phi q . sum phi k); q, k, v (B, H, T, D); cost O(T D^2). Sums in fp32."""
     dtype = v.dtype
-    q, k = _features(q.float(), k.float(), key_mask)
+    q, k = features(q.float(), k.float(), key_mask)
     normaliser = q @ k.sum(dim=2).unsqueeze(-1)  # (B, H, T, 1)
     summary = rotate(k, rotation).transpose(-1, -2) @ v.float()  # (B, H, D, D)
     return (rotate(q, rotation) @ summary / (normaliser + EPS)).to(dtype)
@@ -33,7 +34,7 @@ def linear(q, k, v, rotation=None, key_mask=None):
 def linear_naive(q, k, v, rotation=None, key_mask=None):
     """The oracle: the same with the T x T matrix of weights written out."""
     dtype = v.dtype
-    q, k = _features(q.float(), k.float(), key_mask)
+    q, k = features(q.float(), k.float(), key_mask)
     weights = rotate(q, rotation) @ rotate(k, rotation).transpose(-1, -2)  # (B, H, T, T)
     normaliser = (q @ k.transpose(-1, -2)).sum(dim=-1, keepdim=True)
     return (weights / (normaliser + EPS) @ v.float()).to(dtype)
