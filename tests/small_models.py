@@ -2,7 +2,7 @@
 """Small untrained model files for tests that need weights of some kind, not of a good kind."""
 
 import torch
-from gnuradio.spectrumencoder.encoder.config import EncoderConfig
+from gnuradio.spectrumencoder.encoder.config import POLICIES, EncoderConfig
 from gnuradio.spectrumencoder.encoder.encoder import SpectrumEncoder
 from gnuradio.spectrumencoder.encoder.model_file import save
 
@@ -17,8 +17,9 @@ def write_small_model(path, name, seed, variants=(("softmax", "dynamic"), ("soft
         contract: entries that replace those of the contract. sharpness: factor on the class weights: how sure it is.
         config: fields of EncoderConfig that replace the small ones.
     """
-    small = dict(fft_size=SMALL_FFT, width=16, layers=1, heads=2, kv_heads=1, mlp_width=32, keep_choices=(4, 8, 12, 16),
-                 score_width=4, latents=2, latent_width=4, decoder_width=32, embedding=8, labels=("noise", "LoRa", "BLE")) | config
+    small = dict(fft_size=SMALL_FFT, width=16, layers=1, heads=2, kv_heads=1, mlp_width=32, score_width=4, latents=2,
+                 keep_choices=(4, 8, 12, 16), latent_width=4, decoder_width=32, embedding=8, labels=("noise", "LoRa", "BLE"))
+    small |= config
     torch.manual_seed(seed)
     tensors, rows = {}, []
     for attention, rope in variants:
@@ -29,7 +30,9 @@ def write_small_model(path, name, seed, variants=(("softmax", "dynamic"), ("soft
         tensors |= {f"weights.{row['name']}.{key}": value.numpy() for key, value in network.state_dict().items()}
         rows.append(row)
     encoder = EncoderConfig(**small)
-    save(path, {"name": name, "encoder": encoder.to_dict(), "variants": rows, "policies": ["gumbel", "energy", "entropy", "random"],
-                "default_policy": "gumbel", "labels": list(encoder.labels), "bands": list(encoder.bands), "average": [1, 32],
-                "rates": [0.0, 0.25, 0.5, 0.75], "steps": 1, "heads": {"classes": True, "anomaly": True}, **dict(contract)}, tensors)
+    entries = {"name": name, "encoder": encoder.to_dict(), "variants": rows, "policies": list(POLICIES),
+               "default_policy": "gumbel", "labels": list(encoder.labels), "bands": list(encoder.bands), "average": [1, 32],
+               "rates": [0.0, 0.25, 0.5, 0.75],
+               "steps": 1, "heads": {"classes": True, "anomaly": True}}
+    save(path, entries | dict(contract), tensors)
     return str(path)

@@ -24,6 +24,7 @@ def calibrate(
     model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
     compute: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[str, typer.Option(help="Attention backend that will run.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="Precision of the transformer blocks: fp32, bf16 or int8 (CPU).")] = "fp32",
     dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of tokens dropped.")] = 0.25,
     policy: Annotated[str, typer.Option(help="Dropout policy; the model's own otherwise.", show_default=False)] = "",
     rope: Annotated[str, typer.Option(help="RoPE mode; the model's own otherwise.", show_default=False)] = "",
@@ -46,10 +47,14 @@ def calibrate(
     check_writable(out, json_file)
     paths, _ = find_source(source, rate, format, freq)
     from ..encoder.engine import Engine
+    from ..encoder.ensemble import members
+    if pair := members(model):
+        raise UsageError(f"--model {model}: the tables of an ensemble are those of its first model; calibrate that (--model "
+                         f"{pair[0]}), then run with --model speculative:{out},{pair[1]}")
     from ..tokens.recording import Recording
     recordings = [Recording.open(p) if rate is None else Recording.open_raw(p, rate, format, center_freq=freq) for p in paths]
     engine = Engine(model, compute=compute, backend=backend, rope_mode=rope, dropout_rate=dropout, dropout_policy=policy,
-                    pad_batch=64)
+                    pad_batch=64, dtype=dtype)
     with progress_bar(quiet=quiet, counts=True) as bar:
         task = bar.add_task("frames", total=None)
         tables = _learn(recordings, engine, average, overlap, band, pfa, per_bin,
@@ -70,7 +75,7 @@ def calibrate(
                 NOTES.print(f"note: successive frames resemble each other: {table.n} frames tell as much as "
                             f"{table.effective_n:.0f} independent ones; a longer recording narrows the interval", markup=False)
         others = {"overlap": f"{overlap:g}" if overlap else "", "band": band if band != "auto" else "", "policy": policy,
-                  "rope": rope, "backend": backend if backend != "auto" else ""}
+                  "rope": rope, "backend": backend if backend != "auto" else "", "dtype": dtype if dtype != "fp32" else ""}
         options = "".join(f" --{name} {value}" for name, value in others.items() if value)
         OUT.print(f"wrote {out}; use it with: spectrumencoder run SOURCE --model {out} --average {average} "
                   f"--dropout {dropout:g} --pfa {pfa:g}{options}", markup=False)

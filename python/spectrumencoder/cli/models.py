@@ -19,10 +19,11 @@ def models(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the rows here.")] = None,
 ):
     """List models: size, variants (attention/RoPE), labels, calibrated bands, metrics."""
+    from ..encoder.ensemble import members
     from ..encoder.model_file import SUFFIX, find_model, load, model_folders
     check_writable(json_file)
     if names:
-        paths = [find_model(name) for name in names]
+        paths = [find_model(part) for name in names for part in members(name) or (name,)]
     else:
         paths = sorted({path.resolve() for folder in model_folders() for path in folder.glob(f"*{SUFFIX}")})
     if not paths:

@@ -20,9 +20,13 @@ def run(
     format: Annotated[str | None, typer.Option(help="Raw IQ: SigMF data type, such as cf32_le, ci16_le or cu8.",
                                                show_default=False)] = None,
     freq: Annotated[float | None, typer.Option(help="Raw IQ: centre frequency in Hz.", show_default=False)] = None,
-    model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
+    model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file; speculative, or "
+                                       "speculative:FAST,LARGE, for two of them.")] = "base",
+    confidence: Annotated[float | None, typer.Option(min=0.0, max=1.0, show_default=False, help="Of a speculative model: frames "
+                                                     "of a lower confidence go to the large one (0.8).")] = None,
     compute: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[str, typer.Option(help="Attention backend: auto, or one of those the model holds weights for.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="Precision of the transformer blocks: fp32, bf16 or int8 (CPU).")] = "fp32",
     dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of tokens dropped.")] = 0.25,
     policy: Annotated[str, typer.Option(help="Dropout policy: gumbel, energy, entropy or random; the model's own otherwise.",
                                         show_default=False)] = "",
@@ -46,10 +50,15 @@ def run(
     if folder and annotate:
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
                          "use --annotate alone, which writes one beside each")
+    from ..encoder.ensemble import CONFIDENCE_THRESHOLD, members
+    if confidence is not None and not members(model):
+        raise UsageError(f"--confidence {confidence:g} is for a speculative model, {model} is one model alone; leave it out, or "
+                         "use --model speculative")
     check_writable(events, plot, json_file, Path(annotate) if annotate else None)
     settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
                            rope_mode=rope, false_alarm_rate=pfa, average=average, overlap=overlap, band=band, hold=hold,
-                           events=events, annotate=annotate, quiet=quiet)
+                           events=events, annotate=annotate, quiet=quiet, dtype=dtype,
+                           confidence_threshold=CONFIDENCE_THRESHOLD if confidence is None else confidence)
     outcomes, errors, told = [], [], set()
     for path in paths:
         try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from .. import keys
@@ -37,11 +37,16 @@ class RunSettings:
     events: Path | None = None
     annotate: str | None = None
     quiet: bool = False
+    dtype: str = "fp32"
+    confidence_threshold: float = 0.8
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave. seconds: of the recording; wall_s: it took; real_time_factor: seconds / wall_s."""
+    """What a run gave. seconds: of the recording; wall_s: it took; real_time_factor: seconds / wall_s.
+
+    ensemble: accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty.
+    """
 
     name: str
     n_frames: int
@@ -51,17 +56,20 @@ class Outcome:
     wall_s: float
     interrupted: bool
     notes: tuple[str, ...] = ()
+    ensemble: dict = field(default_factory=dict)
 
     @property
     def real_time_factor(self) -> float:
         return self.seconds / self.wall_s if self.wall_s > 0 else 0.0
 
     def as_dict(self) -> dict:
-        return asdict(self) | {"notes": list(self.notes), "real_time_factor": self.real_time_factor}
+        row = asdict(self) | {"notes": list(self.notes), "real_time_factor": self.real_time_factor}
+        return row | row.pop("ensemble")
 
     def line(self) -> str:
         dropped = f" ({self.n_dropped} dropped)" if self.n_dropped else ""
-        return (f"{self.name}: {_count(self.n_frames, 'frame')}{dropped}, {_count(self.n_events, 'event')}, "
+        refined = f", {self.ensemble[keys.REFINED_FRAMES]} refined" if self.ensemble else ""
+        return (f"{self.name}: {_count(self.n_frames, 'frame')}{dropped}{refined}, {_count(self.n_events, 'event')}, "
                 f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
 
 
@@ -90,7 +98,7 @@ def run_recording(recording: Recording, settings: RunSettings, *, append: bool =
                  f"model {flowgraph.model_name}")
         save_plot(plot, probe.waterfall, list(probe.events.values()), title)
     return Outcome(recording.name, probe.n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
-                   interrupted, flowgraph.notes())
+                   interrupted, flowgraph.notes(), flowgraph.ensemble)
 
 
 def _count(number: int, what: str) -> str:
@@ -121,7 +129,8 @@ class Flowgraph:
                 model=settings.model, samp_rate=recording.samp_rate, center_freq=recording.frequency_hz or 0.0,
                 average=settings.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
                 dropout_policy=settings.dropout_policy, rope_mode=settings.rope_mode, backend=settings.backend,
-                compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold)
+                compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold,
+                dtype=settings.dtype, confidence_threshold=settings.confidence_threshold)
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
             raise UsageError(str(error)) from error
         fft_size = self._monitor.fft_size
@@ -145,6 +154,13 @@ class Flowgraph:
     @property
     def model_name(self) -> str:
         return self._monitor.encoder.engine.model_name
+
+    @property
+    def ensemble(self) -> dict:
+        """accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty."""
+        counters = self._monitor.encoder.counters()
+        return {key: counters[key] for key in (keys.ACCEPTED_FRAMES, keys.REFINED_FRAMES, keys.CONFIDENCE_THRESHOLD)
+                if key in counters}
 
     @property
     def seconds(self) -> float:

@@ -5,16 +5,18 @@ A model name is a file's (`base`, a path), `speculative` (the shipped `fast` and
 or paths); `load_models` and `open_engine` understand all of them.
 
 * **The gate** is the calibrated confidence of `fast`: the largest class probability, after the temperature fitted on held-out
-  frames (Guo et al., arXiv:1706.04599). Below `confidence_threshold` the frame goes to `large` (a cascade, Viola and Jones
-  2001, of two). The frames of a call that go there form batches of their own, `REFINE_BATCH` at a time and padded to that
-  (`pad_batch` at a time where the model's embedding is of an odd size), so that a frame's numbers depend neither on its neighbours nor on how many others are in doubt.
+  frames (Guo et al., arXiv:1706.04599). Below `confidence_threshold` the frame goes to `large`: a cascade of two (Viola and
+  Jones, CVPR 2001). The frames of a call that go there form batches of their own, `REFINE_BATCH` at a time and padded to that
+  (`pad_batch` at a time where the model's embedding is of an odd size), so that a frame's numbers depend neither on its
+  neighbours nor on how many others are in doubt.
 * **The answer** (embedding, class probabilities; `features.ANSWERED_BY` says whose) is that of the model that answered last, so
   the confidence is always the one of the label beside it. The two embeddings are of different spaces.
 * **Everything else is of `fast`, for every frame**: residual, reconstruction, latents, anomaly logit, keep scores, and the
   settings that make the key of the conformal table. A p-value holds when the frame's score and the table's scores come from one
   distribution. `large` sees a selection, the frames in doubt, which the anomalous are likely to be among; a table of `large`
-  learned on all frames would not hold for that selection, and one score from two models would need a table of the mixture, another
-  for each threshold. So the tables are those of `fast`: calibrate `fast`, then name the calibrated file as the first of the two.
+  learned on all frames would not hold for that selection, and one score from two models would need a table of the mixture,
+  another for each threshold. So the tables are those of `fast`: calibrate `fast`, then name the calibrated file as the first of
+  the two.
 """
 
 from __future__ import annotations
@@ -176,8 +178,8 @@ def _check_pair(fast: ModelFile, large: ModelFile) -> None:
     pair = f"{fast.name!r} and {large.name!r} cannot be one ensemble"
     for name in ("fft_size", "stride", "window"):
         if one["encoder"][name] != other["encoder"][name]:
-            raise ModelError(f"{pair}: {name} is {one['encoder'][name]!r} and {other['encoder'][name]!r}; name two models trained "
-                             "with the same frame layout")
+            raise ModelError(f"{pair}: {name} is {one['encoder'][name]!r} and {other['encoder'][name]!r}; name two models "
+                             "trained with the same frame layout")
     if list(one["labels"]) != list(other["labels"]):
         raise ModelError(f"{pair}: their labels are {', '.join(one['labels'])} and {', '.join(other['labels'])}; name two models "
                          "trained with the same labels")
@@ -185,5 +187,5 @@ def _check_pair(fast: ModelFile, large: ModelFile) -> None:
         raise ModelError(f"{pair}: one of them names no classes; name two models with a class head")
     (low, high), (least, most) = one["average"], other["average"]
     if low < least or high > most:
-        raise ModelError(f"{pair}: {fast.name!r} takes frames of {low}..{high} windows, {large.name!r} of {least}..{most}; name a "
-                         "large model that takes all of them")
+        raise ModelError(f"{pair}: {fast.name!r} takes frames of {low}..{high} windows, {large.name!r} of {least}..{most}; name "
+                         "a large model that takes all of them")

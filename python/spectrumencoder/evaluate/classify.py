@@ -19,6 +19,7 @@ import numpy as np
 
 from ..encoder import features
 from ..encoder.engine import Engine
+from ..encoder.ensemble import open_engine
 from ..tokens.tokenize import tokenize
 from ..training import augment, front_end
 from ..training.corpus import BLOCK, CLASSES, CorpusError, Source, load_corpus
@@ -75,9 +76,9 @@ def classify(corpus: list[Path] | Path, model: str | list[str] = "base", dropout
     all_sources = [s for s in load_corpus(folders) if s.label or condition == "front-end"]
     rows, judged_sources = [], 0
     for number, name in enumerate(models):
-        engine = Engine(name, dropout_rate=dropout_rate, backend=backend, rope_mode=rope_mode, dropout_policy=policy,
-                        compute=compute, threads=threads)
-        trained = set(engine.contract.get("training", {}).get("trained_on", []))
+        engine = open_engine(name, dropout_rate=dropout_rate, backend=backend, rope_mode=rope_mode, dropout_policy=policy,
+                             compute=compute, threads=threads)
+        trained = engine.trained_on
         sources = [s for s in all_sources if include_trained or s.name not in trained]
         if len(models) > 1:  # what no fold holds out is judged by none
             sources = [s for s in sources if s.label]
