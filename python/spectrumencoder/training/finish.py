@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ..encoder.config import POLICIES, EncoderConfig
 from ..encoder.encoder import SpectrumEncoder, mflop_per_spectrum
@@ -16,6 +15,7 @@ from .corpus import Source
 from .run_folder import started_at
 from .shards import without
 from .tables import general_tables
+from .temperature import calibrate
 
 TEST_SHARDS = 2  # of the pool's part `test`
 
@@ -89,7 +89,8 @@ def pack_weights(states: dict[str, dict[str, torch.Tensor]]) -> dict[str, np.nda
 
 
 def fit_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], keep: int) -> dict[str, float]:
-    """Fit the softmax temperature by the likelihood of the labelled, clean frames; gives accuracy and ECE before and after."""
+    """Fit the softmax temperature on the labelled, clean frames; gives accuracy, and the ECE before and after, the latter on
+    recordings that the temperature judged there was not fitted on (`temperature.calibrate`)."""
     chosen = (frames["label"] >= 0) & (frames["anomaly"] == 0)
     c = network.config
     logits = []
@@ -101,26 +102,12 @@ def fit_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], k
             part = slice(start, start + 128)
             logits.append(network(tokens[part], side[part], unknown[part], keep).class_logits)
     logits, labels = torch.cat(logits), frames["label"][chosen].long()
-    scales = torch.exp(torch.linspace(-1.5, 1.5, 121))
-    loss = torch.stack([F.cross_entropy(logits / s, labels) for s in scales])
-    best = scales[loss.argmin()]
-    network.temperature.fill_(float(best))
+    fitted = calibrate(logits, labels, frames["source"][chosen].long())
+    network.temperature.fill_(fitted.temperature)
     accuracy = float((logits.argmax(1) == labels).float().mean())
     return {"held_out_frames": int(len(labels)), "accuracy_augmented": round(accuracy, 4),
-            "temperature": round(float(best), 4), "ece_before": round(calibration_error(logits, labels), 4),
-            "ece_after": round(calibration_error(logits / best, labels), 4)}
-
-
-def calibration_error(logits: torch.Tensor, labels: torch.Tensor, bins: int = 15) -> float:
-    """Expected calibration error (Guo et al., arXiv:1706.04599, eq. 3): equal-width bins of confidence."""
-    confidence, guess = torch.softmax(logits, 1).max(1)
-    right = (guess == labels).float()
-    error = 0.0
-    for lower in torch.linspace(0, 1, bins + 1)[:-1]:
-        inside = (confidence > lower) & (confidence <= lower + 1 / bins)
-        if inside.any():
-            error += float(inside.float().mean() * (confidence[inside].mean() - right[inside].mean()).abs())
-    return error
+            "temperature": round(fitted.temperature, 4), "ece_before": round(fitted.ece_before, 4),
+            "ece_after": round(fitted.ece_after, 4)}
 
 
 def thetas(network: SpectrumEncoder) -> dict[str, float]:
