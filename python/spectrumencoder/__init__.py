@@ -12,6 +12,7 @@ _BLOCKS = {
     "fft_tokenizer": "blocks.native",
     "sigmf_source": "blocks.sigmf_source",
     "spectrum_encoder": "blocks.spectrum_encoder",
+    "spectrum_decoder": "blocks.spectrum_decoder",
     "anomaly_detector": "blocks.anomaly_detector",
     "event_log": "blocks.event_log",
     "sigmf_annotator": "blocks.sigmf_annotator",

@@ -19,6 +19,7 @@ ANOMALIES = "anomalies"
 STATUS = "status"
 CONTROL = "control"
 EVENTS = "events"
+ENCODED = "encoded"
 
 # Event fields
 EVENT_ID = "event_id"
@@ -68,12 +69,16 @@ UNCALIBRATED_FRAMES = "uncalibrated_frames"
 K_KEPT = "k_kept"                  # tokens per frame that the encoder keeps
 ACCEPTED_FRAMES = "accepted_frames"  # of an ensemble: those that `fast` answered
 REFINED_FRAMES = "refined_frames"    # those that `large` answered
+ENCODED_PDUS = "encoded_pdus"
+ENCODED_BYTES = "encoded_bytes"
+WAITING_PDUS = "waiting_pdus"      # of spectrum_decoder: have come and are not decoded yet
 MALFORMED = "malformed"
 
 # Live parameters accepted as a dict on `control`, also printed in status
 DROPOUT_POLICY = "dropout_policy"
 ROPE_MODE = "rope_mode"
 BACKEND = "backend"
+ENCODED_STEP = "encoded_step"
 CONFIDENCE_THRESHOLD = "confidence_threshold"
 
 SIGMF_PREFIX = "spectrumencoder:"

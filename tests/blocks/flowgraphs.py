@@ -11,7 +11,7 @@ from gnuradio.spectrumencoder.blocks.run_flowgraph import run_flowgraph
 
 
 class frame_source(gr.sync_block):
-    """Gives the rows of a float32 array, once or again and again, with tags {frame: {key: value}}."""
+    """Gives the rows of a float32 array, once or again and again, with tags {frame: {key: value or PMT}}."""
 
     def __init__(self, items, repeat=False, tags=None):
         gr.sync_block.__init__(self, "frame_source", None, [(np.float32, items.shape[1])])
@@ -26,7 +26,8 @@ class frame_source(gr.sync_block):
         for frame, tags in self.tags.items():
             if self.position <= frame < self.position + count:
                 for key, value in tags.items():
-                    self.add_item_tag(0, frame, pmt.intern(key), to_pmt(value))
+                    pmt_value = value if isinstance(value, pmt.pmt_base) else to_pmt(value)
+                    self.add_item_tag(0, frame, pmt.intern(key), pmt_value)
         self.position += count
         return count
 

@@ -27,6 +27,7 @@
     X(STATUS, status, "status") \
     X(CONTROL, control, "control") \
     X(EVENTS, events, "events") \
+    X(ENCODED, encoded, "encoded") \
     X(EVENT_ID, event_id, "event_id") \
     X(STATE, state, "state") \
     X(TIMESTAMP, timestamp, "timestamp") \
@@ -66,10 +67,14 @@
     X(K_KEPT, k_kept, "k_kept") \
     X(ACCEPTED_FRAMES, accepted_frames, "accepted_frames") \
     X(REFINED_FRAMES, refined_frames, "refined_frames") \
+    X(ENCODED_PDUS, encoded_pdus, "encoded_pdus") \
+    X(ENCODED_BYTES, encoded_bytes, "encoded_bytes") \
+    X(WAITING_PDUS, waiting_pdus, "waiting_pdus") \
     X(MALFORMED, malformed, "malformed") \
     X(DROPOUT_POLICY, dropout_policy, "dropout_policy") \
     X(ROPE_MODE, rope_mode, "rope_mode") \
     X(BACKEND, backend, "backend") \
+    X(ENCODED_STEP, encoded_step, "encoded_step") \
     X(CONFIDENCE_THRESHOLD, confidence_threshold, "confidence_threshold") \
     X(SIGMF_PREFIX, sigmf_prefix, "spectrumencoder:")
 // clang-format on

@@ -56,6 +56,22 @@ def pdu(metadata: dict, values=()):
     return pmt.cons(to_pmt(metadata), pmt.init_f32vector(values.size, values.tolist()))
 
 
+def bytes_pdu(metadata: dict, data: bytes):
+    """The PDU ``cons(metadata, u8vector)``."""
+    return pmt.cons(to_pmt(metadata), pmt.init_u8vector(len(data), list(data)))
+
+
+def pdu_bytes(message) -> bytes:
+    """The bytes of a PDU's u8vector.
+
+    Raises:
+        MalformedMessage: it is no PDU of bytes.
+    """
+    if not pmt.is_pair(message) or not pmt.is_u8vector(pmt.cdr(message)):
+        raise MalformedMessage(f"wants a PDU of bytes (u8vector), got {kind(message)}")
+    return bytes(pmt.u8vector_elements(pmt.cdr(message)))
+
+
 def to_python(value):
     """The Python value of a PMT: vectors, tuples and lists as lists, keys of dicts as str.
 

@@ -13,17 +13,19 @@ from gnuradio.gr.gateway import py_io_signature
 
 from .. import keys
 from ..encoder import features
-from ..encoder.engine import Engine
+from ..encoder.engine import EncodedFrames, Engine
 from ..encoder.ensemble import CONFIDENCE_THRESHOLD, SpeculativeEngine, open_engine
 from ..tokens import layout
 from ..tokens.band_plan import UNKNOWN, band_of
 from . import messages
 from .backlog import Backlog
+from .encoded_output import EncodedOutput
 from .safe_block import SafeBlock, handler, setter
 
 OVERLOADS = ("wait", "skip")
 _TAGS = (keys.RX_FREQ, keys.FRAME_HOP, keys.FRAME_START)
 _SKIPPED = pmt.intern(keys.SKIPPED)
+_ENCODED = pmt.intern(keys.ENCODED)
 
 
 class FrameMismatch(ValueError):
@@ -36,8 +38,9 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     Input 0: tokens (item_size floats, as of ``fft_tokenizer``). Outputs, aligned with it, tags passed on:
     0 residual (fft_size floats, standardised); 1 features (256 floats, ``encoder.features``);
     2 reconstruction (fft_size floats, dBFS; may stay unconnected).
-    Message input `control`: a dict of any of dropout_rate, rope_mode, backend, dropout_policy, confidence_threshold. Output:
-    `status`.
+    Message input `control`: a dict of any of dropout_rate, rope_mode, backend, dropout_policy, confidence_threshold,
+    encoded_step. Message outputs: `encoded`, PDUs of bytes, each a group of compressed spectra (``spectrum_decoder`` turns them
+    into spectra again); `status`.
 
     A live change takes effect with the next batch; one that the model file has no weights for is refused (logged,
     published on `status`) and the old setting stays.
@@ -59,6 +62,9 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         min_output_buffer: items, on every output.
         dtype: "fp32", "bf16" or "int8": of the matrix products in the transformer blocks. Tables belong to one of them.
         confidence_threshold: of a speculative model: frames that the first is less sure of are answered by the second.
+        encoded_group: frames to a PDU on `encoded`, 16..64; fewer where they end or something changes. 0: no PDUs.
+        encoded_step: dB, of their quantiser: smaller is more exact and takes more bytes. Of a speculative model they are those
+            of the first.
 
     Raises:
         ModelError: the model file is missing or invalid.
@@ -69,7 +75,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     def __init__(self, model="base", fft_size=1024, stride=8, window="blackmanharris", dropout_rate=0.25,
                  dropout_policy="", rope_mode="", backend="auto", compute="auto", band="auto", overload="wait",
                  max_latency=1.0, threads=1, pad_batch=16, min_output_buffer=64, dtype="fp32",
-                 confidence_threshold=CONFIDENCE_THRESHOLD):
+                 confidence_threshold=CONFIDENCE_THRESHOLD, encoded_group=0, encoded_step=0.5):
         wire = layout.FrameLayout(fft_size, stride)
         spectrum = (np.float32, fft_size)
         gr.sync_block.__init__(self, "spectrum_encoder", [(np.float32, wire.item_size)],
@@ -88,8 +94,10 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._backlog = Backlog()
         self._lock = threading.Lock()
         self._n_waiting = 0
+        self._encoded = EncodedOutput(self.engine, encoded_group, encoded_step) if encoded_group else None
         self._forget_tags()
         self.n_frames = self.n_skipped = 0
+        self.message_port_register_out(_ENCODED)
         for port in range(3):
             self.set_min_output_buffer(port, int(min_output_buffer))
         self.add_input_port(keys.CONTROL, self.handle_control)
@@ -98,8 +106,10 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         engine = self.engine
         refined = {keys.ACCEPTED_FRAMES: engine.n_accepted, keys.REFINED_FRAMES: engine.n_refined,
                    keys.CONFIDENCE_THRESHOLD: engine.confidence_threshold} if isinstance(engine, SpeculativeEngine) else {}
+        encoded = {keys.ENCODED_PDUS: self._encoded.n_pdus, keys.ENCODED_BYTES: self._encoded.n_bytes,
+                   keys.ENCODED_STEP: self._encoded.builder.step} if self._encoded else {}
         return {keys.FRAMES: self.n_frames, keys.SKIPPED_FRAMES: self.n_skipped,
-                keys.DROPOUT_RATE: float(engine.dropout_rate), keys.K_KEPT: int(engine.k_kept), **refined}
+                keys.DROPOUT_RATE: float(engine.dropout_rate), keys.K_KEPT: int(engine.k_kept), **refined, **encoded}
 
     # Live changes, from any thread
 
@@ -126,6 +136,14 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
                              "one model alone")
         self._change("set_confidence_threshold", float(confidence_threshold))
 
+    @setter
+    def set_encoded_step(self, encoded_step):
+        if self._encoded is None:
+            raise ValueError(f"encoded_step {encoded_step} has nothing to act on; construct the block with encoded_group 16..64")
+        with self._lock:
+            self._encoded.builder.set_step(encoded_step)
+        self.publish_status("running", f"encoded_step is {self._encoded.builder.step:g}")
+
     @handler
     def handle_control(self, message):
         for key, value in _control_changes(messages.metadata(message)).items():
@@ -150,10 +168,25 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self.n_frames = self.n_skipped = 0
         with self._lock:
             self.engine.reset()
+            if self._encoded is not None:
+                self._encoded.restart()
         self.publish_status("running", f"model {self.engine.model_name}")
 
     def _stop(self):
+        if self._encoded is not None:
+            with self._lock:
+                self._publish_encoded(self._encoded.flush())
         self.publish_status("stopped")
+
+    def _publish_encoded(self, pdus: list):
+        for pdu in pdus:
+            self.message_port_pub(_ENCODED, pdu)
+
+    def _encode_pdus(self, items: np.ndarray, bands: list[str], n_skip: int, encoded: EncodedFrames):
+        tags, begin = {}, self.nitems_read(0)
+        for tag in self.get_tags_in_window(0, 0, len(items)):
+            tags.setdefault(tag.offset - begin, {})[messages.tag_key(tag)] = tag.value
+        self._publish_encoded(self._encoded.add(tags, items, encoded, bands, n_skip))
 
     def _work(self, input_items, output_items):
         items = input_items[0]
@@ -163,9 +196,11 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._check_average(side)
         n_skip = self._frames_to_skip(side) if self._skip else 0
         self._pass_unencoded(output_items, side, n_skip)
-        if n_skip < n_frames:
+        if n_skip < n_frames or self._encoded is not None:
             with self._lock:
                 encoded = self.engine.encode(items[n_skip:n_frames], bands[n_skip:])
+                if self._encoded is not None:
+                    self._encode_pdus(items[:n_frames], bands, n_skip, encoded)
             values_of_ports = (encoded.residual, encoded.features, encoded.reconstruction)
             for output, values in zip(output_items, values_of_ports, strict=False):  # reconstruction may be unconnected
                 output[n_skip:n_frames] = values
@@ -268,7 +303,7 @@ def _control_changes(values: dict) -> dict:
         MalformedMessage: a key is unknown or a value is of the wrong type; nothing of the message counts then.
     """
     kinds = {keys.DROPOUT_RATE: (int, float), keys.ROPE_MODE: str, keys.BACKEND: str, keys.DROPOUT_POLICY: str,
-             keys.CONFIDENCE_THRESHOLD: (int, float)}
+             keys.CONFIDENCE_THRESHOLD: (int, float), keys.ENCODED_STEP: (int, float)}
     for key, value in values.items():
         if key not in kinds:
             raise messages.MalformedMessage(f"unknown setting {key!r}; known are {', '.join(kinds)}")

@@ -18,7 +18,7 @@ class spectrum_monitor(gr.hier_block2):
 
     Input 0: complex samples. Outputs (either may stay unconnected): 0 psd (fft_size floats per frame, dBFS);
     1 residual (fft_size floats per frame, standardised). Message input `control`, as of spectrum_encoder. Message outputs:
-    `anomalies` (events), `status` (of all three).
+    `anomalies` (events), `encoded` (compressed spectra, of spectrum_encoder), `status` (of all three).
 
     All settings of the stages that change live do so here. One that is out of range or that the model cannot serve is
     refused: logged, published on `status`, and the old one stays.
@@ -40,7 +40,8 @@ class spectrum_monitor(gr.hier_block2):
                  window="", settle_ms=0.0, dropout_rate=0.25, dropout_policy="", rope_mode="", backend="auto",
                  compute="auto", band="auto", overload="wait", max_latency=1.0, threads=1, pad_batch=16,
                  false_alarm_rate=0.01, threshold_mode="far", threshold=0.1, hold=4, time_source="tag",
-                 min_output_buffer=64, dtype="fp32", confidence_threshold=CONFIDENCE_THRESHOLD):
+                 min_output_buffer=64, dtype="fp32", confidence_threshold=CONFIDENCE_THRESHOLD,
+                 encoded_group=0, encoded_step=0.5):
         contract = load_models(model)[0].contract
         frame = contract["encoder"]
         self.fft_size, stride = int(fft_size or frame["fft_size"]), int(stride or frame["stride"])
@@ -55,7 +56,8 @@ class spectrum_monitor(gr.hier_block2):
             model=model, fft_size=self.fft_size, stride=stride, window=window or frame["window"],
             dropout_rate=dropout_rate, dropout_policy=dropout_policy, rope_mode=rope_mode, backend=backend,
             compute=compute, band=band, overload=overload, max_latency=max_latency, threads=threads, pad_batch=pad_batch,
-            min_output_buffer=min_output_buffer, dtype=dtype, confidence_threshold=confidence_threshold)
+            min_output_buffer=min_output_buffer, dtype=dtype, confidence_threshold=confidence_threshold,
+            encoded_group=encoded_group, encoded_step=encoded_step)
         self.detector = anomaly_detector(
             model=model, fft_size=self.fft_size, samp_rate=samp_rate, center_freq=center_freq, band=band,
             false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode, threshold=threshold, hold=hold,
@@ -64,7 +66,7 @@ class spectrum_monitor(gr.hier_block2):
         self._connect()
 
     def _connect(self):
-        for port in (keys.ANOMALIES, keys.STATUS):
+        for port in (keys.ANOMALIES, keys.ENCODED, keys.STATUS):
             self.message_port_register_hier_out(port)
         self.message_port_register_hier_in(keys.CONTROL)
         self.connect(self, self.tokenizer)
@@ -76,6 +78,7 @@ class spectrum_monitor(gr.hier_block2):
         self.connect((self.encoder, 0), (self, 1))
         self.msg_connect(self, keys.CONTROL, self.encoder, keys.CONTROL)
         self.msg_connect(self.detector, keys.ANOMALIES, self, keys.ANOMALIES)
+        self.msg_connect(self.encoder, keys.ENCODED, self, keys.ENCODED)
         for block in self.blocks:
             self.msg_connect(block, keys.STATUS, self, keys.STATUS)
 
@@ -119,6 +122,9 @@ class spectrum_monitor(gr.hier_block2):
 
     def set_confidence_threshold(self, confidence_threshold):
         return self.encoder.set_confidence_threshold(confidence_threshold)
+
+    def set_encoded_step(self, encoded_step):
+        return self.encoder.set_encoded_step(encoded_step)
 
     def set_false_alarm_rate(self, false_alarm_rate):
         return self.detector.set_false_alarm_rate(false_alarm_rate)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Frames one after the other into groups that have all in common, and groups into PDUs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .engine import EncodedFrames
+from .pdu import step_index, step_of
+from .quantise import Codec, Group
+
+GROUP_RANGE = (16, 64)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a frame lies: first sample, samples to the next frame, rate and centre in Hz (None: unknown), POSIX s of its first
+    sample (None: unknown), and names of band and of the variant that encoded it."""
+
+    frame_start: int
+    frame_hop: int
+    rx_rate: float
+    rx_freq: float | None
+    rx_time: float | None
+    band: str
+    variant: str
+
+    def following(self) -> Place:
+        """The place of the next frame, if nothing happens."""
+        time = None if self.rx_time is None else self.rx_time + self.frame_hop / self.rx_rate
+        return replace(self, frame_start=self.frame_start + self.frame_hop, rx_time=time)
+
+    def continues(self, other: Place) -> bool:
+        """Whether a frame at `other` follows this one without a break. Times may differ by half a sample's rounding."""
+        expected = self.following()
+        if (expected.rx_time is None) != (other.rx_time is None):
+            return False
+        late = 0.0 if expected.rx_time is None else abs(expected.rx_time - other.rx_time)
+        return replace(expected, rx_time=None) == replace(other, rx_time=None) and late < max(0.5 / self.rx_rate, 1e-6)
+
+
+class GroupBuilder:
+    """Collects frames and gives a PDU whenever a group is full, or ended by a break.
+
+    Args:
+        codec: of the model that encodes. size: frames of a full group, 16..64. step: of the quantiser, dB. detail: see `Codec`.
+
+    Raises:
+        ValueError: size or step out of range.
+    """
+
+    def __init__(self, codec: Codec, size: int, step: float, detail: bool = True):
+        low, high = GROUP_RANGE
+        if not low <= size <= high:
+            raise ValueError(f"a group of {size} frames is outside {low}..{high}")
+        self.codec, self.size, self.detail = codec, int(size), bool(detail)
+        self.set_step(step)
+        self._frames: list[tuple] = []
+        self._places: list[Place] = []
+
+    @property
+    def step(self) -> float:
+        """The step in use, dB: the nearest to what was asked for that a PDU can state."""
+        return step_of(self._step)
+
+    def set_step(self, step: float) -> None:
+        """Another step, from the next PDU on. Raises ValueError when it is out of range."""
+        self._step = step_index(float(step))
+
+    def add(self, encoded: EncodedFrames, level: np.ndarray, side: np.ndarray, places: list[Place]) -> list[bytes]:
+        """Take frames and give the PDUs that they complete. A frame that is not finite is left out, and ends its group.
+
+        Args:
+            encoded: what the engine gave for them. level: (F, N) dB over the floor. side: (F, 3) side values. places: of each.
+        """
+        out = []
+        finite = np.isfinite(level).all(axis=1) & np.isfinite(side).all(axis=1) & np.isfinite(encoded.latents).all(axis=(1, 2))
+        for index, place in enumerate(places):
+            if self._places and not (finite[index] and self._places[-1].continues(place)):
+                out += self.flush()
+            if not finite[index]:
+                continue
+            self._frames.append((encoded.latents[index].copy(), level[index].copy(), float(side[index, 0]), int(side[index, 1])))
+            self._places.append(place)
+            if len(self._places) == self.size:
+                out += self.flush()
+        return out
+
+    def flush(self) -> list[bytes]:
+        """The PDU of what has been collected, if there is something."""
+        frames, places, self._frames, self._places = self._frames, self._places, [], []
+        if not frames:
+            return []
+        latents, level, floor, average = zip(*frames, strict=True)
+        first = places[0]
+        group = Group(np.stack(latents), np.stack(level), np.array(floor), average, first.variant, first.band, first.frame_start,
+                      first.frame_hop, first.rx_rate, first.rx_freq, first.rx_time)
+        return [self.codec.encode(group, step=self.step, detail=self.detail)]
+
+    def clear(self) -> None:
+        """Forget what has been collected."""
+        self._frames, self._places = [], []
