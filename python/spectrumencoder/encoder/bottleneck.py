@@ -6,7 +6,7 @@ own reconstruction: a residual without a bottleneck is blind to the unexpected.
 
 * `placed`: every place of the spectrum has its own weights: a linear map of all bins (as the keep score, it reads the
   dropped ones too) that starts as their principal components, and one of a few floats of every encoded token, a learned vector
-  where a place was dropped. A unit of a latent is 100 dB along a principal component of the N bins in dB over the floor.
+  where a place was dropped. A unit of a latent is 30 dB along a principal component of the N bins in dB over the floor.
 * `pooled`: learned queries attend over the encoded tokens (Perceiver, arXiv:2103.03206). It blurs where things are: on
   augmented frames it reconstructs worse (4.4 dB rms at K = 16) than 8 principal components (3.1 dB). Bounded to (-1, 1).
 Shape letters: B frames, T sequence, E width, L latents, W latent width, N bins.
@@ -23,7 +23,7 @@ from .config import EncoderConfig
 from .layers import RMSNorm
 
 LOG_SIGMA_RANGE = (math.log(0.3), math.log(12.0))  # dB
-LATENT_DB, MEAN_DB = 100.0, 10.0  # one unit of a latent (`placed`) and of the decoder's outputs
+LATENT_DB, MEAN_DB = 30.0, 10.0  # one unit of a latent (`placed`) and of the decoder's outputs
 
 
 class PlacedBottleneck(nn.Module):

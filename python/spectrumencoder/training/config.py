@@ -32,7 +32,7 @@ class TrainingConfig:
     reconstruction_weight: float = 0.3
     anomaly_weight: float = 0.3
     latent_weight: float = 0.2  # of the classes told from the latents alone
-    latent_noise: tuple[float, float] = (0.02, 0.5)  # step of the quantiser that training imitates, log-uniform; a third has none
+    latent_noise: tuple[float, float] = (0.06, 1.6)  # step of the quantiser that training imitates, log-uniform; a third has none
     start: str = ""  # model file whose default variant the first variant starts from
     teacher: str = ""  # model file whose default variant's class probabilities are imitated (distillation)
     teacher_weight: float = 1.0

@@ -34,6 +34,7 @@ from .run_folder import RUN_FILE, claim
 from .shards import ShardMaker, without
 
 OWN_OF_VARIANT = ("blocks.", "rope.")  # what a further variant trains
+PRINCIPAL = ("bottleneck.bins.weight", "bottleneck.bins.bias", "decoder.direct.weight")  # start as principal components, move slowly
 
 
 @dataclass
@@ -161,12 +162,12 @@ class Run:
             for name, parameter in self.network.named_parameters():
                 parameter.requires_grad_(name.startswith(OWN_OF_VARIANT))
         trained = [(n, p) for n, p in self.network.named_parameters() if p.requires_grad]
-        theta = [p for n, p in trained if n.startswith("rope.")]
-        plain = [p for n, p in trained if not n.startswith("rope.") and p.ndim < 2]
-        decayed = [p for n, p in trained if not n.startswith("rope.") and p.ndim >= 2]
-        groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
-        if theta:
-            groups.append({"params": theta, "weight_decay": 0.0, "scale": 10.0})
+        groups = [{"params": []}, {"params": [], "weight_decay": 0.0}, {"params": [], "weight_decay": 0.0, "scale": 10.0},
+                  {"params": [], "weight_decay": 0.0, "scale": 0.1}]
+        for name, p in trained:
+            kind = 2 if name.startswith("rope.") else 3 if name in PRINCIPAL else 1 if p.ndim < 2 else 0
+            groups[kind]["params"].append(p)
+        groups = [g for g in groups if g["params"]]
         self.optimizer = torch.optim.AdamW(groups, lr=self.rate, weight_decay=training.weight_decay, betas=(0.9, 0.98))
         self.averaged = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.step = 0
