@@ -34,7 +34,8 @@ from .run_folder import RUN_FILE, claim
 from .shards import ShardMaker, without
 
 OWN_OF_VARIANT = ("blocks.", "rope.")  # what a further variant trains
-PRINCIPAL = ("bottleneck.bins.weight", "bottleneck.bins.bias", "decoder.direct.weight")  # start as principal components, move slowly
+# Start as principal components and move slowly
+PRINCIPAL = ("bottleneck.bins.weight", "bottleneck.bins.bias", "decoder.direct.weight")
 
 
 @dataclass
