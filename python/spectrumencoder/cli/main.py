@@ -13,7 +13,7 @@ import sys
 
 import typer
 
-from . import calibrate, dataset, doctor, evaluate, models, run, train
+from . import calibrate, dataset, decode, doctor, evaluate, evaluate_inference, models, run, train
 from .errors import CommandError
 
 app = typer.Typer(
@@ -25,8 +25,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run.run)
+app.command()(decode.decode)
 app.command()(calibrate.calibrate)
 app.command()(train.train)
+evaluate.app.command()(evaluate_inference.speculative)
+evaluate.app.command()(evaluate_inference.precision)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(dataset.app, name="dataset")
 app.command()(models.models)

@@ -40,6 +40,11 @@ def run(
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines.")] = None,
     annotate: Annotated[str | None, typer.Option(metavar="[=FILE]", help="Write events as SigMF annotations; without FILE "
                                                  "to NAME-events.sigmf-meta beside the recording.")] = None,
+    encoded: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the compressed spectra, for decode; for a folder "
+                                                 "one file each, with the recording's name added.")] = None,
+    encoded_step: Annotated[float, typer.Option(min=0.016, max=512.0, help="Step of their quantiser in dB: smaller is more exact "
+                                                "and takes more bytes.")] = 0.5,
+    encoded_group: Annotated[int, typer.Option(min=16, max=64, help="Spectra that are compressed together.")] = 32,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw waterfall, residual and event boxes.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
@@ -54,17 +59,19 @@ def run(
     if confidence is not None and not members(model):
         raise UsageError(f"--confidence {confidence:g} is for a speculative model, {model} is one model alone; leave it out, or "
                          "use --model speculative")
-    check_writable(events, plot, json_file, Path(annotate) if annotate else None)
+    check_writable(events, encoded, plot, json_file, Path(annotate) if annotate else None)
     settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
                            rope_mode=rope, false_alarm_rate=pfa, average=average, overlap=overlap, band=band, hold=hold,
                            events=events, annotate=annotate, quiet=quiet, dtype=dtype,
-                           confidence_threshold=CONFIDENCE_THRESHOLD if confidence is None else confidence)
+                           confidence_threshold=CONFIDENCE_THRESHOLD if confidence is None else confidence,
+                           encoded_step=encoded_step, encoded_group=encoded_group)
     outcomes, errors, told = [], [], set()
     for path in paths:
         try:
             recording = _open(path, rate, format, freq)
             outcome = run_recording(recording, settings, append=bool(outcomes), name_in_events=folder,
-                                    plot=_plot_path(plot, recording.name, folder))
+                                    plot=_named_path(plot, recording.name, folder),
+                                    encoded=_named_path(encoded, recording.name, folder))
         except (CommandError, RecordingError) as error:
             if not folder or isinstance(error, UsageError):
                 raise
@@ -124,6 +131,6 @@ def summary(outcomes: list[Outcome], errors: list[str], settings: RunSettings) -
             "events": sum(o.n_events for o in outcomes), "recordings": [o.as_dict() for o in outcomes], "errors": errors}
 
 
-def _plot_path(plot: Path | None, name: str, folder: bool) -> Path | None:
-    """The picture of one recording; in a folder the recording's name is added to the file's."""
-    return plot.with_name(f"{plot.stem}_{name}{plot.suffix}") if plot is not None and folder else plot
+def _named_path(path: Path | None, name: str, folder: bool) -> Path | None:
+    """The file of one recording; in a folder the recording's name is added to the file's."""
+    return path.with_name(f"{path.stem}_{name}{path.suffix}") if path is not None and folder else path

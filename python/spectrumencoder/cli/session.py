@@ -39,6 +39,8 @@ class RunSettings:
     quiet: bool = False
     dtype: str = "fp32"
     confidence_threshold: float = 0.8
+    encoded_step: float = 0.5
+    encoded_group: int = 32
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Outcome:
     """What a run gave. seconds: of the recording; wall_s: it took; real_time_factor: seconds / wall_s.
 
     ensemble: accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty.
+    encoded_bytes: of the compressed spectra that were written, None: none were asked for.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Outcome:
     interrupted: bool
     notes: tuple[str, ...] = ()
     ensemble: dict = field(default_factory=dict)
+    encoded_bytes: int | None = None
 
     @property
     def real_time_factor(self) -> float:
@@ -69,17 +73,19 @@ class Outcome:
     def line(self) -> str:
         dropped = f" ({self.n_dropped} dropped)" if self.n_dropped else ""
         refined = f", {self.ensemble[keys.REFINED_FRAMES]} refined" if self.ensemble else ""
-        return (f"{self.name}: {_count(self.n_frames, 'frame')}{dropped}{refined}, {_count(self.n_events, 'event')}, "
+        bytes_each = "" if not self.encoded_bytes else f" of {self.encoded_bytes / max(1, self.n_frames):.1f} bytes each"
+        return (f"{self.name}: {_count(self.n_frames, 'frame')}{bytes_each}{dropped}{refined}, {_count(self.n_events, 'event')}, "
                 f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
 
 
 def run_recording(recording: Recording, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
-                  name_in_events: bool = False) -> Outcome:
+                  name_in_events: bool = False, encoded: Path | None = None) -> Outcome:
     """Runs one recording to its end.
 
     Args:
         append: keep what the events file holds.
         plot: picture to draw at the end.
+        encoded: file to write the compressed spectra to.
         name_in_events: put the recording's name into each event of the file.
 
     Raises:
@@ -87,7 +93,8 @@ def run_recording(recording: Recording, settings: RunSettings, *, append: bool =
         CommandError: the recording is too short for one frame, or a block failed; one line.
     """
     quiet_logs()
-    flowgraph = Flowgraph(recording, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events)
+    flowgraph = Flowgraph(recording, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
+                          encoded=encoded)
     began = time.monotonic()
     interrupted = flowgraph.run()
     wall_s = time.monotonic() - began
@@ -98,7 +105,7 @@ def run_recording(recording: Recording, settings: RunSettings, *, append: bool =
                  f"model {flowgraph.model_name}")
         save_plot(plot, probe.waterfall, list(probe.events.values()), title)
     return Outcome(recording.name, probe.n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
-                   interrupted, flowgraph.notes(), flowgraph.ensemble)
+                   interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes)
 
 
 def _count(number: int, what: str) -> str:
@@ -115,9 +122,11 @@ def quiet_logs():
 class Flowgraph:
     """The blocks of one run, connected. Attributes: probe (a run_probe), the rest private."""
 
-    def __init__(self, recording: Recording, settings: RunSettings, *, append: bool, keep_spectra: bool, name_in_events: bool):
+    def __init__(self, recording: Recording, settings: RunSettings, *, append: bool, keep_spectra: bool, name_in_events: bool,
+                 encoded: Path | None = None):
         from gnuradio import gr
 
+        from ..blocks.encoded_file import encoded_file
         from ..blocks.run_probe import run_probe
         from ..blocks.sigmf_source import sigmf_source
         from ..blocks.spectrum_monitor import spectrum_monitor
@@ -130,7 +139,8 @@ class Flowgraph:
                 average=settings.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
                 dropout_policy=settings.dropout_policy, rope_mode=settings.rope_mode, backend=settings.backend,
                 compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold,
-                dtype=settings.dtype, confidence_threshold=settings.confidence_threshold)
+                dtype=settings.dtype, confidence_threshold=settings.confidence_threshold,
+                encoded_group=settings.encoded_group if encoded else 0, encoded_step=settings.encoded_step)
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
             raise UsageError(str(error)) from error
         fft_size = self._monitor.fft_size
@@ -145,6 +155,10 @@ class Flowgraph:
         top.connect((monitor, 1), (self.probe, 1))
         for sink in [self.probe, *self._sinks]:
             top.msg_connect(monitor, keys.ANOMALIES, sink, keys.EVENTS)
+        self._encoded = encoded_file(str(encoded)) if encoded else None
+        if self._encoded is not None:
+            top.msg_connect(monitor, keys.ENCODED, self._encoded, keys.ENCODED)
+            self._sinks.append(self._encoded)
         top.msg_connect(monitor, keys.STATUS, self.probe, keys.STATUS)
 
     @property
@@ -154,6 +168,11 @@ class Flowgraph:
     @property
     def model_name(self) -> str:
         return self._monitor.encoder.engine.model_name
+
+    @property
+    def encoded_bytes(self) -> int | None:
+        """Bytes of compressed spectra written; None: none were asked for."""
+        return None if self._encoded is None else self._encoded.n_bytes
 
     @property
     def ensemble(self) -> dict:
