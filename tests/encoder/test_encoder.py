@@ -3,15 +3,16 @@
 
 import pytest
 import torch
+from gnuradio.spectrumencoder.encoder.bottleneck import MEAN_DB, start_from_principal_components
 from gnuradio.spectrumencoder.encoder.config import EncoderConfig
-from gnuradio.spectrumencoder.encoder.encoder import SpectrumEncoder, conditioning, mflop_per_spectrum
+from gnuradio.spectrumencoder.encoder.encoder import DB_SCALE, SpectrumEncoder, conditioning, mflop_per_spectrum
 
 LABELS = tuple("abcdefghij")
 
 
 def network(attention="softmax", rope="dynamic", **more):
     torch.manual_seed(0)
-    config = EncoderConfig(attention=attention, rope=rope, labels=LABELS, **more)
+    config = EncoderConfig(attention=attention, rope=rope, labels=LABELS, **{"bottleneck": "placed"} | more)
     return SpectrumEncoder(config).eval()
 
 
@@ -34,7 +35,7 @@ def test_dropping_tokens_equals_masking_them(attention, rope, k):
     with torch.no_grad():
         dropped = net(*frames(), k)
         masked = net(*frames(), k, backend=ORACLE[attention], masked=True)
-    for name in ("latents", "embedding", "class_logits", "anomaly_logit", "mean_db", "log_sigma"):
+    for name in ("latents", "embedding", "class_logits", "anomaly_logit", "mean_db", "log_sigma", "latent_logits"):
         torch.testing.assert_close(getattr(dropped, name), getattr(masked, name), atol=1e-4, rtol=1e-4, msg=name)
 
 
@@ -87,7 +88,29 @@ def test_reconstruction_passes_through_the_bottleneck_alone():
         for out, (_, side, _) in ((first, a), (second, b)):
             assert torch.equal(out.mean_db, net.decoder(out.latents, conditioning(side))[0])
     assert first.latents[0].numel() <= 128, "a few small latents, not a copy of 1024 bins"
-    assert first.latents.abs().max() < 1
+
+
+def test_the_linear_path_starts_as_principal_components():
+    """Spectra of a few shapes come back through bins -> latents -> direct path; what is beyond the latents does not."""
+    net = network(fft_size=128, keep_choices=(4, 8, 12, 16), latents=2, latent_width=3, decoder_width=16)
+    g = torch.Generator().manual_seed(3)
+    shapes = torch.linalg.qr(torch.randn(128, 6, generator=g)).Q.T
+    levels = 5.0 + (40 * torch.randn(500, 6, generator=g)) @ shapes
+    start_from_principal_components(net.bottleneck, net.decoder, levels, DB_SCALE)
+    with torch.no_grad():
+        latents = net.bottleneck.bins(levels / DB_SCALE)
+        back = MEAN_DB * (net.decoder.direct(latents) + net.decoder.mean.bias)
+    torch.testing.assert_close(back, levels, atol=0.02, rtol=1e-3)
+
+
+def test_quantisation_noise_reaches_the_reconstruction_and_not_the_classes():
+    net = network()
+    noise = torch.ones(3, 8, 12)
+    with torch.no_grad():
+        clean, noisy = net(*frames(), 96), net(*frames(), 96, latent_noise=noise)
+    torch.testing.assert_close(noisy.latents, clean.latents + noise)
+    assert torch.equal(noisy.class_logits, clean.class_logits) and not torch.equal(noisy.latent_logits, clean.latent_logits)
+    assert not torch.equal(noisy.mean_db, clean.mean_db)
 
 
 @pytest.mark.parametrize(("wrong", "message"), [
