@@ -2,17 +2,20 @@
 """Training: same seed, same weights; an interrupted run continues exactly; held-out sources are never drawn from."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
+import torch
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.model_file import load
 from gnuradio.spectrumencoder.tokens.layout import FrameLayout
 from gnuradio.spectrumencoder.training import augment
-from gnuradio.spectrumencoder.training.config import ConfigError
+from gnuradio.spectrumencoder.training.config import ConfigError, with_fold
 from gnuradio.spectrumencoder.training.corpus import CorpusError, load_corpus, split
 from gnuradio.spectrumencoder.training.datasets import FrameFactory, Recipe, add_anomaly, make_shard
 from gnuradio.spectrumencoder.training.loop import Data, train
+from gnuradio.spectrumencoder.training.losses import imitation
 from gnuradio.spectrumencoder.training.shards import ShardMaker, without
 
 BANDS = ("ism", "cellular", "gnss", "aero", "unknown")
@@ -57,6 +60,43 @@ def test_training_sees_no_frame_of_a_held_out_recording(mini_corpus, tmp_path):
     assert not hidden & (set(seen["source"].tolist()) | set(seen["mixed"].tolist()))
     parts = Data(maker, hidden).batch(np.random.default_rng(0), 1, 500)
     assert set(parts["source"].tolist()) == set(seen["source"].tolist())
+
+
+def test_going_on_with_all_recordings_under_a_teacher(mini_corpus, mini_config, tmp_path):
+    """A fold's model is the start: the whole corpus is trained on, the temperature stays, the teacher's classes are imitated."""
+    mini_config["training"] |= {"variants": [["softmax", "dynamic"]], "steps": 30}
+    del mini_config["training"]["holdout"]
+    with pytest.raises(ConfigError, match="holdout must name something"):
+        train(mini_config, [mini_corpus], tmp_path / "none")
+    folds = {"one": {"holdout": ["b_*"]}}
+    with pytest.raises(ConfigError, match="fold 'two' is not one of one"):
+        with_fold(mini_config, folds, "two")
+    first = train(with_fold(mini_config, folds, "one"), [mini_corpus], tmp_path / "fold", pool=tmp_path / "pool")
+    assert first.name == "mini_one.safetensors" and load(first).contract["training"]["held_out"] == ["b_fsk_01", "b_lora_01"]
+    again = copy.deepcopy(mini_config)
+    again["training"] |= {"seed": 4, "start": str(first), "teacher": str(first), "teacher_weight": 5.0, "rate": 1e-4, "steps": 50}
+    made = load(train(again, [mini_corpus], tmp_path / "all", pool=tmp_path / "pool"))
+    assert made.contract["training"]["held_out"] == []
+    old = load(first)
+    assert made.contract["metrics"]["softmax-dynamic"] == {
+        "temperature": old.contract["metrics"]["softmax-dynamic"]["temperature"],
+        "mflop_per_spectrum": old.contract["metrics"]["softmax-dynamic"]["mflop_per_spectrum"]}
+    change = max(np.abs(made.tensors[n] - v).max() for n, v in old.tensors.items() if n.startswith("weights") and ".rope." not in n)
+    assert 0 < change < 0.05  # small steps from where it started, not a new network
+    log = [json.loads(line) for line in (tmp_path / "all" / "log.jsonl").read_text().splitlines()]
+    assert 0 <= log[0]["teacher"] < 0.5
+    again["encoder"]["width"] = 32
+    with pytest.raises(ConfigError, match="has width = 16, this configuration 32"):
+        train(again, [mini_corpus], tmp_path / "other")
+
+
+def test_imitation_is_zero_for_equal_classes_and_leaves_anomalies_out():
+    logits = torch.tensor([[1.0, 2.0, 0.0], [3.0, 0.0, 0.0]])
+    assert imitation(logits, logits + 7.0, torch.zeros(2), 2.0).abs() < 1e-6
+    other = logits.clone()
+    other[1] = torch.tensor([0.0, 0.0, 9.0])
+    assert imitation(logits, other, torch.zeros(2), 2.0) > 0.5
+    assert imitation(logits, other, torch.tensor([0.0, 1.0]), 2.0).abs() < 1e-6
 
 
 def test_a_folder_of_another_configuration_is_refused(mini_corpus, mini_config, tmp_path):

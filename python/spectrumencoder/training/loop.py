@@ -151,7 +151,7 @@ class Run:
         torch.manual_seed(training.seed)  # initial weights
         self.network = SpectrumEncoder(shape)
         if first is not None:
-            transfer(first, self.network)
+            transfer(first, self.network, theta=number == 0)
         elif shape.bottleneck == "placed":
             shard = data.upto(1)[0]
             levels = torch.from_numpy(shard["target"][shard["anomaly"] == 0].astype(np.float32))
@@ -285,14 +285,14 @@ def jitter_condition(rng: np.random.Generator, side: torch.Tensor, dropped: floa
     return condition * shown[:, None]
 
 
-def transfer(first: dict[str, torch.Tensor], network: SpectrumEncoder) -> None:
+def transfer(first: dict[str, torch.Tensor], network: SpectrumEncoder, theta: bool = False) -> None:
     """Start a variant from the first one's weights: what has the same shape is copied; shared keys and values (grouped)
     start as the mean over the heads that will share them, those of a latent as the best approximation of its rank; theta and
     the weights between sub-bands (mhla) keep their own start."""
     state = network.state_dict()
     width, heads = network.config.width, network.config.heads
     for key, value in state.items():
-        if key not in first or key.startswith("rope."):
+        if key not in first or key.startswith("rope.") and not theta:
             continue
         source = first[key].cpu()
         if source.shape == value.shape:
