@@ -143,6 +143,11 @@ class Engine:
         return set(self.contract.get("training", {}).get("trained_on", []))
 
     @property
+    def temperature(self) -> float:
+        """By which the class logits are divided."""
+        return float(self._networks[self.variant].temperature)
+
+    @property
     def variant(self) -> str:
         return next(v["name"] for v in self.contract["variants"] if v["attention"] == self._family and v["rope"] == self._rope)
 

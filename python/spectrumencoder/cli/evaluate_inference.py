@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``spectrumencoder evaluate speculative`` and ``evaluate precision``: ways to run a model against each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import OUT, check_writable, progress_bar, write_bytes, write_json
+from .errors import UsageError
+from .evaluate import Condition
+
+Pool = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of augmented windows (train --pool).", show_default=False)]
+Corpus = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of SigMF recordings labelled as the corpus is.",
+                                             show_default=False)]
+Most = Annotated[int | None, typer.Option(min=1, help="At most so many windows of the pool, per model.", show_default=False)]
+Dropout = Annotated[float, typer.Option(min=0.0, max=0.99, help="Token dropout rate.")]
+Judging = Annotated[Condition, typer.Option(help="Of recordings: as for evaluate classify.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the equalised condition and of what is timed.")]
+Quick = Annotated[bool, typer.Option("--quick", help="A few frames and calls: a trial, its figures prove nothing.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")]
+Page = Annotated[Path | None, typer.Option("--markdown", metavar="FILE.md", help="Write the table here.")]
+
+
+def speculative(
+    model: Annotated[list[str], typer.Option(help="speculative, or speculative:FAST,LARGE; several (folds) are judged together, "
+                                             "each on what it was not trained on; the first is timed.")] = ["speculative"],  # noqa: B006
+    pool: Pool = None, corpus: Corpus = None, condition: Judging = Condition.equalised, most: Most = None,
+    dropout: Dropout = 0.25,
+    dtype: Annotated[str, typer.Option(help="fp32, bf16 or int8, of both models.")] = "fp32",
+    threshold: Annotated[list[float] | None, typer.Option(min=0.0, max=1.0, help="Thresholds of the confidence; 0.5 to 0.99 "
+                                                          "otherwise.", show_default=False)] = None,
+    threads: Threads = 1, seed: Seed = 0, quick: Quick = False, json_file: Json = None, markdown: Page = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw points lost and speed-up.")] = None,
+):
+    """Speculative ensemble against the large model alone: accuracy lost, frames that the fast one answers, speed-up."""
+    _one_source(pool, corpus)
+    check_writable(json_file, markdown, plot)
+    from ..evaluate import speculative as experiment
+    with _bar() as progress:
+        result = experiment.speculative(model, pool=pool, corpus=corpus, condition=condition.value, most=most,
+                                        thresholds=tuple(threshold or experiment.THRESHOLDS), dropout_rate=dropout, dtype=dtype,
+                                        threads=threads, seed=seed, quick=quick, progress=progress)
+    _leave(result, experiment.table(result), json_file, markdown)
+    if plot is not None:
+        experiment.draw(result, plot)
+
+
+def precision(
+    model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
+    pool: Pool = None, corpus: Corpus = None, condition: Judging = Condition.equalised, most: Most = None,
+    dropout: Dropout = 0.25, compute: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    threads: Threads = 1, seed: Seed = 0, quick: Quick = False, json_file: Json = None, markdown: Page = None,
+):
+    """bf16 and int8 inference against fp32: accuracy and residual lost, speed gained."""
+    _one_source(pool, corpus)
+    check_writable(json_file, markdown)
+    from ..evaluate import precision as experiment
+    with _bar() as progress:
+        result = experiment.precision(model, pool=pool, corpus=corpus, condition=condition.value, most=most, dropout_rate=dropout,
+                                      compute=compute, threads=threads, seed=seed, quick=quick, progress=progress)
+    _leave(result, experiment.table(result), json_file, markdown)
+
+
+def _one_source(pool: Path | None, corpus: Path | None):
+    if (pool is None) == (corpus is None):
+        raise UsageError("name the frames: --pool DIR (augmented windows made by train) or --corpus DIR (recordings), not both")
+    folder = pool or corpus
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder; name one that holds {'shards' if pool else '.sigmf-meta files'}")
+
+
+class _bar:
+    """A progress bar whose description changes with the stage; gives the function to call with (what, done, total)."""
+
+    def __enter__(self):
+        self._bar = progress_bar(counts=True)
+        bar = self._bar.__enter__()
+        task = bar.add_task("frames", total=None)
+        return lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+    def __exit__(self, *error):
+        return self._bar.__exit__(*error)
+
+
+def _leave(result: dict, page: str, json_file: Path | None, markdown: Path | None):
+    if json_file is not None:
+        write_json(json_file, result)
+    if markdown is not None:
+        write_bytes(markdown, page.encode())
+    OUT.print(page, markup=False)
