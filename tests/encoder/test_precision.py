@@ -61,8 +61,8 @@ def test_int8_scales_each_token_by_itself():
 @pytest.mark.parametrize("family", ATTENTION_FAMILIES)
 def test_every_family_of_attention_runs_reduced(family, dtype):
     torch.manual_seed(0)
-    network = SpectrumEncoder(EncoderConfig(fft_size=128, width=16, layers=2, heads=2, kv_heads=1, mlp_width=32, attention=family,
-                                            keep_choices=(8, 12, 16), labels=("a", "b"))).eval()
+    network = SpectrumEncoder(EncoderConfig(fft_size=128, width=16, layers=2, heads=2, kv_heads=1, kv_rank=8, mlp_width=32,
+                                            attention=family, keep_choices=(8, 12, 16), labels=("a", "b"))).eval()
     inputs = (torch.rand(3, 16, 10) * 20, torch.tensor([[-80.0, 16.0, 1e3]] * 3), torch.zeros(3, dtype=torch.long))
     with torch.inference_mode():
         exact = network(*inputs, 12)
