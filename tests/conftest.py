@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fixtures that every test may use. The corpus is never in the repository: tests that need it skip where it is absent."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -8,6 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+MINI_RATE = 1e6
+MINI_RECORDINGS = {"a_noise_01": (None, "noise-only"), "a_tone_01": ("tone", "GSM"), "a_fsk_01": ("fsk_sensor", "ISM-sensor-FSK"),
+                   "b_fsk_01": ("fsk_sensor", "ISM-sensor-FSK"), "a_lora_01": ("lora", "LoRa"), "b_lora_01": ("lora", "LoRa")}
 os.environ.setdefault("GR_DONT_LOAD_PREFS", "1")
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,6 +23,28 @@ def corpus() -> Path:
     folder = Path(os.environ.get("SPECTRUMENCODER_CORPUS") or ROOT.parent / "shared" / "corpus")
     if not any(folder.glob("*.sigmf-meta")):
         pytest.skip(f"no recordings in {folder}; set SPECTRUMENCODER_CORPUS")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mini_corpus(tmp_path_factory):
+    """Folder of six cf32 recordings, 1 MS/s, 0.13 s each, labelled as the project's corpus is."""
+    import numpy as np  # not before OMP_NUM_THREADS is set
+    from gnuradio.spectrumencoder.simulate.waveforms import WAVEFORMS
+
+    folder = tmp_path_factory.mktemp("mini_corpus")
+    n = 2**17
+    for number, (name, (waveform, cls)) in enumerate(MINI_RECORDINGS.items()):
+        rng = np.random.default_rng(number)
+        iq = rng.standard_normal((n, 2), np.float32).view(np.complex64)[:, 0] * np.float32(0.01)
+        if waveform:
+            iq += 0.2 * WAVEFORMS[waveform].function(rng, n, MINI_RATE)
+        iq.astype(np.complex64).tofile(folder / f"{name}.sigmf-data")
+        meta = {"global": {"core:datatype": "cf32_le", "core:sample_rate": MINI_RATE, "core:version": "1.2.0"},
+                "captures": [{"core:sample_start": 0, "core:frequency": 868e6}],
+                "annotations": [{"core:sample_start": 0, "core:sample_count": n, "core:label": cls,
+                                 "core:comment": f"whole file; family=ism; class={cls}"}]}
+        (folder / f"{name}.sigmf-meta").write_text(json.dumps(meta))
     return folder
 
 

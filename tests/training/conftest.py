@@ -1,34 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A labelled corpus of a few small recordings made by the simulator, and a configuration that trains in seconds."""
+"""A configuration that trains in seconds on the small corpus of tests/conftest.py."""
 
-import json
-
-import numpy as np
 import pytest
-from gnuradio.spectrumencoder.simulate.waveforms import WAVEFORMS
-
-RATE = 1e6
-RECORDINGS = {"a_noise_01": (None, "noise-only"), "a_tone_01": ("tone", "GSM"), "a_fsk_01": ("fsk_sensor", "ISM-sensor-FSK"),
-              "b_fsk_01": ("fsk_sensor", "ISM-sensor-FSK"), "a_lora_01": ("lora", "LoRa"), "b_lora_01": ("lora", "LoRa")}
-
-
-@pytest.fixture(scope="session")
-def mini_corpus(tmp_path_factory):
-    """Folder of six cf32 recordings, 1 MS/s, 0.13 s each, labelled as the project's corpus is."""
-    folder = tmp_path_factory.mktemp("mini_corpus")
-    n = 2**17
-    for number, (name, (waveform, cls)) in enumerate(RECORDINGS.items()):
-        rng = np.random.default_rng(number)
-        iq = rng.standard_normal((n, 2), np.float32).view(np.complex64)[:, 0] * np.float32(0.01)
-        if waveform:
-            iq += 0.2 * WAVEFORMS[waveform].function(rng, n, RATE)
-        iq.astype(np.complex64).tofile(folder / f"{name}.sigmf-data")
-        meta = {"global": {"core:datatype": "cf32_le", "core:sample_rate": RATE, "core:version": "1.2.0"},
-                "captures": [{"core:sample_start": 0, "core:frequency": 868e6}],
-                "annotations": [{"core:sample_start": 0, "core:sample_count": n, "core:label": cls,
-                                 "core:comment": f"whole file; family=ism; class={cls}"}]}
-        (folder / f"{name}.sigmf-meta").write_text(json.dumps(meta))
-    return folder
 
 
 @pytest.fixture

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Attention backends by number of tokens: time of one frame and memory of the transformer blocks.
+
+The network is that of the configuration with random weights (neither time nor memory depends on them) and a spectrum of 8 bins
+per token; all tokens are kept. Time is taken around the blocks, since the rest is the same for all. The backends take turns
+within each round, in random order, so that whatever else the machine does hits all alike: trust ratios rather than times.
+Memory is the most that PyTorch's CPU allocator held at once during the blocks, over what it held when they began.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..encoder.attention import BACKENDS, describe_backends
+from ..encoder.config import EncoderConfig
+from ..encoder.encoder import SpectrumEncoder
+from .ablate import markdown_table
+from .rows import AblationError, Context
+
+STRIDE = 8
+REFERENCE = "naive"  # ratios are to it
+LARGEST_ROUNDS = 400
+
+
+def run(config: dict, context: Context) -> dict:
+    """Measures every backend that runs here at every number of tokens.
+
+    Args:
+        config: tokens (list), seconds (per number of tokens), memory_limit_mb (a backend whose score matrix would need more is
+            left out there, and said to be), threads, encoder (as in training configurations).
+    """
+    torch.set_num_threads(config["threads"])
+    rows = []
+    for number, n_tokens in enumerate(config["tokens"]):
+        context.progress(number, len(config["tokens"]), f"{n_tokens} tokens")
+        settings = {"encoder": config["encoder"], "seconds": config["seconds"], "threads": config["threads"],
+                    "backends": _available(), "memory_limit_mb": config["memory_limit_mb"]}
+        rows.append({"tokens": n_tokens} | context.row(f"{n_tokens} tokens", settings, lambda n=n_tokens: measure(n, config)))
+    return {"rows": rows, "unavailable": {b["name"]: b["reason"] for b in describe_backends("cpu") if not b["available"]},
+            "processor": _processor(), "torch": torch.__version__, "threads": config["threads"]}
+
+
+def measure(n_tokens: int, config: dict) -> dict:
+    """Of each backend: median and quartiles of ms per frame, median ratio to `naive` within a round, peak MB; rounds."""
+    networks = {name: _network(name, n_tokens, config["encoder"]) for name in _available()
+                if not name.endswith("naive") or _scores_mb(n_tokens, config["encoder"]) < config["memory_limit_mb"]}
+    if not networks:
+        raise AblationError(f"memory_limit_mb {config['memory_limit_mb']} leaves no backend at {n_tokens} tokens; raise it")
+    rng = np.random.default_rng(n_tokens)
+    inputs = (torch.from_numpy(rng.normal(10, 5, (1, n_tokens, STRIDE + 2)).astype(np.float32)),
+              torch.tensor([[-90.0, 16.0, 2e3]]), torch.zeros(1, dtype=torch.int64), n_tokens)
+    memory = {name: _peak_mb(network, name, inputs) for name, network in networks.items()}  # warms them up, too
+    seconds: dict[str, list[float]] = {name: [] for name in networks}
+    began, rounds = time.monotonic(), 0
+    while rounds < 5 or (time.monotonic() - began < config["seconds"] and rounds < LARGEST_ROUNDS):
+        rounds += 1
+        for name in rng.permutation(list(networks)):
+            seconds[name].append(_time(networks[name], name, inputs))
+    times = {name: np.array(values) * 1e3 for name, values in seconds.items()}
+    reference = times.get(REFERENCE)
+    return {"rounds": rounds, "backends": {name: {
+        "ms": round(float(np.median(t)), 4), "ms_quartiles": [round(float(q), 4) for q in np.quantile(t, (0.25, 0.75))],
+        "of_naive": None if reference is None else round(float(np.median(t / reference)), 4),
+        "peak_mb": round(memory[name], 4)} for name, t in times.items()}}
+
+
+def report(result: dict) -> str:
+    """Two tables, of time and of memory."""
+    names = sorted({name for row in result["rows"] for name in row["backends"]}, key=list(BACKENDS).index)
+
+    def cell(row, name, form):
+        return form(row["backends"][name]) if name in row["backends"] else "-"
+
+    times = [[row["tokens"], *(cell(row, n, lambda b: f"{b['ms']:.3g}" + (
+        f" ({b['of_naive']:.2f})" if b["of_naive"] is not None else "")) for n in names)] for row in result["rows"]]
+    memory = [[row["tokens"], *(cell(row, n, lambda b: f"{b['peak_mb']:.2f}") for n in names)] for row in result["rows"]]
+    rounds = [row["rounds"] for row in result["rows"]]
+    absent = "".join(f"\n`{name}` was not measured: {why}." for name, why in result["unavailable"].items())
+    return (f"Milliseconds of processor time that a frame takes in the transformer blocks, median; in brackets the median ratio "
+            f"to `naive` within a round. {min(rounds)} to {max(rounds)} rounds, backends in turn; {result['threads']} thread of "
+            f"{result['processor']}, PyTorch {result['torch']}, fp32, one frame at a time. The machine was not quiet: trust "
+            f"the ratios rather than the times.\n\n{markdown_table(['tokens', *names], times)}\n"
+            f"Most memory held in the blocks, MB, over what was held when they began.\n\n"
+            f"{markdown_table(['tokens', *names], memory)}{absent}\n")
+
+
+def draw(result: dict, path: Path) -> None:
+    """Time and memory against the number of tokens, both on logarithmic axes."""
+    from .plots import figure, finish
+
+    fig, axes = figure(2)
+    names = sorted({name for row in result["rows"] for name in row["backends"]}, key=list(BACKENDS).index)
+    for axis, key, label in ((axes[0], "ms", "ms of processor time per frame"), (axes[1], "peak_mb", "peak memory, MB")):
+        for name in names:
+            points = [(r["tokens"], r["backends"][name][key]) for r in result["rows"] if name in r["backends"]]
+            axis.loglog(*zip(*points, strict=True), marker="o", markersize=3, label=name,
+                        linestyle="--" if name.endswith("naive") else "-")
+        axis.set_xticks([r["tokens"] for r in result["rows"]], [str(r["tokens"]) for r in result["rows"]])
+        axis.minorticks_off()
+        axis.set_xlabel("tokens")
+        axis.set_ylabel(label)
+    axes[0].legend(fontsize=8)
+    finish(fig, path)
+
+
+def _available() -> list[str]:
+    return [b["name"] for b in describe_backends("cpu") if b["available"]]
+
+
+def _network(backend: str, n_tokens: int, encoder: dict) -> SpectrumEncoder:
+    torch.manual_seed(0)
+    config = EncoderConfig.from_dict({**encoder, "fft_size": STRIDE * n_tokens, "stride": STRIDE, "keep_choices": [n_tokens],
+                                      "attention": BACKENDS[backend].family, "rope": "dynamic", "labels": ["a", "b"]})
+    return SpectrumEncoder(config).eval()
+
+
+def _scores_mb(n_tokens: int, encoder: dict) -> float:
+    """Size of one score matrix (H, T, T) in fp32: an oracle holds several of them."""
+    return encoder["heads"] * n_tokens**2 * 4e-6
+
+
+def _time(network: SpectrumEncoder, backend: str, inputs) -> float:
+    """Seconds of processor time spent in the blocks during one forward pass: what others run beside it is not counted."""
+    marks = []
+    hooks = [network.blocks[0].register_forward_pre_hook(lambda *_: marks.append(time.process_time())),
+             network.blocks[-1].register_forward_hook(lambda *_: marks.append(time.process_time()))]
+    try:
+        with torch.inference_mode():
+            network(*inputs, backend=backend)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return marks[1] - marks[0]
+
+
+def _peak_mb(network: SpectrumEncoder, backend: str, inputs) -> float:
+    """Most memory of the CPU allocator during the blocks, over that at their begin, MB, from the profiler's trace."""
+    marks = []
+    hooks = [network.blocks[0].register_forward_pre_hook(lambda *_: marks.append(torch.zeros(3, 7))),  # seen in the trace
+             network.blocks[-1].register_forward_hook(lambda *_: marks.append(torch.zeros(3, 7)))]
+    try:
+        with torch.inference_mode():
+            network(*inputs, backend=backend)  # what is allocated once is not counted
+            marks.clear()
+            with torch.profiler.profile(profile_memory=True, activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+                network(*inputs, backend=backend)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    with tempfile.TemporaryDirectory() as folder:
+        profile.export_chrome_trace(f"{folder}/trace.json")
+        events = [e for e in json.loads(Path(f"{folder}/trace.json").read_text())["traceEvents"] if e.get("name") == "[memory]"]
+    events.sort(key=lambda e: e["ts"])
+    edges = [n for n, e in enumerate(events) if e["args"]["Bytes"] == 3 * 7 * 4]
+    held = [e["args"]["Total Allocated"] for e in events[edges[0]:edges[-1] + 1]]
+    return (max(held) - held[0]) / 1e6
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "an unknown processor"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "an unknown processor")
