@@ -3,6 +3,7 @@
 
 import copy
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from gnuradio.spectrumencoder.training.corpus import CorpusError, load_corpus, s
 from gnuradio.spectrumencoder.training.datasets import FrameFactory, Recipe, add_anomaly, make_shard
 from gnuradio.spectrumencoder.training.loop import Data, train
 from gnuradio.spectrumencoder.training.losses import imitation
-from gnuradio.spectrumencoder.training.shards import ShardMaker, without
+from gnuradio.spectrumencoder.training.shards import ShardMaker, _lock, being_made, without
 
 BANDS = ("ism", "cellular", "gnss", "aero", "unknown")
 
@@ -62,6 +63,16 @@ def test_training_sees_no_frame_of_a_held_out_recording(mini_corpus, tmp_path):
     assert set(parts["source"].tolist()) == set(seen["source"].tolist())
 
 
+def test_a_shard_is_made_by_one_process_at_a_time(tmp_path):
+    path = tmp_path / "shard_0000.npz"
+    lock = _lock(path)
+    assert lock and being_made(path) and _lock(path) is None
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    lock.write_text(str(dead.pid))  # its maker was killed
+    assert not being_made(path) and _lock(path) == lock and being_made(path)
+
+
 def test_going_on_with_all_recordings_under_a_teacher(mini_corpus, mini_config, tmp_path):
     """A fold's model is the start: the whole corpus is trained on, the temperature stays, the teacher's classes are imitated."""
     mini_config["training"] |= {"variants": [["softmax", "dynamic"]], "steps": 30}
@@ -81,7 +92,8 @@ def test_going_on_with_all_recordings_under_a_teacher(mini_corpus, mini_config, 
     assert made.contract["metrics"]["softmax-dynamic"] == {
         "temperature": old.contract["metrics"]["softmax-dynamic"]["temperature"],
         "mflop_per_spectrum": old.contract["metrics"]["softmax-dynamic"]["mflop_per_spectrum"]}
-    change = max(np.abs(made.tensors[n] - v).max() for n, v in old.tensors.items() if n.startswith("weights") and ".rope." not in n)
+    weights = {n: v for n, v in old.tensors.items() if n.startswith("weights") and ".rope." not in n}
+    change = max(np.abs(made.tensors[n] - v).max() for n, v in weights.items())
     assert 0 < change < 0.05  # small steps from where it started, not a new network
     log = [json.loads(line) for line in (tmp_path / "all" / "log.jsonl").read_text().splitlines()]
     assert 0 <= log[0]["teacher"] < 0.5

@@ -34,8 +34,35 @@ def _make(folder, corpus, layout, window, bands, recipe, seed, numbers, size):
     factory = FrameFactory(load_corpus(corpus), layout, window, recipe)
     for number in numbers:
         path = shard_path(folder, number)
-        if not path.exists():
-            make_shard(factory, bands, seed, number, size, path)
+        if not path.exists() and (lock := _lock(path)):
+            try:
+                make_shard(factory, bands, seed, number, size, path)
+            finally:
+                lock.unlink()
+
+
+def _lock(path: Path) -> Path | None:
+    """A file that says which process makes `path`, so that trainings that share a pool make no shard twice; None where another
+    one, which is still alive, has said so."""
+    lock = path.with_suffix(".making")
+    while True:
+        try:
+            with open(lock, "x") as file:
+                file.write(str(os.getpid()))
+            return lock
+        except FileExistsError:
+            if being_made(path):
+                return None
+            lock.unlink(missing_ok=True)  # left by a process that was killed
+
+
+def being_made(path: Path) -> bool:
+    """True while a living process makes this shard."""
+    try:
+        os.kill(int(path.with_suffix(".making").read_text() or os.getpid()), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return True
 
 
 class ShardMaker:
@@ -63,6 +90,7 @@ class ShardMaker:
             self._make_here = lambda number: make_shard(self.factory, bands, seed, number, size, shard_path(self.folder, number))
         context = get_context("spawn")
         self.processes = []
+        workers = min(workers, count)
         for worker in range(workers):
             numbers = list(range(worker, count, workers))
             if all(shard_path(self.folder, n).exists() for n in numbers):
@@ -82,7 +110,7 @@ class ShardMaker:
         if self._make_here and not path.exists():
             self._make_here(number)
         while not path.exists():
-            if not any(p.is_alive() for p in self.processes) and not path.exists():
+            if not any(p.is_alive() for p in self.processes) and not being_made(path) and not path.exists():
                 codes = [p.exitcode for p in self.processes]
                 raise RuntimeError(f"the processes that make training shards ended (exit codes {codes}) before {path.name} "
                                    "was made")
