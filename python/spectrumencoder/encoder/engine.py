@@ -289,12 +289,12 @@ class Engine:
 
 def _keep_statistics(score: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     """(B, 8): mean, std, min, max of the kept scores, then of the dropped ones (0 when none are dropped)."""
-    parts = []
-    for chosen in (keep, ~keep):
-        count = chosen.sum(dim=1)
-        mean = (score * chosen).sum(dim=1) / count.clamp(min=1)
-        std = (((score - mean[:, None]) * chosen).square().sum(dim=1) / count.clamp(min=1)).sqrt()
-        low = score.masked_fill(~chosen, torch.inf).amin(dim=1)
-        high = score.masked_fill(~chosen, -torch.inf).amax(dim=1)
-        parts += [torch.where(count > 0, p, torch.zeros_like(p)) for p in (mean, std, low, high)]
-    return torch.stack(parts, dim=1)
+    chosen = torch.stack((keep, ~keep))  # (2, B, M): both at once, since one frame's worth is all overhead
+    count = chosen.sum(dim=2)
+    n = count.clamp(min=1)
+    mean = (score * chosen).sum(dim=2) / n
+    std = (((score - mean[..., None]) * chosen).square().sum(dim=2) / n).sqrt()
+    low = score.masked_fill(~chosen, torch.inf).amin(dim=2)
+    high = score.masked_fill(~chosen, -torch.inf).amax(dim=2)
+    parts = torch.stack((mean, std, low, high), dim=2)  # (2, B, 4)
+    return torch.where(count[..., None] > 0, parts, 0.0).transpose(0, 1).reshape(len(score), 8)
