@@ -21,7 +21,7 @@ LARGEST = 1 << 20  # magnitudes below this can be coded
 _BITS = 15  # of a table's total
 _TOTAL = 1 << _BITS
 _LOW = 1 << 16  # the coder's state lies in [_LOW, 2^32); words of 16 bits leave it
-_CHUNK, _WINDOW = 8, 64  # places that share a gain; places behind them that it is taken from
+_WINDOW = 64  # places behind, that a gain is taken from
 _SMALLEST = 1  # expectation of the first table, in 1/UNIT
 N_TABLES = 25 * 4 + 1  # a quarter of an octave apart
 _EXACT = 16  # magnitudes below have a symbol each; above four symbols share an octave
@@ -29,6 +29,11 @@ _EXACT = 16  # magnitudes below have a symbol each; above four symbols share an 
 
 class EntropyError(ValueError):
     """Bytes that no matrix was coded into."""
+
+
+def _chunk(n_places: int) -> int:
+    """Places that share a gain: few where there are few; of many, so many that decoding is quick."""
+    return 8 if n_places <= 256 else 32
 
 
 def _buckets() -> tuple[np.ndarray, np.ndarray]:
@@ -132,12 +137,13 @@ def _gained(expected, seen, due):
 def _chunked_gains(expected: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
     """`_gained` of all chunks of all rows at once, as the decoder will find it one by one."""
     n_places = expected.shape[1]
-    begin = np.arange(0, n_places, _CHUNK)
+    size = _chunk(n_places)
+    begin = np.arange(0, n_places, size)
     low = np.maximum(0, begin - _WINDOW)
     zero = np.zeros((len(expected), 1), np.int64)
     seen = np.concatenate((zero, np.cumsum(magnitude, axis=1)), axis=1)
     due = np.concatenate((zero, np.cumsum(expected, axis=1)), axis=1)
-    chunk = np.arange(n_places) // _CHUNK
+    chunk = np.arange(n_places) // size
     return _gained(expected, (seen[:, begin] - seen[:, low])[:, chunk], (due[:, begin] - due[:, low])[:, chunk])
 
 
@@ -184,18 +190,15 @@ def encode(q: np.ndarray, prior: np.ndarray, block: int) -> bytes:
         ValueError: a coefficient is too large.
     """
     coded, magnitude, table, symbol = _modelled(q, prior, block)
-    starts, frequencies = [], []
-    for begin in range(0, coded.shape[1], _CHUNK):  # columns of all rows at once; put in order of rows below
-        part = slice(begin, begin + _CHUNK)
-        starts.append(_CUMULATIVE[table[:, part], symbol[:, part]])
-        frequencies.append(_FREQUENCY[table[:, part], symbol[:, part]])
-    extra = magnitude - _FIRST[symbol]
+    starts, frequencies = _CUMULATIVE[table, symbol], _FREQUENCY[table, symbol]
+    extra, size = magnitude - _FIRST[symbol], _chunk(coded.shape[1])
     start, frequency = [], []
     for row in range(len(coded)):
-        for index, begin in enumerate(range(0, coded.shape[1], _CHUNK)):
-            start += starts[index][row].tolist()
-            frequency += frequencies[index][row].tolist()
-            for place in np.flatnonzero(magnitude[row, begin:begin + _CHUNK]) + begin:
+        for begin in range(0, coded.shape[1], size):  # the symbols of a chunk, then signs and extra bits of those above 0
+            part = slice(begin, begin + size)
+            start += starts[row, part].tolist()
+            frequency += frequencies[row, part].tolist()
+            for place in np.flatnonzero(magnitude[row, part]) + begin:
                 for value, bits in _raw(int(coded[row, place] < 0), int(extra[row, place]), int(_EXTRA[symbol[row, place]])):
                     frequency.append(_TOTAL >> bits)
                     start.append(value << (_BITS - bits))
@@ -283,7 +286,7 @@ def decode(data: bytes, n_frames: int, prior: np.ndarray, block: int) -> np.ndar
     Raises:
         EntropyError: the bytes end early, or something is left of them.
     """
-    rows, decoder, n_places = Rows(n_frames, block), _Decoder(data), len(prior)
+    rows, decoder, n_places, size = Rows(n_frames, block), _Decoder(data), len(prior), _chunk(len(prior))
     priors = _prior_rows(prior, rows, block)
     coded = np.zeros((n_frames, n_places), np.int64)
     smooth = np.zeros_like(coded)
@@ -291,9 +294,9 @@ def decode(data: bytes, n_frames: int, prior: np.ndarray, block: int) -> np.ndar
         expected = _expected(priors[row:row + 1], rows.parents[row:row + 1], smooth)[0]
         due = np.concatenate(([0], np.cumsum(expected)))
         seen = [0]
-        for begin in range(0, n_places, _CHUNK):
+        for begin in range(0, n_places, size):
             low = max(0, begin - _WINDOW)
-            gained = _gained(expected[begin:begin + _CHUNK], seen[begin] - seen[low], due[begin] - due[low])
+            gained = _gained(expected[begin:begin + size], seen[begin] - seen[low], due[begin] - due[low])
             symbols = decoder.symbols(np.searchsorted(_THRESHOLD, gained, side="right").tolist())
             for place, symbol in enumerate(symbols, begin):
                 value = decoder.signed(symbol) if symbol else 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The codec's map, fitted to frames of training: see `quantise`, step 2. Run when a model file is made, on each variant."""
+"""The codec's map, fitted to frames of training: see `quantise`, step 2. Run when a model file is made."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RIDGE = 1e-3  # of the mean eigenvalue: what changes nothing in the spectrum st
 
 
 def fit_codec(file: ModelFile, tokens: np.ndarray, side: np.ndarray, *, dropout_rate: float = 0.25, seed: int = 0) -> None:
-    """Put `codec.<variant>.*` into the file's tensors, replacing what is there.
+    """Put `codec.*` into the file's tensors, replacing what is there: fitted to the default variant, used by all.
 
     Args:
         tokens: (F, M, C) frames of training, as the tokenizer gives them; 2048 drawn from them are used.
@@ -33,17 +33,17 @@ def fit_codec(file: ModelFile, tokens: np.ndarray, side: np.ndarray, *, dropout_
         raise ValueError(f"a codec cannot be fitted to {len(tokens)} frames")
     chosen = np.random.default_rng(seed).permutation(len(tokens))[:MAX_FRAMES]
     tokens, side = np.asarray(tokens[chosen], np.float32), np.asarray(side[chosen], np.float32)
-    for row in file.contract["variants"]:
-        engine = Engine(file, compute="cpu", backend=DEFAULT_OF_FAMILY[row["attention"]], rope_mode=row["rope"],
-                        dropout_rate=dropout_rate)
-        items = np.zeros((len(tokens), engine.layout.item_size), np.float32)
-        for part, value in zip(engine.layout.split(items), (tokens, side), strict=True):
-            part[:] = value
-        latents = engine.encode(items).latents
-        for name in [t for t in file.tensors if t.startswith(f"codec.{row['name']}.")]:
-            del file.tensors[name]
-        fitted = _fit(VariantCodec(file, row["name"]), latents, tokens[..., :-2].reshape(len(tokens), -1), side)
-        file.tensors.update({f"codec.{row['name']}.{k}": v for k, v in fitted.items()})
+    row = file.contract["variants"][0]
+    engine = Engine(file, compute="cpu", backend=DEFAULT_OF_FAMILY[row["attention"]], rope_mode=row["rope"],
+                    dropout_rate=dropout_rate)
+    items = np.zeros((len(tokens), engine.layout.item_size), np.float32)
+    for part, value in zip(engine.layout.split(items), (tokens, side), strict=True):
+        part[:] = value
+    latents = engine.encode(items).latents
+    for name in [t for t in file.tensors if t.startswith("codec.")]:
+        del file.tensors[name]
+    fitted = _fit(VariantCodec(file, row["name"]), latents, tokens[..., :-2].reshape(len(tokens), -1), side)
+    file.tensors.update({f"codec.{k}": v for k, v in fitted.items()})
 
 
 def _fit(codec: VariantCodec, latents: np.ndarray, level: np.ndarray, side: np.ndarray) -> dict[str, np.ndarray]:

@@ -11,7 +11,8 @@
    under three sigma of the averaged noise.
 
 The unit of all coefficients is dB, such that a squared error in them is the mean squared error of a bin.
-Shape letters: F frames, N bins, L x W = P latents. The map is stored in the model file (`codec.<variant>.*`, see `fit`).
+Shape letters: F frames, N bins, L x W = P latents. The map is stored in the model file (`codec.*`, see `fit_codec`);
+all variants use one.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ REFINE_STEPS = 4
 NOISE_SIGMAS = 3.0  # of a coefficient: smaller ones are taken for noise and left out
 LEVEL_RANGE = (-20.0, 80.0)  # dB over the floor, as the network sees it
 _FLOOR_SCALE = 0.5  # dB, usual deviation of a frame's floor from the group's
-_BIT_PRICE = 0.15  # of a bit, in squared steps: about the slope of rate and distortion of a uniform quantiser
+BIT_PRICE = 0.15  # of a bit, in squared steps: about the slope of rate and distortion of a uniform quantiser
 _DETAIL_OVERHEAD_BITS = 48
 _PLAIN_GAIN, _PLAIN_SCALE, _PLAIN_DETAIL = 8.0, 4.0, 0.1  # of a model without fitted codec
 
@@ -156,7 +157,7 @@ class VariantCodec:
         for module in filter(None, (self.decoder, self.head)):
             module.eval().requires_grad_(False)
         flat = self.shape[0] * self.shape[1]
-        found = {name: file.tensors.get(f"codec.{variant}.{name}") for name in TENSORS}
+        found = {name: file.tensors.get(f"codec.{name}") for name in TENSORS}
         plain = {"mean": np.zeros(flat), "analysis": np.eye(flat) * _PLAIN_GAIN, "synthesis": np.eye(flat) / _PLAIN_GAIN,
                  "scale": np.full(flat, _PLAIN_SCALE), "detail_scale": np.full(self.config.fft_size, _PLAIN_DETAIL)}
         fitted = all(v is not None for v in found.values())
@@ -229,7 +230,7 @@ class VariantCodec:
             flat = self.refined(group.latents, group.level, condition, refine)
             y = self.coordinates(flat, np.asarray(group.floor, np.float64), header.floor_db)
             step = header.latent_step
-            block = min((self._coded(along_time(y, b), step, b) for b in _blocks(len(y))), key=lambda c: c.price).block
+            block = min((self._coded(along_time(y, b), step, b) for b in time_blocks(len(y))), key=lambda c: c.price).block
             steady, root = along_time(y, block), np.sqrt(self.config.fft_size)
             psd, noise = group.level + group.floor[:, None], NOISE_SIGMAS * noise_sigma_db(group.average).max() / root
             chosen = None
@@ -242,16 +243,16 @@ class VariantCodec:
                 choices = [(None, latents.bits, np.square(left).sum())] if latent_step == step else []
                 choices += [(more, latents.bits + more.bits + _DETAIL_OVERHEAD_BITS, more.error)] if detail else []
                 for extra, bits, error in choices:
-                    price = float(error) + _BIT_PRICE * bits * step_of(step) ** 2
+                    price = float(error) + BIT_PRICE * bits * step_of(step) ** 2
                     if chosen is None or price < chosen[0]:
                         chosen = price, latents, extra, latent_step
         _, latents, extra, latent_step = chosen
         header = replace(header, block=block, latent_step=latent_step, detail_step=step if extra else None)
         return pack(header, latents.data(), extra.data() if extra else b"")
 
-    def _coded(self, x: np.ndarray, step: int, block: int, scale: np.ndarray | None = None) -> _Coded:
+    def _coded(self, x: np.ndarray, step: int, block: int, scale: np.ndarray | None = None) -> Coded:
         prior = entropy.prior_of(self.scale if scale is None else scale, step_of(step))
-        return _Coded.create(x, step_of(step), block, prior)
+        return Coded.create(x, step_of(step), block, prior)
 
     def _spectra(self, y: np.ndarray, header: GroupHeader, rx_rate: float) -> np.ndarray:
         """(F, N) float32 dBFS from coordinates (F, 1 + C)."""
@@ -278,7 +279,7 @@ class VariantCodec:
 
 
 @dataclass(frozen=True)
-class _Coded:
+class Coded:
     """A quantised matrix of coefficients transformed along time: q, step, prior and block as coded; its bits, and the squared
     error that it makes."""
 
@@ -290,13 +291,14 @@ class _Coded:
     error: float
 
     @classmethod
-    def create(cls, x: np.ndarray, step: float, block: int, prior: np.ndarray) -> _Coded:
+    def create(cls, x: np.ndarray, step: float, block: int, prior: np.ndarray) -> Coded:
         q = quantise(x, step)
         return cls(q, step, prior, block, entropy.cost_bits(q, prior, block), float(np.square(q * step - x).sum()))
 
     @property
     def price(self) -> float:
-        return self.error + _BIT_PRICE * self.step**2 * self.bits
+        """What is minimised: squared error and bits, in squared dB."""
+        return self.error + BIT_PRICE * self.step**2 * self.bits
 
     def restored(self) -> np.ndarray:
         return along_time(self.q * self.step, self.block, inverse=True)
@@ -310,7 +312,8 @@ def _restore(data: bytes, header: GroupHeader, step: int, scale: np.ndarray) -> 
     return along_time(q * step_of(step), header.block, inverse=True)
 
 
-def _blocks(n_frames: int) -> list[int]:
+def time_blocks(n_frames: int) -> list[int]:
+    """Lengths of the time transform that are tried."""
     return sorted({min(b, n_frames) for b in TIME_BLOCKS})
 
 
