@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..atomic_file import write_file
 from ..training.config import ConfigError, with_fold
-from ..training.run_folder import claim, commit, read_claim
+from ..training.run_folder import commit
 from .rows import AblationError, Context
 
 EXPERIMENTS = ("arms", "backends", "classical", "dropout")
@@ -39,12 +39,10 @@ def ablate(config_path: Path, corpus: list[Path], out: Path, *, work: Path, pool
     config = read_configuration(config_path, quick)
     module = importlib.import_module(f".ablate_{config['experiment']}", __package__)
     work.mkdir(parents=True, exist_ok=True)
-    claim(work, "ablation.json", {"configuration": config, "model": model})
     context = Context(work, corpus, pool, model or config.get("model", ""), progress or (lambda done, total, name: None))
     found = module.run(config, context)
     result = {"experiment": config["experiment"], "title": config["title"], "command": command, "quick": quick,
-              "commit": commit(), "begun_at_commit": read_claim(work, "ablation.json")["commit"], **found,
-              "configuration": config}
+              "commit": commit(), "measured_at_commits": sorted(context.commits), **found, "configuration": config}
     out.mkdir(parents=True, exist_ok=True)
     name = config_path.stem
     module.draw(result, out / f"{name}.png")
@@ -74,7 +72,7 @@ def read_configuration(path: Path, quick: bool) -> dict:
 
 def page(result: dict, name: str, tables: str) -> str:
     """The result as a page: title, tables, figure, and the command that makes it again."""
-    made = f"begun at commit {result['begun_at_commit'][:12]}, written at {result['commit'][:12]}"
+    made = f"Measured at {', '.join(c[:12] for c in result['measured_at_commits'])}, written at {result['commit'][:12]}"
     quick = "\n**A quick trial: the figures say nothing.**\n" if result["quick"] else ""
     return (f"# {result['title']}\n{quick}\n{tables.strip()}\n\n![{result['title']}]({name}.png)\n\n"
             f"Made by\n\n```\n{result['command']}\n```\n\n{made}.\n")

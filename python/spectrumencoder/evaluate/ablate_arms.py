@@ -18,7 +18,7 @@ from ..encoder.model_file import load
 from ..training.config import read_config
 from ..training.corpus import CLASSES, load_corpus
 from ..training.loop import make_pool, train
-from ..training.run_folder import RUN_FILE, read_claim
+from ..training.run_folder import RUN_FILE, claim, read_claim
 from ..training.shards import FIELDS, shard_path
 from .ablate import markdown_table, with_interval
 from .paired import PairedBootstrap, pack, unpack
@@ -68,6 +68,8 @@ def arm_settings(config: dict, arm: dict, seed: int) -> dict:
 def prepare_pools(config: dict, context: Context, pool: Path, narrow: Path, rates: dict[str, float]) -> None:
     """The pool, made where missing, and one beside it with the frames of the training's bin widths only."""
     encoder, recipe, training = read_config(arm_settings(config, config["arms"][0], config["seeds"][0]))
+    narrow.mkdir(parents=True, exist_ok=True)
+    claim(narrow, "narrow.json", {"bin_width_range": config["bin_width_range"], "data": config["data"]})
     for part, count in (("train", config["train_shards"]), ("test", config["test_shards"])):
         (narrow / part).mkdir(parents=True, exist_ok=True)
         missing = [n for n in range(count) if not shard_path(narrow / part, n).exists()]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..atomic_file import write_file
@@ -19,13 +19,17 @@ class AblationError(Exception):
 
 @dataclass(frozen=True)
 class Context:
-    """Where an experiment finds recordings and frames (`pool`), keeps its rows (`work`), and reports (done, total, what)."""
+    """Where an experiment finds recordings and frames (`pool`), keeps its rows (`work`), and reports (done, total, what).
+
+    `commits`: those that the rows used so far were measured at.
+    """
 
     work: Path
     corpus: list[Path]
     pool: Path | None = None
     model: str = ""
     progress: Callable[[int, int, str], None] = lambda done, total, name: None
+    commits: set[str] = field(default_factory=set)
 
     def row(self, key: str, settings, measure: Callable[[], dict]) -> dict:
         """The row of that key: read when it was measured with the same settings, else measured and written.
@@ -41,7 +45,9 @@ class Context:
             kept = json.loads(path.read_text())
             if kept["settings"] != settings:
                 raise AblationError(f"{path} was measured with other settings; remove it, or name another --work folder")
+            self.commits.add(kept["measured_at"])
             return kept["row"]
         row = measure()
+        self.commits.add(commit())
         write_file(path, (json.dumps({"settings": settings, "measured_at": commit(), "row": row}) + "\n").encode())
         return json.loads(json.dumps(row))
