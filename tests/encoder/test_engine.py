@@ -45,6 +45,15 @@ def test_features_layout(engine, frames):
     assert np.abs(out.reconstruction - level).mean() < 8  # dB: it reconstructs this spectrum, not another
 
 
+@pytest.mark.parametrize("policy", ["gumbel", "random"])
+def test_an_answer_is_that_of_encode(model_file, frames, policy):
+    engine, other = (Engine(str(model_file), dropout_policy=policy) for _ in range(2))
+    whole, rows = engine.encode(frames.items[:21], "ism").features, other.answer(frames.items[:21], "ism")
+    for part in (features.EMBEDDING, features.PROBABILITIES):
+        assert np.array_equal(whole[:, part], rows[:, part])
+    assert not rows[:, :features.EMBEDDING.start].any() and rows.shape == whole.shape
+
+
 def test_settings_take_effect_and_equal_a_fresh_engine(model_file, engine, frames):
     engine.encode(frames.items[:3])
     for name, value in (("dropout_rate", 0.5), ("rope_mode", "static"), ("dropout_policy", "energy")):

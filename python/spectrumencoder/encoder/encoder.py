@@ -85,7 +85,8 @@ class SpectrumEncoder(nn.Module):
         self.register_buffer("temperature", torch.ones(()))  # of the class softmax, fitted on held-out frames
 
     def forward(self, tokens, side, band, k: int, *, policy: str = "gumbel", noise=None, temperature: float = 1.0,
-                backend: str | None = None, condition=None, masked: bool = False, latent_noise=None) -> Encoded:
+                backend: str | None = None, condition=None, masked: bool = False, latent_noise=None,
+                heads_only: bool = False) -> Encoded:
         """Encode a batch.
 
         Args:
@@ -97,6 +98,7 @@ class SpectrumEncoder(nn.Module):
             backend: name; the family's default when None.
             condition: (B, 4) instead of conditioning(side) (training jitters and drops it).
             latent_noise: (B, L, W) added to the latents (training: what quantisation will do to them).
+            heads_only: leave out bottleneck and decoder; latents, mean_db, log_sigma and latent_logits are None then.
             masked: keep the full sequence and mask the dropped tokens (the oracle of dropping; naive backends only).
 
         Raises:
@@ -130,6 +132,9 @@ class SpectrumEncoder(nn.Module):
         sequence = Sequence(self.rope(position, band, condition[:, 0] * 4.0 + 10.0), slot, mask)
         for block in self.blocks:
             x = block(x, chosen.attend, sequence)
+        embedding, class_logits, anomaly_logit = self.heads(x, n_special, mask)
+        if heads_only:
+            return Encoded(None, embedding, class_logits, anomaly_logit, None, None, kept, None)
         if self.placed:
             latents = self.bottleneck(x[:, n_special:], bins, index, kept.keep if masked else None)
         else:
@@ -138,7 +143,6 @@ class SpectrumEncoder(nn.Module):
             latents = latents + latent_noise
         mean_db, log_sigma = self.decoder(latents, condition)
         latent_logits = self.latent_head(latents, condition) if self.latent_head is not None else None
-        embedding, class_logits, anomaly_logit = self.heads(x, n_special, mask)
         return Encoded(latents, embedding, class_logits, anomaly_logit, mean_db, log_sigma, kept, latent_logits)
 
 

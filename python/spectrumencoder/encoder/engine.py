@@ -221,24 +221,40 @@ class Engine:
         Raises:
             ValueError: items of another size.
         """
+        items, index = self._check(items, bands)
+        out = EncodedFrames(np.empty((len(items), self.n_bins), np.float32),
+                            np.zeros((len(items), features.N_FEATURES), np.float32),
+                            np.empty((len(items), self.n_bins), np.float32),
+                            np.empty((len(items), self.config.latents, self.config.latent_width), np.float32))
+        for part in self._batches(len(items)):
+            self._encode_batch(items[part], index[part], EncodedFrames(*(o[part] for o in out)))
+        return out
+
+    def answer(self, items: np.ndarray, bands: list[str] | str = "unknown") -> np.ndarray:
+        """As `encode`, without reconstruction: (F, 256) features of which only EMBEDDING and PROBABILITIES are filled."""
+        items, index = self._check(items, bands)
+        rows = np.zeros((len(items), features.N_FEATURES), np.float32)
+        for part in self._batches(len(items)):
+            encoded, probabilities, _, _ = self._forward(items[part], index[part], heads_only=True)
+            _fill_answer(rows[part], encoded, probabilities)
+        return rows
+
+    def _check(self, items, bands) -> tuple[np.ndarray, np.ndarray]:
+        """The frames, and the index of each one's band."""
         items = np.asarray(items, np.float32)
         if items.ndim != 2 or items.shape[1] != self.layout.item_size:
             raise ValueError(f"frames of shape {items.shape} do not fit this model; it takes (F, {self.layout.item_size}): "
                              f"fft_size {self.layout.fft_size}, stride {self.layout.stride}")
         names = [bands] * len(items) if isinstance(bands, str) else list(bands)
-        unknown = len(self.bands) - 1
-        index = np.array([self.bands.index(b) if b in self.bands else unknown for b in names], np.int64)
-        out = EncodedFrames(np.empty((len(items), self.n_bins), np.float32),
-                            np.zeros((len(items), features.N_FEATURES), np.float32),
-                            np.empty((len(items), self.n_bins), np.float32),
-                            np.empty((len(items), self.config.latents, self.config.latent_width), np.float32))
-        step = self.pad_batch or LARGEST_BATCH
-        for start in range(0, len(items), step):
-            stop = min(start + step, len(items))
-            self._encode_batch(items[start:stop], index[start:stop], EncodedFrames(*(o[start:stop] for o in out)))
-        return out
+        known = {band: number for number, band in enumerate(self.bands)}
+        return items, np.array([known.get(band, len(known) - 1) for band in names], np.int64)
 
-    def _encode_batch(self, items, bands, out: EncodedFrames) -> None:
+    def _batches(self, count: int) -> list[slice]:
+        step = self.pad_batch or LARGEST_BATCH
+        return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+
+    def _forward(self, items, bands, heads_only=False):
+        """One pass over at most a batch: what the network gives, padding included, class probabilities, tokens and side."""
         count = len(items)
         noise = self._draw_noise(count)
         if self.pad_batch and count < self.pad_batch:
@@ -251,15 +267,20 @@ class Engine:
         with torch.inference_mode():
             encoded = self._networks[self.variant](
                 to(tokens), to(side), to(bands), self.k_kept, policy=self.dropout_policy,
-                noise=None if noise is None else to(noise), backend=self.backend)
+                noise=None if noise is None else to(noise), backend=self.backend, heads_only=heads_only)
             probabilities = torch.softmax(encoded.class_logits / self._networks[self.variant].temperature, dim=-1)
+        return encoded, probabilities, tokens, side
+
+    def _encode_batch(self, items, bands, out: EncodedFrames) -> None:
+        count = len(items)
+        encoded, probabilities, tokens, side = self._forward(items, bands)
         floor = side[:count, :1]
         level = tokens[:count, :, :-2].reshape(count, -1)  # dB over the floor, N bins
         mean = encoded.mean_db[:count].cpu().numpy()
         np.divide(level - mean, np.exp(encoded.log_sigma[:count].cpu().numpy()), out=out.residual)
         np.add(mean, floor, out=out.reconstruction)
         out.latents[:] = encoded.latents[:count].cpu().numpy()
-        self._fill_features(out.features, encoded, probabilities[:count].cpu().numpy(), side[:count])
+        self._fill_features(out.features, encoded, probabilities, side[:count])
 
     def _draw_noise(self, count: int) -> np.ndarray | None:
         """Uniform draws of the `random` policy, a function of the frame's number alone."""
@@ -282,9 +303,12 @@ class Engine:
         rows[:, features.K_EFF] = side[:, 1]
         rows[:, features.FLOOR_DBFS] = side[:, 0]
         rows[:, features.KEEP_STATS] = _keep_statistics(encoded.kept.score[:count], encoded.kept.keep[:count]).cpu().numpy()
-        embedding = encoded.embedding[:count].cpu().numpy()
-        rows[:, features.EMBEDDING.start:features.EMBEDDING.start + embedding.shape[1]] = embedding
-        rows[:, features.PROBABILITIES.start:features.PROBABILITIES.start + probabilities.shape[1]] = probabilities
+        _fill_answer(rows, encoded, probabilities)
+
+
+def _fill_answer(rows: np.ndarray, encoded, probabilities: torch.Tensor) -> None:
+    for place, values in ((features.EMBEDDING, encoded.embedding), (features.PROBABILITIES, probabilities)):
+        rows[:, place.start:place.start + values.shape[1]] = values[:len(rows)].cpu().numpy()
 
 
 def _keep_statistics(score: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:

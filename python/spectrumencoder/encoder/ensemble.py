@@ -166,7 +166,7 @@ class SpeculativeEngine(Engine):
         self.n_accepted += len(items) - len(doubtful)
         if len(doubtful):
             of_these = bands if isinstance(bands, str) else [bands[i] for i in doubtful]
-            answer = self.large.encode(np.asarray(items, np.float32)[doubtful], of_these).features
+            answer = self.large.answer(np.asarray(items, np.float32)[doubtful], of_these)
             for part in (features.EMBEDDING, features.PROBABILITIES):
                 out.features[doubtful, part] = answer[:, part]
             out.features[doubtful, features.ANSWERED_BY] = LARGE
