@@ -10,6 +10,7 @@ import torch
 
 from ..encoder.config import POLICIES, EncoderConfig
 from ..encoder.encoder import SpectrumEncoder, mflop_per_spectrum
+from ..encoder.fit_codec import fit_codec
 from ..encoder.model_file import SHARED, SUFFIX, ModelFile, save
 from .corpus import Source
 from .run_folder import started_at
@@ -21,7 +22,8 @@ TEST_SHARDS = 2  # of the pool's part `test`
 
 
 def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe, training, config: dict, trained: list[Source],
-           held_out: list[Source], out: Path, test_pool, start: SpectrumEncoder | None) -> Path:
+           held_out: list[Source], out: Path, test_pool, start: SpectrumEncoder | None,
+           codec_frames: dict[str, torch.Tensor]) -> Path:
     """Write `out/<name>.safetensors` from trained networks (variant name -> network, the first is the default).
 
     The temperature of each variant's class softmax is fitted on test frames of held-out recordings and of the simulator (one
@@ -30,6 +32,7 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
 
     Args:
         test_pool: gives a ShardMaker for the first n shards of the pool's part `test`.
+        codec_frames: tokens and side of training frames, that the map of the encoded spectra is fitted to.
     """
     frames = None
     if held_out:
@@ -65,6 +68,8 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
     }
     path = out / f"{training.name}{SUFFIX}"
     model = ModelFile(contract, tensors, path)
+    fit_codec(model, codec_frames["tokens"].float().view(-1, encoder.n_tokens, encoder.token_dim).numpy(),
+              codec_frames["side"].numpy(), seed=training.seed)
     if training.table_frames:
         general_tables(model, held_out or trained, training.table_frames)
     save(path, model.contract, model.tensors)

@@ -34,6 +34,7 @@ from .run_folder import RUN_FILE, claim
 from .shards import ShardMaker, without
 
 OWN_OF_VARIANT = ("blocks.", "rope.")  # what a further variant trains
+CODEC_FRAMES = 2048  # of training, that the map of encoded spectra is fitted to
 # Start as principal components and move slowly
 PRINCIPAL = ("bottleneck.bins.weight", "bottleneck.bins.bias", "decoder.direct.weight")
 
@@ -108,7 +109,8 @@ def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, min
     finally:
         maker.close()
     return finish(networks, encoder, recipe, training, config, trained, held_out, out,
-                  lambda count: make_pool(encoder, recipe, training, corpus, pool or out / "pool", "test", count), start)
+                  lambda count: make_pool(encoder, recipe, training, corpus, pool or out / "pool", "test", count), start,
+                  data.batch(np.random.default_rng(training.seed), 1, CODEC_FRAMES))
 
 
 def make_pool(encoder: EncoderConfig, recipe, training: TrainingConfig, corpus: list[Path], pool: Path, part: str,
@@ -212,6 +214,9 @@ class Run:
             warm = min(1.0, (self.step + 1) / t.warmup)
             group["lr"] = self.rate * group.get("scale", 1.0) * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
         tokens = batch["tokens"].float().view(t.batch, config.n_tokens, config.token_dim)
+        target = batch["target"].float()
+        if t.spur_share:
+            tokens, target = add_spurs(rng, tokens, target, t.spur_share)
         keep = int(rng.choice(config.keep_choices, p=t.keep_weights))
         policy = ("gumbel", "energy", "entropy", "random")[rng.choice(4, p=t.policies)]
         noise = torch.from_numpy(rng.random((t.batch, config.n_tokens), np.float32)).to(self.device)
@@ -224,7 +229,7 @@ class Run:
         out = self.network(tokens, batch["side"], band, keep, policy=policy, noise=noise, condition=condition,
                            temperature=t.temperature[0] * (t.temperature[1] / t.temperature[0]) ** done,
                            latent_noise=self._latent_noise(rng))
-        parts = losses(out, batch["target"].float(), batch["label"].long(), batch["anomaly"].float(), smoothing=t.smoothing)
+        parts = losses(out, target, batch["label"].long(), batch["anomaly"].float(), smoothing=t.smoothing)
         total = (t.class_weight * parts["classes"] + t.reconstruction_weight * parts["reconstruction"]
                  + t.anomaly_weight * parts["anomaly"] + t.latent_weight * parts.get("latents", 0.0))
         if self.teacher is not None:
@@ -283,6 +288,35 @@ def jitter_condition(rng: np.random.Generator, side: torch.Tensor, dropped: floa
     condition = condition + torch.from_numpy(jitter.astype(np.float32)).to(side.device)
     shown = torch.from_numpy((rng.random(count) >= dropped).astype(np.float32)).to(side.device)
     return condition * shown[:, None]
+
+
+LOBE_DB = (0.0, -3.5, -16.0, -46.0)  # of a carrier on a bin through the Blackman-Harris window, 0 to 3 bins away
+
+
+def add_spurs(rng: np.random.Generator, tokens: torch.Tensor, target: torch.Tensor,
+              share: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens (B, M, C) and target (B, N), dB over the floor, with 1 to 3 steady carriers of 6 to 35 dB in a share of the frames.
+
+    A steady carrier adds its power to the means and to the max-hold, and to the mean that the spread is relative to; the floor,
+    a quantile, stays. A spur belongs to the receiver, so that it is in the target too.
+    """
+    batch, n_tokens, token_dim = tokens.shape
+    stride = token_dim - 2
+    added = np.zeros((batch, n_tokens * stride), np.float32)  # linear power over the floor
+    for row in np.flatnonzero(rng.random(batch) < share):
+        for _ in range(rng.integers(1, 4)):
+            place, power = rng.integers(0, n_tokens * stride), 10.0 ** (rng.uniform(6, 35) / 10)
+            for away in range(-3, 4):
+                if 0 <= place + away < n_tokens * stride:
+                    added[row, place + away] += power * 10.0 ** (LOBE_DB[abs(away)] / 10)
+    spur = torch.from_numpy(added).to(tokens.device)
+    by_token = spur.view(batch, n_tokens, stride)
+    level = 10.0 ** (tokens[..., :stride] / 10)
+    means = 10.0 * torch.log10(level + by_token + 1e-20)
+    peak = 10.0 * torch.log10(10.0 ** (tokens[..., stride] / 10) + by_token.amax(dim=-1) + 1e-20)
+    spread = tokens[..., -1] * level.sum(-1) / (level.sum(-1) + by_token.sum(-1) + 1e-20)
+    return (torch.cat((means, peak[..., None], spread[..., None]), dim=-1),
+            10.0 * torch.log10(10.0 ** (target / 10) + spur + 1e-20))
 
 
 def transfer(first: dict[str, torch.Tensor], network: SpectrumEncoder, theta: bool = False) -> None:
