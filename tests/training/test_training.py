@@ -11,11 +11,12 @@ import torch
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.model_file import load
 from gnuradio.spectrumencoder.tokens.layout import FrameLayout
+from gnuradio.spectrumencoder.tokens.tokenize import tokenize
 from gnuradio.spectrumencoder.training import augment
 from gnuradio.spectrumencoder.training.config import ConfigError, with_fold
 from gnuradio.spectrumencoder.training.corpus import CorpusError, load_corpus, split
 from gnuradio.spectrumencoder.training.datasets import FrameFactory, Recipe, add_anomaly, make_shard
-from gnuradio.spectrumencoder.training.loop import Data, train
+from gnuradio.spectrumencoder.training.loop import Data, add_spurs, train
 from gnuradio.spectrumencoder.training.losses import imitation
 from gnuradio.spectrumencoder.training.shards import ShardMaker, _lock, being_made, without
 
@@ -71,6 +72,30 @@ def test_a_shard_is_made_by_one_process_at_a_time(tmp_path):
     dead.wait()
     lock.write_text(str(dead.pid))  # its maker was killed
     assert not being_made(path) and _lock(path) == lock and being_made(path)
+
+
+def test_spurs_at_the_tokens_are_what_a_steady_carrier_does():
+    """Noise, and the same noise with a carrier: what add_spurs makes of the first agrees with the tokenizer's second."""
+    rng, layout = np.random.default_rng(0), FrameLayout(1024, 8)
+    noise = augment.white(rng, 32 * 1024, 1e-4)
+    carrier = (0.01 * np.exp(2j * np.pi * (300 - 512) / 1024 * np.arange(len(noise)))).astype(np.complex64)
+    clean, dirty = (tokenize(x, 1e6, average=32) for x in (noise, noise + carrier))
+    tokens = torch.from_numpy(layout.split(clean.items)[0].copy())
+    height_db = float(10 * np.log10(10 ** (dirty.psd[0, 300] / 10) - 10 ** (clean.psd[0, 300] / 10))) - clean.items[0, 1280]
+
+    class Draws:  # one spur of that height at that bin
+        random = staticmethod(lambda n: np.zeros(n))
+        integers = staticmethod(lambda low, high: low if high == 4 else 300)
+        uniform = staticmethod(lambda low, high: height_db)
+
+    target = torch.from_numpy(clean.psd - clean.items[:, 1280:1281])
+    made, moved = add_spurs(Draws, tokens, target, 1.0)
+    expected = torch.from_numpy(layout.split(dirty.items)[0])
+    bins = slice(300 // 8 - 1, 300 // 8 + 2)
+    assert (made[0, bins, :8] - expected[0, bins, :8]).abs().max() < 2.0  # the noise beats with the carrier
+    assert (made[0, 37, 8] - expected[0, 37, 8]).abs() < 3.0 and (made[0, 37, 9] - expected[0, 37, 9]).abs() < 0.15
+    torch.testing.assert_close(moved[0, 296:304], made[0, 37, :8], atol=0.05, rtol=0)
+    torch.testing.assert_close(made[0, 60:], tokens[0, 60:], atol=1e-3, rtol=0)  # elsewhere nothing
 
 
 def test_going_on_with_all_recordings_under_a_teacher(mini_corpus, mini_config, tmp_path):
