@@ -214,9 +214,10 @@ class Run:
             warm = min(1.0, (self.step + 1) / t.warmup)
             group["lr"] = self.rate * group.get("scale", 1.0) * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
         tokens = batch["tokens"].float().view(t.batch, config.n_tokens, config.token_dim)
-        target = batch["target"].float()
+        anomaly = batch["anomaly"].float()
+        spurious = torch.zeros_like(anomaly)
         if t.spur_share:
-            tokens, target = add_spurs(rng, tokens, target, t.spur_share)
+            tokens, spurious = add_spurs(rng, tokens, t.spur_share)
         keep = int(rng.choice(config.keep_choices, p=t.keep_weights))
         policy = ("gumbel", "energy", "entropy", "random")[rng.choice(4, p=t.policies)]
         noise = torch.from_numpy(rng.random((t.batch, config.n_tokens), np.float32)).to(self.device)
@@ -229,7 +230,8 @@ class Run:
         out = self.network(tokens, batch["side"], band, keep, policy=policy, noise=noise, condition=condition,
                            temperature=t.temperature[0] * (t.temperature[1] / t.temperature[0]) ** done,
                            latent_noise=self._latent_noise(rng))
-        parts = losses(out, target, batch["label"].long(), batch["anomaly"].float(), smoothing=t.smoothing)
+        parts = losses(out, batch["target"].float(), batch["label"].long(), anomaly, smoothing=t.smoothing,
+                       undecided=spurious > 0)
         total = (t.class_weight * parts["classes"] + t.reconstruction_weight * parts["reconstruction"]
                  + t.anomaly_weight * parts["anomaly"] + t.latent_weight * parts.get("latents", 0.0))
         if self.teacher is not None:
@@ -293,12 +295,12 @@ def jitter_condition(rng: np.random.Generator, side: torch.Tensor, dropped: floa
 LOBE_DB = (0.0, -3.5, -16.0, -46.0)  # of a carrier on a bin through the Blackman-Harris window, 0 to 3 bins away
 
 
-def add_spurs(rng: np.random.Generator, tokens: torch.Tensor, target: torch.Tensor,
-              share: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens (B, M, C) and target (B, N), dB over the floor, with 1 to 3 steady carriers of 6 to 35 dB in a share of the frames.
+def add_spurs(rng: np.random.Generator, tokens: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens (B, M, C), dB over the floor, with 1 to 3 steady carriers of 6 to 35 dB in a share of the frames; (B,) 1 for those.
 
     A steady carrier adds its power to the means and to the max-hold, and to the mean that the spread is relative to; the floor,
-    a quantile, stays. A spur belongs to the receiver, so that it is in the target too.
+    a quantile, stays. The class stays too: gaps of recordings with a receiver's spurs would else be called on/off keying. Whether
+    a carrier is an anomaly is left open (no loss for the head), and the reconstruction is to leave it in the residual.
     """
     batch, n_tokens, token_dim = tokens.shape
     stride = token_dim - 2
@@ -315,8 +317,7 @@ def add_spurs(rng: np.random.Generator, tokens: torch.Tensor, target: torch.Tens
     means = 10.0 * torch.log10(level + by_token + 1e-20)
     peak = 10.0 * torch.log10(10.0 ** (tokens[..., stride] / 10) + by_token.amax(dim=-1) + 1e-20)
     spread = tokens[..., -1] * level.sum(-1) / (level.sum(-1) + by_token.sum(-1) + 1e-20)
-    return (torch.cat((means, peak[..., None], spread[..., None]), dim=-1),
-            10.0 * torch.log10(10.0 ** (target / 10) + spur + 1e-20))
+    return torch.cat((means, peak[..., None], spread[..., None]), dim=-1), (spur.amax(dim=1) > 0).float()
 
 
 def transfer(first: dict[str, torch.Tensor], network: SpectrumEncoder, theta: bool = False) -> None:

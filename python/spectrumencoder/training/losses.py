@@ -13,14 +13,14 @@ RESIDUAL_CLAMP = 30.0  # dB: a receiver's spur or a notch must not own the gradi
 
 
 def losses(out: Encoded, target: torch.Tensor, label: torch.Tensor, anomaly: torch.Tensor, *,
-           smoothing: float) -> dict[str, torch.Tensor]:
+           smoothing: float, undecided: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
     """Parts of the loss, each a scalar.
 
     Args:
         target: (B, N) clean level in dB over the frame's floor. For a frame with an injected anomaly this is the level
             *without* it: the network learns to reconstruct what belongs and to leave the rest in the residual.
         label: (B,) int64, -1 where there is none. Frames with an anomaly give no class loss.
-        anomaly: (B,) float, 1 where one was injected.
+        anomaly: (B,) float, 1 where one was injected. undecided: (B,) bool, frames of which the anomaly head learns nothing.
     """
     deviation = (target - out.mean_db.float()).clamp(-RESIDUAL_CLAMP, RESIDUAL_CLAMP)
     log_sigma = out.log_sigma.float()
@@ -35,7 +35,8 @@ def losses(out: Encoded, target: torch.Tensor, label: torch.Tensor, anomaly: tor
     if out.latent_logits is not None:
         told = F.cross_entropy(out.latent_logits.float(), scored, ignore_index=-1, label_smoothing=smoothing)
         parts["latents"] = told if (scored >= 0).any() else told.nan_to_num(0.0)
-    head = F.binary_cross_entropy_with_logits(out.anomaly_logit.float(), anomaly)
+    head = F.binary_cross_entropy_with_logits(out.anomaly_logit.float(), anomaly, reduction="none")
+    head = head.mean() if undecided is None else (head * ~undecided).sum() / (~undecided).sum().clamp(min=1)
     return parts | {"anomaly": head}
 
 
