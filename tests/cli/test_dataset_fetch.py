@@ -238,6 +238,7 @@ def test_no_server_and_no_such_file(server, row, manifest, out):
     assert server.requests == [("b.cu8", 0)]
     with pytest.raises(FetchError, match="http://"):
         fetch(row, out, base_url="file:///etc")
+    assert not list(out.iterdir())
 
 
 def test_shipped_manifest():

@@ -93,11 +93,12 @@ def fetch(row: PublicRecording, folder: str | Path, *, base_url: str = GITHUB, t
         downloaded = _download(row, url_of(row, base_url), part, tries, timeout_s, progress or (lambda _: None))
         _convert(row, part, folder)
         part.unlink()
-        if not any(part.parent.iterdir()):
-            part.parent.rmdir()
     except OSError as error:
         raise FetchError(f"{row.name}: {error.filename or part} cannot be written ({error.strerror}); "
                          "make room, or name another folder") from error
+    finally:
+        if part.parent.is_dir() and not any(part.parent.iterdir()):
+            part.parent.rmdir()
     return downloaded
 
 
