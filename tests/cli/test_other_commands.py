@@ -11,6 +11,7 @@ def test_models_says_what_a_file_holds(call, model_file, tmp_path):
     done = call("models", model_file, "--json", tmp_path / "m.json")
     assert done.returncode == 0, done.stderr
     (row,) = json.loads((tmp_path / "m.json").read_text())
+    assert row["backends"]["naive"] == row["backends"]["flash"] and "dynamic" in row["backends"]["flash"]
     assert row["name"] == "base" and row["frame"]["fft_size"] == 1024 and row["steps"] > 0 and row["labels"]
     assert all(variant in done.stdout for variant in row["variants"])
 
@@ -25,6 +26,9 @@ def test_doctor_finds_everything_that_is_needed(call):
     for part in ("GNU Radio", "NumPy", "PyTorch", "C++ tokenizer", "model base"):
         assert part in done.stdout
     assert "missing" not in done.stdout
+    for backend in ("flash", "latent_naive", "mhla"):
+        assert backend in done.stdout
+    assert "PyTorch's SDPA flash kernel" in " ".join(done.stdout.split())
 
 
 def test_doctor_names_what_is_missing_and_the_cure(call, tmp_path):

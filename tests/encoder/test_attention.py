@@ -2,10 +2,12 @@
 """Every backend against the oracle of its family: outputs and the gradients of all inputs."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from gnuradio.spectrumencoder.encoder.attention import BACKENDS, describe_backends, get_backend
+from gnuradio.spectrumencoder.encoder.attention.flash import FLASH_ATTN, SDPA, Facts, choose_kernel, package_facts
 from gnuradio.spectrumencoder.encoder.attention.mhla import distance_logits, mixing
 from gnuradio.spectrumencoder.encoder.config import ATTENTION_FAMILIES
 from gnuradio.spectrumencoder.encoder.rope import RotaryEmbedding
@@ -132,6 +134,57 @@ def test_flash_runs_the_flash_kernel_and_takes_no_mask(name):
     assert any("flash_attention" in event.key for event in profile.key_averages())
     with pytest.raises(ValueError, match="takes no key mask"):
         attend(name, made, None, torch.ones(2, 20, dtype=torch.bool))
+
+
+CUDA = Facts("cuda", (9, 0), "2.8.3", None)
+
+
+@pytest.mark.parametrize(("facts", "kernel", "note"), [
+    (Facts("cpu", None, "2.8.3", None), SDPA, "PyTorch's SDPA flash kernel"),
+    (CUDA, FLASH_ATTN, "the flash-attn package 2.8.3"),
+    (CUDA._replace(package=None), SDPA, "not installed"),
+    (CUDA._replace(trouble="undefined symbol: _ZN3c10"), SDPA, "cannot be used: undefined symbol"),
+    (CUDA._replace(capability=(7, 5)), None, "needs compute capability 8.0, this GPU has 7.5; use backend=naive"),
+    (CUDA._replace(capability=None), None, "no CUDA device; use compute=cpu"),
+    (Facts("mps", None, None, None), None, "no flash kernel for mps")])
+def test_the_flash_kernel_follows_from_facts(facts, kernel, note):
+    chosen = choose_kernel(facts)
+    assert chosen.name == kernel
+    assert note in chosen.note
+
+
+@pytest.mark.parametrize(("text", "version", "trouble"), [
+    (None, None, None), ("__version__ = '2.9'\ndef flash_attn_func(): ...", "2.9", None),
+    ("__version__ = '4.0'", "4.0", "no flash_attn_func"),
+    ("raise ImportError('undefined\\nsymbol')", "of unknown version", "undefined symbol"),
+    ("import no_such_dependency", "of unknown version", "no_such_dependency")])
+def test_what_is_said_of_an_installed_package(tmp_path, monkeypatch, text, version, trouble):
+    name = f"flash_probe_{abs(hash(text))}"
+    monkeypatch.syspath_prepend(tmp_path)
+    if text is not None:
+        (tmp_path / f"{name}.py").write_text(text)
+    found = package_facts(name)
+    assert found[0] == version
+    assert (trouble in found[1]) if trouble else found[1] is None
+
+
+def test_rows_say_which_kernel_runs_and_what_is_needed():
+    rows = {row["name"]: row for row in describe_backends("cpu")}
+    assert list(rows) == list(BACKENDS)
+    assert rows["flash"]["kernel"] == rows["latent"]["kernel"] == "PyTorch's SDPA flash kernel"
+    assert rows["linear"]["kernel"] == "" and rows["linear"]["needs"] == "nothing"
+    assert "compute capability 8.0" in rows["grouped"]["needs"]
+
+
+@pytest.mark.parametrize("block", ["spectrum_encoder", "spectrum_monitor"])
+def test_grc_offers_and_explains_every_backend(block):
+    path = Path(__file__).parents[2] / "grc" / f"spectrumencoder_{block}.block.yml"
+    text = path.read_text()
+    options = text.split("-   id: backend")[1].split("options: [")[1].split("]")[0].split(", ")
+    assert options[0] == "auto"
+    assert set(options[1:]) == {"naive"} | {b.name for b in BACKENDS.values() if not b.oracle}
+    explained = text.split("documentation:")[1].split("- Attention backend")[1]
+    assert all(name in explained for name in options)
 
 
 def test_registry_names_what_is_missing():

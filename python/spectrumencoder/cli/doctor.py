@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Group
 from rich.table import Table
 
 from .console import OUT
@@ -39,6 +40,7 @@ def doctor():
         mark = "[green]ok[/]" if finding.found else "[red]missing[/]" if finding.needed else "[yellow]absent[/]"
         table.add_row(mark, finding.part, finding.found or finding.cure)
     OUT.print(table)
+    OUT.print(backend_table())
     missing = [finding.part for finding in findings if finding.needed and not finding.found]
     if missing:
         raise CommandError(f"{len(missing)} needed parts are missing ({', '.join(missing)}); the table says what to do")
@@ -89,12 +91,39 @@ def _torch() -> Finding:
 def _attention() -> Finding:
     part = "attention"
     try:
-        from ..encoder.attention import describe_backends
+        device, rows = _describe_backends()
     except ImportError as error:
         return Finding(part, cure=f"{error}; {PIP}")
-    rows = describe_backends()
-    found = ", ".join(row["name"] for row in rows if row["available"])
-    return Finding(part, found + "".join(f"; {row['name']}: {row['reason']}" for row in rows if not row["available"]))
+    usable = [row["name"] for row in rows if row["available"]]
+    return Finding(part, f"{len(usable)} of {len(rows)} backends run on {device}" if usable else "",
+                   "; ".join(f"{row['name']}: {row['reason']}" for row in rows if row["reason"]))
+
+
+def backend_table() -> Group | str:
+    """One row per attention backend: whether it runs on the device that compute=auto takes, its weights, what it is, or why it
+    does not run; below, which kernel runs and what it needs."""
+    try:
+        device, rows = _describe_backends()
+    except ImportError:
+        return ""  # without PyTorch there are none; the report says so
+    table = Table("", "backend", "weights", "", title=f"attention backends on {device}", title_justify="left",
+                  title_style="bold", box=None)
+    for row in rows:
+        mark = "[green]ok[/]" if row["available"] else "[yellow]absent[/]"
+        table.add_row(mark, row["name"], row["family"], row["about"] if row["available"] else row["reason"])
+    notes = {}
+    for row in rows:
+        if row["needs"] != "nothing":
+            notes.setdefault((row["kernel"], row["needs"]), []).append(row["name"])
+    lines = [f" {', '.join(names)}: {kernel + '; need ' if kernel else 'need '}{needs}" for (kernel, needs), names in notes.items()]
+    return Group(table, *lines, " the others need nothing")
+
+
+def _describe_backends() -> tuple[str, list[dict]]:
+    from ..encoder.attention import describe_backends
+    from ..encoder.engine import choose_device
+    device = choose_device("auto")
+    return str(device), describe_backends(device)
 
 
 def _pip_check(name: str) -> Callable[[], Finding]:

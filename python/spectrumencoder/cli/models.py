@@ -18,7 +18,7 @@ def models(
                                                       show_default=False)] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the rows here.")] = None,
 ):
-    """List models: size, variants (attention/RoPE), labels, calibrated bands, metrics."""
+    """List models: size, variants (attention/RoPE), backends, labels, calibrated bands, metrics."""
     from ..encoder.ensemble import members
     from ..encoder.model_file import SUFFIX, find_model, load, model_folders
     check_writable(json_file)
@@ -42,8 +42,12 @@ def describe(model, path: Path) -> dict:
     Args:
         model: an encoder.model_file.ModelFile.
     """
+    from ..encoder.attention import BACKENDS
     contract, encoder = model.contract, model.contract["encoder"]
     variant = model.variants[0]
+    ropes = {}  # RoPE modes of each family of weights
+    for row in contract["variants"]:
+        ropes.setdefault(row["attention"], []).append(row["rope"])
     return {
         "name": model.name,
         "file": str(path),
@@ -51,6 +55,7 @@ def describe(model, path: Path) -> dict:
         "frame": {key: encoder[key] for key in ("fft_size", "stride", "window") if key in encoder},
         "average": list(contract["average"]),
         "variants": model.variants,
+        "backends": {name: ropes[b.family] for name, b in BACKENDS.items() if b.family in ropes},
         "policies": list(contract["policies"]),
         "labels": list(contract["labels"]),
         "bands": list(contract["bands"]),
@@ -75,6 +80,7 @@ def _print(row: dict):
     table.add_row("frame", ", ".join(f"{key} {value}" for key, value in frame.items())
                   + f", average {row['average'][0]}..{row['average'][-1]}")
     table.add_row("variants", ", ".join(row["variants"]))
+    table.add_row("backends", "; ".join(f"{name} ({', '.join(modes)})" for name, modes in row["backends"].items()))
     table.add_row("dropout policies", ", ".join(row["policies"]))
     table.add_row("labels", ", ".join(row["labels"]))
     table.add_row("bands", ", ".join(row["bands"]))
