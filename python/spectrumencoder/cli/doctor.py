@@ -115,7 +115,7 @@ def backend_table() -> Group | str:
     for row in rows:
         if row["needs"] != "nothing":
             notes.setdefault((row["kernel"], row["needs"]), []).append(row["name"])
-    lines = [f" {', '.join(names)}: {kernel + '; need ' if kernel else 'need '}{needs}" for (kernel, needs), names in notes.items()]
+    lines = [f" {', '.join(names)}: {f'{kernel}; ' if kernel else ''}need {needs}" for (kernel, needs), names in notes.items()]
     return Group(table, *lines, " the others need nothing")
 
 
