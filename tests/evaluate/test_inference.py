@@ -12,7 +12,7 @@ from gnuradio.spectrumencoder.encoder.ensemble import open_engine
 from gnuradio.spectrumencoder.evaluate.held_out import frames_of
 from gnuradio.spectrumencoder.evaluate.precision import precision
 from gnuradio.spectrumencoder.evaluate.speculative import speculative
-from gnuradio.spectrumencoder.evaluate.timing import interleaved, speed_up
+from gnuradio.spectrumencoder.evaluate.timing import PROCESSOR, WALL, Seconds, clock_of, interleaved, speed_up
 from gnuradio.spectrumencoder.simulate.waveforms import WAVEFORMS
 from gnuradio.spectrumencoder.training.corpus import CLASSES, CorpusError
 from small_models import write_small_model
@@ -118,7 +118,7 @@ def test_precision_states_loss_and_speed(pair, recordings):
 def test_calls_take_turns_on_the_same_input():
     seen = []
     seconds = interleaved({"a": lambda i: seen.append(("a", i)), "b": lambda i: seen.append(("b", i))}, 50)
-    assert seconds["a"].shape == seconds["b"].shape == (50,)
+    assert all(times.shape == (50,) for name in "ab" for times in seconds[name])
     timed = seen[4:]  # after the warm-up
     assert all({name for name, _ in timed[2 * i:2 * i + 2]} == {"a", "b"} for i in range(50))
     assert [i for _, i in timed] == np.repeat(np.arange(50), 2).tolist()
@@ -126,12 +126,20 @@ def test_calls_take_turns_on_the_same_input():
 
 
 def test_speed_up_of_calls_of_known_length():
-    seconds = interleaved({"slow": lambda i: time.sleep(0.008), "quick": lambda i: time.sleep(0.002 if i % 4 else 0.008)}, 24)
-    row = speed_up(seconds["quick"], seconds["slow"], frames=2)
-    assert row["mean_speed_up"] == pytest.approx(8 / 3.5, rel=0.3)
-    assert row["median_speed_up"] == pytest.approx(4.0, rel=0.35)
+    quick, slow = np.where(np.arange(24) % 4, 0.002, 0.008), np.full(24, 0.008)
+    row = speed_up(Seconds(np.full(24, 0.02), quick), Seconds(np.full(24, 0.05), slow), PROCESSOR, frames=2)
+    assert row["mean_speed_up"] == pytest.approx(8 / 3.5, abs=1e-3)
+    assert (row["median_speed_up"], row["mean_ms"], row["median_ms"]) == (4.0, 1.75, 1.0)
     assert row["mean_speed_up_interval"][0] < row["mean_speed_up"] < row["mean_speed_up_interval"][1]
-    assert row["median_ms"] == pytest.approx(1.1, rel=0.4)
+    assert (row["wall_mean_speed_up"], row["wall_median_speed_up"], row["wall_mean_ms"]) == (2.5, 2.5, 10.0)
+    assert speed_up(Seconds(slow, quick), Seconds(quick, quick), WALL)["median_speed_up"] == 0.25
+    assert clock_of("cpu", 1) == PROCESSOR and clock_of("cpu", 2) == clock_of("cuda:0", 1) == WALL
+
+
+def test_waiting_is_no_processor_time():
+    seconds = interleaved({"waits": lambda i: time.sleep(0.02), "works": lambda i: sum(range(20000))}, 5)
+    assert seconds["waits"].wall.min() >= 0.02 and seconds["waits"].processor.max() < 0.01
+    assert np.all(seconds["works"].processor > 0)
 
 
 def test_commands_leave_table_picture_and_figures(model, pair, recordings, tmp_path, capsys):

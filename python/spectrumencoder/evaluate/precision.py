@@ -13,7 +13,7 @@ from ..encoder.engine import Engine, choose_device
 from ..encoder.precision import DTYPES, FP32, why_not
 from ..training.run_folder import commit
 from .held_out import CHUNK, Frames, frames_of
-from .timing import interleaved, machine, speed_up
+from .timing import clock_of, interleaved, machine, speed_up
 from .windows import bootstrap
 
 SINGLES, BATCHES, BATCH = 300, 30, 64
@@ -50,6 +50,7 @@ def precision(model: str = "base", *, pool: Path | None = None, corpus: Path | N
             "n_frames": len(frames), "n_recordings": len(np.unique(frames.recording)),
             "frames": "augmented windows" if pool else f"recordings, {condition}", "dropout_rate": exact.dropout_rate,
             "batch": amounts["batch"], "pad_batch": exact.pad_batch, "device": str(exact.device), "quick": quick, "seed": seed,
+            "clock": clock_of(str(exact.device), threads),
             "machine": machine(), "commit": commit()}
 
 
@@ -94,7 +95,8 @@ def _times(model, dtypes, frames, amounts, settings, seed, progress) -> dict[str
             calls[dtype] = lambda i, engine=engine, step=step: engine.encode(sample.items[i * step:(i + 1) * step],
                                                                             sample.band[i * step:(i + 1) * step])
         seconds = interleaved(calls, count, progress=lambda done, total, way=way: progress(way.replace("_", " "), done, total))
-        out[way] = {d: {"n_calls": count, **speed_up(seconds[d], seconds[FP32], step)} for d in dtypes}
+        clock = clock_of(str(engine.device), settings["threads"])
+        out[way] = {d: {"n_calls": count, **speed_up(seconds[d], seconds[FP32], clock, step)} for d in dtypes}
     return out
 
 
@@ -106,7 +108,7 @@ def table(result: dict) -> str:
         f"{result['n_recordings']} recordings that training did not see, r = {result['dropout_rate']:g}. Points lost: accuracy "
         "at fp32 less that at the reduced precision on the same frames, in points of 100, with its 95 % interval (bootstrap over "
         "recordings). Speed-up over fp32: ratio of the total times, interleaved on the same frames in one run on "
-        f"{result['device']} ({run['cpu']}, {run['capability']}, {run['threads']} thread), one by one and "
+        f"{result['device']} ({run['cpu']}, {run['capability']}, {run['threads']} thread, {result['clock']}), one by one and "
         f"{result['batch']} frames a call.", "",
         "| precision | accuracy | points lost | same label | residual: rms difference (of rms) | one by one | in batches |",
         "|---|---|---|---|---|---|---|"]

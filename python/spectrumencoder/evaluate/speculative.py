@@ -20,7 +20,7 @@ from ..encoder.ensemble import CONFIDENCE_THRESHOLD, SpeculativeEngine, open_eng
 from ..training.run_folder import commit
 from ..training.temperature import calibrate, calibration_error
 from .held_out import Frames, encoded_features, frames_of
-from .timing import interleaved, machine, speed_up
+from .timing import clock_of, interleaved, machine, speed_up
 from .windows import bootstrap
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -69,7 +69,8 @@ def speculative(models: list[str], *, pool: Path | None = None, corpus: Path | N
             "thresholds": rows, "n_frames": len(label), "n_recordings": len(np.unique(recording)),
             "ensemble": list(models), "frames": "augmented windows" if pool else f"recordings, {condition}",
             "dropout_rate": layout.dropout_rate, "dtype": dtype, "batch": amounts["batch"], "pad_batch": layout.pad_batch,
-            "refine_batch": layout.large.pad_batch, "quick": quick, "seed": seed, "machine": machine(), "commit": commit()}
+            "refine_batch": layout.large.pad_batch, "quick": quick, "seed": seed,
+            "clock": clock_of(str(layout.device), threads), "machine": machine(), "commit": commit()}
 
 
 def _ensemble(model: str, **settings) -> SpeculativeEngine:
@@ -146,7 +147,8 @@ def _times(model: str, frames: Frames, thresholds, amounts, settings, progress) 
         calls = {"large": lambda index, alone=alone, items=items: alone.encode(*items(index))}
         calls |= {t: lambda index, t=t, refine=refine: refine(index, t) for t in thresholds}
         seconds = interleaved(calls, count, progress=lambda done, total, way=way: progress(way.replace("_", " "), done, total))
-        out[way] = {t: {"n_calls": count, **speed_up(seconds[t], seconds["large"], step)} for t in thresholds}
+        clock = clock_of(str(alone.device), settings["threads"])
+        out[way] = {t: {"n_calls": count, **speed_up(seconds[t], seconds["large"], clock, step)} for t in thresholds}
     return out
 
 
@@ -159,8 +161,9 @@ def table(result: dict) -> str:
         f"{result['n_frames']} frames ({result['frames']}) of {result['n_recordings']} recordings that training did not see, r = "
         f"{result['dropout_rate']:g}, {result['dtype']}. Points lost: accuracy of `{large['name']}` less that of the ensemble "
         "on the same frames, in points of 100, with its 95 % interval (bootstrap over recordings). Speed-up over "
-        f"`{large['name']}` alone, interleaved on the same frames in one run ({run['cpu']}, {run['threads']} thread): mean is "
-        f"the ratio of the total times, median that of the medians; in batches of {result['batch']} frames a call.", "",
+        f"`{large['name']}` alone, interleaved on the same frames in one run ({run['cpu']}, {run['threads']} thread, "
+        f"{result['clock']}): mean is the ratio of the total times, median that of the medians; in batches of {result['batch']} "
+        "frames a call.", "",
         "| model | accuracy | balanced | ECE without temperature | with | with one of other recordings |",
         "|---|---|---|---|---|---|"]
     for row in (fast, large):

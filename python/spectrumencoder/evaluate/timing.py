@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Speed of settings against each other: called in turn on the same input in one run, so that other load hits all alike."""
+"""Speed of settings against each other: called in turn on the same input in one run, so that other load hits all alike.
+
+One thread on a CPU is timed by the processor time it used: on a machine that does something else besides, the clock on the wall
+would mostly tell how long it waited for its turn, which is alike for short and long calls. Where the machine is free both are the
+same; both are stated. More threads, and GPUs, are timed by the clock on the wall.
+"""
 
 from __future__ import annotations
 
@@ -7,46 +12,63 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 WARM_UP = 2
 BOOTSTRAP = 1000
+PROCESSOR, WALL = "processor time", "wall clock"
+
+
+class Seconds(NamedTuple):
+    """Of each call (n,): by the clock on the wall, and used by this thread of the processor."""
+
+    wall: np.ndarray
+    processor: np.ndarray
 
 
 def interleaved(calls: dict[str, Callable[[int], object]], count: int, *, seed: int = 0,
-                progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, np.ndarray]:
-    """Seconds of each call on inputs 0..count-1: {name: (count,)}. On every input all calls run, in an order drawn anew."""
+                progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, Seconds]:
+    """Times of each call on inputs 0..count-1. On every input all calls run, in an order drawn anew."""
     rng, names = np.random.default_rng(seed), list(calls)
     for index in range(min(WARM_UP, count)):
         for call in calls.values():
             call(index)
-    seconds = {name: np.empty(count) for name in names}
+    seconds = {name: Seconds(np.empty(count), np.empty(count)) for name in names}
     for index in range(count):
         for place in rng.permutation(len(names)):
             name = names[place]
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.thread_time()
             calls[name](index)
-            seconds[name][index] = time.perf_counter() - began
+            seconds[name].processor[index] = time.thread_time() - used
+            seconds[name].wall[index] = time.perf_counter() - began
         progress(index + 1, count)
     return seconds
 
 
-def speed_up(of: np.ndarray, against: np.ndarray, frames: int = 1, seed: int = 0) -> dict:
-    """How much faster `of` (n,) is than `against` (n,), seconds of calls on the same inputs of so many frames.
+def clock_of(device: str, threads: int) -> str:
+    """Which of the two times counts."""
+    return PROCESSOR if device == "cpu" and threads == 1 else WALL
+
+
+def speed_up(of: Seconds, against: Seconds, clock: str, frames: int = 1, seed: int = 0) -> dict:
+    """How much faster `of` is than `against`, calls on the same inputs of so many frames.
 
     Returns:
-        mean_ms, median_ms (a frame); mean_speed_up (ratio of the sums) and median_speed_up (ratio of the medians), each with its
-        95 % interval (bootstrap over the inputs).
+        mean_ms, median_ms (a frame); mean_speed_up (ratio of the sums) and median_speed_up (ratio of the medians) by that clock,
+        each with its 95 % interval (bootstrap over the inputs); wall_mean_speed_up, wall_median_speed_up, wall_mean_ms.
     """
-    drawn = np.random.default_rng(seed).integers(0, len(of), (BOOTSTRAP, len(of)))
-    row = {"mean_ms": round(1e3 * float(of.mean()) / frames, 4), "median_ms": round(1e3 * float(np.median(of)) / frames, 4)}
+    one, other = (times.processor if clock == PROCESSOR else times.wall for times in (of, against))
+    drawn = np.random.default_rng(seed).integers(0, len(one), (BOOTSTRAP, len(one)))
+    row = {"mean_ms": round(1e3 * float(one.mean()) / frames, 4), "median_ms": round(1e3 * float(np.median(one)) / frames, 4)}
     for name, statistic in (("mean", np.mean), ("median", np.median)):
-        ratios = statistic(against[drawn], axis=1) / statistic(of[drawn], axis=1)
-        row[f"{name}_speed_up"] = round(float(statistic(against) / statistic(of)), 3)
+        ratios = statistic(other[drawn], axis=1) / statistic(one[drawn], axis=1)
+        row[f"{name}_speed_up"] = round(float(statistic(other) / statistic(one)), 3)
         row[f"{name}_speed_up_interval"] = [round(float(q), 3) for q in np.quantile(ratios, [0.025, 0.975])]
-    return row
+        row[f"wall_{name}_speed_up"] = round(float(statistic(against.wall) / statistic(of.wall)), 3)
+    return row | {"wall_mean_ms": round(1e3 * float(of.wall.mean()) / frames, 4)}
 
 
 def machine() -> dict:
