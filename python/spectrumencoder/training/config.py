@@ -44,6 +44,7 @@ class TrainingConfig:
     band_shuffled: float = 0.1  # share of frames told to be of a random band: what is heard in one may be heard in another
     theta_by_band: bool = True  # False: every band is given the theta of `unknown` once training is over
     condition_dropped: float = 0.2
+    balanced: bool = False  # draw every class equally often, however many frames of it there are
     spur_share: float = 0.0  # share of frames that get carriers which stand still: a receiver's spurs, whatever the class
     data_seed: int = 0  # of the shards; `seed` is that of weights and batches
     shards: int = 40

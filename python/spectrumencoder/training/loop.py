@@ -3,7 +3,7 @@
 
 The first variant is trained whole; the others start from its averaged weights and train their transformer blocks only.
 AdamW, cosine rate, exponential average of the weights, random kept count and policy per batch, annealed Gumbel
-temperature, conditioning jittered and dropped in a fifth, band hidden in half.
+temperature, conditioning jittered and dropped in a fifth, band hidden in half. Under torchrun batches are shared (`distributed`).
 Everything random at step s comes from a generator seeded by (seed, variant, s), so an interrupted run continues exactly.
 """
 
@@ -28,6 +28,7 @@ from ..encoder.model_file import find_model, load, variant_name
 from ..tokens.layout import FrameLayout
 from .config import ConfigError, TrainingConfig, read_config
 from .corpus import CLASSES, load_corpus, split
+from .distributed import Ranks
 from .finish import finish
 from .losses import imitation, losses
 from .run_folder import RUN_FILE, claim
@@ -48,27 +49,41 @@ class Data:
 
     maker: ShardMaker
     hidden: set[int]
+    ranks: Ranks = Ranks()
     parts: list = field(default_factory=list)
 
     def upto(self, count: int) -> list[dict[str, np.ndarray]]:
         """Arrays of shards 0 .. count-1."""
         while len(self.parts) < min(count, self.maker.count):
-            self.parts.append(without(self.maker.get(len(self.parts)), self.hidden))
+            with self.ranks.first():  # process 0 makes it, or waits for its workers to
+                self.parts.append(without(self.maker.get(len(self.parts)), self.hidden))
         return self.parts[:count]
 
     def batch(self, rng: np.random.Generator, shards: int, size: int) -> dict[str, torch.Tensor]:
         """`size` frames drawn from the first `shards` shards."""
         parts = self.upto(shards)
         ends = np.cumsum([len(p["label"]) for p in parts])
-        rows = rng.integers(0, ends[-1], size)
+        rows = self._balanced_rows(rng, parts, size) if self.balanced else rng.integers(0, ends[-1], size)
         part = np.searchsorted(ends, rows, side="right")
         row = rows - np.concatenate(([0], ends))[part]
         return {key: torch.from_numpy(np.stack([parts[p][key][r] for p, r in zip(part, row, strict=True)])) for key in parts[0]}
+
+    @staticmethod
+    def _balanced_rows(rng: np.random.Generator, parts: list[dict[str, np.ndarray]], size: int) -> np.ndarray:
+        label = np.concatenate([p["label"] for p in parts]).astype(int)
+        counts = np.bincount(label + 1)  # the first: no class
+        classes = np.count_nonzero(counts[1:])
+        share = np.where(counts > 0, (1 - counts[0] / len(label)) / max(classes, 1), 0.0)
+        share[0] = counts[0] / len(label)
+        limits = np.cumsum((share / np.maximum(counts, 1))[label + 1])
+        return np.searchsorted(limits, rng.random(size) * limits[-1], side="right").clip(max=len(label) - 1)
 
 
 def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, minutes: float | None = None, progress=None,
           pool: Path | None = None) -> Path:
     """Train every variant of the configuration, calibrate, and write `out/<name>.safetensors`.
+
+    Under torchrun every process calls this with the same arguments; process 0 writes the files.
 
     Args:
         config: tables encoder, data, training (from TOML).
@@ -85,40 +100,52 @@ def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, min
     Raises:
         ConfigError, CorpusError: one line that says what is wrong. TimeoutError: `minutes` ran out (resume continues).
     """
+    ranks = Ranks.from_environment()
+    with ranks.joined():
+        return _train(config, corpus, out, resume, minutes, progress if ranks.writes else None, pool, ranks)
+
+
+def _train(config, corpus, out, resume, minutes, progress, pool, ranks: Ranks) -> Path:
     encoder, recipe, training = read_config(config)
     encoder = EncoderConfig.from_dict({**encoder.to_dict(), "labels": CLASSES})
+    ranks.share(training.batch)  # raises where the batch is too small
     out.mkdir(parents=True, exist_ok=True)
-    if not resume and list(out.glob("checkpoint_*.safetensors")):
-        raise ConfigError(f"{out} holds checkpoints of an earlier run; continue with --resume or give another folder")
     sources = load_corpus(corpus)
-    claim(out, RUN_FILE, {"config": config, "sources": [s.name for s in sources]})
+    with ranks.first():
+        if not resume and list(out.glob("checkpoint_*.safetensors")):
+            raise ConfigError(f"{out} holds checkpoints of an earlier run; continue with --resume or give another folder")
+        claim(out, RUN_FILE, {"config": config, "sources": [s.name for s in sources]})
     trained, held_out = split(sources, list(training.holdout))
     torch.set_num_threads(training.threads)
     deadline = time.monotonic() + 60 * minutes if minutes is not None else math.inf
-    maker = make_pool(encoder, recipe, training, corpus, pool or out / "pool", "train", training.shards)
+    with ranks.first():
+        maker = make_pool(encoder, recipe, training, corpus, pool or out / "pool", "train", training.shards,
+                          None if ranks.writes else 0)
     hidden = {s.name for s in held_out}
     start, teacher = open_network(training.start, encoder, same=True), open_network(training.teacher, encoder)
     try:
-        data = Data(maker, {n for n, name in enumerate(maker.sources) if name in hidden})
+        data = Data(maker, {n for n, name in enumerate(maker.sources) if name in hidden}, ranks)
         networks, first = {}, start.state_dict() if start else None
         for number, (attention, rope) in enumerate(training.variants):
             shape = EncoderConfig.from_dict({**encoder.to_dict(), "attention": attention, "rope": rope})
-            run = Run(shape, training, number, out, data, first, teacher)
+            run = Run(shape, training, number, out, data, first, teacher, ranks)
             networks[variant_name(attention, rope)] = run.train(deadline, progress)
             first = run.averaged if number == 0 else first
     finally:
         maker.close()
+    if not ranks.writes:
+        return out / f"{training.name}.safetensors"
     return finish(networks, encoder, recipe, training, config, trained, held_out, out,
                   lambda count: make_pool(encoder, recipe, training, corpus, pool or out / "pool", "test", count), start,
                   data.batch(np.random.default_rng(training.seed), 1, CODEC_FRAMES))
 
 
 def make_pool(encoder: EncoderConfig, recipe, training: TrainingConfig, corpus: list[Path], pool: Path, part: str,
-              count: int) -> ShardMaker:
+              count: int, workers: int | None = None) -> ShardMaker:
     """The first `count` shards of a pool's part, made where they are missing."""
     return ShardMaker(pool, part, corpus, layout=FrameLayout(encoder.fft_size, encoder.stride), window=encoder.window,
                       bands=encoder.bands, recipe=recipe, seed=training.data_seed, count=count, size=training.shard_size,
-                      workers=training.workers)
+                      workers=training.workers if workers is None else workers)
 
 
 def open_network(name: str, encoder: EncoderConfig, same: bool = False) -> SpectrumEncoder | None:
@@ -145,8 +172,9 @@ def open_network(name: str, encoder: EncoderConfig, same: bool = False) -> Spect
 class Run:
     """Training of one variant, with its checkpoint."""
 
-    def __init__(self, shape: EncoderConfig, training: TrainingConfig, number: int, out: Path, data: Data, first, teacher=None):
-        self.t, self.number, self.data = training, number, data
+    def __init__(self, shape: EncoderConfig, training: TrainingConfig, number: int, out: Path, data: Data, first, teacher=None,
+                 ranks: Ranks = Ranks()):
+        self.t, self.number, self.data, self.ranks = training, number, data, ranks
         self.name = variant_name(shape.attention, shape.rope)
         self.steps = training.steps if number == 0 else training.variant_steps
         self.rate = training.rate if number == 0 else training.variant_rate
@@ -158,7 +186,7 @@ class Run:
             shard = data.upto(1)[0]
             levels = torch.from_numpy(shard["target"][shard["anomaly"] == 0].astype(np.float32))
             start_from_principal_components(self.network.bottleneck, self.network.decoder, levels.clamp(*DB_RANGE), DB_SCALE)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = ranks.device
         self.network.to(self.device).train()
         self.teacher = teacher.to(self.device) if teacher is not None else None
         if number > 0:  # the rest is shared with the first variant, in training as in the file
@@ -178,6 +206,7 @@ class Run:
         self.log = out / "log.jsonl"
         if self.checkpoint.exists():
             self._load()
+        self.shared = ranks.wrap(self.network)
 
     def train(self, deadline: float, progress) -> SpectrumEncoder:
         """Train to the end; gives the network with averaged weights, in eval mode, on the CPU."""
@@ -185,9 +214,11 @@ class Run:
         recent = {}
         while self.step < self.steps:
             parts = self._one_step()
+            *figures, expired = self.ranks.mean([*parts.values(), float(time.monotonic() > deadline)])
+            parts = dict(zip(parts, figures, strict=True))
             for key, value in parts.items():
                 recent[key] = 0.98 * recent.get(key, value) + 0.02 * value
-            if self.step % 50 == 0:
+            if self.step % 50 == 0 and self.ranks.writes:
                 row = {"variant": self.name, "step": self.step, "seconds": round(time.monotonic() - began, 1),
                        **{k: round(v, 4) for k, v in recent.items()}}
                 with open(self.log, "a") as file:
@@ -197,7 +228,7 @@ class Run:
             if time.monotonic() - saved > self.t.checkpoint_seconds:
                 self._save()
                 saved = time.monotonic()
-            if time.monotonic() > deadline:
+            if expired:  # for one process, so for all
                 self._save()
                 raise TimeoutError(f"stopped at step {self.step} of {self.steps} of {self.name}; continue with --resume")
         self._save()
@@ -227,29 +258,46 @@ class Run:
         other = torch.from_numpy(rng.integers(0, unknown + 1, t.batch).astype(np.int8)).to(self.device)
         band = torch.where(hidden, torch.full_like(batch["band"], unknown), torch.where(shuffled, other, batch["band"])).long()
         condition = jitter_condition(rng, batch["side"], t.condition_dropped)
-        out = self.network(tokens, batch["side"], band, keep, policy=policy, noise=noise, condition=condition,
-                           temperature=t.temperature[0] * (t.temperature[1] / t.temperature[0]) ** done,
-                           latent_noise=self._latent_noise(rng))
+        latent_noise = self._latent_noise(rng)
+        weight = self._weights(batch, spurious)
+        mine = self.ranks.share(t.batch)
+        batch = {k: v[mine] for k, v in batch.items()}
+        tokens, anomaly, spurious, noise, band, condition, latent_noise = (
+            x[mine] for x in (tokens, anomaly, spurious, noise, band, condition, latent_noise))
+        out = self.shared(tokens, batch["side"], band, keep, policy=policy, noise=noise, condition=condition,
+                          temperature=t.temperature[0] * (t.temperature[1] / t.temperature[0]) ** done,
+                          latent_noise=latent_noise)
         parts = losses(out, batch["target"].float(), batch["label"].long(), anomaly, smoothing=t.smoothing,
                        undecided=spurious > 0)
+        parts = {key: value * weight[key] for key, value in parts.items()}
         total = (t.class_weight * parts["classes"] + t.reconstruction_weight * parts["reconstruction"]
                  + t.anomaly_weight * parts["anomaly"] + t.latent_weight * parts.get("latents", 0.0))
         if self.teacher is not None:
             with torch.no_grad():  # it sees the whole spectrum, whatever the student keeps
                 told = self.teacher(tokens, batch["side"], band, config.n_tokens, condition=condition).class_logits
-            parts["teacher"] = imitation(out.class_logits, told, batch["anomaly"], t.teacher_temperature)
+            parts["teacher"] = weight["teacher"] * imitation(out.class_logits, told, batch["anomaly"], t.teacher_temperature)
             total = total + t.teacher_weight * parts["teacher"]
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
-        weight = min(t.ema, (1 + self.step) / (10 + self.step))
+        kept = min(t.ema, (1 + self.step) / (10 + self.step))
         for key, value in self.network.state_dict().items():
-            self.averaged[key].lerp_(value, 1 - weight)
+            self.averaged[key].lerp_(value, 1 - kept)
         scored = (batch["label"] >= 0) & (batch["anomaly"] == 0)
         right = (out.class_logits.argmax(-1) == batch["label"])[scored].float().mean()
+        if self.ranks.size > 1:  # a share may have none that is scored
+            right = right.nan_to_num(0.0) * weight["classes"]
         return {**{k: float(v.detach()) for k, v in parts.items()}, "accuracy": float(right)}
+
+    def _weights(self, batch: dict[str, torch.Tensor], spurious: torch.Tensor) -> dict[str, torch.Tensor | float]:
+        """Ranks.weight of each part of the loss; it averages over all frames, those with a class, without spurs, or normal."""
+        clean = batch["anomaly"] == 0
+        scored = clean & (batch["label"] >= 0)
+        frames = {"reconstruction": torch.ones_like(clean), "classes": scored, "latents": scored, "anomaly": spurious == 0,
+                  "teacher": clean}
+        return {key: self.ranks.weight(counted) for key, counted in frames.items()}
 
     def _latent_noise(self, rng: np.random.Generator) -> torch.Tensor:
         """(B, L, W): uniform noise of a random quantiser step per frame, none in a third of frames."""
@@ -259,6 +307,8 @@ class Run:
         return torch.from_numpy(noise.astype(np.float32)).to(self.device)
 
     def _save(self) -> None:
+        if not self.ranks.writes:
+            return
         tensors = {f"weights.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
         tensors |= {f"averaged.{k}": v.contiguous() for k, v in self.averaged.items()}
         for number, state in self.optimizer.state_dict()["state"].items():
