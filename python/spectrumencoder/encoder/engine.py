@@ -89,7 +89,7 @@ class Engine:
         self._networks = {v: self._network(v) for v in self.file.variants}
         self._frame_number = 0  # counts frames for the `random` policy
         default = self.contract["variants"][0]
-        self._rope, self._family, self.backend = default["rope"], default["attention"], DEFAULT_OF_FAMILY[default["attention"]]
+        self._variant, self._rope, self.backend = default["name"], default["rope"], DEFAULT_OF_FAMILY[default["attention"]]
         get_backend(self.backend, self.device)
         self.set_dropout_policy(dropout_policy or self.contract.get("default_policy", "gumbel"))
         self.set_dropout_rate(dropout_rate)
@@ -149,7 +149,7 @@ class Engine:
 
     @property
     def variant(self) -> str:
-        return next(v["name"] for v in self.contract["variants"] if v["attention"] == self._family and v["rope"] == self._rope)
+        return self._variant
 
     @property
     def rope_mode(self) -> str:
@@ -200,10 +200,11 @@ class Engine:
         if backend == "auto":
             backend = DEFAULT_OF_FAMILY[self.contract["variants"][0]["attention"]]  # as a new engine chooses
         chosen = get_backend(backend, self.device)
-        if not any(v["attention"] == chosen.family and v["rope"] == rope for v in self.contract["variants"]):
+        variant = next((v["name"] for v in self.contract["variants"] if v["attention"] == chosen.family and v["rope"] == rope), None)
+        if variant is None:
             raise ValueError(f"model {self.model_name!r} holds no weights for backend {backend!r} with RoPE {rope!r}; "
                              f"it has {', '.join(self.settings)}")
-        self.backend, self._family, self._rope = backend, chosen.family, rope
+        self.backend, self._variant, self._rope = backend, variant, rope
 
     # -- inference
 
