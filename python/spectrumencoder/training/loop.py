@@ -44,12 +44,14 @@ PRINCIPAL = ("bottleneck.bins.weight", "bottleneck.bins.bias", "decoder.direct.w
 class Data:
     """The frames of all shards loaded so far that training may see, joined.
 
-    `hidden`: numbers of the recordings that it must not.
+    `hidden`: numbers of the recordings that it must not. `balanced`: draw every class equally often (frames without one as often
+    as they come).
     """
 
     maker: ShardMaker
     hidden: set[int]
     ranks: Ranks = Ranks()
+    balanced: bool = False
     parts: list = field(default_factory=list)
 
     def upto(self, count: int) -> list[dict[str, np.ndarray]]:
@@ -124,7 +126,7 @@ def _train(config, corpus, out, resume, minutes, progress, pool, ranks: Ranks) -
     hidden = {s.name for s in held_out}
     start, teacher = open_network(training.start, encoder, same=True), open_network(training.teacher, encoder)
     try:
-        data = Data(maker, {n for n, name in enumerate(maker.sources) if name in hidden}, ranks)
+        data = Data(maker, {n for n, name in enumerate(maker.sources) if name in hidden}, ranks, training.balanced)
         networks, first = {}, start.state_dict() if start else None
         for number, (attention, rope) in enumerate(training.variants):
             shape = EncoderConfig.from_dict({**encoder.to_dict(), "attention": attention, "rope": rope})
