@@ -25,7 +25,10 @@ def train(
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop after this many minutes; "
                                                   "the configuration's number of steps otherwise.")] = None,
 ):
-    """Train an encoder on labelled recordings and the simulator. The same seed gives the same weights."""
+    """Train an encoder on labelled recordings and the simulator. The same seed gives the same weights.
+
+    In several processes: torchrun --standalone --nproc-per-node N --no-python spectrumencoder train ...
+    """
     settings = read_config(config)
     if fold is not None:
         path, _, name = fold.rpartition(":")
@@ -35,6 +38,7 @@ def train(
         if not folder.is_dir():
             raise CommandError(f"--corpus {folder} is not a folder; name one that holds .sigmf-meta files")
     from ..training import loop
+    from ..training.distributed import Ranks
     with progress_bar(counts=True) as bar:
         tasks = {}
 
@@ -49,7 +53,8 @@ def train(
         except TimeoutError as error:
             raise CommandError(f"stopped after {minutes:g} minutes with a checkpoint in {out} ({error}); "
                                "add --resume to go on") from error
-    OUT.print(f"wrote {path}")
+    if Ranks.from_environment().writes:
+        OUT.print(f"wrote {path}")
 
 
 def read_config(path: Path) -> dict:
