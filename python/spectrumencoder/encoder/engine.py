@@ -200,7 +200,8 @@ class Engine:
         if backend == "auto":
             backend = DEFAULT_OF_FAMILY[self.contract["variants"][0]["attention"]]  # as a new engine chooses
         chosen = get_backend(backend, self.device)
-        variant = next((v["name"] for v in self.contract["variants"] if v["attention"] == chosen.family and v["rope"] == rope), None)
+        names = {(v["attention"], v["rope"]): v["name"] for v in reversed(self.contract["variants"])}
+        variant = names.get((chosen.family, rope))
         if variant is None:
             raise ValueError(f"model {self.model_name!r} holds no weights for backend {backend!r} with RoPE {rope!r}; "
                              f"it has {', '.join(self.settings)}")
