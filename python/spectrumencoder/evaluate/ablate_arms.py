@@ -8,6 +8,7 @@ band, a wrong one, or none. Arms with the same seed start from the same weights 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,9 @@ def run(config: dict, context: Context) -> dict:
     """Trains and judges every (arm, seed) that has no row yet; gives the table.
 
     Args:
-        config: seeds, train_shards, test_shards, bin_width_range, encoder, data, training (as for `train`), arms (name,
-            optionally attention, rope, and encoder and training settings), compare (pairs of arm names).
+        config: seeds, train_shards, test_shards, bin_width_range, policy (of token dropout, in judging),
+            encoder, data, training (as for `train`), arms (name, optionally attention, rope, and encoder and training settings),
+            compare (pairs of arm names).
     """
     pool = context.pool or context.work / "pool"
     narrow = context.work / "narrow"
@@ -49,12 +51,22 @@ def run(config: dict, context: Context) -> dict:
         def measure(arm=arm, seed=seed, settings=settings):
             nonlocal windows
             out = context.work / "trainings" / f"{arm['name'].replace(' ', '_')}_{seed}"
-            path = train(settings, context.corpus, out, resume=True, pool=narrow)
+            path = trained(settings, context, out, narrow)
             windows = windows or held_out_windows(narrow, str(path))
             return judge(path, windows, rates, config, seed) | {"commit": read_claim(out, RUN_FILE)["commit"]}
 
-        rows.append({"arm": arm["name"], "seed": seed} | context.row(f"{arm['name']} {seed}", settings, measure))
+        judged = {key: config[key] for key in ("policy", "test_shards", "bin_width_range")}
+        rows.append({"arm": arm["name"], "seed": seed} | context.row(f"{arm['name']} {seed}", settings | judged, measure))
     return table(rows, config)
+
+
+def trained(settings: dict, context: Context, out: Path, pool: Path) -> Path:
+    """The model file of a training, which is begun, taken up, or left as it is where it has ended."""
+    path = out / f"{settings['training']['name']}.safetensors"
+    claim = read_claim(out, RUN_FILE)
+    if path.is_file() and claim and claim["config"] == json.loads(json.dumps(settings)):
+        return path
+    return train(settings, context.corpus, out, resume=True, pool=pool)
 
 
 def arm_settings(config: dict, arm: dict, seed: int) -> dict:
@@ -99,7 +111,7 @@ def prepare_pools(config: dict, context: Context, pool: Path, narrow: Path, rate
 
 def judge(model: Path, windows: Windows, rates: dict[str, float], config: dict, seed: int) -> dict:
     """Right or wrong for every window, told its own band, a wrong one, none; and how the windows fall into near and far."""
-    engine = Engine(str(model), dropout_rate=DROPOUT_RATE)
+    engine = Engine(str(model), dropout_rate=DROPOUT_RATE, dropout_policy=config["policy"])
     named = [b for b in engine.bands if b != "unknown"]
     rng = np.random.default_rng((seed, 5))
     wrong = [str(rng.choice([b for b in named if b != own])) for own in windows.band]
@@ -140,7 +152,8 @@ def table(rows: list[dict], config: dict) -> dict:
                                         round(float(x), 4) for x in (bootstrap.balanced(a) - bootstrap.balanced(b))[:, 0]]})
     return {"accuracy": accuracy, "differences": differences, "n_windows": n, "n_recordings": len(np.unique(source)),
             "seeds": config["seeds"], "theta": {f"{r['arm']}, seed {r['seed']}": r["theta"] for r in rows if r["theta"]},
-            "tokens_kept": first["tokens_kept"], "training_commits": sorted({r["commit"] for r in rows})}
+            "tokens_kept": first["tokens_kept"],
+            "training_commits": sorted({r["commit"] for r in rows})}
 
 
 def report(result: dict) -> str:
@@ -158,11 +171,12 @@ def report(result: dict) -> str:
     names = list(next(iter(result["theta"].values()), {}))
     learnt = markdown_table(["theta at 1 kHz bins, by band", *names], theta) if theta else ""
     counts = ", ".join(f"{n} {width}" for width, n in result["n_windows"].items())
-    return (f"Balanced accuracy, %, with {result['tokens_kept']} tokens kept, mean of {len(result['seeds'])} trainings (seeds "
-            f"{', '.join(map(str, result['seeds']))}) of each arm; 95 % intervals drawn over recordings and trainings. Windows "
-            f"of {result['n_recordings']} held-out recordings ({counts}). *near*: bin width as in training, within the range of "
-            f"the configuration; *far*: outside it. *own*, *wrong*, *unknown*: the band that the encoder is told.\n\n{accuracy}\n"
-            f"Paired differences (same seeds, batches and windows):\n\n{differences}\n{learnt}")
+    return (f"Balanced accuracy, %, with {result['tokens_kept']} tokens kept by `{result['configuration']['policy']}`, mean of "
+            f"{len(result['seeds'])} trainings (seeds {', '.join(map(str, result['seeds']))}) of each arm; 95 % intervals drawn "
+            f"over recordings and trainings. Windows of {result['n_recordings']} held-out recordings ({counts}). *near*: bin "
+            f"width as in training, within the range of the configuration; *far*: outside it. *own*, *wrong*, *unknown*: the "
+            f"band that the encoder is told.\n\n{accuracy}\nPaired differences (same seeds, batches and windows):\n\n"
+            f"{differences}\n{learnt}")
 
 
 def draw(result: dict, path: Path) -> None:
