@@ -10,7 +10,7 @@ from gnuradio.spectrumencoder.encoder.encoder import SpectrumEncoder, mflop_per_
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.model_file import load, save, variant_name
 from gnuradio.spectrumencoder.encoder.precision import reduce_precision
-from gnuradio.spectrumencoder.training.loop import transfer
+from gnuradio.spectrumencoder.training.transfer import transfer
 
 SMALL = dict(fft_size=256, width=32, layers=2, heads=4, kv_heads=2, kv_rank=12, mhla_blocks=4, mlp_width=32, score_width=4,
              keep_choices=(8, 16, 32), latents=2, latent_width=4, decoder_width=32, embedding=16, labels=("noise", "a", "b"))

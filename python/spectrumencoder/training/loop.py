@@ -33,6 +33,7 @@ from .finish import finish
 from .losses import imitation, losses
 from .run_folder import RUN_FILE, claim
 from .shards import ShardMaker, without
+from .transfer import transfer
 
 OWN_OF_VARIANT = ("blocks.", "rope.")  # what a further variant trains
 CODEC_FRAMES = 2048  # of training, that the map of encoded spectra is fitted to
@@ -231,7 +232,8 @@ class Run:
                 self._save()
                 saved = time.monotonic()
             if expired:  # for one process, so for all
-                self._save()
+                with self.ranks.first():  # torchrun ends all processes once one has failed
+                    self._save()
                 raise TimeoutError(f"stopped at step {self.step} of {self.steps} of {self.name}; continue with --resume")
         self._save()
         self.network.load_state_dict(self.averaged)
@@ -370,39 +372,3 @@ def add_spurs(rng: np.random.Generator, tokens: torch.Tensor, share: float) -> t
     peak = 10.0 * torch.log10(10.0 ** (tokens[..., stride] / 10) + by_token.amax(dim=-1) + 1e-20)
     spread = tokens[..., -1] * level.sum(-1) / (level.sum(-1) + by_token.sum(-1) + 1e-20)
     return torch.cat((means, peak[..., None], spread[..., None]), dim=-1), (spur.amax(dim=1) > 0).float()
-
-
-def transfer(first: dict[str, torch.Tensor], network: SpectrumEncoder, theta: bool = False) -> None:
-    """Start a variant from the first one's weights: what has the same shape is copied; shared keys and values (grouped)
-    start as the mean over the heads that will share them, those of a latent as the best approximation of its rank; theta and
-    the weights between sub-bands (mhla) keep their own start."""
-    state = network.state_dict()
-    width, heads = network.config.width, network.config.heads
-    for key, value in state.items():
-        if key not in first or key.startswith("rope.") and not theta:
-            continue
-        source = first[key].cpu()
-        if source.shape == value.shape:
-            state[key] = source.clone()
-        elif key.endswith("attention.qkv.weight"):
-            q, k, v = source.view(3, heads, width // heads, width)
-            share = heads // network.config.kv_heads
-            grouped = [x.view(-1, share, *x.shape[1:]).mean(dim=1) for x in (k, v)]
-            state[key] = torch.cat([x.reshape(-1, width) for x in (q, *grouped)])
-    if network.config.attention == "latent":
-        for number in range(network.config.layers):
-            state |= _latent_start(first, f"blocks.{number}.", network.config)
-    network.load_state_dict(state)
-
-
-def _latent_start(first: dict[str, torch.Tensor], block: str, config: EncoderConfig) -> dict[str, torch.Tensor]:
-    """Weights of a latent attention from q, k, v of the first variant: a truncated singular value decomposition of the
-    stacked k and v, scaled so that the latent has about unit rms already before its norm."""
-    query, key_value = first[f"{block}attention.qkv.weight"].cpu().split((config.width, 2 * config.width))
-    u, s, vh = torch.linalg.svd(key_value, full_matrices=False)
-    u, s, vh = u[:, :config.kv_rank], s[:config.kv_rank], vh[:config.kv_rank]
-    gain = first[f"{block}norm_attention.weight"].cpu()  # the input has unit rms times this
-    rms = (vh * gain).square().sum().div(config.kv_rank).sqrt()
-    up = (u * s * rms).view(2, config.heads, config.head_width, config.kv_rank)
-    own = {"q.weight": query, "down.weight": vh / rms, "up": up}
-    return {f"{block}attention.{name}": value.clone() for name, value in own.items()}
