@@ -103,7 +103,7 @@ class Ranks:
         if self.size == 1:
             return network
         ids = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False, find_unused_parameters=True)
+        return DistributedDataParallel(network, device_ids=ids, find_unused_parameters=True)
 
     def share(self, count: int) -> slice:
         """Which of `count` frames are this process's.

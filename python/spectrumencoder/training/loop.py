@@ -32,7 +32,7 @@ from .distributed import Ranks
 from .finish import finish
 from .losses import imitation, losses
 from .run_folder import RUN_FILE, claim
-from .shards import ShardMaker, without
+from .shards import ShardMaker, unlabel_unseen, without
 from .transfer import transfer
 
 OWN_OF_VARIANT = ("blocks.", "rope.")  # what a further variant trains
@@ -46,20 +46,23 @@ class Data:
     """The frames of all shards loaded so far that training may see, joined.
 
     `hidden`: numbers of the recordings that it must not. `balanced`: draw every class equally often (frames without one as often
-    as they come).
+    as they come). `seen_only`: see unlabel_unseen.
     """
 
     maker: ShardMaker
     hidden: set[int]
     ranks: Ranks = Ranks()
     balanced: bool = False
+    seen_only: bool = False
     parts: list = field(default_factory=list)
 
     def upto(self, count: int) -> list[dict[str, np.ndarray]]:
         """Arrays of shards 0 .. count-1."""
         while len(self.parts) < min(count, self.maker.count):
             with self.ranks.first():  # process 0 makes it, or waits for its workers to
-                self.parts.append(without(self.maker.get(len(self.parts)), self.hidden))
+                shard = self.maker.get(len(self.parts))
+            shard["label"] = unlabel_unseen(shard, self.maker.layout) if self.seen_only else shard["label"]
+            self.parts.append(without(shard, self.hidden))
         return self.parts[:count]
 
     def batch(self, rng: np.random.Generator, shards: int, size: int) -> dict[str, torch.Tensor]:
@@ -127,7 +130,8 @@ def _train(config, corpus, out, resume, minutes, progress, pool, ranks: Ranks) -
     hidden = {s.name for s in held_out}
     start, teacher = open_network(training.start, encoder, same=True), open_network(training.teacher, encoder)
     try:
-        data = Data(maker, {n for n, name in enumerate(maker.sources) if name in hidden}, ranks, training.balanced)
+        data = Data(maker, {n for n, name in enumerate(maker.sources) if name in hidden}, ranks,
+                    training.balanced, training.seen_only)
         networks, first = {}, start.state_dict() if start else None
         for number, (attention, rope) in enumerate(training.variants):
             shape = EncoderConfig.from_dict({**encoder.to_dict(), "attention": attention, "rope": rope})

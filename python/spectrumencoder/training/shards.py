@@ -17,10 +17,11 @@ import numpy as np
 import torch
 
 from ..tokens.layout import FrameLayout
-from .corpus import load_corpus
-from .datasets import FrameFactory, Recipe, make_shard
+from .corpus import CLASSES, load_corpus
+from .datasets import UNLABELLED, FrameFactory, Recipe, make_shard
 from .run_folder import claim
 
+BURSTY = ("ADS-B", "LoRa", "BLE", "802.15.4", "ISM-sensor-OOK", "ISM-sensor-FSK")
 FIELDS = ("tokens", "side", "target", "label", "anomaly", "band", "source", "mixed")
 
 
@@ -77,7 +78,7 @@ class ShardMaker:
 
     def __init__(self, pool: Path, part: str, corpus: list[Path], *, layout: FrameLayout, window: str, bands: tuple[str, ...],
                  recipe: Recipe, seed: int, count: int, size: int, workers: int):
-        self.folder, self.count = pool / part, count
+        self.folder, self.count, self.layout = pool / part, count, layout
         self.folder.mkdir(parents=True, exist_ok=True)
         sources = load_corpus(corpus)
         self.sources = [s.name for s in sources]
@@ -122,6 +123,32 @@ class ShardMaker:
         for process in self.processes:
             process.terminate()
             process.join(5)
+
+
+def unlabel_unseen(shard: dict[str, np.ndarray], layout: FrameLayout) -> np.ndarray:
+    """Labels (F,) with -1 for frames of bursty classes in which nothing is to be seen: the burst drowned, or lay outside.
+
+    They would teach to call noise by the name of what is usually received at that rate. Something is to be seen where the
+    spread of a token, its max-hold over its mean, or the level of three tokens in a row stands out more than in 97 % of the
+    shard's frames of simulated noise with as many windows.
+    """
+    tokens = shard["tokens"].astype(np.float32).reshape(-1, layout.n_tokens, layout.token_dim)
+    level = 10.0 * np.log10((10.0 ** (tokens[..., :layout.stride] / 10.0)).mean(axis=-1) + 1e-20)
+    three = (level[:, 2:] + level[:, 1:-1] + level[:, :-2]) / 3.0
+    spread, peak = tokens[..., -1], tokens[..., -2] - level
+    third = max(layout.n_tokens - 3, 0)  # the third largest: one odd token proves nothing
+    signs = np.stack([np.partition(spread, third, axis=1)[:, third] - np.median(spread, axis=1),
+                      np.partition(peak, third, axis=1)[:, third], three.max(axis=1) - np.median(three, axis=1)])
+    label, averages = shard["label"].copy(), shard["side"][:, 1]
+    bursty = np.isin(label, [CLASSES.index(c) for c in BURSTY])
+    for average in np.unique(averages):
+        chosen = averages == average
+        noise = chosen & (label == CLASSES.index("noise")) & (shard["source"] < 0) & (shard["anomaly"] == 0)
+        if noise.sum() < 8:  # too few to say how noise looks
+            continue
+        limits = np.quantile(signs[:, noise], 0.97, axis=1)[:, None]
+        label[chosen & bursty & (signs <= limits).all(axis=0)] = UNLABELLED
+    return label
 
 
 def without(shard: dict[str, np.ndarray], sources: set[int]) -> dict[str, np.ndarray]:
