@@ -14,11 +14,11 @@ from gnuradio.spectrumencoder.tokens.layout import FrameLayout
 from gnuradio.spectrumencoder.tokens.tokenize import tokenize
 from gnuradio.spectrumencoder.training import augment
 from gnuradio.spectrumencoder.training.config import ConfigError, with_fold
-from gnuradio.spectrumencoder.training.corpus import CorpusError, load_corpus, split
+from gnuradio.spectrumencoder.training.corpus import CLASSES, CorpusError, load_corpus, split
 from gnuradio.spectrumencoder.training.datasets import FrameFactory, Recipe, add_anomaly, make_shard
 from gnuradio.spectrumencoder.training.loop import Data, add_spurs, train
 from gnuradio.spectrumencoder.training.losses import imitation
-from gnuradio.spectrumencoder.training.shards import ShardMaker, _lock, being_made, without
+from gnuradio.spectrumencoder.training.shards import ShardMaker, _lock, being_made, unlabel_unseen, without
 
 BANDS = ("ism", "cellular", "gnss", "aero", "unknown")
 
@@ -76,6 +76,24 @@ def test_a_shard_is_made_by_one_process_at_a_time(tmp_path):
     dead.wait()
     lock.write_text(str(dead.pid))  # its maker was killed
     assert not being_made(path) and _lock(path) == lock and being_made(path)
+
+
+def test_a_burst_that_drowned_gives_no_label():
+    """LoRa frames of noise alone lose their label; one with a burst, LTE and noise keep theirs."""
+    rng, layout = np.random.default_rng(5), FrameLayout(128, 8)
+    iq = augment.white(rng, 128 * 16 * 80, 1e-4)
+    on = 128 * 16 * 79
+    iq[on:on + 400] += (0.05 * np.exp(2j * np.pi * 0.2 * np.arange(400))).astype(np.complex64)
+    tokens, side = layout.split(tokenize(iq, 1e6, fft_size=128, average=16).items)
+    label = np.full(80, CLASSES.index("noise"))
+    label[60:] = CLASSES.index("LoRa")
+    label[70] = CLASSES.index("LTE")
+    shard = {"tokens": tokens.reshape(80, -1), "side": side, "label": label, "source": np.where(label == 9, -1, 3),
+             "anomaly": np.zeros(80)}
+    told = unlabel_unseen(shard, layout)
+    assert (told[:60] == 9).all() and told[70] == CLASSES.index("LTE") and told[79] == CLASSES.index("LoRa")
+    assert np.mean(told[60:79] == -1) > 0.7
+    assert (unlabel_unseen({k: v[55:] for k, v in shard.items()}, layout) == label[55:]).all()  # too little noise to know
 
 
 def test_spurs_at_the_tokens_are_what_a_steady_carrier_does():
