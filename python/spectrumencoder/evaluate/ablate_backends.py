@@ -77,7 +77,7 @@ def report(result: dict) -> str:
     def cell(row, name, form):
         return form(row["backends"][name]) if name in row["backends"] else "-"
 
-    times = [[row["tokens"], *(cell(row, n, lambda b: f"{b['ms']:.3g}" + (
+    times = [[row["tokens"], *(cell(row, n, lambda b: (f"{b['ms']:.0f}" if b["ms"] >= 100 else f"{b['ms']:.3g}") + (
         f" ({b['of_naive']:.2f})" if b["of_naive"] is not None else "")) for n in names)] for row in result["rows"]]
     memory = [[row["tokens"], *(cell(row, n, lambda b: f"{b['peak_mb']:.2f}") for n in names)] for row in result["rows"]]
     rounds = [row["rounds"] for row in result["rows"]]
