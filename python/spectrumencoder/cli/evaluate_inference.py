@@ -44,7 +44,9 @@ def speculative(
         result = experiment.speculative(model, pool=pool, corpus=corpus, condition=condition.value, most=most,
                                         thresholds=tuple(threshold or experiment.THRESHOLDS), dropout_rate=dropout, dtype=dtype,
                                         threads=threads, seed=seed, quick=quick, progress=progress)
-    _leave(result, experiment.table(result), json_file, markdown)
+    result["command"] = _command("speculative", model, pool, condition, seed, most=most, dropout=dropout, dtype=dtype,
+                                 threshold=threshold, threads=threads, quick=quick)
+    _leave(result, "Speculative ensemble: accuracy lost and speed gained", experiment.table(result), json_file, markdown, plot)
     if plot is not None:
         experiment.draw(result, plot)
 
@@ -62,7 +64,9 @@ def precision(
     with _bar() as progress:
         result = experiment.precision(model, pool=pool, corpus=corpus, condition=condition.value, most=most, dropout_rate=dropout,
                                       compute=compute, threads=threads, seed=seed, quick=quick, progress=progress)
-    _leave(result, experiment.table(result), json_file, markdown)
+    result["command"] = _command("precision", [model], pool, condition, seed, most=most, dropout=dropout, compute=compute,
+                                 threads=threads, quick=quick)
+    _leave(result, "Reduced precision: what bf16 and int8 lose and gain", experiment.table(result), json_file, markdown)
 
 
 def _one_source(pool: Path | None, corpus: Path | None):
@@ -86,9 +90,24 @@ class _bar:
         return self._bar.__exit__(*error)
 
 
-def _leave(result: dict, page: str, json_file: Path | None, markdown: Path | None):
+def _command(name: str, models: list[str], pool: Path | None, condition: Condition, seed: int, **options) -> str:
+    """What to type to get the figures again; options at their defaults are left out."""
+    defaults = {"dropout": 0.25, "dtype": "fp32", "threads": 1, "compute": "cpu", "seed": 0, "quick": False}
+    words = ["spectrumencoder evaluate", name, *[f"--model {model}" for model in models]]
+    words += [f"--pool {pool}"] if pool else ["--corpus CORPUS", f"--condition {condition.value}"]
+    for option, value in {**options, "seed": seed}.items():
+        values = value if isinstance(value, list) else [value]
+        words += [f"--{option}" if v is True else f"--{option} {v:g}" if isinstance(v, float) else f"--{option} {v}"
+                  for v in values if v != defaults.get(option)]
+    return " ".join(words)
+
+
+def _leave(result: dict, title: str, table: str, json_file: Path | None, markdown: Path | None, plot: Path | None = None):
     if json_file is not None:
         write_json(json_file, result)
     if markdown is not None:
-        write_bytes(markdown, page.encode())
-    OUT.print(page, markup=False)
+        quick = "**A quick trial: the figures say nothing.**\n\n" if result["quick"] else ""
+        picture = f"![{title}]({plot.name})\n\n" if plot is not None else ""
+        write_bytes(markdown, (f"# {title}\n\n{quick}{table}\n{picture}Made by\n\n```\n{result['command']}\n```\n\nMeasured at "
+                               f"{result['commit'][:12]}.\n").encode())
+    OUT.print(table, markup=False)
