@@ -43,6 +43,7 @@ class Recipe:
     plain: float = 0.15  # share of real frames with the recording's own channel
     noise_share: float = 0.7  # share of frames that get noise
     snr_range_db: tuple[float, float] = (0.0, 28.0)
+    clip_share: float = 0.12  # share of frames that drive the converter far into clipping
     mixed_share: float = 0.06  # share of real frames with a second, weaker recording on top; the stronger one gives the label
     mixed_range_db: tuple[float, float] = (-20.0, -8.0)
     anomaly_share: float = 0.2
@@ -57,6 +58,7 @@ class Recipe:
             raise ValueError(f"averages {self.averages} must lie in 1..64")
 
 
+MOST_BURST_DB = 10.0
 SCENES_PER_SHARD, SCENE_SAMPLES = 5, 2**18
 
 
@@ -253,7 +255,9 @@ class FrameFactory:
             if label == "GNSS":
                 added = float(np.mean(np.abs(iq) ** 2)) * (10.0 ** (rng.uniform(0, 3) / 10.0) - 1.0)
             else:
-                added = augment.noise_for_snr(augment.mean_psd(iq), rng.uniform(*recipe.snr_range_db), share)
+                least, most = recipe.snr_range_db
+                least += min(MOST_BURST_DB, -5.0 * np.log10(share))  # a short burst drowns sooner in the mean of a frame
+                added = augment.noise_for_snr(augment.mean_psd(iq), rng.uniform(least, max(least, most)), share)
             iq = iq + augment.white(rng, len(iq), added)
         iq = augment.receiver_faults(rng, iq)
         anomalous = rng.random() < recipe.anomaly_share
@@ -261,7 +265,8 @@ class FrameFactory:
         bits = 16 if rng.random() < 0.3 else int(rng.integers(5, 13))
         if label == "GNSS" and rng.random() < 0.3:  # such receivers often have 2 or 3 bits
             bits = int(rng.integers(2, 4))
-        backoff = rng.uniform(8, 30) if bits >= 8 else rng.uniform(7, 14) if bits > 3 else rng.uniform(3, 7)
+        clipped = label != "GNSS" and rng.random() < recipe.clip_share
+        backoff = rng.uniform(-8, 5) if clipped else rng.uniform(8, 30) if bits >= 8 else rng.uniform(7, 14) if bits > 3 else rng.uniform(3, 7)
         frames = [tokenize(augment.quantise(x, bits, backoff), rate, fft_size=self.layout.fft_size, stride=self.layout.stride,
                            average=average, window=self.window) for x in ((iq, dirty) if anomalous else (iq,))]
         tokens, side = self.layout.split(frames[-1].items[:1])
