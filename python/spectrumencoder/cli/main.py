@@ -13,7 +13,7 @@ import sys
 
 import typer
 
-from . import calibrate, dataset, decode, doctor, evaluate, evaluate_inference, models, run, train
+from . import calibrate, dataset, decode, doctor, evaluate, evaluate_compress, evaluate_inference, models, run, train
 from .errors import CommandError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command()(calibrate.calibrate)
 app.command()(train.train)
 evaluate.app.command()(evaluate_inference.speculative)
 evaluate.app.command()(evaluate_inference.precision)
+evaluate.app.command()(evaluate_compress.compress)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(dataset.app, name="dataset")
 app.command()(models.models)

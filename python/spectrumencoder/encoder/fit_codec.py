@@ -9,7 +9,7 @@ import torch
 from .attention import DEFAULT_OF_FAMILY
 from .engine import Engine
 from .model_file import ModelFile
-from .quantise import REFINE_STEPS, VariantCodec
+from .quantise import REFINE_STEPS, VariantCodec, log_bias_db
 from .transforms import wavelet
 
 JACOBIAN_FRAMES = 64
@@ -53,13 +53,16 @@ def _fit(codec: VariantCodec, latents: np.ndarray, level: np.ndarray, side: np.n
     flat = torch.from_numpy(latents).flatten(1)
     metric = _metric(codec, flat[:JACOBIAN_FRAMES], codec_condition[:JACOBIAN_FRAMES])
     tensors = _map(flat, metric)
-    codec.set_map(tensors | {"detail_scale": codec.detail_scale})
+    codec.set_map(tensors | dict(zip(("detail_scale", "flat_scale"), codec.detail_scales, strict=True)))
     flat = codec.refined(latents, level, codec_condition, REFINE_STEPS)
     tensors = _map(flat, metric)
     with torch.no_grad():
         left = level - codec.mean_db(flat, codec_condition).numpy()
-    detail = np.abs(wavelet(left.astype(np.float32))).mean(axis=0) / np.sqrt(codec.config.fft_size)
-    return tensors | {"detail_scale": detail.astype(np.float32)}
+    above = level - log_bias_db(side[:, 1])[:, None]
+    for name, x in (("detail_scale", left), ("flat_scale", above)):
+        scale = np.abs(wavelet(x.astype(np.float32))).mean(axis=0) / np.sqrt(codec.config.fft_size)
+        tensors[name] = scale.astype(np.float32)
+    return tensors
 
 
 def _metric(codec: VariantCodec, flat: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:

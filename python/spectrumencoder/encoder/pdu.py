@@ -26,8 +26,8 @@ VERSION = 1
 MAX_FRAMES = 256
 MAX_PDU_BYTES = 1 << 24
 IDENTITY_BYTES = 4
-_HAS_TIME, _HAS_FREQ, _VARIED_AVERAGE, _HAS_DETAIL = 1, 2, 4, 8
-_KNOWN_FLAGS = 15
+_HAS_TIME, _HAS_FREQ, _VARIED_AVERAGE, _HAS_DETAIL, _FLAT = 1, 2, 4, 8, 16
+_KNOWN_FLAGS = 31
 
 
 class CodecError(ValueError):
@@ -43,6 +43,7 @@ class GroupHeader:
         block: frames of one time transform (1: none). latent_step, detail_step: index, `step_of` gives dB; detail_step None: no
             detail. frame_start: input sample of the first frame; frame_hop: samples from frame to frame.
         rx_rate: Hz. rx_freq: Hz, None: unknown. rx_time: POSIX s of sample frame_start, None: unknown.
+        flat: detail is added to flat noise; the latents say nothing about the spectrum, only about its class.
         floor_db: whole dBFS that the frames' floors are counted from. average: windows in each frame.
     """
 
@@ -59,6 +60,7 @@ class GroupHeader:
     rx_time: float | None
     floor_db: int
     average: tuple[int, ...]
+    flat: bool = False
 
     @property
     def n_frames(self) -> int:
@@ -94,7 +96,8 @@ def step_index(step: float) -> int:
 def pack(header: GroupHeader, latents: bytes, detail: bytes = b"") -> bytes:
     """The PDU of a header and its two payloads."""
     flags = (_HAS_TIME * (header.rx_time is not None) | _HAS_FREQ * (header.rx_freq is not None)
-             | _VARIED_AVERAGE * (len(set(header.average)) > 1) | _HAS_DETAIL * (header.detail_step is not None))
+             | _VARIED_AVERAGE * (len(set(header.average)) > 1) | _HAS_DETAIL * (header.detail_step is not None)
+             | _FLAT * header.flat)
     body = header.identity + bytes((header.variant, header.band, flags, header.n_frames - 1, header.block - 1,
                                     header.latent_step))
     if header.detail_step is not None:
@@ -155,7 +158,7 @@ def _unpack_body(data: bytes) -> tuple[GroupHeader, bytes, bytes]:
             latent_step, detail_step or 0) > 127:
         raise CodecError("PDU's header makes no sense: it was not written by this program")
     header = GroupHeader(identity, variant, band, block + 1, latent_step, detail_step, frame_start, frame_hop, rx_rate, rx_freq,
-                         rx_time, _unzigzag(floor), average * (frames + 1) if count == 1 else average)
+                         rx_time, _unzigzag(floor), average * (frames + 1) if count == 1 else average, bool(flags & _FLAT))
     return header, data[at:at + length], data[at + length:]
 
 

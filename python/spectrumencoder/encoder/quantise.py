@@ -8,7 +8,8 @@
 3. A DCT along time over 1, 8 or all frames of the group, whichever pays, gathers what stays the same.
 4. Uniform quantisation with a dead zone, and `entropy`.
 5. Where it pays: the difference between spectrum and decoded latents as wavelet coefficients through 3 and 4 again, without those
-   under three sigma of the averaged noise.
+   under three sigma of the averaged noise. Where it pays more, the difference from flat noise: then coarse latents come along for
+   the class alone.
 
 The unit of all coefficients is dB, such that a squared error in them is the mean squared error of a bin.
 Shape letters: F frames, N bins, L x W = P latents. The map is stored in the model file (`codec.*`, see `fit_codec`);
@@ -22,7 +23,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.special import polygamma
+from scipy.special import digamma, polygamma
 
 from . import entropy
 from .bottleneck import Decoder
@@ -32,13 +33,16 @@ from .model_file import ModelFile, weights_sha256
 from .pdu import IDENTITY_BYTES, MAX_FRAMES, CodecError, GroupHeader, pack, step_index, step_of, unpack
 from .transforms import along_time, inverse_wavelet, quantise, wavelet
 
-TENSORS = ("mean", "analysis", "synthesis", "scale", "detail_scale")
+TENSORS = ("mean", "analysis", "synthesis", "scale", "detail_scale", "flat_scale")
 TIME_BLOCKS = (1, 8, MAX_FRAMES)
-COARSER = (0, 8, 16)  # eighths of an octave by which the latents' step may be coarser when there is detail
+# Eighths of an octave by which the latents' step is coarser, and whether the spectrum starts from flat noise in their place
+CANDIDATES = ((0, False), (8, False), (16, False), (16, True))
+LEAST_STEP = 3.0  # sigmas of the averaged noise in a coefficient: a finer step would encode noise
 REFINE_STEPS = 4
 NOISE_SIGMAS = 3.0  # of a coefficient: smaller ones are taken for noise and left out
 LEVEL_RANGE = (-20.0, 80.0)  # dB over the floor, as the network sees it
-_FLOOR_SCALE = 0.5  # dB, usual deviation of a frame's floor from the group's
+_FLOOR_SCALE, _FLOOR_GAIN = 0.5, 4.0  # dB, usual deviation of a frame's floor from the group's; its step is so many times finer
+_FLOOR_NOISE = 1.4  # of the floor, in sigmas of a coordinate: the spread of a quantile of all bins over that of their mean
 BIT_PRICE = 0.15  # of a bit, in squared steps: about the slope of rate and distortion of a uniform quantiser
 _DETAIL_OVERHEAD_BITS = 48
 _PLAIN_GAIN, _PLAIN_SCALE, _PLAIN_DETAIL = 8.0, 4.0, 0.1  # of a model without fitted codec
@@ -83,6 +87,12 @@ def noise_sigma_db(average: np.ndarray) -> np.ndarray:
     return 10.0 / np.log(10.0) * np.sqrt(polygamma(1, np.asarray(average, np.float64)))
 
 
+def log_bias_db(average: np.ndarray) -> np.ndarray:
+    """What the mean of 10 log10 of noise averaged over K windows reads over 10 log10 of its mean: -2.51 dB at K = 1."""
+    average = np.asarray(average, np.float64)
+    return 10.0 / np.log(10.0) * (digamma(average) - np.log(average))
+
+
 class Codec:
     """Encodes and decodes groups with one model file.
 
@@ -107,7 +117,7 @@ class Codec:
 
         Args:
             step: of the quantiser in dB, to the nearest eighth of an octave; about 3.5 times the error that it adds to a bin
-                when all coefficients count.
+                when all coefficients count. One so fine that it would encode the noise of the average is made coarser.
             detail: whether wavelet detail may follow the latents. refine: steps of refinement, 0: the latents as they are.
 
         Raises:
@@ -159,15 +169,16 @@ class VariantCodec:
         flat = self.shape[0] * self.shape[1]
         found = {name: file.tensors.get(f"codec.{name}") for name in TENSORS}
         plain = {"mean": np.zeros(flat), "analysis": np.eye(flat) * _PLAIN_GAIN, "synthesis": np.eye(flat) / _PLAIN_GAIN,
-                 "scale": np.full(flat, _PLAIN_SCALE), "detail_scale": np.full(self.config.fft_size, _PLAIN_DETAIL)}
+                 "scale": np.full(flat, _PLAIN_SCALE), "detail_scale": np.full(self.config.fft_size, _PLAIN_DETAIL),
+                 "flat_scale": np.full(self.config.fft_size, _PLAIN_DETAIL)}
         fitted = all(v is not None for v in found.values())
         self.set_map({k: np.asarray(v, np.float32) for k, v in (found if fitted else plain).items()})
 
     def set_map(self, tensors: dict[str, np.ndarray]) -> None:
-        """Use this map: mean (P,), analysis (C, P), synthesis (P, C), scale (C,), detail_scale (N,)."""
+        """Use this map: mean (P,), analysis (C, P), synthesis (P, C), scale (C,), detail_scale and flat_scale (N,)."""
         self.mean, self.analysis, self.synthesis = (torch.from_numpy(tensors[k].copy()) for k in TENSORS[:3])
-        self.scale = np.concatenate(([_FLOOR_SCALE], tensors["scale"]))
-        self.detail_scale = tensors["detail_scale"]
+        self.scale = np.concatenate(([_FLOOR_SCALE * _FLOOR_GAIN], tensors["scale"]))
+        self.detail_scales = tensors["detail_scale"], tensors["flat_scale"]  # by GroupHeader.flat
 
     # -- parts
 
@@ -220,7 +231,7 @@ class VariantCodec:
     def coordinates(self, flat: torch.Tensor, floor: np.ndarray, floor_db: int) -> np.ndarray:
         """(F, 1 + C): floor over the group's, then the latents in the codec's coordinates."""
         y = (flat - self.mean) @ self.analysis.T
-        return np.concatenate((floor[:, None] - floor_db, y.numpy()), axis=1).astype(np.float64)
+        return np.concatenate((_FLOOR_GAIN * (floor[:, None] - floor_db), y.numpy()), axis=1).astype(np.float64)
 
     # -- a group
 
@@ -229,49 +240,61 @@ class VariantCodec:
             condition = self.condition(group.floor, group.average, group.rx_rate)
             flat = self.refined(group.latents, group.level, condition, refine)
             y = self.coordinates(flat, np.asarray(group.floor, np.float64), header.floor_db)
-            step = header.latent_step
-            block = min((self._coded(along_time(y, b), step, b) for b in time_blocks(len(y))), key=lambda c: c.price).block
-            steady, root = along_time(y, block), np.sqrt(self.config.fft_size)
-            psd, noise = group.level + group.floor[:, None], NOISE_SIGMAS * noise_sigma_db(group.average).max() / root
+            root = np.sqrt(self.config.fft_size)
+            noise = noise_sigma_db(group.average).max() / root
+            step = max(header.latent_step, step_index(max(step_of(0), LEAST_STEP * noise)))
+            psd = group.level + group.floor[:, None]
+            above = wavelet((psd - self._base(y, replace(header, flat=True))).astype(np.float32)) / np.float32(root)
+            block = min((self._detail(above, step, b, noise, True) if detail else self._coded(y, step, b, noise)
+                         for b in time_blocks(len(y))), key=lambda c: c.price).block
             chosen = None
-            for latent_step in (min(127, step + c) for c in (COARSER if detail else (0,))):
-                latents = self._coded(steady, latent_step, block)
-                left = psd - self._spectra(latents.restored(), header, group.rx_rate)
-                left = along_time(wavelet(left).astype(np.float64) / root, block)
-                left[np.abs(left) < noise] = 0.0
-                more = self._coded(left, step, block, self.detail_scale) if detail else None
-                choices = [(None, latents.bits, np.square(left).sum())] if latent_step == step else []
-                choices += [(more, latents.bits + more.bits + _DETAIL_OVERHEAD_BITS, more.error)] if detail else []
-                for extra, bits, error in choices:
-                    price = float(error) + BIT_PRICE * bits * step_of(step) ** 2
+            for coarser, flat in CANDIDATES if detail else CANDIDATES[:1]:
+                latents = self._coded(y, min(127, step + coarser), block, noise)
+                left = wavelet((psd - self._base(latents.restored(), replace(header, flat=flat))).astype(np.float32)) / root
+                more = self._detail(left, step, block, noise, flat) if detail else None
+                choices = [(float(np.square(left).sum()), (latents,))] if not (coarser or flat) else []
+                choices += [(more.error, (latents, more))] if more else []
+                for error, parts in choices:
+                    price = _price(error, step_of(step), *parts)
                     if chosen is None or price < chosen[0]:
-                        chosen = price, latents, extra, latent_step
-        _, latents, extra, latent_step = chosen
-        header = replace(header, block=block, latent_step=latent_step, detail_step=step if extra else None)
+                        chosen = price, parts, flat
+        _, (latents, *extra), flat = chosen
+        extra = extra[0] if extra else None
+        latent_step = step_index(latents.step)
+        header = replace(header, block=block, latent_step=latent_step, detail_step=step if extra else None, flat=flat)
         return pack(header, latents.data(), extra.data() if extra else b"")
 
-    def _coded(self, x: np.ndarray, step: int, block: int, scale: np.ndarray | None = None) -> Coded:
-        prior = entropy.prior_of(self.scale if scale is None else scale, step_of(step))
-        return Coded.create(x, step_of(step), block, prior)
+    def _coded(self, y: np.ndarray, step: int, block: int, noise: float) -> Coded:
+        """Coordinates (F, 1 + C): in the time transform, what changes by less than three sigma of noise is taken for steady."""
+        limit = np.full(y.shape[1], NOISE_SIGMAS * noise)
+        limit[0] *= _FLOOR_NOISE * _FLOOR_GAIN
+        return Coded.create(y, step_of(step), block, entropy.prior_of(self.scale, step_of(step)), noise, limit, keep_steady=True)
 
-    def _spectra(self, y: np.ndarray, header: GroupHeader, rx_rate: float) -> np.ndarray:
-        """(F, N) float32 dBFS from coordinates (F, 1 + C)."""
-        floor = (y[:, 0] + header.floor_db).astype(np.float32)
-        mean = self.mean_db(self._flat(y), self.condition(floor, header.average, rx_rate))
-        return mean.numpy() + floor[:, None]
+    def _detail(self, left: np.ndarray, step: int, block: int, noise: float, flat: bool) -> Coded:
+        """Wavelet coefficients (F, N), without those under three sigma of noise."""
+        prior = entropy.prior_of(self.detail_scales[flat], step_of(step))
+        return Coded.create(left.astype(np.float64), step_of(step), block, prior, noise, NOISE_SIGMAS * noise)
 
-    def _flat(self, y: np.ndarray) -> torch.Tensor:
+    def _base(self, y: np.ndarray, header: GroupHeader) -> np.ndarray:
+        """(F, N) float32 dBFS that the detail is added to, from coordinates (F, 1 + C)."""
+        floor = (y[:, 0] / _FLOOR_GAIN + header.floor_db).astype(np.float32)[:, None]
+        if header.flat:
+            bias = log_bias_db(np.array(header.average))[:, None]
+            return np.repeat((floor + bias).astype(np.float32), self.config.fft_size, axis=1)
+        return self.mean_db(self._latents(y), self.condition(floor[:, 0], header.average, header.rx_rate)).numpy() + floor
+
+    def _latents(self, y: np.ndarray) -> torch.Tensor:
         return self.mean + torch.from_numpy(y[:, 1:].astype(np.float32)) @ self.synthesis.T
 
     def decode(self, header: GroupHeader, latents: bytes, detail: bytes, band: str) -> DecodedGroup:
         with torch.no_grad():
             y = _restore(latents, header, header.latent_step, self.scale)
-            spectra = self._spectra(y, header, header.rx_rate)
+            spectra = self._base(y, header)
             if header.detail_step is not None:
-                more = _restore(detail, header, header.detail_step, self.detail_scale)
+                more = _restore(detail, header, header.detail_step, self.detail_scales[header.flat])
                 spectra = spectra + inverse_wavelet(more.astype(np.float32)) * np.float32(np.sqrt(self.config.fft_size))
-            floor = (y[:, 0] + header.floor_db).astype(np.float32)
-            flat, probabilities = self._flat(y), None
+            floor = (y[:, 0] / _FLOOR_GAIN + header.floor_db).astype(np.float32)
+            flat, probabilities = self._latents(y), None
             if self.head is not None:
                 condition = self.condition(floor, header.average, header.rx_rate)
                 probabilities = torch.softmax(self.head(flat.view(-1, *self.shape), condition), dim=1).numpy()
@@ -280,8 +303,9 @@ class VariantCodec:
 
 @dataclass(frozen=True)
 class Coded:
-    """A quantised matrix of coefficients transformed along time: q, step, prior and block as coded; its bits, and the squared
-    error that it makes."""
+    """A quantised matrix of coefficients transformed along time: q, step, prior and block as coded; its bits, the squared error
+    that it makes of what it was given, and how much of that error following the noise has hidden: twice its variance for every
+    coefficient (as in Mallows' Cp)."""
 
     q: np.ndarray
     step: float
@@ -289,22 +313,41 @@ class Coded:
     block: int
     bits: float
     error: float
-
-    @classmethod
-    def create(cls, x: np.ndarray, step: float, block: int, prior: np.ndarray) -> Coded:
-        q = quantise(x, step)
-        return cls(q, step, prior, block, entropy.cost_bits(q, prior, block), float(np.square(q * step - x).sum()))
+    luck: float
 
     @property
     def price(self) -> float:
-        """What is minimised: squared error and bits, in squared dB."""
-        return self.error + BIT_PRICE * self.step**2 * self.bits
+        """What is minimised, in squared dB; see `_price`."""
+        return _price(self.error, self.step, self)
+
+    @classmethod
+    def create(cls, x: np.ndarray, step: float, block: int, prior: np.ndarray, noise: float, limit, *,
+               keep_steady: bool = False) -> Coded:
+        """Make 0 what is under `limit` (number, or (D,)) in x (F, D), before and after transforming it along time; quantise.
+
+        keep_steady: the limit is not for temporal frequency 0 (nor for anything, without a time transform).
+        """
+        loud = x if keep_steady else np.where(np.abs(x) < limit, 0.0, x)  # frame by frame first: noise seldom is loud twice
+        x, kept = along_time(x, block), along_time(loud, block)
+        below = np.abs(kept) < limit
+        if keep_steady:
+            below[np.arange(len(x)) % block == 0] = False
+        kept = np.where(below, 0.0, kept)
+        q = quantise(kept, step)
+        luck = 2.0 * noise**2 * np.count_nonzero(q)
+        return cls(q, step, prior, block, entropy.cost_bits(q, prior, block), float(np.square(q * step - x).sum()), luck)
 
     def restored(self) -> np.ndarray:
         return along_time(self.q * self.step, self.block, inverse=True)
 
     def data(self) -> bytes:
         return entropy.encode(self.q, self.prior, self.block)
+
+
+def _price(error: float, step: float, *parts: Coded) -> float:
+    """What is minimised, in squared dB: error, what following the noise may have taken from it, and the bits."""
+    bits = sum(p.bits for p in parts) + _DETAIL_OVERHEAD_BITS * (len(parts) - 1)
+    return error + sum(p.luck for p in parts) + BIT_PRICE * step**2 * bits
 
 
 def _restore(data: bytes, header: GroupHeader, step: int, scale: np.ndarray) -> np.ndarray:

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The comparison of codecs: its parts against what is known, and the whole on few frames."""
+
+import json
+
+import numpy as np
+import pytest
+from gnuradio.spectrumencoder.cli.main import main
+from gnuradio.spectrumencoder.encoder.pdu import step_index
+from gnuradio.spectrumencoder.encoder.quantise import log_bias_db
+from gnuradio.spectrumencoder.evaluate.clean_scenes import make_scenes, scene_frames, shuffled
+from gnuradio.spectrumencoder.evaluate.compress import compress
+from gnuradio.spectrumencoder.evaluate.compress_report import draw, report
+from gnuradio.spectrumencoder.evaluate.rate_distortion import Curve, bd_rate, bd_rmse, compared, front, rmse_at
+from gnuradio.spectrumencoder.evaluate.spectrum_codecs import Cosines, DeltaZstd, PrincipalComponents, Wavelets
+from gnuradio.spectrumencoder.tokens.layout import FrameLayout
+
+LAYOUT, WINDOW = FrameLayout(128, 8), "blackmanharris"
+SEED = 900_001
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return scene_frames(SEED, 32, 16, LAYOUT, WINDOW)
+
+
+def test_the_clean_spectrum_is_what_noise_averages_to(frames):
+    """The mean over realisations of the noise of one frame comes to its clean spectrum."""
+    error = frames.psd - frames.clean
+    assert abs(np.mean(error) - log_bias_db(16)) < 0.05
+    quiet = frames.clean < np.median(frames.clean) + 0.5  # where there is nothing but noise its spread is that of K = 16
+    assert np.std(error[quiet]) == pytest.approx(1.10, abs=0.1)
+
+
+def test_frames_alone_are_the_same_frames_in_another_order():
+    scenes = make_scenes(3, 8, 16, LAYOUT, WINDOW, SEED)
+    mixed = shuffled(scenes, 0)
+    assert np.sort(np.concatenate([m.psd for m in mixed]).sum(axis=1)) == pytest.approx(
+        np.sort(np.concatenate([s.psd for s in scenes]).sum(axis=1)))
+
+
+@pytest.mark.parametrize("make", [PrincipalComponents, Cosines, Wavelets, lambda _: DeltaZstd()],
+                         ids=["PCA", "DCT", "wavelet", "delta"])
+def test_classical_codecs_decode_what_they_encode(frames, make):
+    codec = make(scene_frames(SEED + 1, 64, 16, LAYOUT, WINDOW).level)
+    sizes, errors = [], []
+    for step in (4.0, 0.1):
+        data = codec.encode(frames, step_index(step))
+        decoded = codec.decode(data)
+        assert decoded.shape == frames.psd.shape
+        sizes.append(len(data))
+        errors.append(np.sqrt(np.mean(np.square(decoded - frames.psd))))
+    assert sizes[0] < sizes[1] and errors[1] < errors[0]
+    assert errors[1] < (0.1 if codec.name.startswith("delta") else 2.0)
+
+
+def test_bd_rate_of_known_curves():
+    size = np.array([10.0, 20, 40, 80, 160])
+    error = 4 - np.log2(size / 10)
+    assert bd_rate((size / 2, error), (size, error))["ratio"] == pytest.approx(0.5, rel=1e-3)
+    assert bd_rmse((size, error - 0.5), (size, error)) == pytest.approx(-0.5, abs=1e-6)
+    assert bd_rate((size, error - 50), (size, error)) is None  # no error in common
+    assert front(np.array([1.0, 2, 3]), np.array([3.0, 4, 1]))[0].tolist() == [1, 3]
+    assert np.isnan(rmse_at((size, error), 5)) and rmse_at((size, error), 1000) == pytest.approx(error[-1], abs=1e-9)
+
+
+def test_comparison_has_intervals():
+    rng = np.random.default_rng(0)
+    size = np.array([10.0, 20, 40, 80, 160])[:, None] * np.ones(10)
+    square = np.square(4 - np.log2(size / 10)) * rng.uniform(0.9, 1.1, size.shape)
+    found = compared(Curve(size / 2, square), Curve(size, square), 50)
+    assert found["bd_rate_interval"][0] <= found["bd_rate"] <= found["bd_rate_interval"][1]
+    assert found["bd_rate"] == pytest.approx(0.5, rel=0.01)
+
+
+def test_quick_run_makes_page_and_picture(model_file, tmp_path):
+    result = json.loads(json.dumps(compress(str(model_file), quick=True), allow_nan=False))
+    assert set(result["conditions"]) == {"successive, K = 4", "alone, K = 4"}
+    for condition in result["conditions"].values():
+        assert set(condition["points"]) == {"latents + detail", "latents", "PCA", "DCT", "wavelet", "delta + zstd"}
+        assert all(p["bytes"] > 0 and np.isfinite(p["rmse_db"]) for points in condition["points"].values() for p in points)
+    page = report(result, "the command")
+    assert "| **latents + detail** |" in page and "`the command`" in page
+    draw(result, tmp_path / "c.png")
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_usage(capsys):
+    assert main(["evaluate", "compress", "--corpus", "."]) == 2
+    assert "--pool" in capsys.readouterr().err
