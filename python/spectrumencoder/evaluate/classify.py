@@ -231,7 +231,8 @@ def summarise(rows: list[tuple[Judged, np.ndarray]], labels: list[str], seed: in
                      "n_recordings": int((of == i).sum())}
                  for i, c in enumerate(present)}
     return {"balanced_accuracy": round(balanced(np.arange(len(rows))), 4), "accuracy": round(float(right.sum() / total.sum()), 4),
-            "recording_accuracy": round(float(whole[real].mean()), 4), "per_class": per_class, "confusion": confusion,
+            "recording_accuracy": round(float(whole[real].mean()), 4) if real.any() else None,
+            "per_class": per_class, "confusion": confusion,
             "interval": [round(float(q), 4) for q in np.quantile(draws, [0.025, 0.975])],
             "n_frames": int(sum(len(g) for g in guesses)), "n_recordings": len({j.file for j, _ in rows if j.file}),
             "n_simulated_noise": sum(not j.file for j, _ in rows),
