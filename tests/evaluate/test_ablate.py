@@ -167,7 +167,7 @@ def test_arms(arms):
     result, folder, _ = arms
     page = check_pages(folder / "out", "ablate_rope", result)
     names = [a["name"] for a in result["configuration"]["arms"]]
-    assert len({a["arm"] for a in result["accuracy"]}) == len(names) == 5 and result["seeds"] == [1, 2]
+    assert len({a["arm"] for a in result["accuracy"]}) == len(names) == 6 and result["seeds"] == [1, 2]
     assert {d["arm"] for d in result["differences"]} <= set(names) and "dynamic - static" in page
     assert sorted(p.name for p in (folder / "work" / "trainings").iterdir()) == sorted(
         f"{name.replace(' ', '_')}_{seed}" for name in names for seed in (1, 2))
@@ -183,7 +183,7 @@ def test_arms_again_measure_nothing(arms, mini_corpus):
     again = ablate.ablate(config, [mini_corpus], folder / "out", work=folder / "work", pool=folder / "pool", quick=True,
                           command=result["command"])
     assert again["accuracy"] == result["accuracy"] and again["differences"] == result["differences"]
-    assert rows == {p: p.stat().st_mtime_ns for p in (folder / "work" / "rows").iterdir()} and len(rows) == 10
+    assert rows == {p: p.stat().st_mtime_ns for p in (folder / "work" / "rows").iterdir()} and len(rows) == 12
 
 
 def test_band_token_tells_the_band(arms):

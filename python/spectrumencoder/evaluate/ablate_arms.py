@@ -184,7 +184,7 @@ def draw(result: dict, path: Path) -> None:
     from .plots import figure, finish
 
     conditions = list(dict.fromkeys((a["bin_width"], a["band_told"]) for a in result["accuracy"]))
-    fig, axes = figure(2, width=6.5, height=4.5)
+    fig, axes = figure(2, width=6.5, height=5.2)
     called = {"accuracy": lambda a: a["arm"], "differences": lambda a: f"{a['arm']} - {a['minus']}"}
     for axis, (key, name) in zip(axes, called.items(), strict=True):
         names = list(dict.fromkeys(name(a) for a in result[key]))
@@ -196,7 +196,7 @@ def draw(result: dict, path: Path) -> None:
                           capsize=2, label=label)
         axis.set_yticks(range(len(conditions)), [f"{width} bin width,\n{told} band" for width, told in conditions], fontsize=8)
         axis.invert_yaxis()
-        axis.legend(fontsize=7)
+        axis.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     axes[0].set_xlabel("balanced accuracy, %")
     axes[1].set_xlabel("difference, points")
     axes[1].axvline(0, color="black", linewidth=0.8)

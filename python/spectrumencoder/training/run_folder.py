@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from ..atomic_file import write_file
@@ -40,8 +41,9 @@ def started_at(out: Path) -> str:
     return json.loads((out / RUN_FILE).read_text())["commit"]
 
 
+@cache
 def commit() -> str:
-    """Commit of the source tree that trains, or 'unknown' outside of one."""
+    """Commit of the source tree when the program first asked, or 'unknown' outside of one."""
     try:
         here = Path(__file__).resolve().parent
         return subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10,
