@@ -132,8 +132,8 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     @setter
     def set_confidence_threshold(self, confidence_threshold):
         if not isinstance(self.engine, SpeculativeEngine):
-            raise ValueError(f"confidence_threshold {confidence_threshold} is of a speculative model; {self.engine.model_name} is "
-                             "one model alone")
+            raise ValueError(f"confidence_threshold {confidence_threshold} is of a speculative model; {self.engine.model_name} "
+                             "is one model alone")
         self._change("set_confidence_threshold", float(confidence_threshold))
 
     @setter

@@ -266,7 +266,8 @@ class FrameFactory:
         if label == "GNSS" and rng.random() < 0.3:  # such receivers often have 2 or 3 bits
             bits = int(rng.integers(2, 4))
         clipped = label != "GNSS" and rng.random() < recipe.clip_share
-        backoff = rng.uniform(-8, 5) if clipped else rng.uniform(8, 30) if bits >= 8 else rng.uniform(7, 14) if bits > 3 else rng.uniform(3, 7)
+        low, high = (-8, 5) if clipped else (8, 30) if bits >= 8 else (7, 14) if bits > 3 else (3, 7)
+        backoff = rng.uniform(low, high)
         frames = [tokenize(augment.quantise(x, bits, backoff), rate, fft_size=self.layout.fft_size, stride=self.layout.stride,
                            average=average, window=self.window) for x in ((iq, dirty) if anomalous else (iq,))]
         tokens, side = self.layout.split(frames[-1].items[:1])
