@@ -25,7 +25,7 @@ from ..training.shards import FIELDS, without
 from .ablate import markdown_table, with_interval
 from .paired import PairedBootstrap, pack, unpack
 from .rows import AblationError, Context
-from .windows import Windows, right
+from .windows import Windows, as_windows, right
 
 WAVELET, LEVELS = "db4", 6  # of PyWavelets, periodic at the edges
 CLASSIFIERS = ("logistic regression", "RBF SVM", "random forest")
@@ -99,13 +99,7 @@ class _Frames:
 
     def windows(self) -> Windows:
         """The test frames as the engine takes them."""
-        frames = self.get("test")
-        items = np.zeros((len(frames["label"]), self.layout.item_size), np.float32)
-        size = self.layout.n_tokens * self.layout.token_dim
-        items[:, :size] = frames["tokens"].reshape(len(items), -1)
-        items[:, size:][:, :3] = frames["side"]
-        return Windows(items, frames["label"].astype(int), [self.claim["bands"][b] for b in frames["band"]],
-                       frames["source"].astype(int), self.claim["sources"], frames["target"].astype(np.float32))
+        return as_windows(self.get("test"), self.claim)
 
 
 def fit_and_judge(frames: _Frames, config: dict, transform: str, classifier: str) -> dict:

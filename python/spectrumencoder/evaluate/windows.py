@@ -22,14 +22,13 @@ from ..training.shards import FIELDS, without
 @dataclass
 class Windows:
     """`items` (F, item_size) float32 as the tokenizer gives them; `label` (F,) index into CLASSES; `band` list of F names;
-    `source` (F,) number of the recording (-1: simulated); `names` of the recordings; `target_db` (F, N) level over the floor."""
+    `source` (F,) number of the recording (-1: simulated); `names` of the recordings."""
 
     items: np.ndarray
     label: np.ndarray
     band: list[str]
     source: np.ndarray
     names: list[str]
-    target_db: np.ndarray
 
     def __len__(self) -> int:
         return len(self.label)
@@ -52,7 +51,6 @@ def held_out_windows(pool: Path, model: str, *, real_only: bool = True, most: in
     contract = load(find_model(model)).contract
     trained = set(contract["training"]["trained_on"])
     seen = {n for n, name in enumerate(claim["sources"]) if name in trained}
-    layout = FrameLayout(claim["fft_size"], claim["stride"])
     parts, count = [], 0
     for path in paths:
         with np.load(path) as file:
@@ -65,11 +63,18 @@ def held_out_windows(pool: Path, model: str, *, real_only: bool = True, most: in
     joined = {key: np.concatenate([p[key] for p in parts])[:most] for key in parts[0]}
     if not len(joined["label"]):
         raise CorpusError(f"{pool}: {model} was trained on every recording of the test windows; give the model of a fold")
-    items = np.zeros((len(joined["label"]), layout.item_size), np.float32)
-    items[:, :layout.n_tokens * layout.token_dim] = joined["tokens"].reshape(len(items), -1)
-    items[:, layout.n_tokens * layout.token_dim:][:, :3] = joined["side"]
-    return Windows(items, joined["label"].astype(int), [claim["bands"][b] for b in joined["band"]], joined["source"].astype(int),
-                   claim["sources"], joined["target"].astype(np.float32))
+    return as_windows(joined, claim)
+
+
+def as_windows(frames: dict[str, np.ndarray], claim: dict) -> Windows:
+    """Frames of shards as the tokenizer's items. `claim`: what the pool's pool.json holds."""
+    layout = FrameLayout(claim["fft_size"], claim["stride"])
+    size = layout.n_tokens * layout.token_dim
+    items = np.zeros((len(frames["label"]), layout.item_size), np.float32)
+    items[:, :size] = frames["tokens"].reshape(len(items), -1)
+    items[:, size:][:, :3] = frames["side"]
+    return Windows(items, frames["label"].astype(int), [claim["bands"][b] for b in frames["band"]], frames["source"].astype(int),
+                   claim["sources"])
 
 
 def right(engine: Engine, windows: Windows, band: str | None = "unknown") -> np.ndarray:
