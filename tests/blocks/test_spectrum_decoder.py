@@ -129,6 +129,7 @@ def test_spectra_and_tags_come_back(small_model, make_items):
         by_frame.setdefault(offset, {})[key] = value
     assert by_frame == {0: START, 20: tags[20]}
     assert decoder.failure is None and decoder.counters()[keys.FRAMES] == 30
+    assert decoder.counters().keys() <= set(keys.vocabulary().values())
 
 
 def test_what_does_not_decode_is_counted_and_the_next_pdu_decodes(small_model, make_items):

@@ -20,7 +20,7 @@ def compress(
                                                       "decoding (with --pool).")] = None,
     fold: Annotated[str, typer.Option(help="Model judged there, where --model was trained on all recordings.",
                                       show_default=False)] = "",
-    scenes: Annotated[int, typer.Option(min=2, help="Simulated scenes for each K.")] = 12,
+    scenes: Annotated[int, typer.Option(min=2, help="Simulated scenes for each K.")] = 8,
     quick: Annotated[bool, typer.Option("--quick", help="A trial on few frames; its figures say nothing.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the page here.")] = None,

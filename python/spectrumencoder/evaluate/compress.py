@@ -22,14 +22,14 @@ from ..tokens.layout import FrameLayout
 from ..training.run_folder import commit, read_claim
 from ..training.shards import FIELDS, shard_path, without
 from .clean_scenes import SceneFrames, make_scenes, shuffled
-from .rate_distortion import BYTES_RANGE, Curve, compared, rmse_at
+from .rate_distortion import BYTES_RANGE, RATE_RANGE, Curve, compared, rmse_at
 from .spectrum_codecs import Cosines, DeltaZstd, ModelCodec, PrincipalComponents, Wavelets
 
-TARGET_BYTES = (6, 16, 34, 68, 128)
+TARGET_BYTES = (5, 8, 12, 20, 34, 68, 128)
 FLOAT32_BYTES = 4
 FIRST_SEED = 900_000  # of the scenes
 TRAINING_SEED, SIMULATED_SCENES = 800_000, 32  # of the scenes that classical codecs learn from without a pool
-COARSEST, LADDER = 104, 16  # step indices that operating points are looked for in
+COARSEST, LADDER = 104, 8  # step indices that operating points are looked for in
 GROUP = 32
 
 
@@ -38,7 +38,7 @@ class CompressError(Exception):
 
 
 def compress(model: str = "base", *, pool: Path | None = None, corpus: list[Path] | None = None, fold: str = "",
-             averages: tuple[int, ...] = (16, 4, 1), n_scenes: int = 12, draws: int = 300, train_frames: int = 8192,
+             averages: tuple[int, ...] = (16, 4, 1), n_scenes: int = 8, draws: int = 300, train_frames: int = 8192,
              refine: int = REFINE_STEPS, dropout_rate: float = 0.25, seed: int = 0, quick: bool = False,
              progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
     """Compare the model's codec with PCA, DCT, wavelets and delta + zstd.
@@ -58,7 +58,7 @@ def compress(model: str = "base", *, pool: Path | None = None, corpus: list[Path
     """
     if quick:
         averages, n_scenes, draws, train_frames = (4,), 2, 20, 64
-    targets = TARGET_BYTES[1:4:2] if quick else TARGET_BYTES
+    targets = TARGET_BYTES[1::3] if quick else TARGET_BYTES
     group = 16 if quick else GROUP
     file = load(find_model(model))
     layout, window = FrameLayout(file.contract["encoder"]["fft_size"], file.contract["encoder"]["stride"]), file.contract[
@@ -127,14 +127,14 @@ def training_frames(file, pool: Path | None, count: int, seed: int) -> tuple[np.
     return tokens, frames["side"][chosen].astype(np.float32), frames["label"][chosen].astype(int)
 
 
-def steps_for(codec, groups: list[SceneFrames], targets, given=None) -> list[int]:
-    """Step indices at which the codec needs about so many bytes a spectrum, found on the first groups; each once."""
-    some = groups[:2]
-    given = given or [codec.latents(g) if hasattr(codec, "latents") else None for g in some]
+def steps_for(codec, groups: list[SceneFrames], targets, n_groups: int = 2) -> list[int]:
+    """Step indices at which the codec needs about so many bytes a spectrum, found on a few groups; each once."""
+    some = groups[::max(1, len(groups) // n_groups)][:n_groups]
+    given = [codec.latents(g) if hasattr(codec, "latents") else None for g in some]
     n_frames = sum(len(g.psd) for g in some)
     sizes, steps = [], list(range(COARSEST, -1, -LADDER))
     for step in steps:
-        sizes.append(sum(len(codec.encode(g, step, x)) for g, x in zip(some, given, strict=False)) / n_frames)
+        sizes.append(sum(len(codec.encode(g, step, x)) for g, x in zip(some, given, strict=True)) / n_frames)
         if sizes[-1] > 1.3 * max(targets):
             break
     found = np.interp(np.log(targets), np.log(np.maximum.accumulate(sizes)) + 1e-9 * np.arange(len(sizes)), steps[:len(sizes)])
@@ -144,7 +144,7 @@ def steps_for(codec, groups: list[SceneFrames], targets, given=None) -> list[int
 def measure(codec, groups: list[SceneFrames], targets) -> tuple[list[int], Curve]:
     """Encode, serialise and decode all groups at the codec's operating points: step indices and the curve."""
     given = [codec.latents(g) if hasattr(codec, "latents") else None for g in groups]
-    steps = steps_for(codec, groups, targets, given)
+    steps = steps_for(codec, groups, targets)
     size, squared = np.zeros((len(steps), len(groups))), np.zeros((len(steps), len(groups)))
     for row, step in enumerate(steps):
         for column, (frames, latents) in enumerate(zip(groups, given, strict=True)):
@@ -168,7 +168,7 @@ def summarise(curves: dict[str, tuple[list[int], Curve]], groups: list[SceneFram
     at = {name: {str(b): _finite(rmse_at(curve.points(), float(b))) for b in (8, 16, 34, 64, 128)}
           for name, (_, curve) in curves.items()}
     return {"uncompressed_rmse_db": round(float(raw), 4), "points": points, "rmse_at_bytes": at, "versus": versus,
-            "bytes_range": list(BYTES_RANGE), "n_groups": len(groups)}
+            "bytes_range": list(BYTES_RANGE), "rate_range": list(RATE_RANGE), "n_groups": len(groups)}
 
 
 def _finite(value) -> float | None:

@@ -28,8 +28,9 @@ from .compress import GROUP, steps_for, training_frames
 from .paired import PairedBootstrap
 from .spectrum_codecs import ModelCodec
 
-TARGET_BYTES = (16, 34, 64)
+TARGET_BYTES = (8, 16, 34)
 MOST_GROUPS = 3  # of a recording
+STEP_GROUPS = 8  # of all, that the operating points are found on
 EPOCHS, HIDDEN, BATCH = 8, 128, 128
 
 
@@ -51,25 +52,27 @@ def accuracy(model: str, pool: Path, corpus: list[Path], classical: list, *, tra
     engine = Engine(file, dropout_rate=dropout_rate)
     groups, truth, source = held_out_groups(engine, corpus, quick)
     bootstrap = PairedBootstrap(truth, source, seed=seed)
-    ours = ModelCodec(engine, Codec(file), detail=False, refine=refine)
+    codec = Codec(file)
+    ours = [ModelCodec(engine, codec, detail=detail, refine=refine) for detail in (True, False)]
     known = labels >= 0
     level, side, labels = tokens[known][..., :-2].reshape(known.sum(), -1), side[known], labels[known]
     plain = fit_classifier(level, side, labels, seed)
-    right = {"the model, not encoded": _classes(engine, groups) == truth,
+    right = {"the whole model": _classes(engine, groups) == truth,
+             "its class head on latents": _head_on_latents(ours[0], groups) == truth,
              "classifier on spectra as they are": plain(*_stacked(groups)) == truth}
-    reference = {ours.name: right["the model, not encoded"]}
+    reference = {one.name: right["its class head on latents"] for one in ours}
     out = {"model": file.name, "n_frames": len(truth), "n_recordings": len(np.unique(source)), "points": {},
            "uncompressed": {name: bootstrap.interval(r) for name, r in right.items()}}
-    for codec in (ours, *classical):
-        steps = steps_for(codec, groups, TARGET_BYTES)
+    for codec in (*ours, *classical):
+        steps = steps_for(codec, groups, TARGET_BYTES, STEP_GROUPS)
         refit = None
-        if codec is not ours:
+        if codec not in ours:
             drawn = np.random.default_rng(seed).choice(steps, len(level))
             refit = fit_classifier(codec.distorted(level, side[:, K_EFF], drawn), side, labels, seed)
         rows = []
         for step in steps:
             data = [codec.encode(g, step) for g in groups]
-            if codec is ours:
+            if codec in ours:
                 found = {"class head": np.concatenate([_head(codec, d) for d in data])}
             else:
                 decoded = np.concatenate([codec.decode(d) - g.floor[:, None] for d, g in zip(data, groups, strict=True)])
@@ -149,6 +152,18 @@ def _classes(engine: Engine, groups: list[SceneFrames]) -> np.ndarray:
 
     found = [engine.encode(g.items).features[:, features.PROBABILITIES][:, :len(engine.labels)].argmax(axis=1) for g in groups]
     return np.array([CLASSES.index(engine.labels[i]) for i in np.concatenate(found)])
+
+
+def _head_on_latents(codec: ModelCodec, groups: list[SceneFrames]) -> np.ndarray:
+    """(F,) classes of the head on latents that are not encoded."""
+    own, found = codec.codec.of(codec.engine.variant), []
+    if own.head is None:
+        raise ValueError(f"model {codec.codec.file.name} has no class head on its latents; its accuracy cannot be judged")
+    with torch.no_grad():
+        for g in groups:
+            condition = own.condition(g.floor, np.full(len(g.floor), g.average), g.samp_rate)
+            found.append(own.head(torch.from_numpy(codec.latents(g)), condition).argmax(dim=1).numpy())
+    return np.array([CLASSES.index(codec.codec.labels[i]) for i in np.concatenate(found)])
 
 
 def _head(codec: ModelCodec, data: bytes) -> np.ndarray:

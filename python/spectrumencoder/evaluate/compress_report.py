@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .rate_distortion import BYTES_RANGE
+from .rate_distortion import BYTES_RANGE, RATE_RANGE
 
 OURS = "latents + detail"
 SIZES = ("8", "16", "34", "64", "128")
@@ -13,7 +13,7 @@ SIZES = ("8", "16", "34", "64", "128")
 
 def report(result: dict, command: str = "") -> str:
     """Markdown: what was measured, a table for each condition, accuracy, the command."""
-    low, high = BYTES_RANGE
+    (low, high), (least, most) = BYTES_RANGE, RATE_RANGE
     out = ["<!-- SPDX-License-Identifier: GPL-3.0-or-later -->", "# Compression", "",
            f"Model `{result['model']}` ({result['tokens_kept']} tokens kept, {result['refine']} steps of refinement), groups of "
            f"{result['group']} frames, {result['n_scenes']} simulated scenes for each K, bytes as serialised with headers and "
@@ -23,9 +23,9 @@ def report(result: dict, command: str = "") -> str:
            f"they learn from {result['training_frames']} training frames ({result['training_from']}). In brackets 95 % "
            "intervals, drawn over groups.", "",
            "*bytes at equal error*: ours over theirs (BD-rate, PCHIP in log bytes), below 1 ours needs fewer; - where both reach "
-           f"no error in common between {low:g} and {high:g} bytes. *difference*: ours minus theirs, dB of RMSE at equal bytes, "
-           f"mean over {low:g} to {high:g} bytes (a codec that has nothing to add with more bytes keeps its best), below 0 ours "
-           "errs less.", "", "![Bytes against error](compress.png)", ""]
+           f"no error in common between {least:g} and {most:g} bytes. *difference*: ours minus theirs, dB of RMSE at equal "
+           f"bytes, mean over {low:g} to {high:g} bytes (a codec that has nothing to add with more bytes keeps its best), "
+           "below 0 ours errs less.", "", "![Bytes against error](compress.png)", ""]
     for name, condition in result["conditions"].items():
         out += [f"## Frames {name}", "", f"As received, not encoded: {condition['uncompressed_rmse_db']:.2f} dB.", "",
                 "| codec | " + " | ".join(f"{b} bytes" for b in SIZES) + " | bytes at equal error | difference, dB |",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-BYTES_RANGE = (16.0, 128.0)
+BYTES_RANGE = (16.0, 128.0)  # of the difference at equal bytes
+RATE_RANGE = (4.0, 128.0)  # of the ratio at equal error: most curves have come to their best before 16 bytes
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def front(bytes_each: np.ndarray, rmse: np.ndarray) -> tuple[np.ndarray, np.ndar
     return bytes_each[kept], rmse[kept]
 
 
-def bd_rate(ours, theirs, bytes_range: tuple[float, float] = BYTES_RANGE) -> dict | None:
+def bd_rate(ours, theirs, bytes_range: tuple[float, float] = RATE_RANGE) -> dict | None:
     """Mean ratio of bytes, ours to theirs, at equal error, over the errors that both reach within the range of bytes.
 
     Args:
@@ -90,7 +91,7 @@ def compared(ours: Curve, theirs: Curve, draws: int, seed: int = 0) -> dict:
         a, b = ours.points(groups), theirs.points(groups)
         drawn, difference = bd_rate(a, b), bd_rmse(a, b)
         rates += [drawn["ratio"]] if drawn else []
-        rmses += [difference] if difference is not None else []
+        rmses += [difference] if difference is not None and np.isfinite(difference) else []
     out = {"bd_rate": rate["ratio"] if rate else None, "bd_rmse_db": rmse}
     if rate:
         out |= {"from_db": rate["from_db"], "to_db": rate["to_db"]}
