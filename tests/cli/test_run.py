@@ -148,7 +148,8 @@ def test_ctrl_c_keeps_what_was_found_and_ends_at_once(program, band_model, tmp_p
         file.truncate(4_000_000_000)  # sparse: it takes no room
     process = subprocess.Popen([*program, "run", samples, "--rate", "2e6", "--format", "ci8", "--model", band_model,
                                 "--average", "1", "--events", tmp_path / "e.jsonl", "--json", tmp_path / "s.json"],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored where tests run with &
     while not (tmp_path / "e.jsonl").exists() and process.poll() is None:  # written when the flowgraph starts
         time.sleep(0.1)
     time.sleep(1.0)
