@@ -24,7 +24,7 @@ from ..tokens.layout import K_EFF
 from ..training.corpus import CLASSES, CorpusError, load_corpus
 from .classify import judge
 from .clean_scenes import SceneFrames
-from .compress import GROUP, steps_for, training_frames
+from .compress_inputs import GROUP, steps_for, training_frames
 from .paired import PairedBootstrap
 from .spectrum_codecs import ModelCodec
 

@@ -8,6 +8,7 @@ the averaged noise becomes 0), uniform quantisation with a dead zone, `encoder.e
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 import numpy as np
@@ -61,7 +62,7 @@ class ModelCodec:
         return self.codec.decode(data).probabilities
 
 
-class TransformCodec:
+class TransformCodec(ABC):
     """A linear transform of the level in place of the latents; see the module.
 
     Args:
@@ -79,11 +80,13 @@ class TransformCodec:
     def fit(self, training: np.ndarray) -> None:
         self.mean = float(training.mean())
 
+    @abstractmethod
     def analyse(self, level: np.ndarray) -> np.ndarray:
-        raise NotImplementedError(f"{type(self).__name__} must say how it transforms")
+        """Levels (F, N) -> coefficients (F, N or fewer)."""
 
+    @abstractmethod
     def synthesise(self, coefficients: np.ndarray) -> np.ndarray:
-        raise NotImplementedError(f"{type(self).__name__} must say how it transforms back")
+        """The way back."""
 
     def distorted(self, level: np.ndarray, average: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """What becomes of single frames (F, N) of `average` (F,) windows at step indices (F,): no time transform, no bytes."""
