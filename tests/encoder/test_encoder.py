@@ -29,14 +29,21 @@ ORACLE = {"softmax": "naive", "grouped": "grouped_naive", "linear": "linear_naiv
 
 @pytest.mark.parametrize("rope", ["none", "static", "dynamic"])
 @pytest.mark.parametrize("attention", list(ORACLE))
-@pytest.mark.parametrize("k", [32, 96])
-def test_dropping_tokens_equals_masking_them(attention, rope, k):
-    net = network(attention, rope)
+@pytest.mark.parametrize("k, sub_bands", [(32, 1), (96, 1), (48, 8)])
+def test_dropping_tokens_equals_masking_them(attention, rope, k, sub_bands):
+    net = network(attention, rope, sub_bands=sub_bands)
     with torch.no_grad():
         dropped = net(*frames(), k)
         masked = net(*frames(), k, backend=ORACLE[attention], masked=True)
     for name in ("latents", "embedding", "class_logits", "anomaly_logit", "mean_db", "log_sigma", "latent_logits"):
         torch.testing.assert_close(getattr(dropped, name), getattr(masked, name), atol=1e-4, rtol=1e-4, msg=name)
+
+
+def test_sub_bands_fit():
+    with pytest.raises(ValueError, match="sub_bands 7 must divide the 128 tokens"):
+        EncoderConfig(sub_bands=7)
+    with pytest.raises(ValueError, match="sub_bands 16 and the conditioning token do not fit into a block of mhla, 16 tokens"):
+        EncoderConfig(attention="mhla", sub_bands=16)
 
 
 def test_positions_survive_dropping():

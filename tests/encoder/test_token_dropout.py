@@ -113,6 +113,18 @@ def test_background_is_the_mean_of_the_dropped(dropout, tokens):
     torch.testing.assert_close(background(tokens, kept)[0, 0], expected)
 
 
+def test_background_of_each_part_of_the_spectrum(dropout, tokens):
+    """A part that lost nothing gives zeros; the others the mean of what they lost."""
+    loud = tokens.clone()
+    loud[:, 8:16, :-2] += 50.0  # the second of four parts: kept whole
+    kept = dropout.eval()(loud, 12, "energy")
+    made = background(loud, kept, 4)
+    assert made.shape == (5, 4, C) and kept.keep[:, 8:16].all() and (made[:, 1] == 0).all()
+    for part in (0, 2, 3):
+        lost = ~kept.keep[0, 8 * part:8 * part + 8]
+        torch.testing.assert_close(made[0, part], loud[0, 8 * part:8 * part + 8][lost].mean(dim=0))
+
+
 def test_errors_name_value_and_range(dropout, tokens):
     with pytest.raises(ValueError, match=r"k = 33 is outside 1..32"):
         dropout(tokens, 33)

@@ -16,7 +16,7 @@ from gnuradio.spectrumencoder.training import augment
 from gnuradio.spectrumencoder.training.config import ConfigError, with_fold
 from gnuradio.spectrumencoder.training.corpus import CLASSES, CorpusError, load_corpus, split
 from gnuradio.spectrumencoder.training.datasets import FrameFactory, Recipe, add_anomaly, make_shard
-from gnuradio.spectrumencoder.training.loop import Data, add_spurs, train
+from gnuradio.spectrumencoder.training.loop import Data, add_power, add_spurs, carrier, mirror, train
 from gnuradio.spectrumencoder.training.losses import imitation
 from gnuradio.spectrumencoder.training.shards import ShardMaker, _lock, being_made, unlabel_unseen, without
 
@@ -97,26 +97,44 @@ def test_a_burst_that_drowned_gives_no_label():
 
 
 def test_spurs_at_the_tokens_are_what_a_steady_carrier_does():
-    """Noise, and the same noise with a carrier: what add_spurs makes of the first agrees with the tokenizer's second."""
+    """Noise, and the same noise with a carrier: what add_power makes of the first agrees with the tokenizer's second."""
     rng, layout = np.random.default_rng(0), FrameLayout(1024, 8)
     noise = augment.white(rng, 32 * 1024, 1e-4)
-    carrier = (0.01 * np.exp(2j * np.pi * (300 - 512) / 1024 * np.arange(len(noise)))).astype(np.complex64)
-    clean, dirty = (tokenize(x, 1e6, average=32) for x in (noise, noise + carrier))
+    wave = (0.01 * np.exp(2j * np.pi * (300 - 512) / 1024 * np.arange(len(noise)))).astype(np.complex64)
+    clean, dirty = (tokenize(x, 1e6, average=32) for x in (noise, noise + wave))
     tokens = torch.from_numpy(layout.split(clean.items)[0].copy())
     height_db = float(10 * np.log10(10 ** (dirty.psd[0, 300] / 10) - 10 ** (clean.psd[0, 300] / 10))) - clean.items[0, 1280]
 
-    class Draws:  # one spur of that height at that bin
-        random = staticmethod(lambda n: np.zeros(n))
-        integers = staticmethod(lambda low, high: low if high == 4 else 300)
-        uniform = staticmethod(lambda low, high: height_db)
-
-    made, spurious = add_spurs(Draws, tokens, 1.0)
-    assert spurious.tolist() == [1.0]
+    made = add_power(tokens, torch.from_numpy(carrier(1024, 300, height_db))[None])
     expected = torch.from_numpy(layout.split(dirty.items)[0])
     bins = slice(300 // 8 - 1, 300 // 8 + 2)
     assert (made[0, bins, :8] - expected[0, bins, :8]).abs().max() < 2.0  # the noise beats with the carrier
     assert (made[0, 37, 8] - expected[0, 37, 8]).abs() < 3.0 and (made[0, 37, 9] - expected[0, 37, 9]).abs() < 0.15
     torch.testing.assert_close(made[0, 60:], tokens[0, 60:], atol=1e-3, rtol=0)  # elsewhere nothing
+
+
+def test_spurs_in_a_share_of_the_frames():
+    tokens = torch.zeros(400, 128, 10)
+    made, spurious = add_spurs(np.random.default_rng(3), tokens, 0.3)
+    changed = (made != tokens).flatten(1).any(dim=1)
+    assert torch.equal(changed, spurious > 0) and 90 < spurious.sum() < 150
+    assert made[..., :8].max() < 36 and (made[..., :8] >= 0).all()
+
+
+def test_mirrored_frames_run_the_other_way():
+    """What a signal at +f leaves in the tokens, mirrored, is what it leaves at -f."""
+    rng = np.random.default_rng(0)
+    at = np.arange(4 * 1024)
+    wave = np.exp(2j * np.pi * 200.25 / 1024 * at) + 0.1 * rng.standard_normal(len(at))
+    turned = np.conj(wave) * np.exp(-2j * np.pi * at / 1024)  # bin n becomes 1023 - n
+    layout = FrameLayout(1024, 8)
+    up, down = (tokenize(x.astype(np.complex64), 1e6, average=4) for x in (wave, turned))
+    tokens, expected = (torch.from_numpy(layout.split(x.items)[0].copy()) for x in (up, down))
+    made, target = mirror(rng, tokens, torch.from_numpy(up.psd.copy()), 1.0)
+    torch.testing.assert_close(made, expected, atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(target, torch.from_numpy(down.psd.copy()), atol=2e-3, rtol=1e-3)
+    same, _ = mirror(rng, tokens, torch.from_numpy(up.psd.copy()), 0.0)
+    assert torch.equal(same, tokens)
 
 
 def test_going_on_with_all_recordings_under_a_teacher(mini_corpus, mini_config, tmp_path):

@@ -41,6 +41,7 @@ class EncoderConfig:
     # token dropout
     keep_choices: tuple[int, ...] = (32, 48, 64, 80, 96, 112, 128)
     score_width: int = 16
+    sub_bands: int = 1  # background tokens: the mean of what was dropped in each of so many equal parts of the spectrum
 
     # bottleneck and reconstruction
     bottleneck: str = "pooled"  # pooled: queries attend over the tokens; placed: one linear map of all places of the spectrum
@@ -74,6 +75,11 @@ class EncoderConfig:
         fits = 1 <= self.mhla_blocks <= self.n_tokens // 2 and self.n_tokens % self.mhla_blocks == 0
         if self.attention == "mhla" and not fits:
             raise ValueError(f"mhla_blocks {self.mhla_blocks} must divide the {self.n_tokens} tokens into blocks of at least 2")
+        if self.sub_bands < 1 or self.n_tokens % self.sub_bands:
+            raise ValueError(f"sub_bands {self.sub_bands} must divide the {self.n_tokens} tokens")
+        if self.attention == "mhla" and 1 + self.sub_bands > self.n_tokens // self.mhla_blocks:
+            raise ValueError(f"sub_bands {self.sub_bands} and the conditioning token do not fit into a block of mhla, "
+                             f"{self.n_tokens // self.mhla_blocks} tokens")
         if self.rope not in ROPE_MODES:
             raise ValueError(f"rope {self.rope!r} is not one of {', '.join(ROPE_MODES)}")
         if self.bottleneck not in ("pooled", "placed") or self.token_share < 1:

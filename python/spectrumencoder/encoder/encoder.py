@@ -2,7 +2,8 @@
 """SpectrumEncoder: a small pre-norm transformer over the tokens of one power spectrum.
 
 * token dropout removes tokens before attention, so that compute shrinks; survivors keep their index
-* one conditioning token carries log2 bin width, K and floor; one background token stands for what was dropped
+* one conditioning token carries log2 bin width, K and floor; background tokens, one for each of a few parts of the spectrum,
+  stand for what was dropped there
 * rotary embedding on q and k only, by token index, theta learned per band
 * attention by any backend of the weights' family
 * all reconstruction goes through a bottleneck of a few small latents
@@ -74,6 +75,9 @@ class SpectrumEncoder(nn.Module):
         self.position = nn.Parameter(torch.randn(config.n_tokens, config.width) * 0.02)
         self.condition = nn.Sequential(nn.Linear(N_CONDITION, config.width), nn.SiLU(), nn.Linear(config.width, config.width))
         self.background = nn.Parameter(torch.zeros(config.width))
+        middles = [(2 * p + 1) * config.n_tokens // (2 * config.sub_bands) for p in range(config.sub_bands)]
+        places = [0, *(middles if config.sub_bands > 1 else [0])]  # of the special tokens, for the rotary embedding
+        self.register_buffer("places", torch.tensor(places), persistent=False)
         self.band = nn.Parameter(torch.zeros(len(config.bands), config.width)) if config.band_token else None
         self.rope = RotaryEmbedding(config.rope, config.head_width, len(config.bands), config.theta_static)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
@@ -117,13 +121,13 @@ class SpectrumEncoder(nn.Module):
         told = self.condition(condition)
         special = [(told if self.band is None else told + self.band[band])[:, None]]
         if k < n_tokens:
-            special.append(background(x, kept) + self.background)
+            special.append(background(x, kept, self.config.sub_bands) + self.background)
         if kept.gate is not None:
             x = x * kept.gate[..., None]
         index = torch.arange(n_tokens, device=x.device).expand(len(x), -1) if masked else kept.index
         x = torch.cat((*special, gather_tokens(x, index)), dim=1)  # (B, T, E)
-        n_special = len(special)
-        position = torch.cat((index.new_zeros(len(x), n_special), index), dim=1)
+        n_special = sum(s.shape[1] for s in special)
+        position = torch.cat((self.places[:n_special].expand(len(x), -1), index), dim=1)
         mask = None
         if masked:
             mask = torch.cat((kept.keep.new_ones(len(x), n_special), kept.keep), dim=1)
@@ -149,7 +153,7 @@ class SpectrumEncoder(nn.Module):
 def mflop_per_spectrum(config: EncoderConfig, k: int) -> float:
     """Multiply-adds times two of one forward pass with k kept tokens, in 1e6 (GEMMs and attention, no element-wise work)."""
     c, e = config, config.width
-    t = k + (1 if k == c.n_tokens else 2)
+    t = k + (1 if k == c.n_tokens else 1 + c.sub_bands)
     kv = c.kv_heads if c.attention == "grouped" else c.heads
     project = c.kv_rank * 3 * e if c.attention == "latent" else 2 * kv * c.head_width * e  # keys and values
     per_token = c.token_dim * e + c.layers * (2 * e * e + project + 2 * e * c.mlp_width)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Token dropout: exactly k tokens are kept, in order, with their original indices; the rest become one background token.
+"""Token dropout: exactly k tokens are kept, in order, with their original indices; the rest become a few background tokens.
 
 Policies, all on the same interface:
 
@@ -9,7 +9,8 @@ Policies, all on the same interface:
 * `entropy`: low spectral entropy inside the token and between its windows first (structure before noise).
 * `random`: a uniform draw, the fixed-rate baseline.
 
-Jang et al. (arXiv:1611.01144) for the relaxation; EViT (arXiv:2202.07800) for fusing the dropped tokens into one.
+Jang et al. (arXiv:1611.01144) for the relaxation; EViT (arXiv:2202.07800) for fusing the dropped tokens, here into one for
+each of a few parts of the spectrum: what was dropped is quiet, but its shape tells wide signals apart.
 Shape letters: B frames, M tokens, k kept, C token_dim.
 """
 
@@ -101,8 +102,11 @@ def gather_tokens(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return x.gather(1, index[:, :, None].expand(-1, -1, x.shape[-1]))
 
 
-def background(x: torch.Tensor, kept: Kept) -> torch.Tensor:
-    """Mean of the dropped tokens of x (B, M, C) -> (B, 1, C)."""
-    weight = 1.0 - kept.gate if kept.gate is not None else (~kept.keep).to(x.dtype)  # (B, M)
-    count = x.shape[1] - kept.index.shape[1]
-    return torch.einsum("bm,bmc->bc", weight, x)[:, None] / count
+def background(x: torch.Tensor, kept: Kept, sub_bands: int = 1) -> torch.Tensor:
+    """Mean of the dropped tokens of x (B, M, C) in each of P equal parts of the spectrum -> (B, P, C); zeros where none was
+    dropped."""
+    dropped = (~kept.keep).to(x.dtype)
+    weight = 1.0 - kept.gate if kept.gate is not None else dropped  # (B, M)
+    parts = (sub_bands, x.shape[1] // sub_bands)
+    count = dropped.unflatten(1, parts).sum(dim=2).clamp(min=1.0)  # (B, P)
+    return torch.einsum("bpm,bpmc->bpc", weight.unflatten(1, parts), x.unflatten(1, parts)) / count[..., None]

@@ -133,11 +133,12 @@ def lora(rng: np.random.Generator, n: int, samp_rate: float, *, spreading_factor
 
 
 def ook_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, coding: str, unit_s: float, bits: int, repeats: int,
-               duty: float, drift_hz: float) -> Emission:
+               duty: float, drift_hz: float, pull_hz: float = 0.0, linewidth_hz: float = 0.0) -> Emission:
     """On-off keyed remote controls and weather sensors: a packet of ``bits``, sent ``repeats`` times.
 
     Coded as pulse width ("pwm": 1 and 3 units, PT2262), pulse distance ("ppm": 1 unit, then 2, 4 or 9 units of gap) or
-    "manchester"; the oscillator drifts by ``drift_hz`` while it warms up. A packet is one interval, pulses and gaps.
+    "manchester"; the oscillator drifts by ``drift_hz`` while it warms up, starts each pulse ``pull_hz`` off and settles within
+    it, and has a Lorentzian line of ``linewidth_hz`` (cheap ones have no crystal). A packet is one interval, pulses and gaps.
     """
     data = rng.integers(0, 2, bits)
     if coding == "pwm":
@@ -149,6 +150,7 @@ def ook_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, coding: st
     else:
         raise ValueError(f"coding {coding!r} is none of pwm, ppm, manchester")
     units = np.concatenate([np.repeat([1.0, 0.0], pair) for pair in pulses])
+    rise = np.maximum.accumulate(np.where((units > 0) & (np.roll(units, 1) == 0), np.arange(len(units)), 0))  # of the last pulse
     marks = len(units) - pulses[-1][1]
     packet_s = len(units) * unit_s
     out, on = np.zeros(n, np.complex64), []
@@ -158,8 +160,12 @@ def ook_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, coding: st
         if begin >= stop:
             continue
         elapsed = (np.arange(begin, stop) - first) / samp_rate
-        levels = smooth(units[(elapsed / unit_s).astype(int) % len(units)], 25e-6 * samp_rate)
-        frequency = drift_hz * np.exp(-elapsed / 0.02)
+        unit = (elapsed / unit_s).astype(int) % len(units)
+        levels = smooth(units[unit], 25e-6 * samp_rate)
+        since = elapsed % packet_s - rise[unit] * unit_s
+        frequency = drift_hz * np.exp(-elapsed / 0.02) + pull_hz * np.exp(-np.maximum(since, 0) / (0.3 * unit_s))
+        if linewidth_hz:  # a random walk of the phase
+            frequency = frequency + rng.normal(0, np.sqrt(linewidth_hz * samp_rate / (2 * np.pi)), len(elapsed))
         out[begin:stop] += levels * frequency_modulate(frequency, samp_rate, rng.uniform(0, 2 * np.pi))
         packets_s = start_s + packet_s * np.arange(repeats)
         on += [(int(t * samp_rate), int((t + marks * unit_s) * samp_rate)) for t in packets_s]

@@ -70,6 +70,20 @@ class Channel:
         return sfft.ifft(out) * np.float32(m / n)
 
 
+def multipath(rng: np.random.Generator, iq: np.ndarray, samp_rate: float) -> np.ndarray:
+    """iq (n,) through 2 to 6 paths of exponentially falling power, their delay spread 20 ns to 1 us: the notches and slopes that
+    an antenna sees in a wide signal. It wraps around at its ends."""
+    spread_s = float(np.exp(rng.uniform(np.log(20e-9), np.log(1e-6))))
+    count = int(rng.integers(1, 6))
+    delays = np.concatenate([[0.0], rng.exponential(spread_s, count)])
+    gains = (rng.normal(size=count + 1) + 1j * rng.normal(size=count + 1)) * np.exp(-delays / (2 * spread_s))
+    gains[0] = 1.0 + 0.5 * gains[0]
+    f = sfft.fftfreq(len(iq), 1 / samp_rate)
+    response = np.exp(-2j * np.pi * delays[:, None] * f).T @ gains
+    response /= np.sqrt(np.mean(np.abs(response) ** 2))
+    return sfft.ifft(sfft.fft(iq) * response.astype(np.complex64))
+
+
 def mean_psd(iq: np.ndarray, bins: int = N_PSD) -> np.ndarray:
     """Mean Hann-windowed power (bins,), fftshifted, of iq; sums to the mean power."""
     n = len(iq) // bins * bins

@@ -46,6 +46,7 @@ class TrainingConfig:
     condition_dropped: float = 0.2
     balanced: bool = False  # draw every class equally often, however many frames of it there are
     seen_only: bool = False  # frames of bursty classes in which nothing is to be seen lose their label
+    mirror_share: float = 0.0  # share of frames whose spectrum is turned round: no class has a side
     spur_share: float = 0.0  # share of frames that get carriers which stand still: a receiver's spurs, whatever the class
     data_seed: int = 0  # of the shards; `seed` is that of weights and batches
     shards: int = 40

@@ -25,9 +25,13 @@ from .corpus import BLOCK, CLASSES, Source
 UNLABELLED = -1
 KINDS = ("real", "simulated", "gap", "noise", "unscored", "scene")
 # Rates at which signals of the class are usually received, Hz (simulated ones are drawn around them)
-USUAL_RATES = {"ADS-B": (2.0e6, 2.4e6), "LTE": (1.92e6, 19.2e6), "GNSS": (4e6, 6e6, 12e6), "LoRa": (1e6, 2.4e6),
+USUAL_RATES = {"ADS-B": (2.0e6, 2.4e6), "LTE": (1.92e6, 19.2e6), "GNSS": (4e6, 6e6, 12e6, 25e6, 50e6), "LoRa": (1e6, 2.4e6),
                "BLE": (4e6, 10e6), "802.15.4": (5e6, 10e6), "WiFi-OFDM": (20e6,), "ISM-sensor-OOK": (250e3, 1e6),
                "ISM-sensor-FSK": (250e3, 1e6)}
+# Share of a class's frames that is simulated: the fewer recordings, sessions and devices there are, the more
+SIMULATED = {"ADS-B": 0.3, "LTE": 0.25, "GNSS": 0.5, "LoRa": 0.25, "BLE": 0.5, "802.15.4": 0.5, "WiFi-OFDM": 0.3,
+             "ISM-sensor-OOK": 0.25, "ISM-sensor-FSK": 0.45}
+WIDE = ("LTE", "WiFi-OFDM", "802.15.4", "BLE")  # classes whose width shows the paths of a radio channel
 FAMILY_BAND = {"ADS-B": "aero", "LTE": "cellular", "GNSS": "gnss"}
 
 
@@ -58,7 +62,7 @@ class Recipe:
             raise ValueError(f"averages {self.averages} must lie in 1..64")
 
 
-MOST_BURST_DB = 10.0
+MOST_BURST_DB = 5.0
 SCENES_PER_SHARD, SCENE_SAMPLES = 5, 2**18
 
 
@@ -120,7 +124,7 @@ class FrameFactory:
         sessions = self.by_label.get(label)
         if not sessions:
             return None
-        if label == "GNSS" and rng.random() < 0.5:  # a handful of front ends would be learnt by heart
+        if rng.random() < SIMULATED[label]:
             return self._simulated(rng, count, channel, label)
         names = list(sessions)
         weight = np.sqrt([len(sessions[n]) for n in names])  # between one vote a session and one a file
@@ -129,7 +133,12 @@ class FrameFactory:
         if label == "GNSS":  # cut to its middle it would be flat, and nothing but noise
             channel = replace(channel, factor=max(channel.factor, float(rng.uniform(0.8, 1.2))))
         got = self._from(rng, source, count, channel, True)
-        return got and (channel.apply(got[0]), source.samp_rate * channel.factor, label, source.band, got[1], source)
+        if got is None:
+            return None
+        iq = channel.apply(got[0])
+        if label in WIDE and label != "LTE" and rng.random() < 0.3:  # recorded close by, or by cable
+            iq = augment.multipath(rng, iq, source.samp_rate * channel.factor)
+        return iq, source.samp_rate * channel.factor, label, source.band, got[1], source
 
     def _gap(self, rng, count, channel):
         if not self.with_gaps:
@@ -160,7 +169,7 @@ class FrameFactory:
             count = channel.native_count(count)
         names = self.waveforms[label]
         waveform = WAVEFORMS[names[rng.integers(len(names))]]
-        params = waveform.draw(rng)
+        params = {**waveform.draw(rng), **untypical(rng, waveform.name)}
         usual = USUAL_RATES[label]
         width = min(waveform.width_of(params), 0.95 * usual[-1])
         rate = max(usual[rng.integers(len(usual))] * 2.0 ** rng.uniform(-1, 1), 1.05 * width)
@@ -172,6 +181,8 @@ class FrameFactory:
         else:
             return None
         iq = emission.iq
+        if label in WIDE and rng.random() < 0.5:
+            iq = augment.multipath(rng, iq, rate)
         snr_db = rng.uniform(3, 35) if label != "GNSS" else rng.uniform(-24, -12)
         room = max(0.0, 0.5 - 0.5 * width / rate)
         turn = np.exp(2j * np.pi * rng.uniform(-room, room) * np.arange(count)).astype(np.complex64)
@@ -191,8 +202,9 @@ class FrameFactory:
             label = rng.choice(list(self.shaping))
             other = self.shaping[label][rng.integers(len(self.shaping[label]))]
             rate = other.samp_rate * channel.factor
-            if other.label != "GNSS" and rng.random() < 0.75:  # of GNSS the front end is all that is to be seen
-                source, iq = other, front_end.shape(iq, front_end.response(other))
+            amplitude = front_end.response(other) if other.label != "GNSS" and rng.random() < 0.75 else None
+            if amplitude is not None:  # of GNSS the front end is all that is to be seen
+                source, iq = other, front_end.shape(iq, amplitude)
         shaped = augment.Channel(factor=channel.factor, shift=channel.shift)
         if rng.random() < 0.7:  # a receiver's mild band edge; anything steeper would be a shape of its own
             shaped = replace(shaped, edge=float(rng.uniform(0.8, 1.0)), rolloff=float(rng.uniform(0.05, 0.25)),
@@ -256,7 +268,7 @@ class FrameFactory:
                 added = float(np.mean(np.abs(iq) ** 2)) * (10.0 ** (rng.uniform(0, 3) / 10.0) - 1.0)
             else:
                 least, most = recipe.snr_range_db
-                least += min(MOST_BURST_DB, -5.0 * np.log10(share))  # a short burst drowns sooner in the mean of a frame
+                least += min(MOST_BURST_DB, -2.5 * np.log10(share))  # a short burst drowns sooner in the mean of a frame
                 added = augment.noise_for_snr(augment.mean_psd(iq), rng.uniform(least, max(least, most)), share)
             iq = iq + augment.white(rng, len(iq), added)
         iq = augment.receiver_faults(rng, iq)
@@ -279,6 +291,21 @@ class FrameFactory:
                 "label": np.int8(CLASSES.index(label) if label in CLASSES else UNLABELLED),
                 "band": band, "anomaly": np.int8(anomalous), "source": np.int16(self.number.get(id(source), -1)),
                 "mixed": np.int16(self.number.get(id(mixed), -1))}
+
+
+def untypical(rng: np.random.Generator, waveform: str) -> dict:
+    """Parameters that half of the emitters of a waveform get beside the typical ones: cheap oscillators, other rates. Protocols
+    of sensors are many, those in a corpus few."""
+    def log_uniform(low, high):
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+    if waveform == "ook_sensor":
+        return {"unit_s": log_uniform(1e-4, 1.2e-3)} | (
+            {"pull_hz": float(rng.normal(0, 8e3))} if rng.random() < 0.5 else {}) | (
+            {"linewidth_hz": log_uniform(10, 3e3)} if rng.random() < 0.5 else {})
+    if waveform == "fsk_sensor" and rng.random() < 0.5:
+        return {"symbol_rate": log_uniform(600, 40e3), "deviation_hz": log_uniform(5e3, 60e3)}
+    return {}
 
 
 def add_anomaly(rng: np.random.Generator, iq: np.ndarray, inr_db: float) -> np.ndarray:

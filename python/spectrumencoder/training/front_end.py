@@ -16,24 +16,43 @@ from .corpus import BLOCK, GAP_RATIO, Source
 
 SMOOTH_TERMS = 8  # cosine terms of the log response that are kept: a receiver's filter is smooth, signals are not
 MOST_BLOCKS = 4096
+QUIETER = 0.25  # a recording has been quiet when its quietest 2 % of blocks lie this far under the median (power)
+FILLS_BAND = ("LTE", "WiFi-OFDM")  # signals that leave too little beside them to see the front end while they are on
+SIGNAL_RATIO, MOST_SIGNAL = 2.0, 0.6  # bins above so many times the lower quartile hold signal; with more of them: no answer
 
 
-def response(source: Source) -> np.ndarray:
-    """Amplitude response (BLOCK,) float32 in FFT order, of unit mean power: the log spectrum of the quiet blocks (of all, where
-    the recording is never quiet), its first SMOOTH_TERMS cosine terms. Kept on the source."""
-    kept = source.__dict__.get("_front_end")
-    if kept is None:
-        power = source._block_power
-        quiet = np.flatnonzero(power <= GAP_RATIO * source.quiet_power) if source.bursty else np.arange(len(power))
-        quiet = quiet[np.unique(np.linspace(0, len(quiet) - 1, min(MOST_BLOCKS, len(quiet))).astype(int))]
-        x = source.iq[:len(power) * BLOCK].reshape(-1, BLOCK)[quiet]
-        spectra = np.abs(sfft.fft((x - x.mean()) * np.hanning(BLOCK).astype(np.float32), axis=1)) ** 2
-        terms = sfft.dct(np.log(sfft.fftshift(spectra.mean(axis=0)) + 1e-20), norm="ortho")
-        terms[SMOOTH_TERMS:] = 0.0
-        amplitude = np.exp(0.5 * sfft.ifftshift(sfft.idct(terms, norm="ortho")))
-        kept = (amplitude / np.sqrt(np.mean(amplitude**2))).astype(np.float32)
-        source.__dict__["_front_end"] = kept
-    return kept
+def response(source: Source) -> np.ndarray | None:
+    """Amplitude response (BLOCK,) float32 in FFT order, of unit mean power: the log spectrum of the quiet blocks, its first
+    SMOOTH_TERMS cosine terms. Where a recording is never quiet, it is what lies beside the signal, bridged over it; None
+    where there is nothing beside it. Kept on the source."""
+    if "_front_end" not in source.__dict__:
+        source.__dict__["_front_end"] = _response(source)
+    return source.__dict__["_front_end"]
+
+
+def _response(source: Source) -> np.ndarray | None:
+    power = source._block_power
+    least = float(np.quantile(power, 0.02)) + 1e-12
+    was_quiet = source.bursty or least < QUIETER * float(np.median(power))
+    quiet = np.flatnonzero(power <= GAP_RATIO * (source.quiet_power if source.bursty else least)) if was_quiet else np.arange(
+        len(power))
+    quiet = quiet[np.unique(np.linspace(0, len(quiet) - 1, min(MOST_BLOCKS, len(quiet))).astype(int))]
+    x = source.iq[:len(power) * BLOCK].reshape(-1, BLOCK)[quiet]
+    spectra = np.abs(sfft.fft((x - x.mean()) * np.hanning(BLOCK).astype(np.float32), axis=1)) ** 2
+    level = sfft.fftshift(spectra.mean(axis=0)) + 1e-20
+    if not was_quiet and source.label not in ("GNSS", "noise"):
+        if source.label in FILLS_BAND:
+            return None
+        signal = level > SIGNAL_RATIO * np.quantile(level, 0.25)
+        signal = signal | np.roll(signal, 1) | np.roll(signal, -1)
+        if signal.mean() > MOST_SIGNAL:
+            return None
+        beside = np.flatnonzero(~signal)
+        level = np.exp(np.interp(np.arange(BLOCK), beside, np.log(level[beside]), period=BLOCK))
+    terms = sfft.dct(np.log(level), norm="ortho")
+    terms[SMOOTH_TERMS:] = 0.0
+    amplitude = np.exp(0.5 * sfft.ifftshift(sfft.idct(terms, norm="ortho")))
+    return (amplitude / np.sqrt(np.mean(amplitude**2))).astype(np.float32)
 
 
 def shape(iq: np.ndarray, amplitude: np.ndarray) -> np.ndarray:

@@ -129,8 +129,9 @@ def unlabel_unseen(shard: dict[str, np.ndarray], layout: FrameLayout) -> np.ndar
     """Labels (F,) with -1 for frames of bursty classes in which nothing is to be seen: the burst drowned, or lay outside.
 
     They would teach to call noise by the name of what is usually received at that rate. Something is to be seen where the
-    spread of a token, its max-hold over its mean, or the level of three tokens in a row stands out more than in 97 % of the
-    shard's frames of simulated noise with as many windows.
+    spread of a token, its max-hold over its mean, the mean of either over all tokens (a short burst as wide as the band raises
+    it), or the level of three tokens in a row stands out more than in 99 % of the shard's frames of simulated noise with as many
+    windows.
     """
     tokens = shard["tokens"].astype(np.float32).reshape(-1, layout.n_tokens, layout.token_dim)
     level = 10.0 * np.log10((10.0 ** (tokens[..., :layout.stride] / 10.0)).mean(axis=-1) + 1e-20)
@@ -138,7 +139,8 @@ def unlabel_unseen(shard: dict[str, np.ndarray], layout: FrameLayout) -> np.ndar
     spread, peak = tokens[..., -1], tokens[..., -2] - level
     third = max(layout.n_tokens - 3, 0)  # the third largest: one odd token proves nothing
     signs = np.stack([np.partition(spread, third, axis=1)[:, third] - np.median(spread, axis=1),
-                      np.partition(peak, third, axis=1)[:, third], three.max(axis=1) - np.median(three, axis=1)])
+                      np.partition(peak, third, axis=1)[:, third], three.max(axis=1) - np.median(three, axis=1),
+                      spread.mean(axis=1), peak.mean(axis=1)])
     label, averages = shard["label"].copy(), shard["side"][:, 1]
     bursty = np.isin(label, [CLASSES.index(c) for c in BURSTY])
     for average in np.unique(averages):
@@ -146,7 +148,7 @@ def unlabel_unseen(shard: dict[str, np.ndarray], layout: FrameLayout) -> np.ndar
         noise = chosen & (label == CLASSES.index("noise")) & (shard["source"] < 0) & (shard["anomaly"] == 0)
         if noise.sum() < 8:  # too few to say how noise looks
             continue
-        limits = np.quantile(signs[:, noise], 0.97, axis=1)[:, None]
+        limits = np.quantile(signs[:, noise], 0.99, axis=1)[:, None]
         label[chosen & bursty & (signs <= limits).all(axis=0)] = UNLABELLED
     return label
 
