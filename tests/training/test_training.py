@@ -4,6 +4,8 @@
 import copy
 import json
 import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,6 +78,19 @@ def test_a_shard_is_made_by_one_process_at_a_time(tmp_path):
     dead.wait()
     lock.write_text(str(dead.pid))  # its maker was killed
     assert not being_made(path) and _lock(path) == lock and being_made(path)
+
+
+def test_the_command_makes_shards_in_processes_of_its_own(mini_corpus, mini_config, tmp_path):
+    """The installed script is imported again by each of them."""
+    mini_config["training"] |= {"workers": 1, "shards": 1, "steps": 2, "variants": [["softmax", "dynamic"]]}
+    config = tmp_path / "mini.toml"
+    config.write_text("\n".join(f"[{table}]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in entries.items())
+                                for table, entries in mini_config.items()))
+    script = Path(sys.executable).with_name("spectrumencoder")
+    done = subprocess.run([script, "train", config, "--corpus", mini_corpus, "--out", tmp_path / "out"], capture_output=True,
+                          text=True, timeout=100)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert (tmp_path / "out" / "mini.safetensors").exists() and (tmp_path / "out/pool/train/shard_0000.npz").exists()
 
 
 def test_a_burst_that_drowned_gives_no_label():
