@@ -97,6 +97,20 @@ def test_a_front_end_is_that_of_the_noise_and_the_control_is_judged_as_noise(tmp
     assert [(j.label, j.shaped_by, len(j.items)) for j in judged] == [("noise", "BLE", 12)]
 
 
+def test_the_front_end_of_a_recording_that_is_never_quiet(tmp_path, model_file):
+    """What lies beside a steady narrow signal is bridged over it; beside a signal as wide as the band nothing is to be seen."""
+    source = write(tmp_path, "x_LoRa_01", 256 * FRAME, "LoRa", bursts=[], level=0.0)
+    tilt = 10.0 ** (np.fft.fftfreq(128) * 4 / 20)
+    noise = front_end.shape(source.iq, tilt.astype(np.float32))
+    sweep = np.cumsum(0.1 + 0.03 * np.sin(2 * np.pi * np.arange(len(noise)) / 2000))
+    source.iq = (noise + 0.3 * np.exp(2j * np.pi * sweep)).astype(np.complex64)
+    found = 20 * np.log10(np.fft.fftshift(front_end.response(source)))
+    assert abs((found[110] - found[18]) - 4 * (110 - 18) / 128) < 1.0
+    assert abs(found[64 + 13] - np.interp(13, [-46, 46], found[[18, 110]])) < 1.0
+    wide = write(tmp_path, "x_LTE_01", 64 * FRAME, "LTE", bursts=[], level=0.0)
+    assert front_end.response(wide) is None and judge(wide, "front-end", 0, Engine(str(model_file))) == []
+
+
 def test_recordings_of_the_training_are_left_out(tmp_path, model_file):
     name = Engine(str(model_file)).contract["training"]["trained_on"][0]
     write(tmp_path, name, 64 * FRAME, "LTE")

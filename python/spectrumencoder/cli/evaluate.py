@@ -36,6 +36,8 @@ def classify(
                                              "together, each on what it was not trained on.")] = ["base"],  # noqa: B006
     dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Token dropout rate; the nearest possible is used and "
                                            "reported.")] = 0.25,
+    policy: Annotated[str, typer.Option(help="Token dropout policy: gumbel, energy, entropy or random. [default: the "
+                                        "model's]")] = "",
     condition: Annotated[Condition, typer.Option(help="plain: as recorded. equalised: shifted, resampled, filtered, "
                                                  "8 bits, 0-20 dB SNR, band unknown. front-end: noise through each "
                                                  "recording's front end, the control.")] = Condition.plain,
@@ -56,7 +58,7 @@ def classify(
             bar.update(task, completed=done, total=total, description=name)
 
         result = experiment.classify(corpus, model, dropout, condition.value, seed=seed, include_trained=include_trained,
-                                     progress=progress)
+                                     policy=policy, progress=progress)
     if json_file is not None:
         write_json(json_file, result)
     _print_classify(result, ", ".join(model), condition.value)
@@ -112,6 +114,8 @@ def _print_classify(result: dict, model: str, condition: str):
               f"dropout {result['dropout_rate']:g} ({result['tokens_kept']} tokens kept)")
     for cls, row in result.get("by_front_end", {}).items():
         OUT.print(f"front ends of {cls}: {_percent(row['called_noise'])} of {row['n_frames']} frames called noise")
+    if result.get("called_noise_without_gnss") is not None:
+        OUT.print(f"front ends of all but GNSS: {_percent(result['called_noise_without_gnss'])} called noise")
     if result.get("wrong"):
         OUT.print(f"wrong: {', '.join(map(str, result['wrong']))}", markup=False)
 

@@ -38,6 +38,7 @@ class TrainingConfig:
     teacher_weight: float = 1.0
     teacher_temperature: float = 2.0
     temperature: tuple[float, float] = (1.0, 0.3)
+    default_policy: str = "gumbel"  # what the model file names for use, and its temperature and tables are made with
     policies: tuple[float, ...] = (0.7, 0.1, 0.1, 0.1)  # share of gumbel, energy, entropy, random batches
     keep_weights: tuple[float, ...] = (0.1, 0.18, 0.2, 0.1, 0.26, 0.05, 0.11)
     band_hidden: float = 0.5
@@ -65,6 +66,8 @@ class TrainingConfig:
                              "must be at least 1")
         if len(self.policies) != len(POLICIES) or abs(sum(self.policies) - 1) > 1e-6:
             raise ValueError(f"policies {self.policies} must be {len(POLICIES)} shares that sum to 1: {', '.join(POLICIES)}")
+        if self.default_policy not in POLICIES:
+            raise ValueError(f"default_policy {self.default_policy!r} is not one of {', '.join(POLICIES)}")
         if abs(sum(self.keep_weights) - 1) > 1e-6:
             raise ValueError(f"keep_weights {self.keep_weights} must sum to 1")
         if not self.variants:

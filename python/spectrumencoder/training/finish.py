@@ -49,7 +49,7 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
         if not training.theta_by_band:
             share_theta(network)
         if frames is not None:
-            metrics[name] = fit_temperature(network, frames, keep)
+            metrics[name] = fit_temperature(network, frames, keep, training.default_policy)
         else:
             network.temperature.fill_(float(start.temperature))
             metrics[name] = {"temperature": round(float(start.temperature), 4)}
@@ -59,7 +59,7 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
     default = next(iter(networks.values()))
     contract = {
         "name": training.name, "encoder": encoder.to_dict(), "variants": variants, "policies": list(POLICIES),
-        "default_policy": "gumbel",
+        "default_policy": training.default_policy,
         "labels": list(encoder.labels), "bands": list(encoder.bands), "average": [min(recipe.averages), max(recipe.averages)],
         "rates": [1 - k / encoder.n_tokens for k in encoder.keep_choices], "dtypes": ["fp32"], "steps": training.steps,
         "heads": {"classes": True, "anomaly": training.anomaly_weight > 0}, "metrics": metrics, "theta": thetas(default),
@@ -93,19 +93,20 @@ def pack_weights(states: dict[str, dict[str, torch.Tensor]]) -> dict[str, np.nda
     return tensors
 
 
-def fit_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], keep: int) -> dict[str, float]:
+def fit_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], keep: int, policy: str) -> dict[str, float]:
     """Fit the softmax temperature on the labelled, clean frames; gives accuracy, and the ECE before and after, the latter on
     recordings that the temperature judged there was not fitted on (`temperature.calibrate`)."""
     chosen = (frames["label"] >= 0) & (frames["anomaly"] == 0)
     c = network.config
     logits = []
+    noise = torch.rand(int(chosen.sum()), c.n_tokens, generator=torch.Generator().manual_seed(0))  # of the policy random
     with torch.inference_mode():
         tokens = frames["tokens"][chosen].float().view(-1, c.n_tokens, c.token_dim)
         side = frames["side"][chosen]
         unknown = torch.full((len(tokens),), len(c.bands) - 1, dtype=torch.long)
         for start in range(0, len(tokens), 128):
             part = slice(start, start + 128)
-            logits.append(network(tokens[part], side[part], unknown[part], keep).class_logits)
+            logits.append(network(tokens[part], side[part], unknown[part], keep, policy=policy, noise=noise[part]).class_logits)
     logits, labels = torch.cat(logits), frames["label"][chosen].long()
     fitted = calibrate(logits, labels, frames["source"][chosen].long())
     network.temperature.fill_(fitted.temperature)

@@ -18,7 +18,8 @@ SMOOTH_TERMS = 8  # cosine terms of the log response that are kept: a receiver's
 MOST_BLOCKS = 4096
 QUIETER = 0.25  # a recording has been quiet when its quietest 2 % of blocks lie this far under the median (power)
 FILLS_BAND = ("LTE", "WiFi-OFDM")  # signals that leave too little beside them to see the front end while they are on
-SIGNAL_RATIO, MOST_SIGNAL = 2.0, 0.6  # bins above so many times the lower quartile hold signal; with more of them: no answer
+SIGNAL_RATIO, SKIRT, MOST_SIGNAL = 2.0, 3, 0.6  # bins above so many times the lower quartile, and so many bins beside them,
+# hold signal; with more of them than that share there is no answer
 
 
 def response(source: Source) -> np.ndarray | None:
@@ -44,7 +45,7 @@ def _response(source: Source) -> np.ndarray | None:
         if source.label in FILLS_BAND:
             return None
         signal = level > SIGNAL_RATIO * np.quantile(level, 0.25)
-        signal = signal | np.roll(signal, 1) | np.roll(signal, -1)
+        signal = np.any([np.roll(signal, away) for away in range(-SKIRT, SKIRT + 1)], axis=0)
         if signal.mean() > MOST_SIGNAL:
             return None
         beside = np.flatnonzero(~signal)

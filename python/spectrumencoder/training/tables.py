@@ -18,7 +18,7 @@ from .corpus import Source
 AVERAGES = (1, 2, 4, 8, 16, 32)
 CHUNK = 4  # frames of one recording in a row: the normalisers' part and the table's part then see the same mixture
 PLACES = 60  # recordings at most (the floor track remembers 64)
-RATE, POLICY = 0.25, "gumbel"
+RATE = 0.25
 
 
 def general_tables(model: ModelFile, sources: list[Source], frames_per_recording: int,
@@ -39,7 +39,7 @@ def general_tables(model: ModelFile, sources: list[Source], frames_per_recording
         frames = None
         for number, variant in enumerate(model.contract["variants"]):
             engine = Engine(model, backend=variant["attention"] if variant["attention"] != "softmax" else "flash",
-                            rope_mode=variant["rope"], dropout_policy=POLICY)
+                            rope_mode=variant["rope"])
             frames = frames or _chunks(sources, engine, average, frames_per_recording)
             rates = model.contract["rates"] if number == 0 else [RATE]
             for rate in rates:
