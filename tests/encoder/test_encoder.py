@@ -12,7 +12,7 @@ LABELS = tuple("abcdefghij")
 
 def network(attention="softmax", rope="dynamic", **more):
     torch.manual_seed(0)
-    config = EncoderConfig(attention=attention, rope=rope, labels=LABELS, **{"bottleneck": "placed"} | more)
+    config = EncoderConfig(attention=attention, rope=rope, labels=LABELS, **more)
     return SpectrumEncoder(config).eval()
 
 

@@ -25,7 +25,7 @@ def model():
     """A model file in memory: untrained, fft_size 128, two variants; the decoder's direct way is made to say something."""
     torch.manual_seed(1)
     small = dict(fft_size=N, width=16, layers=1, heads=2, kv_heads=1, mlp_width=32, keep_choices=(8, 12, 16), score_width=4,
-                 bottleneck="placed", latents=4, latent_width=4, decoder_width=32, embedding=8, labels=("noise", "signal"))
+                 latents=4, latent_width=4, decoder_width=32, embedding=8, labels=("noise", "signal"))
     tensors, variants = {}, []
     for attention in ("softmax", "linear"):
         name = variant_name(attention, "dynamic")

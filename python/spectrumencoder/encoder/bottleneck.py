@@ -4,11 +4,10 @@
 All latents are a map of the whole spectrum, with far fewer floats than it has bins, so that no token can copy itself into its
 own reconstruction: a residual without a bottleneck is blind to the unexpected.
 
-* `placed`: every place of the spectrum has its own weights: a linear map of all bins (as the keep score, it reads the
-  dropped ones too) that starts as their principal components, and one of a few floats of every encoded token, a learned vector
-  where a place was dropped. A unit of a latent is 30 dB along a principal component of the N bins in dB over the floor.
-* `pooled`: learned queries attend over the encoded tokens (Perceiver, arXiv:2103.03206). It blurs where things are: on
-  augmented frames it reconstructs worse (4.4 dB rms at K = 16) than 8 principal components (3.1 dB). Bounded to (-1, 1).
+Every place of the spectrum has its own weights: a linear map of all bins (as the keep score, it reads the dropped ones too) that
+starts as their principal components, and one of a few floats of every encoded token, a learned vector where a place was dropped.
+A unit of a latent is 30 dB along a principal component of the N bins in dB over the floor.
+
 Shape letters: B frames, T sequence, E width, L latents, W latent width, N bins.
 """
 
@@ -23,10 +22,10 @@ from .config import EncoderConfig
 from .layers import RMSNorm
 
 LOG_SIGMA_RANGE = (math.log(0.3), math.log(12.0))  # dB
-LATENT_DB, MEAN_DB = 30.0, 10.0  # one unit of a latent (`placed`) and of the decoder's outputs
+LATENT_DB, MEAN_DB = 30.0, 10.0  # one unit of a latent and of the decoder's outputs
 
 
-class PlacedBottleneck(nn.Module):
+class Bottleneck(nn.Module):
     """All bins and the encoded tokens (B, T, E) of the kept places -> latents (B, L, W)."""
 
     def __init__(self, config: EncoderConfig):
@@ -52,24 +51,6 @@ class PlacedBottleneck(nn.Module):
         return (self.bins(bins.flatten(1)) + self.tokens(places.flatten(1))).view(len(x), *self.shape)
 
 
-class PooledBottleneck(nn.Module):
-    """(B, T, E) -> latents (B, L, W), bounded to (-1, 1)."""
-
-    def __init__(self, config: EncoderConfig):
-        super().__init__()
-        self.query = nn.Parameter(torch.randn(config.latents, config.width) * config.width**-0.5)
-        self.norm = RMSNorm(config.width)
-        self.key = nn.Linear(config.width, config.width, bias=False)
-        self.squeeze = nn.Linear(config.width, config.latent_width)
-
-    def forward(self, x, key_mask=None):
-        x = self.norm(x)
-        scores = self.query @ self.key(x).transpose(-1, -2)  # (B, L, T)
-        if key_mask is not None:
-            scores = scores.masked_fill(~key_mask[:, None, :], -torch.inf)
-        return torch.tanh(self.squeeze(scores.softmax(dim=-1) @ x))
-
-
 class Decoder(nn.Module):
     """Latents (B, L, W) and the conditioning values (B, C) -> mean and log sigma (B, N), dB over the floor."""
 
@@ -80,7 +61,7 @@ class Decoder(nn.Module):
             nn.Linear(flat + n_condition, config.decoder_width), nn.SiLU(),
             nn.Linear(config.decoder_width, config.decoder_width), nn.SiLU())
         self.mean = nn.Linear(config.decoder_width, config.fft_size)
-        self.direct = nn.Linear(flat, config.fft_size, bias=False) if config.bottleneck == "placed" else None
+        self.direct = nn.Linear(flat, config.fft_size, bias=False)
         self.log_sigma = nn.Linear(config.decoder_width, config.n_tokens)  # one per token: smooth over its bins
         self.stride = config.stride
         nn.init.zeros_(self.log_sigma.weight)
@@ -89,12 +70,11 @@ class Decoder(nn.Module):
     def forward(self, latents, condition):
         h = self.hidden(torch.cat((latents.flatten(1), condition), dim=1))
         log_sigma = self.log_sigma(h).clamp(*LOG_SIGMA_RANGE)
-        mean = self.mean(h) if self.direct is None else self.mean(h) + self.direct(latents.flatten(1))
-        return MEAN_DB * mean, log_sigma.repeat_interleave(self.stride, dim=1)
+        return MEAN_DB * (self.mean(h) + self.direct(latents.flatten(1))), log_sigma.repeat_interleave(self.stride, dim=1)
 
 
 @torch.no_grad()
-def start_from_principal_components(bottleneck: PlacedBottleneck, decoder: Decoder, levels_db: torch.Tensor,
+def start_from_principal_components(bottleneck: Bottleneck, decoder: Decoder, levels_db: torch.Tensor,
                                     scale_db: float) -> None:
     """Set the linear path to the principal components of spectra, where training by gradient would take long to get.
 

@@ -44,8 +44,7 @@ class EncoderConfig:
     sub_bands: int = 1  # background tokens: the mean of what was dropped in each of so many equal parts of the spectrum
 
     # bottleneck and reconstruction
-    bottleneck: str = "pooled"  # pooled: queries attend over the tokens; placed: one linear map of all places of the spectrum
-    token_share: int = 8  # `placed`: floats of each encoded token that enter that map, beside the bins
+    token_share: int = 8  # floats of each encoded token that enter the bottleneck, beside the bins
     latents: int = 8
     latent_width: int = 12
     decoder_width: int = 256
@@ -82,9 +81,8 @@ class EncoderConfig:
                              f"{self.n_tokens // self.mhla_blocks} tokens")
         if self.rope not in ROPE_MODES:
             raise ValueError(f"rope {self.rope!r} is not one of {', '.join(ROPE_MODES)}")
-        if self.bottleneck not in ("pooled", "placed") or self.token_share < 1:
-            raise ValueError(f"bottleneck {self.bottleneck!r} must be pooled or placed, token_share {self.token_share} "
-                             "at least 1")
+        if self.token_share < 1:
+            raise ValueError(f"token_share {self.token_share} must be at least 1")
         if self.bands[-1:] != ("unknown",):
             raise ValueError(f"the last of bands {self.bands} must be 'unknown'")
         if not self.keep_choices or max(self.keep_choices) > self.n_tokens or min(self.keep_choices) < 1:

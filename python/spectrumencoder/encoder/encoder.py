@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from .attention import DEFAULT_OF_FAMILY, get_backend
-from .bottleneck import Decoder, PlacedBottleneck, PooledBottleneck
+from .bottleneck import Bottleneck, Decoder
 from .config import EncoderConfig
 from .heads import Heads, LatentHead
 from .layers import Block, Sequence
@@ -40,7 +40,7 @@ class Encoded(NamedTuple):
     mean_db: torch.Tensor  # (B, N) reconstruction, dB over the floor
     log_sigma: torch.Tensor  # (B, N) of its deviation, dB
     kept: Kept
-    latent_logits: torch.Tensor | None  # (B, labels) class logits from the latents alone; None with a pooled bottleneck
+    latent_logits: torch.Tensor  # (B, labels) class logits from the latents alone
 
 
 def normalise_tokens(tokens: torch.Tensor) -> torch.Tensor:
@@ -81,11 +81,10 @@ class SpectrumEncoder(nn.Module):
         self.band = nn.Parameter(torch.zeros(len(config.bands), config.width)) if config.band_token else None
         self.rope = RotaryEmbedding(config.rope, config.head_width, len(config.bands), config.theta_static)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.placed = config.bottleneck == "placed"
-        self.bottleneck = PlacedBottleneck(config) if self.placed else PooledBottleneck(config)
+        self.bottleneck = Bottleneck(config)
         self.decoder = Decoder(config, N_CONDITION)
         self.heads = Heads(config)
-        self.latent_head = LatentHead(config, N_CONDITION) if self.placed else None
+        self.latent_head = LatentHead(config, N_CONDITION)
         self.register_buffer("temperature", torch.ones(()))  # of the class softmax, fitted on held-out frames
 
     def forward(self, tokens, side, band, k: int, *, policy: str = "gumbel", noise=None, temperature: float = 1.0,
@@ -139,15 +138,12 @@ class SpectrumEncoder(nn.Module):
         embedding, class_logits, anomaly_logit = self.heads(x, n_special, mask)
         if heads_only:
             return Encoded(None, embedding, class_logits, anomaly_logit, None, None, kept, None)
-        if self.placed:
-            latents = self.bottleneck(x[:, n_special:], bins, index, kept.keep if masked else None)
-        else:
-            latents = self.bottleneck(x, mask)
+        latents = self.bottleneck(x[:, n_special:], bins, index, kept.keep if masked else None)
         if latent_noise is not None:
             latents = latents + latent_noise
         mean_db, log_sigma = self.decoder(latents, condition)
-        latent_logits = self.latent_head(latents, condition) if self.latent_head is not None else None
-        return Encoded(latents, embedding, class_logits, anomaly_logit, mean_db, log_sigma, kept, latent_logits)
+        return Encoded(latents, embedding, class_logits, anomaly_logit, mean_db, log_sigma, kept,
+                       self.latent_head(latents, condition))
 
 
 def mflop_per_spectrum(config: EncoderConfig, k: int) -> float:
@@ -167,9 +163,6 @@ def mflop_per_spectrum(config: EncoderConfig, k: int) -> float:
     score = c.n_tokens * (c.token_dim * c.score_width + c.score_width)
     flat = c.latents * c.latent_width
     decode = (flat + N_CONDITION) * c.decoder_width + c.decoder_width**2 + c.decoder_width * (c.fft_size + c.n_tokens)
-    if c.bottleneck == "placed":
-        pool = k * e * c.token_share + c.n_tokens * (c.stride + c.token_share) * flat + flat * (c.fft_size + c.embedding)
-    else:
-        pool = 2 * c.latents * t * e + c.latents * e * c.latent_width + t * e * e
+    pool = k * e * c.token_share + c.n_tokens * (c.stride + c.token_share) * flat + flat * (c.fft_size + c.embedding)
     pool += 3 * e * c.embedding
     return 2e-6 * (t * per_token + c.layers * mix + score + decode + pool)

@@ -189,7 +189,7 @@ class Run:
         self.network = SpectrumEncoder(shape)
         if first is not None:
             transfer(first, self.network, theta=number == 0)
-        elif shape.bottleneck == "placed":
+        else:
             shard = data.upto(1)[0]
             levels = torch.from_numpy(shard["target"][shard["anomaly"] == 0].astype(np.float32))
             start_from_principal_components(self.network.bottleneck, self.network.decoder, levels.clamp(*DB_RANGE), DB_SCALE)
