@@ -63,6 +63,11 @@ def group(model, frames, n_frames=32, **more):
                  model.variants[0], "ism", **given)
 
 
+def with_checksum(data):
+    """A PDU whose bytes were changed, with the checksum that they have now."""
+    return data[:-4] + struct.pack("<I", zlib.crc32(data[:-4]))
+
+
 @pytest.mark.parametrize(("n_frames", "n_places", "block", "scale"), [
     (1, 1, 1, 0.0), (1, 97, 1, 1.0), (32, 97, 32, 1.0), (19, 97, 8, 30.0), (64, 16, 64, 20000.0), (16, 1024, 16, 0.02)])
 def test_entropy_coder_gives_back_what_it_was_given(n_frames, n_places, block, scale):
@@ -198,6 +203,8 @@ def test_no_bytes_do_more_than_raise_a_codec_error(fitted):
             codec.decode(rng.bytes(size))
         with pytest.raises(CodecError):
             codec.decode(b"\xd5SE\x01" + rng.bytes(size))
+        with pytest.raises(CodecError):
+            codec.decode(with_checksum(b"\xd5SE\x01" + bytes((size % 100 + 4,)) + rng.bytes(size % 100) + bytes(4)))
 
 
 def test_a_file_is_read_past_what_is_damaged(fitted, frames):
@@ -205,8 +212,7 @@ def test_a_file_is_read_past_what_is_damaged(fitted, frames):
     units = [codec.encode(group(fitted, frames, n, frame_start=n), step=2.0) for n in (3, 4, 5, 6, 7)]
     damaged = bytearray(units[1])
     damaged[20] ^= 1
-    newer = units[2][:3] + b"\x09" + units[2][4:-4]
-    newer += struct.pack("<I", zlib.crc32(newer))
+    newer = with_checksum(units[2][:3] + b"\x09" + units[2][4:])
     content = b"noise" + units[0] + bytes(damaged) + newer + units[3] + units[4][:-10]
     found = list(iterate(content))
     assert [unpack(u)[0].frame_start for _, u in found if isinstance(u, bytes)] == [3, 6]

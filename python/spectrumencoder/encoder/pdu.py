@@ -135,6 +135,8 @@ def unpack(data: bytes) -> tuple[GroupHeader, bytes, bytes]:
 def _unpack_body(data: bytes) -> tuple[GroupHeader, bytes, bytes]:
     _, at = _read_varint(data, len(MAGIC) + 1)
     identity, at = data[at:at + IDENTITY_BYTES], at + IDENTITY_BYTES
+    if len(data) < at + 6:
+        raise CodecError("PDU ends within its header: it was not written by this program")
     variant, band, flags, frames, block, latent_step = data[at:at + 6]
     at += 6
     if flags & ~_KNOWN_FLAGS:
