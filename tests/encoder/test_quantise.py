@@ -133,7 +133,7 @@ def test_what_is_encoded_decodes(fitted, frames, n_frames, detail):
     assert np.abs(decoded.floor - given.floor).max() < 0.5
     assert decoded.label == [fitted.contract["labels"][i] for i in given.label]
     assert np.abs(decoded.confidence - given.confidence).max() <= 1 / 32
-    assert decoded.latents.shape == (n_frames, 4, 4)
+    assert decoded.latents is None if decoded.header.flat else decoded.latents.shape == (n_frames, 4, 4)
     if detail:  # noise of K = 16 has 1.1 dB; it is not encoded, what stands out of it is
         error = np.sqrt(np.mean(np.square(decoded.spectra - frames.psd[:n_frames])))
         assert error < 1.6
@@ -166,6 +166,19 @@ def test_more_frames_than_a_byte_counts(fitted, frames):
     decoded = Codec(fitted).decode(Codec(fitted).encode(given, step=4.0))
     assert decoded.label == ["noise"] * 200
     assert decoded.confidence[:17] == pytest.approx((np.minimum(np.arange(17), 15) + 0.5) / 16)
+
+
+def test_flat_noise_is_sent_without_latents(fitted, frames):
+    codec, given = Codec(fitted), group(fitted, frames)
+    data = codec.encode(given, step=0.25)
+    header, payload, _ = unpack(data)
+    assert header.flat and header.detail_step is not None  # an untrained decoder knows nothing of these spectra
+    prior = entropy.prior_of(codec.of(given.variant).scale[:1], step_of(header.latent_step))
+    floor = along_time(entropy.decode(payload, 32, prior, header.block) * step_of(header.latent_step), header.block, inverse=True)
+    decoded = codec.decode(data)
+    assert floor.shape == (32, 1) and len(payload) < 16
+    assert decoded.floor == pytest.approx(header.floor_db + floor[:, 0] / 4, abs=1e-4)
+    assert decoded.latents is None and decoded.label is not None
 
 
 def test_classes_that_cannot_be_encoded(fitted, frames):

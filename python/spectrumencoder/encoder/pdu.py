@@ -50,7 +50,7 @@ class GroupHeader:
             detail. frame_start: input sample of the first frame; frame_hop: samples from frame to frame.
         rx_rate: Hz. rx_freq: Hz, None: unknown. rx_time: POSIX s of sample frame_start, None: unknown.
         floor_db: whole dBFS that the frames' floors are counted from. average: windows in each frame.
-        flat: detail is added to flat noise; the latents say nothing about the spectrum.
+        flat: detail is added to flat noise; in place of the latents there is the floor alone.
         label, confidence: of each frame, index into the model file's labels and 0..1 (unpacked: the middle of its level); None:
             the model names no classes.
     """

@@ -8,7 +8,8 @@
 3. A DCT along time over 1, 8 or all frames of the group, whichever pays, gathers what stays the same.
 4. Uniform quantisation with a dead zone, and `entropy`.
 5. Where it pays: the difference between spectrum and decoded latents as wavelet coefficients through 3 and 4 again, without those
-   under three sigma of the averaged noise. Where it pays more, the difference from flat noise: then coarse latents come along.
+   under three sigma of the averaged noise. Where it pays more, the difference from flat noise: then of the coordinates there is
+   only the floor.
 
 The label that the encoder gave each frame, and its confidence, go beside the spectra (`pdu`): neither from spectra nor from
 latents can a receiver tell the class as well as the whole model has.
@@ -37,7 +38,8 @@ from .transforms import along_time, inverse_wavelet, quantise, wavelet
 
 TENSORS = ("mean", "analysis", "synthesis", "scale", "detail_scale", "flat_scale")
 TIME_BLOCKS = (1, 8, MAX_FRAMES)
-# Eighths of an octave by which the latents' step is coarser, and whether the spectrum starts from flat noise in their place
+# Eighths of an octave by which the latents' step is coarser, and whether the spectrum starts from flat noise in their place; the
+# floor, all that is coded of the coordinates then, is _FLOOR_GAIN times finer, so that its step is that of the detail
 CANDIDATES = ((0, False), (8, False), (16, False), (16, True))
 LEAST_STEP = 3.0  # sigmas of the averaged noise in a coefficient: a finer step would encode noise
 REFINE_STEPS = 4
@@ -76,12 +78,12 @@ class Group:
 
 @dataclass(frozen=True)
 class DecodedGroup:
-    """spectra (F, N) float32 dBFS; floor (F,) dBFS; latents (F, L, W); label (a
+    """spectra (F, N) float32 dBFS; floor (F,) dBFS; latents (F, L, W), None where the spectra start from flat noise; label (a
     name for each frame) and confidence (F,) to 1/32, None where the PDU tells no classes; band name; header."""
 
     spectra: np.ndarray
     floor: np.ndarray
-    latents: np.ndarray
+    latents: np.ndarray | None
     label: list[str] | None
     confidence: np.ndarray | None
     band: str
@@ -279,7 +281,7 @@ class VariantCodec:
                          for b in time_blocks(len(y))), key=lambda c: c.price).block
             chosen = None
             for coarser, flat in CANDIDATES if detail else CANDIDATES[:1]:
-                latents = self._coded(y, min(127, step + coarser), block, noise)
+                latents = self._coded(y[:, :1] if flat else y, min(127, step + coarser), block, noise)
                 left = wavelet((psd - self._base(latents.restored(), replace(header, flat=flat))).astype(np.float32)) / root
                 more = self._detail(left, step, block, noise, flat) if detail else None
                 choices = [(float(np.square(left).sum()), (latents,))] if not (coarser or flat) else []
@@ -295,10 +297,12 @@ class VariantCodec:
         return pack(header, latents.data(), extra.data() if extra else b"")
 
     def _coded(self, y: np.ndarray, step: int, block: int, noise: float) -> Coded:
-        """Coordinates (F, 1 + C): in the time transform, what changes by less than three sigma of noise is taken for steady."""
+        """Coordinates (F, 1 + C), or the floor's (F, 1): in the time transform, what changes by less than three sigma of noise is
+        taken for steady."""
         limit = np.full(y.shape[1], NOISE_SIGMAS * noise)
         limit[0] *= _FLOOR_NOISE * _FLOOR_GAIN
-        return Coded.create(y, step_of(step), block, entropy.prior_of(self.scale, step_of(step)), noise, limit, keep_steady=True)
+        prior = entropy.prior_of(self.scale[:y.shape[1]], step_of(step))
+        return Coded.create(y, step_of(step), block, prior, noise, limit, keep_steady=True)
 
     def _detail(self, left: np.ndarray, step: int, block: int, noise: float, flat: bool) -> Coded:
         """Wavelet coefficients (F, N), without those under three sigma of noise."""
@@ -306,7 +310,7 @@ class VariantCodec:
         return Coded.create(left.astype(np.float64), step_of(step), block, prior, noise, NOISE_SIGMAS * noise)
 
     def _base(self, y: np.ndarray, header: GroupHeader) -> np.ndarray:
-        """(F, N) float32 dBFS that the detail is added to, from coordinates (F, 1 + C)."""
+        """(F, N) float32 dBFS that the detail is added to, from coordinates (F, 1 + C); flat: of the floor (F, 1) alone."""
         floor = (y[:, 0] / _FLOOR_GAIN + header.floor_db).astype(np.float32)[:, None]
         if header.flat:
             bias = log_bias_db(np.array(header.average))[:, None]
@@ -316,16 +320,16 @@ class VariantCodec:
     def _latents(self, y: np.ndarray) -> torch.Tensor:
         return self.mean + torch.from_numpy(y[:, 1:].astype(np.float32)) @ self.synthesis.T
 
-    def decode(self, header: GroupHeader, latents: bytes, detail: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Spectra (F, N) float32 dBFS, floor (F,) dBFS, latents (F, L, W)."""
+    def decode(self, header: GroupHeader, latents: bytes, detail: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Spectra (F, N) float32 dBFS, floor (F,) dBFS, latents (F, L, W) (None: flat)."""
         with torch.no_grad():
-            y = _restore(latents, header, header.latent_step, self.scale)
+            y = _restore(latents, header, header.latent_step, self.scale[:1] if header.flat else self.scale)
             spectra = self._base(y, header)
             if header.detail_step is not None:
                 more = _restore(detail, header, header.detail_step, self.detail_scales[header.flat])
                 spectra = spectra + inverse_wavelet(more.astype(np.float32)) * np.float32(np.sqrt(self.config.fft_size))
             floor = (y[:, 0] / _FLOOR_GAIN + header.floor_db).astype(np.float32)
-            given = self._latents(y).view(-1, *self.shape).numpy()
+            given = None if header.flat else self._latents(y).view(-1, *self.shape).numpy()
         return spectra.astype(np.float32), floor, given
 
 
