@@ -31,7 +31,6 @@ from scipy.special import digamma, polygamma
 from . import entropy
 from .bottleneck import Decoder
 from .encoder import N_CONDITION, conditioning
-from .heads import LatentHead
 from .model_file import ModelFile, weights_sha256
 from .pdu import IDENTITY_BYTES, MAX_FRAMES, CodecError, GroupHeader, pack, step_index, step_of, unpack
 from .transforms import along_time, inverse_wavelet, quantise, wavelet
@@ -189,15 +188,9 @@ class VariantCodec:
         self.config = file.config(variant)
         self.shape = (self.config.latents, self.config.latent_width)
         weights = {k: torch.from_numpy(v.copy()) for k, v in file.weights(variant).items()}
-        part = lambda name: {k[len(name) + 1:]: v for k, v in weights.items() if k.startswith(f"{name}.")}  # noqa: E731
         self.decoder = Decoder(self.config, N_CONDITION)
-        self.decoder.load_state_dict(part("decoder"))
-        self.head = None
-        if part("latent_head"):
-            self.head = LatentHead(self.config, N_CONDITION)
-            self.head.load_state_dict(part("latent_head"))
-        for module in filter(None, (self.decoder, self.head)):
-            module.eval().requires_grad_(False)
+        self.decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in weights.items() if k.startswith("decoder.")})
+        self.decoder.eval().requires_grad_(False)
         flat = self.shape[0] * self.shape[1]
         found = {name: file.tensors.get(f"codec.{name}") for name in TENSORS}
         plain = {"mean": np.zeros(flat), "analysis": np.eye(flat) * _PLAIN_GAIN, "synthesis": np.eye(flat) / _PLAIN_GAIN,
