@@ -12,7 +12,7 @@ RX_TIME = "rx_time"
 FRAME_START = "frame_start"
 FRAME_HOP = "frame_hop"
 FRAME_AVERAGE = "frame_average"
-SKIPPED = "skipped"
+SKIPPED = "skipped"                # spectrum_decoder also tags with the event fields LABEL and CONFIDENCE
 
 # Message ports
 ANOMALIES = "anomalies"

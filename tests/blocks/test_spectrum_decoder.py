@@ -10,12 +10,16 @@ from gnuradio.spectrumencoder import keys, spectrum_decoder, spectrum_encoder, s
 from gnuradio.spectrumencoder.blocks.encoded_file import encoded_file
 from gnuradio.spectrumencoder.blocks.messages import bytes_pdu, metadata, pdu_bytes, to_pmt
 from gnuradio.spectrumencoder.blocks.safe_block import SafeBlock, handler
+from gnuradio.spectrumencoder.encoder import features
 from gnuradio.spectrumencoder.encoder.model_file import ModelError, load
 from gnuradio.spectrumencoder.encoder.pdu import iterate, unpack
 from gnuradio.spectrumencoder.encoder.quantise import Codec
+from gnuradio.spectrumencoder.tokens.layout import FrameLayout
+from small_models import write_small_model
 
 N = 128
 HOP = 16 * N
+CLASSES = (keys.LABEL, keys.CONFIDENCE)
 START = {keys.RX_FREQ: 868e6, keys.RX_RATE: 1e6, keys.FRAME_START: 0, keys.FRAME_HOP: HOP, keys.FRAME_AVERAGE: 16}
 
 
@@ -126,10 +130,33 @@ def test_spectra_and_tags_come_back(small_model, make_items):
     np.testing.assert_array_equal(sink.data, np.concatenate([codec.decode(d).spectra for d in data]))
     by_frame = {}
     for offset, key, value in sink.tags:
-        by_frame.setdefault(offset, {})[key] = value
+        if key not in CLASSES:
+            by_frame.setdefault(offset, {})[key] = value
     assert by_frame == {0: START, 20: tags[20]}
     assert decoder.failure is None and decoder.counters()[keys.FRAMES] == 30
     assert decoder.counters().keys() <= set(keys.vocabulary().values())
+
+
+@pytest.fixture(scope="module")
+def sure_model(tmp_path_factory):
+    """One whose labels and confidences differ from frame to frame."""
+    return write_small_model(tmp_path_factory.mktemp("sure") / "sure.safetensors", "sure", 0, sharpness=30.0)
+
+
+def test_label_and_confidence_come_back_as_tags_where_they_change(sure_model, make_items):
+    items = make_items(40)
+    FrameLayout(N, 8).split(items)[0][24:, 8:] += 20.0  # the upper half of the band becomes louder
+    _, data, _, encoder = encode(sure_model, items, {0: START})
+    told = encoder.engine.encode(items, "ism").features[:, features.PROBABILITIES]
+    sink, _, _ = decode(sure_model, [bytes_pdu({}, d) for d in data])
+    changes = {key: {offset: value for offset, k, value in sink.tags if k == key} for key in CLASSES}
+    follow = lambda key: [changes[key][max(o for o in changes[key] if o <= n)] for n in range(40)]  # noqa: E731
+    names = load(sure_model).contract["labels"]
+    assert follow(keys.LABEL) == [names[i] for i in told.argmax(axis=1)]
+    assert np.abs(np.array(follow(keys.CONFIDENCE)) - told.max(axis=1)).max() <= 1 / 32
+    for key in CLASSES:  # only where they change
+        values = list(changes[key].values())
+        assert 3 < len(values) < 40 and all(a != b for a, b in zip(values, values[1:], strict=False))
 
 
 def test_what_does_not_decode_is_counted_and_the_next_pdu_decodes(small_model, make_items):
@@ -142,7 +169,8 @@ def test_what_does_not_decode_is_counted_and_the_next_pdu_decodes(small_model, m
     assert len(sink.data) == 32 and decoder.failure is None
     assert decoder.malformed == 5
     assert any(s[keys.STATUS_STATE] == "malformed" for s in statuses)
-    assert sorted({offset for offset, _, _ in sink.tags}) == [0, 16]  # frames are missing between the two: tags again
+    places = {offset for offset, key, _ in sink.tags if key not in CLASSES}
+    assert sorted(places) == [0, 16]  # frames are missing between the two: tags again
 
 
 def test_in_one_flowgraph_with_the_encoder_and_a_file(small_model, make_items, tmp_path):

@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from gnuradio.spectrumencoder.encoder import features
+from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.tokens.recording import Recording
 from gnuradio.spectrumencoder.tokens.tokenize import tokenize
 
@@ -20,7 +22,7 @@ def encoded(call, demo_scene, tmp_path_factory):
     return path
 
 
-def test_spectra_come_back_at_their_places(call, encoded, demo_scene, tmp_path):
+def test_spectra_come_back_at_their_places(call, encoded, demo_scene, model_file, tmp_path):
     done = call("decode", encoded, "--npz", tmp_path / "s.npz", "--csv", tmp_path / "s.csv", "--json", tmp_path / "s.json")
     assert done.returncode == 0 and done.stderr == "", done.stderr
     recording = Recording.open(demo_scene)
@@ -30,19 +32,28 @@ def test_spectra_come_back_at_their_places(call, encoded, demo_scene, tmp_path):
         np.testing.assert_allclose(got["frequencies_hz"], frames.frequencies_hz())
         np.testing.assert_array_equal(got["frame_start"], frames.frame_start)
         assert np.sqrt(np.mean(np.square(got["spectra"] - frames.psd))) < 2.0  # noise of K = 16 alone has 1.1 dB
+        label, confidence = got["label"], got["confidence"]
+        engine = Engine(str(model_file), dropout_rate=0.25)
+        told = engine.encode(frames.items, "ism").features[:, features.PROBABILITIES][:, :len(engine.labels)]
+        assert label.tolist() == [engine.labels[i] for i in told.argmax(axis=1)]
+        assert np.abs(confidence - told.max(axis=1)).max() <= 1 / 32 + 1e-4
         assert (np.diff(got["times_s"]) == pytest.approx(16 * 1024 / recording.samp_rate, abs=1e-6))
     summary = json.loads((tmp_path / "s.json").read_text())
     size = encoded.stat().st_size
     assert (summary["frames"], summary["pdus"], summary["bytes"], summary["gaps"], summary["lost"]) == (64, 4, size, 0, [])
     assert summary["compression"] == pytest.approx(64 * 4096 / size, abs=0.01)
     assert json.loads(encoded.with_suffix(".json").read_text())["recordings"][0]["encoded_bytes"] == size
-    lines = (tmp_path / "s.csv").read_text().splitlines()
-    assert len(lines) == 65 and lines[0].startswith("time_s,frame_start,rx_freq_hz") and len(lines[1].split(",")) == 7 + 1024
+    assert summary["labels"] == {name: int((label == name).sum()) for name in np.unique(label)}
+    rows = [line.split(",")[:9] for line in (tmp_path / "s.csv").read_text().splitlines()]
+    assert len(rows) == 65 and rows[0][:3] == ["time_s", "frame_start", "rx_freq_hz"]
+    assert rows[0][6:] == ["label", "confidence", "bin_0_dbfs"]
+    assert [row[6] for row in rows[1:]] == label.tolist()
+    assert [float(row[7]) for row in rows[1:]] == pytest.approx(confidence, abs=0.001)
 
 
 def test_what_is_lost_is_told_and_the_rest_is_decoded(call, encoded, tmp_path):
     content = bytearray(encoded.read_bytes())
-    content[40] ^= 1  # in the first of four
+    content[50] ^= 1  # in the first of four, among its classes
     (tmp_path / "damaged.enc").write_bytes(bytes(content[:-30]))
     done = call("decode", tmp_path / "damaged.enc", "--npz", tmp_path / "s.npz", "--json", tmp_path / "s.json")
     assert done.returncode == 1

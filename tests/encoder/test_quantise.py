@@ -3,16 +3,19 @@
 
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from gnuradio.spectrumencoder.encoder import entropy
+from gnuradio.spectrumencoder.encoder import entropy, features
 from gnuradio.spectrumencoder.encoder.config import EncoderConfig
 from gnuradio.spectrumencoder.encoder.encoder import SpectrumEncoder
+from gnuradio.spectrumencoder.encoder.engine import EncodedFrames
 from gnuradio.spectrumencoder.encoder.fit_codec import fit_codec
+from gnuradio.spectrumencoder.encoder.grouping import GroupBuilder, Place
 from gnuradio.spectrumencoder.encoder.model_file import ModelFile, variant_name
-from gnuradio.spectrumencoder.encoder.pdu import CodecError, iterate, step_index, step_of, unpack
+from gnuradio.spectrumencoder.encoder.pdu import CodecError, iterate, pack, pack_classes, step_index, step_of, unpack
 from gnuradio.spectrumencoder.encoder.quantise import Codec, Group, identity, noise_sigma_db
 from gnuradio.spectrumencoder.encoder.transforms import along_time, inverse_wavelet, quantise, wavelet
 from gnuradio.spectrumencoder.tokens.tokenize import tokenize
@@ -57,10 +60,17 @@ def fitted(model, frames):
 
 def group(model, frames, n_frames=32, **more):
     tokens, side = frames.layout.split(frames.items[:n_frames])
-    latents = np.random.default_rng(2).uniform(-1, 1, (len(tokens), 4, 4)).astype(np.float32)
-    given = dict(frame_start=4096, frame_hop=16 * N, rx_rate=RATE, rx_freq=868.3e6, rx_time=1.7e9 + 0.123) | more
+    rng = np.random.default_rng(2)
+    latents = rng.uniform(-1, 1, (len(tokens), 4, 4)).astype(np.float32)
+    given = dict(frame_start=4096, frame_hop=16 * N, rx_rate=RATE, rx_freq=868.3e6, rx_time=1.7e9 + 0.123,
+                 label=rng.integers(0, 2, len(tokens)), confidence=rng.uniform(0.5, 1, len(tokens))) | more
     return Group(latents, tokens[..., :-2].reshape(len(tokens), N), side[:, 0], tuple(side[:, 1].astype(int)),
                  model.variants[0], "ism", **given)
+
+
+def with_checksum(data):
+    """A PDU whose bytes were changed, with the checksum that they have now."""
+    return data[:-4] + struct.pack("<I", zlib.crc32(data[:-4]))
 
 
 @pytest.mark.parametrize(("n_frames", "n_places", "block", "scale"), [
@@ -121,10 +131,98 @@ def test_what_is_encoded_decodes(fitted, frames, n_frames, detail):
     assert (decoded.header.frame_start, decoded.header.frame_hop) == (4096, 16 * N)
     assert decoded.header.average == given.average
     assert np.abs(decoded.floor - given.floor).max() < 0.5
-    assert decoded.probabilities.shape == (n_frames, 2) and decoded.probabilities.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert decoded.label == [fitted.contract["labels"][i] for i in given.label]
+    assert np.abs(decoded.confidence - given.confidence).max() <= 1 / 32
+    assert decoded.latents is None if decoded.header.flat else decoded.latents.shape == (n_frames, 4, 4)
     if detail:  # noise of K = 16 has 1.1 dB; it is not encoded, what stands out of it is
         error = np.sqrt(np.mean(np.square(decoded.spectra - frames.psd[:n_frames])))
         assert error < 1.6
+
+
+@pytest.mark.parametrize(("label", "n_runs"), [([1] * 32, 1), ([0] * 20 + [1] * 12, 2), ([0, 1] * 8 + [1], 16), ([1], 1)],
+                         ids=["one run", "two runs", "in turn, odd", "one frame"])
+def test_classes_take_half_a_byte_a_frame_and_two_a_run(fitted, frames, label, n_runs):
+    confidence = np.linspace(0, 1, len(label))
+    assert len(pack_classes(label, confidence)) == -(-len(label) // 2) + 2 * n_runs
+    given = group(fitted, frames, len(label), label=np.array(label), confidence=confidence)
+    codec = Codec(fitted)
+    data, without = codec.encode(given), codec.encode(replace(given, label=None, confidence=None))
+    assert len(data) - len(without) - len(pack_classes(label, confidence)) in (0, 1)  # the length may take a byte more
+    decoded, plain = codec.decode(data), codec.decode(without)
+    assert decoded.header.label == tuple(label) and np.abs(decoded.confidence - confidence).max() <= 1 / 32
+    assert plain.label is None and plain.confidence is None
+    np.testing.assert_array_equal(decoded.spectra, plain.spectra)
+
+
+def test_more_frames_than_a_byte_counts(fitted, frames):
+    """A run of 200 takes two bytes for its length; 16 levels and their limits."""
+    confidence = np.concatenate((np.arange(17) / 16, np.full(183, 0.999)))
+    label = np.zeros(200, int)
+    assert len(pack_classes(label, confidence)) == 100 + 3
+    tile = np.arange(200) % 40
+    given = group(fitted, frames, 40)
+    given = replace(given, level=given.level[tile], latents=given.latents[tile], floor=given.floor[tile], average=(16,) * 200,
+                    label=label, confidence=confidence)
+    decoded = Codec(fitted).decode(Codec(fitted).encode(given, step=4.0))
+    assert decoded.label == ["noise"] * 200
+    assert decoded.confidence[:17] == pytest.approx((np.minimum(np.arange(17), 15) + 0.5) / 16)
+
+
+def test_flat_noise_is_sent_without_latents(fitted, frames):
+    codec, given = Codec(fitted), group(fitted, frames)
+    data = codec.encode(given, step=0.25)
+    header, payload, _ = unpack(data)
+    assert header.flat and header.detail_step is not None  # an untrained decoder knows nothing of these spectra
+    prior = entropy.prior_of(codec.of(given.variant).scale[:1], step_of(header.latent_step))
+    floor = along_time(entropy.decode(payload, 32, prior, header.block) * step_of(header.latent_step), header.block, inverse=True)
+    decoded = codec.decode(data)
+    assert floor.shape == (32, 1) and len(payload) < 16
+    assert decoded.floor == pytest.approx(header.floor_db + floor[:, 0] / 4, abs=1e-4)
+    assert decoded.latents is None and decoded.label is not None
+
+
+def test_classes_that_cannot_be_encoded(fitted, frames):
+    given, codec = group(fitted, frames, 4), Codec(fitted)
+    for more, says in (({"label": None}, "as many labels"), ({"confidence": np.full(3, 0.5)}, "as many labels"),
+                       ({"label": np.full(4, 2)}, "labels 2..2 are not among the 2"), ({"label": np.full(4, -1)}, "not among"),
+                       ({"confidence": np.full(4, 1.5)}, "outside 0..1"), ({"confidence": np.full(4, np.nan)}, "outside 0..1")):
+        with pytest.raises(CodecError, match=says):
+            codec.encode(replace(given, **more))
+
+
+def test_classes_that_make_no_sense_are_refused(fitted, frames):
+    """Bytes whose checksum is right, which this program has not written."""
+    codec, given = Codec(fitted), group(fitted, frames, 4, label=np.ones(4, int), confidence=np.full(4, 0.5))
+    data = codec.encode(given, step=4.0)
+    classes = pack_classes(given.label, given.confidence)
+    at = data.index(classes)
+    changed = lambda runs: with_checksum(data[:at] + runs + data[at + len(runs):])  # noqa: E731
+    assert codec.decode(changed(classes)).label == ["signal"] * 4
+    for runs, says in ((b"\x04\x02", "names label 2"), (b"\x05\x01", "classes of 5 frames and has 4"),
+                       (b"\x00\x01", "classes of 0 frames")):
+        with pytest.raises(CodecError, match=says):
+            codec.decode(changed(runs))
+    header = replace(unpack(data)[0], label=tuple([0, 1] * 2))
+    with pytest.raises(CodecError):
+        unpack(with_checksum(pack(header, b"")[:-6] + bytes(4)))  # ends within them
+
+
+@pytest.mark.parametrize("classes", [True, False])
+def test_a_group_takes_label_and_confidence_from_the_features(model, frames, classes):
+    file = ModelFile(model.contract | {"heads": {"classes": classes}}, model.tensors)
+    tokens, side = frames.layout.split(frames.items[:16])
+    values = np.zeros((16, features.N_FEATURES), np.float32)
+    told = np.random.default_rng(4).dirichlet((1, 1), 16)
+    values[:, features.PROBABILITIES.start:features.PROBABILITIES.start + 2] = told
+    encoded = EncodedFrames(None, values, None, np.zeros((16, 4, 4), np.float32))
+    places = [Place(n * 16 * N, 16 * N, RATE, None, None, "ism", model.variants[0]) for n in range(16)]
+    data, = GroupBuilder(Codec(file), 16, 1.0).add(encoded, tokens[..., :-2].reshape(16, N), side, places)
+    decoded = Codec(file).decode(data)
+    if classes:
+        assert decoded.header.label == tuple(told.argmax(axis=1)) and len(set(decoded.label)) == 2
+        assert np.abs(decoded.confidence - told.max(axis=1)).max() <= 1 / 32
+    else:
+        assert decoded.label is None and decoded.confidence is None
 
 
 def test_smaller_steps_cost_more_and_err_less(fitted, frames):
@@ -197,7 +295,27 @@ def test_no_bytes_do_more_than_raise_a_codec_error(fitted):
         with pytest.raises(CodecError):
             codec.decode(rng.bytes(size))
         with pytest.raises(CodecError):
-            codec.decode(b"\xd5SE\x01" + rng.bytes(size))
+            codec.decode(b"\xd5SE\x02" + rng.bytes(size))
+        with pytest.raises(CodecError):
+            codec.decode(with_checksum(b"\xd5SE\x02" + bytes((size % 100 + 4,)) + rng.bytes(size % 100) + bytes(4)))
+
+
+@pytest.mark.parametrize("detail", [False, True])
+def test_no_changed_byte_with_a_right_checksum_does_more(fitted, frames, detail):
+    codec = Codec(fitted)
+    data = codec.encode(group(fitted, frames, 3), step=0.25, detail=detail)
+    for at in range(len(data) - 4):
+        for change in (0x01, 0x10, 0xFF):
+            try:
+                codec.decode(with_checksum(data[:at] + bytes((data[at] ^ change,)) + data[at + 1:]))
+            except CodecError:
+                pass
+
+
+def test_version_1_is_refused(fitted, frames):
+    data = Codec(fitted).encode(group(fitted, frames, 2))
+    with pytest.raises(CodecError, match="PDU of version 1; this program decodes version 2"):
+        Codec(fitted).decode(with_checksum(data[:3] + b"\x01" + data[4:]))
 
 
 def test_a_file_is_read_past_what_is_damaged(fitted, frames):
@@ -205,8 +323,7 @@ def test_a_file_is_read_past_what_is_damaged(fitted, frames):
     units = [codec.encode(group(fitted, frames, n, frame_start=n), step=2.0) for n in (3, 4, 5, 6, 7)]
     damaged = bytearray(units[1])
     damaged[20] ^= 1
-    newer = units[2][:3] + b"\x09" + units[2][4:-4]
-    newer += struct.pack("<I", zlib.crc32(newer))
+    newer = with_checksum(units[2][:3] + b"\x09" + units[2][4:])
     content = b"noise" + units[0] + bytes(damaged) + newer + units[3] + units[4][:-10]
     found = list(iterate(content))
     assert [unpack(u)[0].frame_start for _, u in found if isinstance(u, bytes)] == [3, 6]

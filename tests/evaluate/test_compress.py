@@ -6,14 +6,18 @@ import json
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder.cli.main import main
-from gnuradio.spectrumencoder.encoder.pdu import step_index
-from gnuradio.spectrumencoder.encoder.quantise import log_bias_db
+from gnuradio.spectrumencoder.encoder.engine import Engine
+from gnuradio.spectrumencoder.encoder.pdu import pack_classes, step_index, unpack
+from gnuradio.spectrumencoder.encoder.quantise import Codec, log_bias_db
 from gnuradio.spectrumencoder.evaluate.clean_scenes import make_scenes, scene_frames, shuffled
 from gnuradio.spectrumencoder.evaluate.compress import compress
+from gnuradio.spectrumencoder.evaluate.compress_accuracy import accuracy, classes_from_latents, held_out_groups
 from gnuradio.spectrumencoder.evaluate.compress_report import draw, report
 from gnuradio.spectrumencoder.evaluate.rate_distortion import Curve, bd_rate, bd_rmse, compared, front, rmse_at
-from gnuradio.spectrumencoder.evaluate.spectrum_codecs import Cosines, DeltaZstd, PrincipalComponents, Wavelets
+from gnuradio.spectrumencoder.evaluate.spectrum_codecs import Cosines, DeltaZstd, ModelCodec, PrincipalComponents, Wavelets, told
 from gnuradio.spectrumencoder.tokens.layout import FrameLayout
+from gnuradio.spectrumencoder.training.corpus import CLASSES
+from small_models import write_small_model
 
 LAYOUT, WINDOW = FrameLayout(128, 8), "blackmanharris"
 SEED = 900_001
@@ -54,6 +58,62 @@ def test_classical_codecs_decode_what_they_encode(frames, make):
     assert errors[1] < (0.1 if codec.name.startswith("delta") else 2.0)
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Engine of an untrained model with a class head on its latents, said to be trained on one recording of the small corpus."""
+    path = tmp_path_factory.mktemp("small") / "small.safetensors"
+    contract = {"training": {"trained_on": ["a_lora_01"]}}
+    return Engine(write_small_model(path, "small", 1, sharpness=8.0, labels=CLASSES, embedding=16, bottleneck="placed",
+                                    decoder_width=32, contract=contract), dropout_rate=0.25)
+
+
+def test_all_codecs_carry_the_same_classes(frames, small):
+    labelled = told(small, frames)
+    assert labelled.label.shape == labelled.confidence.shape == (32,) and labelled.confidence.min() > 0
+    classes, level = pack_classes(labelled.label, labelled.confidence), frames.level
+    for codec in (ModelCodec(small, Codec(small.file), detail=True, refine=1), PrincipalComponents(level), Cosines(level),
+                  Wavelets(level), DeltaZstd()):
+        data, without = (codec.encode(f, step_index(1.0)) for f in (labelled, frames))
+        assert len(data) - len(without) - len(classes) in (0, 1), codec.name  # the length may take a byte more
+        header = unpack(data)[0]
+        assert header.label == tuple(labelled.label) and unpack(without)[0].label is None
+        assert np.abs(np.array(header.confidence) - labelled.confidence).max() <= 1 / 32
+        np.testing.assert_array_equal(codec.decode(data), codec.decode(without))
+    model = ModelCodec(small, Codec(small.file), detail=False, refine=1)
+    assert model.labels(model.encode(labelled, 60)) == [CLASSES[i] for i in labelled.label]
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    """A pool of 64 frames, of which half are of a recording that the small model was not trained on."""
+    folder = tmp_path_factory.mktemp("pool")
+    (folder / "train").mkdir()
+    (folder / "pool.json").write_text(json.dumps({"sources": ["a_lora_01", "b_lora_01"]}))
+    tokens, side = LAYOUT.split(scene_frames(SEED + 2, 64, 16, LAYOUT, WINDOW).items)
+    source, zero = np.repeat([0, 1], 32), np.zeros(64, int)
+    np.savez(folder / "train" / "shard_0000.npz", tokens=tokens, side=side, target=tokens, label=np.arange(64) % len(CLASSES),
+             anomaly=zero, band=zero, source=source, mixed=zero - 1)
+    return folder
+
+
+def test_the_label_in_the_pdu_loses_nothing(small, pool, mini_corpus, model_file):
+    classical = [Wavelets(scene_frames(SEED + 2, 64, 16, LAYOUT, WINDOW).level)]
+    result = accuracy(str(small.file.path), pool, [mini_corpus], classical, train_frames=64, refine=1, dropout_rate=0.25, seed=0,
+                      quick=True)
+    whole = result["uncompressed"]["the whole model"]
+    assert set(result["uncompressed"]) == {"the whole model", "its class head on latents alone",
+                                           "classifier on spectra as they are"}
+    for name in ("latents + detail", "latents"):
+        for row in result["points"][name]:
+            assert (row["classifier"], row["accuracy"]) == ("label in the PDU", whole)
+            assert row["minus_uncompressed"] == {"mean": 0.0, "low": 0.0, "high": 0.0} and row["bytes"] > 0.5
+    assert {row["classifier"] for row in result["points"]["wavelet"]} <= {"learnt as they are", "learnt as decoded"}
+    groups, truth, _ = held_out_groups(small, [mini_corpus], True)
+    classes = classes_from_latents(small, groups)
+    assert classes.shape == truth.shape and set(classes) <= set(range(len(CLASSES)))
+    assert classes_from_latents(Engine(str(model_file)), groups) is None  # `base` has no such head
+
+
 def test_bd_rate_of_known_curves():
     size = np.array([10.0, 20, 40, 80, 160])
     error = 4 - np.log2(size / 10)
@@ -78,9 +138,12 @@ def test_quick_run_makes_page_and_picture(model_file, tmp_path):
     assert set(result["conditions"]) == {"successive, K = 4", "alone, K = 4"}
     for condition in result["conditions"].values():
         assert set(condition["points"]) == {"latents + detail", "latents", "PCA", "DCT", "wavelet", "delta + zstd"}
-        assert all(p["bytes"] > 0 and np.isfinite(p["rmse_db"]) for points in condition["points"].values() for p in points)
+        assert 0.5 < condition["class_bytes"] <= 2.5
+        points = [p for points in condition["points"].values() for p in points]
+        assert all(p["bytes"] > condition["class_bytes"] and np.isfinite(p["rmse_db"]) for p in points)
     page = report(result, "the command")
     assert "| **latents + detail** |" in page and "`the command`" in page
+    assert "carry the label and the confidence" in page and " are label and confidence." in page
     draw(result, tmp_path / "c.png")
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
 

@@ -29,8 +29,9 @@ class spectrum_decoder(SafeBlock, gr.sync_block):
     Message output: `status`.
 
     Tags as of ``fft_tokenizer``, at the first frame and where something changes or frames are missing: ``rx_freq``, ``rx_rate``,
-    ``rx_time`` (as far as known), ``frame_start``, ``frame_hop``, ``frame_average``. A PDU of an unknown version, of another
-    model, truncated or damaged is counted in ``malformed``, logged and published on `status`; the next one decodes.
+    ``rx_time`` (as far as known), ``frame_start``, ``frame_hop``, ``frame_average``. Where they change: ``label`` (symbol) and
+    ``confidence`` (double) that the encoder gave the frame; none where the PDUs tell no classes. A PDU of an unknown version, of
+    another model, truncated or damaged is counted in ``malformed``, logged and published on `status`; the next one decodes.
 
     Args:
         model: name of a shipped model, or path of a .safetensors file: the one that encoded.
@@ -67,6 +68,7 @@ class spectrum_decoder(SafeBlock, gr.sync_block):
         self._group: DecodedGroup | None = None
         self._given = 0  # frames of the group that have gone out
         self._last: GroupHeader | None = None  # of the group that went out before
+        self._told = {keys.LABEL: None, keys.CONFIDENCE: None}  # of the last frame that went out
         self._ended_at: float | None = None
         self.n_frames = self.n_pdus = self.n_bytes = 0
 
@@ -137,6 +139,17 @@ class spectrum_decoder(SafeBlock, gr.sync_block):
             for key, value in ((keys.FRAME_START, header.frame_start), (keys.FRAME_HOP, header.frame_hop),
                                (keys.FRAME_AVERAGE, header.average[0])):
                 self.add_item_tag(0, offset, pmt.intern(key), pmt.from_uint64(value))
+        if self._group.label is not None:
+            for frame in range(first, first + count):
+                self._tell(offset + frame - first, {keys.LABEL: self._group.label[frame],
+                                                    keys.CONFIDENCE: float(self._group.confidence[frame])})
+
+    def _tell(self, offset: int, values: dict):
+        """Tags of those values that are not what was told last."""
+        for key, value in values.items():
+            if value != self._told[key]:
+                self.add_item_tag(0, offset, pmt.intern(key), messages.to_pmt(value))
+        self._told = values
 
 
 def _follows(last: GroupHeader | None, header: GroupHeader) -> bool:

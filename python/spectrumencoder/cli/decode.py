@@ -23,7 +23,7 @@ def decode(
     npz: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Write spectra, frequencies and times as NumPy "
                                              "arrays.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE.csv", help="Write one line per spectrum: time, centre, "
-                                                  "rate, class, then the bins in dBFS.")] = None,
+                                                  "rate, class and its confidence, then the bins in dBFS.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ):
@@ -74,7 +74,8 @@ def decode_file(content: bytes, codec, quiet: bool = True) -> tuple[list, list[d
 def join(groups: list, codec) -> dict[str, np.ndarray]:
     """The arrays of --npz over all F frames: spectra (F, N) dBFS; frequencies_hz (F, N), or (N,) where it is the same for all;
     times_s (F,) POSIX, NaN where unknown; frame_start, frame_hop, rx_freq_hz (NaN: unknown), rx_rate_hz, average, floor_dbfs,
-    band (F,); probabilities (F, labels) and labels, where the model names classes from its latents."""
+    band (F,); label (F,) and confidence (F,) to 1/32 as the encoder gave them, where PDUs tell classes ("" and NaN for frames of
+    those that do not)."""
     n_bins = codec.file.contract["encoder"]["fft_size"]
 
     def rows(values, dtype, shape=()):
@@ -96,9 +97,9 @@ def join(groups: list, codec) -> dict[str, np.ndarray]:
     one = len(places) > 0 and (places == places[0]).all()
     frequencies = places[:, :1] + bins * places[:, 1:]
     out["frequencies_hz"] = frequencies[0] if one else frequencies
-    if groups and groups[0].probabilities is not None:
-        out["probabilities"] = rows(lambda g: g.probabilities, np.float32, (len(codec.labels),))
-        out["labels"] = np.array(codec.labels)
+    if any(g.label is not None for g in groups):
+        out["label"] = rows(lambda g: "" if g.label is None else g.label, f"U{max(map(len, codec.labels))}")
+        out["confidence"] = rows(lambda g: known(g.confidence), np.float32)
     return out
 
 
@@ -108,12 +109,12 @@ def table(spectra: dict[str, np.ndarray]) -> str:
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(["time_s", "frame_start", "rx_freq_hz", "rx_rate_hz", "average", "floor_dbfs", "label",
-                     *(f"bin_{n}_dbfs" for n in range(n_bins))])
+                     "confidence", *(f"bin_{n}_dbfs" for n in range(n_bins))])
     for frame in range(n_frames):
-        label = spectra["labels"][spectra["probabilities"][frame].argmax()] if "labels" in spectra else ""
+        label, confidence = (spectra[k][frame] if k in spectra else none for k, none in (("label", ""), ("confidence", np.nan)))
         values = [spectra[k][frame] for k in ("times_s", "frame_start", "rx_freq_hz", "rx_rate_hz", "average", "floor_dbfs")]
         writer.writerow([*("" if np.isnan(v) else repr(v.item()) for v in values[:-1]), f"{values[-1]:.2f}", label,
-                         *(f"{v:.2f}" for v in spectra["spectra"][frame])])
+                         "" if np.isnan(confidence) else f"{confidence:.3f}", *(f"{v:.2f}" for v in spectra["spectra"][frame])])
     return lines.getvalue()
 
 
@@ -134,8 +135,8 @@ def summary(file: Path, spectra: dict[str, np.ndarray], groups: list, lost: list
                 "first_time_s": None if np.isnan(times[0]) else float(times[0]),
                 "low_hz": None if np.isnan(low).all() else float(np.nanmin(low)),
                 "high_hz": None if np.isnan(high).all() else float(np.nanmax(high))}
-    if n_frames and "labels" in spectra:
-        names, counts = np.unique(spectra["labels"][spectra["probabilities"].argmax(axis=1)], return_counts=True)
+    if "label" in spectra:
+        names, counts = np.unique(spectra["label"][spectra["label"] != ""], return_counts=True)
         out["labels"] = dict(zip(map(str, names), map(int, counts), strict=True))
     return out
 

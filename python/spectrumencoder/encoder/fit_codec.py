@@ -14,7 +14,6 @@ from .transforms import wavelet
 
 JACOBIAN_FRAMES = 64
 MAX_FRAMES = 2048
-CLASS_SHARE = 0.1  # of the metric, for the class head: so that what tells classes apart is not worth nothing
 _RIDGE = 1e-3  # of the mean eigenvalue: what changes nothing in the spectrum still has a price
 
 
@@ -66,19 +65,12 @@ def _fit(codec: VariantCodec, latents: np.ndarray, level: np.ndarray, side: np.n
 
 
 def _metric(codec: VariantCodec, flat: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-    """(P, P): mean of J^T J / N over frames, J the Jacobian of the decoded spectrum by the latents, and of the class head."""
-    def mean_square(function) -> torch.Tensor:
-        total = torch.zeros(flat.shape[1], flat.shape[1])
-        for latents, values in zip(flat, condition, strict=True):
-            jacobian = torch.func.jacrev(lambda x: function(x[None], values[None])[0])(latents)  # noqa: B023 (used at once)
-            total += jacobian.T @ jacobian / len(jacobian)
-        return total.detach() / len(flat)
-
-    metric = mean_square(codec.mean_db)
-    if codec.head is not None:
-        classes = mean_square(lambda x, c: codec.head(x.view(-1, *codec.shape), c))
-        metric = metric + classes * (CLASS_SHARE * metric.trace() / classes.trace().clamp(min=1e-20))
-    return metric
+    """(P, P): mean of J^T J / N over frames, J the Jacobian of the decoded spectrum by the latents."""
+    total = torch.zeros(flat.shape[1], flat.shape[1])
+    for latents, values in zip(flat, condition, strict=True):
+        jacobian = torch.func.jacrev(lambda x: codec.mean_db(x[None], values[None])[0])(latents)  # noqa: B023 (used at once)
+        total += jacobian.T @ jacobian / len(jacobian)
+    return total.detach() / len(flat)
 
 
 def _map(flat: torch.Tensor, metric: torch.Tensor) -> dict[str, np.ndarray]:

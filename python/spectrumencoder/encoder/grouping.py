@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from . import features
 from .engine import EncodedFrames
 from .pdu import step_index, step_of
 from .quantise import Codec, Group
@@ -73,16 +74,21 @@ class GroupBuilder:
         """Take frames and give the PDUs that they complete. A frame that is not finite is left out, and ends its group.
 
         Args:
-            encoded: what the engine gave for them. level: (F, N) dB over the floor. side: (F, 3) side values. places: of each.
+            encoded: what the engine gave for them; the largest class probability is that of the label. level: (F, N) dB over the
+                floor. side: (F, 3) side values. places: of each.
         """
         out = []
-        finite = np.isfinite(level).all(axis=1) & np.isfinite(side).all(axis=1) & np.isfinite(encoded.latents).all(axis=(1, 2))
+        probabilities = encoded.features[:, features.PROBABILITIES][:, :len(self.codec.labels)]
+        finite = np.isfinite(encoded.latents).all(axis=(1, 2))
+        for values in (level, side, probabilities):
+            finite &= np.isfinite(values).all(axis=1)
         for index, place in enumerate(places):
             if self._places and not (finite[index] and self._places[-1].continues(place)):
                 out += self.flush()
             if not finite[index]:
                 continue
-            self._frames.append((encoded.latents[index].copy(), level[index].copy(), float(side[index, 0]), int(side[index, 1])))
+            self._frames.append((encoded.latents[index].copy(), level[index].copy(), float(side[index, 0]), int(side[index, 1]),
+                                 probabilities[index].copy()))
             self._places.append(place)
             if len(self._places) == self.size:
                 out += self.flush()
@@ -93,10 +99,12 @@ class GroupBuilder:
         frames, places, self._frames, self._places = self._frames, self._places, [], []
         if not frames:
             return []
-        latents, level, floor, average = zip(*frames, strict=True)
+        latents, level, floor, average, probabilities = zip(*frames, strict=True)
+        told = np.stack(probabilities)
+        label, confidence = (told.argmax(axis=1), told.max(axis=1)) if self.codec.labels else (None, None)
         first = places[0]
         group = Group(np.stack(latents), np.stack(level), np.array(floor), average, first.variant, first.band, first.frame_start,
-                      first.frame_hop, first.rx_rate, first.rx_freq, first.rx_time)
+                      first.frame_hop, first.rx_rate, first.rx_freq, first.rx_time, label, confidence)
         return [self.codec.encode(group, step=self.step, detail=self.detail)]
 
     def clear(self) -> None:

@@ -41,7 +41,7 @@ class Heads(nn.Module):
 
 
 class LatentHead(nn.Module):
-    """Latents (B, L, W) and conditioning (B, C) -> class logits (B, labels): what can be told from the encoded bytes alone."""
+    """Latents (B, L, W) and conditioning (B, C) -> class logits (B, labels): what can be told from the latents alone."""
 
     def __init__(self, config: EncoderConfig, n_condition: int):
         super().__init__()

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bytes of an `encoded` PDU: what a group of spectra needs to be decoded, with a checksum; and how they are found in a file.
 
-    magic 3 | version 1 | length of what follows (varint) | header | latents | detail | CRC-32 of everything before 4
+    magic 3 | version 1 | length of what follows (varint) | header | classes | latents | detail | CRC-32 of everything before 4
 
-Version 1, header: model identity 4 bytes, variant 1, band 1, flags 1, frames - 1 (1 byte), block of the time transform - 1
+Version 2, header: model identity 4 bytes, variant 1, band 1, flags 1, frames - 1 (1 byte), block of the time transform - 1
 (1 byte), step of the latents 1, step of the detail 1 (present with that flag), then varints: first sample, samples between
 frames, sample rate and centre frequency (`number`), time of the first sample (8 bytes, present with that flag), floor in whole dB
 (signed), windows averaged (1 byte, or one each), bytes of the latents' payload. Little endian throughout.
+
+Classes (present with that flag: a model without class head has none): runs of frames with equal labels, each the number of
+frames (varint) and the label (1 byte, an index into the model's), until all frames are told; then the confidences, 4 bits each,
+two frames a byte, the earlier in the low half: level n of 16 stands for n/16 to (n + 1)/16, and is decoded as the middle.
 
 A file of PDUs is just these one after the other: each tells its length. Where one is damaged, the next is looked for by its
 magic, and counts only when its checksum is right.
@@ -18,16 +22,18 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby, zip_longest
 
 import numpy as np
 
 MAGIC = b"\xd5SE"
-VERSION = 1
+VERSION = 2
 MAX_FRAMES = 256
 MAX_PDU_BYTES = 1 << 24
 IDENTITY_BYTES = 4
-_HAS_TIME, _HAS_FREQ, _VARIED_AVERAGE, _HAS_DETAIL, _FLAT = 1, 2, 4, 8, 16
-_KNOWN_FLAGS = 31
+CONFIDENCE_LEVELS = 16
+_HAS_TIME, _HAS_FREQ, _VARIED_AVERAGE, _HAS_DETAIL, _FLAT, _HAS_CLASSES = 1, 2, 4, 8, 16, 32
+_KNOWN_FLAGS = 63
 
 
 class CodecError(ValueError):
@@ -43,8 +49,10 @@ class GroupHeader:
         block: frames of one time transform (1: none). latent_step, detail_step: index, `step_of` gives dB; detail_step None: no
             detail. frame_start: input sample of the first frame; frame_hop: samples from frame to frame.
         rx_rate: Hz. rx_freq: Hz, None: unknown. rx_time: POSIX s of sample frame_start, None: unknown.
-        flat: detail is added to flat noise; the latents say nothing about the spectrum, only about its class.
         floor_db: whole dBFS that the frames' floors are counted from. average: windows in each frame.
+        flat: detail is added to flat noise; in place of the latents there is the floor alone.
+        label, confidence: of each frame, index into the model file's labels and 0..1 (unpacked: the middle of its level); None:
+            the model names no classes.
     """
 
     identity: bytes
@@ -61,6 +69,8 @@ class GroupHeader:
     floor_db: int
     average: tuple[int, ...]
     flat: bool = False
+    label: tuple[int, ...] | None = None
+    confidence: tuple[float, ...] | None = None
 
     @property
     def n_frames(self) -> int:
@@ -97,7 +107,7 @@ def pack(header: GroupHeader, latents: bytes, detail: bytes = b"") -> bytes:
     """The PDU of a header and its two payloads."""
     flags = (_HAS_TIME * (header.rx_time is not None) | _HAS_FREQ * (header.rx_freq is not None)
              | _VARIED_AVERAGE * (len(set(header.average)) > 1) | _HAS_DETAIL * (header.detail_step is not None)
-             | _FLAT * header.flat)
+             | _FLAT * header.flat | _HAS_CLASSES * (header.label is not None))
     body = header.identity + bytes((header.variant, header.band, flags, header.n_frames - 1, header.block - 1,
                                     header.latent_step))
     if header.detail_step is not None:
@@ -109,7 +119,10 @@ def pack(header: GroupHeader, latents: bytes, detail: bytes = b"") -> bytes:
         body += struct.pack("<d", header.rx_time)
     body += _varint(_zigzag(header.floor_db))
     body += bytes(header.average if flags & _VARIED_AVERAGE else header.average[:1])
-    body += _varint(len(latents)) + latents + detail
+    body += _varint(len(latents))
+    if header.label is not None:
+        body += pack_classes(header.label, header.confidence)
+    body += latents + detail
     start = MAGIC + bytes((VERSION,)) + _varint(len(body) + 4) + body
     return start + struct.pack("<I", zlib.crc32(start))
 
@@ -132,9 +145,35 @@ def unpack(data: bytes) -> tuple[GroupHeader, bytes, bytes]:
         raise CodecError(f"PDU of {size} bytes holds no header of version {VERSION} ({error})") from error
 
 
+def pack_classes(label: tuple[int, ...], confidence: tuple[float, ...]) -> bytes:
+    """The class payload of frames: runs of labels, then confidences (0..1); see the module."""
+    runs = b"".join(_varint(sum(1 for _ in run)) + bytes((one,)) for one, run in groupby(label))
+    levels = [min(int(CONFIDENCE_LEVELS * c), CONFIDENCE_LEVELS - 1) for c in confidence]
+    pairs = zip_longest(levels[::2], levels[1::2], fillvalue=0)
+    return runs + bytes(low | high << 4 for low, high in pairs)
+
+
+def _read_classes(data: bytes, at: int, frames: int) -> tuple[tuple[int, ...], tuple[float, ...], int]:
+    """Labels and confidences of `frames` frames, and where their payload ends."""
+    label = ()
+    while len(label) < frames:
+        count, at = _read_varint(data, at)
+        if not 1 <= count <= frames - len(label):
+            raise CodecError(f"PDU tells the classes of {len(label) + count} frames and has {frames}: it was not written by this "
+                             "program")
+        label, at = label + (data[at],) * count, at + 1
+    packed = data[at:at + (frames + 1) // 2]
+    if len(packed) < (frames + 1) // 2:
+        raise CodecError("PDU ends within its classes: it was not written by this program")
+    levels = [level for byte in packed for level in (byte & 0x0F, byte >> 4)][:frames]
+    return label, tuple((level + 0.5) / CONFIDENCE_LEVELS for level in levels), at + len(packed)
+
+
 def _unpack_body(data: bytes) -> tuple[GroupHeader, bytes, bytes]:
     _, at = _read_varint(data, len(MAGIC) + 1)
     identity, at = data[at:at + IDENTITY_BYTES], at + IDENTITY_BYTES
+    if len(data) < at + 6:
+        raise CodecError("PDU ends within its header: it was not written by this program")
     variant, band, flags, frames, block, latent_step = data[at:at + 6]
     at += 6
     if flags & ~_KNOWN_FLAGS:
@@ -154,11 +193,15 @@ def _unpack_body(data: bytes) -> tuple[GroupHeader, bytes, bytes]:
     count = frames + 1 if flags & _VARIED_AVERAGE else 1
     average, at = tuple(data[at:at + count]), at + count
     length, at = _read_varint(data, at)
+    label = confidence = None
+    if flags & _HAS_CLASSES:
+        label, confidence, at = _read_classes(data, at, frames + 1)
     if len(average) != count or not all(average) or at + length > len(data) or not rx_rate > 0 or max(
             latent_step, detail_step or 0) > 127:
         raise CodecError("PDU's header makes no sense: it was not written by this program")
     header = GroupHeader(identity, variant, band, block + 1, latent_step, detail_step, frame_start, frame_hop, rx_rate, rx_freq,
-                         rx_time, _unzigzag(floor), average * (frames + 1) if count == 1 else average, bool(flags & _FLAT))
+                         rx_time, _unzigzag(floor), average * (frames + 1) if count == 1 else average, bool(flags & _FLAT),
+                         label, confidence)
     return header, data[at:at + length], data[at + length:]
 
 

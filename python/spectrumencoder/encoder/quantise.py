@@ -8,8 +8,11 @@
 3. A DCT along time over 1, 8 or all frames of the group, whichever pays, gathers what stays the same.
 4. Uniform quantisation with a dead zone, and `entropy`.
 5. Where it pays: the difference between spectrum and decoded latents as wavelet coefficients through 3 and 4 again, without those
-   under three sigma of the averaged noise. Where it pays more, the difference from flat noise: then coarse latents come along for
-   the class alone.
+   under three sigma of the averaged noise. Where it pays more, the difference from flat noise: then of the coordinates there is
+   only the floor.
+
+The label that the encoder gave each frame, and its confidence, go beside the spectra (`pdu`): neither from spectra nor from
+latents can a receiver tell the class as well as the whole model has.
 
 The unit of all coefficients is dB, such that a squared error in them is the mean squared error of a bin.
 Shape letters: F frames, N bins, L x W = P latents. The map is stored in the model file (`codec.*`, see `fit_codec`);
@@ -28,14 +31,14 @@ from scipy.special import digamma, polygamma
 from . import entropy
 from .bottleneck import Decoder
 from .encoder import N_CONDITION, conditioning
-from .heads import LatentHead
 from .model_file import ModelFile, weights_sha256
 from .pdu import IDENTITY_BYTES, MAX_FRAMES, CodecError, GroupHeader, pack, step_index, step_of, unpack
 from .transforms import along_time, inverse_wavelet, quantise, wavelet
 
 TENSORS = ("mean", "analysis", "synthesis", "scale", "detail_scale", "flat_scale")
 TIME_BLOCKS = (1, 8, MAX_FRAMES)
-# Eighths of an octave by which the latents' step is coarser, and whether the spectrum starts from flat noise in their place
+# Eighths of an octave by which the latents' step is coarser, and whether the spectrum starts from flat noise in their place; the
+# floor, all that is coded of the coordinates then, is _FLOOR_GAIN times finer, so that its step is that of the detail
 CANDIDATES = ((0, False), (8, False), (16, False), (16, True))
 LEAST_STEP = 3.0  # sigmas of the averaged noise in a coefficient: a finer step would encode noise
 REFINE_STEPS = 4
@@ -53,7 +56,8 @@ class Group:
     """Frames to encode, with what they have in common.
 
     Attributes: latents (F, L, W); level (F, N) dB over the floor; floor (F,) dBFS; average: windows of each frame; variant and
-    band: names; the rest as in GroupHeader.
+    band: names; label (F,) int, index into the model's labels, and confidence (F,) 0..1, None: no classes; the rest as in
+    GroupHeader.
     """
 
     latents: np.ndarray
@@ -67,17 +71,20 @@ class Group:
     rx_rate: float
     rx_freq: float | None = None
     rx_time: float | None = None
+    label: np.ndarray | None = None
+    confidence: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class DecodedGroup:
-    """spectra (F, N) float32 dBFS; floor (F,) dBFS; latents (F, L, W); class probabilities (F, labels), None where the model has
-    no class head on its latents; band name; header."""
+    """spectra (F, N) float32 dBFS; floor (F,) dBFS; latents (F, L, W), None where the spectra start from flat noise; label (a
+    name for each frame) and confidence (F,) to 1/32, None where the PDU tells no classes; band name; header."""
 
     spectra: np.ndarray
     floor: np.ndarray
-    latents: np.ndarray
-    probabilities: np.ndarray | None
+    latents: np.ndarray | None
+    label: list[str] | None
+    confidence: np.ndarray | None
     band: str
     header: GroupHeader
 
@@ -102,7 +109,8 @@ class Codec:
 
     def __init__(self, file: ModelFile):
         self.file = file
-        self.labels, self.bands = list(file.contract["labels"]), list(file.contract["bands"])
+        self.labels = list(file.contract["labels"]) if file.contract["heads"].get("classes", True) else []
+        self.bands = list(file.contract["bands"])
         self.identity = identity(file)
         self._variants: dict[str, VariantCodec] = {}
 
@@ -121,16 +129,33 @@ class Codec:
             detail: whether wavelet detail may follow the latents. refine: steps of refinement, 0: the latents as they are.
 
         Raises:
-            CodecError: no frame, more than 256, or values that are not finite. ValueError: step out of range.
+            CodecError: no frame, more than 256, values that are not finite, or labels and confidences that are none. ValueError:
+                step out of range.
         """
         if not 1 <= len(group.level) <= MAX_FRAMES:
             raise CodecError(f"a group holds 1..{MAX_FRAMES} frames, not {len(group.level)}")
         if not (np.isfinite(group.level).all() and np.isfinite(group.latents).all() and np.isfinite(group.floor).all()):
             raise CodecError("a frame holds values that are not finite")
+        label, confidence = self._classes(group)
         header = GroupHeader(self.identity, self.file.variants.index(group.variant), self.bands.index(group.band), 1,
                              step_index(step), None, group.frame_start, group.frame_hop, group.rx_rate, group.rx_freq,
-                             group.rx_time, int(np.rint(np.mean(group.floor))), tuple(map(int, group.average)))
+                             group.rx_time, int(np.rint(np.mean(group.floor))), tuple(map(int, group.average)), label=label,
+                             confidence=confidence)
         return self.of(group.variant).encode(group, header, detail, refine)
+
+    def _classes(self, group: Group) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
+        """Labels and confidences as the header has them, checked."""
+        if group.label is None and group.confidence is None:
+            return None, None
+        n_frames = len(group.level)
+        if any(values is None or np.shape(values) != (n_frames,) for values in (group.label, group.confidence)):
+            raise CodecError(f"a group of {n_frames} frames needs as many labels and confidences, or neither")
+        label, confidence = tuple(map(int, group.label)), tuple(map(float, group.confidence))
+        if not (0 <= min(label) and max(label) < len(self.labels)):
+            raise CodecError(f"labels {min(label)}..{max(label)} are not among the {len(self.labels)} of {self.file.name}")
+        if not all(0.0 <= c <= 1.0 for c in confidence):
+            raise CodecError("a confidence is outside 0..1")
+        return label, confidence
 
     def decode(self, data: bytes) -> DecodedGroup:
         """The spectra of a PDU.
@@ -144,10 +169,16 @@ class Codec:
                              f"{self.file.name} ({self.identity.hex()})")
         if header.variant >= len(self.file.variants) or header.band >= len(self.bands):
             raise CodecError(f"PDU names variant {header.variant} and band {header.band}, which {self.file.name} does not have")
+        if header.label is not None and max(header.label) >= len(self.labels):
+            raise CodecError(f"PDU names label {max(header.label)}, which {self.file.name} does not have")
         try:
-            return self.of(self.file.variants[header.variant]).decode(header, latents, detail, self.bands[header.band])
+            spectra, floor, given = self.of(self.file.variants[header.variant]).decode(header, latents, detail)
         except entropy.EntropyError as error:
             raise CodecError(f"PDU does not decode: {error}") from error
+        label = confidence = None
+        if header.label is not None:
+            label, confidence = [self.labels[i] for i in header.label], np.array(header.confidence, np.float32)
+        return DecodedGroup(spectra, floor, given, label, confidence, self.bands[header.band], header)
 
 
 class VariantCodec:
@@ -157,15 +188,9 @@ class VariantCodec:
         self.config = file.config(variant)
         self.shape = (self.config.latents, self.config.latent_width)
         weights = {k: torch.from_numpy(v.copy()) for k, v in file.weights(variant).items()}
-        part = lambda name: {k[len(name) + 1:]: v for k, v in weights.items() if k.startswith(f"{name}.")}  # noqa: E731
         self.decoder = Decoder(self.config, N_CONDITION)
-        self.decoder.load_state_dict(part("decoder"))
-        self.head = None
-        if part("latent_head"):
-            self.head = LatentHead(self.config, N_CONDITION)
-            self.head.load_state_dict(part("latent_head"))
-        for module in filter(None, (self.decoder, self.head)):
-            module.eval().requires_grad_(False)
+        self.decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in weights.items() if k.startswith("decoder.")})
+        self.decoder.eval().requires_grad_(False)
         flat = self.shape[0] * self.shape[1]
         found = {name: file.tensors.get(f"codec.{name}") for name in TENSORS}
         plain = {"mean": np.zeros(flat), "analysis": np.eye(flat) * _PLAIN_GAIN, "synthesis": np.eye(flat) / _PLAIN_GAIN,
@@ -249,7 +274,7 @@ class VariantCodec:
                          for b in time_blocks(len(y))), key=lambda c: c.price).block
             chosen = None
             for coarser, flat in CANDIDATES if detail else CANDIDATES[:1]:
-                latents = self._coded(y, min(127, step + coarser), block, noise)
+                latents = self._coded(y[:, :1] if flat else y, min(127, step + coarser), block, noise)
                 left = wavelet((psd - self._base(latents.restored(), replace(header, flat=flat))).astype(np.float32)) / root
                 more = self._detail(left, step, block, noise, flat) if detail else None
                 choices = [(float(np.square(left).sum()), (latents,))] if not (coarser or flat) else []
@@ -265,10 +290,12 @@ class VariantCodec:
         return pack(header, latents.data(), extra.data() if extra else b"")
 
     def _coded(self, y: np.ndarray, step: int, block: int, noise: float) -> Coded:
-        """Coordinates (F, 1 + C): in the time transform, what changes by less than three sigma of noise is taken for steady."""
+        """Coordinates (F, 1 + C), or the floor's (F, 1): in the time transform, what changes by less than three sigma of noise is
+        taken for steady."""
         limit = np.full(y.shape[1], NOISE_SIGMAS * noise)
         limit[0] *= _FLOOR_NOISE * _FLOOR_GAIN
-        return Coded.create(y, step_of(step), block, entropy.prior_of(self.scale, step_of(step)), noise, limit, keep_steady=True)
+        prior = entropy.prior_of(self.scale[:y.shape[1]], step_of(step))
+        return Coded.create(y, step_of(step), block, prior, noise, limit, keep_steady=True)
 
     def _detail(self, left: np.ndarray, step: int, block: int, noise: float, flat: bool) -> Coded:
         """Wavelet coefficients (F, N), without those under three sigma of noise."""
@@ -276,7 +303,7 @@ class VariantCodec:
         return Coded.create(left.astype(np.float64), step_of(step), block, prior, noise, NOISE_SIGMAS * noise)
 
     def _base(self, y: np.ndarray, header: GroupHeader) -> np.ndarray:
-        """(F, N) float32 dBFS that the detail is added to, from coordinates (F, 1 + C)."""
+        """(F, N) float32 dBFS that the detail is added to, from coordinates (F, 1 + C); flat: of the floor (F, 1) alone."""
         floor = (y[:, 0] / _FLOOR_GAIN + header.floor_db).astype(np.float32)[:, None]
         if header.flat:
             bias = log_bias_db(np.array(header.average))[:, None]
@@ -286,19 +313,17 @@ class VariantCodec:
     def _latents(self, y: np.ndarray) -> torch.Tensor:
         return self.mean + torch.from_numpy(y[:, 1:].astype(np.float32)) @ self.synthesis.T
 
-    def decode(self, header: GroupHeader, latents: bytes, detail: bytes, band: str) -> DecodedGroup:
+    def decode(self, header: GroupHeader, latents: bytes, detail: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Spectra (F, N) float32 dBFS, floor (F,) dBFS, latents (F, L, W) (None: flat)."""
         with torch.no_grad():
-            y = _restore(latents, header, header.latent_step, self.scale)
+            y = _restore(latents, header, header.latent_step, self.scale[:1] if header.flat else self.scale)
             spectra = self._base(y, header)
             if header.detail_step is not None:
                 more = _restore(detail, header, header.detail_step, self.detail_scales[header.flat])
                 spectra = spectra + inverse_wavelet(more.astype(np.float32)) * np.float32(np.sqrt(self.config.fft_size))
             floor = (y[:, 0] / _FLOOR_GAIN + header.floor_db).astype(np.float32)
-            flat, probabilities = self._latents(y), None
-            if self.head is not None:
-                condition = self.condition(floor, header.average, header.rx_rate)
-                probabilities = torch.softmax(self.head(flat.view(-1, *self.shape), condition), dim=1).numpy()
-        return DecodedGroup(spectra.astype(np.float32), floor, flat.view(-1, *self.shape).numpy(), probabilities, band, header)
+            given = None if header.flat else self._latents(y).view(-1, *self.shape).numpy()
+        return spectra.astype(np.float32), floor, given
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _TINY = np.complex64(1e-12)  # keeps the spectrum of silence finite
 @dataclass(frozen=True)
 class SceneFrames:
     """F successive frames of a scene: items as the tokenizer gives them, psd and clean (F, N) dBFS, floor (F,) dBFS, average K,
-    samp_rate Hz, name."""
+    samp_rate Hz, name; label (F,) int and confidence (F,) that a model gave them (see `spectrum_codecs.told`), None: none."""
 
     items: np.ndarray
     psd: np.ndarray
@@ -33,6 +33,8 @@ class SceneFrames:
     average: int
     samp_rate: float
     name: str
+    label: np.ndarray | None = None
+    confidence: np.ndarray | None = None
 
     @property
     def level(self) -> np.ndarray:

@@ -3,6 +3,7 @@
 
 Error: RMSE in dB, over all bins, of the decoded spectrum from the clean one of simulated scenes (`clean_scenes`). Every codec's
 spectra are taken for what they are, means of a logarithm: its bias for averaged noise, which follows from K, is taken off them.
+The PDUs of all codecs carry the model's label and confidence of each frame, in the same bytes.
 Frames of a group are either successive, as a receiver gives them, or of other scenes each, as a scan gives them.
 Accuracy: see `compress_accuracy`.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from ..encoder.engine import Engine
 from ..encoder.fit_codec import fit_codec
 from ..encoder.model_file import find_model, load
+from ..encoder.pdu import pack_classes
 from ..encoder.quantise import REFINE_STEPS, Codec, log_bias_db
 from ..tokens.layout import FrameLayout
 from ..training.run_folder import commit
@@ -24,7 +26,7 @@ from .clean_scenes import SceneFrames, make_scenes, shuffled
 from .compress_accuracy import accuracy
 from .compress_inputs import GROUP, steps_for, training_frames
 from .rate_distortion import BYTES_RANGE, RATE_RANGE, Curve, compared, rmse_at
-from .spectrum_codecs import Cosines, DeltaZstd, ModelCodec, PrincipalComponents, Wavelets
+from .spectrum_codecs import Cosines, DeltaZstd, ModelCodec, PrincipalComponents, Wavelets, told
 
 TARGET_BYTES = (5, 8, 12, 20, 34, 68, 128)
 FLOAT32_BYTES = 4
@@ -69,7 +71,7 @@ def compress(model: str = "base", *, pool: Path | None = None, corpus: list[Path
     for number, average in enumerate(averages):
         scenes = make_scenes(n_scenes, group, average, layout, window, FIRST_SEED)
         for order, groups in (("successive", scenes), ("alone", shuffled(scenes, seed)))[:1 if number else 2]:
-            curves = {}
+            curves, groups = {}, [told(engine, g) for g in groups]
             for one in codecs:
                 progress(work, total, f"K = {average}, {order}, {one.name}")
                 curves[one.name] = measure(one, groups, targets)
@@ -113,7 +115,14 @@ def summarise(curves: dict[str, tuple[list[int], Curve]], groups: list[SceneFram
     at = {name: {str(b): _finite(rmse_at(curve.points(), float(b))) for b in (8, 16, 34, 64, 128)}
           for name, (_, curve) in curves.items()}
     return {"uncompressed_rmse_db": round(float(raw), 4), "points": points, "rmse_at_bytes": at, "versus": versus,
-            "bytes_range": list(BYTES_RANGE), "rate_range": list(RATE_RANGE), "n_groups": len(groups)}
+            "bytes_range": list(BYTES_RANGE), "rate_range": list(RATE_RANGE), "n_groups": len(groups),
+            "class_bytes": round(_class_bytes(groups), 3)}
+
+
+def _class_bytes(groups: list[SceneFrames]) -> float:
+    """Of labels and confidences, for each frame."""
+    size = sum(len(pack_classes(g.label, g.confidence)) for g in groups if g.label is not None)
+    return size / sum(len(g.psd) for g in groups)
 
 
 def _finite(value) -> float | None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Classes told from decoded spectra of held-out recordings: the model's from its latents, those of others by small classifiers.
+"""Classes after decoding, on held-out recordings: labels in the model's PDUs, and what classical codecs' spectra tell.
 
 Frames are successive ones of recordings that the model was not trained on, in groups as they are encoded, and such that hold the
-signal (`classify.judge`). A classical codec gets the better of two classifiers (one hidden layer of 128): one learnt from
-training frames as they are, one from training frames as the codec leaves them at its own operating points. Balanced accuracy,
-intervals by bootstrap over recordings.
+signal (`classify.judge`). The model's PDUs carry the labels that it gave, and their bytes count. A classical codec has no model:
+its PDUs carry no labels, and it gets the better of two classifiers (one hidden layer of 128): one learnt from training frames as
+they are, one from training frames as the codec leaves them at its own operating points. For comparison, what the model's class
+head tells from the latents alone. Balanced accuracy, intervals by bootstrap over recordings.
 """
 
 from __future__ import annotations
@@ -15,23 +16,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..encoder.encoder import conditioning
+from ..encoder.encoder import N_CONDITION, conditioning
 from ..encoder.engine import Engine
 from ..encoder.fit_codec import fit_codec
+from ..encoder.heads import LatentHead
 from ..encoder.model_file import find_model, load
 from ..encoder.quantise import Codec
 from ..tokens.layout import K_EFF
 from ..training.corpus import CLASSES, CorpusError, load_corpus
 from .classify import judge
 from .clean_scenes import SceneFrames
-from .compress_inputs import GROUP, steps_for, training_frames
+from .compress_inputs import GROUP, CompressError, steps_for, training_frames
 from .paired import PairedBootstrap
-from .spectrum_codecs import ModelCodec
+from .spectrum_codecs import ModelCodec, told
 
 TARGET_BYTES = (8, 16, 34)
 MOST_GROUPS = 3  # of a recording
 STEP_GROUPS = 8  # of all, that the operating points are found on
 EPOCHS, HIDDEN, BATCH = 8, 128, 128
+WHOLE, PLAIN = "the whole model", "classifier on spectra as they are"  # what a decoded group's classes are compared with
 
 
 def accuracy(model: str, pool: Path, corpus: list[Path], classical: list, *, train_frames: int, refine: int, dropout_rate: float,
@@ -43,44 +46,49 @@ def accuracy(model: str, pool: Path, corpus: list[Path], classical: list, *, tra
         {mean, low, high}, `minus_uncompressed` paired.
 
     Raises:
-        CorpusError: the model was trained on every labelled recording.
+        CorpusError: the model was trained on every labelled recording. CompressError: it names no classes.
     """
     file = load(find_model(model))
+    if not file.contract["heads"].get("classes", True):
+        raise CompressError(f"{file.name} names no classes; its accuracy cannot be judged")
     tokens, side, labels = training_frames(file, pool, train_frames, seed)
     if "codec.mean" not in file.tensors:
         fit_codec(file, tokens, side, seed=seed)
     engine = Engine(file, dropout_rate=dropout_rate)
     groups, truth, source = held_out_groups(engine, corpus, quick)
+    labelled = [told(engine, g) for g in groups]
     bootstrap = PairedBootstrap(truth, source, seed=seed)
     codec = Codec(file)
     ours = [ModelCodec(engine, codec, detail=detail, refine=refine) for detail in (True, False)]
     known = labels >= 0
     level, side, labels = tokens[known][..., :-2].reshape(known.sum(), -1), side[known], labels[known]
     plain = fit_classifier(level, side, labels, seed)
-    right = {"the whole model": _classes(engine, groups) == truth,
-             "its class head on latents": _head_on_latents(ours[0], groups) == truth,
-             "classifier on spectra as they are": plain(*_stacked(groups)) == truth}
-    reference = {one.name: right["its class head on latents"] for one in ours}
+    right = {WHOLE: _numbers(engine.labels[i] for g in labelled for i in g.label) == truth}
+    from_latents = classes_from_latents(engine, groups)
+    if from_latents is not None:
+        right["its class head on latents alone"] = from_latents == truth
+    right[PLAIN] = plain(*_stacked(groups)) == truth
     out = {"model": file.name, "n_frames": len(truth), "n_recordings": len(np.unique(source)), "points": {},
            "uncompressed": {name: bootstrap.interval(r) for name, r in right.items()}}
     for codec in (*ours, *classical):
-        steps = steps_for(codec, groups, TARGET_BYTES, STEP_GROUPS)
+        given = labelled if codec in ours else groups
+        steps = steps_for(codec, given, TARGET_BYTES, STEP_GROUPS)
         refit = None
         if codec not in ours:
             drawn = np.random.default_rng(seed).choice(steps, len(level))
             refit = fit_classifier(codec.distorted(level, side[:, K_EFF], drawn), side, labels, seed)
         rows = []
         for step in steps:
-            data = [codec.encode(g, step) for g in groups]
+            data = [codec.encode(g, step) for g in given]
             if codec in ours:
-                found = {"class head": np.concatenate([_head(codec, d) for d in data])}
+                found = {"label in the PDU": _numbers(label for d in data for label in codec.labels(d))}
             else:
                 decoded = np.concatenate([codec.decode(d) - g.floor[:, None] for d, g in zip(data, groups, strict=True)])
                 sides = _stacked(groups)[1]
                 found = {"learnt as they are": plain(decoded, sides), "learnt as decoded": refit(decoded, sides)}
             correct = {name: guess == truth for name, guess in found.items()}
             best = max(correct, key=lambda name: bootstrap.interval(correct[name])["mean"])
-            before = reference.get(codec.name, right["classifier on spectra as they are"])
+            before = right[WHOLE if codec in ours else PLAIN]
             rows.append({"bytes": round(sum(map(len, data)) / len(truth), 2), "classifier": best,
                          "accuracy": bootstrap.interval(correct[best]),
                          "minus_uncompressed": bootstrap.interval(correct[best], before)})
@@ -146,33 +154,23 @@ def _stacked(groups: list[SceneFrames]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([g.level for g in groups]), np.concatenate(side)
 
 
-def _classes(engine: Engine, groups: list[SceneFrames]) -> np.ndarray:
-    """(F,) classes that the whole model tells, its input not encoded, band unknown."""
-    from ..encoder import features
-
-    found = [engine.encode(g.items).features[:, features.PROBABILITIES][:, :len(engine.labels)].argmax(axis=1) for g in groups]
-    return np.array([CLASSES.index(engine.labels[i]) for i in np.concatenate(found)])
-
-
-def _head_on_latents(codec: ModelCodec, groups: list[SceneFrames]) -> np.ndarray:
-    """(F,) classes of the head on latents that are not encoded."""
-    own, found = codec.codec.of(codec.engine.variant), []
-    if own.head is None:
-        raise ValueError(f"model {codec.codec.file.name} has no class head on its latents; its accuracy cannot be judged")
-    with torch.no_grad():
+def classes_from_latents(engine: Engine, groups: list[SceneFrames]) -> np.ndarray | None:
+    """(F,) classes that the head on the latents alone tells, which are not encoded; None: the model has no such head."""
+    weights = {k.removeprefix("latent_head."): torch.from_numpy(v.copy()) for k, v in engine.file.weights(engine.variant).items()
+               if k.startswith("latent_head.")}
+    if not weights:
+        return None
+    head = LatentHead(engine.config, N_CONDITION).eval()
+    head.load_state_dict(weights)
+    found = []
+    with torch.inference_mode():
         for g in groups:
-            condition = own.condition(g.floor, np.full(len(g.floor), g.average), g.samp_rate)
-            found.append(own.head(torch.from_numpy(codec.latents(g)), condition).argmax(dim=1).numpy())
-    return np.array([CLASSES.index(codec.codec.labels[i]) for i in np.concatenate(found)])
+            side = torch.from_numpy(_stacked([g])[1].astype(np.float32))
+            latents = torch.from_numpy(engine.encode(g.items).latents)
+            found.append(head(latents, conditioning(side)).argmax(dim=1).numpy())
+    return _numbers(engine.labels[i] for i in np.concatenate(found))
 
 
-def _head(codec: ModelCodec, data: bytes) -> np.ndarray:
-    """(F,) classes of the head on decoded latents.
-
-    Raises:
-        ValueError: the model has no such head.
-    """
-    probabilities = codec.probabilities(data)
-    if probabilities is None:
-        raise ValueError(f"model {codec.codec.file.name} has no class head on its latents; its accuracy cannot be judged")
-    return np.array([CLASSES.index(codec.codec.labels[i]) for i in probabilities.argmax(axis=1)])
+def _numbers(names) -> np.ndarray:
+    """Names of classes as numbers of the corpus' classes."""
+    return np.array([CLASSES.index(name) for name in names])

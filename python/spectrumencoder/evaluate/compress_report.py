@@ -18,7 +18,8 @@ def report(result: dict, command: str = "") -> str:
            f"Model `{result['model']}` ({result['tokens_kept']} tokens kept, {result['refine']} steps of refinement), groups of "
            f"{result['group']} frames, {result['n_scenes']} simulated scenes for each K, bytes as serialised with headers and "
            f"checksum; a float32 spectrum has {result['float32_bytes']}. Error: RMSE in dB, over all bins, from the clean "
-           "spectrum: what the frame would read without the fluctuation of its noise. The classical codecs use the same groups, "
+           "spectrum: what the frame would read without the fluctuation of its noise. The PDUs of all codecs carry the label "
+           "and the confidence that the model gave each frame, the same bytes for all. The classical codecs use the same groups, "
            "headers, time transform, shrinkage, quantiser and entropy coder (delta + zstd: groups and headers); what they learn, "
            f"they learn from {result['training_frames']} training frames ({result['training_from']}). In brackets 95 % "
            "intervals, drawn over groups.", "",
@@ -27,7 +28,8 @@ def report(result: dict, command: str = "") -> str:
            f"bytes, mean over {low:g} to {high:g} bytes (a codec that has nothing to add with more bytes keeps its best), "
            "below 0 ours errs less.", "", "![Bytes against error](compress.png)", ""]
     for name, condition in result["conditions"].items():
-        out += [f"## Frames {name}", "", f"As received, not encoded: {condition['uncompressed_rmse_db']:.2f} dB.", "",
+        out += [f"## Frames {name}", "", f"As received, not encoded: {condition['uncompressed_rmse_db']:.2f} dB. Of the bytes "
+                f"{condition['class_bytes']:.2f} are label and confidence.", "",
                 "| codec | " + " | ".join(f"{b} bytes" for b in SIZES) + " | bytes at equal error | difference, dB |",
                 "|---|" + "---|" * (len(SIZES) + 2)]
         for codec in condition["points"]:
@@ -48,8 +50,11 @@ def report(result: dict, command: str = "") -> str:
 def _accuracy(result: dict) -> list[str]:
     out = ["## Classes after decoding", "",
            f"Balanced accuracy in %, on {result['n_frames']} successive frames of {result['n_recordings']} recordings that "
-           f"`{result['model']}` was not trained on. Of the latents by the model's class head, of classical codecs by a small "
-           "classifier, the better of one learnt from training frames as they are and one from decoded ones.", "",
+           f"`{result['model']}` was not trained on. The model's PDUs carry the label that it gave each frame, in the bytes "
+           "stated, so that nothing of it is lost. The PDUs of classical codecs carry no labels here: classes are told from "
+           "their decoded spectra by a small classifier, the better of one learnt from training frames as they are and one from "
+           "decoded ones. With the model's labels in them they would tell the model's classes. For comparison, what the model's "
+           "class head tells from the latents alone.", "",
            "| what | bytes | accuracy | lost by encoding, points |", "|---|---|---|---|"]
     out += [f"| {name} | not encoded | {_share(value)} | |" for name, value in result["uncompressed"].items()]
     for codec, rows in result["points"].items():

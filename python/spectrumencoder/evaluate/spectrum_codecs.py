@@ -4,6 +4,7 @@
 Principal components, cosine and wavelet coefficients of the level over the floor go the way of the model's latents: the floor
 as one more coordinate, a DCT along time over 1, 8 or all frames (whichever costs least), shrinkage (what is under three sigma of
 the averaged noise becomes 0), uniform quantisation with a dead zone, `encoder.entropy` with priors from training, and a PDU.
+Where frames have labels (`told`), the PDUs of all codecs carry them, in the same bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import zstandard
 from scipy import fft
 
-from ..encoder import entropy
+from ..encoder import entropy, features
 from ..encoder.engine import Engine
 from ..encoder.pdu import GroupHeader, pack, step_of, unpack
 from ..encoder.quantise import NOISE_SIGMAS, Codec, Coded, Group, noise_sigma_db, time_blocks
@@ -28,11 +29,21 @@ FLOOR_SCALE = 0.5  # dB
 _IDENTITY = b"cls0"
 
 
+def told(engine: Engine, frames: SceneFrames) -> SceneFrames:
+    """The frames with the labels and confidences that the whole model gives them, band unknown; as they are if it names no
+    classes."""
+    if not engine.contract["heads"].get("classes", True):
+        return frames
+    probabilities = engine.encode(frames.items).features[:, features.PROBABILITIES][:, :len(engine.labels)]
+    return replace(frames, label=probabilities.argmax(axis=1), confidence=probabilities.max(axis=1))
+
+
 def header_of(frames: SceneFrames, step: int) -> GroupHeader:
-    """The header that every codec's PDU has: the same fields for all."""
+    """The header that every codec's PDU has: the same fields for all, classes included."""
     average = (int(frames.average),) * len(frames.psd)
+    label, confidence = (None if x is None else tuple(x.tolist()) for x in (frames.label, frames.confidence))
     return GroupHeader(_IDENTITY, 0, 0, 1, step, None, 0, int(frames.average) * frames.psd.shape[1], frames.samp_rate, 868e6,
-                       1.7e9, int(np.rint(frames.floor.mean())), average)
+                       1.7e9, int(np.rint(frames.floor.mean())), average, label=label, confidence=confidence)
 
 
 class ModelCodec:
@@ -50,16 +61,17 @@ class ModelCodec:
         header = header_of(frames, step)
         latents = self.latents(frames) if latents is None else latents
         group = Group(latents, frames.level.astype(np.float32), frames.floor, header.average, self.engine.variant,
-                      self.engine.bands[-1], 0, header.frame_hop, frames.samp_rate, header.rx_freq, header.rx_time)
+                      self.engine.bands[-1], 0, header.frame_hop, frames.samp_rate, header.rx_freq, header.rx_time, frames.label,
+                      frames.confidence)
         return self.codec.encode(group, step=step_of(step), detail=self.detail, refine=self.refine)
 
     def decode(self, data: bytes) -> np.ndarray:
         """(F, N) dBFS."""
         return self.codec.decode(data).spectra
 
-    def probabilities(self, data: bytes) -> np.ndarray | None:
-        """(F, labels) of the class head on the decoded latents; None where there is none."""
-        return self.codec.decode(data).probabilities
+    def labels(self, data: bytes) -> list[str] | None:
+        """The label of each frame; None where the PDU tells none."""
+        return self.codec.decode(data).label
 
 
 class TransformCodec(ABC):
