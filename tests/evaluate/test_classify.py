@@ -2,6 +2,7 @@
 """What is judged and how it is counted; and the shipped model on recordings that it never saw."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from gnuradio.spectrumencoder.evaluate.classify import Judged, classify, equalis
 from gnuradio.spectrumencoder.training import front_end
 from gnuradio.spectrumencoder.training.corpus import CorpusError, open_source
 
+ROOT = Path(__file__).resolve().parents[2]
 LABELS = ["BLE", "LoRa", "noise"]
 FRAME = 1024
 
