@@ -3,11 +3,13 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.simulate.injections import power_in_band
+from gnuradio.spectrumencoder.simulate.anomalies import ANOMALY_KINDS
+from gnuradio.spectrumencoder.simulate.injections import LEVELS, power_in_band
 from gnuradio.spectrumencoder.simulate.sigmf_writer import DATATYPES, encode, write_recording
 from gnuradio.spectrumencoder.simulate.synthesis import Synthesis, synthesise, write
 from gnuradio.spectrumencoder.tokens.recording import Recording, RecordingError
@@ -36,7 +38,7 @@ def test_scene_with_its_truth(tmp_path):
     import sigmf
     path = write(Synthesis(**SHORT), tmp_path / "scene")
     recording = Recording.open(path)
-    iq, _, truth = synthesise(Synthesis(**SHORT))
+    iq, _, (truth,) = synthesise(Synthesis(**SHORT))
     np.testing.assert_array_equal(recording.read(), iq)
     assert (recording.datatype, recording.samp_rate, recording.frequency_hz) == ("ci8", 1e6, 868.5e6)
     assert recording.verify()
@@ -46,6 +48,24 @@ def test_scene_with_its_truth(tmp_path):
     assert (note.sample_start, note.sample_count) == (truth.sample_start, truth.sample_count)
     assert note.freq_upper_hz - note.freq_lower_hz == pytest.approx(truth.bandwidth_hz)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["scene.sigmf-data", "scene.sigmf-meta", "scene.truth.json"]
+
+
+@pytest.mark.parametrize("kind", ANOMALY_KINDS)
+def test_every_kind_is_written_with_its_truth(tmp_path, kind):
+    """The truth file and the annotations have the same rows; the level stands under the name of what it is."""
+    what = Synthesis(anomaly=kind, **SHORT)
+    if kind == "spoof":
+        what = replace(what, center_freq_hz=1575.42e6, samp_rate=4e6)
+    path = write(what, tmp_path / "scene")
+    rows = truth_of(path)["anomalies"]
+    notes = [a for a in Recording.open(path).annotations if a.label == f"anomaly: {kind}"]
+    key, name = LEVELS.get(kind, ("inr_db", "INR"))
+    assert len(rows) == len(notes) > (4 if kind == "hopper" else 0)
+    for row, mark in zip(rows, notes, strict=True):
+        assert (row["sample_start"], row["sample_count"]) == (mark.sample_start, mark.sample_count)
+        assert row["freq_center_hz"] == pytest.approx((mark.freq_lower_hz + mark.freq_upper_hz) / 2)
+        assert row["bandwidth_hz"] == pytest.approx(mark.freq_upper_hz - mark.freq_lower_hz)
+        assert f"{name} {row[key]:g} dB" in mark.comment
 
 
 def test_same_bytes_every_time(tmp_path):
@@ -136,6 +156,8 @@ def run(program, *arguments):
 def test_commands(program, tmp_path):
     done = run(program, "synth", "--seconds", 0.05, "--rate", 1e6, "--anomaly", "tone", "--out", tmp_path / "s")
     assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "s.sigmf-meta")), done.stderr
+    done = run(program, "synth", "--seconds", 0.05, "--anomaly", "stealth", "--inr", 3, "--out", tmp_path / "x")
+    assert (done.returncode, "level of 3 dB must be negative" in done.stderr) == (2, True), done.stderr
     done = run(program, "list", tmp_path, "--json", tmp_path / "list.json")
     assert done.returncode == 0, done.stderr
     row = json.loads((tmp_path / "list.json").read_text())["recordings"][0]

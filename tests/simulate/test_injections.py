@@ -31,7 +31,7 @@ def test_inr(background, kind, offset, inr_db):
     if kind == "tone":
         ratio[0] = np.mean(np.abs(added[stretch]) ** 2)
     assert 10 * np.log10(ratio[0] / ratio[1]) == pytest.approx(inr_db, abs=0.3)
-    assert truth.inr_db == inr_db
+    assert truth.level_db == inr_db
     assert not added[:100_000].any()
     assert not added[250_000:].any()
 

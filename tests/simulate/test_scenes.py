@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder.simulate.injections import power_in_band
-from gnuradio.spectrumencoder.simulate.scenes import Emitter, Scene, monte_carlo
+from gnuradio.spectrumencoder.simulate.scenes import FIRST_HELD_OUT_SEED, Emitter, Scene, held_out_seed, monte_carlo
 from gnuradio.spectrumencoder.simulate.signal import occupied_band
 
 # waveform -> (rate, samples, parameters): long enough for 0.5 dB
@@ -117,3 +117,11 @@ def test_monte_carlo_frames_are_independent_and_repeatable():
     unit = frames / np.linalg.norm(frames, axis=1, keepdims=True)
     cross = np.abs(unit @ unit.conj().T - np.eye(600))
     assert cross.max() < 0.12
+
+
+def test_seeds_for_judging_are_none_of_training():
+    assert held_out_seed(0) == FIRST_HELD_OUT_SEED
+    assert held_out_seed(FIRST_HELD_OUT_SEED - 1) < 1 << 32
+    with pytest.raises(ValueError, match="-1 is outside"):
+        held_out_seed(-1)
+    assert Scene.random(held_out_seed(0), 2e6).emitters != Scene.random(0, 2e6).emitters

@@ -147,10 +147,13 @@ def synth(
     seconds: Annotated[float, typer.Option(help="Length.")] = 0.524288,
     freq: Annotated[float, typer.Option(help="Centre frequency, Hz; the signals are those of its band.")] = 868.5e6,
     noise: Annotated[float, typer.Option(help="Noise power over the whole rate, dBFS.")] = -36.0,
-    anomaly: Annotated[str, typer.Option(metavar="KIND", help="none, tone, scont, pulse or wideband.")] = "scont",
-    inr: Annotated[float, typer.Option(help="Anomaly over what is in its bins, dB.")] = 15.0,
+    anomaly: Annotated[str, typer.Option(metavar="KIND", help="none, or a kind: tone, scont, pulse, wpulse, wideband, chirp, "
+                                      "hopper, detshift, dclass, missing, spoof, jam_tone, jam_swept, jam_pulsed, jam_broadband, "
+                                      "stealth.")] = "scont",
+    inr: Annotated[float | None, typer.Option(help="Anomaly over what is in its bins, dB; missing, spoof and stealth have "
+                                              "levels of their own. [default: 15; spoof 3, stealth -3]")] = None,
     offset: Annotated[float | None, typer.Option(help="The anomaly's offset from the centre, Hz. [default: free]")] = None,
-    width: Annotated[float | None, typer.Option(help="The anomaly's width, Hz (scont and pulse).")] = None,
+    width: Annotated[float | None, typer.Option(help="The anomaly's width, Hz, where its kind has none of its own.")] = None,
     start: Annotated[float | None, typer.Option(help="When the anomaly begins, s.")] = None,
     length: Annotated[float | None, typer.Option(help="How long it lasts, s.")] = None,
     datatype: Annotated[str, typer.Option(help="ci8, cu8, ci16_le or cf32_le.")] = "ci8",

@@ -1,37 +1,66 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Anomalies put into samples, simulated or recorded, with their truth.
+"""Levels and truth of anomalies, and the four simplest kinds put into samples by place and level (``inject``).
 
 INR is the anomaly's mean power while on over the power of noise and signals in the anomaly's own bins, measured in the
-samples where it is put. A tone's own width is one bin of a 1024-bin frame.
+samples where it is put. A tone's own width is one bin of a 1024-bin frame. Three kinds of ``anomalies.py`` state another
+level: see ``LEVELS``.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from .anomaly_shapes import FADE_SAMPLES, flat_band, steady, white
 from .signal import mix, power_spectrum, ramp
-from .waveforms import WAVEFORMS
 
 KINDS = ("tone", "scont", "pulse", "wideband")
-_FRAME_BINS = 1024
-_FADE_SAMPLES = 64
+FRAME_BINS = 1024
+NOTHING_THERE = "there is neither noise nor signal in the anomaly's bins; its INR is not defined"
+GENERATOR = "gr-spectrumencoder simulator"
+# kind -> (key in a truth file, name in an annotation) of a level that is not the INR
+LEVELS = {"missing": ("snr_db", "SNR of the absent signal"), "stealth": ("psd_db", "PSD over the floor's"),
+          "spoof": ("to_authentic_db", "power over the authentic signal's")}
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What was put where. Frequencies are absolute where the recording's centre is known, else offsets from it."""
+    """What was put where. Frequencies are absolute where the recording's centre is known, else offsets from it.
+
+    Attributes:
+        level_db: the INR, or what LEVELS says for the kind. details: what else is known of it (waveforms, where it came from).
+    """
 
     kind: str
     sample_start: int
     sample_count: int
     freq_center_hz: float
     bandwidth_hz: float
-    inr_db: float
+    level_db: float
+    details: dict = field(default_factory=dict)
 
     def as_dict(self) -> dict:
-        return asdict(self)
+        """For a truth file; the level stands under its own key."""
+        key, _ = LEVELS.get(self.kind, ("inr_db", "INR"))
+        return {"kind": self.kind, "sample_start": self.sample_start, "sample_count": self.sample_count,
+                "freq_center_hz": self.freq_center_hz, "bandwidth_hz": self.bandwidth_hz, key: self.level_db,
+                **({"details": self.details} if self.details else {})}
+
+    def as_annotation(self) -> dict:
+        """A SigMF annotation for ``sigmf_writer.write_recording``."""
+        _, name = LEVELS.get(self.kind, ("inr_db", "INR"))
+        return note(self.sample_start, self.sample_count, f"anomaly: {self.kind}",
+                    f"injected; {name} {self.level_db:g} dB; truth", self.freq_center_hz, self.bandwidth_hz)
+
+
+def note(start: int, count: int, label: str, comment: str, freq_hz: float | None = None, width_hz: float = 0.0) -> dict:
+    """A SigMF annotation of the simulator."""
+    fields = {"core:sample_start": start, "core:sample_count": count, "core:label": label, "core:comment": comment,
+              "core:generator": GENERATOR}
+    if freq_hz is not None:
+        fields |= {"core:freq_lower_edge": freq_hz - width_hz / 2, "core:freq_upper_edge": freq_hz + width_hz / 2}
+    return fields
 
 
 def power_in_band(iq: np.ndarray, samp_rate: float, freq_offset_hz: float, bandwidth_hz: float,
@@ -42,6 +71,40 @@ def power_in_band(iq: np.ndarray, samp_rate: float, freq_offset_hz: float, bandw
     freq = (np.arange(len(psd)) - len(psd) // 2) * step
     share = np.clip((bandwidth_hz / 2 + step / 2 - np.abs(freq - freq_offset_hz)) / step, 0, 1)
     return float(np.sum(psd * share))
+
+
+def background_in_band(iq: np.ndarray, samp_rate: float, freq_offset_hz: float, bandwidth_hz: float) -> float:
+    """Mean power in a band over all of the samples alike, which ``power_in_band`` is not where bursts come and go.
+
+    One transform, its ends faded over 256 samples, so that strong signals elsewhere do not leak in.
+
+    Raises:
+        ValueError: there is nothing.
+    """
+    n = len(iq)
+    window = ramp(np.ones(n, np.float32), min(256, n / 50))
+    psd = np.abs(np.fft.fft(iq * window)) ** 2 / (n * float(np.sum(window ** 2)))
+    distance = np.abs(np.fft.fftfreq(n, 1 / samp_rate) - freq_offset_hz)
+    distance = np.minimum(distance, samp_rate - distance)
+    power = float(np.sum(psd * np.clip((bandwidth_hz / 2 - distance) * n / samp_rate + 0.5, 0, 1)))
+    if not power > 0:
+        raise ValueError(NOTHING_THERE)
+    return power
+
+
+def check_place(samp_rate: float, n: int, start: int, count: int, freq_offset_hz: float, width: float) -> None:
+    """Raises ValueError where this does not lie within n samples and the band."""
+    if start < 0 or count < 1 or start + count > n:
+        raise ValueError(f"anomaly at samples {start}..{start + count} lies outside 0..{n}")
+    if abs(freq_offset_hz) + width / 2 > samp_rate / 2:
+        raise ValueError(f"anomaly at {freq_offset_hz:g} Hz, {width:g} Hz wide, does not fit in {samp_rate:g} Hz")
+
+
+def own_width(kind: str, samp_rate: float) -> float | None:
+    """Width in Hz of a kind that has one, else None."""
+    if kind in ("tone", "jam_tone"):
+        return samp_rate / FRAME_BINS
+    return float(samp_rate) if kind == "wideband" else None
 
 
 def inject(iq: np.ndarray, samp_rate: float, kind: str, rng: np.random.Generator, *, inr_db: float,
@@ -65,39 +128,31 @@ def inject(iq: np.ndarray, samp_rate: float, kind: str, rng: np.random.Generator
         sample_count = n - sample_start
         if kind == "pulse":
             sample_count = max(1, min(round(1e-3 * samp_rate), sample_count // 8))
-    if sample_start < 0 or sample_count < 1 or sample_start + sample_count > n:
-        raise ValueError(f"anomaly at samples {sample_start}..{sample_start + sample_count} lies outside 0..{n}")
     width = _width(kind, samp_rate, bandwidth_hz)
     if kind == "wideband" and freq_offset_hz:
         raise ValueError(f"a wideband anomaly fills the rate: freq_offset_hz {freq_offset_hz:g} must be 0")
-    if abs(freq_offset_hz) + width / 2 > samp_rate / 2:
-        raise ValueError(f"anomaly at {freq_offset_hz:g} Hz, {width:g} Hz wide, does not fit in {samp_rate:g} Hz")
+    check_place(samp_rate, n, sample_start, sample_count, freq_offset_hz, width)
     stretch = slice(sample_start, sample_start + sample_count)
     background = power_in_band(iq[stretch], samp_rate, freq_offset_hz, width)
     if not background > 0:
-        raise ValueError("there is neither noise nor signal in the anomaly's bins; its INR is not defined")
-    shape = _shape(kind, rng, sample_count, samp_rate, width)
+        raise ValueError(NOTHING_THERE)
+    if kind == "tone":
+        shape = steady(rng, sample_count)
+    else:
+        shape = white(rng, sample_count) if kind == "wideband" else flat_band(rng, sample_count, samp_rate, width)
     shape = shape * np.float32(np.sqrt(10 ** (inr_db / 10) * background / np.mean(np.abs(shape) ** 2)))
     out = np.array(iq, np.complex64)
-    out[stretch] += mix(ramp(shape, min(_FADE_SAMPLES, sample_count / 20)), freq_offset_hz, samp_rate, sample_start)
+    out[stretch] += mix(ramp(shape, min(FADE_SAMPLES, sample_count / 20)), freq_offset_hz, samp_rate, sample_start)
     return out, Truth(kind, sample_start, sample_count, center_freq_hz + freq_offset_hz, width, float(inr_db))
 
 
 def _width(kind: str, samp_rate: float, bandwidth_hz: float | None) -> float:
-    if kind in ("tone", "wideband"):
+    own = own_width(kind, samp_rate)
+    if own is not None:
         if bandwidth_hz is not None:
             raise ValueError(f"a {kind} has its own width; bandwidth_hz {bandwidth_hz:g} cannot be set")
-        return samp_rate / _FRAME_BINS if kind == "tone" else float(samp_rate)
+        return own
     width = float(bandwidth_hz) if bandwidth_hz is not None else samp_rate / (20 if kind == "scont" else 4)
     if not 0 < width <= samp_rate:
         raise ValueError(f"bandwidth_hz {width:g} is outside 0..{samp_rate:g}")
     return width
-
-
-def _shape(kind: str, rng: np.random.Generator, count: int, samp_rate: float, width: float) -> np.ndarray:
-    if kind == "tone":
-        return np.full(count, np.exp(2j * np.pi * rng.uniform()), np.complex64)
-    if kind == "wideband":
-        return (rng.standard_normal(count) + 1j * rng.standard_normal(count)).astype(np.complex64)
-    rolloff = 0.1                                    # the edges of width are where the spectrum has fallen to nothing
-    return WAVEFORMS["band_noise"].function(rng, count, samp_rate, bandwidth_hz=width / (1 + rolloff), rolloff=rolloff)

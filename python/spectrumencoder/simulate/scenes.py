@@ -6,6 +6,9 @@ emitter is made in blocks of ``Waveform.block_s`` from (seed, emitter, block), w
 power; noise likewise. The channel plan does not hang on ``Scene.seed``, so that one plan can be had with other traffic
 and noise (``with_seed``): what a band looks like on another day.
 
+Seeds: training draws its scenes from seeds below FIRST_HELD_OUT_SEED; those from there on (``held_out_seed``) are for judging, so
+that a channel plan with which a model is judged was in no training.
+
 SNR is the signal's mean power while on over the noise power within the signal's own 99 % occupied bandwidth (at least one
 bin of a 1024-bin frame, which is what makes it finite for a carrier). Measured in ``tests/simulate``.
 """
@@ -27,6 +30,7 @@ _MAX_BLOCK = 1 << 21
 _EPOCH = 1 << 31          # makes block numbers before sample 0 positive
 _FRAME_BINS = 1024
 _MEASURED_SHARE = 0.99
+FIRST_HELD_OUT_SEED = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,17 @@ class Scene:
         while len(self._cache) > 2 * len(self.emitters):
             self._cache.popitem(last=False)
         return made
+
+
+def held_out_seed(number: int) -> int:
+    """Seed number 0..2^31 - 1 of those that training never draws, for ``Scene.random``.
+
+    Raises:
+        ValueError: number is outside.
+    """
+    if not 0 <= number < FIRST_HELD_OUT_SEED:
+        raise ValueError(f"held-out seed number {number} is outside 0..{FIRST_HELD_OUT_SEED - 1}")
+    return FIRST_HELD_OUT_SEED + number
 
 
 def monte_carlo(scene: Scene, n_frames: int, frame_samples: int, seed: int, *,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A whole simulated recording: scene, one anomaly with its truth, receiver, SigMF files. Behind ``dataset synth``.
+"""A whole simulated recording: scene, one anomaly of any kind with its truth, receiver, SigMF files. Behind ``dataset synth``.
 
 The seed draws the channel plan, the receiver and where the anomaly goes; ``noise_seed`` (the seed itself by default)
 draws traffic and noise. The bundled demo scene is ``synthesise(Synthesis())``.
@@ -14,7 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from ..tokens.band_plan import UNKNOWN, band_of
-from .injections import KINDS, Truth, inject
+from .anomalies import ANOMALY_KINDS, DEFAULT_LEVELS_DB
+from .anomaly_draws import draw_anomaly
+from .anomaly_rendering import apply_anomaly
+from .injections import KINDS, Truth, inject, note
 from .receivers import Receiver
 from .scenes import Scene
 from .sigmf_writer import write_recording, write_whole
@@ -27,7 +30,10 @@ MAX_SAMPLES = 1 << 26
 
 @dataclass(frozen=True)
 class Synthesis:
-    """What to make. Frequencies of the anomaly are offsets from the centre; None: a free place, drawn from the seed."""
+    """What to make. Frequencies of the anomaly are offsets from the centre; None: a free place, drawn from the seed.
+
+    inr_db is the level as the anomaly's kind defines it (``anomalies``); None: DEFAULT_LEVELS_DB.
+    """
 
     seed: int = 7
     noise_seed: int | None = None
@@ -36,7 +42,7 @@ class Synthesis:
     center_freq_hz: float | None = 868.5e6
     noise_dbfs: float = -36.0
     anomaly: str = "scont"
-    inr_db: float = 15.0
+    inr_db: float | None = None
     anomaly_offset_hz: float | None = None
     anomaly_width_hz: float | None = None
     anomaly_start_s: float | None = None
@@ -48,8 +54,8 @@ class Synthesis:
         return int(round(self.seconds * self.samp_rate))
 
 
-def synthesise(what: Synthesis) -> tuple[np.ndarray, Scene, Truth | None]:
-    """Samples complex64 (n,) as the receiver gives them, the scene, and the truth of the anomaly (None: there is none).
+def synthesise(what: Synthesis) -> tuple[np.ndarray, Scene, list[Truth]]:
+    """Samples complex64 (n,) as the receiver gives them, the scene, and the truth of the anomaly, row by row (none: empty).
 
     Raises:
         ValueError: a parameter out of range, named with its value.
@@ -57,18 +63,29 @@ def synthesise(what: Synthesis) -> tuple[np.ndarray, Scene, Truth | None]:
     if not 1 <= what.n_samples <= MAX_SAMPLES:
         raise ValueError(f"{what.seconds:g} s at {what.samp_rate:g} Hz are {what.n_samples} samples; 1 to {MAX_SAMPLES} are "
                          "made at once: ask for fewer seconds")
-    if what.anomaly not in ("none", *KINDS):
-        raise ValueError(f"anomaly {what.anomaly!r} is none of none, {', '.join(KINDS)}")
+    if what.anomaly not in ("none", *ANOMALY_KINDS):
+        raise ValueError(f"anomaly {what.anomaly!r} is none of none, {', '.join(ANOMALY_KINDS)}")
     band = band_of(what.center_freq_hz)
     scene = Scene.random(what.seed, what.samp_rate, (4, 6), band=None if band == UNKNOWN else band, snr_db=(10.0, 25.0),
                          noise_dbfs=what.noise_dbfs, center_freq_hz=None if band == UNKNOWN else what.center_freq_hz)
     scene = scene.with_seed(what.seed if what.noise_seed is None else what.noise_seed)
-    iq, truth = scene.render(0, what.n_samples), None
-    rng = np.random.default_rng([what.seed, 0xA2])
+    iq, truths = scene.render(0, what.n_samples), []
     if what.anomaly != "none":
-        iq, truth = inject(iq, what.samp_rate, what.anomaly, rng, center_freq_hz=what.center_freq_hz or 0.0,
-                           inr_db=what.inr_db, **_place(what, scene, rng))
-    return receiver_of(what).apply(iq), scene, truth
+        iq, truths = _with_anomaly(what, scene, iq)
+    return receiver_of(what).apply(iq), scene, truths
+
+
+def _with_anomaly(what: Synthesis, scene: Scene, iq: np.ndarray) -> tuple[np.ndarray, list[Truth]]:
+    """The four kinds of ``inject`` keep a way of their own to a place: the bundled scene was made with it."""
+    rng, center = np.random.default_rng([what.seed, 0xA2]), what.center_freq_hz or 0.0
+    level = DEFAULT_LEVELS_DB[what.anomaly] if what.inr_db is None else what.inr_db
+    if what.anomaly in KINDS:
+        iq, truth = inject(iq, what.samp_rate, what.anomaly, rng, center_freq_hz=center, inr_db=level, **_place(what, scene, rng))
+        return iq, [truth]
+    start, length = (None if t is None else round(t * what.samp_rate) for t in (what.anomaly_start_s, what.anomaly_seconds))
+    anomaly = draw_anomaly(rng, what.anomaly, scene, what.samp_rate, what.n_samples, level_db=level, sample_start=start,
+                           sample_count=length, freq_offset_hz=what.anomaly_offset_hz, bandwidth_hz=what.anomaly_width_hz)
+    return apply_anomaly(iq, what.samp_rate, anomaly, scene=scene, center_freq_hz=center)
 
 
 def receiver_of(what: Synthesis) -> Receiver:
@@ -87,23 +104,21 @@ def write(what: Synthesis, path: str | Path) -> Path:
     """
     if what.datatype not in BITS:
         raise ValueError(f"datatype {what.datatype!r} cannot be written; use one of {', '.join(BITS)}")
-    iq, scene, truth = synthesise(what)
+    iq, scene, found = synthesise(what)
     center = what.center_freq_hz or 0.0
     emitters = [{"waveform": e.waveform, "freq_center_hz": center + e.freq_offset_hz, "bandwidth_hz": e.bandwidth_hz,
                  "snr_db": e.snr_db, "activity": e.activity, "params": e.params} for e in scene.emitters]
-    notes = [_note(0, len(iq), "simulated", f"whole file; family={band_of(what.center_freq_hz)}; class=simulated")]
-    notes += [_note(0, len(iq), e["waveform"], f"emitter of the scene; SNR {e['snr_db']:.1f} dB while on",
+    notes = [note(0, len(iq), "simulated", f"whole file; family={band_of(what.center_freq_hz)}; class=simulated")]
+    notes += [note(0, len(iq), e["waveform"], f"emitter of the scene; SNR {e['snr_db']:.1f} dB while on",
                     e["freq_center_hz"], e["bandwidth_hz"]) for e in emitters]
-    if truth:
-        notes.append(_note(truth.sample_start, truth.sample_count, f"anomaly: {truth.kind}",
-                           f"injected; INR {truth.inr_db:g} dB; truth", truth.freq_center_hz, truth.bandwidth_hz))
+    notes += [truth.as_annotation() for truth in found]
     noise_seed = what.seed if what.noise_seed is None else what.noise_seed
     meta_path = write_recording(path, iq, what.samp_rate, what.datatype, center_freq_hz=what.center_freq_hz,
                                 datetime=START_TIME, annotations=notes,
                                 description=f"Simulated, not off the air. Seed {what.seed}, traffic and noise seed {noise_seed}.")
     truths = {"seed": what.seed, "noise_seed": noise_seed, "samp_rate": what.samp_rate, "n_samples": len(iq),
               "center_freq_hz": what.center_freq_hz, "noise_dbfs": what.noise_dbfs,
-              "anomalies": [truth.as_dict()] if truth else [], "emitters": emitters}
+              "anomalies": [truth.as_dict() for truth in found], "emitters": emitters}
     name = meta_path.name.removesuffix(".sigmf-meta")
     write_whole(meta_path.with_name(name + TRUTH_SUFFIX), (json.dumps(truths, indent=1) + "\n").encode())
     return meta_path
@@ -140,11 +155,3 @@ def free_offset(scene: Scene, width_hz: float, rng: np.random.Generator) -> floa
         room = np.minimum(room, np.abs(places - emitter.freq_offset_hz) - (width_hz + emitter.bandwidth_hz) / 2)
     best = np.argsort(room, kind="stable")[-100:]
     return float(places[int(rng.choice(best))])
-
-
-def _note(start: int, count: int, label: str, comment: str, freq_hz: float | None = None, width_hz: float = 0.0) -> dict:
-    note = {"core:sample_start": start, "core:sample_count": count, "core:label": label, "core:comment": comment,
-            "core:generator": "gr-spectrumencoder simulator"}
-    if freq_hz is not None:
-        note |= {"core:freq_lower_edge": freq_hz - width_hz / 2, "core:freq_upper_edge": freq_hz + width_hz / 2}
-    return note

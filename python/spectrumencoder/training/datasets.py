@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..atomic_file import write_file
-from ..simulate.scenes import Scene
+from ..simulate.scenes import FIRST_HELD_OUT_SEED, Scene
 from ..simulate.waveforms import WAVEFORMS
 from ..tokens.band_plan import BANDS
 from ..tokens.layout import FrameLayout
@@ -226,7 +226,7 @@ class FrameFactory:
         while len(self.scenes) < SCENES_PER_SHARD and self.recipe.mix[KINDS.index("scene")] > 0:
             rate = float(np.exp(rng.uniform(np.log(500e3), np.log(20e6))))
             try:
-                scene = Scene.random(int(rng.integers(2**31)), rate)
+                scene = Scene.random(int(rng.integers(FIRST_HELD_OUT_SEED)), rate)
             except ValueError:  # an emitter that never came on: another draw
                 continue
             self.scenes.append((scene.render(int(rng.integers(0, 2**20)), SCENE_SAMPLES), rate))
