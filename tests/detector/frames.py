@@ -39,8 +39,8 @@ def put(psd, residual, first, last, low, high, level_db):
 
 
 def table(count=4000, seed=1, tuning=TUNING, **settings):
-    _, residual, rows = frames(count, seed)
-    return calibrate.learn(residual, rows, SEGMENT.frame_s, tuning=tuning, **settings)
+    psd, residual, rows = frames(count, seed)
+    return calibrate.learn(residual, rows, SEGMENT.frame_s, tuning=tuning, psd=psd, **settings)
 
 
 def detector(conformal=None, **settings):

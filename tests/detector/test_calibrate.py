@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from frames import FREQ, RATE, SEGMENT, TUNING, N, frames, table
 from gnuradio.spectrumencoder.detector import calibrate
+from gnuradio.spectrumencoder.detector.band_statistics import BandStatistics
 from gnuradio.spectrumencoder.detector.calibrate import Calibrator, Table, TooFewFrames, Tuning
-from gnuradio.spectrumencoder.detector.scores import HEAD, channel_values
+from gnuradio.spectrumencoder.detector.scores import HEAD
 from gnuradio.spectrumencoder.encoder import features as layout
 
 
@@ -88,9 +89,9 @@ def test_rates_out_of_range_are_refused():
 
 def test_realised_rate_on_independent_frames():
     t = table(12_000, seed=5)
-    _, residual, rows = frames(12_000, seed=6)
-    values = channel_values(t.standardise_bins(residual), rows[:, layout.LOGIT],
-                            calibrate.FloorTrack().deviations(rows[:, layout.FLOOR_DBFS], SEGMENT.frame_s))
+    psd, residual, rows = frames(12_000, seed=6)
+    values = t.channel_values(residual, level(psd, rows), rows[:, layout.LOGIT],
+                              calibrate.FloorTrack().deviations(rows[:, layout.FLOOR_DBFS], SEGMENT.frame_s))
     scores, _ = t.fuse(values)
     assert np.mean(scores > t.threshold(0.01)) == pytest.approx(0.01, abs=0.0035)
     p = t.p_values(scores)
@@ -99,39 +100,78 @@ def test_realised_rate_on_independent_frames():
 
 
 def test_batches_do_not_matter():
-    _, residual, rows = frames(900, seed=7)
+    psd, residual, rows = frames(900, seed=7)
     calibrator = Calibrator(900, tuning=TUNING)
     for i in range(0, 900, 41):
-        calibrator.add(residual[i:i + 41], rows[i:i + 41], SEGMENT.frame_s, 0)
+        calibrator.add(residual[i:i + 41], rows[i:i + 41], SEGMENT.frame_s, 0, psd=psd[i:i + 41])
     one = calibrator.finish(0.01).to_tensors()
-    other = calibrate.learn(residual, rows, SEGMENT.frame_s, tuning=TUNING).to_tensors()
+    other = calibrate.learn(residual, rows, SEGMENT.frame_s, tuning=TUNING, psd=psd).to_tensors()
+    assert len(one["band_components"]) == 0  # white noise has none
+    with pytest.raises(ValueError, match="needs the psd of its frames"):
+        Calibrator(900, tuning=TUNING).add(residual, rows, SEGMENT.frame_s)
     for name in other:
         np.testing.assert_array_equal(one[name], other[name])
 
 
-def test_bin_statistics_are_learned_and_shrunk():
+def level(psd, rows):
+    """dB over the frame's floor."""
+    return psd - rows[:, layout.FLOOR_DBFS][:, None]
+
+
+def test_what_bins_usually_do_is_learned_and_shrunk():
     rng = np.random.default_rng(8)
-    residual = rng.standard_normal((20_000, 64)).astype(np.float32)
-    residual[:, 10] = residual[:, 10] * 4 + 3
-    mean, std = calibrate.bin_statistics(residual)
-    assert mean[10] == pytest.approx(3, rel=0.03)
-    assert std[10] == pytest.approx(4, rel=0.03)
-    few_mean, few_std = calibrate.bin_statistics(residual[:50])
-    assert 0 < few_mean[10] < 2.5
-    assert 1 < few_std[10] < 4
+    levels = rng.standard_normal((20_000, 64)).astype(np.float32)
+    levels[:, 10] = levels[:, 10] * 1.5 + 3  # not enough to be a component
+    band = BandStatistics.learn(levels)
+    assert len(band.components) == 1 or band.std[10] == pytest.approx(1.5, rel=0.03)
+    assert band.mean[10] == pytest.approx(3, rel=0.03) and band.std[9] == pytest.approx(1, rel=0.03)
+    few = BandStatistics.learn(levels[:20])
+    assert abs(few.std - 1).max() < abs(levels[:20].std(axis=0) - 1).max()
+
+
+def test_what_bins_do_together_is_taken_off():
+    """An emitter of 20 bins that comes and goes by 15 dB: a frame with it is usual, one with half of it, or another, is not."""
+    rng = np.random.default_rng(9)
+    plan = np.zeros(256, np.float32)
+    plan[100:120] = 15.0
+    noise = lambda count: rng.standard_normal((count, 256)).astype(np.float32)  # noqa: E731
+    band = BandStatistics.learn(noise(2000) + (rng.random((2000, 1)) < 0.4) * plan)
+    assert len(band.components) == 1 and abs(band.components[0, 100:120]).min() > 0.2
+    assert abs(band.standardise(noise(50) + plan)[:, 100:120].mean(axis=0)).max() < 0.8
+    half = plan.copy()
+    half[110:] = 0
+    assert band.standardise(noise(50) + half)[:, 100:110].mean() > 4
+    other = np.roll(plan, 60)
+    assert band.standardise(noise(50) + other)[:, 160:180].mean() == pytest.approx(15, rel=0.05)
+    together = band.standardise(noise(8))
+    assert together.dtype == np.float32
+
+
+def test_a_frame_is_standardised_alike_whatever_stands_beside_it():
+    rng = np.random.default_rng(10)
+    levels = rng.standard_normal((500, 256)).astype(np.float32)
+    levels[:, 30:50] += 10 * rng.random((500, 1)).astype(np.float32)
+    band = BandStatistics.learn(levels)
+    assert len(band.components)
+    whole = band.standardise(levels)
+    assert np.array_equal(whole[17], band.standardise(levels[17])) and np.array_equal(whole[3:9], band.standardise(levels[3:9]))
+    with pytest.raises(ValueError, match="spectra of 255 bins, the conformal table was calibrated with 256"):
+        band.standardise(levels[:, :255])
 
 
 def test_busy_bins_do_not_hide_the_rest():
     """A bin that varies by itself must not set the threshold for all others."""
-    _, residual, rows = frames(4000, seed=9)
+    psd, residual, rows = frames(4000, seed=9)
+    psd[:, 20:30] += 5 * 1.1 * residual[:, 20:30]
     residual[:, 20:30] *= 6
-    with_bins = calibrate.learn(residual, rows, SEGMENT.frame_s, tuning=TUNING)
+    with_bins = calibrate.learn(residual, rows, SEGMENT.frame_s, tuning=TUNING, psd=psd)
     without = calibrate.learn(residual, rows, SEGMENT.frame_s)
-    _, test, rows = frames(200, seed=10)
+    psd, test, rows = frames(200, seed=10)
+    psd[:, 100] += 8 * 1.1
     test[:, 100] += 8
     flagged = []
     for t in (with_bins, without):
-        values = channel_values(t.standardise_bins(test), rows[:, layout.LOGIT], np.zeros(200))
+        values = t.channel_values(test, level(psd, rows), rows[:, layout.LOGIT], np.zeros(200))
         flagged.append(np.mean(t.fuse(values)[0] > t.threshold(0.01)))
     assert flagged[0] > 0.95
     assert flagged[1] < 0.5
@@ -199,7 +239,7 @@ def test_a_table_holds_for_its_overlap():
 @pytest.mark.parametrize(("field", "value", "message"), [
     ("scores", np.array([3.0, 1.0]), "ascending"), ("scores", np.zeros(0), "0 scores"), ("scores", None, "scores"),
     ("spread", np.zeros(8), "positive"), ("median", np.zeros(2), "2 medians"), ("n", np.array([7]), "n = 7"),
-    ("channels", np.frombuffer(b"nonsense", np.uint8), "nonsense"), ("bin_std", None, "incomplete"),
+    ("channels", np.frombuffer(b"nonsense", np.uint8), "nonsense"), ("band_std", None, "without a valid 'band_std'"),
     ("samp_rate", None, "samp_rate"), ("window_hop", None, "window_hop"), ("window_hop", np.array([0]), "hop of 0"),
 ])
 def test_damaged_tensors_are_refused(field, value, message):

@@ -45,8 +45,8 @@ def encoded_blocks(engine, scene, seed):
 def test_realised_false_alarm_rate_at_one_percent(engine, scene):
     segment = Segment(rx_rate=RATE, band=BAND, frame_hop=AVERAGE * engine.n_bins, frame_average=AVERAGE)
     calibrator = Calibrator(N_FRAMES, head=bool(engine.contract["heads"].get("anomaly", False)), tuning=Tuning(0.0, RATE))
-    for _, encoded in encoded_blocks(engine, scene, seed=101):
-        calibrator.add(encoded.residual, encoded.features, segment.frame_s)
+    for frames, encoded in encoded_blocks(engine, scene, seed=101):
+        calibrator.add(encoded.residual, encoded.features, segment.frame_s, psd=frames.psd)
     assert calibrator.n_frames == N_FRAMES
     table = calibrator.finish(0.01)
     detector = Detector(engine.contract, {engine.table_key(BAND, AVERAGE): table}, false_alarm_rate=0.01)

@@ -48,7 +48,7 @@ def test_one_table_of_the_band_of_the_recording(engine, record):
     (key, table), = tables.items()
     assert key == engine.table_key("ism", 1)
     assert table.n == NEEDED - NEEDED // 4
-    assert table.bin_mean.shape == (N,)
+    assert table.band.mean.shape == (N,)
     assert (table.tuning, table.window_hop) == ((433.92e6, RATE), N)
     assert calls[-1] == (NEEDED, NEEDED)
     Detector(engine.contract, tables)
@@ -68,7 +68,7 @@ def test_captures_of_two_bands_make_two_tables(engine, record):
     assert set(learned(engine, path)) == {engine.table_key("ism", 1), engine.table_key("gnss", 1)}
     (key, table), = learned(engine, path, band="unknown").items()
     assert key == engine.table_key("unknown", 1)
-    assert table.bin_mean is table.tuning is None  # two tunings share no bins
+    assert table.band is table.tuning is None  # two tunings share no bins
 
 
 def test_refusals(engine, record):

@@ -100,7 +100,7 @@ def _summary(out: Path, tables: dict, pfa: float, seconds: float) -> dict:
     rows = {}
     for key, table in tables.items():
         rows[key] = {"n": table.n, "effective_n": table.effective_n, "channels": list(table.channels),
-                     "per_bin": table.bin_mean is not None, "window_hop": table.window_hop,
+                     "per_bin": table.band is not None, "window_hop": table.window_hop,
                      "freq_hz": table.tuning and table.tuning.freq_hz, "samp_rate": table.tuning and table.tuning.samp_rate,
                      "threshold": table.threshold(pfa), "false_alarm_interval": list(table.far_interval(pfa))}
     return {"model": str(out), "false_alarm_rate": pfa, "seconds": seconds, "tables": rows}

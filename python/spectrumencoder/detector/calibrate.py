@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Split-conformal calibration: what normal frames score, and hence the p-value and threshold of a new score.
 
-The normalisers (mean and deviation of the residual per bin, median and spread of each channel) are learned from the first
+The normalisers (what each bin of the band usually does, median and spread of each channel) are learned from the first
 part of the frames, the table of fused scores from the rest, so that a table's scores and a new frame's have been treated
 alike: for exchangeable frames p = (1 + #{table >= score}) / (n + 1) is at most a with a probability of at most a (Vovk;
 Bates et al., Annals of Statistics 2023, arXiv:2104.08279). Given the table, the realised false-alarm rate at nominal a is
@@ -20,13 +20,12 @@ import numpy as np
 from scipy.special import betaincinv
 
 from ..encoder import features as layout
-from .scores import CHANNELS, FLOOR, HEAD, FloorTrack, channel_values
+from .band_statistics import BandStatistics
+from .scores import CHANNELS, FLOOR, HEAD, MODEL, FloorTrack, channel_values
 
 MAX_SCORES = 20_000  # kept in a table, evenly spaced in time
 MIN_SCORES = 200
 NORMALISER_SHARE, MIN_NORMALISER, MAX_NORMALISER = 0.25, 64, 4096  # frames for the normalisers
-PSEUDO_FRAMES = 50.0  # weight of mean 0 and deviation 1 in the per-bin statistics
-MIN_BIN_STD = 0.1
 # least spread of a channel: a receiver of perfectly steady gain must not turn 0.01 dB into an alarm
 MIN_SPREAD = {name: 0.05 for name in CHANNELS} | {FLOOR: 0.25}
 
@@ -95,8 +94,8 @@ class Table:
         scores: (n,) float32, ascending: fused scores of normal frames.
         effective_n: as many independent frames would tell as much as the n autocorrelated ones.
         window_hop: samples from one averaged spectrum to the next: with overlap a frame of the same K varies more.
-        tuning: the only one that bin_mean and bin_std are right for.
-        bin_mean, bin_std: (N,) float32 of the residual per bin. All three None where no fixed channel plan was learned.
+        tuning: the only one that the band's statistics are right for.
+        band: what each bin usually does. Both None where no fixed channel plan was learned.
     """
 
     channels: tuple[str, ...]
@@ -106,8 +105,7 @@ class Table:
     effective_n: float
     window_hop: int
     tuning: Tuning | None = None
-    bin_mean: np.ndarray | None = None
-    bin_std: np.ndarray | None = None
+    band: BandStatistics | None = None
 
     def __post_init__(self):
         unknown = [c for c in self.channels if c not in CHANNELS]
@@ -118,9 +116,8 @@ class Table:
                              f"positive) for {len(self.channels)} channels")
         if not len(self.scores) or not np.isfinite(self.scores).all() or (np.diff(self.scores) < 0).any():
             raise ValueError(f"conformal table whose {len(self.scores)} scores are not finite and ascending")
-        if len({self.bin_mean is None, self.bin_std is None, self.tuning is None}) > 1 or \
-                (self.bin_std is not None and not (self.bin_std > 0).all()):
-            raise ValueError("conformal table whose per-bin means, deviations and tuning are incomplete or not positive")
+        if (self.band is None) != (self.tuning is None):
+            raise ValueError("conformal table with statistics of a band or a tuning, not both: incomplete")
         if not self.window_hop >= 1:
             raise ValueError(f"conformal table with a window hop of {self.window_hop} samples")
         object.__setattr__(self, "_columns", [CHANNELS.index(c) for c in self.channels])
@@ -134,24 +131,25 @@ class Table:
         if window_hop != self.window_hop:
             return (f"was learned with {self.window_hop} samples from spectrum to spectrum, here they are {window_hop:g}: "
                     "another overlap")
-        if self.tuning is not None and not self.tuning.same_bins(tuning, len(self.bin_mean)):
+        if self.tuning is not None and not self.tuning.same_bins(tuning, len(self.band.mean)):
             return f"has statistics per bin of {self.tuning}, here it is {tuning}"
         return ""
 
     # -- scoring
 
-    def standardise_bins(self, residual: np.ndarray) -> np.ndarray:
-        """Residual (..., N) in units of what each bin does on this band, float32.
+    def deviation(self, residual: np.ndarray, level: np.ndarray) -> np.ndarray:
+        """What the channels look at, (..., N) float32: the level (..., N), dB over the floor, in units of what each bin does
+        on this band; the model's residual where no band was learned.
 
         Raises:
             ValueError: the table was learned with another number of bins.
         """
-        if self.bin_mean is None:
-            return np.asarray(residual, np.float32)
-        if residual.shape[-1] != len(self.bin_mean):
-            raise ValueError(f"residual of {residual.shape[-1]} bins, the conformal table was calibrated with "
-                             f"{len(self.bin_mean)}; calibrate again with this fft_size")
-        return (residual - self.bin_mean) / self.bin_std
+        return np.asarray(residual, np.float32) if self.band is None else self.band.standardise(level)
+
+    def channel_values(self, residual: np.ndarray, level: np.ndarray, logit: np.ndarray,
+                       floor_deviation_db: np.ndarray) -> np.ndarray:
+        """All channels (F, len(CHANNELS)) of frames; see ``scores.channel_values``."""
+        return _channel_values(self.band, residual, level, logit, floor_deviation_db)
 
     def standardise(self, values: np.ndarray) -> np.ndarray:
         """Channel values (F, len(CHANNELS)) -> (F, C) float32: 0 is the median, 1 the 99 % quantile of normal frames."""
@@ -183,7 +181,9 @@ class Table:
     def describe(self, false_alarm_rate: float = 0.01) -> str:
         """Plain language, three lines."""
         low, high = self.far_interval(false_alarm_rate)
-        plan = "no per-bin statistics" if self.tuning is None else f"a mean and deviation per bin, for {self.tuning} alone"
+        plan = "no per-bin statistics"
+        if self.tuning is not None:
+            plan = f"a mean and deviation per bin and {len(self.band.components)} components, for {self.tuning} alone"
         return (f"{self.n} frames that count as {self.effective_n:.0f} independent ones; {plan}; "
                 f"channels {', '.join(self.channels)}\n"
                 f"scores of normal frames: median {np.median(self.scores):.2f}, largest {self.scores[-1]:.2f}\n"
@@ -201,7 +201,7 @@ class Table:
             "effective_n": np.array([self.effective_n], np.float64), "window_hop": np.array([self.window_hop], np.int64),
         }
         if self.tuning is not None:
-            tensors |= {"bin_mean": np.asarray(self.bin_mean, np.float32), "bin_std": np.asarray(self.bin_std, np.float32),
+            tensors |= {"band_mean": self.band.mean, "band_std": self.band.std, "band_components": self.band.components,
                         "freq_hz": np.array([self.tuning.freq_hz], np.float64),
                         "samp_rate": np.array([self.tuning.samp_rate], np.float64)}
         return tensors
@@ -214,11 +214,13 @@ class Table:
             ValueError: a field is missing or does not fit the others.
         """
         try:
-            tuning = Tuning(_scalar(tensors, "freq_hz"), _scalar(tensors, "samp_rate")) if "bin_mean" in tensors else None
+            tuning = Tuning(_scalar(tensors, "freq_hz"), _scalar(tensors, "samp_rate")) if "freq_hz" in tensors else None
+            band = BandStatistics(*(np.asarray(tensors[f"band_{k}"], np.float32) for k in ("mean", "std", "components"))) \
+                if tuning else None
             table = cls(tuple(bytes(np.asarray(tensors["channels"], np.uint8)).decode().split(",")),
                         np.asarray(tensors["median"], np.float32), np.asarray(tensors["spread"], np.float32),
                         np.asarray(tensors["scores"], np.float32), _scalar(tensors, "effective_n"),
-                        int(_scalar(tensors, "window_hop")), tuning, tensors.get("bin_mean"), tensors.get("bin_std"))
+                        int(_scalar(tensors, "window_hop")), tuning, band)
         except (KeyError, UnicodeDecodeError, IndexError) as error:
             raise ValueError(f"conformal table without a valid {error}; calibrate again") from error
         if int(np.asarray(tensors.get("n", [table.n])).ravel()[0]) != table.n:
@@ -232,7 +234,7 @@ class Calibrator:
     Args:
         n_expected: frames that will come, as far as is known; decides how many the normalisers are learned from.
         head: whether the model's anomaly head was trained (else its channel is left out).
-        tuning: learn mean and deviation per bin, since all frames are of this tuning; None: do not (a mixture of tunings).
+        tuning: learn what each bin does, since all frames are of this tuning; None: do not (a mixture of tunings).
         window_hop: samples from one averaged spectrum to the next; None: those of no overlap, as many as there are bins.
         drift_db_per_s: of the floor track; must be the detector's.
     """
@@ -241,11 +243,11 @@ class Calibrator:
                  drift_db_per_s: float = 0.05):
         self._n_normaliser = normaliser_frames(n_expected)
         self._tuning, self._window_hop = tuning, window_hop
-        self._channels = tuple(c for c in CHANNELS if head or c != HEAD)
+        self._channels = tuple(c for c in CHANNELS if (head or c != HEAD) and (tuning is not None or c not in MODEL))
         self._floor = FloorTrack(drift_db_per_s)
-        self._first: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # (residual, logit, floor deviation)
+        self._first: list[tuple[np.ndarray, ...]] = []  # (residual, level, logit, floor deviation)
         self._n_first = 0
-        self._bins: tuple[np.ndarray, np.ndarray] | None = None
+        self._band: BandStatistics | None = None
         self._centre: tuple[np.ndarray, np.ndarray] | None = None
         self._fused: list[np.ndarray] = []
 
@@ -253,27 +255,33 @@ class Calibrator:
     def n_frames(self) -> int:
         return self._n_first + sum(map(len, self._fused))
 
-    def add(self, residual: np.ndarray, features: np.ndarray, frame_s: float, place: Hashable = None):
+    def add(self, residual: np.ndarray, features: np.ndarray, frame_s: float, place: Hashable = None, *,
+            psd: np.ndarray | None = None):
         """Takes the next frames.
 
         Args:
             residual: (F, N). features: (F, 256), layout ``encoder.features``. frame_s: seconds from frame to frame.
+            psd: (F, N) dBFS; needed to learn what each bin does.
             place: tells one tuning (or recording) from another; the floor track of each is its own.
         """
         if self._window_hop is None:
             self._window_hop = residual.shape[1]
+        if psd is None and self._tuning is not None:
+            raise ValueError("a calibration that learns what each bin of a band does needs the psd of its frames")
         used = features[:, layout.SKIPPED] == 0
+        level = None if self._tuning is None else psd[used] - features[used, layout.FLOOR_DBFS][:, None]
         residual, features = residual[used], features[used]
+        level = residual if level is None else level  # not looked at
         deviation = self._floor.deviations(features[:, layout.FLOOR_DBFS], frame_s, place)
         logit = features[:, layout.LOGIT]
         n_first = min(len(residual), self._n_normaliser - self._n_first)
         if n_first > 0:
-            self._first.append((residual[:n_first].copy(), logit[:n_first].copy(), deviation[:n_first]))
+            self._first.append((residual[:n_first].copy(), level[:n_first].copy(), logit[:n_first].copy(), deviation[:n_first]))
             self._n_first += n_first
             if self._n_first == self._n_normaliser:
                 self._learn_normalisers()
         if n_first < len(residual):
-            self._fused.append(self._fuse(residual[n_first:], logit[n_first:], deviation[n_first:]))
+            self._fused.append(self._fuse(residual[n_first:], level[n_first:], logit[n_first:], deviation[n_first:]))
 
     def finish(self, false_alarm_rate: float = 0.01) -> Table:
         """The table.
@@ -287,35 +295,32 @@ class Calibrator:
             raise TooFewFrames(self.n_frames, needed, false_alarm_rate)
         scores = thinned(scores)
         return Table(self._channels, *self._centre, np.sort(scores), effective_count(scores), self._window_hop, self._tuning,
-                     *(self._bins or (None, None)))
+                     self._band)
 
     def _learn_normalisers(self):
-        residual, logit, deviation = (np.concatenate(part) for part in zip(*self._first, strict=True))
+        residual, level, logit, deviation = (np.concatenate(part) for part in zip(*self._first, strict=True))
         self._first.clear()
         if self._tuning is not None:
-            self._bins = bin_statistics(residual)
-        values = channel_values(self._standardised(residual), logit, deviation)
+            self._band = BandStatistics.learn(level)
+        values = _channel_values(self._band, residual, level, logit, deviation)
         values = values[:, [CHANNELS.index(c) for c in self._channels]]
         median = np.median(values, axis=0)
         spread = np.maximum(np.quantile(values, 0.99, axis=0) - median, [MIN_SPREAD[c] for c in self._channels])
         self._centre = median.astype(np.float32), spread.astype(np.float32)
 
-    def _standardised(self, residual: np.ndarray) -> np.ndarray:
-        return residual if self._bins is None else (residual - self._bins[0]) / self._bins[1]
-
-    def _fuse(self, residual, logit, deviation) -> np.ndarray:
-        values = channel_values(self._standardised(residual), logit, deviation)
+    def _fuse(self, residual, level, logit, deviation) -> np.ndarray:
+        values = _channel_values(self._band, residual, level, logit, deviation)
         columns = [CHANNELS.index(c) for c in self._channels]
         return ((values[:, columns] - self._centre[0]) / self._centre[1]).max(axis=1)
 
 
 def learn(residual: np.ndarray, features: np.ndarray, frame_s: float, *, false_alarm_rate: float = 0.01, head: bool = True,
           tuning: Tuning | None = None, window_hop: int | None = None, run: np.ndarray | None = None,
-          drift_db_per_s: float = 0.05) -> Table:
+          drift_db_per_s: float = 0.05, psd: np.ndarray | None = None) -> Table:
     """A Table from frames in memory.
 
     Args:
-        residual: (F, N) float32. features: (F, 256). frame_s: seconds from frame to frame.
+        residual: (F, N) float32. features: (F, 256). frame_s: seconds from frame to frame. psd: (F, N) dBFS, with a tuning.
         run: (F,) number of the recording that each frame is from (frames of one lie together); None: all from one.
         The rest: see Calibrator and ``Calibrator.finish``.
 
@@ -325,17 +330,15 @@ def learn(residual: np.ndarray, features: np.ndarray, frame_s: float, *, false_a
     calibrator = Calibrator(len(residual), head=head, tuning=tuning, window_hop=window_hop, drift_db_per_s=drift_db_per_s)
     edges = [0, len(residual)] if run is None else [0, *(np.flatnonzero(np.diff(run)) + 1).tolist(), len(residual)]
     for start, stop in zip(edges[:-1], edges[1:], strict=True):
-        calibrator.add(residual[start:stop], features[start:stop], frame_s, start)
+        calibrator.add(residual[start:stop], features[start:stop], frame_s, start, psd=None if psd is None else psd[start:stop])
     return calibrator.finish(false_alarm_rate)
 
 
-def bin_statistics(residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation per bin, (F, N) -> two (N,) float32, shrunk toward 0 and 1 by ``PSEUDO_FRAMES``."""
-    count = len(residual)
-    mean = residual.sum(axis=0, dtype=np.float64) / (count + PSEUDO_FRAMES)
-    square = np.square(residual - mean.astype(np.float32)).sum(axis=0, dtype=np.float64)
-    std = np.sqrt((square + PSEUDO_FRAMES) / (count + PSEUDO_FRAMES))
-    return mean.astype(np.float32), np.maximum(std, MIN_BIN_STD).astype(np.float32)
+def _channel_values(band: BandStatistics | None, residual, level, logit, floor_deviation_db) -> np.ndarray:
+    """``scores.channel_values`` of the band's deviation beside the model's residual, or of that alone."""
+    if band is None:
+        return channel_values(residual, logit, floor_deviation_db)
+    return channel_values(band.standardise(level), logit, floor_deviation_db, residual)
 
 
 def thinned(scores: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from ..tokens.band_plan import UNKNOWN
 from .calibrate import Table, Tuning, check_false_alarm_rate, scores_needed
 from .events import Emitted, EventTracker, Frame, Segment, Sighting
 from .regions import LEVEL, MISSING, Region, find_regions, strongest_excess
-from .scores import FLOOR, HEAD, WINDOWS, FloorTrack, channel_values, mean_square
+from .scores import FLOOR, HEAD, MODEL, WINDOWS, FloorTrack, mean_square
 
 FAR, FIXED = "far", "fixed"
 THRESHOLD_MODES = (FAR, FIXED)
@@ -93,8 +93,8 @@ class Detector:
         self.n_bins = int(encoder["fft_size"])
         self._n_tokens = self.n_bins // int(encoder["stride"])
         for key, table in self.tables.items():
-            if table.bin_mean is not None and len(table.bin_mean) != self.n_bins:
-                raise ValueError(f"conformal table {key} is of {len(table.bin_mean)} bins, the model of {self.n_bins}; "
+            if table.band is not None and len(table.band.mean) != self.n_bins:
+                raise ValueError(f"conformal table {key} is of {len(table.band.mean)} bins, the model of {self.n_bins}; "
                                  "calibrate again")
         self._labels = list(contract["labels"]) if contract["heads"].get("classes", True) else []
         self.tracker = EventTracker(self.n_bins, enbw_bins=window_enbw(encoder["window"], self.n_bins), model=contract["name"])
@@ -171,7 +171,7 @@ class Detector:
         if self.threshold_mode == FIXED:
             judges = self._judge_fixed(residual, used, result)
         else:
-            judges = self._judge_by_tables(residual, features, deviation, used, segment, result)
+            judges = self._judge_by_tables(psd, residual, features, deviation, used, segment, result)
         judged = np.flatnonzero(np.isfinite(result.scores))
         ages = self._age + np.searchsorted(used, judged)  # frames without a table age an event, skipped ones do not
         flagged = result.flagged[judged]
@@ -210,7 +210,7 @@ class Detector:
         result.flagged[used] = result.scores[used] > self.threshold
         return dict.fromkeys(used.tolist(), _FixedJudge(self.threshold))
 
-    def _judge_by_tables(self, residual, features, deviation, used, segment, result) -> dict[int, _Judge]:
+    def _judge_by_tables(self, psd, residual, features, deviation, used, segment, result) -> dict[int, _Judge]:
         judges = {}
         settings, group_of = np.unique(features[np.ix_(used, _KEY_COLUMNS)], axis=0, return_inverse=True)
         for group in range(len(settings)):
@@ -219,8 +219,8 @@ class Detector:
             if table is None:
                 self.n_uncalibrated += len(rows)
                 continue
-            standard = table.standardise_bins(residual[rows])
-            scores, _ = table.fuse(channel_values(standard, features[rows, layout.LOGIT], deviation[rows]))
+            level = psd[rows] - features[rows, layout.FLOOR_DBFS][:, None]
+            scores, _ = table.fuse(table.channel_values(residual[rows], level, features[rows, layout.LOGIT], deviation[rows]))
             _check_finite(scores)
             result.scores[rows], result.p_values[rows] = scores, table.p_values(scores)
             result.flagged[rows] = scores > threshold
@@ -281,7 +281,7 @@ class Detector:
             raise ValueError(f"features say that model {answered_by} of an ensemble has answered, the detector knows "
                              f"{', '.join(self._models)}; give the encoder and the detector the same model")
         floor = float(row[layout.FLOOR_DBFS])
-        return Frame(index, start, start + span, psd, residual, judge.standardise(residual), floor, floor - deviation,
+        return Frame(index, start, start + span, psd, residual, judge.deviation(residual, psd - floor), floor, floor - deviation,
                      None if best is None else self._labels[best], None if best is None else float(probabilities[best]),
                      1.0 - float(row[layout.K_KEPT]) / self._n_tokens, judge.threshold, self._models[answered_by])
 
@@ -291,7 +291,7 @@ class _FixedJudge(NamedTuple):
 
     threshold: float
 
-    def standardise(self, residual):
+    def deviation(self, residual, level):
         return residual
 
     def locate(self, frame: Frame, score: float) -> list[Sighting]:
@@ -304,8 +304,8 @@ class _TableJudge(NamedTuple):
     threshold: float
     table: Table
 
-    def standardise(self, residual):
-        return self.table.standardise_bins(residual)
+    def deviation(self, residual, level):
+        return self.table.deviation(residual, level)
 
     def locate(self, frame: Frame, score: float) -> list[Sighting]:
         """The regions that speak for a flagged frame's score, each with its own p-value."""
@@ -313,6 +313,8 @@ class _TableJudge(NamedTuple):
         normalisers = {c: (float(m), float(s)) for c, m, s in zip(table.channels, table.median, table.spread, strict=True)}
         limit = self.threshold - _MARGIN * abs(self.threshold)
         regions = find_regions(frame.standard, normalisers, limit)
+        if not regions and table.band is not None:  # what is usual on this band, and yet not what the model expected
+            regions = find_regions(frame.residual, {MODEL[c]: of for c, of in normalisers.items() if c in MODEL}, limit)
         deviation = frame.floor_dbfs - frame.expected_floor_dbfs
         if FLOOR in normalisers:
             median, spread = normalisers[FLOOR]

@@ -34,7 +34,7 @@ def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 1
     Args:
         average, overlap: of the tokenizer, as the detector will run it.
         band: "auto" takes it from each capture's centre frequency; else one of the model's bands, for all.
-        per_bin: learn mean and deviation per bin where all of a band's frames are of one tuning.
+        per_bin: learn what each bin does where all of a band's frames are of one tuning.
         progress: called with frames done and frames in all.
 
     Raises:
@@ -66,7 +66,8 @@ def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 1
             frames = tokenize(iq, stretch.recording.samp_rate, fft_size=engine.n_bins, stride=engine.layout.stride,
                               average=average, overlap=overlap, window=engine.config.window, flush=False)
             encoded = engine.encode(frames.items, stretch.band)
-            calibrators[stretch.band].add(encoded.residual, encoded.features, frame.hop / stretch.recording.samp_rate, number)
+            calibrators[stretch.band].add(encoded.residual, encoded.features, frame.hop / stretch.recording.samp_rate, number,
+                                          psd=frames.psd)
             done += frame.n_frames(len(iq))
             progress(done, total)
     return {engine.table_key(name, average): calibrator.finish(false_alarm_rate) for name, calibrator in calibrators.items()}

@@ -4,9 +4,13 @@
 * ``residual_S`` (S = 1, 4, 16, 64 bins): the largest moving sum of the standardised residual over S neighbouring bins,
   divided by sqrt(S), so that unit-variance independent bins give every scale the same variance. More power than expected.
 * ``missing_S`` (S = 16, 64): the same of the negative residual. Less power than expected: an emitter that fell silent.
+* ``model_S``, ``model_missing_S``: the same of the model's own residual, where the others are of the band's (see below).
 * ``head``: the anomaly logit that the encoder's head has learned.
 * ``floor``: how far the frame's absolute noise floor is from its own slow track, in dB. Frames are normalised by their
   floor before the encoder sees them, so only this channel can see a barrage that raises the whole band.
+
+On a band whose plan was learned (``band_statistics``) the first two kinds look at how far each bin is from what it usually does
+there; else at the model's residual.
 
 Mean-square error alone is a weak score (it dilutes a narrow signal over all bins); the maxima at several scales are not.
 
@@ -26,7 +30,8 @@ MISSING_SCALES = (16, 64)
 HEAD, FLOOR = "head", "floor"
 # name -> (sign, scale in bins) of the channels that have a place in frequency
 WINDOWS = {f"residual_{s}": (1, s) for s in SCALES} | {f"missing_{s}": (-1, s) for s in MISSING_SCALES}
-CHANNELS = (*WINDOWS, HEAD, FLOOR)
+MODEL = {f"model_{name.removeprefix('residual_')}": name for name in WINDOWS}  # channel -> the window that it is as wide as
+CHANNELS = (*WINDOWS, *MODEL, HEAD, FLOOR)
 _CHUNK = 256  # frames at a time: bounds the memory of the cumulative sums
 
 
@@ -55,11 +60,13 @@ def residual_maxima(residual: np.ndarray) -> np.ndarray:
     return values
 
 
-def channel_values(residual: np.ndarray, logit: np.ndarray, floor_deviation_db: np.ndarray) -> np.ndarray:
+def channel_values(deviation: np.ndarray, logit: np.ndarray, floor_deviation_db: np.ndarray,
+                   residual: np.ndarray | None = None) -> np.ndarray:
     """All channels of ``CHANNELS``, in its order.
 
     Args:
-        residual: (F, N) float32, standardised.
+        deviation: (F, N) float32, standardised: of the band, or the model's residual.
+        residual: (F, N), the model's, where ``deviation`` is not that; without it the channels of ``MODEL`` are 0.
         logit: (F,) of the head.
         floor_deviation_db: (F,) signed, from ``FloorTrack.deviations``.
 
@@ -67,7 +74,8 @@ def channel_values(residual: np.ndarray, logit: np.ndarray, floor_deviation_db: 
         (F, C) float32.
     """
     head, floor = np.asarray(logit, np.float32), np.abs(np.asarray(floor_deviation_db, np.float32))
-    return np.column_stack((residual_maxima(residual), head, floor))
+    model = np.zeros((len(head), len(MODEL)), np.float32) if residual is None else residual_maxima(residual)
+    return np.column_stack((residual_maxima(deviation), model, head, floor))
 
 
 def mean_square(residual: np.ndarray) -> np.ndarray:

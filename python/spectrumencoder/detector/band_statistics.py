@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each bin of one tuning usually does: mean level, what bins do together, and the deviation that is left.
+
+A model that has learned all kinds of signals reconstructs a new one as well as an old one: on a band without a plan it is no
+anomaly. On a band with a plan, which calibration learns here, it is one: its bins are louder than they have ever been. What
+emitters of the plan do in coming and going is taken off first, along the principal components of the calibration frames that
+stand out of what noise alone would show.
+
+Shape letters: F frames, N bins, R components.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+PSEUDO_FRAMES = 50.0  # weight of the median bin's deviation in that of each bin
+MIN_BIN_STD = 0.1  # dB
+MAX_COMPONENTS = 16
+MOST_SPREAD = 0.25  # share of the bins over which a component may be spread: a wider one would put what is new in some bins, with
+# the other sign, into all others
+EDGE_MARGIN = 1.5  # a component's variance must exceed the greatest of noise (Marchenko-Pastur edge) this many times
+
+
+@dataclass(frozen=True, eq=False)
+class BandStatistics:
+    """Levels in dB over the frame's floor: mean (N,), std (N,) of what the components (R, N), orthonormal, leave. float32."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    components: np.ndarray
+
+    def __post_init__(self):
+        n_bins = len(self.mean)
+        if self.std.shape != (n_bins,) or self.components.ndim != 2 or self.components.shape[1] != n_bins:
+            raise ValueError(f"band statistics of {n_bins} means, deviations {self.std.shape} and components "
+                             f"{self.components.shape} do not fit each other")
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.components).all() and (self.std > 0).all()):
+            raise ValueError("band statistics that are not finite, or deviations that are not positive")
+
+    @classmethod
+    def learn(cls, level: np.ndarray) -> BandStatistics:
+        """From levels (F, N) of normal frames. The deviation of each bin is shrunk towards that of the median bin."""
+        count, n_bins = level.shape
+        mean = level.mean(axis=0, dtype=np.float64).astype(np.float32)
+        centred = level - mean
+        components = principal_components(centred)
+        left = centred - centred @ components.T @ components
+        variance = np.square(left).sum(axis=0, dtype=np.float64) / max(count - 1 - len(components), 1)
+        variance = (count * variance + PSEUDO_FRAMES * np.median(variance)) / (count + PSEUDO_FRAMES)
+        return cls(mean, np.maximum(np.sqrt(variance), MIN_BIN_STD).astype(np.float32), components)
+
+    def standardise(self, level: np.ndarray) -> np.ndarray:
+        """Deviations (F, N) float32 of levels (F, N), in units of what each bin does. A row does not depend on its neighbours.
+
+        Raises:
+            ValueError: another number of bins.
+        """
+        if level.shape[-1] != len(self.mean):
+            raise ValueError(f"spectra of {level.shape[-1]} bins, the conformal table was calibrated with {len(self.mean)}; "
+                             "calibrate again with this fft_size")
+        centred = np.atleast_2d(level - self.mean).astype(np.float32)
+        if len(self.components):
+            for row in centred:  # a product of whole batches would round by the batch's size
+                row -= (self.components @ row) @ self.components
+        return (centred / self.std).reshape(np.shape(level))
+
+
+def principal_components(centred: np.ndarray) -> np.ndarray:
+    """Orthonormal rows (R, N) float32, R up to 16, of centred frames (F, N): those whose variance noise cannot explain.
+
+    Those that are spread over much of the band (by their participation ratio, 1 / sum c^4) are left out.
+    Noise of the median bin's variance s^2 has no eigenvalue above s^2 (1 + sqrt(N / F))^2 (Marchenko and Pastur 1967).
+    """
+    count, n_bins = centred.shape
+    if count < 2:
+        return np.zeros((0, n_bins), np.float32)
+    values, vectors = np.linalg.eigh(centred.T.astype(np.float64) @ centred / count)
+    noise = float(np.median(centred.var(axis=0, dtype=np.float64)))
+    edge = EDGE_MARGIN * noise * (1.0 + np.sqrt(n_bins / count)) ** 2
+    spread = 1.0 / np.sum(vectors**4, axis=0)
+    usable = (values > max(edge, 1e-12)) & (spread <= MOST_SPREAD * n_bins)
+    chosen = np.flatnonzero(usable)[::-1][:min(MAX_COMPONENTS, count // 8)]
+    return np.ascontiguousarray(vectors[:, chosen].T, np.float32)
