@@ -84,14 +84,14 @@ def test_a_folder_names_the_recording_in_each_event(call, demo_scene, band_model
 
 def test_an_uncalibrated_band_is_said_to_be(call, write_recording, noise, model_file, tmp_path):
     recording = write_recording(tmp_path, "noise", noise(100_000))
-    done = call("run", recording, "--policy", "energy", "--events", tmp_path / "e.jsonl")  # the shipped tables are for gumbel
+    done = call("run", recording, "--policy", "gumbel", "--events", tmp_path / "e.jsonl")  # the shipped tables are for energy
     assert done.returncode == 0, done.stderr
     assert "uncalibrated" in done.stderr and read_events(tmp_path / "e.jsonl") == []
 
 
 def test_the_band_may_be_said(call, the_line, write_recording, noise, model_file, tmp_path):
     recording = write_recording(tmp_path, "noise", noise(60_000))
-    done = call("run", recording, "--policy", "energy", "--band", "aero")
+    done = call("run", recording, "--policy", "gumbel", "--band", "aero")
     assert done.returncode == 0, done.stderr
     assert "/aero/" in done.stderr
     assert "band 'moon'" in the_line(call("run", recording, "--band", "moon"), 2)

@@ -64,9 +64,7 @@ def accuracy(model: str, pool: Path, corpus: list[Path], classical: list, *, tra
     level, side, labels = tokens[known][..., :-2].reshape(known.sum(), -1), side[known], labels[known]
     plain = fit_classifier(level, side, labels, seed)
     right = {WHOLE: _numbers(engine.labels[i] for g in labelled for i in g.label) == truth}
-    from_latents = classes_from_latents(engine, groups)
-    if from_latents is not None:
-        right["its class head on latents alone"] = from_latents == truth
+    right["its class head on latents alone"] = classes_from_latents(engine, groups) == truth
     right[PLAIN] = plain(*_stacked(groups)) == truth
     out = {"model": file.name, "n_frames": len(truth), "n_recordings": len(np.unique(source)), "points": {},
            "uncompressed": {name: bootstrap.interval(r) for name, r in right.items()}}
@@ -154,12 +152,10 @@ def _stacked(groups: list[SceneFrames]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([g.level for g in groups]), np.concatenate(side)
 
 
-def classes_from_latents(engine: Engine, groups: list[SceneFrames]) -> np.ndarray | None:
-    """(F,) classes that the head on the latents alone tells, which are not encoded; None: the model has no such head."""
+def classes_from_latents(engine: Engine, groups: list[SceneFrames]) -> np.ndarray:
+    """(F,) classes that the head on the latents alone tells, which are not encoded."""
     weights = {k.removeprefix("latent_head."): torch.from_numpy(v.copy()) for k, v in engine.file.weights(engine.variant).items()
                if k.startswith("latent_head.")}
-    if not weights:
-        return None
     head = LatentHead(engine.config, N_CONDITION).eval()
     head.load_state_dict(weights)
     found = []
