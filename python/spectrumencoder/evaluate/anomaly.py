@@ -18,14 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from .. import keys
 from ..detector.calibrate import Table, TooFewFrames
-from ..detector.detector import Detector, read_tables
+from ..detector.detector import Detector, Result, read_tables
 from ..detector.events import CLOSE, OPEN, Segment
 from ..detector.learn_band import learn_bands
 from ..encoder.engine import Engine
@@ -200,9 +200,9 @@ class _Ours:
         detector, first = self._detector, len(unit.calibration)
         detector.reset()
         segment = Segment(unit.freq_hz, unit.samp_rate, unit.band, unit.calibration.frame_hop, unit.average)
-        run = lambda one, frames, start: _process(one, frames, self._engine, segment, start)  # noqa: E731
-        reference = run(detector, unit.calibration, 0).scores[-_n_reference(first):]
-        kept = run(detector, unit.kept, first).scores.reshape(-1, WINDOW_FRAMES)
+        encoded = _Encoded(unit, self._engine)
+        reference = encoded.judge(detector, "calibration", 0, segment).scores[-_n_reference(first):]
+        kept = encoded.judge(detector, "kept", first, segment).scores.reshape(-1, WINDOW_FRAMES)
         first += len(unit.kept)
         detector.discontinuity()  # what is open ends here: events are counted on the clean windows
         clean, flagged, events, injected = [], [], 0, {}
@@ -211,11 +211,11 @@ class _Ours:
             for number, one in enumerate(unit.injected):
                 if one.base == window:
                     state = self._copy()
-                    result = run(state, one.frames, start)
+                    result = encoded.judge(state, ("injected", number), start, segment)
                     closed = [e.fields for e in [*result.emitted, *state.flush()] if e.fields[keys.STATE] == CLOSE]
                     injected[number] = (result.scores, _delay(result.flagged, one.onset), _overlap(closed, one, segment,
                                                                                                    self._engine.n_bins))
-            result = run(detector, _rows(unit.clean, window), start)
+            result = encoded.judge(detector, ("clean", window), start, segment)
             clean.append(result.scores)
             flagged.append(result.flagged)
             events += sum(e.fields[keys.STATE] == OPEN for e in result.emitted)
@@ -229,14 +229,30 @@ class _Ours:
         return deepcopy(self._detector, {id(one): one for one in fixed})
 
 
-def _process(detector: Detector, frames, engine: Engine, segment: Segment, start: int):
-    encoded = engine.encode(frames.items, segment.band)
-    sample = (start + np.arange(len(frames))) * segment.frame_hop
-    result = detector.process(frames.psd, encoded.residual, encoded.features, sample, segment)
-    if not np.isfinite(result.scores).all():
-        why = "; ".join(n.text for n in result.notices) or "no table"
-        raise AnomalyError(f"{engine.model_name} cannot judge these frames: {why}")
-    return result
+class _Encoded:
+    """All frames of a unit, encoded at once (a window alone would be padded to a whole batch), and where its parts are."""
+
+    def __init__(self, unit: Unit, engine: Engine):
+        parts = {"calibration": unit.calibration, "kept": unit.kept}
+        windows = [("clean", n) for n in range(unit.n_windows)]
+        sizes = [*(len(p) for p in parts.values()), *(WINDOW_FRAMES for _ in windows), *(len(i.frames) for i in unit.injected)]
+        edges = np.cumsum([0, *sizes])
+        names = [*parts, *windows, *(("injected", n) for n in range(len(unit.injected)))]
+        self._rows = {name: slice(*edges[n:n + 2]) for n, name in enumerate(names)}
+        frames = [*parts.values(), unit.clean, *(i.frames for i in unit.injected)]
+        self._psd = np.concatenate([f.psd for f in frames])
+        self._encoded = engine.encode(np.concatenate([f.items for f in frames]), unit.band)
+        self._model = engine.model_name
+
+    def judge(self, detector: Detector, part: str | tuple[str, int], start: int, segment: Segment) -> Result:
+        """A part through a detector; `start`: number of its first frame."""
+        rows = self._rows[part]
+        sample = (start + np.arange(rows.stop - rows.start)) * segment.frame_hop
+        result = detector.process(self._psd[rows], self._encoded.residual[rows], self._encoded.features[rows], sample, segment)
+        if not np.isfinite(result.scores).all():
+            why = "; ".join(n.text for n in result.notices) or "no table"
+            raise AnomalyError(f"{self._model} cannot judge these frames: {why}")
+        return result
 
 
 class _Levels:
@@ -268,11 +284,6 @@ def _scaled(of_units: list[_Scores]) -> list[_Scores]:
 
 def _n_reference(n_calibration: int) -> int:
     return max(1, round(_SCALE_SHARE * n_calibration))
-
-
-def _rows(frames, window: int):
-    part = slice(window * WINDOW_FRAMES, (window + 1) * WINDOW_FRAMES)
-    return replace(frames, items=frames.items[part], psd=frames.psd[part], frame_start=frames.frame_start[part])
 
 
 def _delay(flagged: np.ndarray, onset: int) -> float:
