@@ -152,6 +152,19 @@ def test_inr_at_which_half_is_found():
     assert half_inr(inr, np.ones(2000)) is None and half_inr(inr, np.zeros(2000)) is None
 
 
+@pytest.mark.parametrize("kept", [0, 200], ids=["reference frames", "kept windows"])
+def test_each_unit_gets_a_scale_of_its_own(kept):
+    """Two units whose scores lie at other levels come to one: median 0 in each, 99 % quantile 1 in both."""
+    rng = np.random.default_rng(0)
+    of_units = [experiment._Scores(*(level + 3 * rng.standard_normal(size) for size in ((2000,), (kept, 16), (50, 16), (8, 16))))
+                for level in (5.0, -40.0)]
+    scaled = experiment._scaled(of_units)
+    values = [s.kept.max(axis=1) if kept else s.reference for s in scaled]
+    assert np.median(values[0]) == pytest.approx(0, abs=1e-9) and np.median(values[1]) == pytest.approx(0, abs=1e-9)
+    assert np.quantile(np.concatenate(values), 0.99) == pytest.approx(1.0, abs=1e-6)
+    assert scaled[0].clean.mean() == pytest.approx(scaled[1].clean.mean(), abs=0.1)
+
+
 # -- the whole
 
 

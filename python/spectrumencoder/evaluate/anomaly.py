@@ -11,7 +11,7 @@ is the one it had at the same window without. Every detector judges the same win
 the same calibration frames, of which baselines leave out the last quarter. Every detector's threshold, ours too, is then set
 alike by its own scores of clean frames that it was not fitted on (see `anomaly_figures`): in a scene those of clean windows kept
 for that, next after the calibration. Recordings have none to spare: there the last quarter of the calibration frames tells each
-detector its scale on the band (median 0, 99 % quantile 1), and thresholds come from other recordings.
+detector its scale (median 0 in the recording, 99 % quantile 1 in its band), and thresholds come from other recordings.
 """
 
 from __future__ import annotations
@@ -273,13 +273,13 @@ class _Levels:
 
 
 def _scaled(of_units: list[_Scores]) -> list[_Scores]:
-    """Scores of units with one calibration on a scale of their own: median 0 and 99 % quantile 1 of the kept windows, or of the
-    reference frames where there are none."""
-    kept = np.concatenate([s.kept.max(axis=1) for s in of_units if len(s.kept)] or [[]])
-    reference = kept if len(kept) else np.concatenate([s.reference for s in of_units])
-    median = np.median(reference)
-    spread = max(np.quantile(reference, 0.99) - median, _LEAST_SPREAD)
-    return [_Scores(*((part - median) / spread for part in (s.reference, s.kept, s.clean, s.injected))) for s in of_units]
+    """Scores of units with one calibration on a scale where the kept windows, or the reference frames where there are none, have
+    median 0 in each unit and 99 % quantile 1 in all."""
+    reference = [s.kept.max(axis=1) if len(s.kept) else s.reference for s in of_units]
+    medians = [np.median(r) for r in reference]
+    spread = max(np.quantile(np.concatenate([r - m for r, m in zip(reference, medians, strict=True)]), 0.99), _LEAST_SPREAD)
+    return [_Scores(*((part - m) / spread for part in (s.reference, s.kept, s.clean, s.injected)))
+            for s, m in zip(of_units, medians, strict=True)]
 
 
 def _n_reference(n_calibration: int) -> int:

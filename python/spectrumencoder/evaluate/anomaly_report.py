@@ -87,6 +87,7 @@ def draw(result: dict, path: Path) -> None:
             axis.set_axis_on()
             _panel(axis, row)
             axis.set_title(f"{kind}, {name}", fontsize=9, loc="left")
+            axis.set_title((row["best_baseline"] or {"name": ""})["name"], fontsize=7, loc="right", color="C1")
     axes[0, 0].legend(fontsize=7)
     fig.supxlabel("INR (dB)")
     fig.supylabel("probability of detection at 1 % false alarms per window")
@@ -102,7 +103,6 @@ def _panel(axis, row: dict) -> None:
         reach = [[v["mean"] - v["low"] for v in ours], [v["high"] - v["mean"] for v in ours]]
         axis.errorbar(middle, [v["mean"] for v in ours], reach, fmt="o-", color="C0", markersize=3, label=OURS)
         axis.plot(middle, [c["baselines"][name] for c in cells], "s--", color="C1", markersize=3, label="best baseline")
-        axis.text(0.98, 0.04, name, transform=axis.transAxes, ha="right", fontsize=7, color="C1")
     axis.plot(middle, [c["bound"] for c in cells], ":", color="0.4", label="bound")
     axis.set_xlim(0, 20)
     axis.set_ylim(-0.03, 1.03)
