@@ -13,7 +13,19 @@ import sys
 
 import typer
 
-from . import calibrate, dataset, decode, doctor, evaluate, evaluate_compress, evaluate_inference, models, run, train
+from . import (
+    calibrate,
+    dataset,
+    decode,
+    doctor,
+    evaluate,
+    evaluate_anomaly,
+    evaluate_compress,
+    evaluate_inference,
+    models,
+    run,
+    train,
+)
 from .errors import CommandError
 
 app = typer.Typer(
@@ -31,6 +43,7 @@ app.command()(train.train)
 evaluate.app.command()(evaluate_inference.speculative)
 evaluate.app.command()(evaluate_inference.precision)
 evaluate.app.command()(evaluate_compress.compress)
+evaluate.app.command()(evaluate_anomaly.anomaly)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(dataset.app, name="dataset")
 app.command()(models.models)
