@@ -15,10 +15,11 @@ from gnuradio.spectrumencoder.encoder.model_file import load
 from gnuradio.spectrumencoder.tokens.layout import FrameLayout
 from gnuradio.spectrumencoder.tokens.tokenize import tokenize
 from gnuradio.spectrumencoder.training import augment
+from gnuradio.spectrumencoder.training.batch_augment import add_power, add_spurs, carrier, mirror
 from gnuradio.spectrumencoder.training.config import ConfigError, with_fold
 from gnuradio.spectrumencoder.training.corpus import CLASSES, CorpusError, load_corpus, split
 from gnuradio.spectrumencoder.training.datasets import FrameFactory, Recipe, add_anomaly, make_shard
-from gnuradio.spectrumencoder.training.loop import Data, add_power, add_spurs, carrier, mirror, train
+from gnuradio.spectrumencoder.training.loop import Data, train
 from gnuradio.spectrumencoder.training.losses import imitation
 from gnuradio.spectrumencoder.training.shards import ShardMaker, _lock, being_made, unlabel_unseen, without
 

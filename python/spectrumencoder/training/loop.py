@@ -23,9 +23,10 @@ from safetensors.torch import save as to_bytes
 from ..atomic_file import write_file
 from ..encoder.bottleneck import start_from_principal_components
 from ..encoder.config import EncoderConfig
-from ..encoder.encoder import DB_RANGE, DB_SCALE, SpectrumEncoder, conditioning
+from ..encoder.encoder import DB_RANGE, DB_SCALE, SpectrumEncoder
 from ..encoder.model_file import find_model, load, variant_name
 from ..tokens.layout import FrameLayout
+from .batch_augment import add_spurs, jitter_condition, mirror
 from .config import ConfigError, TrainingConfig, read_config
 from .corpus import CLASSES, load_corpus, split
 from .distributed import Ranks
@@ -339,66 +340,3 @@ class Run:
             number, _, part = key.partition(".")
             state["state"].setdefault(int(number), {})[part] = value.cpu() if part == "step" else value
         self.optimizer.load_state_dict(state)
-
-
-def jitter_condition(rng: np.random.Generator, side: torch.Tensor, dropped: float) -> torch.Tensor:
-    """Conditioning (B, 4) with bin width, K and floor jittered, and a row of zeros in a share `dropped` of frames."""
-    count = len(side)
-    condition = conditioning(side)
-    jitter = np.stack([rng.normal(0, 0.05, count), rng.normal(0, 0.05, count), rng.normal(0, 0.25, count),
-                       np.zeros(count)], axis=1)
-    condition = condition + torch.from_numpy(jitter.astype(np.float32)).to(side.device)
-    shown = torch.from_numpy((rng.random(count) >= dropped).astype(np.float32)).to(side.device)
-    return condition * shown[:, None]
-
-
-def mirror(rng: np.random.Generator, tokens: torch.Tensor, target: torch.Tensor, share: float):
-    """Tokens (B, M, C) and target (B, N), in a share of the frames with frequency running the other way."""
-    turned = torch.from_numpy(rng.random(len(tokens)) < share).to(tokens.device)
-    tokens_turned = torch.cat((tokens[..., :-2].flip(1, 2), tokens[..., -2:].flip(1)), dim=-1)
-    return (torch.where(turned[:, None, None], tokens_turned, tokens),
-            torch.where(turned[:, None], target.flip(1), target))
-
-
-LOBE_DB = (0.0, -3.5, -16.0, -46.0)  # of a carrier on a bin through the Blackman-Harris window, 0 to 3 bins away
-
-
-def add_spurs(rng: np.random.Generator, tokens: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens (B, M, C), dB over the floor, with steady carriers in a share of the frames; (B,) 1 for those.
-
-    1 to 3 of them, in a sixth of these frames a comb of up to 10; in the middle of the band (the receiver's DC offset) of 4 to
-    35 dB, elsewhere of 4 to 20 dB, since a stronger one is more likely a signal. The class stays: gaps of recordings with a
-    receiver's spurs would else be called on/off keying. Whether a carrier is an anomaly is left open (no loss for the head), and
-    the reconstruction is to leave it in the residual.
-    """
-    n_bins = tokens.shape[1] * (tokens.shape[2] - 2)
-    added = np.zeros((len(tokens), n_bins), np.float32)  # linear power over the floor
-    for row in np.flatnonzero(rng.random(len(tokens)) < share):
-        if rng.random() < 1 / 6:
-            places = np.arange(rng.integers(0, n_bins // 4), n_bins, rng.integers(n_bins // 12, n_bins // 3))[:10]
-        else:
-            count = rng.integers(1, 4)
-            places = np.where(rng.random(count) < 0.3, n_bins // 2, rng.integers(0, n_bins, count))
-        for place in places:
-            added[row] += carrier(n_bins, place, rng.uniform(4, 35 if place == n_bins // 2 else 20))
-    return add_power(tokens, torch.from_numpy(added).to(tokens.device)), torch.from_numpy(added.any(axis=1)).to(tokens)
-
-
-def carrier(n_bins: int, place: int, level_db: float) -> np.ndarray:
-    """Power (N,) float32 of a carrier on bin `place`, level_db over the floor there."""
-    out = np.zeros(n_bins, np.float32)
-    for away in range(-3, 4):
-        if 0 <= place + away < n_bins:
-            out[place + away] = 10.0 ** ((level_db + LOBE_DB[abs(away)]) / 10)
-    return out
-
-
-def add_power(tokens: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
-    """Tokens (B, M, C), dB over the floor, with steady power (B, N), linear over the floor: it adds to the means and to the
-    max-hold, and to the mean that the spread is relative to; the floor, a quantile, stays."""
-    by_token = added.view(*tokens.shape[:2], -1)
-    level = 10.0 ** (tokens[..., :-2] / 10)
-    means = 10.0 * torch.log10(level + by_token + 1e-20)
-    peak = 10.0 * torch.log10(10.0 ** (tokens[..., -2] / 10) + by_token.amax(dim=-1) + 1e-20)
-    spread = tokens[..., -1] * level.sum(-1) / (level.sum(-1) + by_token.sum(-1) + 1e-20)
-    return torch.cat((means, peak[..., None], spread[..., None]), dim=-1)
