@@ -250,6 +250,16 @@ def test_a_rate_that_the_table_is_too_small_for(conformal):
     assert np.isfinite(judge.process(psd, residual, rows, HOP * np.arange(50), SEGMENT).scores).all()
 
 
+def test_what_only_the_model_did_not_expect_is_named_so(conformal):
+    """Levels that are usual on the band, a residual that is not: the model's channel speaks, and says where."""
+    psd, residual, rows = frames(60, seed=41)
+    residual[30, 100:104] += 12
+    _, emitted = run(detector(conformal), psd, residual, rows)
+    (event,) = closed(emitted)
+    assert event[keys.ANALYSIS_TYPE] == "model_4" and event[keys.SAMPLE_START] == 30 * HOP
+    assert abs(event[keys.FREQ_CENTER_HZ] - (FREQ + (101.5 - N / 2) * RATE / N)) <= RATE / N
+
+
 def test_a_discontinuity_closes_what_is_open(conformal):
     psd, residual, rows = frames(50, seed=30)
     put(psd, residual, 30, 49, 100, 104, 15)

@@ -269,9 +269,9 @@ class Calibrator:
         if psd is None and self._tuning is not None:
             raise ValueError("a calibration that learns what each bin of a band does needs the psd of its frames")
         used = features[:, layout.SKIPPED] == 0
-        level = None if self._tuning is None else psd[used] - features[used, layout.FLOOR_DBFS][:, None]
         residual, features = residual[used], features[used]
-        level = residual if level is None else level  # not looked at
+        # without a tuning no band is learned, and levels are not looked at
+        level = residual if self._tuning is None else psd[used] - features[:, layout.FLOOR_DBFS][:, None]
         deviation = self._floor.deviations(features[:, layout.FLOOR_DBFS], frame_s, place)
         logit = features[:, layout.LOGIT]
         n_first = min(len(residual), self._n_normaliser - self._n_first)

@@ -314,7 +314,9 @@ class _TableJudge(NamedTuple):
         limit = self.threshold - _MARGIN * abs(self.threshold)
         regions = find_regions(frame.standard, normalisers, limit)
         if not regions and table.band is not None:  # what is usual on this band, and yet not what the model expected
-            regions = find_regions(frame.residual, {MODEL[c]: of for c, of in normalisers.items() if c in MODEL}, limit)
+            window_of = {MODEL[c]: c for c in normalisers if c in MODEL}
+            regions = [r._replace(channel=window_of[r.channel])
+                       for r in find_regions(frame.residual, {w: normalisers[c] for w, c in window_of.items()}, limit)]
         deviation = frame.floor_dbfs - frame.expected_floor_dbfs
         if FLOOR in normalisers:
             median, spread = normalisers[FLOOR]
