@@ -8,6 +8,7 @@ that, so that the averaged gradient is that of the whole batch: the weights are 
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,6 +87,7 @@ class Ranks:
         try:
             yield
         finally:
+            gc.collect()  # networks wrapped in here hold the group in cycles: its threads must end before the interpreter does
             torch.distributed.destroy_process_group()
 
     @contextmanager
