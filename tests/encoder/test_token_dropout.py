@@ -67,8 +67,19 @@ def test_the_gate_is_hard_forward_and_soft_backward(dropout, tokens, noise):
     kept = dropout.train()(tokens, 8, noise=noise, temperature=0.5)
     assert torch.allclose(kept.gate, kept.keep.float(), atol=1e-6)
     (kept.gate * tokens[..., 0]).sum().backward()
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in dropout.parameters())
+    learnt = [p for p in dropout.parameters() if p is not dropout.learned[2].bias]  # the same for every token: chooses nothing
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in learnt)
     assert dropout.learned[0].weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_the_noise_of_training_neither_drowns_the_learned_scores_nor_is_drowned(dropout, tokens, noise, scale):
+    with torch.no_grad():
+        dropout.learned[2].weight *= scale
+    exact = dropout.eval()(tokens, 8).keep
+    drawn = dropout.train()(tokens, 8, noise=noise).keep
+    shared = float((exact & drawn).sum() / exact.sum())
+    assert 0.4 <= shared <= 0.9  # by chance 0.25
 
 
 def test_learned_scores_find_the_informative_token(dropout):

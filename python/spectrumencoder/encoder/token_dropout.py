@@ -3,8 +3,9 @@
 
 Policies, all on the same interface:
 
-* `gumbel`: a small learned score. In training, logistic noise (the difference of two Gumbels) over a temperature, exact
-  top-k, and a straight-through gradient through the sigmoid of the distance to the k-th score; at inference exact top-k.
+* `gumbel`: a small learned score. In training, on a scale of one within the frame, with logistic noise (the difference of two
+  Gumbels) over a temperature, exact top-k, and a straight-through gradient through the sigmoid of the distance to the k-th
+  score; at inference exact top-k.
 * `energy`: mean level of the token over the floor.
 * `entropy`: low spectral entropy inside the token and between its windows first (structure before noise).
 * `random`: a uniform draw, the fixed-rate baseline.
@@ -20,6 +21,7 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from .config import POLICIES
@@ -50,6 +52,8 @@ class TokenDropout(nn.Module):
         Raises:
             ValueError: unknown policy, or `random` without its noise (B, M), uniform in (0, 1).
         """
+        if policy == "gumbel" and self.training:  # the mean is taken off later: a bias would follow nothing but rounding
+            return F.linear(self.learned[:2](x), self.learned[2].weight).squeeze(-1)
         if policy == "gumbel":
             return self.learned(x).squeeze(-1)
         if policy == "energy":
@@ -84,7 +88,9 @@ class TokenDropout(nn.Module):
             if noise is None:
                 raise ValueError("policy 'gumbel' needs its noise in training, uniform in (0, 1), one value per token")
             u = noise.clamp(1e-6, 1 - 1e-6)
-            choice = score + temperature * (u.log() - (-u).log1p())  # logistic noise
+            spread = score.std(dim=-1, keepdim=True).clamp(min=1e-4)  # the noise must not drown the scores, nor they outgrow it
+            choice = (score - score.mean(dim=-1, keepdim=True)) / spread
+            choice = choice + temperature * (u.log() - (-u).log1p())  # logistic noise
         index = choice.topk(k, dim=-1).indices.sort(dim=-1).values
         keep = torch.zeros_like(score, dtype=torch.bool).scatter_(1, index, True)
         gate = None
