@@ -153,6 +153,17 @@ def test_mirrored_frames_run_the_other_way():
     assert torch.equal(same, tokens)
 
 
+def test_the_chooser_is_fitted_last_and_shared(mini_corpus, mini_config, tmp_path):
+    """It moves the learned score of token dropout and nothing else, and all variants have the same."""
+    fitted = load(train(mini_config, [mini_corpus], tmp_path / "with", pool=tmp_path / "pool")).tensors
+    mini_config["training"]["chooser_steps"] = 0
+    bare = load(train(mini_config, [mini_corpus], tmp_path / "without", pool=tmp_path / "pool")).tensors
+    moved = {name for name, value in fitted.items() if name.startswith("weights.") and not np.array_equal(value, bare[name])}
+    learned = {name for name in fitted if ".dropout.learned." in name}
+    assert moved == learned - {"weights.shared.dropout.learned.2.bias"}  # which has no gradient
+    assert all(name.startswith("weights.shared.") for name in learned)
+
+
 def test_going_on_with_all_recordings_under_a_teacher(mini_corpus, mini_config, tmp_path):
     """A fold's model is the start: the whole corpus is trained on, the temperature stays, the teacher's classes are imitated."""
     mini_config["training"] |= {"variants": [["softmax", "dynamic"]], "steps": 30}

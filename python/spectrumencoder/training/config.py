@@ -24,6 +24,8 @@ class TrainingConfig:
     batch: int = 128
     rate: float = 1e-3
     variant_rate: float = 4e-4
+    chooser_steps: int = 0  # last, of the learned score of token dropout (policy gumbel) alone
+    chooser_rate: float = 3e-3
     weight_decay: float = 0.02
     warmup: int = 200
     ema: float = 0.999

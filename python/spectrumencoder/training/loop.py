@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The training loop: a configuration in, a model file with all its variants out; resumes; same seed, same weights.
 
-The first variant is trained whole; the others start from its averaged weights and train their transformer blocks only.
+The first variant is trained whole; the others start from its averaged weights and train their transformer blocks only. Last,
+the learned score of token dropout is fitted to the first variant as it then is: all of them share it.
 AdamW, cosine rate, exponential average of the weights, random kept count and policy per batch, annealed Gumbel
 temperature, conditioning jittered and dropped in a fifth, band hidden in half. Under torchrun batches are shared (`distributed`).
 Everything random at step s comes from a generator seeded by (seed, variant, s), so an interrupted run continues exactly.
@@ -37,6 +38,7 @@ from .shards import ShardMaker, unlabel_unseen, without
 from .transfer import transfer
 
 OWN_OF_VARIANT = ("blocks.", "rope.")  # what a further variant trains
+CHOOSER = "dropout."
 CODEC_FRAMES = 2048  # of training, that the map of encoded spectra is fitted to
 # Start as principal components and move slowly
 PRINCIPAL = ("bottleneck.bins.weight", "bottleneck.bins.bias", "decoder.direct.weight")
@@ -139,6 +141,8 @@ def _train(config, corpus, out, resume, minutes, progress, pool, ranks: Ranks) -
             run = Run(shape, training, number, out, data, first, teacher, ranks)
             networks[variant_name(attention, rope)] = run.train(deadline, progress)
             first = run.averaged if number == 0 else first
+        if training.chooser_steps:
+            _fit_chooser(networks, training, out, data, ranks, deadline, progress)
     finally:
         maker.close()
     if not ranks.writes:
@@ -146,6 +150,16 @@ def _train(config, corpus, out, resume, minutes, progress, pool, ranks: Ranks) -
     return finish(networks, encoder, recipe, training, config, trained, held_out, out,
                   lambda count: make_pool(encoder, recipe, training, corpus, pool or out / "pool", "test", count), start,
                   data.batch(np.random.default_rng(training.seed), 1, CODEC_FRAMES))
+
+
+def _fit_chooser(networks: dict[str, SpectrumEncoder], training: TrainingConfig, out: Path, data: Data, ranks: Ranks,
+                 deadline: float, progress) -> None:
+    """Fit the learned score of token dropout to the first network, all else held fast, and give it to all of them."""
+    first = next(iter(networks.values()))
+    run = Run(first.config, training, len(networks), out, data, first.state_dict(), None, ranks, chooser=True)
+    fitted = {k: v for k, v in run.train(deadline, progress).state_dict().items() if k.startswith(CHOOSER)}
+    for network in networks.values():
+        network.load_state_dict(fitted, strict=False)
 
 
 def make_pool(encoder: EncoderConfig, recipe, training: TrainingConfig, corpus: list[Path], pool: Path, part: str,
@@ -178,18 +192,24 @@ def open_network(name: str, encoder: EncoderConfig, same: bool = False) -> Spect
 
 
 class Run:
-    """Training of one variant, with its checkpoint."""
+    """Training of one variant, or of the chooser (the learned score of token dropout), with its checkpoint."""
 
     def __init__(self, shape: EncoderConfig, training: TrainingConfig, number: int, out: Path, data: Data, first, teacher=None,
-                 ranks: Ranks = Ranks()):
+                 ranks: Ranks = Ranks(), chooser: bool = False):
         self.t, self.number, self.data, self.ranks = training, number, data, ranks
-        self.name = variant_name(shape.attention, shape.rope)
-        self.steps = training.steps if number == 0 else training.variant_steps
-        self.rate = training.rate if number == 0 else training.variant_rate
+        self.name = "chooser" if chooser else variant_name(shape.attention, shape.rope)
+        self.steps, self.rate = ((training.steps, training.rate) if number == 0 else
+                                 (training.chooser_steps, training.chooser_rate) if chooser else
+                                 (training.variant_steps, training.variant_rate))
+        self.policies = (1.0, 0.0, 0.0, 0.0) if chooser else training.policies
+        self.keep_weights = np.array(training.keep_weights)
+        if chooser:  # where every token is kept there is nothing to choose
+            self.keep_weights[[k == shape.n_tokens for k in shape.keep_choices]] = 0.0
+            self.keep_weights /= self.keep_weights.sum()
         torch.manual_seed(training.seed)  # initial weights
         self.network = SpectrumEncoder(shape)
         if first is not None:
-            transfer(first, self.network, theta=number == 0)
+            transfer(first, self.network, theta=number == 0 or chooser)
         else:
             shard = data.upto(1)[0]
             levels = torch.from_numpy(shard["target"][shard["anomaly"] == 0].astype(np.float32))
@@ -199,7 +219,7 @@ class Run:
         self.teacher = teacher.to(self.device) if teacher is not None else None
         if number > 0:  # the rest is shared with the first variant, in training as in the file
             for name, parameter in self.network.named_parameters():
-                parameter.requires_grad_(name.startswith(OWN_OF_VARIANT))
+                parameter.requires_grad_(name.startswith(CHOOSER if chooser else OWN_OF_VARIANT))
         trained = [(n, p) for n, p in self.network.named_parameters() if p.requires_grad]
         groups = [{"params": []}, {"params": [], "weight_decay": 0.0}, {"params": [], "weight_decay": 0.0, "scale": 10.0},
                   {"params": [], "weight_decay": 0.0, "scale": 0.1}]
@@ -260,8 +280,8 @@ class Run:
             tokens, batch["target"] = mirror(rng, tokens, batch["target"], t.mirror_share)
         if t.spur_share:
             tokens, spurious = add_spurs(rng, tokens, t.spur_share)
-        keep = int(rng.choice(config.keep_choices, p=t.keep_weights))
-        policy = ("gumbel", "energy", "entropy", "random")[rng.choice(4, p=t.policies)]
+        keep = int(rng.choice(config.keep_choices, p=self.keep_weights))
+        policy = ("gumbel", "energy", "entropy", "random")[rng.choice(4, p=self.policies)]
         noise = torch.from_numpy(rng.random((t.batch, config.n_tokens), np.float32)).to(self.device)
         unknown = len(config.bands) - 1
         hidden = torch.from_numpy(rng.random(t.batch) < t.band_hidden).to(self.device)
