@@ -280,6 +280,18 @@ def test_missing_takes_what_is_always_about():
         draw_anomaly(np.random.default_rng(1), "missing", Scene(1, 1e6, [rare]), 1e6, 1 << 16, level_db=20)
 
 
+def test_a_pause_is_looked_for_beyond_the_anomaly():
+    """An emitter of long bursts and pauses: on throughout the stretch, and yet not missed when it is off as long elsewhere."""
+    bursts = Emitter.create("ook_sensor", 1e6, 0.0, 20, seed=1, activity=0.5)
+    scene = Scene(3, 1e6, [bursts, Emitter.create("fm_voice", 1e6, 2e5, 20, seed=1)])
+    assert scene.pauses(0, 1 << 16) and not scene.pauses(1, 1 << 16)
+    assert not Scene(3, 1e6, [bursts]).pauses(0, 9_000_000)  # longer than is watched
+    silent = [n for n in range(0, 8_000_000, 1 << 18) if not scene.emit(0, n, 1 << 18).on]
+    assert silent and scene.pauses(0, 1 << 18)
+    a = draw_anomaly(np.random.default_rng(1), "missing", scene, 1e6, 1 << 17, level_db=20)
+    assert a.params["emitter"] == 1
+
+
 def test_what_is_given_is_taken(scene):
     a = draw("scont", scene, 1, freq_offset_hz=1e5, bandwidth_hz=2e4, sample_start=1000, sample_count=5000)
     assert (a.freq_offset_hz, a.bandwidth_hz, a.sample_start, a.sample_count) == (1e5, 2e4, 1000, 5000)

@@ -228,20 +228,22 @@ def _missing(d: _Draft) -> Anomaly:
 def _channel(d: _Draft, needs_floor: bool = False) -> Channel:
     """The channel whose SNR is nearest to the level, of those that are on for at least 0.2 of the stretch.
 
-    For ``missing`` only emitters that are always about: one that is silent for half of the stretch by itself is not missed.
+    For ``missing`` only emitters that are always about: one that by itself is ever silent for half of the stretch is not missed.
     """
     found = [c for c in usable(d.channels, d.samp_rate) if c.floor_density is not None or not needs_floor]
     for channel in sorted(found, key=lambda c: abs(c.snr_db - d.level_db)):
         if channel.emitter is None:
             return channel
         on = d.background.emit(channel.emitter, d.first_sample + d.start, d.count).on
-        regular = d.background.emitters[channel.emitter].activity == 1 and _longest_gap(on, d.count) < d.count / 2
-        if sum(b - a for a, b in on) >= _LEAST_ON_SHARE * d.count and (regular or d.kind != "missing"):
+        if sum(b - a for a, b in on) < _LEAST_ON_SHARE * d.count:
+            continue
+        regular = _longest_gap(on, d.count) < d.count / 2
+        if d.kind != "missing" or regular and not d.background.pauses(channel.emitter, d.count // 2):
             return channel
     if isinstance(d.background, Scene):
         regularly = "regularly " if d.kind == "missing" else ""
         raise ValueError(f"{d.kind} takes an emitter of the plan that is {regularly}on for {_LEAST_ON_SHARE:g} of samples "
-                         f"{d.start}..{d.start + d.count}; none of {len(d.channels)} is")
+                         f"{d.start}..{d.start + d.count}; none of {len(d.channels)} is: try another seed")
     raise ValueError(f"{d.kind} takes a channel eight bins wide and 3 dB over the floor, with free bins beside it; of "
                      f"{len(d.channels)} that the spectrum shows none is one")
 

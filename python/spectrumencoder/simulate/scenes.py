@@ -31,6 +31,7 @@ _EPOCH = 1 << 31          # makes block numbers before sample 0 positive
 _FRAME_BINS = 1024
 _MEASURED_SHARE = 0.99
 FIRST_HELD_OUT_SEED = 1 << 31
+WATCHED_S = 8.0           # of a scene, to tell what its emitters usually do
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Scene:
 
     def __post_init__(self):
         self._cache: OrderedDict[tuple, Emission] = OrderedDict()
+        self._watched: dict[int, tuple[int, int, int]] = {}  # emitter -> samples watched, longest pause in them, end of the last burst
 
     @classmethod
     def random(cls, seed: int, samp_rate: float, n_emitters: tuple[int, int] = (1, 5), *, band: str | None = None,
@@ -179,6 +181,18 @@ class Scene:
                 out[low:high] += made.iq[low - first:high - first]
                 on += [(a + first, b + first) for a, b in made.on]
         return emission(out, on)
+
+    def pauses(self, index: int, count: int) -> bool:
+        """Whether emitter ``index`` is ever silent for ``count`` samples on end in the scene's first ``WATCHED_S`` seconds."""
+        seen, longest, last_on = self._watched.get(index, (0, 0, 0))
+        end, step = round(WATCHED_S * self.samp_rate), 1 << 18
+        while longest < count and seen < end:
+            for low, high in sorted(self.emit(index, seen, step).on):
+                longest, last_on = max(longest, seen + low - last_on), max(last_on, seen + high)
+            seen += step
+            longest = max(longest, seen - last_on)  # a pause that goes on
+        self._watched[index] = seen, longest, last_on
+        return longest >= count
 
     def _block(self, index: int, block: int, size: int) -> Emission:
         """Samples [block * size, (block + 1) * size + _BLEND) at their place in frequency, faded in and out.
