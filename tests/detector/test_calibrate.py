@@ -90,8 +90,9 @@ def test_rates_out_of_range_are_refused():
 def test_realised_rate_on_independent_frames():
     t = table(12_000, seed=5)
     psd, residual, rows = frames(12_000, seed=6)
-    values = t.channel_values(residual, level(psd, rows), rows[:, layout.LOGIT],
-                              calibrate.FloorTrack().deviations(rows[:, layout.FLOOR_DBFS], SEGMENT.frame_s))
+    values = t.channel_values(residual, rows[:, layout.LOGIT],
+                              calibrate.FloorTrack().deviations(rows[:, layout.FLOOR_DBFS], SEGMENT.frame_s),
+                              t.rows(level(psd, rows)))
     scores, _ = t.fuse(values)
     assert np.mean(scores > t.threshold(0.01)) == pytest.approx(0.01, abs=0.0035)
     p = t.p_values(scores)
@@ -171,7 +172,7 @@ def test_busy_bins_do_not_hide_the_rest():
     test[:, 100] += 8
     flagged = []
     for t in (with_bins, without):
-        values = t.channel_values(test, level(psd, rows), rows[:, layout.LOGIT], np.zeros(200))
+        values = t.channel_values(test, rows[:, layout.LOGIT], np.zeros(200), t.rows(level(psd, rows)))
         flagged.append(np.mean(t.fuse(values)[0] > t.threshold(0.01)))
     assert flagged[0] > 0.95
     assert flagged[1] < 0.5
@@ -254,6 +255,6 @@ def test_damaged_tensors_are_refused(field, value, message):
 
 def test_description_is_plain():
     text = table(600).describe(0.01)
-    assert "450 frames" in text
+    assert "300 frames" in text
     assert "433.92 MHz and 1 MS/s" in text
     assert "false-alarm rate of 1 %" in text

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from frames import CONTRACT, FREQ, HOP, KEY, RATE, SEGMENT, N, detector, frames, put, run, table
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.detector.calibrate import Table, Tuning
+from gnuradio.spectrumencoder.detector.calibrate import Tuning
 from gnuradio.spectrumencoder.detector.detector import Detector, window_enbw
 from gnuradio.spectrumencoder.encoder import features as layout
 
@@ -207,13 +207,13 @@ def test_reset_starts_anew(conformal):
     assert fields(again[1]) == fields(first[1])
 
 
-def test_an_open_event_lasts_while_its_bins_keep_half_their_height(conformal):
+def test_an_open_event_lasts_while_its_bins_keep_half_their_height():
     psd, residual, rows = frames(60, seed=36)
     put(psd, residual, 20, 29, 100, 103, 15)
     put(psd, residual, 30, 39, 100, 103, 9)
     put(psd, residual, 40, 49, 100, 103, 5)
-    judge = detector(Table(conformal.channels, conformal.median, conformal.spread, conformal.scores + 12, conformal.effective_n,
-                           conformal.window_hop))
+    general = table(8000, tuning=None)
+    judge = detector(replace(general, scores=general.scores + 12))
     scores, emitted = run(judge, psd, residual, rows)
     event, = closed(emitted)
     assert (scores[30:40] < event[keys.THRESHOLD]).all()
