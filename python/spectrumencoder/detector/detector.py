@@ -216,9 +216,13 @@ class Detector:
 
     def _judge_by_tables(self, psd, residual, features, deviation, used, segment, result) -> dict[int, _Judge]:
         judges = {}
-        settings, group_of = np.unique(features[np.ix_(used, _KEY_COLUMNS)], axis=0, return_inverse=True)
-        for group in range(len(settings)):
-            rows = used[group_of == group]
+        settings = features[np.ix_(used, _KEY_COLUMNS)]
+        if (settings == settings[:1]).all():  # nearly always
+            groups = [used] if len(used) else []
+        else:
+            group_of = np.unique(settings, axis=0, return_inverse=True)[1]
+            groups = [used[group_of == group] for group in range(group_of.max() + 1)]
+        for rows in groups:
             key, table, threshold = self._table(segment, features[rows[0]], result.notices)
             if table is None:
                 self.n_uncalibrated += len(rows)
