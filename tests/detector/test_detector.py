@@ -64,7 +64,7 @@ def test_an_emitter_that_falls_silent_is_missing(conformal):
     put(psd, residual, 100, 159, 40, 79, -6)
     _, emitted = run(detector(conformal), psd, residual, rows)
     event = max(closed(emitted), key=lambda e: e[keys.SAMPLE_COUNT])
-    assert event[keys.ANALYSIS_TYPE].startswith("missing_")
+    assert "missing_" in event[keys.ANALYSIS_TYPE]
     assert abs(event[keys.FREQ_CENTER_HZ] - (FREQ + (59.5 - N // 2) * WIDTH)) <= 2 * WIDTH
 
 

@@ -99,18 +99,23 @@ class BandScan:
         object.__setattr__(self, "_per_down", (-1.0 / self.down).astype(np.float32))
 
     @classmethod
-    def learn(cls, rows: np.ndarray, n_bins: int) -> BandScan:
+    def learn(cls, rows: np.ndarray, n_bins: int, chosen: np.ndarray | None = None) -> BandScan:
         """From rows (F, P) of normal frames that follow each other, as ``frame_rows`` gives them.
 
+        Args:
+            chosen: (F,) bool, the frames at which the boxes that are looked at end; None: all.
+
         Raises:
-            ValueError: not more frames than ``HISTORY``.
+            ValueError: not more such frames than ``HISTORY``.
         """
-        if len(rows) <= HISTORY:
+        chosen = np.ones(len(rows), bool) if chosen is None else chosen.copy()
+        chosen[:HISTORY] = False
+        if not chosen.any():
             raise ValueError(f"a band's scan is learned from more than {HISTORY} frames, not {len(rows)}")
         plan = boxes(n_bins)
         median, up, down = (np.empty((len(LENGTHS), rows.shape[1]), np.float32) for _ in range(3))
         for number, sums in enumerate(_running(rows)):
-            sums = sums[LENGTHS[number] - 1:]
+            sums = sums[chosen]
             median[number] = np.median(sums, axis=0)
             for limits, most in ((up, sums.max(axis=0) - median[number]), (down, median[number] - sums.min(axis=0))):
                 for part in range(len(_PARTS)):

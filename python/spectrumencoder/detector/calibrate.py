@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Split-conformal calibration: what normal frames score, and hence the p-value and threshold of a new score.
 
-The normalisers are learned from the first part of the frames (what each bin and each box of the band usually does from the
-first of them, median and spread of each channel from the others), the table of fused scores from the rest, so that a table's
-scores and a new frame's have been treated alike: for exchangeable frames p = (1 + #{table >= score}) / (n + 1) is at most a with
+Of the frames one part tells what each bin and each box of the band usually does, one the median and spread of each channel, and
+one, the table, what normal frames score, so that a table's scores and a new frame's have been treated alike. Where a band is
+learned the parts take turns in blocks of 32 frames: an emitter that is on for the first half of the calibration alone is then
+known on and off. For exchangeable frames p = (1 + #{table >= score}) / (n + 1) is at most a with
 a probability of at most a (Vovk; Bates et al., Annals of Statistics 2023, arXiv:2104.08279). Given the table, the realised
 false-alarm rate at nominal a is Beta distributed; ``Table.far_interval`` states its 90 % interval. Frames that follow each other
 in one recording, and boxes of several frames, are not independent: the interval then uses ``effective_n`` instead of n.
@@ -27,8 +28,8 @@ from .scores import BAND_CHANNELS, CHANNELS, FLOOR, HEAD, FloorTrack, channel_va
 MAX_SCORES = 20_000  # kept in a table, evenly spaced in time
 MIN_SCORES = 200
 NORMALISER_SHARE, MIN_NORMALISER, MAX_NORMALISER = 0.25, 64, 4096  # frames for the normalisers
-BAND_SHARE = 0.5  # instead of NORMALISER_SHARE where the band is learned, too: what its boxes show at most takes many frames
-PLACES_SHARE = 0.7  # of those, the first ones, for the band; the others for median and spread of the channels
+# Where a band is learned, blocks of so many of the first MAX_BAND frames in turn: for the band, the table, or the normalisers
+TURN_FRAMES, TURNS, MAX_BAND = 32, "BTBNBT", 4096
 # least spread of a channel: a receiver of perfectly steady gain must not turn 0.01 dB into an alarm
 MIN_SPREAD = {name: 0.05 for name in (*CHANNELS, *BAND_CHANNELS)} | {FLOOR: 0.25}
 
@@ -53,10 +54,19 @@ def check_false_alarm_rate(value: float) -> float:
     return float(value)
 
 
-def normaliser_frames(n_frames: int, per_bin: bool = True) -> int:
-    """How many of n_frames, the first ones, the normalisers are learned from; per_bin: with those of a band."""
-    share = BAND_SHARE if per_bin else NORMALISER_SHARE
-    return min(max(int(share * n_frames), MIN_NORMALISER), MAX_NORMALISER)
+def parts_of(n_frames: int, per_bin: bool = True) -> np.ndarray:
+    """What each of the n_frames first frames is for, (n_frames,) of "B" the band, "N" the normalisers, "T" the table."""
+    if not per_bin:
+        first = min(max(int(NORMALISER_SHARE * n_frames), MIN_NORMALISER), MAX_NORMALISER)
+        return np.where(np.arange(n_frames) < first, "N", "T")
+    parts = np.array(list(TURNS))[np.arange(n_frames) // TURN_FRAMES % len(TURNS)]
+    parts[MAX_BAND:] = "T"
+    return parts
+
+
+def table_frames(n_frames: int, per_bin: bool = True) -> int:
+    """How many of n_frames the table gets."""
+    return int(np.count_nonzero(parts_of(n_frames, per_bin) == "T"))
 
 
 def scores_needed(false_alarm_rate: float) -> int:
@@ -68,8 +78,8 @@ def frames_needed(false_alarm_rate: float, per_bin: bool = True) -> int:
     """Frames that a calibration for this rate takes, those for the normalisers included."""
     table = scores_needed(false_alarm_rate)
     n_frames = table + MIN_NORMALISER
-    while n_frames - normaliser_frames(n_frames, per_bin) < table:
-        n_frames += table - (n_frames - normaliser_frames(n_frames, per_bin))
+    while (missing := table - table_frames(n_frames, per_bin)) > 0:
+        n_frames += missing
     return n_frames
 
 
@@ -246,11 +256,21 @@ class Table:
         return table
 
 
+class _Frames(NamedTuple):
+    """Frames in order: (F, N), (F, N), (F,), (F,), and where they are from."""
+
+    residual: np.ndarray
+    level: np.ndarray
+    logit: np.ndarray
+    floor_deviation: np.ndarray
+    place: Hashable
+
+
 class Calibrator:
     """Learns a Table from normal frames that come in order, in batches of any size.
 
     Args:
-        n_expected: frames that will come, as far as is known; decides how many the normalisers are learned from.
+        n_expected: frames that will come, as far as is known; decides what each is for (``parts_of``).
         head: whether the model's anomaly head was trained (else its channel is left out).
         tuning: learn what each bin does, since all frames are of this tuning; None: do not (a mixture of tunings).
         window_hop: samples from one averaged spectrum to the next; None: those of no overlap, as many as there are bins.
@@ -259,13 +279,15 @@ class Calibrator:
 
     def __init__(self, n_expected: int, *, head: bool = True, tuning: Tuning | None = None, window_hop: int | None = None,
                  drift_db_per_s: float = 0.05):
-        self._n_normaliser = normaliser_frames(n_expected, tuning is not None)
         self._tuning, self._window_hop = tuning, window_hop
+        self._parts = parts_of(max(n_expected, 1), tuning is not None)
+        others = np.flatnonzero(self._parts != "T")
+        self._n_waiting = int(others[-1]) + 1 if len(others) else 1  # frames that come before anything is learned
         self._known = CHANNELS if tuning is None else BAND_CHANNELS
         self._channels = tuple(c for c in self._known if head or c != HEAD)
         self._floor = FloorTrack(drift_db_per_s)
-        self._first: list[tuple[np.ndarray, ...]] = []  # (residual, level, logit, floor deviation)
-        self._n_first = 0
+        self._waiting: list[_Frames] = []
+        self._n_frames = 0
         self._band: BandStatistics | None = None
         self._scan: BandScan | None = None
         self._history: tuple[Hashable, np.ndarray | None] = (None, None)  # place, last rows there
@@ -274,7 +296,7 @@ class Calibrator:
 
     @property
     def n_frames(self) -> int:
-        return self._n_first + sum(map(len, self._fused))
+        return self._n_frames
 
     def add(self, residual: np.ndarray, features: np.ndarray, frame_s: float, place: Hashable = None, *,
             psd: np.ndarray | None = None):
@@ -295,14 +317,17 @@ class Calibrator:
         level = residual if self._tuning is None else psd[used] - features[:, layout.FLOOR_DBFS][:, None]
         deviation = self._floor.deviations(features[:, layout.FLOOR_DBFS], frame_s, place)
         logit = features[:, layout.LOGIT]
-        n_first = min(len(residual), self._n_normaliser - self._n_first)
-        if n_first > 0:
-            self._first.append((residual[:n_first].copy(), level[:n_first].copy(), logit[:n_first].copy(), deviation[:n_first]))
-            self._n_first += n_first
-            if self._n_first == self._n_normaliser:
-                self._learn_normalisers(place)
-        if n_first < len(residual):
-            self._fused.append(self._fuse(residual[n_first:], level[n_first:], logit[n_first:], deviation[n_first:], place))
+        while len(residual):
+            count = len(residual) if self._centre is not None else min(len(residual), self._n_waiting - self._n_frames)
+            frames = _Frames(*(x[:count].copy() for x in (residual, level, logit, deviation)), place)
+            residual, level, logit, deviation = (x[count:] for x in (residual, level, logit, deviation))
+            self._n_frames += count
+            if self._centre is not None:
+                self._fused.append(self._fuse(frames))
+                continue
+            self._waiting.append(frames)
+            if self._n_frames == self._n_waiting:
+                self._learn()
 
     def finish(self, false_alarm_rate: float = 0.01) -> Table:
         """The table.
@@ -312,43 +337,49 @@ class Calibrator:
         """
         scores = np.concatenate(self._fused) if self._fused else np.zeros(0, np.float32)
         if len(scores) < scores_needed(false_alarm_rate):
-            needed = max(frames_needed(false_alarm_rate, self._tuning is not None),
-                         self._n_normaliser + scores_needed(false_alarm_rate))
+            used = self._n_waiting - table_frames(self._n_waiting, self._tuning is not None)
+            needed = max(frames_needed(false_alarm_rate, self._tuning is not None), used + scores_needed(false_alarm_rate))
             raise TooFewFrames(self.n_frames, needed, false_alarm_rate)
         scores = thinned(scores)
         return Table(self._channels, *self._centre, np.sort(scores), effective_count(scores), self._window_hop, self._tuning,
                      self._band, self._scan)
 
-    def _learn_normalisers(self, place: Hashable):
-        residual, level, logit, deviation = (np.concatenate(part) for part in zip(*self._first, strict=True))
-        self._first.clear()
-        first = 0
+    def _learn(self):
+        """From the frames that have waited: the band, the normalisers, and the first scores of the table."""
+        waiting, self._waiting = self._waiting, []
+        parts = self._parts[:self._n_frames]
         if self._tuning is not None:
-            first = max(round(PLACES_SHARE * len(level)), HISTORY + 1)
-            self._band = BandStatistics.learn(level[:first])
-            rows = frame_rows(self._band.standardise(level[:first]), level[:first])
-            self._scan = BandScan.learn(rows, level.shape[1])
-            self._history = place, rows[-HISTORY:]
-        values = self._values(residual[first:], level[first:], logit[first:], deviation[first:], place)
-        median = np.median(values, axis=0)
-        spread = np.maximum(np.quantile(values, 0.99, axis=0) - median, [MIN_SPREAD[c] for c in self._channels])
+            level = np.concatenate([f.level for f in waiting])
+            self._band = BandStatistics.learn(level[parts == "B"])
+            rows = frame_rows(self._band.standardise(level), level)
+            self._scan = BandScan.learn(rows, level.shape[1], parts == "B")
+        values = np.concatenate([self._values(f) for f in waiting])
+        normal = values[parts == "N"] if (parts == "N").any() else values
+        median = np.median(normal, axis=0)
+        spread = np.maximum(np.quantile(normal, 0.99, axis=0) - median, [MIN_SPREAD[c] for c in self._channels])
         of_scan = np.array([c in SCAN for c in self._channels])
         if of_scan.any():  # one that happened to be quiet must not come to speak for all
             spread[of_scan] = np.maximum(spread[of_scan], 0.5 * np.median(spread[of_scan]))
         self._centre = median.astype(np.float32), spread.astype(np.float32)
+        self._fused.append(self._largest(values[parts == "T"]))
 
-    def _values(self, residual, level, logit, deviation, place: Hashable) -> np.ndarray:
-        """Channel values of the next frames of a place."""
+    def _values(self, frames: _Frames) -> np.ndarray:
+        """Channel values of the next frames."""
         rows = None
         if self._scan is not None:
-            before = self._history[1] if self._history[0] == place and self._history[1] is not None else self._scan.begin()
-            rows = np.concatenate((before, frame_rows(self._band.standardise(level), level)))
-            self._history = place, rows[-HISTORY:]
-        values = channel_values(residual, logit, deviation, self._scan, rows)
+            place, before = self._history
+            if place != frames.place or before is None:
+                before = self._scan.begin()
+            rows = np.concatenate((before, frame_rows(self._band.standardise(frames.level), frames.level)))
+            self._history = frames.place, rows[-HISTORY:]
+        values = channel_values(frames.residual, frames.logit, frames.floor_deviation, self._scan, rows)
         return values[:, [self._known.index(c) for c in self._channels]]
 
-    def _fuse(self, residual, level, logit, deviation, place) -> np.ndarray:
-        return ((self._values(residual, level, logit, deviation, place) - self._centre[0]) / self._centre[1]).max(axis=1)
+    def _fuse(self, frames: _Frames) -> np.ndarray:
+        return self._largest(self._values(frames))
+
+    def _largest(self, values: np.ndarray) -> np.ndarray:
+        return ((values - self._centre[0]) / self._centre[1]).max(axis=1, initial=-np.inf)
 
 
 def learn(residual: np.ndarray, features: np.ndarray, frame_s: float, *, false_alarm_rate: float = 0.01, head: bool = True,
