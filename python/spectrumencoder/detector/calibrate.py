@@ -24,6 +24,7 @@ from ..encoder import features as layout
 from .band_scan import HISTORY, SCAN, BandScan, frame_rows
 from .band_statistics import BandStatistics
 from .scores import BAND_CHANNELS, CHANNELS, FLOOR, HEAD, FloorTrack, channel_values
+from .tail import Tail
 
 MAX_SCORES = 20_000  # kept in a table, evenly spaced in time
 MIN_SCORES = 200
@@ -109,6 +110,7 @@ class Table:
         effective_n: as many independent frames would tell as much as the n autocorrelated ones.
         window_hop: samples from one averaged spectrum to the next: with overlap a frame of the same K varies more.
         tuning: the only one that the band's statistics are right for.
+        tail: how often higher scores come. Of a table that does not tell: as of independent frames.
         band: what each bin usually does. scan: what its boxes do. All three None where no fixed channel plan was learned.
     """
 
@@ -121,6 +123,7 @@ class Table:
     tuning: Tuning | None = None
     band: BandStatistics | None = None
     scan: BandScan | None = None
+    tail: Tail | None = None
 
     def __post_init__(self):
         known = CHANNELS if self.scan is None else BAND_CHANNELS
@@ -137,6 +140,8 @@ class Table:
             raise ValueError("conformal table with some of a band's statistics, scan and tuning, not all: incomplete")
         if not self.window_hop >= 1:
             raise ValueError(f"conformal table with a window hop of {self.window_hop} samples")
+        if self.tail is None:
+            object.__setattr__(self, "tail", Tail.fit(self.scores, ordered=False))
         object.__setattr__(self, "_columns", [known.index(c) for c in self.channels])
 
     @property
@@ -196,6 +201,11 @@ class Table:
         rank = math.ceil((self.n + 1) * (1.0 - check_false_alarm_rate(false_alarm_rate)) - 1e-9)
         return float(self.scores[rank - 1]) if rank <= self.n else math.inf
 
+    def opening(self, false_alarm_rate: float, false_events_per_hour: float, frame_s: float) -> float:
+        """A score above this opens an event: not less than the threshold, and so high that as many events an hour are false, as
+        far as the tail of the table tells."""
+        return max(self.threshold(false_alarm_rate), self.tail.level(false_events_per_hour * frame_s / 3600.0))
+
     def far_interval(self, false_alarm_rate: float, coverage: float = 0.9) -> tuple[float, float]:
         """Central interval of the realised false-alarm rate of this table's threshold (a Beta distribution)."""
         exceed = max(1.0, math.floor((self.effective_n + 1.0) * check_false_alarm_rate(false_alarm_rate) + 1e-9))
@@ -224,6 +234,7 @@ class Table:
             "median": np.asarray(self.median, np.float32), "spread": np.asarray(self.spread, np.float32),
             "scores": np.asarray(self.scores, np.float32), "n": np.array([self.n], np.int64),
             "effective_n": np.array([self.effective_n], np.float64), "window_hop": np.array([self.window_hop], np.int64),
+            "tail": np.array(self.tail, np.float64),
         }
         if self.tuning is not None:
             tensors |= {"band_mean": self.band.mean, "band_std": self.band.std, "band_components": self.band.components,
@@ -248,8 +259,9 @@ class Table:
             table = cls(tuple(bytes(np.asarray(tensors["channels"], np.uint8)).decode().split(",")),
                         np.asarray(tensors["median"], np.float32), np.asarray(tensors["spread"], np.float32),
                         np.asarray(tensors["scores"], np.float32), _scalar(tensors, "effective_n"),
-                        int(_scalar(tensors, "window_hop")), tuning, band, scan)
-        except (KeyError, UnicodeDecodeError, IndexError) as error:
+                        int(_scalar(tensors, "window_hop")), tuning, band, scan,
+                        Tail(*np.asarray(tensors["tail"], np.float64).tolist()) if "tail" in tensors else None)
+        except (KeyError, UnicodeDecodeError, IndexError, TypeError) as error:
             raise ValueError(f"conformal table without a valid {error}; calibrate again") from error
         if int(np.asarray(tensors.get("n", [table.n])).ravel()[0]) != table.n:
             raise ValueError(f"conformal table that states n = {tensors['n'][0]} and holds {table.n} scores; calibrate again")
@@ -340,9 +352,9 @@ class Calibrator:
             used = self._n_waiting - table_frames(self._n_waiting, self._tuning is not None)
             needed = max(frames_needed(false_alarm_rate, self._tuning is not None), used + scores_needed(false_alarm_rate))
             raise TooFewFrames(self.n_frames, needed, false_alarm_rate)
-        scores = thinned(scores)
+        tail, scores = Tail.fit(scores), thinned(scores)
         return Table(self._channels, *self._centre, np.sort(scores), effective_count(scores), self._window_hop, self._tuning,
-                     self._band, self._scan)
+                     self._band, self._scan, tail)
 
     def _learn(self):
         """From the frames that have waited: the band, the normalisers, and the first scores of the table."""

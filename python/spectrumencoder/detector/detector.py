@@ -21,7 +21,7 @@ from ..encoder.model_file import ModelFile, table_key
 from ..tokens.band_plan import UNKNOWN
 from .band_scan import HISTORY, SCAN
 from .calibrate import Table, Tuning, check_false_alarm_rate, scores_needed
-from .events import Emitted, EventTracker, Frame, Segment, Sighting
+from .events import BURST_EVENTS, EVENTS_PER_S, Emitted, EventTracker, Frame, Segment, Sighting
 from .regions import LEVEL, MISSING, Region, find_regions, scan_regions, strongest_excess
 from .scores import FLOOR, HEAD, MODEL, WINDOWS, FloorTrack, mean_square
 
@@ -33,11 +33,12 @@ _UNIT = {name: (0.0, 1.0) for name in WINDOWS}
 _MARGIN = 1e-4  # relative: a region must not be lost to rounding when its frame was flagged
 
 
-UNCALIBRATED, GENERAL_TABLE = "uncalibrated", "general_table"  # states of a notice
+UNCALIBRATED, GENERAL_TABLE, RATE_LIMITED = "uncalibrated", "general_table", "rate_limited"  # states of a notice
 
 
 class Notice(NamedTuple):
-    """A line to tell the user. state: ``UNCALIBRATED`` (frames are not judged) or ``GENERAL_TABLE`` (they are, by that one)."""
+    """A line to tell the user. state: ``UNCALIBRATED`` (frames are not judged), ``GENERAL_TABLE`` (they are, by that one) or
+    ``RATE_LIMITED`` (events are counted, no longer reported)."""
 
     state: str
     text: str
@@ -77,6 +78,8 @@ class Detector:
         threshold_mode: "far", or "fixed": mean-square residual above `threshold`, without calibration.
         threshold: of the fixed mode. The residual is in units of the model's own deviation, so that normal frames have a
             mean square of about 1; 0.05 and 0.1 are what the rule is quoted with for spectra scaled to 0..1.
+        false_events_per_hour: how many events an hour may be false on a calibrated band, as far as the tail of its table tells:
+            an event opens at scores as rare as that. inf: each flagged frame may open one.
         hold: frames that an event may be unseen before it closes.
         models: names of those that may have answered, in the order of `features.ANSWERED_BY`; the contract's alone when empty.
         drift_db_per_s: how fast the floor's slow track may move.
@@ -87,7 +90,7 @@ class Detector:
 
     def __init__(self, contract: dict, tables: Mapping[str, Table], *, false_alarm_rate: float = 0.01,
                  threshold_mode: str = FAR, threshold: float = 0.1, hold: int = 4,
-                 models: Sequence[str] = (), drift_db_per_s: float = 0.05):
+                 false_events_per_hour: float = 1.0, models: Sequence[str] = (), drift_db_per_s: float = 0.05):
         encoder = contract["encoder"]
         self.contract, self.tables = contract, dict(tables)
         self._models = tuple(models) or (contract["name"],)
@@ -104,6 +107,7 @@ class Detector:
         self.set_threshold_mode(threshold_mode)
         self.set_threshold(threshold)
         self.set_hold(hold)
+        self.set_false_events_per_hour(false_events_per_hour)
         self.reset()
 
     @classmethod
@@ -139,6 +143,11 @@ class Detector:
         if not 0.0 < threshold < np.inf:
             raise ValueError(f"threshold {threshold} (mean-square residual) must be positive")
         self.threshold = float(threshold)
+
+    def set_false_events_per_hour(self, false_events_per_hour: float):
+        if not false_events_per_hour > 0:
+            raise ValueError(f"false_events_per_hour {false_events_per_hour} must be positive")
+        self.false_events_per_hour = float(false_events_per_hour)
 
     def set_hold(self, hold: int):
         if hold != int(hold) or not 0 <= hold <= 1_000_000:
@@ -194,6 +203,10 @@ class Detector:
         self.n_flagged += int(flagged.sum())
         self._age += len(used)
         result.emitted += _timed(self.tracker.expire(self._age), began)
+        if self.tracker.n_suppressed:
+            self._tell(result.notices, RATE_LIMITED, "", f"rate limited: more than {BURST_EVENTS} events at once and "
+                       f"{EVENTS_PER_S:g} a second since: further ones are counted and not reported until there are fewer; if "
+                       "the band has changed, calibrate again")
         return result
 
     def discontinuity(self) -> list[Emitted]:
@@ -235,8 +248,10 @@ class Detector:
             _check_finite(scores)
             result.scores[rows], result.p_values[rows] = scores, table.p_values(scores)
             result.flagged[rows] = scores > threshold
+            opening = table.opening(self.false_alarm_rate, self.false_events_per_hour, segment.frame_s)
             for number, row in enumerate(rows.tolist()):
-                judges[row] = _TableJudge(threshold, table, None if shown is None else shown[number:number + HISTORY + 1])
+                of_row = None if shown is None else shown[number:number + HISTORY + 1]
+                judges[row] = _TableJudge(threshold, opening, table, of_row)
         return judges
 
     def _key(self, band: str, frame: np.ndarray) -> str:
@@ -296,13 +311,14 @@ class Detector:
         floor = float(row[layout.FLOOR_DBFS])
         return Frame(index, start, start + span, psd, residual, judge.deviation(residual, psd - floor), floor, floor - deviation,
                      None if best is None else self._labels[best], None if best is None else float(probabilities[best]),
-                     1.0 - float(row[layout.K_KEPT]) / self._n_tokens, judge.threshold, self._models[answered_by])
+                     1.0 - float(row[layout.K_KEPT]) / self._n_tokens, judge.threshold, judge.opening, self._models[answered_by])
 
 
 class _FixedJudge(NamedTuple):
     """Places what the fixed threshold has flagged."""
 
     threshold: float
+    opening: float = -np.inf
 
     def deviation(self, residual, level):
         return residual
@@ -315,6 +331,7 @@ class _TableJudge(NamedTuple):
     """Places what a conformal table has flagged."""
 
     threshold: float
+    opening: float
     table: Table
     rows: np.ndarray | None  # (HISTORY + 1, P) of the band's boxes, the frame's own the last
 
