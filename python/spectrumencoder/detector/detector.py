@@ -19,6 +19,7 @@ from .. import keys
 from ..encoder import features as layout
 from ..encoder.model_file import ModelFile, table_key
 from ..tokens.band_plan import UNKNOWN
+from .band_drift import BandDrift
 from .band_scan import HISTORY, SCAN
 from .calibrate import Table, Tuning, check_false_alarm_rate, scores_needed
 from .events import BURST_EVENTS, EVENTS_PER_S, Emitted, EventTracker, Frame, Segment, Sighting
@@ -33,12 +34,13 @@ _UNIT = {name: (0.0, 1.0) for name in WINDOWS}
 _MARGIN = 1e-4  # relative: a region must not be lost to rounding when its frame was flagged
 
 
-UNCALIBRATED, GENERAL_TABLE, RATE_LIMITED = "uncalibrated", "general_table", "rate_limited"  # states of a notice
+# states of a notice
+UNCALIBRATED, GENERAL_TABLE, RATE_LIMITED, RECALIBRATE = "uncalibrated", "general_table", "rate_limited", "recalibrate"
 
 
 class Notice(NamedTuple):
-    """A line to tell the user. state: ``UNCALIBRATED`` (frames are not judged), ``GENERAL_TABLE`` (they are, by that one) or
-    ``RATE_LIMITED`` (events are counted, no longer reported)."""
+    """A line to tell the user. state: ``UNCALIBRATED`` (frames are not judged), ``GENERAL_TABLE`` (they are, by that one),
+    ``RATE_LIMITED`` (events are counted, no longer reported) or ``RECALIBRATE`` (the table no longer holds)."""
 
     state: str
     text: str
@@ -125,6 +127,7 @@ class Detector:
         self._age = 0  # of the stream in frames that were not skipped
         self._told: set[tuple[str, str]] = set()  # (state, table key) of the notices so far
         self._history: tuple[str, np.ndarray] | None = None  # table and the last rows of its band's boxes
+        self._drifts: dict[str, BandDrift] = {}  # by table
         self.floor_track.reset()
         self.tracker.reset()
 
@@ -240,18 +243,29 @@ class Detector:
             if table is None:
                 self.n_uncalibrated += len(rows)
                 continue
-            level = psd[rows] - features[rows, layout.FLOOR_DBFS][:, None]
-            _check_finite(level)
-            shown = table.rows(level, self._history[1] if self._history and self._history[0] == key else None)
-            self._history = None if shown is None else (key, shown[-HISTORY:])
-            scores, _ = table.fuse(table.channel_values(residual[rows], features[rows, layout.LOGIT], deviation[rows], shown))
-            _check_finite(scores)
-            result.scores[rows], result.p_values[rows] = scores, table.p_values(scores)
-            result.flagged[rows] = scores > threshold
             opening = table.opening(self.false_alarm_rate, self.false_events_per_hour, segment.frame_s)
-            for number, row in enumerate(rows.tolist()):
-                of_row = None if shown is None else shown[number:number + HISTORY + 1]
-                judges[row] = _TableJudge(threshold, opening, table, of_row)
+            drift = None if table.band is None else self._drifts.setdefault(key, BandDrift(table.band))
+            while len(rows):
+                some = rows if drift is None else rows[:drift.left()]
+                rows = rows[len(some):]
+                level = psd[some] - features[some, layout.FLOOR_DBFS][:, None]
+                _check_finite(level)
+                curve = np.zeros(1, np.float32) if drift is None else drift.curve
+                shown = table.rows(level - curve, self._history[1] if self._history and self._history[0] == key else None)
+                self._history = None if shown is None else (key, shown[-HISTORY:])
+                scores, _ = table.fuse(table.channel_values(residual[some], features[some, layout.LOGIT], deviation[some], shown))
+                _check_finite(scores)
+                result.scores[some], result.p_values[some] = scores, table.p_values(scores)
+                result.flagged[some] = scores > threshold
+                for number, row in enumerate(some.tolist()):
+                    of_row = None if shown is None else shown[number:number + HISTORY + 1]
+                    judges[row] = _TableJudge(threshold, opening, table, of_row, curve)
+                if drift is not None:
+                    drift.take(level, scores <= threshold, segment.frame_s)
+                    if drift.watch(result.p_values[some][scores <= opening], table.effective_n / table.n):
+                        self._tell(result.notices, RECALIBRATE, key, "recalibrate: frames are no longer like those that the "
+                                   f"table {key} was learned from, and no event explains it: the band or the receiver has changed; run "
+                                   "`spectrumencoder calibrate` again")
         return judges
 
     def _key(self, band: str, frame: np.ndarray) -> str:
@@ -334,9 +348,10 @@ class _TableJudge(NamedTuple):
     opening: float
     table: Table
     rows: np.ndarray | None  # (HISTORY + 1, P) of the band's boxes, the frame's own the last
+    curve: np.ndarray  # of the band's drift, dB
 
     def deviation(self, residual, level):
-        return self.table.deviation(residual, level)
+        return self.table.deviation(residual, level - self.curve)
 
     def locate(self, frame: Frame, score: float) -> list[Sighting]:
         """The regions that speak for a flagged frame's score, each with its own p-value; none where all that does is over."""
