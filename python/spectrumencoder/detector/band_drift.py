@@ -10,6 +10,7 @@ same (the table's own p-values say so), or most quiet bins deviate by more than 
 from __future__ import annotations
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 from .band_statistics import BandStatistics
 
@@ -65,9 +66,14 @@ class BandDrift:
             part = [mean[q].mean() if usable else 0.0 for q, usable in zip(self._quiet, self._usable, strict=True)]
             most = DRIFT_DB_PER_HOUR / 3600.0 * frame_s * self._n_block
             self._knots += np.where(self._usable, np.clip(_GAIN * np.array(part), -most, most), 0.0)
-            self.curve = np.interp(np.arange(len(self.curve)), self._centres[self._usable],
-                                   self._knots[self._usable]).astype(np.float32)
+            self.curve = self._through_knots()
         self._sum[:], self._n_taken, self._n_block = 0.0, 0, 0
+
+    def _through_knots(self) -> np.ndarray:
+        """A cubic spline: between straight lines ripple would leave what boxes of many bins see."""
+        places, knots = self._centres[self._usable], self._knots[self._usable]
+        bins = np.arange(len(self.curve))
+        return (CubicSpline(places, knots)(bins) if len(places) > 3 else np.interp(bins, places, knots)).astype(np.float32)
 
     def watch(self, p_values: np.ndarray, effective_share: float) -> bool:
         """Takes p-values of the frames of ``take`` that could open no event. True when the table no longer holds.

@@ -244,7 +244,9 @@ class Detector:
                 self.n_uncalibrated += len(rows)
                 continue
             opening = table.opening(self.false_alarm_rate, self.false_events_per_hour, segment.frame_s)
-            drift = None if table.band is None else self._drifts.setdefault(key, BandDrift(table.band))
+            if table.band is not None and key not in self._drifts:
+                self._drifts[key] = BandDrift(table.band)
+            drift = self._drifts.get(key)
             while len(rows):
                 some = rows if drift is None else rows[:drift.left()]
                 rows = rows[len(some):]
@@ -264,8 +266,8 @@ class Detector:
                     drift.take(level, scores <= threshold, segment.frame_s)
                     if drift.watch(result.p_values[some][scores <= opening], table.effective_n / table.n):
                         self._tell(result.notices, RECALIBRATE, key, "recalibrate: frames are no longer like those that the "
-                                   f"table {key} was learned from, and no event explains it: the band or the receiver has changed; run "
-                                   "`spectrumencoder calibrate` again")
+                                   f"table {key} was learned from, and no event explains it: the band or the receiver has "
+                                   "changed; run `spectrumencoder calibrate` again")
         return judges
 
     def _key(self, band: str, frame: np.ndarray) -> str:
