@@ -24,10 +24,11 @@ from .band_scan import HISTORY, SCAN
 from .calibrate import Table, Tuning, check_false_alarm_rate, scores_needed
 from .events import BURST_EVENTS, EVENTS_PER_S, Emitted, EventTracker, Frame, Segment, Sighting
 from .regions import LEVEL, MISSING, Region, find_regions, scan_regions, strongest_excess
+from .rolling import Rolling
 from .scores import FLOOR, HEAD, MODEL, WINDOWS, FloorTrack, mean_square
 
-FAR, FIXED = "far", "fixed"
-THRESHOLD_MODES = (FAR, FIXED)
+FAR, FIXED, QUANTILE = "far", "fixed", "quantile"
+THRESHOLD_MODES = (FAR, FIXED, QUANTILE)
 MEAN_SQUARE = "mean_square"  # analysis_type of the fixed threshold
 _KEY_COLUMNS = [layout.VARIANT, layout.K_KEPT, layout.K_EFF, layout.POLICY, layout.DTYPE]  # what table_key reads
 _UNIT = {name: (0.0, 1.0) for name in WINDOWS}
@@ -77,7 +78,8 @@ class Detector:
         contract: of the model file: names, labels, window, heads.
         tables: table key -> Table. A frame without one has no p-value, no score and no event: it is `uncalibrated`.
         false_alarm_rate: share of normal frames that may be flagged, (0, 0.5].
-        threshold_mode: "far", or "fixed": mean-square residual above `threshold`, without calibration.
+        threshold_mode: "far", by the tables; "quantile": by the last scores on the band, which begin with the table's
+            (``rolling``); or "fixed": mean-square residual above `threshold`, without calibration.
         threshold: of the fixed mode. The residual is in units of the model's own deviation, so that normal frames have a
             mean square of about 1; 0.05 and 0.1 are what the rule is quoted with for spectra scaled to 0..1.
         false_events_per_hour: how many events an hour may be false on a calibrated band, as far as the tail of its table tells:
@@ -128,6 +130,7 @@ class Detector:
         self._told: set[tuple[str, str]] = set()  # (state, table key) of the notices so far
         self._history: tuple[str, np.ndarray] | None = None  # table and the last rows of its band's boxes
         self._drifts: dict[str, BandDrift] = {}  # by table
+        self._rolling: dict[str, Rolling] = {}
         self.floor_track.reset()
         self.tracker.reset()
 
@@ -257,13 +260,18 @@ class Detector:
                 self._history = None if shown is None else (key, shown[-HISTORY:])
                 scores, _ = table.fuse(table.channel_values(residual[some], features[some, layout.LOGIT], deviation[some], shown))
                 _check_finite(scores)
-                result.scores[some], result.p_values[some] = scores, table.p_values(scores)
-                result.flagged[some] = scores > threshold
+                p_values, thresholds = table.p_values(scores), np.full(len(scores), threshold)
+                if self.threshold_mode == QUANTILE:
+                    if key not in self._rolling:
+                        self._rolling[key] = Rolling(table.scores)
+                    p_values, thresholds = self._rolling[key].judge(scores, self.false_alarm_rate, opening)
+                result.scores[some], result.p_values[some] = scores, p_values
+                result.flagged[some] = scores > thresholds
                 for number, row in enumerate(some.tolist()):
                     of_row = None if shown is None else shown[number:number + HISTORY + 1]
-                    judges[row] = _TableJudge(threshold, opening, table, of_row, curve)
+                    judges[row] = _TableJudge(float(thresholds[number]), opening, table, of_row, curve)
                 if drift is not None:
-                    drift.take(level, scores <= threshold, segment.frame_s)
+                    drift.take(level, scores <= thresholds, segment.frame_s)
                     if drift.watch(result.p_values[some][scores <= opening], table.effective_n / table.n):
                         self._tell(result.notices, RECALIBRATE, key, "recalibrate: frames are no longer like those that the "
                                    f"table {key} was learned from, and no event explains it: the band or the receiver has "
@@ -430,5 +438,16 @@ def _timed(emitted: list[Emitted], began: float) -> list[Emitted]:
     return emitted
 
 
-__all__ = ["FAR", "FIXED", "GENERAL_TABLE", "THRESHOLD_MODES", "UNCALIBRATED", "Detector", "Notice", "Result", "read_tables",
-           "window_enbw"]
+__all__ = [
+    "FAR",
+    "FIXED",
+    "GENERAL_TABLE",
+    "QUANTILE",
+    "THRESHOLD_MODES",
+    "UNCALIBRATED",
+    "Detector",
+    "Notice",
+    "Result",
+    "read_tables",
+    "window_enbw",
+]
