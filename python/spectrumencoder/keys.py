@@ -66,6 +66,7 @@ DROPPED_NONFINITE = "dropped_nonfinite"
 SKIPPED_FRAMES = "skipped_frames"
 FLAGGED_FRAMES = "flagged_frames"
 UNCALIBRATED_FRAMES = "uncalibrated_frames"
+SUPPRESSED_EVENTS = "suppressed_events"
 K_KEPT = "k_kept"                  # tokens per frame that the encoder keeps
 ACCEPTED_FRAMES = "accepted_frames"  # of an ensemble: those that `fast` answered
 REFINED_FRAMES = "refined_frames"    # those that `large` answered

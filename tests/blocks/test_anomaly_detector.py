@@ -287,6 +287,7 @@ def test_live_changes(model):
 
 @pytest.mark.parametrize(("setter", "value"), [
     ("set_false_alarm_rate", 0), ("set_threshold_mode", "soft"), ("set_threshold", -1), ("set_hold", -1),
+    ("set_false_events_per_hour", 0),
     ("set_samp_rate", 0), ("set_hold", "x"),
 ])
 def test_refused_changes_keep_the_old_value(model, setter, value):

@@ -66,9 +66,9 @@ def test_threshold_is_infinite_where_the_table_is_too_small():
 @pytest.mark.parametrize("rate", [0.5, 0.05, 0.01, 0.001, 0.0001])
 def test_frames_needed_is_just_enough(rate):
     needed = calibrate.frames_needed(rate)
-    assert needed - calibrate.normaliser_frames(needed) >= calibrate.scores_needed(rate)
+    assert calibrate.table_frames(needed) >= calibrate.scores_needed(rate)
     assert (calibrate.scores_needed(rate) + 1) * rate >= 1 - 1e-9
-    assert needed - 1 - calibrate.normaliser_frames(needed - 1) < calibrate.scores_needed(rate)
+    assert calibrate.table_frames(needed - 1) < calibrate.scores_needed(rate)
 
 
 def test_too_few_frames_are_refused_with_the_number_needed():
@@ -90,8 +90,9 @@ def test_rates_out_of_range_are_refused():
 def test_realised_rate_on_independent_frames():
     t = table(12_000, seed=5)
     psd, residual, rows = frames(12_000, seed=6)
-    values = t.channel_values(residual, level(psd, rows), rows[:, layout.LOGIT],
-                              calibrate.FloorTrack().deviations(rows[:, layout.FLOOR_DBFS], SEGMENT.frame_s))
+    values = t.channel_values(residual, rows[:, layout.LOGIT],
+                              calibrate.FloorTrack().deviations(rows[:, layout.FLOOR_DBFS], SEGMENT.frame_s),
+                              t.rows(level(psd, rows)))
     scores, _ = t.fuse(values)
     assert np.mean(scores > t.threshold(0.01)) == pytest.approx(0.01, abs=0.0035)
     p = t.p_values(scores)
@@ -171,7 +172,7 @@ def test_busy_bins_do_not_hide_the_rest():
     test[:, 100] += 8
     flagged = []
     for t in (with_bins, without):
-        values = t.channel_values(test, level(psd, rows), rows[:, layout.LOGIT], np.zeros(200))
+        values = t.channel_values(test, rows[:, layout.LOGIT], np.zeros(200), t.rows(level(psd, rows)))
         flagged.append(np.mean(t.fuse(values)[0] > t.threshold(0.01)))
     assert flagged[0] > 0.95
     assert flagged[1] < 0.5
@@ -211,13 +212,13 @@ def test_scores_are_thinned_to_the_most_that_a_table_keeps():
 
 
 def test_tensors_and_back():
-    t = table(600)
+    t = table(700)
     back = Table.from_tensors(t.to_tensors())
     for name, value in t.to_tensors().items():
         np.testing.assert_array_equal(back.to_tensors()[name], value)
     assert t.to_tensors()["scores"].dtype == np.float32
     assert (back.tuning, back.window_hop) == (TUNING, N)
-    assert Table.from_tensors(table(600, tuning=None).to_tensors()).tuning is None
+    assert Table.from_tensors(table(700, tuning=None).to_tensors()).tuning is None
 
 
 @pytest.mark.parametrize(("freq", "rate", "fits"), [
@@ -226,14 +227,14 @@ def test_tensors_and_back():
     (868.5e6, RATE, False),
 ])
 def test_statistics_per_bin_hold_within_half_a_bin(freq, rate, fits):
-    assert (table(600).misfit(Tuning(freq, rate), N) == "") is fits
-    assert not table(600, tuning=None).misfit(Tuning(freq, rate), N)
+    assert (table(700).misfit(Tuning(freq, rate), N) == "") is fits
+    assert not table(700, tuning=None).misfit(Tuning(freq, rate), N)
 
 
 def test_a_table_holds_for_its_overlap():
-    assert not table(600, window_hop=N // 2).misfit(TUNING, N / 2)
-    assert "another overlap" in table(600, window_hop=N // 2).misfit(TUNING, N)
-    assert "256 samples" in table(600).misfit(TUNING, N // 2)
+    assert not table(700, window_hop=N // 2).misfit(TUNING, N / 2)
+    assert "another overlap" in table(700, window_hop=N // 2).misfit(TUNING, N)
+    assert "256 samples" in table(700).misfit(TUNING, N // 2)
 
 
 @pytest.mark.parametrize(("field", "value", "message"), [
@@ -243,7 +244,7 @@ def test_a_table_holds_for_its_overlap():
     ("samp_rate", None, "samp_rate"), ("window_hop", None, "window_hop"), ("window_hop", np.array([0]), "hop of 0"),
 ])
 def test_damaged_tensors_are_refused(field, value, message):
-    tensors = table(600).to_tensors()
+    tensors = table(700).to_tensors()
     if value is None:
         del tensors[field]
     else:
@@ -253,7 +254,7 @@ def test_damaged_tensors_are_refused(field, value, message):
 
 
 def test_description_is_plain():
-    text = table(600).describe(0.01)
-    assert "450 frames" in text
+    text = table(700).describe(0.01)
+    assert f"{calibrate.table_frames(700)} frames" in text
     assert "433.92 MHz and 1 MS/s" in text
     assert "false-alarm rate of 1 %" in text

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from frames import CONTRACT, FREQ, HOP, KEY, RATE, SEGMENT, N, detector, frames, put, run, table
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.detector.calibrate import Table, Tuning
+from gnuradio.spectrumencoder.detector.calibrate import Tuning
 from gnuradio.spectrumencoder.detector.detector import Detector, window_enbw
+from gnuradio.spectrumencoder.detector.events import BURST_EVENTS, EVENTS_PER_S
 from gnuradio.spectrumencoder.encoder import features as layout
 
 WIDTH = RATE / N
@@ -64,7 +65,7 @@ def test_an_emitter_that_falls_silent_is_missing(conformal):
     put(psd, residual, 100, 159, 40, 79, -6)
     _, emitted = run(detector(conformal), psd, residual, rows)
     event = max(closed(emitted), key=lambda e: e[keys.SAMPLE_COUNT])
-    assert event[keys.ANALYSIS_TYPE].startswith("missing_")
+    assert "missing_" in event[keys.ANALYSIS_TYPE]
     assert abs(event[keys.FREQ_CENTER_HZ] - (FREQ + (59.5 - N // 2) * WIDTH)) <= 2 * WIDTH
 
 
@@ -97,7 +98,7 @@ def test_batches_do_not_matter(conformal, batch):
     rows[100:110, layout.SKIPPED] = 1
     rows[350:, layout.K_EFF] = 5
     put(psd, residual, 340, 399, 60, 64, 15)
-    settings = {"false_alarm_rate": 0.05, "hold": 2}
+    settings = {"false_alarm_rate": 0.05, "hold": 2, "false_events_per_hour": np.inf}
     whole_scores, whole = run(detector(conformal, **settings), psd, residual, rows)
     scores, emitted = run(detector(conformal, **settings), psd, residual, rows, batch)
     np.testing.assert_array_equal(scores, whole_scores)
@@ -207,17 +208,44 @@ def test_reset_starts_anew(conformal):
     assert fields(again[1]) == fields(first[1])
 
 
-def test_an_open_event_lasts_while_its_bins_keep_half_their_height(conformal):
+def test_an_open_event_lasts_while_its_bins_keep_half_their_height():
     psd, residual, rows = frames(60, seed=36)
     put(psd, residual, 20, 29, 100, 103, 15)
     put(psd, residual, 30, 39, 100, 103, 9)
     put(psd, residual, 40, 49, 100, 103, 5)
-    judge = detector(Table(conformal.channels, conformal.median, conformal.spread, conformal.scores + 12, conformal.effective_n,
-                           conformal.window_hop))
+    general = table(8000, tuning=None)
+    judge = detector(replace(general, scores=general.scores + 12))
     scores, emitted = run(judge, psd, residual, rows)
     event, = closed(emitted)
     assert (scores[30:40] < event[keys.THRESHOLD]).all()
     assert (event[keys.SAMPLE_START], event[keys.SAMPLE_COUNT]) == (20 * HOP, 20 * HOP)
+
+
+def test_an_event_opens_at_scores_as_rare_as_it_may_be_false(conformal):
+    """One frame in a hundred is flagged; an event needs what comes once an hour, or, asked for, every flagged frame."""
+    psd, residual, rows = frames(6000, seed=37)
+    put(psd, residual, 3000, 3003, 100, 103, 15)
+    judge = detector(conformal, false_alarm_rate=0.01)
+    event, = closed(run(judge, psd, residual, rows)[1])
+    assert event[keys.SAMPLE_START] == 3000 * HOP and judge.n_flagged > 30
+    assert len(closed(run(detector(conformal, false_alarm_rate=0.01, false_events_per_hour=np.inf), psd, residual, rows)[1])) > 10
+    with pytest.raises(ValueError, match="false_events_per_hour 0 must be positive"):
+        detector(conformal, false_events_per_hour=0)
+
+
+def test_a_storm_of_events_is_limited_and_counted(conformal):
+    """Each frame another signal, for longer than the allowance lasts: events are counted, one notice is given, none is lost."""
+    psd, residual, rows = frames(600, seed=38)
+    for frame in range(0, 600, 3):
+        put(psd, residual, frame, frame, 10 + frame % 230, 12 + frame % 230, 25)
+    judge = detector(conformal, hold=0)
+    result = judge.process(psd, residual, rows, HOP * np.arange(600), SEGMENT)
+    opened = sum(e[keys.STATE] == "open" for e in result.events)
+    seconds = 600 * SEGMENT.frame_s
+    assert BURST_EVENTS <= opened <= BURST_EVENTS + seconds * EVENTS_PER_S + 1
+    assert judge.tracker.n_suppressed > 50
+    assert [n.state for n in result.notices] == ["rate_limited"]
+    assert judge.process(psd[:50], residual[:50], rows[:50], HOP * np.arange(600, 650), SEGMENT).notices == []
 
 
 def test_only_the_frames_that_a_table_fits_are_judged(conformal):

@@ -7,7 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder.detector import learn_band
-from gnuradio.spectrumencoder.detector.calibrate import TooFewFrames, frames_needed
+from gnuradio.spectrumencoder.detector.calibrate import TooFewFrames, frames_needed, table_frames
 from gnuradio.spectrumencoder.detector.detector import Detector
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.model_file import load
@@ -47,7 +47,7 @@ def test_one_table_of_the_band_of_the_recording(engine, record):
     tables = learned(engine, record(NEEDED * N), progress=lambda done, total: calls.append((done, total)))
     (key, table), = tables.items()
     assert key == engine.table_key("ism", 1)
-    assert table.n == NEEDED - NEEDED // 4
+    assert table.n == table_frames(NEEDED)
     assert table.band.mean.shape == (N,)
     assert (table.tuning, table.window_hop) == ((433.92e6, RATE), N)
     assert calls[-1] == (NEEDED, NEEDED)
@@ -98,7 +98,7 @@ def test_command_writes_a_calibrated_model(program, model_file, record, tmp_path
     assert key in Detector.from_model(model).tables
     assert model.contract["weights_sha256"] == load(model_file).contract["weights_sha256"]
     row = json.loads(summary.read_text())["tables"][key]
-    assert row["n"] == NEEDED - NEEDED // 4
+    assert row["n"] == table_frames(NEEDED)
     assert (row["freq_hz"], row["samp_rate"], row["window_hop"]) == (433.92e6, RATE, N)
 
 

@@ -64,6 +64,7 @@
     X(SKIPPED_FRAMES, skipped_frames, "skipped_frames") \
     X(FLAGGED_FRAMES, flagged_frames, "flagged_frames") \
     X(UNCALIBRATED_FRAMES, uncalibrated_frames, "uncalibrated_frames") \
+    X(SUPPRESSED_EVENTS, suppressed_events, "suppressed_events")       \
     X(K_KEPT, k_kept, "k_kept") \
     X(ACCEPTED_FRAMES, accepted_frames, "accepted_frames") \
     X(REFINED_FRAMES, refined_frames, "refined_frames") \

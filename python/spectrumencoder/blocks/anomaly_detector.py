@@ -41,6 +41,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         threshold_mode: "far" uses the model file's conformal tables; "fixed" flags a mean-square residual above `threshold`.
         threshold: of the fixed mode.
         hold: frames that an event may be unseen before it closes.
+        false_events_per_hour: how many events may be false on a calibrated band: an event opens at scores as rare as that.
         time_source: what rx_time tags are: "tag" (of a recording) or "hardware" (of a radio with a clock).
 
     Raises:
@@ -49,7 +50,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     """
 
     def __init__(self, model="base", fft_size=1024, samp_rate=1e6, center_freq=0.0, band="auto", false_alarm_rate=0.01,
-                 threshold_mode=FAR, threshold=0.1, hold=4, time_source="tag"):
+                 threshold_mode=FAR, threshold=0.1, hold=4, time_source="tag", false_events_per_hour=1.0):
         spectrum = (np.float32, fft_size)
         gr.sync_block.__init__(self, "anomaly_detector", [spectrum, spectrum, (np.float32, features.N_FEATURES)],
                                py_io_signature(0, 1, [np.float32]))
@@ -58,7 +59,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         self.message_port_register_out(_ANOMALIES)
         files = load_models(model)
         self.detector = Detector.from_model(files[0], false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode,
-                                            threshold=threshold, hold=hold, models=[file.name for file in files])
+                                            threshold=threshold, hold=hold, models=[file.name for file in files],
+                                            false_events_per_hour=float(false_events_per_hour))
         if fft_size != self.detector.n_bins:
             raise ValueError(f"fft_size is {fft_size}, the model {model} was trained with {self.detector.n_bins}; set "
                              f"fft_size={self.detector.n_bins} in every stage, or choose another model")
@@ -75,7 +77,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     def counters(self):
         detector = self.detector
         return {keys.FRAMES: detector.n_frames, keys.SKIPPED_FRAMES: detector.n_skipped, keys.FLAGGED_FRAMES: detector.n_flagged,
-                keys.UNCALIBRATED_FRAMES: detector.n_uncalibrated, keys.EVENTS: self._n_events}
+                keys.UNCALIBRATED_FRAMES: detector.n_uncalibrated, keys.EVENTS: self._n_events,
+                keys.SUPPRESSED_EVENTS: detector.tracker.n_suppressed}
 
     # Live changes, from any thread
 
@@ -94,6 +97,10 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     @setter
     def set_hold(self, hold):
         self._change("set_hold", hold)
+
+    @setter
+    def set_false_events_per_hour(self, false_events_per_hour):
+        self._change("set_false_events_per_hour", float(false_events_per_hour))
 
     @setter
     def set_samp_rate(self, samp_rate):

@@ -41,7 +41,7 @@ class spectrum_monitor(gr.hier_block2):
                  compute="auto", band="auto", overload="wait", max_latency=1.0, threads=1, pad_batch=16,
                  false_alarm_rate=0.01, threshold_mode="far", threshold=0.1, hold=4, time_source="tag",
                  min_output_buffer=64, dtype="fp32", confidence_threshold=CONFIDENCE_THRESHOLD,
-                 encoded_group=0, encoded_step=0.5):
+                 encoded_group=0, encoded_step=0.5, false_events_per_hour=1.0):
         contract = load_models(model)[0].contract
         frame = contract["encoder"]
         self.fft_size, stride = int(fft_size or frame["fft_size"]), int(stride or frame["stride"])
@@ -61,7 +61,7 @@ class spectrum_monitor(gr.hier_block2):
         self.detector = anomaly_detector(
             model=model, fft_size=self.fft_size, samp_rate=samp_rate, center_freq=center_freq, band=band,
             false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode, threshold=threshold, hold=hold,
-            time_source=time_source)
+            time_source=time_source, false_events_per_hour=false_events_per_hour)
         self.blocks = [self.tokenizer, self.encoder, self.detector]  # also keeps them alive: GNU Radio does not
         self._connect()
 
@@ -137,6 +137,9 @@ class spectrum_monitor(gr.hier_block2):
 
     def set_hold(self, hold):
         return self.detector.set_hold(hold)
+
+    def set_false_events_per_hour(self, false_events_per_hour):
+        return self.detector.set_false_events_per_hour(false_events_per_hour)
 
     def _tokenizer_change(self, name: str, value) -> bool:
         """The C++ block raises where the others refuse; here both do the same."""

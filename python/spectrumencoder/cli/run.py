@@ -37,6 +37,7 @@ def run(
     overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="Overlap of successive spectra.")] = 0.0,
     band: Annotated[str, typer.Option(help="Band of the recording; auto: by its centre frequency.")] = "auto",
     hold: Annotated[int, typer.Option(min=1, help="Frames without alarm after which an event is closed.")] = 4,
+    false_events: Annotated[float, typer.Option(min=1e-3, help="False events an hour that are accepted, calibrated.")] = 1.0,
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines.")] = None,
     annotate: Annotated[str | None, typer.Option(metavar="[=FILE]", help="Write events as SigMF annotations; without FILE "
                                                  "to NAME-events.sigmf-meta beside the recording.")] = None,
@@ -62,6 +63,7 @@ def run(
     check_writable(events, encoded, plot, json_file, Path(annotate) if annotate else None)
     settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
                            rope_mode=rope, false_alarm_rate=pfa, average=average, overlap=overlap, band=band, hold=hold,
+                           false_events_per_hour=false_events,
                            events=events, annotate=annotate, quiet=quiet, dtype=dtype,
                            confidence_threshold=CONFIDENCE_THRESHOLD if confidence is None else confidence,
                            encoded_step=encoded_step, encoded_group=encoded_group)

@@ -34,6 +34,7 @@ class RunSettings:
     overlap: float = 0.0
     band: str = "auto"
     hold: int = 4
+    false_events_per_hour: float = 1.0
     events: Path | None = None
     annotate: str | None = None
     quiet: bool = False
@@ -139,6 +140,7 @@ class Flowgraph:
                 average=settings.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
                 dropout_policy=settings.dropout_policy, rope_mode=settings.rope_mode, backend=settings.backend,
                 compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold,
+                false_events_per_hour=settings.false_events_per_hour,
                 dtype=settings.dtype, confidence_threshold=settings.confidence_threshold,
                 encoded_group=settings.encoded_group if encoded else 0, encoded_step=settings.encoded_step)
         except ValueError as error:  # a setting that the model, or this machine, cannot serve

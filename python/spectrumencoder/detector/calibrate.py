@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Split-conformal calibration: what normal frames score, and hence the p-value and threshold of a new score.
 
-The normalisers (what each bin of the band usually does, median and spread of each channel) are learned from the first
-part of the frames, the table of fused scores from the rest, so that a table's scores and a new frame's have been treated
-alike: for exchangeable frames p = (1 + #{table >= score}) / (n + 1) is at most a with a probability of at most a (Vovk;
-Bates et al., Annals of Statistics 2023, arXiv:2104.08279). Given the table, the realised false-alarm rate at nominal a is
-Beta distributed; ``Table.far_interval`` states its 90 % interval. Frames that follow each other in one recording are not
-independent: the interval then uses ``effective_n`` instead of n.
+Of the frames one part tells what each bin and each box of the band usually does, one the median and spread of each channel, and
+one, the table, what normal frames score, so that a table's scores and a new frame's have been treated alike. Where a band is
+learned the parts take turns in blocks of 32 frames: an emitter that is on for the first half of the calibration alone is then
+known on and off. For exchangeable frames p = (1 + #{table >= score}) / (n + 1) is at most a with
+a probability of at most a (Vovk; Bates et al., Annals of Statistics 2023, arXiv:2104.08279). Given the table, the realised
+false-alarm rate at nominal a is Beta distributed; ``Table.far_interval`` states its 90 % interval. Frames that follow each other
+in one recording, and boxes of several frames, are not independent: the interval then uses ``effective_n`` instead of n.
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ import numpy as np
 from scipy.special import betaincinv
 
 from ..encoder import features as layout
+from .band_scan import HISTORY, SCAN, BandScan, frame_rows
 from .band_statistics import BandStatistics
-from .scores import CHANNELS, FLOOR, HEAD, MODEL, FloorTrack, channel_values
+from .scores import BAND_CHANNELS, CHANNELS, FLOOR, HEAD, FloorTrack, channel_values
+from .tail import Tail
 
 MAX_SCORES = 20_000  # kept in a table, evenly spaced in time
 MIN_SCORES = 200
 NORMALISER_SHARE, MIN_NORMALISER, MAX_NORMALISER = 0.25, 64, 4096  # frames for the normalisers
+# Where a band is learned, blocks of so many of the first MAX_BAND frames in turn: for the band, the table, or the normalisers
+TURN_FRAMES, TURNS, MAX_BAND = 32, "BTBNBT", 4096
 # least spread of a channel: a receiver of perfectly steady gain must not turn 0.01 dB into an alarm
-MIN_SPREAD = {name: 0.05 for name in CHANNELS} | {FLOOR: 0.25}
+MIN_SPREAD = {name: 0.05 for name in (*CHANNELS, *BAND_CHANNELS)} | {FLOOR: 0.25}
 
 
 class TooFewFrames(ValueError):
@@ -50,9 +55,19 @@ def check_false_alarm_rate(value: float) -> float:
     return float(value)
 
 
-def normaliser_frames(n_frames: int) -> int:
-    """How many of n_frames, the first ones, the normalisers are learned from."""
-    return min(max(int(NORMALISER_SHARE * n_frames), MIN_NORMALISER), MAX_NORMALISER)
+def parts_of(n_frames: int, per_bin: bool = True) -> np.ndarray:
+    """What each of the n_frames first frames is for, (n_frames,) of "B" the band, "N" the normalisers, "T" the table."""
+    if not per_bin:
+        first = min(max(int(NORMALISER_SHARE * n_frames), MIN_NORMALISER), MAX_NORMALISER)
+        return np.where(np.arange(n_frames) < first, "N", "T")
+    parts = np.array(list(TURNS))[np.arange(n_frames) // TURN_FRAMES % len(TURNS)]
+    parts[MAX_BAND:] = "T"
+    return parts
+
+
+def table_frames(n_frames: int, per_bin: bool = True) -> int:
+    """How many of n_frames the table gets."""
+    return int(np.count_nonzero(parts_of(n_frames, per_bin) == "T"))
 
 
 def scores_needed(false_alarm_rate: float) -> int:
@@ -60,12 +75,12 @@ def scores_needed(false_alarm_rate: float) -> int:
     return max(MIN_SCORES, math.ceil(1.0 / check_false_alarm_rate(false_alarm_rate) - 1e-9) - 1)
 
 
-def frames_needed(false_alarm_rate: float) -> int:
+def frames_needed(false_alarm_rate: float, per_bin: bool = True) -> int:
     """Frames that a calibration for this rate takes, those for the normalisers included."""
     table = scores_needed(false_alarm_rate)
     n_frames = table + MIN_NORMALISER
-    while n_frames - normaliser_frames(n_frames) < table:
-        n_frames += table - (n_frames - normaliser_frames(n_frames))
+    while (missing := table - table_frames(n_frames, per_bin)) > 0:
+        n_frames += missing
     return n_frames
 
 
@@ -89,13 +104,14 @@ class Table:
     """What was learned about one band and one setting of the encoder.
 
     Attributes:
-        channels: names of the channels in use, a subset of ``scores.CHANNELS`` in its order.
+        channels: names of the channels in use, a subset of ``scores.CHANNELS`` (with a band, ``BAND_CHANNELS``) in its order.
         median, spread: (C,) float32; spread is the 99 % quantile less the median.
         scores: (n,) float32, ascending: fused scores of normal frames.
         effective_n: as many independent frames would tell as much as the n autocorrelated ones.
         window_hop: samples from one averaged spectrum to the next: with overlap a frame of the same K varies more.
         tuning: the only one that the band's statistics are right for.
-        band: what each bin usually does. Both None where no fixed channel plan was learned.
+        tail: how often higher scores come. Of a table that does not tell: as of independent frames.
+        band: what each bin usually does. scan: what its boxes do. All three None where no fixed channel plan was learned.
     """
 
     channels: tuple[str, ...]
@@ -106,21 +122,27 @@ class Table:
     window_hop: int
     tuning: Tuning | None = None
     band: BandStatistics | None = None
+    scan: BandScan | None = None
+    tail: Tail | None = None
 
     def __post_init__(self):
-        unknown = [c for c in self.channels if c not in CHANNELS]
+        known = CHANNELS if self.scan is None else BAND_CHANNELS
+        unknown = [c for c in self.channels if c not in known]
         if unknown or not self.channels:
-            raise ValueError(f"conformal table with channels {', '.join(unknown) or 'none'}; known are {', '.join(CHANNELS)}")
+            raise ValueError(f"conformal table with channels {', '.join(unknown) or 'none'}; known are {', '.join(known)}; "
+                             "calibrate again")
         if not len(self.median) == len(self.spread) == len(self.channels) or not (np.asarray(self.spread) > 0).all():
             raise ValueError(f"conformal table with {len(self.median)} medians and {len(self.spread)} spreads (all must be "
                              f"positive) for {len(self.channels)} channels")
         if not len(self.scores) or not np.isfinite(self.scores).all() or (np.diff(self.scores) < 0).any():
             raise ValueError(f"conformal table whose {len(self.scores)} scores are not finite and ascending")
-        if (self.band is None) != (self.tuning is None):
-            raise ValueError("conformal table with statistics of a band or a tuning, not both: incomplete")
+        if not (self.band is None) == (self.tuning is None) == (self.scan is None):
+            raise ValueError("conformal table with some of a band's statistics, scan and tuning, not all: incomplete")
         if not self.window_hop >= 1:
             raise ValueError(f"conformal table with a window hop of {self.window_hop} samples")
-        object.__setattr__(self, "_columns", [CHANNELS.index(c) for c in self.channels])
+        if self.tail is None:
+            object.__setattr__(self, "tail", Tail.fit(self.scores, ordered=False))
+        object.__setattr__(self, "_columns", [known.index(c) for c in self.channels])
 
     @property
     def n(self) -> int:
@@ -138,7 +160,7 @@ class Table:
     # -- scoring
 
     def deviation(self, residual: np.ndarray, level: np.ndarray) -> np.ndarray:
-        """What the channels look at, (..., N) float32: the level (..., N), dB over the floor, in units of what each bin does
+        """Deviation of each bin, (..., N) float32: of the level (..., N), dB over the floor, in units of what each bin does
         on this band; the model's residual where no band was learned.
 
         Raises:
@@ -146,13 +168,21 @@ class Table:
         """
         return np.asarray(residual, np.float32) if self.band is None else self.band.standardise(level)
 
-    def channel_values(self, residual: np.ndarray, level: np.ndarray, logit: np.ndarray,
-                       floor_deviation_db: np.ndarray) -> np.ndarray:
-        """All channels (F, len(CHANNELS)) of frames; see ``scores.channel_values``."""
-        return _channel_values(self.band, residual, level, logit, floor_deviation_db)
+    def rows(self, level: np.ndarray, history: np.ndarray | None = None) -> np.ndarray | None:
+        """(HISTORY + F, P): what the boxes of frames of these levels (F, N) show, after `history`, the last rows before them
+        (None: what is usual). None where no band was learned."""
+        if self.scan is None:
+            return None
+        before = self.scan.begin() if history is None else history
+        return np.concatenate((before, frame_rows(self.band.standardise(level), level)))
+
+    def channel_values(self, residual: np.ndarray, logit: np.ndarray, floor_deviation_db: np.ndarray,
+                       rows: np.ndarray | None) -> np.ndarray:
+        """All channels (F, C) of frames; see ``scores.channel_values``."""
+        return channel_values(residual, logit, floor_deviation_db, self.scan, rows)
 
     def standardise(self, values: np.ndarray) -> np.ndarray:
-        """Channel values (F, len(CHANNELS)) -> (F, C) float32: 0 is the median, 1 the 99 % quantile of normal frames."""
+        """Channel values (F, all) -> (F, C) float32: 0 is the median, 1 the 99 % quantile of normal frames."""
         return (values[:, self._columns] - self.median) / self.spread
 
     def fuse(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -170,6 +200,11 @@ class Table:
         """A score above this has p <= false_alarm_rate; inf where the table is too small for the rate."""
         rank = math.ceil((self.n + 1) * (1.0 - check_false_alarm_rate(false_alarm_rate)) - 1e-9)
         return float(self.scores[rank - 1]) if rank <= self.n else math.inf
+
+    def opening(self, false_alarm_rate: float, false_events_per_hour: float, frame_s: float) -> float:
+        """A score above this opens an event: not less than the threshold, and so high that as many events an hour are false, as
+        far as the tail of the table tells."""
+        return max(self.threshold(false_alarm_rate), self.tail.level(false_events_per_hour * frame_s / 3600.0))
 
     def far_interval(self, false_alarm_rate: float, coverage: float = 0.9) -> tuple[float, float]:
         """Central interval of the realised false-alarm rate of this table's threshold (a Beta distribution)."""
@@ -199,9 +234,11 @@ class Table:
             "median": np.asarray(self.median, np.float32), "spread": np.asarray(self.spread, np.float32),
             "scores": np.asarray(self.scores, np.float32), "n": np.array([self.n], np.int64),
             "effective_n": np.array([self.effective_n], np.float64), "window_hop": np.array([self.window_hop], np.int64),
+            "tail": np.array(self.tail, np.float64),
         }
         if self.tuning is not None:
             tensors |= {"band_mean": self.band.mean, "band_std": self.band.std, "band_components": self.band.components,
+                        "scan_median": self.scan.median, "scan_up": self.scan.up, "scan_down": self.scan.down,
                         "freq_hz": np.array([self.tuning.freq_hz], np.float64),
                         "samp_rate": np.array([self.tuning.samp_rate], np.float64)}
         return tensors
@@ -217,22 +254,35 @@ class Table:
             tuning = Tuning(_scalar(tensors, "freq_hz"), _scalar(tensors, "samp_rate")) if "freq_hz" in tensors else None
             band = BandStatistics(*(np.asarray(tensors[f"band_{k}"], np.float32) for k in ("mean", "std", "components"))) \
                 if tuning else None
+            scan = BandScan(len(band.mean), *(np.asarray(tensors[f"scan_{k}"], np.float32) for k in ("median", "up", "down"))) \
+                if tuning else None
             table = cls(tuple(bytes(np.asarray(tensors["channels"], np.uint8)).decode().split(",")),
                         np.asarray(tensors["median"], np.float32), np.asarray(tensors["spread"], np.float32),
                         np.asarray(tensors["scores"], np.float32), _scalar(tensors, "effective_n"),
-                        int(_scalar(tensors, "window_hop")), tuning, band)
-        except (KeyError, UnicodeDecodeError, IndexError) as error:
+                        int(_scalar(tensors, "window_hop")), tuning, band, scan,
+                        Tail(*np.asarray(tensors["tail"], np.float64).tolist()) if "tail" in tensors else None)
+        except (KeyError, UnicodeDecodeError, IndexError, TypeError) as error:
             raise ValueError(f"conformal table without a valid {error}; calibrate again") from error
         if int(np.asarray(tensors.get("n", [table.n])).ravel()[0]) != table.n:
             raise ValueError(f"conformal table that states n = {tensors['n'][0]} and holds {table.n} scores; calibrate again")
         return table
 
 
+class _Frames(NamedTuple):
+    """Frames in order: (F, N), (F, N), (F,), (F,), and where they are from."""
+
+    residual: np.ndarray
+    level: np.ndarray
+    logit: np.ndarray
+    floor_deviation: np.ndarray
+    place: Hashable
+
+
 class Calibrator:
     """Learns a Table from normal frames that come in order, in batches of any size.
 
     Args:
-        n_expected: frames that will come, as far as is known; decides how many the normalisers are learned from.
+        n_expected: frames that will come, as far as is known; decides what each is for (``parts_of``).
         head: whether the model's anomaly head was trained (else its channel is left out).
         tuning: learn what each bin does, since all frames are of this tuning; None: do not (a mixture of tunings).
         window_hop: samples from one averaged spectrum to the next; None: those of no overlap, as many as there are bins.
@@ -241,19 +291,24 @@ class Calibrator:
 
     def __init__(self, n_expected: int, *, head: bool = True, tuning: Tuning | None = None, window_hop: int | None = None,
                  drift_db_per_s: float = 0.05):
-        self._n_normaliser = normaliser_frames(n_expected)
         self._tuning, self._window_hop = tuning, window_hop
-        self._channels = tuple(c for c in CHANNELS if (head or c != HEAD) and (tuning is not None or c not in MODEL))
+        self._parts = parts_of(max(n_expected, 1), tuning is not None)
+        others = np.flatnonzero(self._parts != "T")
+        self._n_waiting = int(others[-1]) + 1 if len(others) else 1  # frames that come before anything is learned
+        self._known = CHANNELS if tuning is None else BAND_CHANNELS
+        self._channels = tuple(c for c in self._known if head or c != HEAD)
         self._floor = FloorTrack(drift_db_per_s)
-        self._first: list[tuple[np.ndarray, ...]] = []  # (residual, level, logit, floor deviation)
-        self._n_first = 0
+        self._waiting: list[_Frames] = []
+        self._n_frames = 0
         self._band: BandStatistics | None = None
+        self._scan: BandScan | None = None
+        self._history: tuple[Hashable, np.ndarray | None] = (None, None)  # place, last rows there
         self._centre: tuple[np.ndarray, np.ndarray] | None = None
         self._fused: list[np.ndarray] = []
 
     @property
     def n_frames(self) -> int:
-        return self._n_first + sum(map(len, self._fused))
+        return self._n_frames
 
     def add(self, residual: np.ndarray, features: np.ndarray, frame_s: float, place: Hashable = None, *,
             psd: np.ndarray | None = None):
@@ -274,14 +329,17 @@ class Calibrator:
         level = residual if self._tuning is None else psd[used] - features[:, layout.FLOOR_DBFS][:, None]
         deviation = self._floor.deviations(features[:, layout.FLOOR_DBFS], frame_s, place)
         logit = features[:, layout.LOGIT]
-        n_first = min(len(residual), self._n_normaliser - self._n_first)
-        if n_first > 0:
-            self._first.append((residual[:n_first].copy(), level[:n_first].copy(), logit[:n_first].copy(), deviation[:n_first]))
-            self._n_first += n_first
-            if self._n_first == self._n_normaliser:
-                self._learn_normalisers()
-        if n_first < len(residual):
-            self._fused.append(self._fuse(residual[n_first:], level[n_first:], logit[n_first:], deviation[n_first:]))
+        while len(residual):
+            count = len(residual) if self._centre is not None else min(len(residual), self._n_waiting - self._n_frames)
+            frames = _Frames(*(x[:count].copy() for x in (residual, level, logit, deviation)), place)
+            residual, level, logit, deviation = (x[count:] for x in (residual, level, logit, deviation))
+            self._n_frames += count
+            if self._centre is not None:
+                self._fused.append(self._fuse(frames))
+                continue
+            self._waiting.append(frames)
+            if self._n_frames == self._n_waiting:
+                self._learn()
 
     def finish(self, false_alarm_rate: float = 0.01) -> Table:
         """The table.
@@ -291,27 +349,49 @@ class Calibrator:
         """
         scores = np.concatenate(self._fused) if self._fused else np.zeros(0, np.float32)
         if len(scores) < scores_needed(false_alarm_rate):
-            needed = max(frames_needed(false_alarm_rate), self._n_normaliser + scores_needed(false_alarm_rate))
+            used = self._n_waiting - table_frames(self._n_waiting, self._tuning is not None)
+            needed = max(frames_needed(false_alarm_rate, self._tuning is not None), used + scores_needed(false_alarm_rate))
             raise TooFewFrames(self.n_frames, needed, false_alarm_rate)
-        scores = thinned(scores)
+        tail, scores = Tail.fit(scores), thinned(scores)
         return Table(self._channels, *self._centre, np.sort(scores), effective_count(scores), self._window_hop, self._tuning,
-                     self._band)
+                     self._band, self._scan, tail)
 
-    def _learn_normalisers(self):
-        residual, level, logit, deviation = (np.concatenate(part) for part in zip(*self._first, strict=True))
-        self._first.clear()
+    def _learn(self):
+        """From the frames that have waited: the band, the normalisers, and the first scores of the table."""
+        waiting, self._waiting = self._waiting, []
+        parts = self._parts[:self._n_frames]
         if self._tuning is not None:
-            self._band = BandStatistics.learn(level)
-        values = _channel_values(self._band, residual, level, logit, deviation)
-        values = values[:, [CHANNELS.index(c) for c in self._channels]]
-        median = np.median(values, axis=0)
-        spread = np.maximum(np.quantile(values, 0.99, axis=0) - median, [MIN_SPREAD[c] for c in self._channels])
+            level = np.concatenate([f.level for f in waiting])
+            self._band = BandStatistics.learn(level[parts == "B"])
+            rows = frame_rows(self._band.standardise(level), level)
+            self._scan = BandScan.learn(rows, level.shape[1], parts == "B")
+        values = np.concatenate([self._values(f) for f in waiting])
+        normal = values[parts == "N"] if (parts == "N").any() else values
+        median = np.median(normal, axis=0)
+        spread = np.maximum(np.quantile(normal, 0.99, axis=0) - median, [MIN_SPREAD[c] for c in self._channels])
+        of_scan = np.array([c in SCAN for c in self._channels])
+        if of_scan.any():  # one that happened to be quiet must not come to speak for all
+            spread[of_scan] = np.maximum(spread[of_scan], 0.5 * np.median(spread[of_scan]))
         self._centre = median.astype(np.float32), spread.astype(np.float32)
+        self._fused.append(self._largest(values[parts == "T"]))
 
-    def _fuse(self, residual, level, logit, deviation) -> np.ndarray:
-        values = _channel_values(self._band, residual, level, logit, deviation)
-        columns = [CHANNELS.index(c) for c in self._channels]
-        return ((values[:, columns] - self._centre[0]) / self._centre[1]).max(axis=1)
+    def _values(self, frames: _Frames) -> np.ndarray:
+        """Channel values of the next frames."""
+        rows = None
+        if self._scan is not None:
+            place, before = self._history
+            if place != frames.place or before is None:
+                before = self._scan.begin()
+            rows = np.concatenate((before, frame_rows(self._band.standardise(frames.level), frames.level)))
+            self._history = frames.place, rows[-HISTORY:]
+        values = channel_values(frames.residual, frames.logit, frames.floor_deviation, self._scan, rows)
+        return values[:, [self._known.index(c) for c in self._channels]]
+
+    def _fuse(self, frames: _Frames) -> np.ndarray:
+        return self._largest(self._values(frames))
+
+    def _largest(self, values: np.ndarray) -> np.ndarray:
+        return ((values - self._centre[0]) / self._centre[1]).max(axis=1, initial=-np.inf)
 
 
 def learn(residual: np.ndarray, features: np.ndarray, frame_s: float, *, false_alarm_rate: float = 0.01, head: bool = True,
@@ -332,13 +412,6 @@ def learn(residual: np.ndarray, features: np.ndarray, frame_s: float, *, false_a
     for start, stop in zip(edges[:-1], edges[1:], strict=True):
         calibrator.add(residual[start:stop], features[start:stop], frame_s, start, psd=None if psd is None else psd[start:stop])
     return calibrator.finish(false_alarm_rate)
-
-
-def _channel_values(band: BandStatistics | None, residual, level, logit, floor_deviation_db) -> np.ndarray:
-    """``scores.channel_values`` of the band's deviation beside the model's residual, or of that alone."""
-    if band is None:
-        return channel_values(residual, logit, floor_deviation_db)
-    return channel_values(band.standardise(level), logit, floor_deviation_db, residual)
 
 
 def thinned(scores: np.ndarray) -> np.ndarray:

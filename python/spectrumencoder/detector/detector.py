@@ -19,9 +19,10 @@ from .. import keys
 from ..encoder import features as layout
 from ..encoder.model_file import ModelFile, table_key
 from ..tokens.band_plan import UNKNOWN
+from .band_scan import HISTORY, SCAN
 from .calibrate import Table, Tuning, check_false_alarm_rate, scores_needed
-from .events import Emitted, EventTracker, Frame, Segment, Sighting
-from .regions import LEVEL, MISSING, Region, find_regions, strongest_excess
+from .events import BURST_EVENTS, EVENTS_PER_S, Emitted, EventTracker, Frame, Segment, Sighting
+from .regions import LEVEL, MISSING, Region, find_regions, scan_regions, strongest_excess
 from .scores import FLOOR, HEAD, MODEL, WINDOWS, FloorTrack, mean_square
 
 FAR, FIXED = "far", "fixed"
@@ -32,11 +33,12 @@ _UNIT = {name: (0.0, 1.0) for name in WINDOWS}
 _MARGIN = 1e-4  # relative: a region must not be lost to rounding when its frame was flagged
 
 
-UNCALIBRATED, GENERAL_TABLE = "uncalibrated", "general_table"  # states of a notice
+UNCALIBRATED, GENERAL_TABLE, RATE_LIMITED = "uncalibrated", "general_table", "rate_limited"  # states of a notice
 
 
 class Notice(NamedTuple):
-    """A line to tell the user. state: ``UNCALIBRATED`` (frames are not judged) or ``GENERAL_TABLE`` (they are, by that one)."""
+    """A line to tell the user. state: ``UNCALIBRATED`` (frames are not judged), ``GENERAL_TABLE`` (they are, by that one) or
+    ``RATE_LIMITED`` (events are counted, no longer reported)."""
 
     state: str
     text: str
@@ -76,6 +78,8 @@ class Detector:
         threshold_mode: "far", or "fixed": mean-square residual above `threshold`, without calibration.
         threshold: of the fixed mode. The residual is in units of the model's own deviation, so that normal frames have a
             mean square of about 1; 0.05 and 0.1 are what the rule is quoted with for spectra scaled to 0..1.
+        false_events_per_hour: how many events an hour may be false on a calibrated band, as far as the tail of its table tells:
+            an event opens at scores as rare as that. inf: each flagged frame may open one.
         hold: frames that an event may be unseen before it closes.
         models: names of those that may have answered, in the order of `features.ANSWERED_BY`; the contract's alone when empty.
         drift_db_per_s: how fast the floor's slow track may move.
@@ -86,7 +90,7 @@ class Detector:
 
     def __init__(self, contract: dict, tables: Mapping[str, Table], *, false_alarm_rate: float = 0.01,
                  threshold_mode: str = FAR, threshold: float = 0.1, hold: int = 4,
-                 models: Sequence[str] = (), drift_db_per_s: float = 0.05):
+                 false_events_per_hour: float = 1.0, models: Sequence[str] = (), drift_db_per_s: float = 0.05):
         encoder = contract["encoder"]
         self.contract, self.tables = contract, dict(tables)
         self._models = tuple(models) or (contract["name"],)
@@ -103,6 +107,7 @@ class Detector:
         self.set_threshold_mode(threshold_mode)
         self.set_threshold(threshold)
         self.set_hold(hold)
+        self.set_false_events_per_hour(false_events_per_hour)
         self.reset()
 
     @classmethod
@@ -119,6 +124,7 @@ class Detector:
         self.n_frames = self.n_judged = self.n_flagged = self.n_uncalibrated = self.n_skipped = 0
         self._age = 0  # of the stream in frames that were not skipped
         self._told: set[tuple[str, str]] = set()  # (state, table key) of the notices so far
+        self._history: tuple[str, np.ndarray] | None = None  # table and the last rows of its band's boxes
         self.floor_track.reset()
         self.tracker.reset()
 
@@ -137,6 +143,11 @@ class Detector:
         if not 0.0 < threshold < np.inf:
             raise ValueError(f"threshold {threshold} (mean-square residual) must be positive")
         self.threshold = float(threshold)
+
+    def set_false_events_per_hour(self, false_events_per_hour: float):
+        if not false_events_per_hour > 0:
+            raise ValueError(f"false_events_per_hour {false_events_per_hour} must be positive")
+        self.false_events_per_hour = float(false_events_per_hour)
 
     def set_hold(self, hold: int):
         if hold != int(hold) or not 0 <= hold <= 1_000_000:
@@ -192,10 +203,16 @@ class Detector:
         self.n_flagged += int(flagged.sum())
         self._age += len(used)
         result.emitted += _timed(self.tracker.expire(self._age), began)
+        if self.tracker.n_suppressed:
+            self._tell(result.notices, RATE_LIMITED, "", f"rate limited: more than {BURST_EVENTS} events at once and "
+                       f"{EVENTS_PER_S:g} a second since: further ones are counted and not reported until there are fewer; if "
+                       "the band has changed, calibrate again")
         return result
 
     def discontinuity(self) -> list[Emitted]:
-        """Time or tuning has jumped: closes what is open. Each tuning keeps its own floor track."""
+        """Time or tuning has jumped: closes what is open. Each tuning keeps its own floor track; what the frames before have
+        shown is forgotten."""
+        self._history = None
         return _timed(self.tracker.close_all(), time.perf_counter())
 
     def flush(self) -> list[Emitted]:
@@ -212,19 +229,29 @@ class Detector:
 
     def _judge_by_tables(self, psd, residual, features, deviation, used, segment, result) -> dict[int, _Judge]:
         judges = {}
-        settings, group_of = np.unique(features[np.ix_(used, _KEY_COLUMNS)], axis=0, return_inverse=True)
-        for group in range(len(settings)):
-            rows = used[group_of == group]
-            table, threshold = self._table(segment, features[rows[0]], result.notices)
+        settings = features[np.ix_(used, _KEY_COLUMNS)]
+        if (settings == settings[:1]).all():  # nearly always
+            groups = [used] if len(used) else []
+        else:
+            group_of = np.unique(settings, axis=0, return_inverse=True)[1]
+            groups = [used[group_of == group] for group in range(group_of.max() + 1)]
+        for rows in groups:
+            key, table, threshold = self._table(segment, features[rows[0]], result.notices)
             if table is None:
                 self.n_uncalibrated += len(rows)
                 continue
             level = psd[rows] - features[rows, layout.FLOOR_DBFS][:, None]
-            scores, _ = table.fuse(table.channel_values(residual[rows], level, features[rows, layout.LOGIT], deviation[rows]))
+            _check_finite(level)
+            shown = table.rows(level, self._history[1] if self._history and self._history[0] == key else None)
+            self._history = None if shown is None else (key, shown[-HISTORY:])
+            scores, _ = table.fuse(table.channel_values(residual[rows], features[rows, layout.LOGIT], deviation[rows], shown))
             _check_finite(scores)
             result.scores[rows], result.p_values[rows] = scores, table.p_values(scores)
             result.flagged[rows] = scores > threshold
-            judges |= dict.fromkeys(rows.tolist(), _TableJudge(threshold, table))
+            opening = table.opening(self.false_alarm_rate, self.false_events_per_hour, segment.frame_s)
+            for number, row in enumerate(rows.tolist()):
+                of_row = None if shown is None else shown[number:number + HISTORY + 1]
+                judges[row] = _TableJudge(threshold, opening, table, of_row)
         return judges
 
     def _key(self, band: str, frame: np.ndarray) -> str:
@@ -235,8 +262,9 @@ class Detector:
                              f"{frame[layout.DTYPE]:g}, which the model {self.contract['name']} lacks; give the encoder and "
                              "the detector the same model") from error
 
-    def _table(self, segment: Segment, frame: np.ndarray, notices: list[Notice]) -> tuple[Table | None, float]:
-        """The table for a frame and its threshold; None, with a notice the first time, where none holds for it and the rate.
+    def _table(self, segment: Segment, frame: np.ndarray, notices: list[Notice]) -> tuple[str, Table | None, float]:
+        """The table for a frame, its key and its threshold; None, with a notice the first time, where none holds for it and the
+        rate.
 
         A band that nobody has calibrated, or not with this overlap or at this tuning, is judged by the general table of
         the band `unknown`, where the file has one that holds.
@@ -255,17 +283,17 @@ class Detector:
         if reason:
             self._tell(notices, UNCALIBRATED, key, f"uncalibrated: {why}: no p-values and no events from these frames until "
                        "`spectrumencoder calibrate` has learned this band with these settings")
-            return None, np.inf
+            return key, None, np.inf
         threshold = table.threshold(self.false_alarm_rate)
         if not np.isfinite(threshold):
             self._tell(notices, UNCALIBRATED, found, f"uncalibrated: the table {found} holds {table.n} scores, a "
                        f"false-alarm rate of {self.false_alarm_rate:g} needs {scores_needed(self.false_alarm_rate)}: no "
                        "events; calibrate with more frames")
-            return None, np.inf
+            return key, None, np.inf
         if found != key:
             self._tell(notices, GENERAL_TABLE, key, f"general table: {why}; judged by {found}, whose false-alarm rate "
                        "holds for a mixture of recordings; `spectrumencoder calibrate` learns this band")
-        return table, threshold
+        return found, table, threshold
 
     def _tell(self, notices: list[Notice], state: str, key: str, text: str):
         if (state, key) not in self._told:
@@ -283,13 +311,14 @@ class Detector:
         floor = float(row[layout.FLOOR_DBFS])
         return Frame(index, start, start + span, psd, residual, judge.deviation(residual, psd - floor), floor, floor - deviation,
                      None if best is None else self._labels[best], None if best is None else float(probabilities[best]),
-                     1.0 - float(row[layout.K_KEPT]) / self._n_tokens, judge.threshold, self._models[answered_by])
+                     1.0 - float(row[layout.K_KEPT]) / self._n_tokens, judge.threshold, judge.opening, self._models[answered_by])
 
 
 class _FixedJudge(NamedTuple):
     """Places what the fixed threshold has flagged."""
 
     threshold: float
+    opening: float = -np.inf
 
     def deviation(self, residual, level):
         return residual
@@ -302,21 +331,30 @@ class _TableJudge(NamedTuple):
     """Places what a conformal table has flagged."""
 
     threshold: float
+    opening: float
     table: Table
+    rows: np.ndarray | None  # (HISTORY + 1, P) of the band's boxes, the frame's own the last
 
     def deviation(self, residual, level):
         return self.table.deviation(residual, level)
 
     def locate(self, frame: Frame, score: float) -> list[Sighting]:
-        """The regions that speak for a flagged frame's score, each with its own p-value."""
+        """The regions that speak for a flagged frame's score, each with its own p-value; none where all that does is over."""
         table = self.table
         normalisers = {c: (float(m), float(s)) for c, m, s in zip(table.channels, table.median, table.spread, strict=True)}
         limit = self.threshold - _MARGIN * abs(self.threshold)
-        regions = find_regions(frame.standard, normalisers, limit)
-        if not regions and table.band is not None:  # what is usual on this band, and yet not what the model expected
-            window_of = {MODEL[c]: c for c in normalisers if c in MODEL}
-            regions = [r._replace(channel=window_of[r.channel])
-                       for r in find_regions(frame.residual, {w: normalisers[c] for w, c in window_of.items()}, limit)]
+        shown = 0.0  # by the boxes of a learned band
+        if table.scan is None:
+            regions = find_regions(frame.standard, normalisers, limit)
+        else:
+            regions = scan_regions(table.scan, self.rows, normalisers, limit)
+            values = table.scan.maxima(self.rows)[0]
+            shown = max((float(v) - normalisers[c][0]) / normalisers[c][1] for c, v in zip(SCAN, values, strict=True)
+                        if c in normalisers)
+            if not regions and shown <= limit:  # what is usual on this band, and yet not what the model expected
+                window_of = {MODEL[c]: c for c in normalisers if c in MODEL}
+                regions = [r._replace(channel=window_of[r.channel])
+                           for r in find_regions(frame.residual, {w: normalisers[c] for w, c in window_of.items()}, limit)]
         deviation = frame.floor_dbfs - frame.expected_floor_dbfs
         if FLOOR in normalisers:
             median, spread = normalisers[FLOOR]
@@ -325,8 +363,11 @@ class _TableJudge(NamedTuple):
                 if deviation > 0:  # a risen floor hides what is there: that is not missing besides
                     regions = [r for r in regions if r.kind != MISSING]
                 regions.append(Region(LEVEL, 0, len(frame.standard) - 1, level, FLOOR))
-        if not regions:  # nothing but the head speaks for it
-            regions = [strongest_excess(frame.standard, normalisers, score, HEAD)]
+        if not regions and shown <= limit:  # nothing but the head speaks for it
+            scales = normalisers if table.scan is None else {w: normalisers[c] for c, w in MODEL.items() if c in normalisers}
+            regions = [strongest_excess(frame.standard, scales, score, HEAD)]
+        if not regions:
+            return []
         p_values = table.p_values(np.array([r.score for r in regions], np.float32))
         return [Sighting(r, float(p)) for r, p in zip(regions, p_values, strict=True)]
 

@@ -25,6 +25,7 @@ from .threats import LEVELS, threat_level
 
 OPEN, UPDATE, CLOSE = "open", "update", "close"
 MERGE_BINS = 8
+BURST_EVENTS, EVENTS_PER_S = 64, 1.0  # as many may open at once, and then as many a second: the others are counted
 UPDATE_FRAMES = 32  # an event that is still seen says so after as many frames
 _TAIL = 0.005
 _LEAST_SIGNIFICANCE = 3.0  # of an open event's bins, in deviations of their sum: below, they are noise
@@ -75,6 +76,7 @@ class Frame(NamedTuple):
     confidence: float | None
     dropout_rate: float
     threshold: float
+    opening: float = -math.inf  # score above which a region may open an event
     model: str | None = None  # whose label and confidence these are; None: the tracker's model
 
 
@@ -188,7 +190,8 @@ class EventTracker:
         """Forgets every event without closing it; keeps the settings."""
         self._events: list[_Event] = []  # oldest first
         self._segment = Segment()
-        self._count = 0
+        self._count = self.n_suppressed = 0
+        self._allowance, self._allowed_at = float(BURST_EVENTS), 0  # events that may still open, as of a frame
 
     @property
     def n_open(self) -> int:
@@ -221,6 +224,16 @@ class EventTracker:
         """Closes every event: the end of the stream, or a discontinuity."""
         return [self._close(event) for event in list(self._events)]
 
+    def _may_open(self, index: int) -> bool:
+        """Takes one from the allowance, which grows by ``EVENTS_PER_S`` up to ``BURST_EVENTS``."""
+        passed = (index - self._allowed_at) * self._segment.frame_s
+        self._allowance = min(self._allowance + EVENTS_PER_S * passed, float(BURST_EVENTS))
+        self._allowed_at = index
+        if self._allowance < 1.0:
+            return False
+        self._allowance -= 1.0
+        return True
+
     def _see_kind(self, kind, groups, frame, power) -> list[Emitted]:
         emitted, seen = [], {}
         for group in groups:
@@ -228,6 +241,11 @@ class EventTracker:
             near = [e for e in self._events if e.kind == kind and e.low - MERGE_BINS <= high and low <= e.high + MERGE_BINS]
             if near:
                 event = near[0]
+            elif max(s.region.score for s in group) <= frame.opening:
+                continue
+            elif not self._may_open(frame.index):
+                self.n_suppressed += 1
+                continue
             else:
                 event = _Event(f"{frame.sample_start}-{self._count}", kind, frame.sample_start, self.n_bins, low, high)
                 self._count += 1

@@ -52,9 +52,10 @@ def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 1
     for name in dict.fromkeys(s.band for s in stretches):
         mine = [s for s in stretches if s.band == name]
         count = sum(s.n_frames for s in mine)
-        if count < frames_needed(false_alarm_rate):  # before hours of work, not after
-            raise TooFewFrames(count, frames_needed(false_alarm_rate), false_alarm_rate)
         tunings = {Tuning(s.freq_hz, s.recording.samp_rate) for s in mine}
+        needed = frames_needed(false_alarm_rate, per_bin and len(tunings) == 1)
+        if count < needed:  # before hours of work, not after
+            raise TooFewFrames(count, needed, false_alarm_rate)
         calibrators[name] = Calibrator(count, head=bool(engine.contract["heads"].get("anomaly", False)),
                                        tuning=tunings.pop() if per_bin and len(tunings) == 1 else None,
                                        window_hop=frame.window_hop)

@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .band_scan import EXCESS_SCALES, LENGTHS, POWER, POWER_SCALES, SCAN, BandScan, boxes
 from .scores import WINDOWS, moving_sums
 
 EXCESS, MISSING, LEVEL = "excess", "missing", "level"  # more power than expected, less, or the whole band's floor moved
 MAX_REGIONS = 8  # in one frame
 EDGE = 0.5  # a region reaches to where the residual has fallen to this share of its height (half the decibels)
 GUARD_BINS = 4  # around a found region no other is looked for: the window's main lobe
-_SMOOTH = {1: 1, 4: 1, 16: 3, 64: 9}  # bins of smoothing before the edges are looked for, per scale
+_SIGNIFICANT = 4.0  # sum of a box's deviations over its own deviation
+_SMOOTH = {1: 1, 4: 1, 16: 3, 64: 9, 256: 9}  # bins of smoothing before the edges are looked for, per scale
 
 
 class Region(NamedTuple):
@@ -43,9 +45,9 @@ def find_regions(residual: np.ndarray, normalisers: dict[str, tuple[float, float
         best = _strongest(scores)
         if best is None or best.score <= threshold:
             break
-        region = grow(residual, best)
+        sign, scale = WINDOWS[best.channel]
+        region = grow(sign * residual, best, scale)
         found.append(region)
-        sign = WINDOWS[best.channel][0]
         for name, values in scores.items():
             if WINDOWS[name][0] == sign:
                 first = max(0, region.low - GUARD_BINS - _scale(residual, name) + 1)
@@ -56,7 +58,62 @@ def find_regions(residual: np.ndarray, normalisers: dict[str, tuple[float, float
 def strongest_excess(residual: np.ndarray, normalisers: dict[str, tuple[float, float]], score: float, channel: str) -> Region:
     """The one region that shows the largest excess, whatever its own score: for channels that have no place themselves."""
     scores = _window_scores(residual, {name: normalisers[name] for name, (sign, _) in WINDOWS.items() if sign > 0})
-    return grow(residual, _strongest(scores))._replace(score=score, channel=channel)
+    best = _strongest(scores)
+    return grow(residual, best, WINDOWS[best.channel][1])._replace(score=score, channel=channel)
+
+
+def scan_regions(scan: BandScan, rows: np.ndarray, normalisers: dict[str, tuple[float, float]], threshold: float) -> list[Region]:
+    """Regions of a frame whose boxes exceed the threshold, strongest first: those that the frame itself still shows.
+
+    A box of several frames goes on speaking for a while when what it has found is over. Such a region is left out: its bins
+    have fallen below half of the height that they have over the box.
+
+    Args:
+        rows: (HISTORY + 1, P), of the frame and those before it. normalisers: channel -> (median, spread); those of ``SCAN``
+            are looked at. threshold: of the fused score.
+
+    Returns:
+        At most MAX_REGIONS, none overlapping another of its kind.
+    """
+    plan, found = boxes(scan.n_bins), []
+    shown = scan.at(rows)  # (T, 2, P)
+    scores = np.full(shown.shape, -np.inf, np.float32)
+    parts = [(kind, s) for kind, s in dict.fromkeys((c.kind, c.scale) for c in SCAN.values())]
+    for name, channel in SCAN.items():
+        if name in normalisers:
+            at = (LENGTHS.index(channel.length), int(channel.sign < 0), plan.part(parts.index((channel.kind, channel.scale))))
+            median, spread = normalisers[name]
+            scores[at] = (shown[at] - median) / spread
+    for _ in range(MAX_REGIONS):
+        length, down, box = np.unravel_index(int(scores.argmax()), scores.shape)
+        score = float(scores[length, down, box])
+        if not score > threshold:
+            break
+        kind, scale = parts[int(np.searchsorted(plan.edges, box, side="right")) - 1]
+        sign = -1 if down else 1
+        name = next(n for n, c in SCAN.items() if c == (kind, scale, LENGTHS[length], sign))
+        low, high = int(plan.low[box]), int(plan.high[box]) - 1
+        heights = sign * _heights(scan, rows, kind, slice(low, high + 1), LENGTHS[length], sign)
+        over_box = heights[-LENGTHS[length]:].mean(axis=0)
+        region = grow(over_box, Region(MISSING if down else EXCESS, low, high, score, name), min(scale, scan.n_bins))
+        mine = slice(region.low, region.high + 1)
+        if LENGTHS[length] == 1 or heights[-1, mine].mean() >= EDGE * over_box[mine].mean():
+            found.append(region)
+        covered = (plan.low <= max(region.high, high) + GUARD_BINS) & (plan.high > min(region.low, low) - GUARD_BINS)
+        scores[:, down, covered] = -np.inf
+    return found
+
+
+def _heights(scan: BandScan, rows: np.ndarray, kind: str, box: slice, length: int, sign: int) -> np.ndarray:
+    """(HISTORY + 1, N): how far each bin is from what is usual: in deviations; where power has spoken and these are silent, in dB
+    of power over a few bins around it."""
+    deviation = rows[:, :scan.n_bins] - scan.median[0, :scan.n_bins]
+    if kind != POWER or sign * deviation[-length:, box].sum() >= _SIGNIFICANT * np.sqrt(length * (box.stop - box.start)):
+        return deviation
+    part = boxes(scan.n_bins).part(len(EXCESS_SCALES))  # of the narrowest power, one box from each bin on
+    over = rows[:, part] - scan.median[0, part]
+    before = POWER_SCALES[0] // 2
+    return np.pad(over, ((0, 0), (before, scan.n_bins - over.shape[1] - before)), mode="edge")
 
 
 def _scale(residual: np.ndarray, name: str) -> int:
@@ -80,11 +137,14 @@ def _strongest(scores: dict[str, np.ndarray]) -> Region | None:
     return best
 
 
-def grow(residual: np.ndarray, window: Region) -> Region:
-    """The bins around a window's peak that belong to it: contiguous, but for gaps as narrow as the smoothing."""
-    sign, scale = WINDOWS[window.channel]
-    smooth = _SMOOTH[scale]
-    heights = np.asarray(sign * residual, np.float64)
+def grow(heights: np.ndarray, window: Region, scale: int) -> Region:
+    """The bins around a window's peak that belong to it: contiguous, but for gaps as narrow as the smoothing.
+
+    Args:
+        heights: (N,) of what is looked for, upwards. scale: bins of the window that found it.
+    """
+    smooth = _SMOOTH.get(scale, 1)
+    heights = np.asarray(heights, np.float64)
     if smooth > 1:
         heights = np.convolve(np.pad(heights, smooth // 2, mode="edge"), np.full(smooth, 1.0 / smooth), mode="valid")
     inside = heights[window.low:window.high + 1]

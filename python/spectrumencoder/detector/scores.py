@@ -9,8 +9,9 @@
 * ``floor``: how far the frame's absolute noise floor is from its own slow track, in dB. Frames are normalised by their
   floor before the encoder sees them, so only this channel can see a barrage that raises the whole band.
 
-On a band whose plan was learned (``band_statistics``) the first two kinds look at how far each bin is from what it usually does
-there; else at the model's residual.
+* ``excess_S_T``, ``missing_S_T``, ``power_S_T``, ``power_missing_S_T``: of boxes of S bins and T frames (``band_scan``).
+
+On a band whose plan was learned the last kind stands in place of the first two, which look at the model's residual.
 
 Mean-square error alone is a weak score (it dilutes a narrow signal over all bins); the maxima at several scales are not.
 
@@ -25,13 +26,16 @@ from collections.abc import Hashable
 
 import numpy as np
 
+from .band_scan import SCAN, BandScan
+
 SCALES = (1, 4, 16, 64)
 MISSING_SCALES = (16, 64)
 HEAD, FLOOR = "head", "floor"
 # name -> (sign, scale in bins) of the channels that have a place in frequency
 WINDOWS = {f"residual_{s}": (1, s) for s in SCALES} | {f"missing_{s}": (-1, s) for s in MISSING_SCALES}
 MODEL = {f"model_{name.removeprefix('residual_')}": name for name in WINDOWS}  # channel -> the window that it is as wide as
-CHANNELS = (*WINDOWS, *MODEL, HEAD, FLOOR)
+CHANNELS = (*WINDOWS, HEAD, FLOOR)  # where no band was learned
+BAND_CHANNELS = (*SCAN, *MODEL, HEAD, FLOOR)  # where one was
 _CHUNK = 256  # frames at a time: bounds the memory of the cumulative sums
 
 
@@ -60,22 +64,22 @@ def residual_maxima(residual: np.ndarray) -> np.ndarray:
     return values
 
 
-def channel_values(deviation: np.ndarray, logit: np.ndarray, floor_deviation_db: np.ndarray,
-                   residual: np.ndarray | None = None) -> np.ndarray:
-    """All channels of ``CHANNELS``, in its order.
+def channel_values(residual: np.ndarray, logit: np.ndarray, floor_deviation_db: np.ndarray, scan: BandScan | None = None,
+                   rows: np.ndarray | None = None) -> np.ndarray:
+    """All channels of ``CHANNELS``, or with a band's scan of ``BAND_CHANNELS``, in that order.
 
     Args:
-        deviation: (F, N) float32, standardised: of the band, or the model's residual.
-        residual: (F, N), the model's, where ``deviation`` is not that; without it the channels of ``MODEL`` are 0.
+        residual: (F, N) float32, the model's, standardised.
         logit: (F,) of the head.
         floor_deviation_db: (F,) signed, from ``FloorTrack.deviations``.
+        rows: (HISTORY + F, P) of the scan's boxes, those of the frames before first.
 
     Returns:
         (F, C) float32.
     """
     head, floor = np.asarray(logit, np.float32), np.abs(np.asarray(floor_deviation_db, np.float32))
-    model = np.zeros((len(head), len(MODEL)), np.float32) if residual is None else residual_maxima(residual)
-    return np.column_stack((residual_maxima(deviation), model, head, floor))
+    of_model = residual_maxima(residual)
+    return np.column_stack((of_model, head, floor) if scan is None else (scan.maxima(rows), of_model, head, floor))
 
 
 def mean_square(residual: np.ndarray) -> np.ndarray:

@@ -59,7 +59,7 @@ class Sizes:
     draws: int = 1000
 
 
-QUICK = Sizes(scenes=2, calibration=300, kept=100, windows=8, per_kind=2, files=4, per_kind_file=1, draws=50)
+QUICK = Sizes(scenes=2, calibration=640, kept=100, windows=8, per_kind=2, files=4, per_kind_file=1, draws=50)
 
 
 def anomaly(model: str = "base", corpus: Path | None = None, *, sizes: Sizes = Sizes(), kinds: tuple[str, ...] = SCORED_KINDS,
@@ -151,7 +151,7 @@ class _Trials:
             np.zeros(len(injected), int), np.array([i.truth.kind for i in injected], object),
             np.array([i.truth.level_db for i in injected]), {n: s.injected.max(axis=1) for n, s in scores.items()},
             {n: s.injected[rows, [i.fullest for i in injected]] for n, s in scores.items()}, bound, one, half, seen.delay,
-            seen.overlap, unit.n_skipped)
+            seen.overlap, seen.opened, unit.n_skipped)
 
     def finish(self) -> Trials:
         return Trials.join(self._parts)
@@ -170,15 +170,16 @@ class _Scores:
 
 @dataclass(frozen=True)
 class _Watched:
-    """What the module's detector gave on a unit. `flagged` (W, 16) and `events` opened on the clean windows; `delay` (I,) frames
-    from onset to the first flagged one and `overlap` (I,) of the strongest event's bins with the anomaly's: NaN where there is
-    none."""
+    """What the module's detector gave on a unit. `flagged` (W, 16) on the clean windows, `events` opened on those and on the kept
+    ones; `delay` (I,) frames from onset to the first flagged one and `overlap` (I,) of the strongest event's bins with the
+    anomaly's: NaN where there is none; `opened` (I,) bool: an event has."""
 
     scores: _Scores
     flagged: np.ndarray
     events: int
     delay: np.ndarray
     overlap: np.ndarray
+    opened: np.ndarray
 
 
 class _Ours:
@@ -202,10 +203,11 @@ class _Ours:
         segment = Segment(unit.freq_hz, unit.samp_rate, unit.band, unit.calibration.frame_hop, unit.average)
         encoded = _Encoded(unit, self._engine)
         reference = encoded.judge(detector, "calibration", 0, segment).scores[-_n_reference(first):]
-        kept = encoded.judge(detector, "kept", first, segment).scores.reshape(-1, WINDOW_FRAMES)
+        detector.tracker.close_all()  # what is open ends here: events are counted on the windows
+        before = encoded.judge(detector, "kept", first, segment)
+        kept, events = before.scores.reshape(-1, WINDOW_FRAMES), _n_opened(before)
         first += len(unit.kept)
-        detector.discontinuity()  # what is open ends here: events are counted on the clean windows
-        clean, flagged, events, injected = [], [], 0, {}
+        clean, flagged, injected = [], [], {}
         for window in range(unit.n_windows):
             start = first + window * WINDOW_FRAMES
             for number, one in enumerate(unit.injected):
@@ -213,15 +215,16 @@ class _Ours:
                     state = self._copy()
                     result = encoded.judge(state, ("injected", number), start, segment)
                     closed = [e.fields for e in [*result.emitted, *state.flush()] if e.fields[keys.STATE] == CLOSE]
-                    injected[number] = (result.scores, _delay(result.flagged, one.onset), _overlap(closed, one, segment,
-                                                                                                   self._engine.n_bins))
+                    injected[number] = (result.scores, _delay(result.flagged, one.onset),
+                                        _overlap(closed, one, segment, self._engine.n_bins), _n_opened(result) > 0)
             result = encoded.judge(detector, ("clean", window), start, segment)
             clean.append(result.scores)
             flagged.append(result.flagged)
-            events += sum(e.fields[keys.STATE] == OPEN for e in result.emitted)
+            events += _n_opened(result)
         ordered = [injected[number] for number in range(len(unit.injected))]
         return _Watched(_Scores(reference, kept, np.array(clean), np.array([o[0] for o in ordered]).reshape(-1, WINDOW_FRAMES)),
-                        np.array(flagged), events, np.array([o[1] for o in ordered]), np.array([o[2] for o in ordered]))
+                        np.array(flagged), events, np.array([o[1] for o in ordered]), np.array([o[2] for o in ordered]),
+                        np.array([o[3] for o in ordered], bool))
 
     def _copy(self) -> Detector:
         """The detector with its present state; the tables, which do not change, are shared."""
@@ -284,6 +287,10 @@ def _scaled(of_units: list[_Scores]) -> list[_Scores]:
 
 def _n_reference(n_calibration: int) -> int:
     return max(1, round(_SCALE_SHARE * n_calibration))
+
+
+def _n_opened(result: Result) -> int:
+    return sum(e.fields[keys.STATE] == OPEN for e in result.emitted)
 
 
 def _delay(flagged: np.ndarray, onset: int) -> float:

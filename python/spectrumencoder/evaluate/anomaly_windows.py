@@ -87,8 +87,8 @@ class Unit:
 
     @property
     def hours(self) -> float:
-        """Of the clean windows."""
-        return len(self.clean) * self.clean.frame_hop / self.samp_rate / 3600.0
+        """Of the clean windows and those kept for thresholds."""
+        return (len(self.clean) + len(self.kept)) * self.clean.frame_hop / self.samp_rate / 3600.0
 
     def clean_power(self, window: int) -> np.ndarray:
         """(N,) mean linear power of a clean window's bins."""

@@ -237,8 +237,10 @@ def _channel(d: _Draft, needs_floor: bool = False) -> Channel:
         on = d.background.emit(channel.emitter, d.first_sample + d.start, d.count).on
         if sum(b - a for a, b in on) < _LEAST_ON_SHARE * d.count:
             continue
-        regular = _longest_gap(on, d.count) < d.count / 2
-        if d.kind != "missing" or regular and not d.background.pauses(channel.emitter, d.count // 2):
+        if d.kind != "missing":
+            return channel
+        always = d.background.emitters[channel.emitter].activity == 1 and _longest_gap(on, d.count) < d.count / 2
+        if always and not d.background.pauses(channel.emitter, d.count // 2):
             return channel
     if isinstance(d.background, Scene):
         regularly = "regularly " if d.kind == "missing" else ""

@@ -98,7 +98,8 @@ class Scene:
 
     def __post_init__(self):
         self._cache: OrderedDict[tuple, Emission] = OrderedDict()
-        self._watched: dict[int, tuple[int, int, int]] = {}  # emitter -> samples watched, longest pause in them, end of the last burst
+        # emitter -> samples watched, longest pause in them, end of the last burst
+        self._watched: dict[int, tuple[int, int, int]] = {}
 
     @classmethod
     def random(cls, seed: int, samp_rate: float, n_emitters: tuple[int, int] = (1, 5), *, band: str | None = None,

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The search of a band whose plan was learned: sums of neighbouring bins and successive frames, each against its own past.
+
+A tone as strong as the noise in its one bin shows in no single frame, and yet within eight of them; a burst fills one. So boxes
+of 1 to 256 bins by 1 to 8 frames are summed: of the deviations that ``band_statistics`` gives (what is left without the band's
+own components), and of the power itself (which shows a steady emitter's absence, that looks like one of the components).
+
+Where emitters come and go boxes vary more than elsewhere. Each box is therefore measured by the most that it, or its neighbours,
+ever showed in the calibration: a busy channel then hides what is not louder than itself, and nothing in free bins. Scan
+statistics: Kulldorff 1997 (windows of all sizes, the largest counts); here with a scale for each place.
+
+Shape letters: F frames, N bins, P boxes of one frame, T lengths in frames, C channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import maximum_filter1d
+
+LENGTHS = (1, 2, 4, 8)  # frames; each twice the one before
+EXCESS_SCALES = (1, 4, 16, 64, 256)  # bins, of deviations
+POWER_SCALES = (4, 16, 64)  # bins, of power
+EXCESS, POWER = "excess", "power"
+HISTORY = LENGTHS[-1] - 1  # frames before a frame that its score reaches back to
+_PARTS = tuple((EXCESS, s) for s in EXCESS_SCALES) + tuple((POWER, s) for s in POWER_SCALES)
+_STEP = 4  # boxes start every scale / _STEP bins
+_NEAR = 5  # neighbouring boxes whose most counts for each of them
+_LEAST_POWER = 1e-9  # over the floor
+
+
+class Channel(NamedTuple):
+    """The largest of the boxes of one kind and size. sign: 1 more than usual, -1 less."""
+
+    kind: str
+    scale: int
+    length: int
+    sign: int
+
+    @property
+    def name(self) -> str:
+        kind = self.kind if self.sign > 0 else "missing" if self.kind == EXCESS else "power_missing"
+        return f"{kind}_{self.scale}_{self.length}"
+
+
+# in the order of the columns of BandScan.maxima
+SCAN = {channel.name: channel for channel in
+        (Channel(kind, scale, length, sign) for length in LENGTHS for sign in (1, -1) for kind, scale in _PARTS)}
+
+
+class Boxes(NamedTuple):
+    """The boxes of one frame of N bins: first bin and the one after the last, (P,); `edges` of the parts, len(_PARTS) + 1."""
+
+    low: np.ndarray
+    high: np.ndarray
+    edges: tuple[int, ...]
+
+    def part(self, number: int) -> slice:
+        return slice(self.edges[number], self.edges[number + 1])
+
+
+@lru_cache(maxsize=8)
+def boxes(n_bins: int) -> Boxes:
+    """All boxes; the first N are the single bins. A scale wider than the band is cut to it."""
+    low, high, edges = [], [], [0]
+    for _, scale in _PARTS:
+        width = min(scale, n_bins)
+        starts = np.arange(0, n_bins - width + 1, max(1, width // _STEP))
+        low.append(starts)
+        high.append(starts + width)
+        edges.append(edges[-1] + len(starts))
+    return Boxes(np.concatenate(low), np.concatenate(high), tuple(edges))
+
+
+@dataclass(frozen=True, eq=False)
+class BandScan:
+    """What the boxes of a band usually show.
+
+    Attributes:
+        n_bins: N. median: (T, P) float32.
+        up, down: (T, P), the most above and below it, not less than the middle box of that size.
+    """
+
+    n_bins: int
+    median: np.ndarray
+    up: np.ndarray
+    down: np.ndarray
+
+    def __post_init__(self):
+        shape = (len(LENGTHS), boxes(self.n_bins).edges[-1])
+        if not self.median.shape == self.up.shape == self.down.shape == shape:
+            raise ValueError(f"a band's scan of shapes {self.median.shape}, {self.up.shape} and {self.down.shape}, not {shape}")
+        if not (np.isfinite(self.median).all() and (self.up > 0).all() and (self.down > 0).all()):
+            raise ValueError("a band's scan with values that are not finite, or limits that are not positive")
+        object.__setattr__(self, "_per_up", (1.0 / self.up).astype(np.float32))
+        object.__setattr__(self, "_per_down", (-1.0 / self.down).astype(np.float32))
+
+    @classmethod
+    def learn(cls, rows: np.ndarray, n_bins: int, chosen: np.ndarray | None = None) -> BandScan:
+        """From rows (F, P) of normal frames that follow each other, as ``frame_rows`` gives them.
+
+        Args:
+            chosen: (F,) bool, the frames at which the boxes that are looked at end; None: all.
+
+        Raises:
+            ValueError: not more such frames than ``HISTORY``.
+        """
+        chosen = np.ones(len(rows), bool) if chosen is None else chosen.copy()
+        chosen[:HISTORY] = False
+        if not chosen.any():
+            raise ValueError(f"a band's scan is learned from more than {HISTORY} frames, not {len(rows)}")
+        plan = boxes(n_bins)
+        median, up, down = (np.empty((len(LENGTHS), rows.shape[1]), np.float32) for _ in range(3))
+        for number, sums in enumerate(_running(rows)):
+            sums = sums[chosen]
+            median[number] = np.median(sums, axis=0)
+            for limits, most in ((up, sums.max(axis=0) - median[number]), (down, median[number] - sums.min(axis=0))):
+                for part in range(len(_PARTS)):
+                    mine = most[plan.part(part)]
+                    limits[number, plan.part(part)] = np.maximum(maximum_filter1d(mine, _NEAR), max(float(np.median(mine)), 1e-3))
+        return cls(n_bins, median, up, down)
+
+    def begin(self) -> np.ndarray:
+        """Rows (HISTORY, P) to stand before the first frame: what is usual."""
+        return np.repeat(self.median[:1], HISTORY, axis=0)
+
+    def maxima(self, rows: np.ndarray) -> np.ndarray:
+        """The channels of ``SCAN``, in its order, (HISTORY + F, P) -> (F, C) float32: 1 is the most that was ever usual."""
+        edges = boxes(self.n_bins).edges[:-1]
+        out = []
+        for number, sums in enumerate(_running(rows)):
+            over = sums[HISTORY:] - self.median[number]
+            out += [np.maximum.reduceat(over * self._per_up[number], edges, axis=1),
+                    np.maximum.reduceat(over * self._per_down[number], edges, axis=1)]
+        return np.concatenate(out, axis=1)
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        """What each box of the last frame shows, (HISTORY + 1, P) -> (T, 2, P): more and less, in units of the most."""
+        over = np.stack([sums[-1] for sums in _running(rows)]) - self.median
+        return np.stack((over * self._per_up, over * self._per_down), axis=1)
+
+
+def frame_rows(deviation: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """What single frames show in each box, (F, N), (F, N) -> (F, P) float32; a row does not depend on its neighbours.
+
+    Args:
+        deviation: standardised. A box holds its sum / sqrt(bins). level: dB over the floor. A box holds its mean power in dB.
+    """
+    plan, split = boxes(deviation.shape[1]), len(EXCESS_SCALES)
+    n_excess = plan.edges[split]
+    rows = np.empty((len(deviation), plan.edges[-1]), np.float32)
+    sums = np.zeros((len(deviation), deviation.shape[1] + 1))
+    np.cumsum(deviation, axis=1, out=sums[:, 1:])
+    width = plan.high - plan.low
+    rows[:, :n_excess] = (sums[:, plan.high[:n_excess]] - sums[:, plan.low[:n_excess]]) / np.sqrt(width[:n_excess])
+    np.cumsum(np.exp(level * np.float32(np.log(10.0) / 10.0)), axis=1, dtype=np.float64, out=sums[:, 1:])
+    power = (sums[:, plan.high[n_excess:]] - sums[:, plan.low[n_excess:]]) / width[n_excess:]
+    rows[:, n_excess:] = 10.0 * np.log10(np.maximum(power, _LEAST_POWER))
+    return rows
+
+
+def _running(rows: np.ndarray):
+    """Sums over each of ``LENGTHS`` rows ending at each row, / sqrt(length). The first ones, not whole, are wrong.
+
+    Each is made of two halves, so that a row's sum does not depend on where a batch began.
+    """
+    sums = rows
+    for length in LENGTHS:
+        if length > 1:
+            half = length // 2
+            longer = sums.copy()
+            longer[half:] += sums[:-half]
+            sums = longer
+        yield sums * np.float32(1.0 / np.sqrt(length))
+

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The boxes of bins and frames against plain loops; what they find, and where; batches do not matter."""
+
+import numpy as np
+import pytest
+from gnuradio.spectrumencoder.detector import band_scan
+from gnuradio.spectrumencoder.detector.band_scan import EXCESS, HISTORY, LENGTHS, SCAN, BandScan, Channel, boxes, frame_rows
+from gnuradio.spectrumencoder.detector.regions import MISSING, scan_regions
+
+N = 256
+
+
+@pytest.fixture(scope="module")
+def noise():
+    return np.random.default_rng(0).standard_normal((1500, N)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def scan(noise):
+    return BandScan.learn(frame_rows(noise, 1.1 * noise), N)
+
+
+def plain(deviation, level, low, high, kind):
+    if kind == EXCESS:
+        return sum(map(float, deviation[low:high])) / (high - low) ** 0.5
+    return 10 * np.log10(sum(10 ** (float(x) / 10) for x in level[low:high]) / (high - low))
+
+
+def test_rows_and_maxima_equal_plain_loops(noise, scan):
+    few, level = noise[:20, :], 1.1 * noise[:20, :]
+    rows = frame_rows(few, level)
+    plan = boxes(N)
+    parts = list(dict.fromkeys((c.kind, c.scale) for c in SCAN.values()))
+    for number, (kind, scale) in enumerate(parts):
+        for box in range(*plan.part(number).indices(len(plan.low)))[::7]:
+            assert plan.high[box] - plan.low[box] == scale
+            assert rows[5, box] == pytest.approx(plain(few[5], level[5], plan.low[box], plan.high[box], kind), abs=2e-4)
+    maxima = scan.maxima(rows)
+    assert maxima.shape == (20 - HISTORY, len(SCAN))
+    for column, channel in list(enumerate(SCAN.values()))[::5]:
+        at, mine = LENGTHS.index(channel.length), plan.part(parts.index((channel.kind, channel.scale)))
+        limit = (scan.up if channel.sign > 0 else scan.down)[at, mine]
+        for frame in (HISTORY, 19):
+            total = rows[frame - channel.length + 1:frame + 1, mine].sum(axis=0) / channel.length**0.5
+            wanted = (channel.sign * (total - scan.median[at, mine]) / limit).max()
+            assert maxima[frame - HISTORY, column] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_names_tell_the_box():
+    assert SCAN["excess_4_8"] == Channel(EXCESS, 4, 8, 1) and SCAN["power_missing_64_1"].sign == -1
+    assert len(SCAN) == 2 * len(LENGTHS) * 8 == len({c.name for c in SCAN.values()})
+
+
+@pytest.mark.parametrize("batch", [1, 3, 50])
+def test_batches_do_not_matter(noise, scan, batch):
+    whole = scan.maxima(np.concatenate((scan.begin(), frame_rows(noise[:100], noise[:100]))))
+    history, parts = scan.begin(), []
+    for i in range(0, 100, batch):
+        part = noise[i:min(i + batch, 100)]
+        rows = np.concatenate((history, frame_rows(part, part)))
+        parts.append(scan.maxima(rows))
+        history = rows[-HISTORY:]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_what_is_usual_is_at_most_one(noise, scan):
+    own = scan.maxima(frame_rows(noise, 1.1 * noise))
+    assert own.max() == pytest.approx(1.0, abs=1e-4)  # the most that was seen
+    other = np.random.default_rng(1).standard_normal((1500, N)).astype(np.float32)
+    assert np.quantile(scan.maxima(frame_rows(other, 1.1 * other)), 0.99) < 1.1
+
+
+def test_a_carrier_too_weak_for_one_frame_shows_in_eight(noise, scan):
+    """2.5 deviations in one bin: fewer than the most of 256 in each frame, and yet 7 of the mean's after eight."""
+    signal = np.random.default_rng(2).standard_normal((HISTORY + 9, N)).astype(np.float32)
+    signal[HISTORY:, 100] += 2.5
+    values = scan.maxima(frame_rows(signal, 1.1 * signal))
+    names = list(SCAN)
+    assert values[-1, names.index("excess_1_8")] > 1.4
+    assert values[-1, names.index("excess_1_1")] < 1.2
+
+
+def test_a_busy_channel_hides_what_is_no_louder_and_nothing_beside(scan):
+    rng = np.random.default_rng(3)
+    levels = rng.standard_normal((1500, N)).astype(np.float32)
+    levels[:, 60:80] += 12 * (rng.random((1500, 1)) < 0.3)
+    busy = BandScan.learn(frame_rows(levels, levels), N)
+    new = rng.standard_normal((HISTORY + 1, N)).astype(np.float32)
+    inside, beside = new.copy(), new.copy()
+    inside[-1, 65:69] += 8
+    beside[-1, 120:124] += 8
+    column = list(SCAN).index("excess_4_1")
+    assert busy.maxima(frame_rows(inside, inside))[0, column] < 1.1
+    assert busy.maxima(frame_rows(beside, beside))[0, column] > 2
+
+
+def unit(names=SCAN):
+    return dict.fromkeys(names, (0.0, 1.0))
+
+
+def test_regions_are_where_it_is_and_end_when_it_ends(scan):
+    rng = np.random.default_rng(4)
+    signal = rng.standard_normal((40, N)).astype(np.float32)
+    signal[20:30, 100:104] += 5
+    signal[20:30, 200:220] -= 4
+    rows = np.concatenate((scan.begin(), frame_rows(signal, 1.1 * signal)))
+    for frame in (24, 29):
+        found = scan_regions(scan, rows[frame:frame + HISTORY + 1], unit(), 1.3)
+        assert len(found) == 2
+        more, less = sorted(found, key=lambda r: r.low)
+        assert abs(more.low - 100) <= 1 and abs(more.high - 103) <= 1 and more.kind == "excess"
+        assert abs(less.low - 200) <= 3 and abs(less.high - 219) <= 3 and less.kind == MISSING
+    after = rows[31:31 + HISTORY + 1]
+    assert scan.maxima(after).max() > 1.3  # the boxes of eight frames still speak
+    assert scan_regions(scan, after, unit(), 1.3) == []
+
+
+def test_what_cannot_be_learned_or_read_is_refused(noise, scan):
+    with pytest.raises(ValueError, match=f"more than {HISTORY} frames"):
+        BandScan.learn(frame_rows(noise[:HISTORY], noise[:HISTORY]), N)
+    with pytest.raises(ValueError, match="scan of shapes"):
+        BandScan(N, scan.median[:, :-1], scan.up, scan.down)
+    with pytest.raises(ValueError, match="not positive"):
+        BandScan(N, scan.median, scan.up, np.zeros_like(scan.down))
+
+
+def test_a_band_narrower_than_a_box():
+    few = np.random.default_rng(5).standard_normal((50, 32)).astype(np.float32)
+    rows = frame_rows(few, few)
+    assert rows.shape[1] == len(boxes(32).low) and np.isfinite(BandScan.learn(rows, 32).maxima(rows)).all()
+    assert band_scan.boxes(32).high.max() == 32
