@@ -204,7 +204,8 @@ class Table:
     def opening(self, false_alarm_rate: float, false_events_per_hour: float, frame_s: float) -> float:
         """A score above this opens an event: not less than the threshold, and so high that as many events an hour are false, as
         far as the tail of the table tells."""
-        return max(self.threshold(false_alarm_rate), self.tail.level(false_events_per_hour * frame_s / 3600.0))
+        rate, threshold = false_events_per_hour * frame_s / 3600.0, self.threshold(false_alarm_rate)
+        return threshold if rate >= self.tail.rate else max(threshold, self.tail.level(rate))
 
     def far_interval(self, false_alarm_rate: float, coverage: float = 0.9) -> tuple[float, float]:
         """Central interval of the realised false-alarm rate of this table's threshold (a Beta distribution)."""
