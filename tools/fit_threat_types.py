@@ -257,7 +257,9 @@ def report(content: dict, told: list[Told], n_scenes: int) -> str:
             counts = [int((here & (best == n)).sum()) for n in (*NAMES, "")]
             lines.append(f"| {row} | {int(here.sum())} | " + " | ".join(
                 f"**{c}**" if c and n == TYPES.get(row) else str(c) for n, c in zip((*NAMES, ""), counts, strict=True)) + " |")
-        lines += ["", calibration(types, mine, head)]
+        lines += ["", *calibration(types, mine, head)]
+    lines += ["", f"`tools/fit_threat_types.py --scenes {content['scenes']} --judged {n_scenes} --per-kind {content['per_kind']} "
+              f"--seed {content['seed']} --out threat_types.json --report threat_types.md`"]
     return "\n".join(lines) + "\n"
 
 
@@ -271,7 +273,7 @@ def share(of: np.ndarray, what: np.ndarray, scene: np.ndarray) -> str:
     return f"{whole:.0f} % ({100 * low:.0f} to {100 * high:.0f} %), {hits.sum()} of {total.sum()}"
 
 
-def calibration(types: ThreatTypes, mine: list[Told], head: str) -> str:
+def calibration(types: ThreatTypes, mine: list[Told], head: str) -> list[str]:
     """How often the likeliest class is right, by its probability."""
     chances = types.probabilities(np.array([t.features for t in mine]), head == ENDED)
     most = chances.max(axis=1)
@@ -281,7 +283,7 @@ def calibration(types: ThreatTypes, mine: list[Told], head: str) -> str:
         at = (100 * most > low) & (100 * most <= high)
         if at.any():
             parts.append(f"{low}-{high} %: {100 * hit[at].mean():.0f} % of {at.sum()}")
-    return "Right, by the probability of the likeliest class: " + "; ".join(parts) + "."
+    return ["Right, by the probability of the likeliest class, absent or not:", "; ".join(parts) + "."]
 
 
 if __name__ == "__main__":
