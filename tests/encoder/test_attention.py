@@ -71,6 +71,18 @@ def close(ours, theirs, what):
                                msg=lambda m: f"{what}: {m}")
 
 
+@pytest.mark.parametrize("rope", ["none", "dynamic"])
+@pytest.mark.parametrize(("name", "oracle"), PAIRS, ids=[p[0] for p in PAIRS])
+def test_double_precision_is_kept(name, oracle, rope):
+    """Given fp64, no step falls back to fp32: a backend and its oracle then agree to 1e-11 (in fp32 they would to 1e-5)."""
+    made, rotation = inputs(BACKENDS[name].family, (2, 4, 129, 16), rope)
+    made = {key: x.detach().double() if torch.is_tensor(x) and x.is_floating_point() else x for key, x in made.items()}
+    rotation = None if rotation is None else rotation.detach().to(torch.complex128)
+    ours, theirs = (attend(backend, made, rotation) for backend in (name, oracle))
+    assert ours.dtype == theirs.dtype == torch.float64
+    torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11 * max(1.0, float(theirs.abs().max())))
+
+
 def test_every_backend_has_its_oracle():
     assert {p[0] for p in PAIRS} == {b.name for b in BACKENDS.values() if not b.oracle}
     assert {p[1] for p in PAIRS} == {b.name for b in BACKENDS.values() if b.oracle}

@@ -183,12 +183,12 @@ def test_one_table_of_fast_judges_all_frames_and_events_name_who_answered(pair, 
     many = np.tile(np.arange(len(items)), 40)
     table = learn(alone.residual[many], alone.features[many], 0.01)
     judge = Detector(engine.contract, {engine.table_key("ism", 16): table}, false_alarm_rate=0.5,
-                     models=[f.name for f in load_models(model)])
+                     false_events_per_hour=np.inf, models=[f.name for f in load_models(model)])
     segment = Segment(433e6, 1e6, "ism", 16 * N, 16, (0.0, 0), "tag")
     starts = segment.frame_hop * np.arange(len(items))
     psd = alone.reconstruction
     result = judge.process(psd, out.residual, out.features, starts, segment)
-    single = Detector(engine.contract, {engine.table_key("ism", 16): table}, false_alarm_rate=0.5)
+    single = Detector(engine.contract, {engine.table_key("ism", 16): table}, false_alarm_rate=0.5, false_events_per_hour=np.inf)
     assert np.array_equal(result.scores, single.process(psd, alone.residual, alone.features, starts, segment).scores)
     assert judge.n_uncalibrated == 0 and np.isfinite(result.p_values).all()
     events = result.events

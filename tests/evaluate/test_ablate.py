@@ -2,6 +2,7 @@
 """Ablations: intervals that hold what they promise, rows kept and taken up again, and a quick run of every configuration."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,7 @@ def test_backends(tmp_path):
     for row in result["rows"]:
         assert sorted(row["backends"]) == sorted(names) and row["backends"]["naive"]["of_naive"] == 1.0
         assert all(b["ms"] > 0 and b["peak_mb"] > 0 for b in row["backends"].values())
+        assert all(1e-8 < b["error"] < 3e-5 for b in row["backends"].values())  # fp32 against fp64: neither none nor much
     of = result["rows"][1]["backends"]
     scores_mb = 4 * 129**2 * 4e-6
     assert of["naive"]["peak_mb"] > scores_mb > of["flash"]["peak_mb"]
@@ -119,7 +121,17 @@ def test_backends(tmp_path):
 
 def test_backends_too_large_are_left_out():
     config = ablate.read_configuration(BENCHMARKS / "ablate_backends.toml", True) | {"memory_limit_mb": 0.01}
-    assert "naive" not in ablate_backends.measure(64, config)["backends"]
+    left = ablate_backends.measure(64, config)["backends"]
+    assert "naive" not in left and left["flash"]["error"] is None  # its oracle is too large as well
+
+
+def test_a_backend_that_errs_is_told(monkeypatch):
+    """0.1 % too much everywhere: its largest output times 1e-3, over the rms. The others of its family err as before."""
+    flash = ablate_backends.BACKENDS["flash"]
+    monkeypatch.setitem(ablate_backends.BACKENDS, "flash", replace(flash, attend=lambda *call: 1.001 * flash.attend(*call)))
+    config = ablate.read_configuration(BENCHMARKS / "ablate_backends.toml", True)
+    found = {name: b["error"] for name, b in ablate_backends.measure(64, config)["backends"].items()}
+    assert 1e-3 < found["flash"] < 1e-2 and found["naive"] < 3e-5
 
 
 def test_transforms_keep_what_they_promise():

@@ -121,7 +121,7 @@ def trials(per_unit=40, n_units=12, kept=0, shift=4.0, seed=0):
                   np.repeat(np.arange(n_units), per_unit), rng.uniform(size=(n_clean, 16)) < 0.01, unit,
                   np.tile(np.array(["tone", "scont"], object), n // 2), rng.uniform(0, 20, n), window,
                   {k: v for k, v in window.items()}, {0.01: np.ones(n), 0.001: np.ones(n)}, np.ones(n), np.zeros(n), np.zeros(n),
-                  np.ones(n), 0)
+                  np.ones(n), np.arange(n) % 4 > 0, 0)
 
 
 @pytest.mark.parametrize("kept", [0, 150], ids=["threshold of others", "own threshold"])
@@ -130,6 +130,7 @@ def test_figures_of_scores_of_known_distribution(kept):
     assert found["realised_far"]["0.01"]["mean"] == pytest.approx(0.01, abs=0.006)
     assert found["pd_at_far"]["0.01"]["mean"] == 1.0 and found["auc"]["mean"] == pytest.approx(1.0, abs=1e-3)
     assert found["f1_at_5pct"]["mean"] > 0.98
+    assert found["event_pd"]["mean"] == 0.75
     blind = found["baselines"]["blind"]
     assert blind["auc"]["low"] < 0.5 < blind["auc"]["high"] and blind["pd_at_far"]["0.01"]["mean"] < 0.1
     assert found["false_events_per_hour"]["mean"] == 2.0 and found["false_events_per_hour"]["events"] == 12
@@ -180,14 +181,14 @@ def easy(engine):
     emitters = [Emitter.create("band_noise", 2.4e6, -600e3, 15.0, bandwidth_hz=200e3), Emitter.create("tone", 2.4e6, 300e3, 20.0)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(anomaly_windows, "INR_DB", (20.0, 20.0))
-        return anomaly_windows.scene_unit(engine, Scene(3, 2.4e6, emitters), average=16, n_calibration=280, n_kept=0, n_windows=2,
+        return anomaly_windows.scene_unit(engine, Scene(3, 2.4e6, emitters), average=16, n_calibration=640, n_kept=0, n_windows=2,
                                           per_kind=4, kinds=("scont",))
 
 
 def test_our_detector_finds_an_easy_anomaly_and_says_where(engine, easy):
     """Through tokenizer, encoder, `learn_bands` and detector."""
     unit = easy
-    assert len(unit.calibration) == 280 and len(unit.clean) == 32 and len(unit.injected) == 4
+    assert len(unit.calibration) == 640 and len(unit.clean) == 32 and len(unit.injected) == 4
     for one in unit.injected:  # the truth is where the spectrum has changed
         middle = 512 + round(one.truth.freq_center_hz / (unit.samp_rate / 1024))
         assert abs((one.low + one.high) / 2 - middle) <= 2
@@ -202,6 +203,17 @@ def test_a_window_with_an_anomaly_leaves_the_detector_as_it_was(engine, easy):
     ours = experiment._Ours([easy], engine)
     with_anomalies = ours.watch(easy)
     assert np.array_equal(ours.watch(replace(easy, injected=[])).scores.clean, with_anomalies.scores.clean)
+
+
+def test_further_clean_frames_go_on_where_the_windows_ended(engine, easy):
+    few = list(easy.further(5, at_once=2))
+    first = len(easy.calibration) + len(easy.clean)
+    assert [start for start, _ in few] == [first, first + 2, first + 4] and [len(f) for _, f in few] == [2, 2, 1]
+    whole, = (frames for _, frames in easy.further(5))
+    assert np.array_equal(np.concatenate([f.psd for _, f in few]), whole.psd)
+    segment_hours = 5 * whole.frame_hop / easy.samp_rate / 3600
+    seen = experiment._Ours([easy], engine).watch(easy, segment_hours)
+    assert seen.hours == pytest.approx(segment_hours) and seen.events <= 1
 
 
 def test_scenes_differ_and_are_none_of_training():

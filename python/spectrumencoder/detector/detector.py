@@ -19,27 +19,30 @@ from .. import keys
 from ..encoder import features as layout
 from ..encoder.model_file import ModelFile, table_key
 from ..tokens.band_plan import UNKNOWN
+from .band_drift import BandDrift
 from .band_scan import HISTORY, SCAN
 from .calibrate import Table, Tuning, check_false_alarm_rate, scores_needed
 from .events import BURST_EVENTS, EVENTS_PER_S, Emitted, EventTracker, Frame, Segment, Sighting
 from .regions import LEVEL, MISSING, Region, find_regions, scan_regions, strongest_excess
+from .rolling import Rolling
 from .scores import FLOOR, HEAD, MODEL, WINDOWS, FloorTrack, mean_square
 from .threat_types import occupied_bins, shipped
 
-FAR, FIXED = "far", "fixed"
-THRESHOLD_MODES = (FAR, FIXED)
+FAR, FIXED, QUANTILE = "far", "fixed", "quantile"
+THRESHOLD_MODES = (FAR, FIXED, QUANTILE)
 MEAN_SQUARE = "mean_square"  # analysis_type of the fixed threshold
 _KEY_COLUMNS = [layout.VARIANT, layout.K_KEPT, layout.K_EFF, layout.POLICY, layout.DTYPE]  # what table_key reads
 _UNIT = {name: (0.0, 1.0) for name in WINDOWS}
 _MARGIN = 1e-4  # relative: a region must not be lost to rounding when its frame was flagged
 
 
-UNCALIBRATED, GENERAL_TABLE, RATE_LIMITED = "uncalibrated", "general_table", "rate_limited"  # states of a notice
+# states of a notice
+UNCALIBRATED, GENERAL_TABLE, RATE_LIMITED, RECALIBRATE = "uncalibrated", "general_table", "rate_limited", "recalibrate"
 
 
 class Notice(NamedTuple):
-    """A line to tell the user. state: ``UNCALIBRATED`` (frames are not judged), ``GENERAL_TABLE`` (they are, by that one) or
-    ``RATE_LIMITED`` (events are counted, no longer reported)."""
+    """A line to tell the user. state: ``UNCALIBRATED`` (frames are not judged), ``GENERAL_TABLE`` (they are, by that one),
+    ``RATE_LIMITED`` (events are counted, no longer reported) or ``RECALIBRATE`` (the table no longer holds)."""
 
     state: str
     text: str
@@ -76,7 +79,8 @@ class Detector:
         contract: of the model file: names, labels, window, heads.
         tables: table key -> Table. A frame without one has no p-value, no score and no event: it is `uncalibrated`.
         false_alarm_rate: share of normal frames that may be flagged, (0, 0.5].
-        threshold_mode: "far", or "fixed": mean-square residual above `threshold`, without calibration.
+        threshold_mode: "far", by the tables; "quantile": by the last scores on the band, which begin with the table's
+            (``rolling``); or "fixed": mean-square residual above `threshold`, without calibration.
         threshold: of the fixed mode. The residual is in units of the model's own deviation, so that normal frames have a
             mean square of about 1; 0.05 and 0.1 are what the rule is quoted with for spectra scaled to 0..1.
         false_events_per_hour: how many events an hour may be false on a calibrated band, as far as the tail of its table tells:
@@ -127,6 +131,8 @@ class Detector:
         self._age = 0  # of the stream in frames that were not skipped
         self._told: set[tuple[str, str]] = set()  # (state, table key) of the notices so far
         self._history: tuple[str, np.ndarray] | None = None  # table and the last rows of its band's boxes
+        self._drifts: dict[str, BandDrift] = {}  # by table
+        self._rolling: dict[str, Rolling] = {}
         self.floor_track.reset()
         self.tracker.reset()
 
@@ -242,18 +248,36 @@ class Detector:
             if table is None:
                 self.n_uncalibrated += len(rows)
                 continue
-            level = psd[rows] - features[rows, layout.FLOOR_DBFS][:, None]
-            _check_finite(level)
-            shown = table.rows(level, self._history[1] if self._history and self._history[0] == key else None)
-            self._history = None if shown is None else (key, shown[-HISTORY:])
-            scores, _ = table.fuse(table.channel_values(residual[rows], features[rows, layout.LOGIT], deviation[rows], shown))
-            _check_finite(scores)
-            result.scores[rows], result.p_values[rows] = scores, table.p_values(scores)
-            result.flagged[rows] = scores > threshold
             opening = table.opening(self.false_alarm_rate, self.false_events_per_hour, segment.frame_s)
-            for number, row in enumerate(rows.tolist()):
-                of_row = None if shown is None else shown[number:number + HISTORY + 1]
-                judges[row] = _TableJudge(threshold, opening, table, of_row)
+            if table.band is not None and key not in self._drifts:
+                self._drifts[key] = BandDrift(table.band)
+            drift = self._drifts.get(key)
+            while len(rows):
+                some = rows if drift is None else rows[:drift.left()]
+                rows = rows[len(some):]
+                level = psd[some] - features[some, layout.FLOOR_DBFS][:, None]
+                _check_finite(level)
+                curve = np.zeros(1, np.float32) if drift is None else drift.curve
+                shown = table.rows(level - curve, self._history[1] if self._history and self._history[0] == key else None)
+                self._history = None if shown is None else (key, shown[-HISTORY:])
+                scores, _ = table.fuse(table.channel_values(residual[some], features[some, layout.LOGIT], deviation[some], shown))
+                _check_finite(scores)
+                p_values, thresholds = table.p_values(scores), np.full(len(scores), threshold)
+                if self.threshold_mode == QUANTILE:
+                    if key not in self._rolling:
+                        self._rolling[key] = Rolling(table.scores)
+                    p_values, thresholds = self._rolling[key].judge(scores, self.false_alarm_rate, opening)
+                result.scores[some], result.p_values[some] = scores, p_values
+                result.flagged[some] = scores > thresholds
+                for number, row in enumerate(some.tolist()):
+                    of_row = None if shown is None else shown[number:number + HISTORY + 1]
+                    judges[row] = _TableJudge(float(thresholds[number]), opening, table, of_row, curve)
+                if drift is not None:
+                    drift.take(level, scores <= thresholds, segment.frame_s)
+                    if drift.watch(result.p_values[some][scores <= opening], table.effective_n / table.n):
+                        self._tell(result.notices, RECALIBRATE, key, "recalibrate: frames are no longer like those that the "
+                                   f"table {key} was learned from, and no event explains it: the band or the receiver has "
+                                   "changed; run `spectrumencoder calibrate` again")
         return judges
 
     def _key(self, band: str, frame: np.ndarray) -> str:
@@ -340,9 +364,10 @@ class _TableJudge(NamedTuple):
     opening: float
     table: Table
     rows: np.ndarray | None  # (HISTORY + 1, P) of the band's boxes, the frame's own the last
+    curve: np.ndarray  # of the band's drift, dB
 
     def deviation(self, residual, level):
-        return self.table.deviation(residual, level)
+        return self.table.deviation(residual, level - self.curve)
 
     def occupied(self):
         return None if self.table.band is None else occupied_bins(self.table.band)
@@ -422,5 +447,16 @@ def _timed(emitted: list[Emitted], began: float) -> list[Emitted]:
     return emitted
 
 
-__all__ = ["FAR", "FIXED", "GENERAL_TABLE", "THRESHOLD_MODES", "UNCALIBRATED", "Detector", "Notice", "Result", "read_tables",
-           "window_enbw"]
+__all__ = [
+    "FAR",
+    "FIXED",
+    "GENERAL_TABLE",
+    "QUANTILE",
+    "THRESHOLD_MODES",
+    "UNCALIBRATED",
+    "Detector",
+    "Notice",
+    "Result",
+    "read_tables",
+    "window_enbw",
+]

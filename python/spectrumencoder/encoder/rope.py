@@ -3,7 +3,7 @@
 
 Su et al., RoFormer (arXiv:2104.09864), eq. 34. The position is the token's index on the frequency axis, so a kept token
 keeps its place. Modes: `none`; `static`, theta = 1e4; `dynamic`, log theta = a_band + b log2(bin width / 1 kHz), learned,
-with the band `unknown` where there is none. Everything here stays in fp32.
+with the band `unknown` where there is none. Everything here stays in fp32, or in fp64 where that is given.
 
 Shape letters: B frames, T sequence, H heads, D head width.
 """
@@ -52,9 +52,14 @@ class RotaryEmbedding(nn.Module):
         return torch.polar(torch.ones_like(angle), angle)
 
 
+def wide(x: torch.Tensor) -> torch.Tensor:
+    """x in fp32, where sums are taken; fp64 stays what it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def rotate(x: torch.Tensor, rotation: torch.Tensor | None) -> torch.Tensor:
     """Rotate the pairs (x[2i], x[2i + 1]) of x (B, H, T, D) by `rotation`, complex (B, T, D/2); None leaves x as it is."""
     if rotation is None:
         return x
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))  # (B, H, T, D/2)
+    pairs = torch.view_as_complex(wide(x).unflatten(-1, (-1, 2)))  # (B, H, T, D/2)
     return torch.view_as_real(pairs * rotation[:, None]).flatten(-2).to(x.dtype)

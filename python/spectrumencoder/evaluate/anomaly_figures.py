@@ -27,15 +27,15 @@ class Trials:
     """W clean windows and I windows with an anomaly of U units; scores by detector name, each on its own scale.
 
     Attributes:
-        units: names. calibrated_by: (U,) what table judged. trained_on: (U,) bool. hours: (U,) of clean windows. events: (U,)
-            opened on those.
+        units: names. calibrated_by: (U,) what table judged. trained_on: (U,) bool. hours: (U,) of clean and kept windows. events:
+            (U,) opened on those.
         kept: name -> (V, 16) of frames of clean windows kept for thresholds. kept_unit: (V,).
         clean: name -> (W, 16) of the clean windows judged. clean_unit: (W,). flagged: (W, 16) by our detector at its defaults.
         unit, kind, inr_db: (I,). window: name -> (I,) largest frame score. single: name -> (I,) of the frame that it fills most.
         bound: rate -> (I,) probability of detection. bound_single: (I,) of the frame that it fills most, at MAIN. bound_half:
             (I,) INR
-            in dB at which the bound at MAIN is one half. delay, overlap: (I,), NaN where there is none. n_skipped: not
-                injectable.
+            in dB at which the bound at MAIN is one half. delay, overlap: (I,), NaN where there is none. opened: (I,) an event
+            at our detector's defaults. n_skipped: not injectable.
     """
 
     units: list[str]
@@ -58,6 +58,7 @@ class Trials:
     bound_half: np.ndarray
     delay: np.ndarray
     overlap: np.ndarray
+    opened: np.ndarray
     n_skipped: int
 
     @classmethod
@@ -97,6 +98,7 @@ def figures(trials: Trials, *, draws: int = 1000, seed: int = 0) -> dict:
     return {
         **ours.summary(),
         "false_events_per_hour": events | {"events": int(trials.events.sum()), "hours": round(float(trials.hours.sum()), 4)},
+        "event_pd": bootstrap.balanced(trials.opened, trials.unit, trials.kind),
         "realised_far_per_frame": bootstrap.mean(flagged, trials.clean_unit),
         "delay_frames": bootstrap.mean(np.where(shown, trials.delay, np.nan), trials.unit),
         "localisation_iou": bootstrap.mean(np.where(shown, trials.overlap, np.nan), trials.unit),

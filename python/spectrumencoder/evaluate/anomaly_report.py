@@ -60,7 +60,7 @@ def _part(title: str, part: dict) -> list[str]:
     reasons = {v["reason"] for v in [*part["pd_at_far"].values(), *part["realised_far"].values()] if v.get("reason")}
     out += ["", *[f"- without a figure: {reason}" for reason in sorted(reasons)],
             f"- false events at the defaults: {_ranged(events, 1, ' an hour', 1)} ({events['events']} in "
-            f"{events['hours']:.3g} h)",
+            f"{events['hours']:.3g} h); an event opens in {_ranged(part['event_pd'])} of the windows with an anomaly",
             f"- frames flagged at the nominal 1 %: {_ranged(part['realised_far_per_frame'], 100, ' %')}",
             f"- of those found: first flagged frame {_ranged(part['delay_frames'], digits=2)} frames after the onset; "
             f"overlap of the strongest event's bins with the anomaly's (IoU) {_ranged(part['localisation_iou'])}", ""]

@@ -201,6 +201,7 @@ class Run:
         self.steps, self.rate = ((training.steps, training.rate) if number == 0 else
                                  (training.chooser_steps, training.chooser_rate) if chooser else
                                  (training.variant_steps, training.variant_rate))
+        self.warmup = max(1, self.steps // 20) if chooser else training.warmup
         self.policies = (1.0, 0.0, 0.0, 0.0) if chooser else training.policies
         self.keep_weights = np.array(training.keep_weights)
         if chooser:  # where every token is kept there is nothing to choose
@@ -271,7 +272,7 @@ class Run:
         batch = {k: v.to(self.device) for k, v in self.data.batch(rng, available, t.batch).items()}
         done = self.step / self.steps
         for group in self.optimizer.param_groups:
-            warm = min(1.0, (self.step + 1) / t.warmup)
+            warm = min(1.0, (self.step + 1) / self.warmup)
             group["lr"] = self.rate * group.get("scale", 1.0) * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
         tokens = batch["tokens"].float().view(t.batch, config.n_tokens, config.token_dim)
         anomaly = batch["anomaly"].float()

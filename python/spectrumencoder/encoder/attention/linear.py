@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 
-from ..rope import rotate
+from ..rope import rotate, wide
 
 EPS = 1e-6
 
@@ -23,18 +23,18 @@ def features(q, k, key_mask=None):
 
 
 def linear(q, k, v, rotation=None, key_mask=None):
-    """R(phi q) (R(phi k)^T v) / (phi q . sum phi k); q, k, v (B, H, T, D); cost O(T D^2). Sums in fp32."""
+    """R(phi q) (R(phi k)^T v) / (phi q . sum phi k); q, k, v (B, H, T, D); cost O(T D^2). Sums in fp32 (of fp64: in fp64)."""
     dtype = v.dtype
-    q, k = features(q.float(), k.float(), key_mask)
+    q, k = features(wide(q), wide(k), key_mask)
     normaliser = q @ k.sum(dim=2).unsqueeze(-1)  # (B, H, T, 1)
-    summary = rotate(k, rotation).transpose(-1, -2) @ v.float()  # (B, H, D, D)
+    summary = rotate(k, rotation).transpose(-1, -2) @ wide(v)  # (B, H, D, D)
     return (rotate(q, rotation) @ summary / (normaliser + EPS)).to(dtype)
 
 
 def linear_naive(q, k, v, rotation=None, key_mask=None):
     """The oracle: the same with the T x T matrix of weights written out."""
     dtype = v.dtype
-    q, k = features(q.float(), k.float(), key_mask)
+    q, k = features(wide(q), wide(k), key_mask)
     weights = rotate(q, rotation) @ rotate(k, rotation).transpose(-1, -2)  # (B, H, T, T)
     normaliser = (q @ k.transpose(-1, -2)).sum(dim=-1, keepdim=True)
-    return (weights / (normaliser + EPS) @ v.float()).to(dtype)
+    return (weights / (normaliser + EPS) @ wide(v)).to(dtype)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import torch
 
-from ..rope import rotate
+from ..rope import rotate, wide
 from .linear import EPS, features
 
 REACH = 0.375  # share of the spectrum over which the starting weights fall to 1/e: 3 of 8 blocks
@@ -41,7 +41,7 @@ def mixing(logits: torch.Tensor) -> torch.Tensor:
 
 
 def mhla(q, k, v, slot, mix, size, rotation=None, key_mask=None):
-    """The equation above in O(T D^2 + P^2 D^2). Sums in fp32.
+    """The equation above in O(T D^2 + P^2 D^2). Sums in fp32 (of fp64: in fp64).
 
     Args:
         q, k, v: (B, H, T, D).
@@ -51,11 +51,11 @@ def mhla(q, k, v, slot, mix, size, rotation=None, key_mask=None):
         rotation, key_mask: as in `linear`.
     """
     dtype, width = v.dtype, v.shape[-1]
-    q, k = features(q.float(), k.float(), key_mask)
-    keys = _grid(torch.cat((k, rotate(k, rotation), v.float()), dim=-1), slot, mix.shape[-1], size)  # (B, H, P, size, 3D)
+    q, k = features(wide(q), wide(k), key_mask)
+    keys = _grid(torch.cat((k, rotate(k, rotation), wide(v)), dim=-1), slot, mix.shape[-1], size)  # (B, H, P, size, 3D)
     key_sum = keys[..., :width].sum(dim=3, keepdim=True)  # (B, H, P, 1, D)
     summary = keys[..., width:2 * width].transpose(-1, -2) @ keys[..., 2 * width:]  # (B, H, P, D, D)
-    mixed = mix.float() @ torch.cat((summary, key_sum), dim=3).flatten(3)  # (B, H, P, (D + 1) D)
+    mixed = wide(mix) @ torch.cat((summary, key_sum), dim=3).flatten(3)  # (B, H, P, (D + 1) D)
     summary, key_sum = mixed.unflatten(3, (width + 1, width)).split((width, 1), dim=3)
     queries = _grid(torch.cat((q, rotate(q, rotation)), dim=-1), slot, mix.shape[-1], size)  # (B, H, P, size, 2D)
     normaliser = queries[..., :width] @ key_sum.transpose(-1, -2)  # (B, H, P, size, 1)
@@ -66,12 +66,12 @@ def mhla(q, k, v, slot, mix, size, rotation=None, key_mask=None):
 def mhla_naive(q, k, v, slot, mix, size, rotation=None, key_mask=None):
     """The oracle: the T x T matrix of weights written out, each times mix[block of the query, block of the key]."""
     dtype = v.dtype
-    q, k = features(q.float(), k.float(), key_mask)
+    q, k = features(wide(q), wide(k), key_mask)
     block = slot // size
-    pairs = mix.float()[:, block[:, :, None], block[:, None, :]].transpose(0, 1)  # (B, H, T, T)
+    pairs = wide(mix)[:, block[:, :, None], block[:, None, :]].transpose(0, 1)  # (B, H, T, T)
     weights = pairs * (rotate(q, rotation) @ rotate(k, rotation).transpose(-1, -2))
     normaliser = (pairs * (q @ k.transpose(-1, -2))).sum(dim=-1, keepdim=True)
-    return (weights / (normaliser + EPS) @ v.float()).to(dtype)
+    return (weights / (normaliser + EPS) @ wide(v)).to(dtype)
 
 
 def _grid(x, slot, blocks, size):
