@@ -13,7 +13,7 @@ from gnuradio.spectrumencoder.blocks.messages import pdu, to_pmt
 
 EVENT = {keys.EVENT_ID: "a1", keys.STATE: "open", keys.SAMPLE_START: 2**40, keys.FREQ_CENTER_HZ: 433.92e6,
          keys.IS_ANOMALY: True, keys.P_VALUE: np.float32(0.25), keys.SNR_DB: float("nan"),
-         keys.POSSIBLE_THREATS: [{"name": "jamming", "probability": 0.5}], "note": "of another block"}
+         keys.POSSIBLE_THREATS: {"sweep": 0.75, "barrage": 0.125}, "note": "of another block"}
 WRITTEN = {**EVENT, keys.P_VALUE: 0.25, keys.SNR_DB: None}
 WRONG = [pmt.intern("event"), pmt.from_long(1), pmt.PMT_NIL, pmt.make_dict(), pmt.init_f32vector(1, [1.0]),
          pmt.cons(pmt.from_long(1), pmt.from_long(2)), pmt.cons(pmt.PMT_NIL, pmt.init_u8vector(1, [7]))]
@@ -38,6 +38,7 @@ def test_lines_hold_the_events_in_vocabulary_order(tmp_path):
     lines = (tmp_path / "events.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [WRITTEN, WRITTEN]
     order = list(json.loads(lines[0]))
+    assert list(json.loads(lines[0])[keys.POSSIBLE_THREATS]) == ["sweep", "barrage"]  # most likely first
     assert order == [key for key in keys.EVENT_FIELDS if key in EVENT] + ["note"]
 
 

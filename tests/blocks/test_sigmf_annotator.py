@@ -20,7 +20,7 @@ OWN = {"core:sample_start": 500, "core:sample_count": 10, "core:label": "burst"}
 def event(identity="a1", start=1000, count=200, **more):
     return {keys.EVENT_ID: identity, keys.STATE: "open", keys.SAMPLE_START: start, keys.SAMPLE_COUNT: count,
             keys.FREQ_CENTER_HZ: 434e6, keys.BANDWIDTH_HZ: 20e3, keys.ANALYSIS_TYPE: "tone",
-            keys.SNR_DB: float("nan")} | more
+            keys.SNR_DB: float("nan"), keys.POSSIBLE_THREATS: {"carrier": 0.875, "pulse": 0.0625}} | more
 
 
 class running:

@@ -26,6 +26,7 @@ from .events import BURST_EVENTS, EVENTS_PER_S, Emitted, EventTracker, Frame, Se
 from .regions import LEVEL, MISSING, Region, find_regions, scan_regions, strongest_excess
 from .rolling import Rolling
 from .scores import FLOOR, HEAD, MODEL, WINDOWS, FloorTrack, mean_square
+from .threat_types import occupied_bins, shipped
 
 FAR, FIXED, QUANTILE = "far", "fixed", "quantile"
 THRESHOLD_MODES = (FAR, FIXED, QUANTILE)
@@ -105,7 +106,8 @@ class Detector:
                 raise ValueError(f"conformal table {key} is of {len(table.band.mean)} bins, the model of {self.n_bins}; "
                                  "calibrate again")
         self._labels = list(contract["labels"]) if contract["heads"].get("classes", True) else []
-        self.tracker = EventTracker(self.n_bins, enbw_bins=window_enbw(encoder["window"], self.n_bins), model=contract["name"])
+        self.tracker = EventTracker(self.n_bins, enbw_bins=window_enbw(encoder["window"], self.n_bins), model=contract["name"],
+                                    types=shipped())
         self.floor_track = FloorTrack(drift_db_per_s)
         self.set_false_alarm_rate(false_alarm_rate)
         self.set_threshold_mode(threshold_mode)
@@ -335,7 +337,8 @@ class Detector:
         floor = float(row[layout.FLOOR_DBFS])
         return Frame(index, start, start + span, psd, residual, judge.deviation(residual, psd - floor), floor, floor - deviation,
                      None if best is None else self._labels[best], None if best is None else float(probabilities[best]),
-                     1.0 - float(row[layout.K_KEPT]) / self._n_tokens, judge.threshold, judge.opening, self._models[answered_by])
+                     1.0 - float(row[layout.K_KEPT]) / self._n_tokens, judge.threshold, judge.opening,
+                     self._models[answered_by], judge.occupied())
 
 
 class _FixedJudge(NamedTuple):
@@ -346,6 +349,9 @@ class _FixedJudge(NamedTuple):
 
     def deviation(self, residual, level):
         return residual
+
+    def occupied(self):
+        return None
 
     def locate(self, frame: Frame, score: float) -> list[Sighting]:
         return [Sighting(strongest_excess(frame.standard, _UNIT, score, MEAN_SQUARE), None)]
@@ -362,6 +368,9 @@ class _TableJudge(NamedTuple):
 
     def deviation(self, residual, level):
         return self.table.deviation(residual, level - self.curve)
+
+    def occupied(self):
+        return None if self.table.band is None else occupied_bins(self.table.band)
 
     def locate(self, frame: Frame, score: float) -> list[Sighting]:
         """The regions that speak for a flagged frame's score, each with its own p-value; none where all that does is over."""

@@ -14,13 +14,15 @@ each side (99 % occupied bandwidth, ITU-R SM.328), so that one stray bin in one 
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import keys
-from .regions import EDGE, EXCESS, LEVEL, Region
+from .regions import EDGE, EXCESS, LEVEL, MISSING, Region
+from .threat_types import MOST_FRAMES, Neighbour, Shape, ThreatTypes, Track, features_of
 from .threats import LEVELS, threat_level
 
 OPEN, UPDATE, CLOSE = "open", "update", "close"
@@ -30,6 +32,7 @@ UPDATE_FRAMES = 32  # an event that is still seen says so after as many frames
 _TAIL = 0.005
 _LEAST_SIGNIFICANCE = 3.0  # of an open event's bins, in deviations of their sum: below, they are noise
 _LEAST_SNR = 1e-3  # -30 dB: what has no power over the floor
+_REMEMBERED = 32  # closed events, for the types of those about them in time
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Frame(NamedTuple):
     threshold: float
     opening: float = -math.inf  # score above which a region may open an event
     model: str | None = None  # whose label and confidence these are; None: the tracker's model
+    occupied: np.ndarray | None = None  # (N + 1,) of ``threat_types.occupied_bins``; None: no plan of the band is known
 
 
 class Sighting(NamedTuple):
@@ -114,6 +118,9 @@ class _Event:
     best: Sighting | None = None
     best_frame: dict = field(default_factory=dict)  # label, confidence, model, dropout rate, threshold at the best frame
     residual: np.ndarray = field(default=None, repr=False)
+    first_index: int = 0
+    occupied: np.ndarray | None = field(default=None, repr=False)
+    track: Track = field(default_factory=Track, repr=False)
 
     def __post_init__(self):
         self.weight, self.power = np.zeros(self.n_bins), np.zeros(self.n_bins)
@@ -127,6 +134,9 @@ class _Event:
             part = slice(region.low, region.high + 1)
             self.weight[part] += np.maximum(power[part] - floor, 0.0) if self.kind == EXCESS else 1.0
         strongest = max(sightings, key=lambda s: s.region.score)
+        self.occupied = frame.occupied
+        self.track.add(frame.standard, frame.psd, [(r.low, r.high) for r, _ in sightings], -1 if self.kind == MISSING else 1,
+                       self.best is None or strongest.region.score > self.best.region.score)
         if self.best is None or strongest.region.score > self.best.region.score:
             self.best, self.residual = strongest, np.array(frame.residual, np.float32)
             self.best_frame = {"label": frame.label, "confidence": frame.confidence, "dropout_rate": frame.dropout_rate,
@@ -157,6 +167,7 @@ class _Event:
         """Takes a younger event of the same kind over."""
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.sample_start = min(self.sample_start, other.sample_start)
+        self.first_index = min(self.first_index, other.first_index)
         self.weight += other.weight
         self.height = max(self.height, other.height)
         if other.best.region.score > self.best.region.score:
@@ -179,16 +190,19 @@ class EventTracker:
         false_alarm_rate: of the threshold, for the threat level.
         enbw_bins: equivalent noise bandwidth of the window in bins: bins add up to ENBW times the power of what they hold.
         model: name put into events whose frames name none.
+        types: what puts possible types into events; None: nothing does.
     """
 
-    def __init__(self, n_bins: int, *, hold: int = 4, false_alarm_rate: float = 0.01, enbw_bins: float = 1.0, model: str = ""):
+    def __init__(self, n_bins: int, *, hold: int = 4, false_alarm_rate: float = 0.01, enbw_bins: float = 1.0, model: str = "",
+                 types: ThreatTypes | None = None):
         self.n_bins, self.hold, self.false_alarm_rate = n_bins, hold, false_alarm_rate
-        self.enbw_bins, self.model = enbw_bins, model
+        self.enbw_bins, self.model, self.types = enbw_bins, model, types
         self.reset()
 
     def reset(self):
         """Forgets every event without closing it; keeps the settings."""
         self._events: list[_Event] = []  # oldest first
+        self._closed: deque[Neighbour] = deque(maxlen=_REMEMBERED)
         self._segment = Segment()
         self._count = self.n_suppressed = 0
         self._allowance, self._allowed_at = float(BURST_EVENTS), 0  # events that may still open, as of a frame
@@ -247,7 +261,8 @@ class EventTracker:
                 self.n_suppressed += 1
                 continue
             else:
-                event = _Event(f"{frame.sample_start}-{self._count}", kind, frame.sample_start, self.n_bins, low, high)
+                event = _Event(f"{frame.sample_start}-{self._count}", kind, frame.sample_start, self.n_bins, low, high,
+                               first_index=frame.index)
                 self._count += 1
                 self._events.append(event)
             for younger in near[1:]:
@@ -272,7 +287,9 @@ class EventTracker:
 
     def _close(self, event: _Event) -> Emitted:
         self._events.remove(event)
-        return self._emit(event, CLOSE)
+        emitted = self._emit(event, CLOSE)
+        self._closed.append(Neighbour(event.kind, *event.extent(), event.last_index))
+        return emitted
 
     def _level(self, event: _Event) -> str:
         low, high = event.extent()
@@ -287,6 +304,7 @@ class EventTracker:
         width = segment.rx_rate / self.n_bins
         power = event.power[low:high + 1].sum() / event.n_frames
         floor = (high - low + 1) * event.floor / event.n_frames
+        snr_db = 10.0 * math.log10(max(power / max(floor, 1e-20) - 1.0, _LEAST_SNR))
         fields = {
             keys.EVENT_ID: event.event_id,
             keys.STATE: state,
@@ -297,13 +315,14 @@ class EventTracker:
             keys.FREQ_CENTER_HZ: segment.rx_freq + ((low + high) / 2.0 - self.n_bins // 2) * width,
             keys.BANDWIDTH_HZ: (high - low + 1) * width,
             keys.POWER_DBFS: 10.0 * math.log10(max(power / self.enbw_bins, 1e-20)),
-            keys.SNR_DB: 10.0 * math.log10(max(power / max(floor, 1e-20) - 1.0, _LEAST_SNR)),
+            keys.SNR_DB: snr_db,
             keys.ANOMALY_SCORE: float(event.best.region.score),
             keys.P_VALUE: event.best.p_value,
             keys.THRESHOLD: float(best["threshold"]),
             keys.IS_ANOMALY: True,
             keys.THREAT_LEVEL: event.level_told,
             keys.ANALYSIS_TYPE: event.best.region.channel,
+            keys.POSSIBLE_THREATS: self._types(event, low, high, snr_db, state),
             keys.LABEL: best["label"],
             keys.CONFIDENCE: best["confidence"],
             keys.BAND: segment.band,
@@ -311,6 +330,16 @@ class EventTracker:
             keys.DROPOUT_RATE: best["dropout_rate"],
         }
         return Emitted({key: value for key, value in fields.items() if value is not None}, event.residual)
+
+    def _types(self, event: _Event, low: int, high: int, snr_db: float, state: str) -> dict[str, float] | None:
+        """What kinds of thing the event may be; None where that is not known."""
+        if self.types is None or event.occupied is None:
+            return None
+        shape = Shape(event.kind, low, high, event.first_index, event.last_index, event.n_frames, snr_db,
+                      event.best.region.score / event.best_frame["threshold"], event.weight, event.track)
+        others = [o for o in self._closed if event.first_index - o.last < MOST_FRAMES]
+        others += [Neighbour(e.kind, e.low, e.high, e.last_index) for e in self._events if e is not event]
+        return self.types.possible(features_of(shape, self.n_bins, event.occupied, others), state == CLOSE)
 
 
 def _adjacent(sightings: list[Sighting]) -> list[list[Sighting]]:

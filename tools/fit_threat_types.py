@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fits the classifier of possible threats on simulated scenes and judges it on others:
+
+    tools/fit_threat_types.py --out python/spectrumencoder/detector/threat_types.json --report docs/results/threat_types.md
+
+Each scene has a channel plan of its own, calibrates the detector as `calibrate` does, and has windows with an anomaly of each
+kind; what the detector tells of its events is what the classifier learns from. Temperature and limit follow from scenes left out
+in turn; the scenes judged take no part in anything.
+"""
+
+import argparse
+import json
+import re
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from gnuradio.spectrumencoder import keys
+from gnuradio.spectrumencoder.detector.calibrate import Table
+from gnuradio.spectrumencoder.detector.detector import Detector
+from gnuradio.spectrumencoder.detector.events import CLOSE, Segment
+from gnuradio.spectrumencoder.detector.learn_band import learn_bands
+from gnuradio.spectrumencoder.detector.threat_types import ENDED, FEATURES, GOING, NONE, ThreatTypes
+from gnuradio.spectrumencoder.encoder.engine import Engine
+from gnuradio.spectrumencoder.evaluate.anomaly_windows import WINDOW_FRAMES, Injected, Unit, draw_scene, scene_unit
+from gnuradio.spectrumencoder.simulate.anomalies import ANOMALY_KINDS
+from gnuradio.spectrumencoder.training.run_folder import commit
+from scipy.optimize import minimize_scalar
+from sklearn.linear_model import LogisticRegression
+
+SEED = 900  # of scenes that no evaluation uses
+# kind of anomaly -> name of its type; kinds that an event cannot tell apart share one. Not `spoof` and `stealth`
+TYPES = {"tone": "carrier", "jam_tone": "carrier", "scont": "new signal", "pulse": "pulse", "wpulse": "wideband pulse",
+         "wideband": "barrage", "jam_broadband": "barrage", "jam_swept": "barrage", "jam_pulsed": "barrage", "chirp": "sweep",
+         "hopper": "hopper", "detshift": "displaced signal", "dclass": NONE, "missing": "missing signal"}
+KINDS = tuple(kind for kind in ANOMALY_KINDS if kind in TYPES)
+NAMES = tuple(dict.fromkeys(name for name in TYPES.values() if name != NONE))
+AVERAGE, CALIBRATION, AFTER = 16, 2000, 8  # windows in a frame, frames, clean frames after a window: events end by themselves
+TOLD = 0.85  # share of the events named that are named right in scenes left out, so that in others it is 0.8 at least
+LEAST_POWER = 0.05  # an event is the anomaly's where it adds or takes this share of the power that was there
+STRENGTH = 0.3  # of the regression's penalty, 1 / C
+
+
+FALSE_ALARM, SIDE_EFFECT = "false alarm", "side effect"  # in the place of a kind
+
+
+@dataclass(frozen=True)
+class Told:
+    """One message of an event: what it is of, and what the classifier knows of it."""
+
+    scene: int
+    name: str
+    kind: str
+    state: str
+    features: np.ndarray
+
+
+class Recorder:
+    """Stands in the place of the classifier and keeps what it is asked."""
+
+    def __init__(self):
+        self.asked: list[np.ndarray] = []
+
+    def possible(self, features: np.ndarray, ended: bool) -> None:
+        self.asked.append(features)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="JSON file of the weights")
+    parser.add_argument("--report", type=Path, required=True, help="Markdown page with the figures of the scenes judged")
+    parser.add_argument("--model", default="base")
+    parser.add_argument("--scenes", type=int, default=12, help="to fit on")
+    parser.add_argument("--judged", type=int, default=6, help="scenes after those, to judge on")
+    parser.add_argument("--per-kind", type=int, default=10, help="windows with each kind in a scene")
+    parser.add_argument("--windows", type=int, default=60, help="clean windows of a scene")
+    parser.add_argument("--seed", type=int, default=SEED)
+    a = parser.parse_args()
+    engine, told = Engine(a.model, dropout_rate=0.25, pad_batch=64), []
+    for number in range(a.scenes + a.judged):
+        told += tell_scene(engine, number, a.per_kind, a.windows, a.seed)
+        print(f"scene {number + 1} of {a.scenes + a.judged}: {len(told)} messages", flush=True)
+    content = fit([t for t in told if t.scene < a.scenes]) | {
+        "commit": commit(), "model": engine.model_name, "seed": a.seed, "scenes": a.scenes, "per_kind": a.per_kind}
+    a.out.write_text(as_text(content))
+    a.report.write_text(report(content, [t for t in told if t.scene >= a.scenes], a.judged))
+
+
+# -- what the detector tells of scenes
+
+
+def tell_scene(engine: Engine, number: int, per_kind: int, n_windows: int, seed: int) -> list[Told]:
+    """The messages of one scene's events, in clean windows and in those with an anomaly."""
+    unit = scene_unit(engine, draw_scene(number, seed), number, average=AVERAGE, n_calibration=CALIBRATION, n_kept=0,
+                      n_windows=n_windows, per_kind=per_kind, kinds=KINDS, seed=seed)
+    tables = learn_bands([unit.recording], engine, average=AVERAGE)
+    parts = [unit.calibration, unit.clean, *(i.frames for i in unit.injected)]
+    encoded = engine.encode(np.concatenate([f.items for f in parts]), unit.band)
+    return tell(unit, number, engine.contract, tables, np.concatenate([f.psd for f in parts]), encoded.residual, encoded.features)
+
+
+def tell(unit: Unit, number: int, contract: dict, tables: dict[str, Table], psd: np.ndarray, residual: np.ndarray,
+         features: np.ndarray) -> list[Told]:
+    """The messages of a unit's events; rows of psd, residual and features are those of its calibration, its clean windows and its
+    windows with an anomaly, one after another. In clean windows every flagged frame may open an event: those are false alarms."""
+    first, hop = len(unit.calibration), unit.calibration.frame_hop
+    segment = Segment(unit.freq_hz, unit.samp_rate, unit.band, hop, unit.average)
+    detector, lax = Detector(contract, tables), Detector(contract, tables, false_events_per_hour=np.inf)
+    for one in (detector, lax):
+        one.tracker.types = Recorder()
+
+    def judge(of: Detector, rows: slice, frame: int) -> list[dict]:
+        count = rows.stop - rows.start
+        return of.process(psd[rows], residual[rows], features[rows], (frame + np.arange(count)) * hop, segment).events
+
+    for one in (detector, lax):
+        judge(one, slice(0, first), 0)
+        one.discontinuity()
+        one.tracker.types.asked.clear()
+    told = named(judge(lax, slice(first, first + len(unit.clean)), first), lax.tracker.types.asked, unit, number, first, None)
+    for window in range(unit.n_windows):
+        at = first + window * WINDOW_FRAMES
+        for n, one in enumerate(unit.injected):
+            if one.base == window:
+                state = copy_of(detector)
+                put = first + len(unit.clean) + n * WINDOW_FRAMES
+                events = judge(state, slice(put, put + WINDOW_FRAMES), at)
+                after = min(AFTER, first + len(unit.clean) - at - WINDOW_FRAMES)
+                if after:
+                    events += judge(state, slice(at + WINDOW_FRAMES, at + WINDOW_FRAMES + after), at + WINDOW_FRAMES)
+                events += [e.fields for e in state.flush()]
+                told += named(events, state.tracker.types.asked, unit, number, at, one)
+        judge(detector, slice(at, at + WINDOW_FRAMES), at)
+        detector.tracker.types.asked.clear()
+    return told
+
+
+def copy_of(detector: Detector) -> Detector:
+    fixed = [detector.contract, *detector.tables.values(), *(t.band for t in detector.tables.values() if t.band is not None)]
+    return deepcopy(detector, {id(one): one for one in fixed})
+
+
+def named(events: list[dict], asked: list[np.ndarray], unit: Unit, number: int, at: int, injected: Injected | None) -> list[Told]:
+    assert len(events) == len(asked), (len(events), len(asked))
+    told = []
+    for event, features in zip(events, asked, strict=True):
+        kind = FALSE_ALARM if injected is None else injected.truth.kind if is_of(event, unit, at, injected) else SIDE_EFFECT
+        told.append(Told(number, TYPES.get(kind, NONE), kind, event[keys.STATE], features))
+    return told
+
+
+def is_of(event: dict, unit: Unit, at: int, injected: Injected) -> bool:
+    """Whether an event is of the anomaly in the window that begins at frame `at`: enough of its power comes, or goes, by it."""
+    hop, n_bins = unit.calibration.frame_hop, injected.change.shape[1]
+    first = max(event[keys.SAMPLE_START] // hop - at, 0)
+    last = min(-(-(event[keys.SAMPLE_START] + event[keys.SAMPLE_COUNT]) // hop) - at, WINDOW_FRAMES)
+    if last <= first:
+        return False
+    width = unit.samp_rate / n_bins
+    count = round(event[keys.BANDWIDTH_HZ] / width)
+    low = round((event[keys.FREQ_CENTER_HZ] - unit.freq_hz) / width + n_bins // 2 - (count - 1) / 2)
+    change = np.abs(injected.change[first:last, low:low + count]).sum()
+    begin = at - len(unit.calibration)
+    return change >= LEAST_POWER * (10.0 ** (unit.clean.psd[begin + first:begin + last, low:low + count] / 10.0)).sum()
+
+
+# -- the fit
+
+
+def fit(told: list[Told]) -> dict:
+    """The weights file's content but for where it comes from."""
+    classes = (*NAMES, NONE)
+    content = {"features": list(FEATURES), "classes": list(classes)}
+    for head, mine in ((GOING, [t for t in told if t.state != CLOSE]), (ENDED, [t for t in told if t.state == CLOSE])):
+        x, y = np.array([t.features for t in mine]), np.array([classes.index(t.name) for t in mine])
+        scene = np.array([t.scene for t in mine])
+        logits = np.empty((len(x), len(classes)))
+        for fold in range(6):
+            out = scene % 6 == fold
+            logits[out] = logits_of(regression(x[~out], y[~out], len(classes)), x[out])
+        found = minimize_scalar(loss, args=(logits, y), bounds=(0.3, 5.0), method="bounded")
+        temperature = round(float(found.x), 3)
+        limit = limit_of(soft(logits / temperature), y)
+        content[head] = {name: rounded(v) for name, v in regression(x, y, len(classes)).items()} | {
+            "temperature": temperature, "limit": limit, "messages": len(x)}
+    return content
+
+
+def regression(x: np.ndarray, y: np.ndarray, n_classes: int) -> dict[str, np.ndarray]:
+    """mean (D,), scale (D,), weights (D, C), bias (C,)."""
+    mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-3)
+    model = LogisticRegression(C=1.0 / STRENGTH, max_iter=2000).fit((x - mean) / scale, y)
+    weights, bias = np.zeros((x.shape[1], n_classes)), np.full(n_classes, -20.0)
+    weights[:, model.classes_], bias[model.classes_] = model.coef_.T, model.intercept_
+    return {"mean": mean, "scale": scale, "weights": weights, "bias": bias}
+
+
+def logits_of(of: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
+    return (x - of["mean"]) / of["scale"] @ of["weights"] + of["bias"]
+
+
+def soft(logits: np.ndarray) -> np.ndarray:
+    likely = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return likely / likely.sum(axis=1, keepdims=True)
+
+
+def loss(temperature: float, logits: np.ndarray, y: np.ndarray) -> float:
+    return float(-np.mean(np.log(soft(logits / temperature)[np.arange(len(y)), y] + 1e-30)))
+
+
+def limit_of(chances: np.ndarray, y: np.ndarray) -> float:
+    """The least limit, in steps of 0.01, from which on the events named are named right often enough."""
+    best, none = chances.argmax(axis=1), chances.shape[1] - 1
+    for limit in np.arange(0.30, 1.0, 0.01):
+        said = (best != none) & (chances.max(axis=1) >= limit)
+        if said.any() and (best[said] == y[said]).mean() >= TOLD:
+            return round(float(limit), 2)
+    return 1.0
+
+
+def rounded(values: np.ndarray) -> list:
+    return np.round(values, 4).tolist()
+
+
+def as_text(content: dict) -> str:
+    """JSON, a list of numbers on one line."""
+    return re.sub(r"\[[-0-9.e,\s]*\]", lambda m: "[" + " ".join(m[0][1:-1].split()) + "]", json.dumps(content, indent=1)) + "\n"
+
+
+# -- the judgement
+
+
+def report(content: dict, told: list[Told], n_scenes: int) -> str:
+    """A Markdown page: shares named and right with intervals over scenes, and what was named what."""
+    types = ThreatTypes(content)
+    lines = ["<!-- SPDX-License-Identifier: GPL-3.0-or-later -->", "# Possible threats: what was named what", "",
+             f"Made by `tools/fit_threat_types.py` at commit {content['commit'][:12]}: fitted on {content['scenes']} simulated",
+             f"scenes, judged on {n_scenes} others, {content['per_kind']} windows with each kind in a scene, 0 to 20 dB INR.",
+             "A message is of the anomaly where at least 5 % of the power in its bins and frames came or went by that;",
+             "others in such a window are side effects. False alarms are those of clean windows with `false_events_per_hour` of",
+             "infinity: every flagged frame may open one. Intervals: 95 %, bootstrap over scenes."]
+    for head, mine in ((ENDED, [t for t in told if t.state == CLOSE]), (GOING, [t for t in told if t.state != CLOSE])):
+        named = [types.possible(t.features, head == ENDED) for t in mine]
+        best = np.array([next(iter(n)) if n else "" for n in named], object)
+        name, kind, scene = (np.array([getattr(t, of) for t in mine], object) for of in ("name", "kind", "scene"))
+        said, right, real = best != "", best == name, np.isin(kind, KINDS)
+        figures = [("of the messages of an anomaly, named", real, said), ("of all that is named, named right", said, right),
+                   ("of side effects, named (wrongly)", kind == SIDE_EFFECT, said),
+                   ("of false alarms, named (wrongly)", kind == FALSE_ALARM, said)]
+        known = sorted({k for k in kind[real]}, key=KINDS.index)
+        lines += ["", "## Events that have ended (`close`)" if head == ENDED else "## Events that go on (`open`, `update`)", "",
+                  *(f"* {text}: {share(of, what, scene)}" for text, of, what in figures), "",
+                  "| put in | messages | " + " | ".join(NAMES) + " | nothing |", "|---" * (len(NAMES) + 3) + "|"]
+        for row in (*known, SIDE_EFFECT, FALSE_ALARM):
+            here = kind == row
+            counts = [int((here & (best == n)).sum()) for n in (*NAMES, "")]
+            lines.append(f"| {row} | {int(here.sum())} | " + " | ".join(
+                f"**{c}**" if c and n == TYPES.get(row) else str(c) for n, c in zip((*NAMES, ""), counts, strict=True)) + " |")
+        lines += ["", *calibration(types, mine, head)]
+    lines += ["", f"`tools/fit_threat_types.py --scenes {content['scenes']} --judged {n_scenes} --per-kind {content['per_kind']} "
+              f"--seed {content['seed']} --out threat_types.json --report threat_types.md`"]
+    return "\n".join(lines) + "\n"
+
+
+def share(of: np.ndarray, what: np.ndarray, scene: np.ndarray) -> str:
+    rng, numbers = np.random.default_rng(0), np.unique(scene.astype(int))
+    total = np.array([(of & (scene == n)).sum() for n in numbers])
+    hits = np.array([(of & what & (scene == n)).sum() for n in numbers])
+    drawn = rng.integers(0, len(numbers), (2000, len(numbers)))
+    low, high = np.quantile(hits[drawn].sum(axis=1) / np.maximum(total[drawn].sum(axis=1), 1), (0.025, 0.975))
+    whole = 100 * hits.sum() / max(total.sum(), 1)
+    return f"{whole:.0f} % ({100 * low:.0f} to {100 * high:.0f} %), {hits.sum()} of {total.sum()}"
+
+
+def calibration(types: ThreatTypes, mine: list[Told], head: str) -> list[str]:
+    """How often the likeliest class is right, by its probability."""
+    chances = types.probabilities(np.array([t.features for t in mine]), head == ENDED)
+    most = chances.max(axis=1)
+    hit = np.array([types.classes[c] for c in chances.argmax(axis=1)], object) == np.array([t.name for t in mine], object)
+    edges, parts = (20, 40, 60, 80, 90, 100), []
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        at = (100 * most > low) & (100 * most <= high)
+        if at.any():
+            parts.append(f"{low}-{high} %: {100 * hit[at].mean():.0f} % of {at.sum()}")
+    return ["Right, by the probability of the likeliest class, absent or not:", "; ".join(parts) + "."]
+
+
+if __name__ == "__main__":
+    main()
