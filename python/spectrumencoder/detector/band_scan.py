@@ -29,6 +29,8 @@ HISTORY = LENGTHS[-1] - 1  # frames before a frame that its score reaches back t
 _PARTS = tuple((EXCESS, s) for s in EXCESS_SCALES) + tuple((POWER, s) for s in POWER_SCALES)
 _STEP = 4  # boxes start every scale / _STEP bins
 _NEAR = 5  # neighbouring boxes whose most counts for each of them
+# A box counts as at least so much of the middle box of its size: what was steady for a while may have been so by chance
+_LEAST_SHARE = {EXCESS: 1.0, POWER: 0.5}
 _LEAST_POWER = 1e-9  # over the floor
 
 
@@ -81,7 +83,7 @@ class BandScan:
 
     Attributes:
         n_bins: N. median: (T, P) float32.
-        up, down: (T, P), the most above and below it, not less than the middle box of that size.
+        up, down: (T, P), the most above and below it, not less than ``_LEAST_SHARE`` of the middle box of that size.
     """
 
     n_bins: int
@@ -118,9 +120,10 @@ class BandScan:
             sums = sums[chosen]
             median[number] = np.median(sums, axis=0)
             for limits, most in ((up, sums.max(axis=0) - median[number]), (down, median[number] - sums.min(axis=0))):
-                for part in range(len(_PARTS)):
+                for part, (kind, _) in enumerate(_PARTS):
                     mine = most[plan.part(part)]
-                    limits[number, plan.part(part)] = np.maximum(maximum_filter1d(mine, _NEAR), max(float(np.median(mine)), 1e-3))
+                    least = max(_LEAST_SHARE[kind] * float(np.median(mine)), 1e-3)
+                    limits[number, plan.part(part)] = np.maximum(maximum_filter1d(mine, _NEAR), least)
         return cls(n_bins, median, up, down)
 
     def begin(self) -> np.ndarray:

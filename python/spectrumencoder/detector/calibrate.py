@@ -221,10 +221,15 @@ class Table:
         if self.tuning is not None:
             plan = f"a mean and deviation per bin and {len(self.band.components)} components, for {self.tuning} alone"
         return (f"{self.n} frames that count as {self.effective_n:.0f} independent ones; {plan}; "
-                f"channels {', '.join(self.channels)}\n"
+                f"{self._channels_in_words()}\n"
                 f"scores of normal frames: median {np.median(self.scores):.2f}, largest {self.scores[-1]:.2f}\n"
                 f"threshold {self.threshold(false_alarm_rate):.2f} for a false-alarm rate of {100 * false_alarm_rate:g} %; "
                 f"expect {100 * low:.2g} to {100 * high:.2g} % on this band (90 % interval)")
+
+    def _channels_in_words(self) -> str:
+        of_scan = sum(c in SCAN for c in self.channels)
+        named = [c for c in self.channels if c not in SCAN]
+        return (f"{of_scan} sizes of boxes of bins and frames, " if of_scan else "") + f"channels {', '.join(named)}"
 
     # -- the model file's form
 
