@@ -134,15 +134,15 @@ class BandScan:
         """The channels of ``SCAN``, in its order, (HISTORY + F, P) -> (F, C) float32: 1 is the most that was ever usual."""
         edges = boxes(self.n_bins).edges[:-1]
         out = []
-        for number, sums in enumerate(_running(rows)):
-            over = sums[HISTORY:] - self.median[number]
+        for number, sums in enumerate(_ending(rows)):
+            over = sums - self.median[number]
             out += [np.maximum.reduceat(over * self._per_up[number], edges, axis=1),
                     np.maximum.reduceat(over * self._per_down[number], edges, axis=1)]
         return np.concatenate(out, axis=1)
 
     def at(self, rows: np.ndarray) -> np.ndarray:
         """What each box of the last frame shows, (HISTORY + 1, P) -> (T, 2, P): more and less, in units of the most."""
-        over = np.stack([sums[-1] for sums in _running(rows)]) - self.median
+        over = np.concatenate(list(_ending(rows[-HISTORY - 1:]))) - self.median
         return np.stack((over * self._per_up, over * self._per_down), axis=1)
 
 
@@ -163,6 +163,19 @@ def frame_rows(deviation: np.ndarray, level: np.ndarray) -> np.ndarray:
     power = (sums[:, plan.high[n_excess:]] - sums[:, plan.low[n_excess:]]) / width[n_excess:]
     rows[:, n_excess:] = 10.0 * np.log10(np.maximum(power, _LEAST_POWER))
     return rows
+
+
+def _ending(rows: np.ndarray):
+    """The sums (F, P) of ``_running`` that end at the frames after the first HISTORY rows."""
+    if len(rows) > HISTORY + 1:
+        for sums in _running(rows):
+            yield sums[HISTORY:]
+        return
+    sums = rows  # one frame: only those that its boxes are made of
+    for length in LENGTHS:
+        if length > 1:
+            sums = sums[1::2] + sums[::2]
+        yield sums[-1:] * np.float32(1.0 / np.sqrt(length))
 
 
 def _running(rows: np.ndarray):
