@@ -318,7 +318,8 @@ class Detector:
             return key, None, np.inf
         if found != key:
             self._tell(notices, GENERAL_TABLE, key, f"general table: {why}; judged by {found}, whose false-alarm rate "
-                       "holds for a mixture of recordings; `spectrumencoder calibrate` learns this band")
+                       "holds for a mixture of recordings, so that few events open (raise false_events_per_hour for more); "
+                       "`spectrumencoder calibrate` learns this band")
         return found, table, threshold
 
     def _tell(self, notices: list[Notice], state: str, key: str, text: str):
