@@ -98,7 +98,7 @@ def test_the_band_may_be_said(call, the_line, write_recording, noise, model_file
 
 
 def test_an_overlap_that_was_not_calibrated_is_uncalibrated(call, write_recording, noise, model_file, tmp_path):
-    recording = write_recording(tmp_path, "noise", noise(150_000))
+    recording = write_recording(tmp_path, "noise", noise(330_000))
     done = call("calibrate", recording, "--model", model_file, "--average", 1, "--overlap", 0.5,
                 "--out", tmp_path / "m.safetensors")
     assert done.returncode == 0, done.stderr

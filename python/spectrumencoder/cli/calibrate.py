@@ -92,7 +92,7 @@ def _learn(recordings, engine, average, overlap, band, pfa, per_bin, progress) -
         samp_rate = recordings[0].samp_rate
         hop = average * round(engine.n_bins * (1.0 - overlap))
         raise CommandError(f"{error} ({error.needed * hop / samp_rate:.3g} s at {samp_rate:g} samples/s with --average "
-                           f"{average}), or a smaller --average") from error
+                           f"{average}), a smaller --average" + ", or --no-per-bin, which takes fewer" * per_bin) from error
 
 
 def _summary(out: Path, tables: dict, pfa: float, seconds: float) -> dict:
