@@ -26,7 +26,7 @@ EXCESS_SCALES = (1, 4, 16, 64, 256)  # bins, of deviations
 POWER_SCALES = (4, 16, 64)  # bins, of power
 EXCESS, POWER = "excess", "power"
 HISTORY = LENGTHS[-1] - 1  # frames before a frame that its score reaches back to
-_PARTS = tuple((EXCESS, s) for s in EXCESS_SCALES) + tuple((POWER, s) for s in POWER_SCALES)
+PARTS = tuple((EXCESS, s) for s in EXCESS_SCALES) + tuple((POWER, s) for s in POWER_SCALES)
 _STEP = 4  # boxes start every scale / _STEP bins
 _NEAR = 5  # neighbouring boxes whose most counts for each of them
 # A box counts as at least so much of the middle box of its size: what was steady for a while may have been so by chance
@@ -50,11 +50,11 @@ class Channel(NamedTuple):
 
 # in the order of the columns of BandScan.maxima
 SCAN = {channel.name: channel for channel in
-        (Channel(kind, scale, length, sign) for length in LENGTHS for sign in (1, -1) for kind, scale in _PARTS)}
+        (Channel(kind, scale, length, sign) for length in LENGTHS for sign in (1, -1) for kind, scale in PARTS)}
 
 
 class Boxes(NamedTuple):
-    """The boxes of one frame of N bins: first bin and the one after the last, (P,); `edges` of the parts, len(_PARTS) + 1."""
+    """The boxes of one frame of N bins: first bin and the one after the last, (P,); `edges` of the parts, len(PARTS) + 1."""
 
     low: np.ndarray
     high: np.ndarray
@@ -68,7 +68,7 @@ class Boxes(NamedTuple):
 def boxes(n_bins: int) -> Boxes:
     """All boxes; the first N are the single bins. A scale wider than the band is cut to it."""
     low, high, edges = [], [], [0]
-    for _, scale in _PARTS:
+    for _, scale in PARTS:
         width = min(scale, n_bins)
         starts = np.arange(0, n_bins - width + 1, max(1, width // _STEP))
         low.append(starts)
@@ -120,7 +120,7 @@ class BandScan:
             sums = sums[chosen]
             median[number] = np.median(sums, axis=0)
             for limits, most in ((up, sums.max(axis=0) - median[number]), (down, median[number] - sums.min(axis=0))):
-                for part, (kind, _) in enumerate(_PARTS):
+                for part, (kind, _) in enumerate(PARTS):
                     mine = most[plan.part(part)]
                     least = max(_LEAST_SHARE[kind] * float(np.median(mine)), 1e-3)
                     limits[number, plan.part(part)] = np.maximum(maximum_filter1d(mine, _NEAR), least)

@@ -173,8 +173,7 @@ class Table:
         (None: what is usual). None where no band was learned."""
         if self.scan is None:
             return None
-        before = self.scan.begin() if history is None else history
-        return np.concatenate((before, frame_rows(self.band.standardise(level), level)))
+        return _rows(self.band, self.scan, level, history)
 
     def channel_values(self, residual: np.ndarray, logit: np.ndarray, floor_deviation_db: np.ndarray,
                        rows: np.ndarray | None) -> np.ndarray:
@@ -385,10 +384,8 @@ class Calibrator:
         """Channel values of the next frames."""
         rows = None
         if self._scan is not None:
-            place, before = self._history
-            if place != frames.place or before is None:
-                before = self._scan.begin()
-            rows = np.concatenate((before, frame_rows(self._band.standardise(frames.level), frames.level)))
+            place, history = self._history
+            rows = _rows(self._band, self._scan, frames.level, history if place == frames.place else None)
             self._history = frames.place, rows[-HISTORY:]
         values = channel_values(frames.residual, frames.logit, frames.floor_deviation, self._scan, rows)
         return values[:, [self._known.index(c) for c in self._channels]]
@@ -418,6 +415,11 @@ def learn(residual: np.ndarray, features: np.ndarray, frame_s: float, *, false_a
     for start, stop in zip(edges[:-1], edges[1:], strict=True):
         calibrator.add(residual[start:stop], features[start:stop], frame_s, start, psd=None if psd is None else psd[start:stop])
     return calibrator.finish(false_alarm_rate)
+
+
+def _rows(band: BandStatistics, scan: BandScan, level: np.ndarray, history: np.ndarray | None) -> np.ndarray:
+    """See ``Table.rows``."""
+    return np.concatenate((scan.begin() if history is None else history, frame_rows(band.standardise(level), level)))
 
 
 def thinned(scores: np.ndarray) -> np.ndarray:

@@ -448,16 +448,5 @@ def _timed(emitted: list[Emitted], began: float) -> list[Emitted]:
     return emitted
 
 
-__all__ = [
-    "FAR",
-    "FIXED",
-    "GENERAL_TABLE",
-    "QUANTILE",
-    "THRESHOLD_MODES",
-    "UNCALIBRATED",
-    "Detector",
-    "Notice",
-    "Result",
-    "read_tables",
-    "window_enbw",
-]
+__all__ = ["FAR", "FIXED", "GENERAL_TABLE", "QUANTILE", "RATE_LIMITED", "RECALIBRATE", "THRESHOLD_MODES", "UNCALIBRATED",
+           "Detector", "Notice", "Result", "read_tables", "window_enbw"]

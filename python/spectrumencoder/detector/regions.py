@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .band_scan import EXCESS_SCALES, LENGTHS, POWER, POWER_SCALES, SCAN, BandScan, boxes
+from .band_scan import EXCESS_SCALES, LENGTHS, PARTS, POWER, POWER_SCALES, SCAN, BandScan, Channel, boxes
 from .scores import WINDOWS, moving_sums
 
 EXCESS, MISSING, LEVEL = "excess", "missing", "level"  # more power than expected, less, or the whole band's floor moved
@@ -78,10 +78,9 @@ def scan_regions(scan: BandScan, rows: np.ndarray, normalisers: dict[str, tuple[
     plan, found = boxes(scan.n_bins), []
     shown = scan.at(rows)  # (T, 2, P)
     scores = np.full(shown.shape, -np.inf, np.float32)
-    parts = [(kind, s) for kind, s in dict.fromkeys((c.kind, c.scale) for c in SCAN.values())]
     for name, channel in SCAN.items():
         if name in normalisers:
-            at = (LENGTHS.index(channel.length), int(channel.sign < 0), plan.part(parts.index((channel.kind, channel.scale))))
+            at = (LENGTHS.index(channel.length), int(channel.sign < 0), plan.part(PARTS.index((channel.kind, channel.scale))))
             median, spread = normalisers[name]
             scores[at] = (shown[at] - median) / spread
     for _ in range(MAX_REGIONS):
@@ -89,9 +88,9 @@ def scan_regions(scan: BandScan, rows: np.ndarray, normalisers: dict[str, tuple[
         score = float(scores[length, down, box])
         if not score > threshold:
             break
-        kind, scale = parts[int(np.searchsorted(plan.edges, box, side="right")) - 1]
+        kind, scale = PARTS[int(np.searchsorted(plan.edges, box, side="right")) - 1]
         sign = -1 if down else 1
-        name = next(n for n, c in SCAN.items() if c == (kind, scale, LENGTHS[length], sign))
+        name = Channel(kind, scale, LENGTHS[length], sign).name
         low, high = int(plan.low[box]), int(plan.high[box]) - 1
         heights = sign * _heights(scan, rows, kind, slice(low, high + 1), LENGTHS[length], sign)
         over_box = heights[-LENGTHS[length]:].mean(axis=0)
