@@ -205,17 +205,6 @@ def test_a_window_with_an_anomaly_leaves_the_detector_as_it_was(engine, easy):
     assert np.array_equal(ours.watch(replace(easy, injected=[])).scores.clean, with_anomalies.scores.clean)
 
 
-def test_further_clean_frames_go_on_where_the_windows_ended(engine, easy):
-    few = list(easy.further(5, at_once=2))
-    first = len(easy.calibration) + len(easy.clean)
-    assert [start for start, _ in few] == [first, first + 2, first + 4] and [len(f) for _, f in few] == [2, 2, 1]
-    whole, = (frames for _, frames in easy.further(5))
-    assert np.array_equal(np.concatenate([f.psd for _, f in few]), whole.psd)
-    segment_hours = 5 * whole.frame_hop / easy.samp_rate / 3600
-    seen = experiment._Ours([easy], engine).watch(easy, segment_hours)
-    assert seen.hours == pytest.approx(segment_hours) and seen.events <= 1
-
-
 def test_scenes_differ_and_are_none_of_training():
     scenes = [anomaly_windows.draw_scene(n) for n in range(3)]
     assert len({str(s.emitters) for s in scenes}) == 3 and all(s.seed >= 2**31 for s in scenes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -135,6 +136,11 @@ class Detector:
         self._rolling: dict[str, Rolling] = {}
         self.floor_track.reset()
         self.tracker.reset()
+
+    def copy(self) -> Detector:
+        """A detector in the present state, which goes on by itself; contract and tables, which do not change, are shared."""
+        fixed = [self.contract, *self.tables.values()]
+        return deepcopy(self, {id(one): one for one in fixed})
 
     # -- settings, which may change between batches
 

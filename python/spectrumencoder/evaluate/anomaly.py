@@ -17,7 +17,6 @@ detector its scale (median 0 in the recording, 99 % quantile 1 in its band), and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,8 +46,7 @@ class AnomalyError(Exception):
 @dataclass(frozen=True)
 class Sizes:
     """How much is judged: scenes, their calibration frames, clean windows kept for thresholds, clean windows judged and windows
-    with each kind of anomaly; recordings (None: all) and windows with each kind in each; hours of further clean frames, of all
-    scenes together; draws of the bootstrap."""
+    with each kind of anomaly; recordings (None: all) and windows with each kind in each; draws of the bootstrap."""
 
     scenes: int = 20
     calibration: int = 2000
@@ -57,7 +55,6 @@ class Sizes:
     per_kind: int = 12
     files: int | None = None
     per_kind_file: int = 2
-    hours: float = 0.0
     draws: int = 1000
 
 
@@ -97,7 +94,7 @@ def anomaly(model: str = "base", corpus: Path | None = None, *, sizes: Sizes = S
                          n_windows=sizes.windows, per_kind=sizes.per_kind, kinds=kinds, seed=seed) for n in range(sizes.scenes))
     simulated = _Trials(kinds)
     for unit in told(scenes):
-        simulated.add([unit], engine, make_baselines(seed), sizes.hours / sizes.scenes)
+        simulated.add([unit], engine, make_baselines(seed))
     result = {"model": engine.model_name, "weights_sha256": engine.contract["weights_sha256"], "variant": engine.variant,
               "commit": commit(), "seed": seed, "quick": quick,
               "settings": asdict(sizes) | {"kinds": list(kinds), "window_frames": WINDOW_FRAMES, "inr_db": list(INR_DB),
@@ -121,11 +118,11 @@ class _Trials:
         self._kinds, self._parts = kinds, []
         self._calibrated_by: dict[str, str] = {}
 
-    def add(self, units: list[Unit], engine: Engine, baselines: list[Baseline], hours: float = 0.0):
-        """Calibrates on all units together and judges the windows of each, and so many hours of clean frames after them."""
+    def add(self, units: list[Unit], engine: Engine, baselines: list[Baseline]):
+        """Calibrates on all units together and judges the windows of each."""
         ours = _Ours(units, engine)
         self._calibrated_by |= {u.name: ours.calibrated_by for u in units}
-        watched = [ours.watch(unit, hours) for unit in units]
+        watched = [ours.watch(unit) for unit in units]
         scores = {OURS: [w.scores for w in watched]}
         levels = [_Levels(unit) for unit in units]
         learn = np.concatenate([level.learn for level in levels])
@@ -147,7 +144,7 @@ class _Trials:
         half = np.array([inr_for_half(c, i.change, i.truth.level_db, *of_all) for c, i in zip(clean, injected, strict=True)])
         one = np.array([likelihood_ratio_pd(c, i.change[i.fullest], *of_all) for c, i in zip(clean, injected, strict=True)])
         return Trials(
-            [unit.name], [self._calibrated_by[unit.name]], np.array([unit.trained_on]), np.array([unit.hours + seen.hours]),
+            [unit.name], [self._calibrated_by[unit.name]], np.array([unit.trained_on]), np.array([unit.hours]),
             np.array([seen.events]), {n: s.kept for n, s in scores.items()}, np.zeros(len(unit.kept) // WINDOW_FRAMES, int),
             {n: s.clean for n, s in scores.items()}, np.zeros(unit.n_windows, int), seen.flagged,
             np.zeros(len(injected), int), np.array([i.truth.kind for i in injected], object),
@@ -174,8 +171,7 @@ class _Scores:
 class _Watched:
     """What the module's detector gave on a unit. `flagged` (W, 16) on the clean windows, `events` opened on those and on the kept
     ones; `delay` (I,) frames from onset to the first flagged one and `overlap` (I,) of the strongest event's bins with the
-    anomaly's: NaN where there is none; `opened` (I,) bool: an event has; `hours` of further clean frames, in which events are
-    counted, too."""
+    anomaly's: NaN where there is none; `opened` (I,) bool: an event has."""
 
     scores: _Scores
     flagged: np.ndarray
@@ -183,7 +179,6 @@ class _Watched:
     delay: np.ndarray
     overlap: np.ndarray
     opened: np.ndarray
-    hours: float = 0.0
 
 
 class _Ours:
@@ -199,7 +194,7 @@ class _Ours:
             self.calibrated_by = "general table of the model"
         self._detector = Detector.from_model(engine.file) if not learned else Detector(engine.contract, tables | learned)
 
-    def watch(self, unit: Unit, hours: float = 0.0) -> _Watched:
+    def watch(self, unit: Unit) -> _Watched:
         """Runs through the calibration frames and the clean windows, and from the state before a window also through the windows
         with an anomaly that it is the base of."""
         detector, first = self._detector, len(unit.calibration)
@@ -216,7 +211,7 @@ class _Ours:
             start = first + window * WINDOW_FRAMES
             for number, one in enumerate(unit.injected):
                 if one.base == window:
-                    state = self._copy()
+                    state = detector.copy()
                     result = encoded.judge(state, ("injected", number), start, segment)
                     closed = [e.fields for e in [*result.emitted, *state.flush()] if e.fields[keys.STATE] == CLOSE]
                     injected[number] = (result.scores, _delay(result.flagged, one.onset),
@@ -225,20 +220,10 @@ class _Ours:
             clean.append(result.scores)
             flagged.append(result.flagged)
             events += _n_opened(result)
-        n_further = round(hours * 3600.0 / segment.frame_s)
-        for start, frames in unit.further(n_further) if n_further else ():
-            made = self._engine.encode(frames.items, unit.band)
-            events += _n_opened(detector.process(frames.psd, made.residual, made.features,
-                                                 (start + np.arange(len(frames))) * segment.frame_hop, segment))
         ordered = [injected[number] for number in range(len(unit.injected))]
         return _Watched(_Scores(reference, kept, np.array(clean), np.array([o[0] for o in ordered]).reshape(-1, WINDOW_FRAMES)),
                         np.array(flagged), events, np.array([o[1] for o in ordered]), np.array([o[2] for o in ordered]),
-                        np.array([o[3] for o in ordered], bool), n_further * segment.frame_s / 3600.0)
-
-    def _copy(self) -> Detector:
-        """The detector with its present state; the tables, which do not change, are shared."""
-        fixed = [self._detector.contract, *self._detector.tables.values()]
-        return deepcopy(self._detector, {id(one): one for one in fixed})
+                        np.array([o[3] for o in ordered], bool))
 
 
 class _Encoded:
