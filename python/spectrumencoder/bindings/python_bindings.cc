@@ -10,6 +10,7 @@ namespace py = pybind11;
 void bind_keys(py::module& m);
 void bind_tokenizer(py::module& m);
 void bind_fft_tokenizer(py::module& m);
+void bind_score_maxima(py::module& m);
 
 PYBIND11_MODULE(spectrumencoder_python, m)
 {
@@ -18,4 +19,5 @@ PYBIND11_MODULE(spectrumencoder_python, m)
     bind_keys(m);
     bind_tokenizer(m);
     bind_fft_tokenizer(m);
+    bind_score_maxima(m);
 }

@@ -147,7 +147,8 @@ class Table:
             raise ValueError(f"conformal table with a window hop of {self.window_hop} samples")
         if self.tail is None:
             object.__setattr__(self, "tail", Tail.fit(self.scores, ordered=False))
-        object.__setattr__(self, "_columns", [known.index(c) for c in self.channels])
+        whole = self.channels == known  # nearly always, and a slice is no copy
+        object.__setattr__(self, "_columns", slice(None) if whole else [known.index(c) for c in self.channels])
 
     @property
     def n(self) -> int:

@@ -243,7 +243,7 @@ class Detector:
 
     def _judge_by_tables(self, psd, residual, features, deviation, used, segment, result) -> dict[int, _Judge]:
         judges = {}
-        settings = features[np.ix_(used, _KEY_COLUMNS)]
+        settings = features[used][:, _KEY_COLUMNS]
         if (settings == settings[:1]).all():  # nearly always
             groups = [used] if len(used) else []
         else:
