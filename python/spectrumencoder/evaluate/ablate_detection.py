@@ -156,5 +156,5 @@ def draw(result: dict, path: Path) -> None:
         axis.set_xlabel("tokens dropped, r")
         axis.set_ylabel(label)
         axis.set_ylim(0, 100)
-    axes[0].legend(fontsize=7)
+    axes[1].legend(fontsize=6, loc="center", bbox_to_anchor=(0.5, 0.62), ncols=3, columnspacing=1.0, handlelength=1.6)
     finish(fig, path)
