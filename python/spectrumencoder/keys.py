@@ -46,6 +46,7 @@ BAND = "band"
 MODEL = "model"
 DROPOUT_RATE = "dropout_rate"
 LATENCY_MS = "latency_ms"
+TRACK_ID = "track_id"
 RECORDING = "recording"            # name of the recording, where one file holds the events of several
 
 EVENT_FIELDS = (
@@ -79,6 +80,7 @@ MALFORMED = "malformed"
 DRAWS = "draws"                    # of anomaly_display
 SKIPPED_DRAWS = "skipped_draws"    # those that were due while it still drew
 LOST_ROWS = "lost_rows"            # of the waterfall: came while it did not draw for too long
+LOST_MESSAGES = "lost_messages"
 
 # Live parameters accepted as a dict on `control` (with DROPOUT_RATE and THRESHOLD, above), also printed in status
 DROPOUT_POLICY = "dropout_policy"

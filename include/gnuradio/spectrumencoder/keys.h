@@ -52,6 +52,7 @@
     X(MODEL, model, "model") \
     X(DROPOUT_RATE, dropout_rate, "dropout_rate") \
     X(LATENCY_MS, latency_ms, "latency_ms") \
+    X(TRACK_ID, track_id, "track_id") \
     X(RECORDING, recording, "recording") \
     X(BLOCK, block, "block") \
     X(STATUS_STATE, status_state, "status") \
@@ -76,6 +77,7 @@
     X(DRAWS, draws, "draws") \
     X(SKIPPED_DRAWS, skipped_draws, "skipped_draws") \
     X(LOST_ROWS, lost_rows, "lost_rows") \
+    X(LOST_MESSAGES, lost_messages, "lost_messages") \
     X(DROPOUT_POLICY, dropout_policy, "dropout_policy") \
     X(ROPE_MODE, rope_mode, "rope_mode") \
     X(BACKEND, backend, "backend") \
