@@ -197,15 +197,15 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._check_average(side)
         n_skip = self._frames_to_skip(side) if self._skip else 0
         self._pass_unencoded(output_items, side, n_skip)
-        if n_skip < n_frames or self._encoded is not None:
-            with self._lock:
+        with self._lock:  # the count too: a live change states after how many frames it was made
+            if n_skip < n_frames or self._encoded is not None:
                 encoded = self.engine.encode(items[n_skip:n_frames], bands[n_skip:])
                 if self._encoded is not None:
                     self._encode_pdus(items[:n_frames], bands, n_skip, encoded)
-            values_of_ports = (encoded.residual, encoded.features, encoded.reconstruction)
-            for output, values in zip(output_items, values_of_ports, strict=False):  # reconstruction may be unconnected
-                output[n_skip:n_frames] = values
-        self.n_frames += n_frames
+                values_of_ports = (encoded.residual, encoded.features, encoded.reconstruction)
+                for output, values in zip(output_items, values_of_ports, strict=False):  # reconstruction may be unconnected
+                    output[n_skip:n_frames] = values
+            self.n_frames += n_frames
         return n_frames
 
     def _read_tags(self, n_frames: int) -> list[str]:
