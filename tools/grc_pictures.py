@@ -17,13 +17,15 @@ ROOT = Path(__file__).resolve().parent.parent
 SCREEN = "1500x900x24"
 DRAWN_MS = 250  # a page is looked at so long after it was turned to
 MOST_S = 90
+PREFIX = "spectrumencoder_"  # of the blocks of the project
+SCALE = 2  # pixels of a block's picture per unit of GRC's canvas
 WINDOW_OF = "recording_analysis"  # the page that is shown in the picture of the whole window
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("flowgraphs", nargs="*", type=Path, help="default: all of examples/")
-    parser.add_argument("--out", type=Path, help="folder for grc_NAME.png and grc_window.png")
+    parser.add_argument("--out", type=Path, help="folder for grc_NAME.png, grc_window.png and block_NAME.png")
     arguments = parser.parse_args()
     if not os.environ.get("DISPLAY"):
         if shutil.which("xvfb-run") is None:
@@ -134,12 +136,35 @@ class Visit:
         make_screenshot(graph, str(self._out / f"grc_{path.stem}.png"))
         if path.stem == WINDOW_OF:
             self._draw_window(main)
+            for key in sorted(key for key in graph.parent_platform.blocks if key.startswith(PREFIX)):
+                self._draw_block(graph, key)
 
     def _draw_window(self, main):
         from gi.repository import Gdk
         window = main.get_window()
         pixels = Gdk.pixbuf_get_from_window(window, 0, 0, window.get_width(), window.get_height())
         pixels.savev(str(self._out / "grc_window.png"), "png", [], [])
+
+
+    def _draw_block(self, graph, key: str):
+        """The block as it is when dropped in."""
+        import cairo
+        block = graph.new_block(key)
+        block.coordinate = (0, 0)
+        block.rewrite()
+        surface = cairo.ImageSurface(cairo.FORMAT_ARGB32, 1, 1)
+        block.create_labels(cairo.Context(surface))
+        block.create_shapes()
+        left, top, right, bottom = block.get_extents()
+        surface = cairo.ImageSurface(cairo.FORMAT_ARGB32, *(SCALE * round(n + 16) for n in (right - left, bottom - top)))
+        context = cairo.Context(surface)
+        context.set_source_rgb(1, 1, 1)
+        context.paint()
+        context.scale(SCALE, SCALE)
+        context.translate(8 - left, 8 - top)
+        block.draw(context)
+        surface.write_to_png(str(self._out / f"block_{key.removeprefix(PREFIX)}.png"))
+        graph.remove_element(block)
 
 
 def _platform():

@@ -37,7 +37,8 @@ def test_doctor_finds_everything_that_is_needed(call):
 def test_everything_that_doctor_looks_at_is_in_the_troubleshooting_page():
     page = (Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md").read_text()
     table = page[page.index("## What doctor looks at"):page.index("## It runs, but")]
-    described = {name.strip() for line in table.splitlines()[4:] if line.startswith("|") for name in line.split("|")[1].split(",")}
+    cells = [line.split("|")[1] for line in table.splitlines()[4:] if line.startswith("|")]
+    described = {name.strip() for cell in cells for name in cell.split(",")}
     assert {finding.part for finding in examine()} <= described
 
 

@@ -143,6 +143,21 @@ def test_form(raw):
         assert heading in raw["documentation"]
 
 
+def test_every_parameter_is_explained_in_the_properties(raw):
+    """The documentation, which the Properties dialog shows, names each parameter as its label does."""
+    text = " ".join(raw["documentation"].split("Parameters:")[1].split()).lower()
+    for parameter in raw["parameters"]:
+        label = re.sub(r" ?[(].*[)]| without tags", "", parameter["label"]).strip().lower()
+        assert label in text, parameter["label"]
+
+
+def test_every_port_is_explained_in_the_properties(raw):
+    text = raw["documentation"].split("Parameters:")[0]
+    for port in raw.get("inputs", []) + raw["outputs"]:
+        name = port.get("label") or port.get("id")
+        assert name is None or re.search(rf"\b{name}\b", text), name
+
+
 def test_numbers_have_ranges(raw):
     """Each number that a user types is in an assert, so that GRC refuses what the constructor would."""
     text = " ".join(raw.get("asserts", []))
