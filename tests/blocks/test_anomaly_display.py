@@ -24,7 +24,8 @@ N = 128
 RATE, CENTER, HOP = 1e6, 433.92e6, 16 * N
 TAGS = {keys.RX_FREQ: CENTER, keys.RX_RATE: RATE, keys.FRAME_START: 0, keys.FRAME_HOP: HOP}
 EVENT = {keys.EVENT_ID: "a", keys.STATE: "open", keys.FREQ_CENTER_HZ: CENTER + 1e5, keys.BANDWIDTH_HZ: 5e4,
-         keys.SAMPLE_START: 20 * HOP, keys.SAMPLE_COUNT: 20 * HOP, keys.THREAT_LEVEL: "HIGH", keys.THRESHOLD: 2.0}
+         keys.SAMPLE_START: 20 * HOP, keys.SAMPLE_COUNT: 20 * HOP, keys.TIMESTAMP: 1e9 + 20 * HOP / RATE,
+         keys.THREAT_LEVEL: "HIGH", keys.THRESHOLD: 2.0}
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +104,14 @@ def test_controls_change_the_chain_and_show_what_it_refuses(application, model_f
     assert first_failure(top.blocks) is None
 
 
-def test_events_and_tracks_are_where_they_say(application):
+@pytest.mark.parametrize("when", [lambda sample: {keys.SAMPLE_START: sample},
+                                  lambda sample: {keys.TIMESTAMP: 1e9 + sample / RATE}], ids=["by sample", "by time"])
+def test_events_and_tracks_are_where_they_say(application, when):
     display = anomaly_display(N, history_s=0.5, model="")
     top = shown(display)
     elsewhere = EVENT | {keys.EVENT_ID: "elsewhere", keys.FREQ_CENTER_HZ: 1e6}
     posted = [(keys.EVENTS, pdu(EVENT, np.zeros(N))), (keys.EVENTS, to_pmt(elsewhere))]
-    posted += [(keys.TRACKS, to_pmt({keys.TRACK_ID: 4, keys.FREQ_CENTER_HZ: CENTER - 2e5 + 1e3 * n, keys.SAMPLE_START: n * HOP}))
+    posted += [(keys.TRACKS, to_pmt({keys.TRACK_ID: 4, keys.FREQ_CENTER_HZ: CENTER - 2e5 + 1e3 * n} | when(n * HOP)))
                for n in range(0, 150, 10)]
     for port, message in posted:
         display.to_basic_block()._post(pmt.intern(port), message)
@@ -121,7 +124,7 @@ def test_events_and_tracks_are_where_they_say(application):
     curve, label = plots._tracks["4"]
     centers, times = curve.getData()
     np.testing.assert_allclose(centers[:15], (CENTER - 2e5 + 1e4 * np.arange(15)) / 1e6)
-    np.testing.assert_allclose(times[:15], np.arange(0, 150, 10) * HOP / RATE)
+    np.testing.assert_allclose(times[:15], np.arange(0, 150, 10) * HOP / RATE, atol=1e-6)
     assert label.toPlainText() == "track 4"
     display.widget.table.selectRow(1)
     display.widget.draw()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page of each block: what it is, its ports, every parameter, a picture that is there, an example; links that lead somewhere."""
+"""The page of each block: its ports, every parameter, a picture that is there, an example that runs; links of all pages."""
 
 import re
 import subprocess

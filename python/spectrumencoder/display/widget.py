@@ -47,6 +47,7 @@ class DisplayWidget(QtWidgets.QWidget):
         self._latest: Latest | None = None
         self._counted = (time.monotonic(), 0, 0)  # when, frames, draws
         self._lines, self._alarm_until = deque(maxlen=_LINES), 0.0
+        self._posix_at_zero: float | None = None  # until an event tells
         self.plots = Plots(level_range)
         self.table = EventTable(EventModel(feed.time_of))
         self.controls = None if choices is None else Controls(choices)
@@ -126,15 +127,17 @@ class DisplayWidget(QtWidgets.QWidget):
         self.tracks.clear()
         self.table.show_events([])
         self.pace.restart()
+        self._posix_at_zero = None
         self._counted = (time.monotonic(), 0, 0)
 
     def _take_messages(self, messages: list[tuple[str, dict]]) -> bool:
         """Whether there was an event or a track."""
         ports = set()
-        for port, fields in messages:
+        for port, fields in sorted(messages, key=lambda message: message[0] != keys.EVENTS):  # they tell tracks the time
             ports.add(port)
             if port == keys.EVENTS:
                 self.events.update(fields)
+                self._set_clock(fields)
             elif port == keys.TRACKS:
                 self.tracks.update(fields, self._time_of_track(fields))
             else:
@@ -143,11 +146,19 @@ class DisplayWidget(QtWidgets.QWidget):
             self.table.show_events(self.events.newest_first())
         return bool(ports & {keys.EVENTS, keys.TRACKS})
 
+    def _set_clock(self, event: dict):
+        """An event that states both its sample and its time tells what POSIX time it is when stream time is 0."""
+        start, posix_s = number(event.get(keys.SAMPLE_START)), number(event.get(keys.TIMESTAMP))
+        if start is not None and posix_s is not None:
+            self._posix_at_zero = posix_s - float(self._feed.time_of(start))
+
     def _time_of_track(self, fields: dict) -> float:
-        """Stream time of a track's last sample; where it states none, now: that of the newest row."""
-        start, count = number(fields.get(keys.SAMPLE_START)), number(fields.get(keys.SAMPLE_COUNT)) or 0
+        """Stream time of a track's message, by its sample or its POSIX time; else now."""
+        start, posix_s = number(fields.get(keys.SAMPLE_START)), number(fields.get(keys.TIMESTAMP))
         if start is not None:
-            return float(self._feed.time_of(start + count))
+            return float(self._feed.time_of(start + (number(fields.get(keys.SAMPLE_COUNT)) or 0)))
+        if posix_s is not None and self._posix_at_zero is not None:
+            return posix_s - self._posix_at_zero
         return 0.0 if self.history.empty else self.history.end_s
 
     def _show_status(self, status: dict):
