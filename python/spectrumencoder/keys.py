@@ -20,6 +20,7 @@ STATUS = "status"
 CONTROL = "control"
 EVENTS = "events"
 ENCODED = "encoded"
+TRACKS = "tracks"
 
 # Event fields
 EVENT_ID = "event_id"
@@ -45,6 +46,7 @@ BAND = "band"
 MODEL = "model"
 DROPOUT_RATE = "dropout_rate"
 LATENCY_MS = "latency_ms"
+TRACK_ID = "track_id"
 RECORDING = "recording"            # name of the recording, where one file holds the events of several
 
 EVENT_FIELDS = (
@@ -75,12 +77,21 @@ ENCODED_BYTES = "encoded_bytes"
 WAITING_PDUS = "waiting_pdus"      # of spectrum_decoder: have come and are not decoded yet
 MALFORMED = "malformed"
 
-# Live parameters accepted as a dict on `control`, also printed in status
+DRAWS = "draws"                    # of anomaly_display
+SKIPPED_DRAWS = "skipped_draws"    # those that were due while it still drew
+LOST_ROWS = "lost_rows"            # of the waterfall: came while it did not draw for too long
+LOST_MESSAGES = "lost_messages"
+
+# Live parameters accepted as a dict on `control` (with DROPOUT_RATE and THRESHOLD, above), also printed in status
 DROPOUT_POLICY = "dropout_policy"
 ROPE_MODE = "rope_mode"
 BACKEND = "backend"
 ENCODED_STEP = "encoded_step"
 CONFIDENCE_THRESHOLD = "confidence_threshold"
+FALSE_ALARM_RATE = "false_alarm_rate"
+FALSE_EVENTS_PER_HOUR = "false_events_per_hour"
+THRESHOLD_MODE = "threshold_mode"
+HOLD = "hold"
 
 SIGMF_PREFIX = "spectrumencoder:"
 

@@ -28,6 +28,7 @@
     X(CONTROL, control, "control") \
     X(EVENTS, events, "events") \
     X(ENCODED, encoded, "encoded") \
+    X(TRACKS, tracks, "tracks") \
     X(EVENT_ID, event_id, "event_id") \
     X(STATE, state, "state") \
     X(TIMESTAMP, timestamp, "timestamp") \
@@ -51,6 +52,7 @@
     X(MODEL, model, "model") \
     X(DROPOUT_RATE, dropout_rate, "dropout_rate") \
     X(LATENCY_MS, latency_ms, "latency_ms") \
+    X(TRACK_ID, track_id, "track_id") \
     X(RECORDING, recording, "recording") \
     X(BLOCK, block, "block") \
     X(STATUS_STATE, status_state, "status") \
@@ -72,11 +74,19 @@
     X(ENCODED_BYTES, encoded_bytes, "encoded_bytes") \
     X(WAITING_PDUS, waiting_pdus, "waiting_pdus") \
     X(MALFORMED, malformed, "malformed") \
+    X(DRAWS, draws, "draws") \
+    X(SKIPPED_DRAWS, skipped_draws, "skipped_draws") \
+    X(LOST_ROWS, lost_rows, "lost_rows") \
+    X(LOST_MESSAGES, lost_messages, "lost_messages") \
     X(DROPOUT_POLICY, dropout_policy, "dropout_policy") \
     X(ROPE_MODE, rope_mode, "rope_mode") \
     X(BACKEND, backend, "backend") \
     X(ENCODED_STEP, encoded_step, "encoded_step") \
     X(CONFIDENCE_THRESHOLD, confidence_threshold, "confidence_threshold") \
+    X(FALSE_ALARM_RATE, false_alarm_rate, "false_alarm_rate") \
+    X(FALSE_EVENTS_PER_HOUR, false_events_per_hour, "false_events_per_hour") \
+    X(THRESHOLD_MODE, threshold_mode, "threshold_mode") \
+    X(HOLD, hold, "hold") \
     X(SIGMF_PREFIX, sigmf_prefix, "spectrumencoder:")
 // clang-format on
 

@@ -17,7 +17,7 @@ from ..encoder.engine import EncodedFrames, Engine
 from ..encoder.ensemble import CONFIDENCE_THRESHOLD, SpeculativeEngine, open_engine
 from ..tokens import layout
 from ..tokens.band_plan import UNKNOWN, band_of
-from . import messages
+from . import control, messages
 from .backlog import Backlog
 from .encoded_output import EncodedOutput
 from .safe_block import SafeBlock, handler, setter
@@ -39,8 +39,8 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     0 residual (fft_size floats, standardised); 1 features (256 floats, ``encoder.features``);
     2 reconstruction (fft_size floats, dBFS; may stay unconnected).
     Message input `control`: a dict of any of dropout_rate, rope_mode, backend, dropout_policy, confidence_threshold,
-    encoded_step. Message outputs: `encoded`, PDUs of bytes, each a group of compressed spectra (``spectrum_decoder`` turns them
-    into spectra again); `status`.
+    encoded_step (those of anomaly_detector are left to it). Message outputs: `encoded`, PDUs of bytes, each a group of compressed
+    spectra (``spectrum_decoder`` turns them into spectra again); `status`.
 
     A live change takes effect with the next batch; one that the model file has no weights for is refused (logged,
     published on `status`) and the old setting stays.
@@ -109,7 +109,8 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         encoded = {keys.ENCODED_PDUS: self._encoded.n_pdus, keys.ENCODED_BYTES: self._encoded.n_bytes,
                    keys.ENCODED_STEP: self._encoded.builder.step} if self._encoded else {}
         return {keys.FRAMES: self.n_frames, keys.SKIPPED_FRAMES: self.n_skipped,
-                keys.DROPOUT_RATE: float(engine.dropout_rate), keys.K_KEPT: int(engine.k_kept), **refined, **encoded}
+                keys.DROPOUT_RATE: float(engine.dropout_rate), keys.K_KEPT: int(engine.k_kept),
+                keys.ROPE_MODE: engine.rope_mode, keys.BACKEND: engine.backend, **refined, **encoded}
 
     # Live changes, from any thread
 
@@ -146,7 +147,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
     @handler
     def handle_control(self, message):
-        for key, value in _control_changes(messages.metadata(message)).items():
+        for key, value in control.changes(message, control.ENCODER).items():
             getattr(self, f"set_{key}")(value)
 
     def _change(self, method: str, value):
@@ -196,15 +197,15 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._check_average(side)
         n_skip = self._frames_to_skip(side) if self._skip else 0
         self._pass_unencoded(output_items, side, n_skip)
-        if n_skip < n_frames or self._encoded is not None:
-            with self._lock:
+        with self._lock:  # the count too: a live change states after how many frames it was made
+            if n_skip < n_frames or self._encoded is not None:
                 encoded = self.engine.encode(items[n_skip:n_frames], bands[n_skip:])
                 if self._encoded is not None:
                     self._encode_pdus(items[:n_frames], bands, n_skip, encoded)
-            values_of_ports = (encoded.residual, encoded.features, encoded.reconstruction)
-            for output, values in zip(output_items, values_of_ports, strict=False):  # reconstruction may be unconnected
-                output[n_skip:n_frames] = values
-        self.n_frames += n_frames
+                values_of_ports = (encoded.residual, encoded.features, encoded.reconstruction)
+                for output, values in zip(output_items, values_of_ports, strict=False):  # reconstruction may be unconnected
+                    output[n_skip:n_frames] = values
+            self.n_frames += n_frames
         return n_frames
 
     def _read_tags(self, n_frames: int) -> list[str]:
@@ -294,22 +295,6 @@ def _check_frame(engine: Engine, **settings):
         if value != wanted:
             raise FrameMismatch(f"{name} is {value!r}, the model {engine.model_name} was trained with {wanted!r}; set "
                                 f"{name}={wanted!r} in fft_tokenizer and here, or choose another model")
-
-
-def _control_changes(values: dict) -> dict:
-    """The settings of a control message, checked for their types.
-
-    Raises:
-        MalformedMessage: a key is unknown or a value is of the wrong type; nothing of the message counts then.
-    """
-    kinds = {keys.DROPOUT_RATE: (int, float), keys.ROPE_MODE: str, keys.BACKEND: str, keys.DROPOUT_POLICY: str,
-             keys.CONFIDENCE_THRESHOLD: (int, float), keys.ENCODED_STEP: (int, float)}
-    for key, value in values.items():
-        if key not in kinds:
-            raise messages.MalformedMessage(f"unknown setting {key!r}; known are {', '.join(kinds)}")
-        if isinstance(value, bool) or not isinstance(value, kinds[key]):
-            raise messages.MalformedMessage(f"{key} is {value!r}, which is of the wrong type")
-    return values
 
 
 def _tag_number(key: str, value) -> float:

@@ -16,9 +16,10 @@ from .spectrum_encoder import spectrum_encoder
 class spectrum_monitor(gr.hier_block2):
     """fft_tokenizer, spectrum_encoder and anomaly_detector, connected.
 
-    Input 0: complex samples. Outputs (either may stay unconnected): 0 psd (fft_size floats per frame, dBFS);
-    1 residual (fft_size floats per frame, standardised). Message input `control`, as of spectrum_encoder. Message outputs:
-    `anomalies` (events), `encoded` (compressed spectra, of spectrum_encoder), `status` (of all three).
+    Input 0: complex samples. Outputs, one item per frame (any may stay unconnected): 0 psd (fft_size floats, dBFS); 1 residual
+    (fft_size floats, standardised); 2 reconstruction (fft_size floats, dBFS); 3 score (one float). Message input `control`, as of
+    spectrum_encoder and anomaly_detector, to which it goes. Message outputs: `anomalies` (events), `encoded` (compressed spectra,
+    of spectrum_encoder), `status` (of all three).
 
     All settings of the stages that change live do so here. One that is out of range or that the model cannot serve is
     refused: logged, published on `status`, and the old one stays.
@@ -46,7 +47,7 @@ class spectrum_monitor(gr.hier_block2):
         frame = contract["encoder"]
         self.fft_size, stride = int(fft_size or frame["fft_size"]), int(stride or frame["stride"])
         gr.hier_block2.__init__(self, "spectrum_monitor", gr.io_signature(1, 1, gr.sizeof_gr_complex),
-                                gr.io_signature(2, 2, gr.sizeof_float * self.fft_size))
+                                gr.io_signature.makev(4, 4, [*[gr.sizeof_float * self.fft_size] * 3, gr.sizeof_float]))
         self._average_range = tuple(contract["average"])
         self._check_average(average)
         self.tokenizer = fft_tokenizer(
@@ -76,7 +77,10 @@ class spectrum_monitor(gr.hier_block2):
         self.connect((self.encoder, 1), (self.detector, 2))
         self.connect((self.tokenizer, 1), (self, 0))
         self.connect((self.encoder, 0), (self, 1))
-        self.msg_connect(self, keys.CONTROL, self.encoder, keys.CONTROL)
+        self.connect((self.encoder, 2), (self, 2))
+        self.connect((self.detector, 0), (self, 3))
+        for stage in (self.encoder, self.detector):
+            self.msg_connect(self, keys.CONTROL, stage, keys.CONTROL)
         self.msg_connect(self.detector, keys.ANOMALIES, self, keys.ANOMALIES)
         self.msg_connect(self.encoder, keys.ENCODED, self, keys.ENCODED)
         for block in self.blocks:
