@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters of one target, and the settings they share with the tracker of many.
+
+Height is filtered apart from the horizontal: its motion is another, its errors are others, and it may be missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .estimate import Estimate, TargetFilter
+from .imm import Imm, ImmState
+from .motion_models import MotionModel
+
+HORIZONTAL_MODELS = (
+    MotionModel("cv", noise=0.02, acceleration_mps2=2.0, leave_per_s=0.02),
+    MotionModel("ca", acceleration_mps2=3.0, fade_s=20.0, leave_per_s=0.05),
+    MotionModel("ct", noise=0.05, acceleration_mps2=3.0, leave_per_s=0.02),
+)
+VERTICAL_MODELS = (
+    MotionModel("cv", noise=0.01, acceleration_mps2=0.5, leave_per_s=0.02),
+    MotionModel("ca", acceleration_mps2=1.5, fade_s=8.0, leave_per_s=0.1),
+)
+
+
+@dataclass(frozen=True)
+class SpatialSettings:
+    """How targets are expected to move.
+
+    horizontal, vertical: models of the IMMs. process_noise: factor on all their noises (densities and squared accelerations).
+    start_speed_mps, start_climb_mps: standard deviation per axis of the velocity of a target seen once.
+    """
+
+    horizontal: tuple[MotionModel, ...] = HORIZONTAL_MODELS
+    vertical: tuple[MotionModel, ...] = VERTICAL_MODELS
+    process_noise: float = 1.0
+    start_speed_mps: float = 150.0
+    start_climb_mps: float = 10.0
+
+    def __post_init__(self):
+        if not 0 < self.process_noise < np.inf:
+            raise ValueError(f"process_noise {self.process_noise} must be a positive factor")
+
+    def horizontal_imm(self) -> Imm:
+        return Imm(self._scaled(self.horizontal), 2, self.start_speed_mps)
+
+    def vertical_imm(self) -> Imm:
+        return Imm(self._scaled(self.vertical), 1, self.start_climb_mps)
+
+    def _scaled(self, models):
+        factor = self.process_noise
+        return tuple(replace(model, noise=model.noise * factor,
+                             acceleration_mps2=model.acceleration_mps2 * factor**0.5) for model in models)
+
+
+class ImmFilter:
+    """A ``TargetFilter``: IMM of the horizontal and, in three dimensions, another of the height."""
+
+    def __init__(self, dimensions: int, settings: SpatialSettings):
+        if dimensions not in (2, 3):
+            raise ValueError(f"a target has 2 or 3 dimensions, not {dimensions}")
+        self._parts = [_Part(settings.horizontal_imm(), slice(0, 2))]
+        if dimensions == 3:
+            self._parts.append(_Part(settings.vertical_imm(), slice(2, 3)))
+        self._dimensions = dimensions
+        self._time_s: float | None = None
+
+    def update(self, time_s: float, position_m: np.ndarray, covariance_m2: np.ndarray) -> None:
+        """Takes a position; raises ValueError when it is older than the last one."""
+        dt = 0.0 if self._time_s is None else float(time_s) - self._time_s
+        if dt < 0:
+            raise ValueError(f"a report at {time_s} s is {-dt:g} s older than the last")
+        for part in self._parts:
+            part.update(dt, np.asarray(position_m, float), np.asarray(covariance_m2, float))
+        self._time_s = float(time_s)
+
+    def state(self) -> Estimate:
+        return self.forecast(self._time_s)
+
+    def forecast(self, time_s: float) -> Estimate:
+        if self._time_s is None:
+            raise ValueError("a filter without a report has no state; call update first")
+        return assemble(time_s, [part.combined(float(time_s) - self._time_s) for part in self._parts])
+
+
+class _Part:
+    """One IMM of a target and the axes of the position that it filters."""
+
+    def __init__(self, imm: Imm, axes: slice):
+        self.imm, self.axes = imm, axes
+        self.bank: ImmState | None = None
+
+    def update(self, dt, position_m, covariance_m2):
+        position, covariance = position_m[None, self.axes], covariance_m2[None, self.axes, self.axes]
+        if self.bank is None:
+            self.bank = self.imm.start(position, covariance)
+            return
+        bank = self.imm.predict(self.bank, np.array([dt])) if dt > 0 else self.bank
+        self.bank, _ = self.imm.update(bank, position, covariance)
+
+    def combined(self, dt) -> tuple[np.ndarray, np.ndarray]:
+        bank = self.imm.predict(self.bank, np.array([dt])) if dt > 0 else self.bank
+        mean, covariance = self.imm.combined(bank)
+        return mean[0], covariance[0]
+
+
+def assemble(time_s: float, parts: list[tuple[np.ndarray, np.ndarray]]) -> Estimate:
+    """Means (3 d,) and covariances (3 d, 3 d) of groups of axes that are filtered apart -> one estimate of all axes."""
+    dimensions = sum(len(mean) // 3 for mean, _ in parts)
+    position, velocity = np.empty(dimensions), np.empty(dimensions)
+    covariance, begin = np.zeros((2 * dimensions, 2 * dimensions)), 0
+    for mean, spread in parts:
+        d = len(mean) // 3
+        axes = np.arange(begin, begin + d)
+        position[axes], velocity[axes] = mean[:d], mean[d:2 * d]
+        places = np.concatenate([axes, dimensions + axes])
+        covariance[np.ix_(places, places)] = spread[:2 * d, :2 * d]
+        begin += d
+    return Estimate(float(time_s), position, velocity, covariance)
+
+
+def make_filter(dimensions: int, settings: SpatialSettings, field=None) -> TargetFilter:
+    """The filter of one target in 2 or 3 dimensions; with a ``MotionField``, the one that adds the field's residual."""
+    return ImmFilter(dimensions, settings)
