@@ -1,58 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters of one target, and the settings they share with the tracker of many.
+"""Filters of one target.
 
 Height is filtered apart from the horizontal: its motion is another, its errors are others, and it may be missing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
 from .estimate import Estimate, TargetFilter
 from .imm import Imm, ImmState
-from .motion_models import MotionModel
-
-HORIZONTAL_MODELS = (
-    MotionModel("cv", noise=0.02, acceleration_mps2=2.0, leave_per_s=0.02),
-    MotionModel("ca", acceleration_mps2=3.0, fade_s=20.0, leave_per_s=0.05),
-    MotionModel("ct", noise=0.05, acceleration_mps2=3.0, leave_per_s=0.02),
-)
-VERTICAL_MODELS = (
-    MotionModel("cv", noise=0.01, acceleration_mps2=0.5, leave_per_s=0.02),
-    MotionModel("ca", acceleration_mps2=1.5, fade_s=8.0, leave_per_s=0.1),
-)
-
-
-@dataclass(frozen=True)
-class SpatialSettings:
-    """How targets are expected to move.
-
-    horizontal, vertical: models of the IMMs. process_noise: factor on all their noises (densities and squared accelerations).
-    start_speed_mps, start_climb_mps: standard deviation per axis of the velocity of a target seen once.
-    """
-
-    horizontal: tuple[MotionModel, ...] = HORIZONTAL_MODELS
-    vertical: tuple[MotionModel, ...] = VERTICAL_MODELS
-    process_noise: float = 1.0
-    start_speed_mps: float = 150.0
-    start_climb_mps: float = 10.0
-
-    def __post_init__(self):
-        if not 0 < self.process_noise < np.inf:
-            raise ValueError(f"process_noise {self.process_noise} must be a positive factor")
-
-    def horizontal_imm(self) -> Imm:
-        return Imm(self._scaled(self.horizontal), 2, self.start_speed_mps)
-
-    def vertical_imm(self) -> Imm:
-        return Imm(self._scaled(self.vertical), 1, self.start_climb_mps)
-
-    def _scaled(self, models):
-        factor = self.process_noise
-        return tuple(replace(model, noise=model.noise * factor,
-                             acceleration_mps2=model.acceleration_mps2 * factor**0.5) for model in models)
+from .settings import SpatialSettings
 
 
 class ImmFilter:

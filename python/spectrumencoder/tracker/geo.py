@@ -97,8 +97,8 @@ def locate(heard: list[Heard], height_m: float = 0.0, largest_gdop: float = LARG
     """The emitter, at a height of height_m above the origin, from bearings and times of arrival of several receivers.
 
     Raises:
-        BadGeometry: fewer than two bearings and fewer than three times, parallel lines, a GDOP above largest_gdop, no convergence,
-            two solutions, or residuals that honest errors would give less than once in ten thousand times.
+        BadGeometry: fewer than two bearings and fewer than three times, parallel lines, a GDOP above largest_gdop, no
+            convergence, two solutions, or residuals that honest errors would give less than once in ten thousand times.
     """
     bearings = [h for h in heard if h.azimuth_deg is not None]
     times = [h for h in heard if h.toa_s is not None]

@@ -18,6 +18,7 @@ from .motion_models import MotionModel, turn_rate
 
 _SMALLEST_PROBABILITY = 1e-6
 _LONGEST_STEP_S = 5.0  # longer predictions are made of several, so that models can change on the way
+_MOST_STEPS = 12
 
 
 class ImmState(NamedTuple):
@@ -82,9 +83,9 @@ class Imm:
         return ImmState(mean, covariance, np.tile(self._stationary, (n, 1)))
 
     def predict(self, state: ImmState, dt_s: np.ndarray) -> ImmState:
-        """The bank dt_s (T,) later, in steps of at most 5 s; a step of 0 changes nothing."""
+        """The bank dt_s (T,) later, in steps of at most 5 s up to a minute; a step of 0 changes nothing."""
         dt_s = np.asarray(dt_s, float)
-        n_steps = max(1, int(np.ceil(dt_s.max(initial=0) / _LONGEST_STEP_S)))
+        n_steps = int(np.clip(np.ceil(dt_s.max(initial=0) / _LONGEST_STEP_S), 1, _MOST_STEPS))
         for _ in range(n_steps):
             state = self._step(state, dt_s / n_steps)
         return state
