@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which report belongs to which track: gating by Mahalanobis distance, then global nearest neighbour.
 
-The pairing of least total cost is taken. The cost of a pair is twice the negative log-likelihood ratio of "this track's report" against "a false or new one",
-d^2 + log det(2 pi S) + 2 log(false density): pairs that are less likely than that stay apart (Blackman, Popoli 1999, ch. 6).
+The pairing of least total cost is taken. The cost of a pair is twice the negative log-likelihood ratio of "this track's
+report" against "a false or new one", d^2 + log det(2 pi S) + 2 log(false density): pairs that are less likely than that stay
+apart (Blackman, Popoli 1999, ch. 6).
 """
 
 from __future__ import annotations
