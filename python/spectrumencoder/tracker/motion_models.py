@@ -16,7 +16,7 @@ Shape letters: T tracks, D axes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -91,6 +91,12 @@ class MotionModel:
         q[:, 0, 2] = q[:, 2, 0] = dt**3 / 6
         q[:, 1, 2] = q[:, 2, 1] = dt**2 / 2
         return f, q * self.noise
+
+
+def scaled(models: tuple[MotionModel, ...], process_noise: float) -> tuple[MotionModel, ...]:
+    """The models with all noises (densities and squared accelerations) times a factor."""
+    return tuple(replace(model, noise=model.noise * process_noise,
+                         acceleration_mps2=model.acceleration_mps2 * process_noise**0.5) for model in models)
 
 
 def turn_rate(mean: np.ndarray, dimensions: int) -> np.ndarray:

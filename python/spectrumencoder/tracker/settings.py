@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from .imm import Imm
-from .motion_models import MotionModel
+from .motion_models import MotionModel, scaled
 
 HORIZONTAL_MODELS = (
     MotionModel("cv", noise=0.02, acceleration_mps2=2.0, leave_per_s=0.02),
@@ -63,12 +63,7 @@ class SpatialSettings:
             raise ValueError(f"reorder_s {self.reorder_s} s must not be negative")
 
     def horizontal_imm(self) -> Imm:
-        return Imm(self._scaled(self.horizontal), 2, self.start_speed_mps)
+        return Imm(scaled(self.horizontal, self.process_noise), 2, self.start_speed_mps)
 
     def vertical_imm(self) -> Imm:
-        return Imm(self._scaled(self.vertical), 1, self.start_climb_mps)
-
-    def _scaled(self, models):
-        factor = self.process_noise
-        return tuple(replace(model, noise=model.noise * factor,
-                             acceleration_mps2=model.acceleration_mps2 * factor**0.5) for model in models)
+        return Imm(scaled(self.vertical, self.process_noise), 1, self.start_climb_mps)
