@@ -85,6 +85,8 @@ class Imm:
     def predict(self, state: ImmState, dt_s: np.ndarray) -> ImmState:
         """The bank dt_s (T,) later, in steps of at most 5 s up to a minute; a step of 0 changes nothing."""
         dt_s = np.asarray(dt_s, float)
+        if not (dt_s > 0).any():
+            return state
         n_steps = int(np.clip(np.ceil(dt_s.max(initial=0) / _LONGEST_STEP_S), 1, _MOST_STEPS))
         for _ in range(n_steps):
             state = self._step(state, dt_s / n_steps)
@@ -140,6 +142,9 @@ class Imm:
             f, q = model.transition(np.maximum(dt, 1e-9), turn)
             mean[:, number] = _apply(f, mixed.mean[:, number], self.dimensions)
             covariance[:, number] = self._carry(f, q, mixed.covariance[:, number])
+            if model.along != 1 and self.dimensions == 2:
+                heading = _heading(mixed.mean[:, number], mixed.covariance[:, number])
+                covariance[:, number] += (model.along - 1) * np.einsum("tab,tij->taibj", q, heading).reshape(-1, 6, 6)
         still = dt <= 0
         if still.any():
             mean[still], covariance[still] = state.mean[still], state.covariance[still]
@@ -190,6 +195,13 @@ def _switching(models):
 
 def _apply(f: np.ndarray, mean: np.ndarray, dimensions: int) -> np.ndarray:
     return (f @ mean.reshape(len(mean), 3, dimensions)).reshape(mean.shape)
+
+
+def _heading(mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """u u' (T, 2, 2) of the direction of motion u, fading to 0 where the velocity is no larger than its error."""
+    velocity = mean[:, 2:4]
+    spread = covariance[:, 2, 2] + covariance[:, 3, 3]
+    return np.einsum("ti,tj->tij", velocity, velocity) / (np.einsum("ti,ti->t", velocity, velocity) + spread)[:, None, None]
 
 
 def _inverse(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -29,7 +29,8 @@ class MotionModel:
     """One model of the IMM.
 
     kind: "cv", "ca" or "ct". noise: q, m2/s3 for cv, m2/s5 for ct; not used by ca. acceleration_mps2: see the module.
-    fade_s: time constant of ca. leave_per_s: how often a target leaves this model for another.
+    fade_s: time constant of ca. leave_per_s: how often a target leaves this model for another. along: how many times the noise
+    is larger along the track than across it: time stamps are off along, turns are across.
     """
 
     kind: str
@@ -37,11 +38,12 @@ class MotionModel:
     acceleration_mps2: float = 3.0
     fade_s: float = 20.0
     leave_per_s: float = 0.05
+    along: float = 1.0
 
     def __post_init__(self):
         if self.kind not in KINDS:
             raise ValueError(f"motion model {self.kind!r} is not one of {', '.join(KINDS)}")
-        for name in ("acceleration_mps2", "fade_s", "leave_per_s"):
+        for name in ("acceleration_mps2", "fade_s", "leave_per_s", "along"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} {getattr(self, name)} of a motion model must be positive")
         if not self.noise >= 0:

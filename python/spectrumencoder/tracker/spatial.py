@@ -90,6 +90,7 @@ class SpatialTracker:
         self._entries: dict[int, _Entry] = {}  # by row
         self._by_identity: dict[str, int] = {}
         self._free: list[int] = []
+        self._changed: dict[int, None] = {}  # rows that updated_since has not told of, in order
         self._n_born = 0
         self._swept_s = -np.inf
         self._horizontal: ImmState | None = None
@@ -107,6 +108,7 @@ class SpatialTracker:
         if self._horizontal is None or shape != (self._horizontal.probability.shape[1], self._height.probability.shape[1]):
             self._entries.clear()
             self._by_identity.clear()
+            self._changed.clear()
             self._allocate(64)
 
     # What comes in
@@ -143,9 +145,33 @@ class SpatialTracker:
         entries = [e for e in self._entries.values() if tentative or e.state == CONFIRMED]
         return self._describe(entries, self.time_s if time_s is None else float(time_s))
 
-    def forecasts(self, horizons_s: Sequence[float], time_s: float | None = None) -> dict[str, list[Estimate]]:
-        """For each confirmed track's id, an estimate at each of the rising horizons after a time."""
-        entries = [e for e in self._entries.values() if e.state == CONFIRMED]
+    def updated_since(self, told_s: dict[str, float], interval_s: float) -> list[Track]:
+        """Confirmed tracks that are not in told_s, or have a fix newer than told_s[id] by interval_s or more."""
+        if self.time_s is None:
+            return []
+        due = [row for row in self._changed if self._entries[row].state == CONFIRMED
+               and _due(float(self._seen_s[row]), told_s.get(self._entries[row].id), interval_s)]
+        for row in due:
+            del self._changed[row]
+        return self._describe([self._entries[row] for row in due], self.time_s)
+
+    @property
+    def any_confirmed(self) -> bool:
+        return any(entry.state == CONFIRMED for entry in self._entries.values())
+
+    def correlate(self, anomaly_id: str, time_s: float, freq_center_hz: float, bandwidth_hz: float, near_s: float) -> None:
+        """Notes an anomaly with the track whose emission it is: the only one whose last fix, near_s before or after at most, was
+        heard on a frequency inside the anomaly."""
+        found = [e for e in self._entries.values() if e.fix.freq_center_hz is not None
+                 and abs(e.fix.freq_center_hz - freq_center_hz) <= bandwidth_hz / 2
+                 and abs(self._seen_s[e.row] - time_s) <= near_s]
+        if len(found) == 1 and anomaly_id not in found[0].anomaly_ids:
+            found[0].anomaly_ids.append(anomaly_id)
+
+    def forecasts(self, horizons_s: Sequence[float], time_s: float | None = None,
+                  ids: set[str] | None = None) -> dict[str, list[Estimate]]:
+        """For each confirmed track's id (of those in ids), an estimate at each of the rising horizons after a time."""
+        entries = [e for e in self._entries.values() if e.state == CONFIRMED and (ids is None or e.id in ids)]
         result: dict[str, list[Estimate]] = {e.id: [] for e in entries}
         start = self.time_s if time_s is None else float(time_s)
         banks = None
@@ -164,6 +190,12 @@ class SpatialTracker:
         """Tracks whose motion has become impossible since the last call."""
         found, self._new_anomalies = self._new_anomalies, []
         return found
+
+    def restart(self) -> None:
+        """Ends every track; the next scan is the first, whatever its time."""
+        for entry in list(self._entries.values()):
+            self._end(entry, self.time_s)
+        self.time_s, self._swept_s = None, -np.inf
 
     def __len__(self):
         return len(self._entries)
@@ -315,6 +347,7 @@ class SpatialTracker:
         self._horizontal.put(rows, bank)
         self._mean[rows], self._covariance[rows] = self._imm.combined(bank)
         self._seen_s[rows] = time_s
+        self._changed.update(dict.fromkeys(rows.tolist()))
 
     def _took(self, entry, fix):
         self.counts["used"] += 1
@@ -416,6 +449,7 @@ class SpatialTracker:
         if entry.state == CONFIRMED:
             self._ended += self._describe([entry], time_s)
         del self._entries[entry.row]
+        self._changed.pop(entry.row, None)
         if entry.identity is not None and self._by_identity.get(entry.identity) == entry.row:
             del self._by_identity[entry.identity]
         self._free.append(entry.row)
@@ -569,3 +603,7 @@ class SpatialTracker:
                 parts.append((mean_height[place[k]], covariance_height[place[k]]))
             estimates.append(assemble(time_s, parts))
         return (time_s, flat, tall), estimates
+
+
+def _due(seen_s: float, told_s: float | None, interval_s: float) -> bool:
+    return told_s is None or (seen_s > told_s and seen_s - told_s >= interval_s)

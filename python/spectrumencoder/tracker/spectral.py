@@ -22,7 +22,7 @@ from .imm import Imm, ImmState
 from .motion_models import MotionModel, scaled
 
 _LEAST_CARRIER_HZ = 1e7  # below, as in baseband recordings, rates are those of a carrier of 10 MHz
-_MOST_HOPS, _MOST_EVENTS = 256, 32
+_MOST_HOPS, _MOST_EVENTS = 128, 32
 _CLOSE = "close"
 _LIKE = 4.0  # squared distance in width and power within which a signal elsewhere may be a hop
 
@@ -33,7 +33,8 @@ class SpectralSettings:
     their noises. gate: squared distance (frequency, log width, power) up to which a signal is a track's. width_factor, power_db:
     standard deviations of a signal's width (as a factor) and power about its track's. frequency_error: standard deviation of a
     measured middle, as a share of the bandwidth. start_drift_ppb_s: of a signal seen once. confirm_hits: signals until a track
-    counts. silence_s: after which it ends. hop_gap_s: silence within which it may come up elsewhere, at most hop_span_hz away. most_tracks: at one time."""
+    counts. silence_s: after which it ends. hop_gap_s: silence within which it may come up elsewhere, at most
+    hop_span_hz away. most_tracks: at one time."""
 
     models: tuple[MotionModel, ...] = (MotionModel("cv", noise=1e-3, acceleration_mps2=0.3, leave_per_s=0.003),
                                        MotionModel("ca", acceleration_mps2=3.0, fade_s=60.0, leave_per_s=0.01))
@@ -136,6 +137,8 @@ class SpectralTracker:
         self._imm = self.settings.imm()
         self._entries: dict[int, _Entry] = {}
         self._by_event: dict[str, int] = {}
+        self._row_of: dict[str, int] = {}  # by track id
+        self._changed: dict[int, None] = {}  # rows that updated_since has not told of, in order
         self._n_born = 0
         self._ended: list[SpectralTrack] = []
         n = self.settings.most_tracks
@@ -171,13 +174,13 @@ class SpectralTracker:
     def expire(self, time_s: float) -> None:
         """Ends what has been silent for silence_s."""
         for entry in [e for e in self._entries.values() if time_s - e.until_s > self.settings.silence_s]:
-            if self._confirmed(entry):
-                self._ended.append(self._describe(entry, time_s))
-            del self._entries[entry.row]
-            for event_id in [e for e in entry.open_events if self._by_event.get(e) == entry.row]:
-                del self._by_event[event_id]
-            self._table[entry.row] = np.nan
-            self._free.append(entry.row)
+            self._end(entry, time_s)
+
+    def restart(self) -> None:
+        """Ends every track; the next signal is the first, whatever its time."""
+        for entry in list(self._entries.values()):
+            self._end(entry, self.time_s)
+        self.time_s = None
 
     def tracks(self, time_s: float | None = None) -> list[SpectralTrack]:
         """Confirmed tracks at a time, by default that of the newest signal."""
@@ -186,10 +189,15 @@ class SpectralTracker:
 
     def forecast(self, track_id: str, time_s: float) -> SpectralEstimate:
         """Of one track, at a later time. Raises KeyError: there is no such track."""
-        for entry in self._entries.values():
-            if entry.id == track_id:
-                return self._estimate(entry, time_s)
-        raise KeyError(track_id)
+        return self._estimate(self._entries[self._row_of[track_id]], time_s)
+
+    def updated_since(self, told_s: dict[str, float], interval_s: float) -> list[SpectralTrack]:
+        """Confirmed tracks that are not in told_s, or have a signal newer than told_s[id] by interval_s or more."""
+        due = [row for row in self._changed if self._confirmed(self._entries[row]) and (
+            self._entries[row].id not in told_s or self._entries[row].until_s - told_s[self._entries[row].id] >= interval_s)]
+        for row in due:
+            del self._changed[row]
+        return [self._describe(self._entries[row], self.time_s) for row in due]
 
     def take_ended(self) -> list[SpectralTrack]:
         """Confirmed tracks that have ended since the last call."""
@@ -239,6 +247,7 @@ class SpectralTracker:
         entry = _Entry(f"F{self._n_born}", row, signal.time_s, signal.time_s, signal.until_s, scale, self._fresh(signal, scale),
                        float(np.log(signal.bandwidth_hz)), signal.power_dbfs)
         self._entries[row] = entry
+        self._row_of[entry.id] = row
         self._note(entry, signal)
 
     def _fresh(self, signal: Signal, scale: float) -> ImmState:
@@ -283,6 +292,7 @@ class SpectralTracker:
             entry.label = entry.labels.most_common(1)[0][0]
         if signal.event_id is not None:
             self._note_event(entry, signal)
+        self._changed[entry.row] = None
         estimate = self._estimate(entry, entry.filtered_s)
         entry.curve = [*entry.curve, (estimate.time_s, estimate.freq_center_hz)][-64:]
         p = estimate.covariance
@@ -299,6 +309,17 @@ class SpectralTracker:
         if signal.is_anomaly and signal.event_id not in entry.anomaly_ids:
             entry.anomaly_ids = [*entry.anomaly_ids, signal.event_id][-_MOST_EVENTS:]
 
+    def _end(self, entry: _Entry, time_s: float):
+        if self._confirmed(entry):
+            self._ended.append(self._describe(entry, time_s))
+        del self._entries[entry.row]
+        self._changed.pop(entry.row, None)
+        del self._row_of[entry.id]
+        for event_id in [e for e in entry.open_events if self._by_event.get(e) == entry.row]:
+            del self._by_event[event_id]
+        self._table[entry.row] = np.nan
+        self._free.append(entry.row)
+
     # Descriptions
 
     def _confirmed(self, entry: _Entry) -> bool:
@@ -313,5 +334,6 @@ class SpectralTracker:
     def _describe(self, entry: _Entry, time_s: float) -> SpectralTrack:
         state = "confirmed" if self._confirmed(entry) else "tentative"
         return SpectralTrack(entry.id, state, time_s - entry.born_s, entry.until_s, entry.hits, entry.label,
-                             float(np.exp(entry.log_width)), entry.power_dbfs, entry.bank.probability[0].copy(), self._estimate(entry, time_s), tuple(sorted(entry.channels_hz)),
-                             entry.hops, tuple(entry.curve), tuple(entry.anomaly_ids), bool(entry.open_events))
+                             float(np.exp(entry.log_width)), entry.power_dbfs, entry.bank.probability[0].copy(),
+                             self._estimate(entry, time_s), tuple(sorted(entry.channels_hz)), entry.hops, tuple(entry.curve),
+                             tuple(entry.anomaly_ids), bool(entry.open_events))
