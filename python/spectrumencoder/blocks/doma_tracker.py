@@ -54,7 +54,7 @@ class doma_tracker(SafeBlock, gr.basic_block):
         ValueError: an argument is out of range, or a file's folder does not exist.
     """
 
-    def __init__(self, origin=(), position_error_m=50.0, altitude_error_m=30.0, weak_snr_db=float("-inf"), interval=1.0,
+    def __init__(self, origin=(), position_error_m=50.0, altitude_error_m=30.0, weak_snr_db=-1000.0, interval=1.0,
                  horizon=HORIZONS_S, gate=0.999, process_noise=1.0, file="", geojson="", cot_address=""):
         gr.basic_block.__init__(self, "doma_tracker", None, None)
         self.init_safe_block()

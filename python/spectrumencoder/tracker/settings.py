@@ -11,9 +11,10 @@ from .imm import Imm
 from .motion_models import MotionModel, scaled
 
 HORIZONTAL_MODELS = (
-    MotionModel("cv", noise=0.02, acceleration_mps2=2.0, leave_per_s=0.02),
-    MotionModel("ca", acceleration_mps2=3.0, fade_s=20.0, leave_per_s=0.05),
-    MotionModel("ct", noise=0.05, acceleration_mps2=3.0, leave_per_s=0.02),
+    MotionModel("cv", noise=0.016, acceleration_mps2=1.4, leave_per_s=0.008),
+    MotionModel("cv", noise=7.3, acceleration_mps2=0.7, leave_per_s=0.06, along=2.8),
+    MotionModel("ca", acceleration_mps2=0.25, fade_s=6.6, leave_per_s=0.03, along=1.4),
+    MotionModel("ct", noise=0.1, acceleration_mps2=1.8, leave_per_s=0.023, along=0.7),
 )
 VERTICAL_MODELS = (
     MotionModel("cv", noise=0.01, acceleration_mps2=0.5, leave_per_s=0.02),
