@@ -23,7 +23,7 @@ _ECCENTRICITY2 = _FLATTENING * (2 - _FLATTENING)
 _MOST_STEPS = 50
 _CLOSE_ENOUGH_M = 1e-3
 _AS_GOOD = 9.0  # a second solution whose cost is no further above the best is as good
-_CONTRADICTION = 1e-4  # measurements that fit worse than this share of honest ones do not belong together
+_CONTRADICTION = 1e-6  # measurements that fit worse than this share of honest ones do not belong together
 
 
 class BadGeometry(ValueError):
@@ -98,7 +98,7 @@ def locate(heard: list[Heard], height_m: float = 0.0, largest_gdop: float = LARG
 
     Raises:
         BadGeometry: fewer than two bearings and fewer than three times, parallel lines, a GDOP above largest_gdop, no
-            convergence, two solutions, or residuals that honest errors would give less than once in ten thousand times.
+            convergence, two solutions, or residuals that honest errors would give less than once in a million times.
     """
     bearings = [h for h in heard if h.azimuth_deg is not None]
     times = [h for h in heard if h.toa_s is not None]
