@@ -58,9 +58,11 @@ def test_receivers_become_a_position():
     ({"latitude": "52"}, "no_position"), ({"latitude": 91.0}, "swapped"), ({"latitude": 151.2, "longitude": -33.9}, "swapped"),
     ({"latitude": 500.0}, "range"), ({"longitude": 500.0}, "range"), ({"latitude": 4.8, "longitude": 52.3}, "swapped"),
     ({"latitude": -52.3}, "range"), ({"altitude": math.inf}, "malformed"), ({"units": {"altitude": "furlong"}}, "unit"),
-    ({"units": "parsec"}, "unit"), ({"covariance_m2": [1.0, 2.0]}, "malformed"), ({"covariance_m2": [[1, 0], [0, 1]]}, "covariance"),
+    ({"units": "parsec"}, "unit"), ({"covariance_m2": [1.0, 2.0]}, "malformed"),
+    ({"covariance_m2": [[1, 0], [0, 1]]}, "covariance"),
     ({"covariance_m2": [-1.0, 0, 0, 0, 1, 0, 0, 0, 1]}, "covariance"), ({"covariance_m2": [math.nan] * 9}, "not_finite"),
-    ({"position_error_m": 0.0}, "covariance"), ({"position_m": [1.0, math.nan]}, "not_finite"), ({"position_m": [1e12, 0]}, "range"),
+    ({"position_error_m": 0.0}, "covariance"), ({"position_m": [1.0, math.nan]}, "not_finite"),
+    ({"position_m": [1e12, 0]}, "range"),
     ({"position_m": "here"}, "malformed"), ({"receivers": [1]}, "malformed"), ({"receivers": []}, "geometry"),
     ({"emitter_location": {"type": "Point", "coordinates": [4.8]}}, "malformed")])
 def test_what_gives_no_fix_is_refused_with_a_reason(change, reason):

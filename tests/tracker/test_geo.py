@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.tracker.geo import (SPEED_OF_LIGHT_MPS, BadGeometry, Heard, Origin, locate, to_geodetic, to_local)
+from gnuradio.spectrumencoder.tracker.geo import SPEED_OF_LIGHT_MPS, BadGeometry, Heard, Origin, locate, to_geodetic, to_local
 
 RECEIVERS = np.array([[0.0, 0.0], [10e3, 0.0], [0.0, 12e3], [-9e3, -4e3]])
 EMITTER = np.array([6e3, 7e3])

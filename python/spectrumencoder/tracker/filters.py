@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from .estimate import Estimate, TargetFilter
-from .imm import Imm, ImmState
+from .imm import Imm, ImmState, Innovation
+from .motion_field import Correction, MotionField, correct, learn, no_gains, no_past, remember
 from .settings import SpatialSettings
 
 
@@ -40,7 +41,10 @@ class ImmFilter:
     def forecast(self, time_s: float) -> Estimate:
         if self._time_s is None:
             raise ValueError("a filter without a report has no state; call update first")
-        return assemble(time_s, [part.combined(float(time_s) - self._time_s) for part in self._parts])
+        return assemble(time_s, self._combined(float(time_s) - self._time_s))
+
+    def _combined(self, dt: float) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [part.combined(dt) for part in self._parts]
 
 
 class _Part:
@@ -49,6 +53,7 @@ class _Part:
     def __init__(self, imm: Imm, axes: slice):
         self.imm, self.axes = imm, axes
         self.bank: ImmState | None = None
+        self.innovation: Innovation | None = None  # of the last update; None after the first
 
     def update(self, dt, position_m, covariance_m2):
         position, covariance = position_m[None, self.axes], covariance_m2[None, self.axes, self.axes]
@@ -56,7 +61,7 @@ class _Part:
             self.bank = self.imm.start(position, covariance)
             return
         bank = self.imm.predict(self.bank, np.array([dt])) if dt > 0 else self.bank
-        self.bank, _ = self.imm.update(bank, position, covariance)
+        self.bank, self.innovation = self.imm.update(bank, position, covariance)
 
     def combined(self, dt) -> tuple[np.ndarray, np.ndarray]:
         bank = self.imm.predict(self.bank, np.array([dt])) if dt > 0 else self.bank
@@ -79,6 +84,44 @@ def assemble(time_s: float, parts: list[tuple[np.ndarray, np.ndarray]]) -> Estim
     return Estimate(float(time_s), position, velocity, covariance)
 
 
-def make_filter(dimensions: int, settings: SpatialSettings, field=None) -> TargetFilter:
-    """The filter of one target in 2 or 3 dimensions; with a ``MotionField``, the one that adds the field's residual."""
-    return ImmFilter(dimensions, settings)
+def add_field(correction: Correction, mean: np.ndarray, covariance: np.ndarray,
+              horizon_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The IMM's means (T, 6) and covariances (T, 6, 6), horizon_s (T,) after the update, with the field's residual on them."""
+    position, velocity = correction.at(horizon_s)
+    moved = mean.copy()
+    moved[:, :2] += position
+    moved[:, 2:4] += velocity
+    return moved, covariance * correction.factor(horizon_s)[:, None, None]
+
+
+class FieldFilter(ImmFilter):
+    """The IMM with a motion field's residual on its horizontal estimate. Its own recursion is that of the IMM alone."""
+
+    def __init__(self, dimensions: int, settings: SpatialSettings, field: MotionField):
+        super().__init__(dimensions, settings)
+        n_models = len(self._parts[0].imm.models)
+        if field.n_models != n_models:
+            raise ValueError(f"the motion field was trained with an IMM of {field.n_models} models, this one has {n_models}")
+        self._field, self._past, self._gains = field, no_past(1, n_models), no_gains(1)
+        self._correction: Correction | None = None
+
+    def update(self, time_s, position_m, covariance_m2):
+        dt = np.array([0.0 if self._time_s is None else float(time_s) - self._time_s])
+        super().update(time_s, position_m, covariance_m2)
+        flat = self._parts[0]
+        mean, covariance = flat.imm.combined(flat.bank)
+        if flat.innovation is not None:
+            if self._correction is not None:
+                self._gains = learn(self._gains, self._correction, flat.innovation, dt)
+            self._past = remember(self._past, flat.innovation, dt, flat.bank.probability, mean[:, 2:4])
+        self._correction = correct(self._field, mean, covariance, flat.bank.probability, self._past, self._gains)
+
+    def _combined(self, dt):
+        (mean, covariance), *others = super()._combined(dt)
+        mean, covariance = add_field(self._correction, mean[None], covariance[None], np.array([dt]))
+        return [(mean[0], covariance[0]), *others]
+
+
+def make_filter(dimensions: int, settings: SpatialSettings, field: MotionField | None = None) -> TargetFilter:
+    """The filter of one target in 2 or 3 dimensions; with a motion field, the one that adds its residual."""
+    return ImmFilter(dimensions, settings) if field is None else FieldFilter(dimensions, settings, field)

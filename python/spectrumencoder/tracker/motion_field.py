@@ -7,15 +7,17 @@ a shift, a velocity and a fading acceleration in coordinates along and across th
     d(h) = dp + dv h + da tau (h - tau (1 - exp(-h / tau))),
 
 in units of the IMM's own standard deviations, so that one network serves any scale. Mirrored tracks get mirrored motions. Its
-inputs are the last innovations, their averages over longer pasts, time steps, model probabilities and the sharpness of the state. It was trained offline
-(``tools/train_motion_field.py``); the last layer goes on learning live, per track, by recursive least squares on the
-innovations. With no past there is no residual, and a residual that does not pay shrinks to zero.
+inputs are the last innovations, their averages over longer pasts, time steps, model probabilities and the sharpness of the
+state. It was trained offline (``tools/train_motion_field.py``). What goes on learning live, per track, is its last layer: a gain
+on each of the six outputs, solved by recursive least squares on the innovations, which starts at one. With no past there is
+no residual, and one that does not pay has its gains go to zero.
 
 Shape letters: T tracks, W past updates, M models, F inputs, K hidden.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,21 +25,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .imm import Imm, ImmState
-
 WINDOW = 10
 AVERAGES = (6, 24, 96)  # updates over which innovations, their energy and the models are averaged, exponentially
 FADE_S = 10.0
 _DT_S = 3.0  # about which time steps are measured, in logarithms
 _MOST = 5.0  # standard deviations; inputs are clipped there
-N_OUTPUTS = 6  # shift along, across; velocity along, across; acceleration along, across
+GAIN_SIGMA = 0.3  # how far from one the gains of a track may come to be
+GAIN_MEMORY_S = 300.0  # after which they have gone back to one
+_MOST_SPREAD = 3.0  # of the logarithm of the factor on the covariance
 SHIPPED = Path(__file__).with_name("motion_field.json")
 
 
 class Past(NamedTuple):
     """The last WINDOW updates of each track, newest first: innovation (T, W, 2) m, its standard deviation per axis sigma (T, W) m
-    (0: no update), dt_s (T, W). average (T, A, 4 + M), over AVERAGES: the innovation in sigma (east, north), its energy per axis less
-    one, how much more of it is along than across, and the probabilities of the models."""
+    (0: no update), dt_s (T, W). average (T, A, 4 + M), over AVERAGES: the innovation in sigma (east, north), its energy per axis
+    less one, how much more of it is along than across, and the probabilities of the models."""
 
     innovation: np.ndarray
     sigma: np.ndarray
@@ -54,11 +56,12 @@ class Past(NamedTuple):
 
 def no_past(n: int, n_models: int) -> Past:
     """Of n tracks that have had no update."""
-    return Past(np.zeros((n, WINDOW, 2)), np.zeros((n, WINDOW)), np.zeros((n, WINDOW)), np.zeros((n, len(AVERAGES), 4 + n_models)))
+    return Past(np.zeros((n, WINDOW, 2)), np.zeros((n, WINDOW)), np.zeros((n, WINDOW)),
+                np.zeros((n, len(AVERAGES), 4 + n_models)))
 
 
 def remember(past: Past, innovation, dt_s, probability, velocity_mps) -> Past:
-    """The past with one more update: ``imm.Innovation``, the step (T,) before it, and probability (T, M) and velocity (T, 2) after."""
+    """The past and one update more: ``imm.Innovation``, the step (T,) before, probability (T, M) and velocity (T, 2) after."""
     sigma = np.sqrt(np.einsum("tii->t", innovation.covariance) / 2)
     standard = np.clip(innovation.residual / sigma[:, None], -_MOST, _MOST)
     energy = (standard**2).sum(axis=1)
@@ -155,6 +158,12 @@ class MotionField:
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path} is no motion field ({error}); make one with tools/train_motion_field.py") from error
 
+    @staticmethod
+    @functools.cache
+    def shipped() -> MotionField:
+        """The one in the package, made for the default models."""
+        return MotionField.load()
+
     def hidden(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Hidden values (T, K) of inputs (T, F), and those of the mirrored tracks."""
         both = np.concatenate([x, x * mirrored(x.shape[1])])
@@ -162,30 +171,82 @@ class MotionField:
         return values[:len(x)], values[len(x):]
 
 
+class Gains(NamedTuple):
+    """What the last layer has learned live: value (T, 2, 3), the gains of the outputs along and across, and its covariance
+    (T, 2, 3, 3)."""
+
+    value: np.ndarray
+    covariance: np.ndarray
+
+    def take(self, rows) -> Gains:
+        return Gains(*(part[rows] for part in self))
+
+    def put(self, rows, other: Gains):
+        for mine, its in zip(self, other, strict=True):
+            mine[rows] = its
+
+
+def no_gains(n: int) -> Gains:
+    """Of n tracks that have learned nothing: one, and how far they may come to be off it."""
+    return Gains(np.ones((n, 2, 3)), np.tile(np.eye(3) * GAIN_SIGMA**2, (n, 2, 1, 1)))
+
+
 class Correction(NamedTuple):
-    """motion (T, 3, 2): shift, velocity, acceleration, in metres east and north; spread (T, 2): see ``MotionField``."""
+    """motion (T, 3, 2): shift, velocity, acceleration, in metres along and across the track, before gains; gains (T, 2, 3);
+    frame; spread (T, 2): see ``MotionField``."""
 
     motion: np.ndarray
+    gains: np.ndarray
+    frame: Frame
     spread: np.ndarray
 
-    def at(self, horizon_s: float) -> np.ndarray:
-        """(T, 2): what to add to the IMM's position at a horizon."""
-        return np.einsum("i,tid->td", ramp(horizon_s), self.motion)
+    def put(self, rows, other: Correction):
+        self.motion[rows], self.gains[rows], self.spread[rows] = other.motion, other.gains, other.spread
+        for mine, its in zip(self.frame, other.frame, strict=True):
+            mine[rows] = its
 
-    def factor(self, horizon_s: float) -> np.ndarray:
+    def take(self, rows) -> Correction:
+        return Correction(self.motion[rows], self.gains[rows], Frame(*(part[rows] for part in self.frame)), self.spread[rows])
+
+    def at(self, horizon_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What to add to the IMM's position and velocity (T, 2) at horizons (T,) after the update."""
+        horizon_s = np.asarray(horizon_s, float)
+        slope = np.stack([np.zeros_like(horizon_s), np.ones_like(horizon_s), FADE_S * (1 - np.exp(-horizon_s / FADE_S))], axis=-1)
+        motion = self.motion * np.swapaxes(self.gains, 1, 2)
+        return tuple(self.frame.to_east_north(np.einsum("ti,tid->td", part, motion)) for part in (ramp(horizon_s), slope))
+
+    def factor(self, horizon_s: np.ndarray) -> np.ndarray:
         """(T,): by what to multiply the IMM's covariance there."""
-        return np.exp(self.spread[:, 0] + self.spread[:, 1] * np.log1p(horizon_s))
+        return np.exp(np.clip(self.spread[:, 0] + self.spread[:, 1] * np.log1p(horizon_s), -_MOST_SPREAD, _MOST_SPREAD))
 
 
-def correct(field: MotionField, imm: Imm, bank: ImmState, past: Past, last: np.ndarray | None = None) -> Correction:
-    """The field's residual for a bank at its last update. last: (T, K, 6), where it has gone on learning."""
-    mean, covariance = imm.combined(bank)
+def no_correction(n: int) -> Correction:
+    """Of n tracks about which the field says nothing."""
+    frame = Frame(np.tile([1.0, 0.0], (n, 1)), np.ones((n, 3)), np.zeros(n))
+    return Correction(np.zeros((n, 3, 2)), np.ones((n, 2, 3)), frame, np.zeros((n, 2)))
+
+
+def correct(field: MotionField, mean: np.ndarray, covariance: np.ndarray, probability: np.ndarray, past: Past,
+            gains: Gains) -> Correction:
+    """The field's residual on the IMM's combined mean (T, 6), covariance (T, 6, 6) and probability (T, M), at the last update."""
     frame = frame_of(mean, covariance, past)
-    one, other = field.hidden(inputs(mean, bank.probability, frame, past))
-    weights = field.last if last is None else last
-    product = "tk,ko->to" if weights.ndim == 2 else "tk,tko->to"
-    straight = np.einsum(product, one, weights).reshape(-1, 3, 2)
-    mirror = np.einsum(product, other, weights).reshape(-1, 3, 2) * (1, -1)
+    one, other = field.hidden(inputs(mean, probability, frame, past))
+    straight = (one @ field.last).reshape(-1, 3, 2)
+    mirror = (other @ field.last).reshape(-1, 3, 2) * (1, -1)
     motion = (straight + mirror) / 2 * frame.sigma[:, :, None] * frame.evidence[:, None, None]
-    spread = (one + other) / 2 @ field.spread * frame.evidence[:, None]
-    return Correction(frame.to_east_north(motion), spread)
+    return Correction(motion, gains.value, frame, (one + other) / 2 @ field.spread * frame.evidence[:, None])
+
+
+def learn(gains: Gains, correction: Correction, innovation, dt_s: np.ndarray) -> Gains:
+    """Recursive least squares: the innovation (``imm.Innovation``) that came dt_s (T,) after a correction is what the correction
+    should have been, give or take the innovation's covariance. The gains forget toward one."""
+    keep = np.exp(-dt_s / GAIN_MEMORY_S)[:, None, None, None]
+    value = 1 + keep[..., 0] * (gains.value - 1)
+    covariance = keep**2 * gains.covariance + (1 - keep**2) * np.eye(3) * GAIN_SIGMA**2
+    row = np.swapaxes(correction.motion * ramp(dt_s)[:, :, None], 1, 2)  # (T, 2, 3): what each output adds, along and across
+    target = correction.frame.to_track(innovation.residual)
+    noise = np.einsum("tii->t", innovation.covariance)[:, None] / 2
+    carried = np.einsum("tdij,tdj->tdi", covariance, row)
+    gain = carried / (np.einsum("tdi,tdi->td", row, carried) + noise)[..., None]
+    off = np.clip(target - np.einsum("tdi,tdi->td", row, value), -3 * noise**0.5, 3 * noise**0.5)
+    return Gains(value + gain * off[..., None], covariance - np.einsum("tdi,tdj->tdij", gain, carried))

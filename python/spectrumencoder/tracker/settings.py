@@ -33,7 +33,8 @@ class SpatialSettings:
     confirm_hits, confirm_scans: a track is confirmed by this many reports in this many scans (without an identity; with one,
     by as many reports of it). death_sigma_m: a track without an identity ends when its predicted position is this uncertain;
     every track ends after silence_s. reorder_s: how old a report may be and still be put into its place in the past.
-    top_speed_mps: nothing that is tracked is faster; see ``impossible``.
+    top_speed_mps: nothing that is tracked is faster; see ``impossible``. motion_field: whether the shipped motion field adds to
+    what the IMM says.
     """
 
     horizontal: tuple[MotionModel, ...] = HORIZONTAL_MODELS
@@ -49,6 +50,7 @@ class SpatialSettings:
     silence_s: float = 120.0
     reorder_s: float = 10.0
     top_speed_mps: float = 1000.0
+    motion_field: bool = False
 
     def __post_init__(self):
         if not 0 < self.process_noise < np.inf:

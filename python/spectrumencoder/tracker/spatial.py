@@ -17,10 +17,11 @@ import numpy as np
 from . import impossible
 from .associate import gate_distance2, pair
 from .estimate import Estimate
-from .filters import assemble
+from .filters import add_field, assemble
 from .fix import Fix
 from .imm import ImmState
 from .impossible import MotionWatch, TrackAnomaly
+from .motion_field import Gains, MotionField, Past, correct, learn, no_correction, no_gains, no_past, remember
 from .settings import SpatialSettings
 
 TENTATIVE, CONFIRMED = "tentative", "confirmed"
@@ -54,6 +55,7 @@ class _Moment:
 
     fix: Fix
     horizontal: ImmState
+    learned: tuple[Past, Gains]
     height: ImmState | None
     height_s: float | None
 
@@ -104,6 +106,10 @@ class SpatialTracker:
         horizontal, vertical = settings.horizontal_imm(), settings.vertical_imm()
         shape = (len(horizontal.models), len(vertical.models))
         self._imm, self._imm_height = horizontal, vertical
+        self._field = MotionField.shipped() if settings.motion_field else None
+        if self._field is not None and self._field.n_models != shape[0]:
+            raise ValueError(f"the shipped motion field goes with {self._field.n_models} horizontal models, not {shape[0]}; set "
+                             "motion_field=False")
         self._gates = {d: gate_distance2(settings.gate_probability, d) for d in (2, 3)}
         if self._horizontal is None or shape != (self._horizontal.probability.shape[1], self._height.probability.shape[1]):
             self._entries.clear()
@@ -292,13 +298,18 @@ class SpatialTracker:
                           np.full((n, m_height), 1 / m_height))
         arrays = {"_seen_s": np.zeros(n), "_height_s": np.full(n, np.nan), "_mean": np.zeros((n, 6)),
                   "_covariance": np.zeros((n, 6, 6))}
+        past, gains, correction = no_past(n, m), no_gains(n), no_correction(n)
         used = len(self._entries) and len(self._seen_s)
         if used:
             bank.put(slice(0, used), self._horizontal)
             height.put(slice(0, used), self._height)
+            past.put(slice(0, used), self._past)
+            gains.put(slice(0, used), self._gains)
+            correction.put(slice(0, used), self._correction)
             for name, array in arrays.items():
                 array[:used] = getattr(self, name)
         self._horizontal, self._height = bank, height
+        self._past, self._gains, self._correction = past, gains, correction
         for name, array in arrays.items():
             setattr(self, name, array)
         self._free = [row for row in range(n - 1, -1, -1) if row not in self._entries]
@@ -325,8 +336,10 @@ class SpatialTracker:
     def _update(self, rows, time_s, fixes):
         position = np.array([fix.position_m[:2] for fix in fixes])
         noise = np.array([fix.covariance_m2[:2, :2] for fix in fixes])
-        bank, _ = self._imm.update(self._predicted(rows, time_s), position, noise)
+        dt = time_s - self._seen_s[rows]
+        bank, innovation = self._imm.update(self._predicted(rows, time_s), position, noise)
         self._write(rows, bank, time_s)
+        self._learn(rows, dt, bank, innovation)
         tall = [k for k, fix in enumerate(fixes) if len(fix.position_m) == 3]
         if not tall:
             return
@@ -342,6 +355,18 @@ class SpatialTracker:
                     bank, _ = self._imm_height.update(self._predicted_height(some, time_s), z[chosen], r[chosen])
                 self._height.put(some, bank)
                 self._height_s[some] = time_s
+
+    def _learn(self, rows, dt, bank, innovation):
+        """What the motion field makes of an update: it learns from it, and says what comes."""
+        if self._field is None:
+            return
+        self._gains.put(rows, learn(self._gains.take(rows), self._correction.take(rows), innovation, dt))
+        self._past.put(rows, remember(self._past.take(rows), innovation, dt, bank.probability, self._mean[rows, 2:4]))
+        self._correct(rows)
+
+    def _correct(self, rows):
+        self._correction.put(rows, correct(self._field, self._mean[rows], self._covariance[rows],
+                                           self._horizontal.probability[rows], self._past.take(rows), self._gains.take(rows)))
 
     def _write(self, rows, bank, time_s):
         self._horizontal.put(rows, bank)
@@ -370,11 +395,13 @@ class SpatialTracker:
     def _remember(self, rows, fixes):
         """Keeps what later reports out of order go back to."""
         horizontal, height = self._horizontal.take(rows), self._height.take(rows)
+        past, gains = self._past.take(rows), self._gains.take(rows)
         for k, (row, fix) in enumerate(zip(rows, fixes, strict=True)):
             one = slice(k, k + 1)
             entry, height_s = self._entries[int(row)], self._height_s[row]
             known = np.isfinite(height_s)
-            entry.moments.append(_Moment(fix, horizontal.take(one), height.take(one) if known else None,
+            entry.moments.append(_Moment(fix, horizontal.take(one), (past.take(one), gains.take(one)),
+                                         height.take(one) if known else None,
                                          float(height_s) if known else None))
             self._forget(entry)
 
@@ -408,6 +435,9 @@ class SpatialTracker:
 
     def _restart(self, rows, time_s, fixes, position, noise):
         self._write(rows, self._imm.start(position, noise), time_s)
+        self._past.put(rows, no_past(len(rows), len(self._imm.models)))
+        self._gains.put(rows, no_gains(len(rows)))
+        self._correction.put(rows, no_correction(len(rows)))
         self._height_s[rows] = np.nan
         tall = [k for k, fix in enumerate(fixes) if len(fix.position_m) == 3]
         if tall:
@@ -562,6 +592,10 @@ class SpatialTracker:
         base, row = moments[before], np.array([entry.row])
         entry.moments = deque(moments[:before + 1])
         self._write(row, base.horizontal, base.fix.time_s)
+        for bank, kept in zip((self._past, self._gains), base.learned, strict=True):
+            bank.put(row, kept)
+        if self._field is not None:
+            self._correct(row)
         self._height_s[row] = np.nan
         if base.height is not None:
             self._height.put(row, base.height)
@@ -594,6 +628,9 @@ class SpatialTracker:
             flat = self._imm.predict(flat, np.full(len(rows), time_s - then_s))
             tall = self._imm_height.predict(tall, np.full(int(known.sum()), time_s - then_s))
         mean, covariance = self._imm.combined(flat)
+        if self._field is not None:
+            ahead_s = np.maximum(time_s - self._seen_s[rows], 0)
+            mean, covariance = add_field(self._correction.take(rows), mean, covariance, ahead_s)
         mean_height, covariance_height = self._imm_height.combined(tall)
         place = np.cumsum(known) - 1
         estimates = []
