@@ -34,7 +34,7 @@ SMOOTHER_SIGMA_M = 40.0  # of a sample about the path; with it samples are off b
 TUNE, JUDGE = "tune", "judge"
 
 _SAMPLES = "traffic/data/samples/"
-_FORMAT = 1  # of the cache; another one is made again
+_FORMAT = 2  # of the cache; another one is made again
 _GAP_S = 60.0  # a longer one ends a flight
 _LEAST_POINTS = 60
 _OFF_PATH_M = 250.0  # a sample farther from the smoothed path is a jump
@@ -43,7 +43,7 @@ _FOOT_M = 0.3048
 _QUICKSTART_EVERY = 12  # of the aircraft of a large collection
 
 _CLASSES = {"calibration": "calibration", "gliders": "glider", "surveys": "survey", "military": "military",
-            "ambulances": "helicopter", "featured/belevingsvlucht": "manoeuvring", "collections/switzerland": "airliner",
+            "ambulances": "helicopter", "featured": "manoeuvring", "collections/switzerland": "airliner",
             "collections/quickstart": "airliner, 1 s"}
 _TUNED_FILES = ("featured/belevingsvlucht", "calibration/munich")
 _HALVED_FILE = "collections/switzerland"
@@ -210,12 +210,24 @@ def smooth(time_s: np.ndarray, position_m: np.ndarray, q: float = SMOOTHER_Q,
 
 def to_enu(latitude: np.ndarray, longitude: np.ndarray, altitude_m: np.ndarray, origin: tuple[float, float, float]) -> np.ndarray:
     """Metres east, north, up of `origin` (degrees, degrees, metres), on the WGS 84 ellipsoid, (n, 3)."""
-    at, zero = _to_ecef(latitude, longitude, altitude_m), _to_ecef(*origin)
-    lat, lon = np.radians(origin[:2])
-    turn = np.array([[-np.sin(lon), np.cos(lon), 0.0],
+    return (_to_ecef(latitude, longitude, altitude_m) - _to_ecef(*origin)) @ _turn(*origin[:2]).T
+
+
+def seen_from(flight: Flight, origin: tuple[float, float, float]) -> Flight:
+    """The same flight with its positions and velocities east, north, up of another origin."""
+    turn_from, turn_to = _turn(*flight.origin[:2]), _turn(*origin[:2])
+    turn = turn_from.T @ turn_to.T
+    moved = (_to_ecef(*flight.origin) - _to_ecef(*origin)) @ turn_to.T
+    return Flight(flight.name, flight.flight_class, flight.split, origin, flight.time_s, flight.position_m @ turn + moved,
+                  flight.truth_m @ turn + moved, flight.velocity_mps @ turn)
+
+
+def _turn(latitude: float, longitude: float) -> np.ndarray:
+    """Earth-centred axes to east, north, up, (3, 3)."""
+    lat, lon = np.radians([latitude, longitude])
+    return np.array([[-np.sin(lon), np.cos(lon), 0.0],
                      [-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)],
                      [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)]])
-    return (at - zero) @ turn.T
 
 
 def _to_ecef(latitude, longitude, altitude_m) -> np.ndarray:
