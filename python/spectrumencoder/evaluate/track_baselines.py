@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Filters of one target that ours are compared with: a constant-velocity Kalman filter and filterpy's IMM.
 
-Both were tuned on the tune split only (`track_tune.py`), for each sigma apart; what came of it is in `TUNED`. They start like ours:
-at the first report, with a velocity of zero and a stated standard deviation.
+All were tuned on the tune split only, for each sigma apart (`track_tune.py`); what came of it is in `TUNED`. They start like
+ours: at the first report, with a velocity of zero and a stated standard deviation. Of the IMMs one has two constant velocities,
+the other a constant velocity and a constant acceleration, which was the best of five sets of models.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..tracker.estimate import Estimate
+from ..tracker.estimate import Estimate, TargetFilter
 
 START_SPEED_MPS = 150.0
 
@@ -24,6 +26,22 @@ class ImmSettings:
     noise: tuple[float, ...]
     stay_s: tuple[float, ...]
     jerk: tuple[bool, ...]
+
+
+KALMAN, IMM_CV, IMM_CA = "CV Kalman", "filterpy IMM, CV + CV", "filterpy IMM, CV + CA"
+TUNED = {  # by sigma in metres: q of the Kalman filter, or the IMM's settings
+    50.0: {KALMAN: 16.0, IMM_CV: ImmSettings((0.012, 77.4), (204.0, 70.2), (False, False)),
+           IMM_CA: ImmSettings((0.013, 0.224), (210.0, 37.4), (False, True))},
+    10.0: {KALMAN: 16.0, IMM_CV: ImmSettings((0.442, 61.1), (62.5, 184.0), (False, False)),
+           IMM_CA: ImmSettings((0.577, 0.189), (189.0, 31.4), (False, True))},
+}
+
+
+def baselines(sigma_m: float) -> dict[str, Callable[[], TargetFilter]]:
+    """By name, what makes a new filter of two dimensions, tuned for a sigma of `TUNED`."""
+    tuned = TUNED[sigma_m]
+    return {KALMAN: lambda: CvKalman(2, tuned[KALMAN]), IMM_CV: lambda: FilterpyImm(2, tuned[IMM_CV]),
+            IMM_CA: lambda: FilterpyImm(2, tuned[IMM_CA])}
 
 
 class CvKalman:
@@ -57,8 +75,8 @@ class CvKalman:
 
 
 class FilterpyImm:
-    """filterpy's ``IMMEstimator`` over its ``KalmanFilter``, with irregular steps: F, Q and the transition matrix are those of the
-    step. Models with and without acceleration share one state; those without hold it at zero."""
+    """filterpy's ``IMMEstimator`` over its ``KalmanFilter``, with irregular steps: F, Q and the transition matrix are those of
+    the step. Models with and without acceleration share one state; those without hold it at zero."""
 
     def __init__(self, dimensions: int, settings: ImmSettings):
         self._d, self._settings, self._imm, self._time_s = dimensions, settings, None, None
@@ -140,6 +158,7 @@ def _motion(step: float, noise: float, order: int, dimensions: int) -> tuple[np.
         q = np.array([[step**3 / 3, step**2 / 2], [step**2 / 2, step]])
     else:
         f = np.array([[1.0, step, step**2 / 2], [0.0, 1.0, step], [0.0, 0.0, 1.0]])
-        q = np.array([[step**5 / 20, step**4 / 8, step**3 / 6], [step**4 / 8, step**3 / 3, step**2 / 2], [step**3 / 6, step**2 / 2, step]])
+        q = np.array([[step**5 / 20, step**4 / 8, step**3 / 6], [step**4 / 8, step**3 / 3, step**2 / 2],
+                      [step**3 / 6, step**2 / 2, step]])
     axes = np.eye(dimensions)
     return np.kron(f, axes), np.kron(noise * q, axes)

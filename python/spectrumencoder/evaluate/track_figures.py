@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Figures of filters over flights: RMSE by class, ratios to a reference, calibration of covariances, with bootstrap intervals.
 
-Intervals are percentiles (95 %) over flights drawn again within each class, the same flights for all filters; a class of few flights
-has a wide one, and of a single flight none.
+Intervals are percentiles (95 %) over flights drawn again within each class, the same flights for all filters; a class of few
+flights has a wide one, and of a single flight none.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def single_figures(errors: dict[str, list[Errors]], reference: str, *, draws: in
         errors: by filter, flights in the same order. reference: the filter that ratios are to.
 
     Returns:
-        By filter: `rmse_m` by what was estimated and class (and MEAN, the mean of the classes' RMSE): value and interval; `ratio`, the
-        same over the reference's, drawn together; `nees`, of position over two dimensions, by what and class; `state_nees` by class;
-        `seconds_per_update`. `flights`, `points`: counts by class.
+        Under `filters`, by filter: `rmse_m` by what was estimated and class (and MEAN, the mean of the classes' RMSE): value and
+        interval; `ratio`, the same over the reference's, drawn together; `nees`, of position over two dimensions, by what and
+        class; `state_nees` by class; `seconds_per_update`. Under `counts`, by class: flights and points.
     """
     first = next(iter(errors.values()))
     classes = sorted({e.flight_class for e in first})
@@ -44,7 +44,8 @@ def single_figures(errors: dict[str, list[Errors]], reference: str, *, draws: in
             "nees": {what: _means(of, of_class, lambda e, what=what: e.nees[what]) for what in whats},
             "state_nees": _means(of, of_class, lambda e: e.state_nees),
             "seconds_per_update": float(np.median([e.seconds_per_update for e in of]))}
-    counts = {c: {"flights": len(of_class[c]), "points": int(sum(len(first[k].state_nees) for k in of_class[c]))} for c in classes}
+    counts = {c: {"flights": len(members), "points": int(sum(len(first[k].state_nees) for k in members))}
+              for c, members in of_class.items()}
     return {"filters": result, "reference": reference, "counts": counts}
 
 

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Many targets at once: scans of aircraft that flew at the same time, with missed and false reports, and how tracks are scored.
 
-Aircraft are those of one split of the Swiss collection over one plane. To have twenty and more of them, the day is folded: flights
-are moved by whole numbers of hours. Each scan finds each aircraft with a given probability; false reports are uniform over the
-region. Heights are left out, so that aircraft which cross above each other meet.
+Aircraft are those of one split of the Swiss collection over one plane. To have twenty and more of them, the day is folded:
+flights are moved by whole numbers of hours. Each scan finds each aircraft with a given probability; false reports are uniform
+over the region. Heights are left out, so that aircraft which cross above each other meet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from ..tracker.geo import Origin
 from .track_data import Flight, seen_from
 
-ORIGIN = (46.8, 8.2, 0.0)  # degrees, degrees, metres
+ORIGIN = Origin(46.8, 8.2)
 FOLD_S = 6 * 3600.0
 STEP_S = 10.0
 CUTOFF_M = 1000.0
@@ -34,8 +35,8 @@ class Scan:
 
 @dataclass(frozen=True)
 class Scene:
-    """Scans in order of time. `region` (2, 2): lowest and highest east and north, metres; `false_per_m2`: density of false reports
-    in a scan; `sigma_m`: of reports; `detection`: probability that an aircraft is reported in a scan."""
+    """Scans in order of time. `region` (2, 2): lowest and highest east and north, metres; `false_per_m2`: density of false
+    reports in a scan; `sigma_m`: of reports; `detection`: probability that an aircraft is reported in a scan."""
 
     scans: list[Scan]
     region: np.ndarray
@@ -66,12 +67,11 @@ def make_scene(flights: Sequence[Flight], begin_s: float, n_scans: int, *, sigma
 def airborne(flights: Sequence[Flight]) -> list[Flight]:
     """Airliners of the Swiss collection over one plane, in the folded day."""
     chosen = [seen_from(f, ORIGIN) for f in flights if f.name.startswith("collections/switzerland")]
-    return [Flight(f.name, f.flight_class, f.split, f.origin, f.time_s - f.time_s[0] + f.time_s[0] % FOLD_S, f.position_m, f.truth_m,
-                   f.velocity_mps) for f in chosen]
+    return [replace(f, time_s=f.time_s - f.time_s[0] + f.time_s[0] % FOLD_S) for f in chosen]
 
 
 def busy_hours(flights: Sequence[Flight], count: int, least: int = 20, span_s: float = 3600.0) -> list[float]:
-    """Beginnings of `count` spans that do not overlap in which at least `least` flights are up at every moment, the fullest first.
+    """Beginnings of `count` spans, apart from each other, in which at least `least` flights are always up; the fullest first.
 
     Raises:
         ValueError: there are fewer.
@@ -111,7 +111,7 @@ def gospa(truth: np.ndarray, tracks: np.ndarray, cutoff_m: float = CUTOFF_M) -> 
     Returns:
         The metric; for each of truth its track or -1, (t,); the sum of squared errors of those assigned.
     """
-    squared = ((truth[:, None] - tracks[None]) ** 2).sum(axis=2) if len(truth) and len(tracks) else np.zeros((len(truth), len(tracks)))
+    squared = ((truth.reshape(-1, 1, 2) - tracks.reshape(1, -1, 2)) ** 2).sum(axis=2)
     rows, columns = linear_sum_assignment(np.minimum(squared, cutoff_m**2))
     near = squared[rows, columns] < cutoff_m**2
     assigned = np.full(len(truth), -1)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stone Soup's trackers behind the interface of ours: global nearest neighbour and joint probabilistic data association.
 
-Both: constant velocity, births by several reports, deaths by missed scans; JPDA with exact marginals by efficient hypothesis management
-in clusters (``JPDAwithEHM``; the plain ``JPDA`` enumerates all hypotheses of all tracks together, which twenty tracks make
-impossible). They know the probability of detection and the density of false reports of the scene. Settings were tuned on scenes of
-the tune split.
+Both: constant velocity, births by several reports, deaths by missed scans. JPDA is ``JPDAwithEHM``, exact marginals by efficient
+hypothesis management in clusters; the plain ``JPDA`` enumerates all hypotheses of all tracks together, which twenty tracks make
+impossible. They know the probability of detection and the density of false reports. Settings were tuned on scenes of the tune
+split (`track_tune.py`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ class StoneSoupSettings:
     confirm: int
     missed: int
     gate: float
+
+
+TUNED = {GNN: StoneSoupSettings(20.0, 3, 3, 4.0), JPDA: StoneSoupSettings(20.0, 3, 3, 0.999)}
 
 
 @dataclass(frozen=True)
