@@ -129,8 +129,8 @@ def _alarm(folder: Path, path: Path):
 
 def _emissions(path: Path):
     fig, axes = figure(3, width=4.2, height=4.2)
-    shown: Sequence = [("satellite passes at 437 MHz", [satellite_pass(s) for s in range(200)
-                                                      if abs(satellite_pass(s).freq_hz[0] - 437.2e6) < 1e6][:3]),
+    shown: Sequence = [("satellite passes at 437 MHz", [p for p in map(satellite_pass, range(20))
+                                                      if abs(p.freq_hz[0] - 437.2e6) < 1e6][:3]),
                        ("oscillator", [oscillator(1003)]), ("hopper", [oscillator(1000, True, 180)])]
     for axis, (title, emissions) in zip(axes, shown, strict=True):
         tracker, centre, curves = SpectralTracker(), emissions[0].freq_hz.mean(), {}
@@ -139,7 +139,7 @@ def _emissions(path: Path):
                            for e in emissions for k in np.flatnonzero(e.seen))
         for time_s, freq_hz, width_hz in sightings:
             tracker.add(Signal(time_s, time_s + 0.95, freq_hz, width_hz, -60.0))
-            for track in tracker.tracks(time_s):
+            for track in (t for t in tracker.tracks(time_s) if t.updated_s >= time_s):
                 curves.setdefault(track.id, []).append((track.estimate.freq_center_hz, time_s))
         axis.plot([(f - centre) / 1e3 for _, f, _ in sightings], [t for t, *_ in sightings], ".", ms=2, color="tab:gray")
         for curve in curves.values():

@@ -32,16 +32,16 @@ class Errors:
 
 
 def judge(make: Callable[[], TargetFilter], flight: Flight, sigma_m: float, seed: int,
-          horizons_s: Sequence[float] = HORIZONS_S, most: int | None = None) -> Errors:
+          horizons_s: Sequence[float] = HORIZONS_S, longest_step_s: float = np.inf) -> Errors:
     """Runs a new filter over a flight's noisy path.
 
     Args:
-        make: a filter of two dimensions. most: reports of the flight to use, its first ones.
+        make: a filter of two dimensions. longest_step_s: predictions of the next report count when it comes as soon.
     """
     from time import perf_counter
 
-    noisy, truth = flight.noisy(sigma_m, seed)[:most, :2], flight.truth_m[:most, :2]
-    velocity, time_s = flight.velocity_mps[:most, :2], flight.time_s[:most]
+    noisy, truth = flight.noisy(sigma_m, seed)[:, :2], flight.truth_m[:, :2]
+    velocity, time_s = flight.velocity_mps[:, :2], flight.time_s
     covariance = sigma_m**2 * np.eye(2)
     ahead = {h: flight.truth_at(time_s + h)[:, :2] for h in horizons_s}
     every = max(1, round(_EVERY_S / float(np.median(np.diff(time_s)))))
@@ -57,7 +57,7 @@ def judge(make: Callable[[], TargetFilter], flight: Flight, sigma_m: float, seed
 
     for k in range(len(time_s)):
         settled = k >= _SETTLED
-        if settled:
+        if settled and time_s[k] - time_s[k - 1] <= longest_step_s:
             note(NEXT, target.forecast(time_s[k]), truth[k])
         begin = perf_counter()
         target.update(time_s[k], noisy[k], covariance)
