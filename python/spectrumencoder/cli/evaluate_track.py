@@ -20,6 +20,8 @@ def track(
     download: Annotated[bool, typer.Option("--download", help="Get the wheel with pip first (28 MB).")] = False,
     part: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(_PARTS)}; may be given several times. "
                                                    "[default: all]")] = None,
+    tune: Annotated[bool, typer.Option("--tune", help="Judge nothing; tune the trackers to compare with, on the tune split. "
+                                       "Takes hours.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="A trial on few reports; its figures say nothing.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the page here.")] = None,
@@ -37,6 +39,9 @@ def track(
         if download:
             track_data.download(flights)
         track_data.find_wheel(flights)
+        if tune:
+            _tune(flights, json_file)
+            return
         result = experiment.track(flights, parts=part or _PARTS, seed=seed, quick=quick,
                                   progress=lambda name: NOTES.print(name, markup=False))
         pictures = {}
@@ -53,3 +58,10 @@ def track(
     if markdown is not None:
         write_bytes(markdown, page.encode())
     OUT.print(page, markup=False)
+
+
+def _tune(flights: Path, json_file: Path | None):
+    from ..evaluate import track_tune
+    found = track_tune.tune(flights, progress=lambda text: OUT.print(text, markup=False))
+    if json_file is not None:
+        write_json(json_file, found)

@@ -36,14 +36,14 @@ _PAPER_M = 10.0
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is judged: every so many-th airliner of the Swiss collection; reports of a flight (None: all); noise seeds and
-    reports of a flight for the covariance; scenes and scans of each; aircraft and files for alarms (None: all); emissions of each
-    kind; draws of the bootstrap."""
+    """How much is judged: every so many-th airliner of the Swiss collection; reports of a flight, its middle ones; noise seeds
+    and reports of a flight for the covariance; scenes and scans of each; aircraft and files for alarms (None: all); emissions of
+    each kind; draws of the bootstrap."""
 
     airliner_every: int = 6
-    most_reports: int | None = None
+    most_reports: int = 1000
     nees_seeds: int = 50
-    nees_reports: int = 300
+    nees_reports: int = 150
     scenes: int = 4
     scans: int = 180
     alarm_flights: int | None = None
@@ -104,7 +104,7 @@ def _chosen(judged: Sequence[Flight], sizes: Sizes) -> list[Flight]:
     airliners = [f for f in judged if f.flight_class == "airliner"]
     others = [f for f in judged if f.flight_class != "airliner"]
     chosen = others + airliners[::sizes.airliner_every]
-    return chosen if sizes.most_reports is None else [part_of(f, sizes.most_reports) for f in chosen]
+    return [part_of(f, sizes.most_reports) for f in chosen]
 
 
 def _filters(chosen: Sequence[Flight], sizes: Sizes, seed: int, progress) -> dict:
