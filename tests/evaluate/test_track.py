@@ -202,6 +202,14 @@ def test_the_whole_on_made_flights(tmp_path, monkeypatch):
     result = experiment.track(tmp_path, parts=("filters", "steps", "covariance"), quick=True)
     assert json.loads(json.dumps(result, allow_nan=False))["filters"]["counts"]["glider"]["flights"] == 1
     assert result["steps"]["under_10_m"]["of"] == 1
+    again = experiment.track(tmp_path, parts=("filters",), quick=True, work=tmp_path / "work")
+    monkeypatch.setattr(experiment, "judge", None)  # nothing is measured a second time
+    kept = experiment.track(tmp_path, parts=("filters",), quick=True, work=tmp_path / "work")
+    assert kept == again and kept["filters"]["counts"] == result["filters"]["counts"]
+    joined = experiment.joined(json.loads(json.dumps(result)), experiment.head(0, True))
+    assert list(joined) == ["seed", "quick", "settings", "filters", "steps", "covariance"]
+    with pytest.raises(ValueError, match="seed"):
+        experiment.joined(result, experiment.head(1, True))
     page = track_report.report(result, "the command")
     assert "trial" in page and "the command" in page and "| glider |" in page and "## Covariance" in page
     with pytest.raises(ValueError, match="no part 'none'"):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .track import OURS_IMM, REFERENCE
+from .track import OURS_IMM, PARTS, REFERENCE
 from .track_figures import MEAN
 from .track_single import FILTERED, NEXT
 
@@ -27,8 +27,9 @@ def report(result: dict, command: str = "", pictures: dict[str, str] | None = No
             for name, caption in _CAPTIONS.get(part, {}).items():
                 if pictures and name in pictures:
                     out += [f"![{caption}]({pictures[name]})", "", f"*{caption}.*", ""]
+    commits = {result[part]["commit"][:12] or "an unknown commit" for part in PARTS if part in result}
     out += ["## Settings of the others", "", *_settings(result["settings"]), "",
-            f"Measured at {result['commit'][:12] or 'an unknown commit'}, seed {result['seed']}.", ""]
+            f"Measured at {', '.join(sorted(commits))}, seed {result['seed']}.", ""]
     return "\n".join(out + ([f"`{command}`", ""] if command else []))
 
 
@@ -138,7 +139,7 @@ def _alarms(part: dict) -> list[str]:
 def _emissions(part: dict) -> list[str]:
     out = ["## Emissions", "", "RMSE of the frequency in parts per billion of the carrier, filtered (0 s) and ahead. A sighting "
            "about a second; its middle is off by 0.15 of the bandwidth.", ""]
-    for kind, row in part.items():
+    for kind, row in part["kinds"].items():
         whats = list(next(iter(row["rmse_ppb"].values())))
         out += [f"**{kind}**, {row['emissions']} of them, {row['tracks_per_emission']:.2f} tracks each", "",
                 "| filter | " + " | ".join(whats) + " |", "|---|" + "---|" * len(whats)]

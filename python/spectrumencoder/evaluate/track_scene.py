@@ -92,7 +92,8 @@ def busy_hours(flights: Sequence[Flight], count: int, least: int = 20, span_s: f
 @dataclass
 class Score:
     """Of a tracker on a scene, scan by scan: `gospa_m` (p = 2, alpha = 2), `located_m2` the squares of errors of assigned tracks,
-    `missed`, `false` counts; `switches`: how often an aircraft got another track than it had before; `seconds` of each scan."""
+    `missed`, `false` counts; `switches`: how often an aircraft got another track than it had before; `seconds` of
+    processor time of each scan."""
 
     gospa_m: list[float]
     located_m2: list[float]
@@ -128,17 +129,17 @@ def run(tracker, scene: Scene, make_fix) -> Score:
         tracker: with ``scan(time_s, fixes)`` and ``tracks(time_s)``, whose tracks have `id` and `estimate`.
         make_fix: (time_s, position_m, covariance_m2) -> what its ``scan`` takes.
     """
-    from time import perf_counter
+    from time import process_time
 
     covariance = scene.sigma_m**2 * np.eye(2)
     score = Score([], [], [], [], [])
     last: dict[int, object] = {}
     for scan in scene.scans:
         fixes = [make_fix(scan.time_s, report, covariance) for report in scan.reports]
-        begin = perf_counter()
+        begin = process_time()
         tracker.scan(scan.time_s, fixes)
         tracks = tracker.tracks(scan.time_s)
-        score.seconds.append(perf_counter() - begin)
+        score.seconds.append(process_time() - begin)
         places = np.array([t.estimate.position_m[:2] for t in tracks]).reshape(-1, 2)
         distance, assigned, located = gospa(scan.truth, places)
         score.gospa_m.append(distance)

@@ -21,7 +21,8 @@ _EVERY_S = 3.0  # forecasts are made about so often
 class Errors:
     """Of a filter on one flight, horizontal. By what was estimated (`filtered`, `next` report, seconds ahead): `squared` metres
     (n,), `nees` of the position (n,), over its two dimensions. `state_nees` (n,): of position and velocity filtered, over four.
-    `seconds_per_update`: median of an update and reading its state."""
+    `seconds_per_update`: median processor time of an update and
+    reading its state."""
 
     name: str
     flight_class: str
@@ -38,7 +39,7 @@ def judge(make: Callable[[], TargetFilter], flight: Flight, sigma_m: float, seed
     Args:
         make: a filter of two dimensions. longest_step_s: predictions of the next report count when it comes as soon.
     """
-    from time import perf_counter
+    from time import process_time
 
     noisy, truth = flight.noisy(sigma_m, seed)[:, :2], flight.truth_m[:, :2]
     velocity, time_s = flight.velocity_mps[:, :2], flight.time_s
@@ -59,10 +60,10 @@ def judge(make: Callable[[], TargetFilter], flight: Flight, sigma_m: float, seed
         settled = k >= _SETTLED
         if settled and time_s[k] - time_s[k - 1] <= longest_step_s:
             note(NEXT, target.forecast(time_s[k]), truth[k])
-        begin = perf_counter()
+        begin = process_time()
         target.update(time_s[k], noisy[k], covariance)
         estimate = target.state()
-        seconds.append(perf_counter() - begin)
+        seconds.append(process_time() - begin)
         if not settled:
             continue
         note(FILTERED, estimate, truth[k])

@@ -205,7 +205,7 @@ def spectral_figures(per_kind: int = 24, *, seed: int = 1000, progress: Callable
                                      for name, of in rows.items()}}
         if kind == HOPPER:
             result[kind] |= {"channels_found": mean_interval(found, seed=seed), "channels_wrong": float(np.mean(extra))}
-    return result
+    return {"kinds": result}
 
 
 def _rooted(squared: list[np.ndarray], seed: int) -> list[float] | None:
