@@ -8,7 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder.evaluate import track_data
-from gnuradio.spectrumencoder.evaluate.track_data import Samples, TrackDataError, flights, pieces, read_samples, smooth, to_enu
+from gnuradio.spectrumencoder.evaluate.track_data import Samples, TrackDataError, flights, pieces, read_samples, smooth
+from gnuradio.spectrumencoder.tracker.geo import Origin
 
 
 def rows(aircraft: str, n: int = 120, step: float = 5.0, speed_deg: float = 0.001, start: float = 1.6e9) -> list[dict]:
@@ -101,11 +102,11 @@ def test_smoother_is_the_rts_of_the_textbook():
     np.testing.assert_allclose(velocity, np.array(smoothed[::-1])[:, 1], rtol=1e-5, atol=1e-2)
 
 
-def test_truth_between_points_noise_and_enu():
+def test_truth_between_points_noise_and_another_origin():
     time_s = np.arange(100) * 4.0
     path = np.stack([80.0 * time_s, 300 * np.sin(time_s / 40), 0 * time_s], axis=1)
     truth, velocity = smooth(time_s, path, sigma_m=1.0)
-    flight = track_data.Flight("f", "glider", "judge", (47.0, 8.0, 0.0), time_s, path, truth, velocity)
+    flight = track_data.Flight("f", "glider", "judge", Origin(47.0, 8.0), time_s, path, truth, velocity)
     np.testing.assert_allclose(flight.truth_at(time_s), truth, atol=1e-9)
     between = flight.truth_at(np.array([50.0, 399.0]))
     assert between[0] == pytest.approx([4000.0, 300 * np.sin(50 / 40), 0], abs=3) and np.isnan(between[1]).all()
@@ -113,6 +114,7 @@ def test_truth_between_points_noise_and_enu():
     assert 45 < noise.std() < 55 and abs(noise.mean()) < 10
     np.testing.assert_array_equal(flight.noisy(50.0, seed=3), flight.noisy(50.0, seed=3))
     assert np.any(flight.noisy(50.0, seed=4) != flight.noisy(50.0, seed=3))
-    east, north, up = to_enu(np.array([47.0, 47.01]), np.array([8.01, 8.0]), np.array([0.0, 100.0]), (47.0, 8.0, 0.0)).T
-    assert east == pytest.approx([760.4, 0.0], abs=0.5) and north == pytest.approx([0.05, 1111.8], abs=0.5)
-    assert up == pytest.approx([-0.045, 99.9], abs=0.05)
+    elsewhere = track_data.seen_from(flight, Origin(47.0, 8.05))
+    shift = elsewhere.truth_m - truth
+    assert np.median(shift[:, 0]) == pytest.approx(-3802, abs=3) and np.ptp(shift[:, 0]) < 1 and np.abs(shift[:, 2]).max() < 1e-3
+    np.testing.assert_allclose(elsewhere.velocity_mps, velocity, atol=0.1)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Real flights to judge trackers on: what the PyPI wheel `traffic` 2.13 (MIT) carries as samples, cleaned and smoothed.
 
-The wheel is read as a zip file and never imported or installed. Paths are in metres east, north, up of the flight's first point
-(WGS 84). Truth is the jump-cleaned path through one fixed smoother (see `smooth`): samples themselves are off by tens of metres,
-since their times are rounded. What is judged is a path of a real flight's shape with noise of a stated sigma added.
+The wheel is read as a zip file and never imported or installed. Paths are in local metres from the flight's first point. Truth is
+the jump-cleaned path through one fixed smoother (see `smooth`): samples themselves are off by tens of metres, since their times
+are rounded. What is judged is a path of a real flight's shape with noise of a stated sigma added.
 
 The split never changes with a seed. Tuned on: one long manoeuvring flight, one calibration flight, and half of the aircraft of
 the Swiss collection (by a checksum of the address). Judged on: the other half, and files of which nothing was tuned on.
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from scipy.linalg import solveh_banded
 from scipy.ndimage import maximum_filter1d
 
 from ..atomic_file import write_file
+from ..tracker.geo import Origin, to_geodetic, to_local
 
 WHEEL = "traffic-2.13-py3-none-any.whl"
 DOWNLOAD = "pip download --no-deps traffic==2.13 --dest DIR"
@@ -34,7 +35,7 @@ SMOOTHER_SIGMA_M = 40.0  # of a sample about the path; with it samples are off b
 TUNE, JUDGE = "tune", "judge"
 
 _SAMPLES = "traffic/data/samples/"
-_FORMAT = 1  # of the cache; another one is made again
+_FORMAT = 3  # of the cache; another one is made again
 _GAP_S = 60.0  # a longer one ends a flight
 _LEAST_POINTS = 60
 _OFF_PATH_M = 250.0  # a sample farther from the smoothed path is a jump
@@ -43,7 +44,7 @@ _FOOT_M = 0.3048
 _QUICKSTART_EVERY = 12  # of the aircraft of a large collection
 
 _CLASSES = {"calibration": "calibration", "gliders": "glider", "surveys": "survey", "military": "military",
-            "ambulances": "helicopter", "featured/belevingsvlucht": "manoeuvring", "collections/switzerland": "airliner",
+            "ambulances": "helicopter", "featured": "manoeuvring", "collections/switzerland": "airliner",
             "collections/quickstart": "airliner, 1 s"}
 _TUNED_FILES = ("featured/belevingsvlucht", "calibration/munich")
 _HALVED_FILE = "collections/switzerland"
@@ -56,13 +57,13 @@ class TrackDataError(Exception):
 @dataclass(frozen=True)
 class Flight:
     """A flight without a gap of more than a minute. `name`: file, aircraft and number of the piece; `flight_class`: what flies;
-    `split`: tune or judge; `origin`: latitude and longitude in degrees, altitude in metres, of 0, 0, 0; `time_s` (n,) POSIX;
+    `split`: tune or judge; `origin`: the place that is 0, 0, 0; `time_s` (n,) POSIX;
     `position_m` (n, 3) as reported, jumps left out; `truth_m`, `velocity_mps` (n, 3) of the smoothed path."""
 
     name: str
     flight_class: str
     split: str
-    origin: tuple[float, float, float]
+    origin: Origin
     time_s: np.ndarray
     position_m: np.ndarray
     truth_m: np.ndarray
@@ -208,23 +209,14 @@ def smooth(time_s: np.ndarray, position_m: np.ndarray, q: float = SMOOTHER_Q,
     return state[0::2], state[1::2]
 
 
-def to_enu(latitude: np.ndarray, longitude: np.ndarray, altitude_m: np.ndarray, origin: tuple[float, float, float]) -> np.ndarray:
-    """Metres east, north, up of `origin` (degrees, degrees, metres), on the WGS 84 ellipsoid, (n, 3)."""
-    at, zero = _to_ecef(latitude, longitude, altitude_m), _to_ecef(*origin)
-    lat, lon = np.radians(origin[:2])
-    turn = np.array([[-np.sin(lon), np.cos(lon), 0.0],
-                     [-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)],
-                     [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)]])
-    return (at - zero) @ turn.T
+def seen_from(flight: Flight, origin: Origin) -> Flight:
+    """The same flight in metres from another origin."""
+    def moved(position_m):
+        return to_local(*to_geodetic(position_m, flight.origin), origin)
 
-
-def _to_ecef(latitude, longitude, altitude_m) -> np.ndarray:
-    axis_m, flattening = 6378137.0, 1 / 298.257223563
-    lat, lon = np.radians(latitude), np.radians(longitude)
-    squared = flattening * (2 - flattening)
-    normal = axis_m / np.sqrt(1 - squared * np.sin(lat) ** 2)
-    return np.stack([(normal + altitude_m) * np.cos(lat) * np.cos(lon), (normal + altitude_m) * np.cos(lat) * np.sin(lon),
-                     (normal * (1 - squared) + altitude_m) * np.sin(lat)], axis=-1)
+    truth = moved(flight.truth_m)
+    return replace(flight, origin=origin, position_m=moved(flight.position_m), truth_m=truth,
+                   velocity_mps=moved(flight.truth_m + flight.velocity_mps) - truth)
 
 
 def pieces(samples: Samples, name: str, flight_class: str, split: str) -> list[Flight]:
@@ -235,8 +227,8 @@ def pieces(samples: Samples, name: str, flight_class: str, split: str) -> list[F
         known = np.isfinite(altitude)
         time_s = samples.time_s[rows]
         altitude = np.interp(time_s, time_s[known], altitude[known]) if known.any() else np.zeros(len(rows))
-        origin = (float(samples.latitude[rows[0]]), float(samples.longitude[rows[0]]), float(altitude[0]))
-        position = to_enu(samples.latitude[rows], samples.longitude[rows], altitude, origin)
+        origin = Origin(float(samples.latitude[rows[0]]), float(samples.longitude[rows[0]]), float(altitude[0]))
+        position = to_local(samples.latitude[rows], samples.longitude[rows], altitude, origin)
         keep = _without_jumps(time_s, position)
         for j, part in enumerate(_pieces(time_s, np.flatnonzero(keep))):
             truth, velocity = smooth(time_s[part], position[part])
@@ -283,7 +275,7 @@ def _make_flights(wheel: Path) -> list[Flight]:
 
 def _write_cache(cache: Path, wheel: Path, made: list[Flight]):
     head = {"format": _FORMAT, "wheel_bytes": wheel.stat().st_size, "smoother": [SMOOTHER_Q, SMOOTHER_SIGMA_M],
-            "flights": [[f.name, f.flight_class, f.split, f.origin, len(f.time_s)] for f in made]}
+            "flights": [[f.name, f.flight_class, f.split, astuple(f.origin), len(f.time_s)] for f in made]}
     content = io.BytesIO()
     np.savez_compressed(content, head=json.dumps(head), **{
         name: np.concatenate([getattr(f, name) for f in made]) for name in ("time_s", "position_m", "truth_m", "velocity_mps")})
@@ -301,5 +293,5 @@ def _read_cache(cache: Path, wheel: Path) -> list[Flight] | None:
     if (head["format"], head["wheel_bytes"], head["smoother"]) != (_FORMAT, wheel.stat().st_size, [SMOOTHER_Q, SMOOTHER_SIGMA_M]):
         return None
     edges = np.cumsum([0, *(f[-1] for f in head["flights"])])
-    return [Flight(name, flight_class, split, tuple(origin), **{n: a[low:high] for n, a in arrays.items()})
+    return [Flight(name, flight_class, split, Origin(*origin), **{n: a[low:high] for n, a in arrays.items()})
             for (name, flight_class, split, origin, _), low, high in zip(head["flights"], edges[:-1], edges[1:], strict=True)]

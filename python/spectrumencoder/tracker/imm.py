@@ -83,13 +83,18 @@ class Imm:
         return ImmState(mean, covariance, np.tile(self._stationary, (n, 1)))
 
     def predict(self, state: ImmState, dt_s: np.ndarray) -> ImmState:
-        """The bank dt_s (T,) later, in steps of at most 5 s up to a minute; a step of 0 changes nothing."""
+        """The bank dt_s (T,) later, each track in steps of at most 5 s up to a minute; a step of 0 changes nothing."""
         dt_s = np.asarray(dt_s, float)
-        if not (dt_s > 0).any():
-            return state
-        n_steps = int(np.clip(np.ceil(dt_s.max(initial=0) / _LONGEST_STEP_S), 1, _MOST_STEPS))
-        for _ in range(n_steps):
-            state = self._step(state, dt_s / n_steps)
+        n_steps = np.clip(np.ceil(dt_s / _LONGEST_STEP_S), 0, _MOST_STEPS).astype(int)
+        step = dt_s / np.maximum(n_steps, 1)
+        for k in range(n_steps.max(initial=0)):
+            rows = np.flatnonzero(n_steps > k)
+            if len(rows) == len(dt_s):
+                state = self._step(state, step)
+                continue
+            if k == 0:
+                state = state.take(np.arange(len(dt_s)))
+            state.put(rows, self._step(state.take(rows), step[rows]))
         return state
 
     def update(self, state: ImmState, position_m: np.ndarray, covariance_m2: np.ndarray) -> tuple[ImmState, Innovation]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
 KINDS = ("cv", "ca", "ct")
 _FASTEST_TURN_RADPS = 0.6  # beyond what a fix a second can follow; keeps the linearisation sane
 
@@ -72,11 +73,10 @@ class MotionModel:
         f[:, 0, 1], f[:, 0, 2] = dt, (x - 1 + e) / r**2
         f[:, 1, 2], f[:, 2, 2] = (1 - e) / r, e
         # Q by quadrature of F(u) [0, 0, 1]' [0, 0, 1] F(u)': the closed form loses all its digits at small x
-        nodes, weights = np.polynomial.legendre.leggauss(5)
-        u = (nodes[:, None] + 1) / 2 * dt
+        u = (_NODES[:, None] + 1) / 2 * dt
         column = np.stack([(r * u - 1 + np.exp(-r * u)) / r**2, (1 - np.exp(-r * u)) / r, np.exp(-r * u)])
         density = 2 * r * self.acceleration_mps2**2
-        q[:] = density * np.einsum("n,ant,bnt,t->tab", weights / 2, column, column, dt)
+        q[:] = density * np.einsum("n,ant,bnt,t->tab", _WEIGHTS / 2, column, column, dt)
         return f, q
 
     def _ct(self, dt, turn):

@@ -296,8 +296,8 @@ class SpatialTracker:
         bank = ImmState(np.zeros((n, m, 6)), np.tile(np.eye(6), (n, m, 1, 1)), np.full((n, m), 1 / m))
         height = ImmState(np.zeros((n, m_height, 3)), np.tile(np.eye(3), (n, m_height, 1, 1)),
                           np.full((n, m_height), 1 / m_height))
-        arrays = {"_seen_s": np.zeros(n), "_height_s": np.full(n, np.nan), "_mean": np.zeros((n, 6)),
-                  "_covariance": np.zeros((n, 6, 6))}
+        arrays = {"_seen_s": np.zeros(n), "_is_ahead": np.zeros(n, bool), "_height_s": np.full(n, np.nan),
+                  "_mean": np.zeros((n, 6)), "_covariance": np.zeros((n, 6, 6))}
         past, gains, correction = no_past(n, m), no_gains(n), no_correction(n)
         used = len(self._entries) and len(self._seen_s)
         if used:
@@ -310,12 +310,22 @@ class SpatialTracker:
                 array[:used] = getattr(self, name)
         self._horizontal, self._height = bank, height
         self._past, self._gains, self._correction = past, gains, correction
+        self._ahead, self._ahead_s = bank.take(np.arange(n)), None
         for name, array in arrays.items():
             setattr(self, name, array)
         self._free = [row for row in range(n - 1, -1, -1) if row not in self._entries]
 
     def _predicted(self, rows, time_s) -> ImmState:
-        return self._imm.predict(self._horizontal.take(rows), time_s - self._seen_s[rows])
+        """The bank of these rows at a time; a row that was predicted to that time already is not predicted again."""
+        if time_s != self._ahead_s:
+            self._ahead_s = time_s
+            self._is_ahead[:] = False
+        new = rows[~self._is_ahead[rows]]
+        if len(new):
+            dt = np.maximum(time_s - self._seen_s[new], 0)
+            self._ahead.put(new, self._imm.predict(self._horizontal.take(new), dt))
+            self._is_ahead[new] = True
+        return self._ahead.take(rows)
 
     def _predicted_height(self, rows, time_s) -> ImmState:
         return self._imm_height.predict(self._height.take(rows), time_s - self._height_s[rows])
@@ -370,6 +380,7 @@ class SpatialTracker:
 
     def _write(self, rows, bank, time_s):
         self._horizontal.put(rows, bank)
+        self._is_ahead[rows] = False
         self._mean[rows], self._covariance[rows] = self._imm.combined(bank)
         self._seen_s[rows] = time_s
         self._changed.update(dict.fromkeys(rows.tolist()))
@@ -621,7 +632,7 @@ class SpatialTracker:
         rows = np.array([e.row for e in entries])
         known = np.isfinite(self._height_s[rows])
         if banks is None:
-            flat = self._imm.predict(self._horizontal.take(rows), np.maximum(time_s - self._seen_s[rows], 0))
+            flat = self._predicted(rows, time_s)
             tall = self._imm_height.predict(self._height.take(rows[known]), np.maximum(time_s - self._height_s[rows[known]], 0))
         else:
             then_s, flat, tall = banks
