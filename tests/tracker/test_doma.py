@@ -109,6 +109,9 @@ def test_hostile_reports_are_counted_and_make_no_track():
         {"timestamp": 10**30}, {"longitude": "east"}, {"altitude": math.inf}, {"latitude": True}])]
     hostile += [{"nothing": 1.0}, {"freq_center_hz": math.nan, "bandwidth_hz": 1.0, "timestamp": T0}]
     refused = 0
+    for fields in good[:4]:
+        tracker.report(fields)
+    good = good[4:]
     for fields in good:
         tracker.report(fields)
         for bad in hostile:
@@ -121,6 +124,14 @@ def test_hostile_reports_are_counted_and_make_no_track():
     assert refused == len(good) * len(hostile) == sum(tracker.refused.values())
     assert {track.identity for track in tracker.spatial.tracks(tentative=True)} == {"4840d6"}
     assert len(tracker.spectral) == 0
+
+
+def test_a_first_position_that_was_wrong_leaves_nothing_behind():
+    tracker = DomaTracker()
+    tracker.report(ADSB | {"icao": "bad", "latitude": 4.8, "longitude": 52.3})
+    out = messages_of(tracker, flight(10))
+    assert {m[keys.IDENTITY] for m in out} == {"4840d6"} and len(tracker.spatial) == 1
+    assert out[-1][keys.LATITUDE] == pytest.approx(52.318, abs=1e-3)
 
 
 def test_times_that_run_backwards_make_no_track():
@@ -151,17 +162,18 @@ def test_a_recording_started_again_is_a_new_time():
 
 
 def test_settings_change_live():
-    tracker = DomaTracker()
+    tracker, other = DomaTracker(), DomaTracker()
+    messages_of(other, flight(20))
     for fields in flight(10):
         tracker.report(fields)
-    before = np.trace(tracker.spatial.tracks()[0].estimate.covariance)
     tracker.set_process_noise(100.0)
     tracker.set_gate(0.9)
     tracker.set_horizons((2.0,))
     for fields in flight(20)[10:]:
         tracker.report(fields)
     tracker.flush()
-    assert np.trace(tracker.spatial.tracks()[0].estimate.covariance) > before
+    wide, narrow = (t.spatial.tracks()[0].estimate.covariance for t in (tracker, other))
+    assert np.trace(wide) > 1.1 * np.trace(narrow)
     assert [p[keys.HORIZON_S] for p in tracker.messages(True)[0][keys.PREDICTIONS]] == [2.0]
     for change in (lambda: tracker.set_horizons((5.0, 1.0)), lambda: tracker.set_gate(1.5),
                    lambda: tracker.set_process_noise(0.0), lambda: tracker.set_horizons((1e4,))):

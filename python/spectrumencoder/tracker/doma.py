@@ -45,7 +45,7 @@ class DomaTracker:
     """
 
     def __init__(self, origin: Origin | None = None, position_error_m: float = 50.0, altitude_error_m: float = 30.0,
-                 weak_snr_db: float = float("-inf"), interval_s: float = 1.0, horizons_s: Sequence[float] = HORIZONS_S,
+                 weak_snr_db: float = -1000.0, interval_s: float = 1.0, horizons_s: Sequence[float] = HORIZONS_S,
                  spatial: SpatialSettings | None = None, spectral: SpectralSettings | None = None):
         if not interval_s >= 0:
             raise ValueError(f"interval_s {interval_s} s must not be negative")

@@ -67,15 +67,18 @@ class FixReader:
     """
 
     def __init__(self, origin: Origin | None = None, position_error_m: float = 50.0, altitude_error_m: float = 30.0,
-                 weak_snr_db: float = -math.inf, largest_gdop: float = 50.0):
+                 weak_snr_db: float = -1000.0, largest_gdop: float = 50.0):
         for name, value in (("position_error_m", position_error_m), ("altitude_error_m", altitude_error_m)):
             if not 0 < value < math.inf:
                 raise ValueError(f"{name} {value} m must be positive")
+        if not -1000 <= weak_snr_db <= 1000:
+            raise ValueError(f"weak_snr_db {weak_snr_db} dB is outside -1000..1000")
         self.origin, self.settled = origin, origin is not None
         self.position_error_m, self.altitude_error_m = float(position_error_m), float(altitude_error_m)
         self.weak_snr_db, self.largest_gdop = float(weak_snr_db), float(largest_gdop)
         self.refused: Counter[str] = Counter()
-        self._last: OrderedDict[str, _Last] = OrderedDict()
+        self._last: OrderedDict[str, _Last] = OrderedDict()  # accepted positions, by identity
+        self._newest: _Last | None = None  # of the dict that is being read
 
     def read(self, fields: dict) -> Fix:
         """The fix of a dict.
@@ -83,11 +86,19 @@ class FixReader:
         Raises:
             Refused: it gives none; counted in ``refused``.
         """
+        origin, self._newest = self.origin, None
         try:
-            return self._read({str(name).removeprefix(_SPATIAL): value for name, value in fields.items()})
+            fix = self._read({str(name).removeprefix(_SPATIAL): value for name, value in fields.items()})
         except Refused as refused:
+            self.origin = origin  # what is refused moves nothing
             self.refused[refused.reason] += 1
             raise
+        if self._newest is not None:
+            self._last[fix.identity] = self._newest
+            self._last.move_to_end(fix.identity)
+            if len(self._last) > _MOST_IDENTITIES:
+                self._last.popitem(last=False)
+        return fix
 
     def _read(self, fields: dict) -> Fix:
         time_s = _number(fields, keys.TIMESTAMP, "time")
@@ -143,10 +154,7 @@ class FixReader:
             if self._apart_m(last, latitude, longitude) > reach_m and abs(longitude) <= 90 and (
                     self._apart_m(last, longitude, latitude) < reach_m):
                 raise Refused("swapped", f"{identity} at {latitude:g}, {longitude:g}: latitude and longitude are exchanged")
-        self._last[identity] = _Last(time_s, latitude, longitude)
-        self._last.move_to_end(identity)
-        if len(self._last) > _MOST_IDENTITIES:
-            self._last.popitem(last=False)
+        self._newest = _Last(time_s, latitude, longitude)
 
     @staticmethod
     def _apart_m(last, latitude, longitude) -> float:

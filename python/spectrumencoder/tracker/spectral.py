@@ -6,9 +6,10 @@ steadily, for oscillators, and one whose drift changes, for Doppler curves. What
 what its width allows.
 
 A signal belongs to the track whose event it continues; else to the nearest in frequency, width and power together (global nearest
-neighbour would need several at once; signals come one by one). One that fits no track in frequency, but a silent track in width
-and power, right after that one fell silent, is the same emitter gone elsewhere: a hop. Frequencies that a track has hopped to
-are its hop set.
+neighbour would need several at once; signals come one by one). One that fits no track in frequency but, in width and power, one
+that fell silent a moment ago may be that emitter gone elsewhere. It starts a track that remembers the other; when the next such
+change comes and the other has not been heard again meanwhile, the two are one emitter that hops. Frequencies that it has been
+on are its hop set; a signal on one of them, while it is silent elsewhere, is its own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from .motion_models import MotionModel, scaled
 _LEAST_CARRIER_HZ = 1e7  # below, as in baseband recordings, rates are those of a carrier of 10 MHz
 _MOST_HOPS, _MOST_EVENTS = 128, 32
 _CLOSE = "close"
+_MOST_WIDTHS, _MOST_PPM = 1.5, 3.0  # bandwidths and parts per million that a signal may be off its track: else it is elsewhere
+_NEW_HITS = 20  # signals until a track is no longer taken for one channel of a hopper
 _LIKE = 4.0  # squared distance in width and power within which a signal elsewhere may be a hop
 
 
@@ -43,7 +46,7 @@ class SpectralSettings:
     width_factor: float = 1.6
     power_db: float = 5.0
     frequency_error: float = 0.15
-    start_drift_ppb_s: float = 100.0
+    start_drift_ppb_s: float = 30.0
     confirm_hits: int = 2
     silence_s: float = 60.0
     hop_gap_s: float = 0.5
@@ -115,6 +118,7 @@ class _Entry:
     log_width: float
     power_dbfs: float
     hits: int = 1
+    came_from: str = ""  # id of the track whose emitter it may be
     label: str | None = None
     labels: Counter = field(default_factory=Counter)
     open_events: set = field(default_factory=set)
@@ -160,14 +164,23 @@ class SpectralTracker:
         row = self._by_event.get(signal.event_id) if signal.event_id is not None else None
         if row is None:
             row = self._nearest(signal)
+        before = []
+        if row is None or self._may_be_a_channel(self._entries[row], signal):
+            before = self._silent_like(signal)
+            hoppers = [self._entries[other] for other in before if self._entries[other].hops and other != row]
+            if row is not None and hoppers:
+                self._merge(hoppers[0], self._entries[row])
+                row = hoppers[0].row
+                self._hop(self._entries[row], signal)
+                return
         if row is not None:
             self._use(self._entries[row], signal)
             return
-        row = self._hopper(signal)
-        if row is not None:
-            self._hop(self._entries[row], signal)
+        known = [row for row in before if self._is_channel(self._entries[row], signal)]
+        if known:
+            self._hop(self._entries[known[0]], signal)
         elif self._free:
-            self._start(signal)
+            self._start(signal, self._entries[before[0]] if before else None)
         else:
             self.counts["full"] += 1
 
@@ -213,20 +226,35 @@ class SpectralTracker:
         t = self._table
         dt = np.maximum(signal.time_s - t[:, 0], 0)
         variance = t[:, 4] + 2 * dt * t[:, 5] + dt**2 * t[:, 6] + self._variance(signal)
-        distance = (signal.freq_center_hz - t[:, 2] - dt * t[:, 3])**2 / variance + self._unlike(signal)
-        distance = np.where(np.isnan(distance), np.inf, distance)
+        off = np.abs(signal.freq_center_hz - t[:, 2] - dt * t[:, 3])
+        distance = off**2 / variance + self._unlike(signal)
+        reach = _MOST_WIDTHS * signal.bandwidth_hz + _MOST_PPM * 1e-6 * max(abs(signal.freq_center_hz), _LEAST_CARRIER_HZ)
+        distance = np.where(np.isnan(distance) | (off > reach), np.inf, distance)
         best = int(np.argmin(distance))
         return best if distance[best] <= self.settings.gate else None
 
-    def _hopper(self, signal: Signal) -> int | None:
-        """The track that fell silent a moment ago and is like this signal in all but frequency."""
+    def _silent_like(self, signal: Signal) -> list[int]:
+        """Tracks that fell silent a moment ago and are like this signal in all but frequency, the likest and latest first."""
         silent = signal.time_s - self._table[:, 1]
         unlike = self._unlike(signal)
-        close = (silent >= 0) & (silent <= self.settings.hop_gap_s) & (unlike <= _LIKE)
+        close = (silent > 0) & (silent <= self.settings.hop_gap_s) & (unlike <= _LIKE)
         close &= np.abs(signal.freq_center_hz - self._table[:, 2]) <= self.settings.hop_span_hz
-        rows = [row for row in np.flatnonzero(close) if not self._entries[row].open_events
+        rows = [row for row in np.flatnonzero(close).tolist() if not self._entries[row].open_events
                 and (signal.label == self._entries[row].label or None in (signal.label, self._entries[row].label))]
-        return min(rows, key=lambda row: unlike[row], default=None)
+        return sorted(rows, key=lambda row: unlike[row] + _LIKE * silent[row] / self.settings.hop_gap_s)
+
+    def _may_be_a_channel(self, entry: _Entry, signal: Signal) -> bool:
+        """A track so new, and silent for so long, that it may have been a hopper's all the time."""
+        return entry.hits <= _NEW_HITS and not entry.open_events and signal.time_s - entry.until_s > self.settings.hop_gap_s
+
+    @staticmethod
+    def _is_channel(entry: _Entry, signal: Signal) -> bool:
+        return any(abs(c - signal.freq_center_hz) < max(signal.bandwidth_hz / 2, 1.0) for c in entry.channels_hz)
+
+    def _came_from(self, entry: _Entry) -> _Entry | None:
+        """The track whose emitter this one may be: it has been silent since this one began."""
+        other = self._entries.get(self._row_of.get(entry.came_from, -1))
+        return other if other is not None and other.until_s < entry.born_s and not other.open_events else None
 
     def _unlike(self, signal: Signal) -> np.ndarray:
         """Squared distance in width and power from every track."""
@@ -239,13 +267,16 @@ class SpectralTracker:
 
     # Filtering
 
-    def _start(self, signal: Signal):
+    def _start(self, signal: Signal, before: _Entry | None = None):
+        """A new track; `before`: the one whose emitter it may be. If that in turn may be another's, the two are one that hops."""
         self.counts["born"] += 1
+        if before is not None and (first := self._came_from(before)) is not None:
+            before = self._merge(first, before)
         self._n_born += 1
         row = self._free.pop()
         scale = max(abs(signal.freq_center_hz), _LEAST_CARRIER_HZ) * 1e-9
         entry = _Entry(f"F{self._n_born}", row, signal.time_s, signal.time_s, signal.until_s, scale, self._fresh(signal, scale),
-                       float(np.log(signal.bandwidth_hz)), signal.power_dbfs)
+                       float(np.log(signal.bandwidth_hz)), signal.power_dbfs, came_from=before.id if before else "")
         self._entries[row] = entry
         self._row_of[entry.id] = row
         self._note(entry, signal)
@@ -265,15 +296,35 @@ class SpectralTracker:
         self._seen(entry, signal)
 
     def _hop(self, entry: _Entry, signal: Signal):
+        """The emitter comes up on another of its channels."""
         self.counts["hop"] += 1
         entry.hops += 1
-        for frequency in (self._table[entry.row, 2], signal.freq_center_hz):
-            near = [c for c in entry.channels_hz if abs(c - frequency) < max(signal.bandwidth_hz / 2, 1.0)]
-            if not near and len(entry.channels_hz) < _MOST_HOPS:
-                entry.channels_hz.append(float(frequency))
         entry.bank, entry.filtered_s = self._fresh(signal, entry.scale), signal.time_s
         entry.curve.clear()
         self._seen(entry, signal)
+
+    def _merge(self, first: _Entry, second: _Entry) -> _Entry:
+        """The second track turns out to be the first one's emitter on another frequency."""
+        self.counts["hop"] += 1
+        for row in (first.row, second.row):
+            self._add_channel(first, float(self._table[row, 2]))
+        first.hops += 1 + second.hops
+        first.hits += second.hits
+        if second.until_s > first.until_s:
+            first.bank, first.filtered_s, first.until_s = second.bank, second.filtered_s, second.until_s
+            first.curve = list(second.curve)
+            self._table[first.row, :7] = self._table[second.row, :7]
+        first.labels.update(second.labels)
+        first.anomaly_ids = [*first.anomaly_ids, *second.anomaly_ids][-_MOST_EVENTS:]
+        self._changed[first.row] = None
+        self._end(second, second.until_s)
+        return first
+
+    @staticmethod
+    def _add_channel(entry: _Entry, frequency: float):
+        near = [c for c in entry.channels_hz if abs(c - frequency) < max(np.exp(entry.log_width) / 2, 1.0)]
+        if not near and len(entry.channels_hz) < _MOST_HOPS:
+            entry.channels_hz.append(frequency)
 
     def _seen(self, entry: _Entry, signal: Signal):
         entry.hits += 1
@@ -323,7 +374,10 @@ class SpectralTracker:
     # Descriptions
 
     def _confirmed(self, entry: _Entry) -> bool:
-        return entry.hits >= self.settings.confirm_hits or bool(entry.hops)
+        """With enough signals, and not only until it shows whose emitter it is."""
+        if entry.until_s - entry.born_s <= self.settings.hop_gap_s and self._came_from(entry) is not None:
+            return False
+        return entry.hits >= self.settings.confirm_hits
 
     def _estimate(self, entry: _Entry, time_s: float) -> SpectralEstimate:
         bank = self._imm.predict(entry.bank, np.array([max(time_s - entry.filtered_s, 0.0)]))
