@@ -50,7 +50,7 @@ class SpatialSettings:
     silence_s: float = 120.0
     reorder_s: float = 10.0
     top_speed_mps: float = 1000.0
-    motion_field: bool = False
+    motion_field: bool = True
 
     def __post_init__(self):
         if not 0 < self.process_noise < np.inf:

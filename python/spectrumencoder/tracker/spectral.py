@@ -311,7 +311,8 @@ class SpectralTracker:
         first.hops += 1 + second.hops
         first.hits += second.hits
         if second.until_s > first.until_s:
-            first.bank, first.filtered_s, first.until_s = second.bank, second.filtered_s, second.until_s
+            first.bank, first.scale = second.bank, second.scale
+            first.filtered_s, first.until_s = second.filtered_s, second.until_s
             first.curve = list(second.curve)
             self._table[first.row, :7] = self._table[second.row, :7]
         first.labels.update(second.labels)
