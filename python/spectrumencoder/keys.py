@@ -20,6 +20,7 @@ STATUS = "status"
 CONTROL = "control"
 EVENTS = "events"
 ENCODED = "encoded"
+DETECTIONS = "detections"
 TRACKS = "tracks"
 
 # Event fields
@@ -46,13 +47,41 @@ BAND = "band"
 MODEL = "model"
 DROPOUT_RATE = "dropout_rate"
 LATENCY_MS = "latency_ms"
-TRACK_ID = "track_id"
 RECORDING = "recording"            # name of the recording, where one file holds the events of several
 
 EVENT_FIELDS = (
     EVENT_ID, STATE, TIMESTAMP, TIME_SOURCE, SAMPLE_START, SAMPLE_COUNT, FREQ_CENTER_HZ, BANDWIDTH_HZ, POWER_DBFS, SNR_DB,
     ANOMALY_SCORE, P_VALUE, THRESHOLD, IS_ANOMALY, THREAT_LEVEL, ANALYSIS_TYPE, POSSIBLE_THREATS, LABEL, CONFIDENCE, BAND,
     MODEL, DROPOUT_RATE, LATENCY_MS,
+)
+
+# Track fields (message port `tracks` of doma_tracker); with them event fields that say the same of a track
+TRACK_ID = "track_id"
+KIND = "kind"                      # spatial, spectral
+AGE_S = "age_s"
+HITS = "hits"
+IDENTITY = "identity"
+SOURCE = "source"
+LATITUDE = "latitude"              # latitude, longitude in degrees, altitude in metres: as SigMF's spatial extension has them
+LONGITUDE = "longitude"
+ALTITUDE = "altitude"
+POSITION_M = "position_m"          # east, north (and up) of the origin
+VELOCITY_MPS = "velocity_mps"
+COVARIANCE = "covariance"          # row by row, of position and velocity, or of frequency and drift
+DRIFT_HZ_S = "drift_hz_s"
+HOP_SET_HZ = "hop_set_hz"
+MODE_PROBABILITIES = "mode_probabilities"
+PREDICTIONS = "predictions"        # a list of dicts, one per horizon
+HORIZON_S = "horizon_s"
+ANOMALY_IDS = "anomaly_ids"
+TRACK_ANOMALY = "track_anomaly"    # a dict of kind, timestamp, distance_m, score; absent while the motion is possible
+DISTANCE_M = "distance_m"
+SCORE = "score"
+
+TRACK_FIELDS = (
+    TRACK_ID, STATE, TIMESTAMP, KIND, AGE_S, HITS, IDENTITY, SOURCE, LABEL, LATITUDE, LONGITUDE, ALTITUDE, POSITION_M,
+    VELOCITY_MPS, FREQ_CENTER_HZ, DRIFT_HZ_S, BANDWIDTH_HZ, POWER_DBFS, HOP_SET_HZ, COVARIANCE, MODE_PROBABILITIES, ANOMALY_IDS,
+    TRACK_ANOMALY, PREDICTIONS,
 )
 
 # Status fields (message port `status` of every block: a dict)
@@ -76,6 +105,9 @@ ENCODED_PDUS = "encoded_pdus"
 ENCODED_BYTES = "encoded_bytes"
 WAITING_PDUS = "waiting_pdus"      # of spectrum_decoder: have come and are not decoded yet
 MALFORMED = "malformed"
+REPORTS = "reports"                # of doma_tracker: messages that it could read
+REFUSED_REPORTS = "refused_reports"  # by reason
+TRACK_ANOMALIES = "track_anomalies"
 
 DRAWS = "draws"                    # of anomaly_display
 SKIPPED_DRAWS = "skipped_draws"    # those that were due while it still drew
@@ -92,6 +124,10 @@ FALSE_ALARM_RATE = "false_alarm_rate"
 FALSE_EVENTS_PER_HOUR = "false_events_per_hour"
 THRESHOLD_MODE = "threshold_mode"
 HOLD = "hold"
+KEEP_BANDS_HZ = "keep_bands_hz"    # pairs of frequencies between which tokens are kept before others
+GATE = "gate"
+PROCESS_NOISE = "process_noise"
+HORIZON = "horizon"
 
 SIGMF_PREFIX = "spectrumencoder:"
 

@@ -285,3 +285,9 @@ def test_every_example_opens_in_grc_without_a_dialog_and_what_is_broken_is_seen(
 
 def test_python_script_runs(environment, model_file):
     assert "64 frames, " in run([EXAMPLES / "monitor_recording.py", "--model", model_file], environment)
+
+
+def test_tracks_from_decoded_pdus(environment, tmp_path):
+    said = run([EXAMPLES / "adsb_to_tracks.py", "--seconds", "60", "--out", str(tmp_path)], environment)
+    assert "180 reports, 3 tracks, 1 with an impossible motion" in said
+    assert (tmp_path / "tracks.jsonl").stat().st_size > 0

@@ -11,7 +11,7 @@ from .messages import MalformedMessage, metadata
 
 NUMBER = (int, float)
 ENCODER = {keys.DROPOUT_RATE: NUMBER, keys.ROPE_MODE: str, keys.BACKEND: str, keys.DROPOUT_POLICY: str,
-           keys.CONFIDENCE_THRESHOLD: NUMBER, keys.ENCODED_STEP: NUMBER}
+           keys.CONFIDENCE_THRESHOLD: NUMBER, keys.ENCODED_STEP: NUMBER, keys.KEEP_BANDS_HZ: list}
 DETECTOR = {keys.FALSE_ALARM_RATE: NUMBER, keys.FALSE_EVENTS_PER_HOUR: NUMBER, keys.THRESHOLD_MODE: str,
             keys.THRESHOLD: NUMBER, keys.HOLD: int}
 _ALL = ENCODER | DETECTOR

@@ -41,6 +41,8 @@ def run(
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines.")] = None,
     annotate: Annotated[str | None, typer.Option(metavar="[=FILE]", help="Write events as SigMF annotations; without FILE "
                                                  "to NAME-events.sigmf-meta beside the recording.")] = None,
+    tracks: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write the tracks of what was found as JSON lines; "
+                                                "for a folder one file each, with the recording's name added.")] = None,
     encoded: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the compressed spectra, for decode; for a folder "
                                                  "one file each, with the recording's name added.")] = None,
     encoded_step: Annotated[float, typer.Option(min=0.016, max=512.0, help="Step of their quantiser in dB: smaller is more exact "
@@ -60,7 +62,7 @@ def run(
     if confidence is not None and not members(model):
         raise UsageError(f"--confidence {confidence:g} is for a speculative model, {model} is one model alone; leave it out, or "
                          "use --model speculative")
-    check_writable(events, encoded, plot, json_file, Path(annotate) if annotate else None)
+    check_writable(events, tracks, encoded, plot, json_file, Path(annotate) if annotate else None)
     settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
                            rope_mode=rope, false_alarm_rate=pfa, average=average, overlap=overlap, band=band, hold=hold,
                            false_events_per_hour=false_events,
@@ -73,7 +75,8 @@ def run(
             recording = _open(path, rate, format, freq)
             outcome = run_recording(recording, settings, append=bool(outcomes), name_in_events=folder,
                                     plot=_named_path(plot, recording.name, folder),
-                                    encoded=_named_path(encoded, recording.name, folder))
+                                    encoded=_named_path(encoded, recording.name, folder),
+                                    tracks=_named_path(tracks, recording.name, folder))
         except (CommandError, RecordingError) as error:
             if not folder or isinstance(error, UsageError):
                 raise

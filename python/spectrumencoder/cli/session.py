@@ -80,13 +80,13 @@ class Outcome:
 
 
 def run_recording(recording: Recording, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
-                  name_in_events: bool = False, encoded: Path | None = None) -> Outcome:
+                  name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None) -> Outcome:
     """Runs one recording to its end.
 
     Args:
         append: keep what the events file holds.
         plot: picture to draw at the end.
-        encoded: file to write the compressed spectra to.
+        encoded, tracks: files to write the compressed spectra and the tracks to.
         name_in_events: put the recording's name into each event of the file.
 
     Raises:
@@ -95,7 +95,7 @@ def run_recording(recording: Recording, settings: RunSettings, *, append: bool =
     """
     quiet_logs()
     flowgraph = Flowgraph(recording, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
-                          encoded=encoded)
+                          encoded=encoded, tracks=tracks)
     began = time.monotonic()
     interrupted = flowgraph.run()
     wall_s = time.monotonic() - began
@@ -124,7 +124,7 @@ class Flowgraph:
     """The blocks of one run, connected. Attributes: probe (a run_probe), the rest private."""
 
     def __init__(self, recording: Recording, settings: RunSettings, *, append: bool, keep_spectra: bool, name_in_events: bool,
-                 encoded: Path | None = None):
+                 encoded: Path | None = None, tracks: Path | None = None):
         from gnuradio import gr
 
         from ..blocks.encoded_file import encoded_file
@@ -142,7 +142,8 @@ class Flowgraph:
                 compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold,
                 false_events_per_hour=settings.false_events_per_hour,
                 dtype=settings.dtype, confidence_threshold=settings.confidence_threshold,
-                encoded_group=settings.encoded_group if encoded else 0, encoded_step=settings.encoded_step)
+                encoded_group=settings.encoded_group if encoded else 0, encoded_step=settings.encoded_step,
+                tracks_file=str(tracks) if tracks else "")
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
             raise UsageError(str(error)) from error
         fft_size = self._monitor.fft_size
