@@ -134,6 +134,7 @@ bool fft_tokenizer_impl::start()
     d_settle = 0;
     d_staged = 0;
     d_counters.reset();
+    d_arrival.reset();
     d_next_status = std::chrono::steady_clock::now();
     return block::start();
 }
@@ -194,6 +195,7 @@ int fft_tokenizer_impl::general_work(int noutput_items,
     d_begun = true;
     take_parameters();
     collect_tags(std::max(begin, d_tags_taken), work.end);
+    d_arrival.observe(work.end, d_stream.samp_rate());
     while (work.frames < work.room && take_step(work))
         ;
     consume_each(d_position - begin);
@@ -292,6 +294,11 @@ void fft_tokenizer_impl::discontinuity(change what)
     d_tag_next_frame = true;
     if (what == change::retune && d_position != d_stream_start)
         d_settle = std::llround(d_settle_ms * 1e-3 * d_stream.samp_rate());
+    if (d_position != d_stream_start) {
+        d_arrival.reset();
+        if (what == change::retag)
+            ++d_counters.retags;
+    }
     if (partial)
         count_drop(what == change::retune ? d_counters.retune
                    : what == change::rate ? d_counters.rate

@@ -4,6 +4,7 @@
 #ifndef INCLUDED_SPECTRUMENCODER_FFT_TOKENIZER_IMPL_H
 #define INCLUDED_SPECTRUMENCODER_FFT_TOKENIZER_IMPL_H
 
+#include "arrival_clock.h"
 #include "frame_counters.h"
 #include "stream_state.h"
 #include <gnuradio/spectrumencoder/fft_tokenizer.h>
@@ -48,6 +49,8 @@ public:
     uint64_t dropped_retag() const override { return d_counters.retag; }
     uint64_t dropped_nonfinite() const override { return d_counters.nonfinite; }
     uint64_t malformed() const override { return d_counters.malformed_tags; }
+    uint64_t overflows() const override { return d_counters.retags; }
+    double arrival_offset() const override { return d_arrival.offset(); }
 
     bool start() override;
     bool stop() override;
@@ -94,6 +97,7 @@ private:
     volk::vector<float> d_unconnected_psd;
 
     frame_counters d_counters;
+    arrival_clock d_arrival;
     std::chrono::steady_clock::time_point d_next_status;
 
     bool input_ended(int items_seen);

@@ -78,6 +78,12 @@ public:
     virtual uint64_t dropped_retag() const = 0;     //!< straddled a tag that changed neither (overflow)
     virtual uint64_t dropped_nonfinite() const = 0; //!< held NaN or Inf
     virtual uint64_t malformed() const = 0;         //!< tags that were ignored because of their value
+    virtual uint64_t overflows() const = 0;         //!< tags that told of a gap and changed neither frequency nor rate
+
+    /*! When sample n came in is arrival_offset() + n / rate, in seconds of std::chrono::steady_clock, n counted from
+     * the start: the earliest line through what was seen in the last seconds since a discontinuity. NaN before the
+     * first sample. Means something for a source that keeps time, such as a radio. */
+    virtual double arrival_offset() const = 0;
 };
 
 } // namespace spectrumencoder

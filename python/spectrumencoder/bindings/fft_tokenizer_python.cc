@@ -43,5 +43,7 @@ void bind_fft_tokenizer(py::module& m)
         .def("dropped_rate", &fft_tokenizer::dropped_rate)
         .def("dropped_retag", &fft_tokenizer::dropped_retag)
         .def("dropped_nonfinite", &fft_tokenizer::dropped_nonfinite)
-        .def("malformed", &fft_tokenizer::malformed);
+        .def("malformed", &fft_tokenizer::malformed)
+        .def("overflows", &fft_tokenizer::overflows)
+        .def("arrival_offset", &fft_tokenizer::arrival_offset);
 }
