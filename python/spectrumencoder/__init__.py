@@ -21,6 +21,7 @@ _BLOCKS = {
     "event_log": "blocks.event_log",
     "sigmf_annotator": "blocks.sigmf_annotator",
     "spectrum_monitor": "blocks.spectrum_monitor",
+    "band_scanner": "blocks.band_scanner",
 }
 _FUNCTIONS = {"tokenize": "tokens.tokenize"}
 

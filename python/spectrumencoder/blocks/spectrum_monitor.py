@@ -8,6 +8,7 @@ from gnuradio import gr
 from .. import keys
 from ..encoder.ensemble import CONFIDENCE_THRESHOLD, load_models
 from .anomaly_detector import anomaly_detector
+from .health import health
 from .native import fft_tokenizer
 from .safe_block import first_failure
 from .spectrum_encoder import spectrum_encoder
@@ -18,7 +19,8 @@ class spectrum_monitor(gr.hier_block2):
 
     Input 0: complex samples. Outputs (either may stay unconnected): 0 psd (fft_size floats per frame, dBFS);
     1 residual (fft_size floats per frame, standardised). Message input `control`, as of spectrum_encoder. Message outputs:
-    `anomalies` (events), `encoded` (compressed spectra, of spectrum_encoder), `status` (of all three).
+    `anomalies` (events), `encoded` (compressed spectra, of spectrum_encoder), `status` (of all stages, and once a second the
+    health of the chain: frames per second, latency, queue, drops, overflows).
 
     All settings of the stages that change live do so here. One that is out of range or that the model cannot serve is
     refused: logged, published on `status`, and the old one stays.
@@ -29,7 +31,7 @@ class spectrum_monitor(gr.hier_block2):
         fft_size, stride, window: 0, 0, "" are the model's own; anything else must equal them.
         others: see the stages.
 
-    Attributes: tokenizer, encoder, detector (the stages), blocks (all three), fft_size, failure (the first of any stage).
+    Attributes: tokenizer, encoder, detector (the stages), health, blocks (all four), fft_size, failure (the first of any stage).
 
     Raises:
         ModelError: the model file is missing or invalid.
@@ -62,7 +64,8 @@ class spectrum_monitor(gr.hier_block2):
             model=model, fft_size=self.fft_size, samp_rate=samp_rate, center_freq=center_freq, band=band,
             false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode, threshold=threshold, hold=hold,
             time_source=time_source, false_events_per_hour=false_events_per_hour)
-        self.blocks = [self.tokenizer, self.encoder, self.detector]  # also keeps them alive: GNU Radio does not
+        self.health = health(self.tokenizer, self.encoder, samp_rate, live=overload == "skip")
+        self.blocks = [self.tokenizer, self.encoder, self.detector, self.health]  # also keeps them alive: GNU Radio does not
         self._connect()
 
     def _connect(self):
@@ -74,6 +77,7 @@ class spectrum_monitor(gr.hier_block2):
         self.connect((self.tokenizer, 1), (self.detector, 0))
         self.connect((self.encoder, 0), (self.detector, 1))
         self.connect((self.encoder, 1), (self.detector, 2))
+        self.connect((self.detector, 0), self.health)
         self.connect((self.tokenizer, 1), (self, 0))
         self.connect((self.encoder, 0), (self, 1))
         self.msg_connect(self, keys.CONTROL, self.encoder, keys.CONTROL)
@@ -91,6 +95,7 @@ class spectrum_monitor(gr.hier_block2):
         """Handles what still lies in the stages' message queues; call it when the flowgraph has ended."""
         self.encoder.drain()
         self.detector.drain()
+        self.health.drain()
 
     # Live changes, from any thread; each returns True when taken
 
