@@ -26,7 +26,7 @@ public:
     //! All samples up to number n have been seen by now.
     void observe(uint64_t n, double rate)
     {
-        const double now = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+        const double now = arrival_clock::now();
         if (d_now != d_now || now - d_window_start > WINDOW_S) {
             d_before = d_now;
             d_now = std::numeric_limits<double>::infinity();
@@ -38,7 +38,19 @@ public:
 
     double offset() const { return d_offset; }
 
+    //! Seconds since sample n came in; 0 where nothing is known.
+    double age(uint64_t n, double rate) const
+    {
+        const double age = now() - d_offset - n / rate;
+        return age > 0.0 ? age : 0.0;
+    }
+
 private:
+    static double now()
+    {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    }
+
     static constexpr double WINDOW_S = 5.0, NONE = std::numeric_limits<double>::quiet_NaN();
 
     double d_window_start = 0.0, d_now = NONE, d_before = NONE;

@@ -28,7 +28,8 @@ public:
                        double samp_rate,
                        double center_freq,
                        double settle_ms,
-                       int min_output_buffer);
+                       int min_output_buffer,
+                       bool live);
 
     void set_average(int average) override;
     void set_samp_rate(double samp_rate) override;
@@ -78,6 +79,7 @@ private:
     std::atomic<double> d_samp_rate;
     std::atomic<double> d_center_freq;
     std::atomic<double> d_settle_ms;
+    const bool d_live;
 
     // Of the work thread. A sample is named by its offset in the input stream.
     tokenizer d_kernel;
@@ -111,6 +113,7 @@ private:
     void skip_settling(uint64_t until);
     void take_tags_here();
     void discontinuity(change what);
+    void after_gap(change what);
     void begin_frame();
     void add_window(const workspace& work);
     void stage(const workspace& work, int n);

@@ -37,8 +37,11 @@ constexpr double AGC_DBFS = -20.0;
 constexpr double MIN_RATE = 48e3, MAX_RATE = 20e6;
 constexpr double MIN_FREQ = 1e6, MAX_FREQ = 6e9;
 constexpr double NO_DC_DBFS = -200.0;
-const std::set<std::string> ARGUMENTS{ "driver", "label",  "serial", "scene",  "file",      "rate",           "seed",
-                                       "pace",   "hwtime", "ppm",    "remote", "buffer_ms", "retune_latency", "type" };
+// the last two are SoapyRemote's
+const std::set<std::string> ARGUMENTS{ "driver",         "label", "serial", "scene",
+                                       "file",           "rate",  "seed",   "pace",
+                                       "hwtime",         "ppm",   "remote", "buffer_ms",
+                                       "retune_latency", "type",  "prot",   "soapy_remote_no_deeper" };
 
 double number(const SoapySDR::Kwargs& args, const std::string& key, double otherwise, double low, double high)
 {
@@ -248,9 +251,10 @@ public:
     SoapySDR::ArgInfoList getSettingInfo() const override
     {
         SoapySDR::ArgInfoList list;
-        const auto add = [&list](const std::string& key, const std::string& about, double low, double high) {
+        const auto add = [&](const std::string& key, const std::string& about, double low, double high) {
             SoapySDR::ArgInfo info;
             info.key = info.name = key;
+            info.value = readSetting(key);
             info.description = about;
             info.type = SoapySDR::ArgInfo::FLOAT;
             info.range = SoapySDR::Range(low, high);
@@ -273,7 +277,9 @@ public:
     std::string readSetting(const std::string& key) const override
     {
         const auto found = d_settings.find(key);
-        return found == d_settings.end() ? "" : found->second;
+        if (found != d_settings.end())
+            return found->second;
+        return key == "dc_dbfs" ? std::to_string(NO_DC_DBFS) : "0";
     }
 
 private:

@@ -127,7 +127,7 @@ def test_every_setter_is_a_callback(raw):
 
 def test_form(raw):
     assert raw["id"] == raw["path"].name.removesuffix(".block.yml")
-    assert re.fullmatch(r"\[SpectrumEncoder\]/(Sources|Tokens|Encoder|Detector|Sinks|Monitor)", raw["category"])
+    assert re.fullmatch(r"\[SpectrumEncoder\]/(Sources|Radio|Tokens|Encoder|Detector|Sinks|Monitor)", raw["category"])
     assert raw["flags"] == ["python"] and raw["file_format"] == 1
     for parameter in raw["parameters"]:
         assert "default" in parameter, parameter["id"]

@@ -77,3 +77,28 @@ def spectrum():
         power = np.mean(np.abs(np.fft.fftshift(np.fft.fft(blocks, axis=1), axes=1)) ** 2, axis=0) / window.sum() ** 2
         return center + (np.arange(n) - n // 2) * rate / n, 10 * np.log10(power)
     return make
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory):
+    """Path of an untrained model for frames of 128 bins: quick to load and to run."""
+    from small_models import write_small_model
+    return write_small_model(tmp_path_factory.mktemp("models") / "small.safetensors", "small", seed=1)
+
+
+@pytest.fixture
+def live_run(small_model, tmp_path):
+    """live_run(args, duration=0.5, parts=(), ...) -> Outcome of a run as the command line makes it, in this process.
+
+    The radio is the test radio at 250 kS/s (122 frames a second); options of RadioOptions by name.
+    """
+    from gnuradio.spectrumencoder.cli.session import RunSettings, quiet_logs, run_source
+    from gnuradio.spectrumencoder.cli.sources import RadioOptions, RadioSource
+
+    def run(args="pace=1", freq=100e6, rate=250e3, duration=0.5, parts=(), watch=lambda flowgraph: None, settings=None,
+            **options):
+        quiet_logs()
+        source = RadioSource(RadioOptions(f"driver=spectrumtest,{args}", freq, rate, duration=duration, **options))
+        chain = {"model": small_model, "quiet": True, "events": tmp_path / "events.jsonl"} | (settings or {})
+        return run_source(source, RunSettings(**chain), parts=parts, watch=watch)
+    return run

@@ -34,6 +34,7 @@ class band_scanner(SafeBlock, gr.sync_block):
         center_freq: Hz, until the stream carries an rx_freq tag.
         fft_size: bins of a frame.
         dwell_ms: at each hop, rounded up to whole frames.
+        pause: stay where the radio is.
         usable, overlap, jitter: see ``live.scan_plan.ScanPlan``.
         dc_bins: bins in the middle of each spectrum that are left out; 0: none.
         hold_ms: how long a hop is watched after the last message of an event that is open there; 0: events do not hold.
@@ -45,8 +46,8 @@ class band_scanner(SafeBlock, gr.sync_block):
         ValueError: an argument is out of range.
     """
 
-    def __init__(self, ranges="88e6:108e6", samp_rate=2.4e6, center_freq=0.0, fft_size=1024, dwell_ms=100.0, usable=0.8,
-                 overlap=0.0, dc_bins=0, jitter=0.0, hold_ms=0.0, max_hold_ms=10000.0, radio=SOAPY, seed=0):
+    def __init__(self, ranges="88e6:108e6", samp_rate=2.4e6, center_freq=0.0, fft_size=1024, dwell_ms=100.0, pause=False,
+                 usable=0.8, overlap=0.0, dc_bins=0, jitter=0.0, hold_ms=0.0, max_hold_ms=10000.0, radio=SOAPY, seed=0):
         gr.sync_block.__init__(self, "band_scanner", [(np.float32, fft_size)], None)
         self.init_safe_block()
         self.set_tag_propagation_policy(gr.TPP_DONT)
@@ -59,7 +60,7 @@ class band_scanner(SafeBlock, gr.sync_block):
         self._dc_bins = int(_between("dc_bins", dc_bins, 0, fft_size // 2))
         self._plan_settings = {"fft_size": int(fft_size), "usable": usable, "overlap": overlap, "jitter": jitter}
         self._rate, self._center, self._hop = float(samp_rate), float(center_freq), int(fft_size)
-        self._radio, self._seed, self._paused = radio, int(seed), False
+        self._radio, self._seed, self._paused = radio, int(seed), bool(pause)
         self._plan()  # what is out of range is told now
         self._clear()
         self.message_port_register_out(_CMD)

@@ -53,7 +53,8 @@ class spectrum_monitor(gr.hier_block2):
         self._check_average(average)
         self.tokenizer = fft_tokenizer(
             fft_size=self.fft_size, stride=stride, average=average, overlap=overlap, window=window or frame["window"],
-            samp_rate=samp_rate, center_freq=center_freq, settle_ms=settle_ms, min_output_buffer=min_output_buffer)
+            samp_rate=samp_rate, center_freq=center_freq, settle_ms=settle_ms, min_output_buffer=min_output_buffer,
+            live=overload == "skip")
         self.encoder = spectrum_encoder(
             model=model, fft_size=self.fft_size, stride=stride, window=window or frame["window"],
             dropout_rate=dropout_rate, dropout_policy=dropout_policy, rope_mode=rope_mode, backend=backend,

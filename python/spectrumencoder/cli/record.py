@@ -49,7 +49,7 @@ def record_radio(options: RadioOptions, meta: Path, quiet: bool) -> Recording:
                                "learned") from None
         except TimeoutError as error:
             shutil.rmtree(meta.parent, ignore_errors=True)  # the caller's temporary folder: it will not come to that
-            leave(f"{source.name}: {source.fault + '; ' if source.fault else ''}{error}")
+            leave(f"{source.name}: {source.fault or error}")
     if failure is not None or source.fault:
         raise CommandError(f"{source.name}: {source.fault or failure}")
     recording = Recording.open(meta)

@@ -162,7 +162,7 @@ def _run_radio(options: RadioOptions, scanning: ScanOptions | None, settings: Ru
         write_json(json_file, summary([outcome], [outcome.fault] if outcome.fault else [], settings)
                    | ({"scan": swept} if scan else {}))
     if outcome.hung:
-        leave(f"{outcome.name}: {outcome.fault + '; ' if outcome.fault else ''}{outcome.hung}")
+        leave(f"{outcome.name}: {outcome.fault or outcome.hung}")
     end(outcome)
 
 

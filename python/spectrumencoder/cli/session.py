@@ -161,10 +161,12 @@ class Flowgraph:
         from ..blocks.encoded_file import encoded_file
         from ..blocks.run_probe import run_probe
         from ..blocks.spectrum_monitor import spectrum_monitor
+        from ..encoder.ensemble import load_models
         self.source, self.settings, self.hung = source, settings, ""
         self.on_poll: list[Callable[[], None]] = []
         self.top = gr.top_block("spectrumencoder run")
         try:
+            frame_hop = load_models(settings.model)[0].contract["encoder"]["fft_size"] * settings.average * (1 - settings.overlap)
             self.monitor = spectrum_monitor(
                 model=settings.model, samp_rate=source.samp_rate, center_freq=source.center_freq,
                 average=settings.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
@@ -175,7 +177,7 @@ class Flowgraph:
                 encoded_group=settings.encoded_group if encoded else 0, encoded_step=settings.encoded_step,
                 settle_ms=settings.settle_ms, overload=source.overload, time_source=source.time_source,
                 pad_batch=source.pad_batch,
-                min_output_buffer=source.buffer_frames(1024 * settings.average * (1.0 - settings.overlap)))
+                min_output_buffer=source.buffer_frames(frame_hop))
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
             raise UsageError(str(error)) from error
         fft_size = self.monitor.fft_size

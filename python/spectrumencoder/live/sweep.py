@@ -52,7 +52,7 @@ class Sweeper:
 
     Each hop gives the mean of ``dwell_frames`` spectra; a bin of the row is taken from the hop to whose centre it is nearest.
     While an event is on, the hop is watched on: for ``hold_frames`` after the event's last message, ``max_hold_frames`` in all.
-    An event that comes when the scanner has just moved on brings it back.
+    An event that opens when the scanner has just moved on brings it back.
 
     Args:
         plan: where to go.
@@ -87,7 +87,7 @@ class Sweeper:
             return
         if self._sees(self.target_hz, freq_hz):
             self._hold_left = self.hold_frames
-        elif self._previous_hz is not None and self._sees(self._previous_hz, freq_hz):
+        elif state == "open" and self._previous_hz is not None and self._sees(self._previous_hz, freq_hz):
             self._excursion_hz = self._previous_hz
             self._clear_hop()
             self._hold_left = self.hold_frames
