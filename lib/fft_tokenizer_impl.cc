@@ -17,6 +17,7 @@ namespace spectrumencoder {
 
 namespace {
 
+constexpr double MAX_HELD_S = 2.0; // by the buffers of a radio
 constexpr auto STATUS_PERIOD = std::chrono::seconds(1);
 constexpr uint64_t NEVER = std::numeric_limits<uint64_t>::max();
 
@@ -63,10 +64,11 @@ fft_tokenizer::sptr fft_tokenizer::make(int fft_size,
                                         double samp_rate,
                                         double center_freq,
                                         double settle_ms,
-                                        int min_output_buffer)
+                                        int min_output_buffer,
+                                        bool live)
 {
     return gnuradio::make_block_sptr<fft_tokenizer_impl>(
-        fft_size, stride, average, overlap, window, samp_rate, center_freq, settle_ms, min_output_buffer);
+        fft_size, stride, average, overlap, window, samp_rate, center_freq, settle_ms, min_output_buffer, live);
 }
 
 fft_tokenizer_impl::fft_tokenizer_impl(int fft_size,
@@ -77,12 +79,14 @@ fft_tokenizer_impl::fft_tokenizer_impl(int fft_size,
                                        double samp_rate,
                                        double center_freq,
                                        double settle_ms,
-                                       int min_output_buffer)
+                                       int min_output_buffer,
+                                       bool live)
     : gr::block("fft_tokenizer", io_signature::make(1, 1, sizeof(gr_complex)), outputs(fft_size, stride)),
       d_average(average),
       d_samp_rate(checked_samp_rate(samp_rate)),
       d_center_freq(checked_center_freq(center_freq)),
       d_settle_ms(checked_settle_ms(settle_ms)),
+      d_live(live),
       d_kernel(fft_size, stride, average, overlap, window),
       d_stream(samp_rate, center_freq),
       d_stage(fft_size),
@@ -134,6 +138,7 @@ bool fft_tokenizer_impl::start()
     d_settle = 0;
     d_staged = 0;
     d_counters.reset();
+    d_arrival.reset();
     d_next_status = std::chrono::steady_clock::now();
     return block::start();
 }
@@ -194,6 +199,7 @@ int fft_tokenizer_impl::general_work(int noutput_items,
     d_begun = true;
     take_parameters();
     collect_tags(std::max(begin, d_tags_taken), work.end);
+    d_arrival.observe(work.end, d_stream.samp_rate());
     while (work.frames < work.room && take_step(work))
         ;
     consume_each(d_position - begin);
@@ -290,12 +296,25 @@ void fft_tokenizer_impl::discontinuity(change what)
     d_staged = 0;
     d_frame_start = d_position;
     d_tag_next_frame = true;
-    if (what == change::retune && d_position != d_stream_start)
-        d_settle = std::llround(d_settle_ms * 1e-3 * d_stream.samp_rate());
+    if (d_position != d_stream_start)
+        after_gap(what);
     if (partial)
         count_drop(what == change::retune ? d_counters.retune
                    : what == change::rate ? d_counters.rate
                                           : d_counters.retag);
+}
+
+void fft_tokenizer_impl::after_gap(change what)
+{
+    const double rate = d_stream.samp_rate();
+    if (what == change::retune) {
+        const double held_s = d_live ? std::min(d_arrival.age(d_position, rate), MAX_HELD_S) : 0.0;
+        d_settle = std::llround((d_settle_ms * 1e-3 + held_s) * rate);
+        return;
+    }
+    d_arrival.reset(); // nobody knows how many samples are missing
+    if (what == change::retag)
+        ++d_counters.retags;
 }
 
 void fft_tokenizer_impl::begin_frame()

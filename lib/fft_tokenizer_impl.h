@@ -4,6 +4,7 @@
 #ifndef INCLUDED_SPECTRUMENCODER_FFT_TOKENIZER_IMPL_H
 #define INCLUDED_SPECTRUMENCODER_FFT_TOKENIZER_IMPL_H
 
+#include "arrival_clock.h"
 #include "frame_counters.h"
 #include "stream_state.h"
 #include <gnuradio/spectrumencoder/fft_tokenizer.h>
@@ -27,7 +28,8 @@ public:
                        double samp_rate,
                        double center_freq,
                        double settle_ms,
-                       int min_output_buffer);
+                       int min_output_buffer,
+                       bool live);
 
     void set_average(int average) override;
     void set_samp_rate(double samp_rate) override;
@@ -48,6 +50,8 @@ public:
     uint64_t dropped_retag() const override { return d_counters.retag; }
     uint64_t dropped_nonfinite() const override { return d_counters.nonfinite; }
     uint64_t malformed() const override { return d_counters.malformed_tags; }
+    uint64_t overflows() const override { return d_counters.retags; }
+    double arrival_offset() const override { return d_arrival.offset(); }
 
     bool start() override;
     bool stop() override;
@@ -75,6 +79,7 @@ private:
     std::atomic<double> d_samp_rate;
     std::atomic<double> d_center_freq;
     std::atomic<double> d_settle_ms;
+    const bool d_live;
 
     // Of the work thread. A sample is named by its offset in the input stream.
     tokenizer d_kernel;
@@ -94,6 +99,7 @@ private:
     volk::vector<float> d_unconnected_psd;
 
     frame_counters d_counters;
+    arrival_clock d_arrival;
     std::chrono::steady_clock::time_point d_next_status;
 
     bool input_ended(int items_seen);
@@ -107,6 +113,7 @@ private:
     void skip_settling(uint64_t until);
     void take_tags_here();
     void discontinuity(change what);
+    void after_gap(change what);
     void begin_frame();
     void add_window(const workspace& work);
     void stage(const workspace& work, int n);

@@ -10,7 +10,7 @@ namespace spectrumencoder {
 
 void frame_counters::reset()
 {
-    for (auto* counter : { &frames, &retune, &rate, &retag, &nonfinite, &malformed_tags })
+    for (auto* counter : { &frames, &retune, &rate, &retag, &nonfinite, &malformed_tags, &retags })
         *counter = 0;
 }
 
@@ -36,6 +36,7 @@ pmt::pmt_t frame_counters::status(const char* state) const
     status = pmt::dict_add(status, keys::dropped_rate(), pmt::from_uint64(rate));
     status = pmt::dict_add(status, keys::dropped_retag(), pmt::from_uint64(retag));
     status = pmt::dict_add(status, keys::dropped_nonfinite(), pmt::from_uint64(nonfinite));
+    status = pmt::dict_add(status, keys::overflows(), pmt::from_uint64(retags));
     return pmt::dict_add(status, keys::malformed(), pmt::from_uint64(malformed_tags));
 }
 

@@ -22,6 +22,7 @@ struct frame_counters {
     std::atomic<uint64_t> retag{ 0 };
     std::atomic<uint64_t> nonfinite{ 0 };
     std::atomic<uint64_t> malformed_tags{ 0 };
+    std::atomic<uint64_t> retags{ 0 }; // discontinuities, whether or not a frame was lost by them
 
     uint64_t dropped() const { return retune + rate + retag + nonfinite; }
     void reset();

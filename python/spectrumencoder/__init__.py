@@ -8,6 +8,10 @@ Names are resolved on first use, so that importing the package does not load PyT
 
 from importlib import import_module as _import_module
 
+from .soapy_path import add_module_folder as _add_module_folder
+
+_add_module_folder()
+
 _BLOCKS = {
     "fft_tokenizer": "blocks.native",
     "sigmf_source": "blocks.sigmf_source",
@@ -19,6 +23,7 @@ _BLOCKS = {
     "event_log": "blocks.event_log",
     "sigmf_annotator": "blocks.sigmf_annotator",
     "spectrum_monitor": "blocks.spectrum_monitor",
+    "band_scanner": "blocks.band_scanner",
 }
 _FUNCTIONS = {"tokenize": "tokens.tokenize"}
 

@@ -22,6 +22,8 @@ EVENTS = "events"
 ENCODED = "encoded"
 DETECTIONS = "detections"
 TRACKS = "tracks"
+CMD = "cmd"                        # commands to a radio, as gr-soapy takes them
+SWEEPS = "sweeps"
 
 # Event fields
 EVENT_ID = "event_id"
@@ -113,6 +115,23 @@ DRAWS = "draws"                    # of anomaly_display
 SKIPPED_DRAWS = "skipped_draws"    # those that were due while it still drew
 LOST_ROWS = "lost_rows"            # of the waterfall: came while it did not draw for too long
 LOST_MESSAGES = "lost_messages"
+
+# Health, once a second on `status` of spectrum_monitor; FRAMES, DROPPED_FRAMES and SKIPPED_FRAMES besides
+FRAMES_PER_S = "frames_per_s"
+LATENCY_P50_MS = "latency_p50_ms"  # from the arrival of a frame's last sample to its verdict; live sources only
+LATENCY_P99_MS = "latency_p99_ms"
+QUEUE_DEPTH = "queue_depth"        # frames between tokenizer and verdict
+OVERFLOWS = "overflows"            # gaps that the radio told of
+DEVICE = "device"
+
+# Sweeps (message port `sweeps` of band_scanner), with TIMESTAMP, SAMPLE_START and SAMPLE_COUNT of the whole sweep
+SWEEP = "sweep"                    # its number, from 0
+TIMESTAMP_END = "timestamp_end"
+FREQ_START_HZ = "freq_start_hz"    # of the first bin of the row
+BIN_WIDTH_HZ = "bin_width_hz"
+HOPS = "hops"
+HELD_HOPS = "held_hops"            # those at which an event held the scanner up
+DWELL_SAMPLES = "dwell_samples"    # that went into the row
 
 # Live parameters accepted as a dict on `control` (with DROPOUT_RATE and THRESHOLD, above), also printed in status
 DROPOUT_POLICY = "dropout_policy"

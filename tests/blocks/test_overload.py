@@ -74,6 +74,15 @@ def test_samples_that_a_radio_lost_are_forgiven(clock, backlog):
     assert behind_s == pytest.approx(0.0, abs=1e-6)
 
 
+def test_samples_that_a_radio_tells_it_has_lost_are_forgiven_at_once(clock, backlog):
+    """Even where many frames always wait, so that nothing else would forgive them."""
+    for number in range(100):
+        lost = number in (30, 60)
+        clock.now_s += 0.02 + 0.7 * lost
+        behind_s = backlog.enter(MANY, 0.02, lost=lost)
+    assert behind_s < 0.05
+
+
 def test_clocks_that_drift_apart_are_forgiven(clock, backlog):
     for _ in range(100_000):  # 100 ppm over some 28 hours
         assert backlog.enter(1, 1.0) < 1e-3

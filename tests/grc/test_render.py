@@ -127,7 +127,8 @@ def test_every_setter_is_a_callback(raw):
 
 def test_form(raw):
     assert raw["id"] == raw["path"].name.removesuffix(".block.yml")
-    assert re.fullmatch(r"\[SpectrumEncoder\]/(Sources|Tokens|Encoder|Detector|Tracker|Sinks|Monitor|Display)", raw["category"])
+    stages = "Sources|Radio|Tokens|Encoder|Detector|Tracker|Sinks|Monitor|Display"
+    assert re.fullmatch(rf"\[SpectrumEncoder\]/({stages})", raw["category"])
     has_widget = any(parameter["dtype"] == "gui_hint" for parameter in raw["parameters"])
     assert raw["flags"] == ["python", *["need_qt_gui"] * has_widget] and raw["file_format"] == 1
     for parameter in raw["parameters"]:

@@ -45,7 +45,9 @@ public:
      * \param center_freq Hz where the stream has no `rx_freq` tag
      * \param settle_ms samples skipped after a retune, 0..60000 ms
      * \param min_output_buffer room for frames on each output, 1..65536: lets the next block work in batches
-     * \throws std::invalid_argument naming the argument, its value and its range
+     * \param live the samples come from a radio, as fast as its clock says: after a retune, what its buffers held at
+     * that moment is skipped too. It carries the tag of the new frequency, and is of the old one \throws
+     * std::invalid_argument naming the argument, its value and its range
      */
     static sptr make(int fft_size = 1024,
                      int stride = 8,
@@ -55,7 +57,8 @@ public:
                      double samp_rate = 1e6,
                      double center_freq = 0.0,
                      double settle_ms = 0.0,
-                     int min_output_buffer = 64);
+                     int min_output_buffer = 64,
+                     bool live = false);
 
     // These change live and throw std::invalid_argument when out of range.
     virtual void set_average(int average) = 0;            //!< from the next frame on
@@ -78,6 +81,12 @@ public:
     virtual uint64_t dropped_retag() const = 0;     //!< straddled a tag that changed neither (overflow)
     virtual uint64_t dropped_nonfinite() const = 0; //!< held NaN or Inf
     virtual uint64_t malformed() const = 0;         //!< tags that were ignored because of their value
+    virtual uint64_t overflows() const = 0;         //!< tags that told of a gap and changed neither frequency nor rate
+
+    /*! When sample n came in is arrival_offset() + n / rate, in seconds of std::chrono::steady_clock, n counted from
+     * the start: the earliest line through what was seen in the last seconds since a discontinuity. NaN before the
+     * first sample. Means something for a source that keeps time, such as a radio. */
+    virtual double arrival_offset() const = 0;
 };
 
 } // namespace spectrumencoder

@@ -30,6 +30,8 @@
     X(ENCODED, encoded, "encoded") \
     X(DETECTIONS, detections, "detections") \
     X(TRACKS, tracks, "tracks") \
+    X(CMD, cmd, "cmd") \
+    X(SWEEPS, sweeps, "sweeps") \
     X(EVENT_ID, event_id, "event_id") \
     X(STATE, state, "state") \
     X(TIMESTAMP, timestamp, "timestamp") \
@@ -102,6 +104,19 @@
     X(REPORTS, reports, "reports") \
     X(REFUSED_REPORTS, refused_reports, "refused_reports") \
     X(TRACK_ANOMALIES, track_anomalies, "track_anomalies") \
+    X(FRAMES_PER_S, frames_per_s, "frames_per_s") \
+    X(LATENCY_P50_MS, latency_p50_ms, "latency_p50_ms") \
+    X(LATENCY_P99_MS, latency_p99_ms, "latency_p99_ms") \
+    X(QUEUE_DEPTH, queue_depth, "queue_depth") \
+    X(OVERFLOWS, overflows, "overflows") \
+    X(DEVICE, device, "device") \
+    X(SWEEP, sweep, "sweep") \
+    X(TIMESTAMP_END, timestamp_end, "timestamp_end") \
+    X(FREQ_START_HZ, freq_start_hz, "freq_start_hz") \
+    X(BIN_WIDTH_HZ, bin_width_hz, "bin_width_hz") \
+    X(HOPS, hops, "hops") \
+    X(HELD_HOPS, held_hops, "held_hops") \
+    X(DWELL_SAMPLES, dwell_samples, "dwell_samples") \
     X(DROPOUT_POLICY, dropout_policy, "dropout_policy") \
     X(ROPE_MODE, rope_mode, "rope_mode") \
     X(BACKEND, backend, "backend") \

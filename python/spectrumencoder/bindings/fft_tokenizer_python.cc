@@ -26,7 +26,8 @@ void bind_fft_tokenizer(py::module& m)
              py::arg("samp_rate") = 1e6,
              py::arg("center_freq") = 0.0,
              py::arg("settle_ms") = 0.0,
-             py::arg("min_output_buffer") = 64)
+             py::arg("min_output_buffer") = 64,
+             py::arg("live") = false)
         .def("set_average", &fft_tokenizer::set_average, py::arg("average"))
         .def("set_samp_rate", &fft_tokenizer::set_samp_rate, py::arg("samp_rate"))
         .def("set_center_freq", &fft_tokenizer::set_center_freq, py::arg("center_freq"))
@@ -43,5 +44,7 @@ void bind_fft_tokenizer(py::module& m)
         .def("dropped_rate", &fft_tokenizer::dropped_rate)
         .def("dropped_retag", &fft_tokenizer::dropped_retag)
         .def("dropped_nonfinite", &fft_tokenizer::dropped_nonfinite)
-        .def("malformed", &fft_tokenizer::malformed);
+        .def("malformed", &fft_tokenizer::malformed)
+        .def("overflows", &fft_tokenizer::overflows)
+        .def("arrival_offset", &fft_tokenizer::arrival_offset);
 }

@@ -26,18 +26,23 @@ class Backlog:
         self._clock = clock
         self._stream_s = 0.0
         self._caught_up_lag_s = math.inf
+        self._last_lag_s = 0.0
         self._drained: tuple[float, float] | None = None  # clock and lag since when only few frames have waited
 
-    def enter(self, n_waiting: int, taken_s: float, gap_s: float = 0.0) -> float:
+    def enter(self, n_waiting: int, taken_s: float, gap_s: float = 0.0, lost: bool = False) -> float:
         """Seconds behind at the start of a call of work.
 
         Args:
             n_waiting: frames in the input. taken_s: how long the frames last that this call takes.
             gap_s: how long the stretch lasted that was left out between the last call's frames and these.
+            lost: a radio lost samples there, nobody knows how many: what the lag has grown by since the last call was they.
         """
         now = self._clock()
         lag_s = now - self._stream_s - gap_s
         self._stream_s += gap_s + taken_s
+        if lost:
+            self._caught_up_lag_s += max(0.0, lag_s - self._last_lag_s)
+        self._last_lag_s = lag_s
         self._caught_up_lag_s = min(self._caught_up_lag_s, lag_s)
         if n_waiting > FEW_FRAMES:
             self._drained = None

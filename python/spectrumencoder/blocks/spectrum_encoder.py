@@ -170,9 +170,9 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
     def _forget_tags(self):
         self._band = self._fixed_band or UNKNOWN
-        self._rx_freq: float | None = None  # Hz; None until a tag says
         self._frame_hop: float | None = None  # samples
         self._next_sample = 0  # number of the next frame's first sample
+        self._rx_freq, self._lost = None, False  # Hz of the last tag; samples were lost before these frames
         self._gap = 0  # samples left out between the last call's frames and this one's, or between these
 
     def _start(self):
@@ -244,7 +244,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
                     changes.setdefault(tag.offset - begin, {})[key] = _tag_number(key, tag.value)
                 except messages.MalformedMessage as error:
                     self._count_malformed(f"tag {key}", error)
-        bands, centres, self._gap = [], [], 0
+        bands, centres, self._gap, self._lost = [], [], 0, False
         for frame in range(n_frames):
             if frame in changes:
                 self._take_tags(changes[frame])
@@ -259,7 +259,9 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         if self._frame_hop:
             self._gap += max(0, start - self._next_sample)  # what the tokenizer has dropped
         self._next_sample = start
-        self._rx_freq = values.get(keys.RX_FREQ, self._rx_freq)
+        freq = values.get(keys.RX_FREQ, self._rx_freq)
+        self._lost |= keys.FRAME_START in values and freq == self._rx_freq  # tagged anew though nothing has changed: an overflow
+        self._rx_freq = freq
         if keys.RX_FREQ in values and self._fixed_band is None:
             self._band = band_of(values[keys.RX_FREQ])
 
@@ -284,7 +286,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         hop = self._frame_hop or float(side[0, layout.K_EFF]) * self._layout.fft_size
         if not rate > 0:
             return 0
-        behind_s = self._backlog.enter(self._n_waiting, len(side) * hop / rate, self._gap / rate)
+        behind_s = self._backlog.enter(self._n_waiting, len(side) * hop / rate, self._gap / rate, self._lost)
         excess_s = behind_s - self._max_latency
         return 0 if excess_s <= 0 else min(len(side), math.ceil(excess_s * rate / hop))
 

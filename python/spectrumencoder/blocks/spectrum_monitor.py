@@ -9,6 +9,7 @@ from .. import keys
 from ..encoder.ensemble import CONFIDENCE_THRESHOLD, load_models
 from .anomaly_detector import anomaly_detector
 from .doma_tracker import doma_tracker
+from .health import health
 from .native import fft_tokenizer
 from .safe_block import first_failure
 from .spectrum_encoder import spectrum_encoder
@@ -21,7 +22,7 @@ class spectrum_monitor(gr.hier_block2):
     (fft_size floats, standardised); 2 reconstruction (fft_size floats, dBFS); 3 score (one float). Message inputs: `control`, as
     of spectrum_encoder and anomaly_detector, to which it goes; `detections`, position fixes and signals for doma_tracker besides
     the anomalies. Message outputs: `anomalies` (events), `tracks`, `encoded` (compressed spectra, of spectrum_encoder), `status`
-    (of all four).
+    (of all stages, and once a second the health of the chain: frames per second, latency, queue, drops, overflows).
 
     All settings of the stages that change live do so here. One that is out of range or that the model cannot serve is
     refused: logged, published on `status`, and the old one stays.
@@ -35,7 +36,8 @@ class spectrum_monitor(gr.hier_block2):
         tracks_file: JSON lines of the tracks; "" is none.
         others: see the stages.
 
-    Attributes: tokenizer, encoder, detector, tracker (the stages), blocks (all four), fft_size, failure (the first of any stage).
+    Attributes: tokenizer, encoder, detector, tracker (the stages), health, blocks (all five), fft_size, failure (the first of any
+    stage).
 
     Raises:
         ModelError: the model file is missing or invalid.
@@ -57,7 +59,8 @@ class spectrum_monitor(gr.hier_block2):
         self._check_average(average)
         self.tokenizer = fft_tokenizer(
             fft_size=self.fft_size, stride=stride, average=average, overlap=overlap, window=window or frame["window"],
-            samp_rate=samp_rate, center_freq=center_freq, settle_ms=settle_ms, min_output_buffer=min_output_buffer)
+            samp_rate=samp_rate, center_freq=center_freq, settle_ms=settle_ms, min_output_buffer=min_output_buffer,
+            live=overload == "skip")
         self.encoder = spectrum_encoder(
             model=model, fft_size=self.fft_size, stride=stride, window=window or frame["window"],
             dropout_rate=dropout_rate, dropout_policy=dropout_policy, rope_mode=rope_mode, backend=backend,
@@ -69,7 +72,9 @@ class spectrum_monitor(gr.hier_block2):
             false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode, threshold=threshold, hold=hold,
             time_source=time_source, false_events_per_hour=false_events_per_hour)
         self.tracker = doma_tracker(file=tracks_file)
-        self.blocks = [self.tokenizer, self.encoder, self.detector, self.tracker]  # also keeps them alive: GNU Radio does not
+        self.health = health(self.tokenizer, self.encoder, samp_rate, live=overload == "skip")
+        # also keeps them alive: GNU Radio does not
+        self.blocks = [self.tokenizer, self.encoder, self.detector, self.tracker, self.health]
         self._connect(motion_aware)
 
     def _connect(self, motion_aware):
@@ -82,6 +87,7 @@ class spectrum_monitor(gr.hier_block2):
         self.connect((self.tokenizer, 1), (self.detector, 0))
         self.connect((self.encoder, 0), (self.detector, 1))
         self.connect((self.encoder, 1), (self.detector, 2))
+        self.connect((self.detector, 0), self.health)
         self.connect((self.tokenizer, 1), (self, 0))
         self.connect((self.encoder, 0), (self, 1))
         self.connect((self.encoder, 2), (self, 2))
@@ -108,6 +114,7 @@ class spectrum_monitor(gr.hier_block2):
         self.encoder.drain()
         self.detector.drain()
         self.tracker.drain()
+        self.health.drain()
 
     # Live changes, from any thread; each returns True when taken
 

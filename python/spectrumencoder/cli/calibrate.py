@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``spectrumencoder calibrate``: learns what is normal on a band; a recording in, a calibrated model file out."""
+"""``spectrumencoder calibrate``: learns what is normal on a band; a recording or a radio in, a calibrated model file out."""
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -10,17 +12,21 @@ import typer
 
 from .console import NOTES, OUT, check_writable, progress_bar, write_json
 from .errors import CommandError, UsageError
-from .run import find_source
+from .record import record_radio
+from .run import LIVE, find_source, only_radios, radio_options
+from .sources import SOAPY_PREFIX
+
+_MARGIN = 1.1  # of the time that is needed: an overflow or two may take a few frames
 
 
 def calibrate(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="What is normal: a .sigmf-meta file, a folder of them, or "
-                                          "raw IQ with --rate and --format.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="What is normal: a .sigmf-meta file, a folder of them, "
+                                          "raw IQ with --rate and --format, or soapy:DEVICE.")],
     out: Annotated[Path, typer.Option(metavar="FILE.safetensors", help="The calibrated model file to write.")],
-    rate: Annotated[float | None, typer.Option(help="Raw IQ: sample rate in Hz.", show_default=False)] = None,
+    rate: Annotated[float | None, typer.Option(help="Raw IQ and radios: sample rate in Hz.", show_default=False)] = None,
     format: Annotated[str | None, typer.Option(help="Raw IQ: SigMF data type, such as cf32_le, ci16_le or cu8.",
                                                show_default=False)] = None,
-    freq: Annotated[float | None, typer.Option(help="Raw IQ: centre frequency in Hz.", show_default=False)] = None,
+    freq: Annotated[float | None, typer.Option(help="Raw IQ and radios: centre frequency in Hz.", show_default=False)] = None,
     model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
     compute: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[str, typer.Option(help="Attention backend that will run.")] = "auto",
@@ -34,10 +40,21 @@ def calibrate(
     band: Annotated[str, typer.Option(help="Band of the recording; auto: by its centre frequency.")] = "auto",
     per_bin: Annotated[bool, typer.Option("--per-bin/--no-per-bin", help="Learn each bin's own level: sharper, as long as the "
                                           "radio stays at this centre frequency and rate.")] = True,
+    gain: Annotated[float | None, typer.Option(help="Gain in dB.", show_default=False, rich_help_panel=LIVE)] = None,
+    agc: Annotated[str, typer.Option(metavar="on|off", help="Automatic gain.", show_default=False, rich_help_panel=LIVE)] = "",
+    antenna: Annotated[str, typer.Option(help="By name.", show_default=False, rich_help_panel=LIVE)] = "",
+    bandwidth: Annotated[float | None, typer.Option(help="Of the filter, Hz.", show_default=False, rich_help_panel=LIVE)] = None,
+    ppm: Annotated[float, typer.Option(help="Correction of the crystal.", rich_help_panel=LIVE)] = 0.0,
+    setting: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="Of the device; may be given again.",
+                                               show_default=False, rich_help_panel=LIVE)] = [],  # noqa: B006
+    duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds to learn from; else as many as are needed.",
+                                                   show_default=False, rich_help_panel=LIVE)] = None,
+    silence: Annotated[float, typer.Option(min=0.1, help="Seconds without a sample after which it fails.",
+                                           rich_help_panel=LIVE)] = 5.0,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write what was learned here.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ):
-    """Learn what is normal on your band from a recording without anything unusual in it; write a calibrated model file.
+    """Learn what is normal on your band from a recording or radio without anything unusual in it; write a calibrated model file.
 
     The settings must be those that will run: a table holds for one band, dropout rate and average.
     """
@@ -45,17 +62,29 @@ def calibrate(
     if out.suffix != model_file.SUFFIX:
         raise UsageError(f"--out {out} does not end in {model_file.SUFFIX}; name it so, that it is found as a model")
     check_writable(out, json_file)
-    paths, _ = find_source(source, rate, format, freq)
+    live = source.startswith(SOAPY_PREFIX)
+    if live and format:
+        raise UsageError(f"--format {format} is for raw IQ; leave it out for a radio")
+    if not live:
+        only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration)
+    paths = [] if live else find_source(source, rate, format, freq)[0]
     from ..encoder.engine import Engine
     from ..encoder.ensemble import members
     if pair := members(model):
         raise UsageError(f"--model {model}: the tables of an ensemble are those of its first model; calibrate that (--model "
                          f"{pair[0]}), then run with --model speculative:{out},{pair[1]}")
-    from ..tokens.recording import Recording
-    recordings = [Recording.open(p) if rate is None else Recording.open_raw(p, rate, format, center_freq=freq) for p in paths]
     engine = Engine(model, compute=compute, backend=backend, rope_mode=rope, dropout_rate=dropout, dropout_policy=policy,
                     pad_batch=64, dtype=dtype)
-    with progress_bar(quiet=quiet, counts=True) as bar:
+    with ExitStack() as stack:
+        if live:
+            options = radio_options(source, freq, rate, None, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
+                                    settings=tuple(setting), silence_s=silence,
+                                    duration=_seconds(duration, rate, engine.n_bins, average, overlap, pfa, per_bin))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".calibrate-", dir=out.parent))
+            recordings = [record_radio(options, Path(folder) / "radio.sigmf-meta", quiet)]
+        else:
+            recordings = [_open(path, rate, format, freq) for path in paths]
+        bar = stack.enter_context(progress_bar(quiet=quiet, counts=True))
         task = bar.add_task("frames", total=None)
         tables = _learn(recordings, engine, average, overlap, band, pfa, per_bin,
                         lambda done, total: bar.update(task, completed=done, total=total))
@@ -79,6 +108,27 @@ def calibrate(
         options = "".join(f" --{name} {value}" for name, value in others.items() if value)
         OUT.print(f"wrote {out}; use it with: spectrumencoder run SOURCE --model {out} --average {average} "
                   f"--dropout {dropout:g} --pfa {pfa:g}{options}", markup=False)
+
+
+def _open(path: Path, rate: float | None, format: str | None, freq: float | None):
+    from ..tokens.recording import Recording
+    return Recording.open(path) if rate is None else Recording.open_raw(path, rate, format, center_freq=freq)
+
+
+def _seconds(duration: float | None, rate: float | None, n_bins: int, average: int, overlap: float, pfa: float,
+             per_bin: bool) -> float:
+    """How long to listen to a radio.
+
+    Raises:
+        CommandError: the duration that was asked for is too short.
+    """
+    from ..detector.calibrate import frames_needed
+    frames = frames_needed(pfa, per_bin)
+    needed = frames * average * round(n_bins * (1.0 - overlap)) / (rate or 1.0)
+    if duration is not None and duration < needed:
+        raise CommandError(f"--duration {duration:g} s is too short: a false-alarm rate of {pfa:g} takes {frames} frames, "
+                           f"{needed:.3g} s at this rate with --average {average}; give more, or leave it out")
+    return duration or _MARGIN * needed
 
 
 def _learn(recordings, engine, average, overlap, band, pfa, per_bin, progress) -> dict:

@@ -17,6 +17,7 @@ from . import (
     calibrate,
     dataset,
     decode,
+    devices,
     doctor,
     evaluate,
     evaluate_anomaly,
@@ -39,6 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run.run)
+app.command()(devices.devices)
 app.command()(decode.decode)
 app.command()(calibrate.calibrate)
 app.command()(train.train)

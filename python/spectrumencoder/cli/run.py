@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``spectrumencoder run``: recordings through the chain, events out. The flowgraph itself is in ``session.py``."""
+"""``spectrumencoder run``: recordings, or a radio, through the chain, events out. The flowgraph itself is in ``session.py``."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ import typer
 
 from .console import NOTES, OUT, check_writable, write_json
 from .errors import CommandError, UsageError
-from .session import Outcome, RunSettings, run_recording
+from .live import end, run_radio
+from .scan import ScanOptions, ScanPart
+from .session import Outcome, RunSettings, leave, run_recording
+from .sources import SOAPY_PREFIX, RadioOptions
+from .watch import Watch
+
+LIVE = "Radio"  # the panel of --help for options of radios
+SCAN = "Scan"
 
 
 def run(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A .sigmf-meta file, a folder of them, or raw IQ with "
-                                          "--rate and --format.")],
-    rate: Annotated[float | None, typer.Option(help="Raw IQ: sample rate in Hz.", show_default=False)] = None,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A .sigmf-meta file, a folder of them, raw IQ with "
+                                          "--rate and --format, or soapy:DEVICE.")],
+    rate: Annotated[float | None, typer.Option(help="Raw IQ and radios: sample rate in Hz.", show_default=False)] = None,
     format: Annotated[str | None, typer.Option(help="Raw IQ: SigMF data type, such as cf32_le, ci16_le or cu8.",
                                                show_default=False)] = None,
-    freq: Annotated[float | None, typer.Option(help="Raw IQ: centre frequency in Hz.", show_default=False)] = None,
+    freq: Annotated[float | None, typer.Option(help="Raw IQ and radios: centre frequency in Hz.", show_default=False)] = None,
     model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file; speculative, or "
                                        "speculative:FAST,LARGE, for two of them.")] = "base",
     confidence: Annotated[float | None, typer.Option(min=0.0, max=1.0, show_default=False, help="Of a speculative model: frames "
@@ -50,11 +57,40 @@ def run(
     encoded_group: Annotated[int, typer.Option(min=16, max=64, help="Spectra that are compressed together.")] = 32,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw waterfall, residual and event boxes.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")] = None,
+    zmq: Annotated[str, typer.Option(metavar="ADDRESS", help="Publish events as JSON lines on a ZeroMQ PUB socket bound here, "
+                                     "such as tcp://127.0.0.1:5556.", show_default=False)] = "",
+    stats: Annotated[bool, typer.Option("--stats", help="Print a line each second: rate, latency, queue, drops.")] = False,
+    metrics: Annotated[str, typer.Option(metavar="HOST:PORT", help="Serve the same to Prometheus here, such as 127.0.0.1:9100.",
+                                         show_default=False)] = "",
+    gain: Annotated[float | None, typer.Option(help="Gain in dB.", show_default=False, rich_help_panel=LIVE)] = None,
+    agc: Annotated[str, typer.Option(metavar="on|off", help="Automatic gain.", show_default=False, rich_help_panel=LIVE)] = "",
+    antenna: Annotated[str, typer.Option(help="By name.", show_default=False, rich_help_panel=LIVE)] = "",
+    bandwidth: Annotated[float | None, typer.Option(help="Of the filter, Hz.", show_default=False, rich_help_panel=LIVE)] = None,
+    ppm: Annotated[float, typer.Option(help="Correction of the crystal.", rich_help_panel=LIVE)] = 0.0,
+    setting: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="Of the device; may be given again.",
+                                               show_default=False, rich_help_panel=LIVE)] = [],  # noqa: B006
+    duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds of signal; else until Ctrl-C.", show_default=False,
+                                                   rich_help_panel=LIVE)] = None,
+    silence: Annotated[float, typer.Option(min=0.1, help="Seconds without a sample after which the run fails.",
+                                           rich_help_panel=LIVE)] = 5.0,
+    scan: Annotated[str, typer.Option(metavar="LOW:HIGH[,...]", help="Scan these ranges, Hz.", show_default=False,
+                                      rich_help_panel=SCAN)] = "",
+    dwell_ms: Annotated[float, typer.Option(help="At each hop.", rich_help_panel=SCAN)] = 100.0,
+    settle_ms: Annotated[float, typer.Option(min=0.0, help="Left out after a retune.", rich_help_panel=SCAN)] = 10.0,
+    usable: Annotated[float, typer.Option(help="Share of the band that the filter passes flat.", rich_help_panel=SCAN)] = 0.8,
+    scan_overlap: Annotated[float, typer.Option(help="Share of it that neighbouring hops see both.", rich_help_panel=SCAN)] = 0.0,
+    dc_bins: Annotated[int, typer.Option(help="Bins in the middle of the band that are left out.", rich_help_panel=SCAN)] = 0,
+    jitter: Annotated[float, typer.Option(help="Share of the band by which hops move from sweep to sweep.",
+                                          rich_help_panel=SCAN)] = 0.0,
+    hold_ms: Annotated[float, typer.Option(help="Watch on for so long after an event's last message.",
+                                           rich_help_panel=SCAN)] = 0.0,
+    sweeps: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write each sweep's spectrum.",
+                                                rich_help_panel=SCAN)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ):
-    """Run recordings through tokenizer, encoder and detector, and report what does not belong."""
-    from ..tokens.recording import RecordingError
-    paths, folder = find_source(source, rate, format, freq)
+    """Run recordings, or a radio, through tokenizer, encoder and detector, and report what does not belong."""
+    live = source.startswith(SOAPY_PREFIX)
+    paths, folder = ([], False) if live else find_source(source, rate, format, freq)
     if folder and annotate:
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
                          "use --annotate alone, which writes one beside each")
@@ -62,18 +98,44 @@ def run(
     if confidence is not None and not members(model):
         raise UsageError(f"--confidence {confidence:g} is for a speculative model, {model} is one model alone; leave it out, or "
                          "use --model speculative")
-    check_writable(events, tracks, encoded, plot, json_file, Path(annotate) if annotate else None)
+    check_writable(events, tracks, encoded, plot, json_file, sweeps, Path(annotate) if annotate else None)
     settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
                            rope_mode=rope, false_alarm_rate=pfa, average=average, overlap=overlap, band=band, hold=hold,
                            false_events_per_hour=false_events,
                            events=events, annotate=annotate, quiet=quiet, dtype=dtype,
                            confidence_threshold=CONFIDENCE_THRESHOLD if confidence is None else confidence,
-                           encoded_step=encoded_step, encoded_group=encoded_group)
+                           encoded_step=encoded_step, encoded_group=encoded_group, zmq=zmq,
+                           settle_ms=settle_ms if scan else 0.0)
+    if live:
+        scanning = ScanOptions(scan, dwell_ms, usable, scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
+        options = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
+                                settings=tuple(setting), duration=duration, silence_s=silence)
+        _only_recordings(format=format, annotate=annotate, plot=plot if scan else None)
+        with Watch(stats, metrics) as watch:
+            _run_radio(options, scanning, settings, watch, plot, encoded, tracks, json_file)
+        return
+    only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
+                 sweeps=sweeps)
+    with Watch(stats, metrics) as watch:
+        outcomes, errors = _run_recordings(paths, folder, settings, watch, plot, encoded, tracks, (rate, format, freq))
+    if json_file is not None:
+        write_json(json_file, summary(outcomes, errors, settings))
+    if outcomes and outcomes[-1].hung:
+        leave(f"{outcomes[-1].name}: {outcomes[-1].hung}")
+    if errors:
+        raise CommandError(f"{len(errors)} of {len(paths)} recordings failed; the lines above say why")
+    if outcomes[-1].interrupted:
+        raise CommandError(f"interrupted in {outcomes[-1].name}; what was written up to there is kept")
+
+
+def _run_recordings(paths, folder, settings, watch, plot, encoded, tracks, raw) -> tuple[list[Outcome], list[str]]:
+    """One after the other; what those gave that went well, and the errors of the others."""
+    from ..tokens.recording import RecordingError
     outcomes, errors, told = [], [], set()
     for path in paths:
         try:
-            recording = _open(path, rate, format, freq)
-            outcome = run_recording(recording, settings, append=bool(outcomes), name_in_events=folder,
+            recording = _open(path, *raw)
+            outcome = run_recording(recording, settings, append=bool(outcomes), name_in_events=folder, watch=watch.attach,
                                     plot=_named_path(plot, recording.name, folder),
                                     encoded=_named_path(encoded, recording.name, folder),
                                     tracks=_named_path(tracks, recording.name, folder))
@@ -84,20 +146,72 @@ def run(
             NOTES.print(f"error: {errors[-1]}", markup=False)
             continue
         outcomes.append(outcome)
-        if not quiet:
-            OUT.print(outcome.line(), markup=False)
-            for note in outcome.notes:
-                if note not in told:
-                    NOTES.print(f"note: {note}", markup=False)
-                    told.add(note)
-        if outcome.interrupted:
+        _tell(outcome, settings, told)
+        if outcome.interrupted or outcome.hung:
             break
+    return outcomes, errors
+
+
+def _run_radio(options: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: Watch, plot, encoded, tracks,
+               json_file):
+    scan = ScanPart(scanning) if scanning else None
+    outcome = run_radio(options, settings, watch=watch, plot=plot, encoded=encoded, tracks=tracks, parts=[scan] if scan else [])
+    _tell(outcome, settings, set())
+    swept = scan.summary(options.rate) if scan else {}
+    if scan and not settings.quiet:
+        speed = f", {swept['hops_per_s']:.2f} hops/s, {100 * swept['watched_share']:.0f} % of the time watched"
+        OUT.print(f"{swept['sweeps']} sweeps{speed if swept['sweeps'] else ''}", markup=False)
     if json_file is not None:
-        write_json(json_file, summary(outcomes, errors, settings))
-    if errors:
-        raise CommandError(f"{len(errors)} of {len(paths)} recordings failed; the lines above say why")
-    if outcomes[-1].interrupted:
-        raise CommandError(f"interrupted in {outcomes[-1].name}; what was written up to there is kept")
+        write_json(json_file, summary([outcome], [outcome.fault] if outcome.fault else [], settings)
+                   | ({"scan": swept} if scan else {}))
+    if outcome.hung:
+        leave(f"{outcome.name}: {outcome.fault or outcome.hung}")
+    end(outcome)
+
+
+def _tell(outcome: Outcome, settings: RunSettings, told: set[str]):
+    """The line of one source, and each note that was not told before."""
+    if settings.quiet:
+        return
+    OUT.print(outcome.line(), markup=False)
+    for note in outcome.notes:
+        if note not in told:
+            NOTES.print(f"note: {note}", markup=False)
+            told.add(note)
+
+
+def radio_options(source: str, freq: float | None, rate: float | None, scanning: ScanOptions | None, *, agc: str,
+                  **others) -> RadioOptions:
+    """What the options say of the radio.
+
+    Raises:
+        UsageError: one is missing, or makes no sense.
+    """
+    device = source.removeprefix(SOAPY_PREFIX)
+    if "=" not in device:
+        raise UsageError(f"{source} names no radio; write soapy:driver=NAME, as `spectrumencoder devices` lists them")
+    if rate is None or (freq is None and scanning is None):
+        raise UsageError("a radio needs --rate HZ and --freq HZ (or --scan LOW:HIGH), such as --freq 100e6 --rate 2.4e6")
+    if not 0 < rate < float("inf"):
+        raise UsageError(f"--rate {rate:g} is not a positive number of samples per second")
+    if freq is not None and scanning is not None:
+        raise UsageError("--freq and --scan exclude each other: a scan tunes by itself")
+    if agc not in ("", "on", "off"):
+        raise UsageError(f"--agc {agc} is neither on nor off")
+    return RadioOptions(device, scanning.first_freq(rate) if scanning else freq, rate, agc=agc == "on" if agc else None, **others)
+
+
+def _only_recordings(**options):
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] == 'plot' else 'a radio'}; leave it out")
+
+
+def only_radios(**options):
+    """Raises UsageError where an option of radios was given for a recording."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise UsageError(f"--{given[0]} is for radios (soapy:driver=...); leave it out for a recording")
 
 
 def find_source(source: str, rate: float | None, format: str | None, freq: float | None) -> tuple[list[Path], bool]:
@@ -107,8 +221,6 @@ def find_source(source: str, rate: float | None, format: str | None, freq: float
         UsageError: SOURCE and the options do not go together. RecordingError: there is no recording.
     """
     from ..tokens.recording import DATA_SUFFIX, META_SUFFIX, find_recordings
-    if source.startswith("soapy:"):
-        raise UsageError(f"{source}: live radios come with a later version; record to SigMF and run the recording")
     path = Path(source)
     is_sigmf = path.suffix in (META_SUFFIX, DATA_SUFFIX, ".sigmf") or path.with_name(path.name + META_SUFFIX).is_file()
     if rate is not None or format is not None:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One recording through the flowgraph that GRC builds too: sigmf_source -> spectrum_monitor -> event_log, sigmf_annotator."""
+"""One source through the flowgraph that GRC builds too: recording or radio -> spectrum_monitor -> event_log, sigmf_annotator."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -13,15 +14,16 @@ from .. import keys
 from ..tokens.recording import Recording
 from .console import NOTES, progress_bar
 from .errors import CommandError, UsageError
+from .sources import RadioSource, RecordingSource
 from .waterfall import MAX_ROWS
 
 TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
-GRACE_S = 2.0  # from Ctrl-C or a failure to the end
+GRACE_S = 1.5  # from Ctrl-C or a failure to the end of all blocks
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The options of ``run`` that hold for every recording; names and units are those of spectrum_monitor."""
+    """The options of ``run`` that hold for every source; names and units are those of spectrum_monitor."""
 
     model: str = "base"
     compute: str = "auto"
@@ -42,14 +44,18 @@ class RunSettings:
     confidence_threshold: float = 0.8
     encoded_step: float = 0.5
     encoded_group: int = 32
+    settle_ms: float = 0.0
+    zmq: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave. seconds: of the recording; wall_s: it took; real_time_factor: seconds / wall_s.
+    """What a run gave. seconds: of signal; wall_s: it took; real_time_factor: seconds / wall_s.
 
     ensemble: accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty.
     encoded_bytes: of the compressed spectra that were written, None: none were asked for.
+    health: the last status of the chain's health. hung: what did not end when it was told to; the process must be left by
+    ``leave``. fault: why the source gave up.
     """
 
     name: str
@@ -62,6 +68,9 @@ class Outcome:
     notes: tuple[str, ...] = ()
     ensemble: dict = field(default_factory=dict)
     encoded_bytes: int | None = None
+    health: dict = field(default_factory=dict)
+    fault: str = ""
+    hung: str = ""
 
     @property
     def real_time_factor(self) -> float:
@@ -73,40 +82,58 @@ class Outcome:
 
     def line(self) -> str:
         dropped = f" ({self.n_dropped} dropped)" if self.n_dropped else ""
+        overflows = self.health.get(keys.OVERFLOWS, 0)
+        lost = f", {_count(overflows, 'overflow')}" if overflows and self.health.get(keys.DEVICE) else ""
         refined = f", {self.ensemble[keys.REFINED_FRAMES]} refined" if self.ensemble else ""
         bytes_each = "" if not self.encoded_bytes else f" of {self.encoded_bytes / max(1, self.n_frames):.1f} bytes each"
-        return (f"{self.name}: {_count(self.n_frames, 'frame')}{bytes_each}{dropped}{refined}, {_count(self.n_events, 'event')}, "
+        return (f"{self.name}: {_count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{refined}, "
+                f"{_count(self.n_events, 'event')}, "
                 f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
 
 
 def run_recording(recording: Recording, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
-                  name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None) -> Outcome:
-    """Runs one recording to its end.
+                  name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None,
+                  watch: Callable[[Flowgraph], None] = lambda flowgraph: None) -> Outcome:
+    """Runs one recording to its end; see ``run_source``. watch: is shown the flowgraph before it runs."""
+    quiet_logs()
+    return run_source(RecordingSource(recording), settings, append=append, plot=plot, name_in_events=name_in_events,
+                      encoded=encoded, tracks=tracks, watch=watch)
+
+
+def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
+               name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None,
+               watch: Callable[[Flowgraph], None] = lambda flowgraph: None, parts=()) -> Outcome:
+    """Runs a source to its end. Call ``quiet_logs`` before the source is made.
 
     Args:
         append: keep what the events file holds.
         plot: picture to draw at the end.
         encoded, tracks: files to write the compressed spectra and the tracks to.
-        name_in_events: put the recording's name into each event of the file.
+        name_in_events: put the source's name into each event of the file.
+        watch: is shown the flowgraph before it runs.
+        parts: callables that connect more blocks to the flowgraph and return them.
 
     Raises:
         UsageError: a setting that the model or the machine cannot serve, naming what it can.
         CommandError: the recording is too short for one frame, or a block failed; one line.
     """
-    quiet_logs()
-    flowgraph = Flowgraph(recording, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
+    flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
                           encoded=encoded, tracks=tracks)
+    for part in parts:
+        flowgraph.add(part(flowgraph))
+    watch(flowgraph)
     began = time.monotonic()
     interrupted = flowgraph.run()
     wall_s = time.monotonic() - began
     probe = flowgraph.probe
     if plot is not None and probe.n_frames:
         from .plot import save_plot
-        title = (f"{recording.name}: {_count(probe.n_events, 'event')} in {_count(probe.n_frames, 'frame')}, "
+        title = (f"{source.name}: {_count(probe.n_events, 'event')} in {_count(probe.n_frames, 'frame')}, "
                  f"model {flowgraph.model_name}")
         save_plot(plot, probe.waterfall, list(probe.events.values()), title)
-    return Outcome(recording.name, probe.n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
-                   interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes)
+    return Outcome(source.name, probe.n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
+                   interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
+                   flowgraph.monitor.health.snapshot(), source.fault, flowgraph.hung)
 
 
 def _count(number: int, what: str) -> str:
@@ -121,39 +148,47 @@ def quiet_logs():
 
 
 class Flowgraph:
-    """The blocks of one run, connected. Attributes: probe (a run_probe), the rest private."""
+    """The blocks of one run, connected.
 
-    def __init__(self, recording: Recording, settings: RunSettings, *, append: bool, keep_spectra: bool, name_in_events: bool,
-                 encoded: Path | None = None, tracks: Path | None = None):
+    Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; on_poll: called ten times a second while
+    it runs; hung: what did not end.
+    """
+
+    def __init__(self, source: RecordingSource | RadioSource, settings: RunSettings, *, append: bool, keep_spectra: bool,
+                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None):
         from gnuradio import gr
 
         from ..blocks.encoded_file import encoded_file
         from ..blocks.run_probe import run_probe
-        from ..blocks.sigmf_source import sigmf_source
         from ..blocks.spectrum_monitor import spectrum_monitor
-        self._recording, self._quiet = recording, settings.quiet
-        self._top = gr.top_block("spectrumencoder run")
-        self._source = sigmf_source(**_source_arguments(recording))
+        from ..encoder.ensemble import load_models
+        self.source, self.settings, self.hung = source, settings, ""
+        self.on_poll: list[Callable[[], None]] = []
+        self.top = gr.top_block("spectrumencoder run")
         try:
-            self._monitor = spectrum_monitor(
-                model=settings.model, samp_rate=recording.samp_rate, center_freq=recording.frequency_hz or 0.0,
+            frame_hop = load_models(settings.model)[0].contract["encoder"]["fft_size"] * settings.average * (1 - settings.overlap)
+            self.monitor = spectrum_monitor(
+                model=settings.model, samp_rate=source.samp_rate, center_freq=source.center_freq,
                 average=settings.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
                 dropout_policy=settings.dropout_policy, rope_mode=settings.rope_mode, backend=settings.backend,
                 compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold,
                 false_events_per_hour=settings.false_events_per_hour,
                 dtype=settings.dtype, confidence_threshold=settings.confidence_threshold,
                 encoded_group=settings.encoded_group if encoded else 0, encoded_step=settings.encoded_step,
-                tracks_file=str(tracks) if tracks else "")
+                tracks_file=str(tracks) if tracks else "",
+                settle_ms=settings.settle_ms, overload=source.overload, time_source=source.time_source,
+                pad_batch=source.pad_batch,
+                min_output_buffer=source.buffer_frames(frame_hop))
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
             raise UsageError(str(error)) from error
-        fft_size = self._monitor.fft_size
-        if recording.n_samples < fft_size:
-            raise CommandError(f"{recording.name} holds {recording.n_samples} samples, fewer than one FFT of {fft_size}: "
-                               "there is nothing to analyse; give a longer recording")
-        self.probe = run_probe(fft_size, recording.samp_rate, recording.frequency_hz or 0.0, MAX_ROWS if keep_spectra else 0)
-        self._sinks = _sinks(recording, settings, append, name_in_events)
-        top, monitor = self._top, self._monitor
-        top.connect(self._source, monitor)
+        fft_size = self.monitor.fft_size
+        source.check(fft_size)
+        if source.recording is None:
+            self.monitor.health.device = source.name
+        self.probe = run_probe(fft_size, source.samp_rate, source.center_freq, MAX_ROWS if keep_spectra else 0)
+        self._sinks = _sinks(source, settings, append, name_in_events)
+        top, monitor = self.top, self.monitor
+        top.connect(source.block, monitor)
         top.connect((monitor, 0), (self.probe, 0))
         top.connect((monitor, 1), (self.probe, 1))
         for sink in [self.probe, *self._sinks]:
@@ -164,13 +199,17 @@ class Flowgraph:
             self._sinks.append(self._encoded)
         top.msg_connect(monitor, keys.STATUS, self.probe, keys.STATUS)
 
+    def add(self, blocks: list):
+        """Takes in more blocks, which are connected already: their failures end the run, and their queues are emptied."""
+        self._sinks += blocks
+
     @property
     def n_dropped(self) -> int:
-        return int(self._monitor.tokenizer.dropped_frames())
+        return int(self.monitor.tokenizer.dropped_frames())
 
     @property
     def model_name(self) -> str:
-        return self._monitor.encoder.engine.model_name
+        return self.monitor.encoder.engine.model_name
 
     @property
     def encoded_bytes(self) -> int | None:
@@ -180,14 +219,14 @@ class Flowgraph:
     @property
     def ensemble(self) -> dict:
         """accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty."""
-        counters = self._monitor.encoder.counters()
+        counters = self.monitor.encoder.counters()
         return {key: counters[key] for key in (keys.ACCEPTED_FRAMES, keys.REFINED_FRAMES, keys.CONFIDENCE_THRESHOLD)
                 if key in counters}
 
     @property
     def seconds(self) -> float:
-        """How much of the recording was played."""
-        return self._source.nitems_written(0) / self._recording.samp_rate
+        """How much signal was played."""
+        return self.source.n_samples / self.source.samp_rate
 
     def notes(self) -> tuple[str, ...]:
         """What the blocks said that the user should know: the first of each kind, and how many more there were."""
@@ -198,32 +237,40 @@ class Flowgraph:
         return tuple(texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values())
 
     def run(self) -> bool:
-        """Runs to the end; True when Ctrl-C ended it (in good order).
+        """Runs to the end; True when Ctrl-C ended it (in good order). ``hung`` says what did not end then, if anything.
 
         Raises:
             CommandError: a block failed.
         """
         from ..blocks.run_flowgraph import run_flowgraph
-        blocks = [self._source, *self._monitor.blocks, self.probe, *self._sinks]
-        with progress_bar(quiet=self._quiet) as bar:
-            task = bar.add_task(self._recording.name, total=self._recording.n_samples)
+        blocks = [*self.source.watched, *self.monitor.blocks, self.probe, *self._sinks]
+        with progress_bar(quiet=self.settings.quiet) as bar:
+            task = bar.add_task(self.source.name, total=self.source.total)
 
-            def advance() -> bool:
-                bar.update(task, completed=self._source.nitems_written(0))
-                return False
+            def poll() -> bool:
+                bar.update(task, completed=self.source.n_samples)
+                for call in self.on_poll:
+                    call()
+                return self.source.ended()
 
+            self.source.begin()
             try:
-                failure = run_flowgraph(self._top, blocks, should_stop=advance, grace_s=GRACE_S)
+                failure = run_flowgraph(self.top, blocks, should_stop=poll, grace_s=GRACE_S)
             except KeyboardInterrupt:
                 return True
             except TimeoutError as error:
-                _leave(f"{self._recording.name}: {error}")
+                self.hung = str(error)
+                for block in blocks:  # the others have ended, or may: what they hold is to be kept
+                    if hasattr(block, "drain"):
+                        block.drain()
+                        block.stop()
+                return isinstance(error.__context__, KeyboardInterrupt)
         if failure is not None:
-            raise CommandError(f"{self._recording.name}: {failure}")
+            raise CommandError(f"{self.source.name}: {failure}")
         return False
 
 
-def _leave(message: str):
+def leave(message: str):
     """Ends the process: a block's thread hangs, and a normal exit would wait for it for ever."""
     NOTES.print(f"error: {message}", markup=False)
     sys.stdout.flush()
@@ -231,24 +278,22 @@ def _leave(message: str):
     os._exit(1)
 
 
-def _source_arguments(recording: Recording) -> dict:
-    if recording.meta_path is not None:
-        return {"file": str(recording.meta_path)}
-    return {"file": str(recording.data_path), "samp_rate": recording.samp_rate, "datatype": recording.datatype,
-            "center_freq": recording.frequency_hz}
-
-
-def _sinks(recording: Recording, settings: RunSettings, append: bool, name_in_events: bool) -> list:
+def _sinks(source: RecordingSource | RadioSource, settings: RunSettings, append: bool, name_in_events: bool) -> list:
     from ..blocks.event_log import event_log
-    from ..blocks.sigmf_annotator import sigmf_annotator
     sinks = []
     if settings.events is not None:
-        sinks.append(event_log(str(settings.events), append=append, recording=recording.name if name_in_events else ""))
+        sinks.append(event_log(str(settings.events), append=append, recording=source.name if name_in_events else ""))
+    if settings.zmq:
+        sinks.append(event_log(zmq_address=settings.zmq, recording=source.name if name_in_events else ""))
     if settings.annotate is not None:
-        if recording.meta_path is None:
-            output = settings.annotate or str(recording.data_path.with_name(f"{recording.name}-events.sigmf-meta"))
-            sinks.append(sigmf_annotator(output=output, samp_rate=recording.samp_rate,
-                                         center_freq=recording.frequency_hz or 0.0, datatype=recording.datatype))
-        else:
-            sinks.append(sigmf_annotator(recording=str(recording.meta_path), output=settings.annotate))
+        sinks.append(_annotator(source.recording, settings.annotate))
     return sinks
+
+
+def _annotator(recording: Recording, output: str):
+    from ..blocks.sigmf_annotator import sigmf_annotator
+    if recording.meta_path is None:
+        output = output or str(recording.data_path.with_name(f"{recording.name}-events.sigmf-meta"))
+        return sigmf_annotator(output=output, samp_rate=recording.samp_rate, center_freq=recording.frequency_hz or 0.0,
+                               datatype=recording.datatype)
+    return sigmf_annotator(recording=str(recording.meta_path), output=output)

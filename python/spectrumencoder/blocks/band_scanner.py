@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Block: tunes a radio over ranges of frequencies, by ``live.sweep``; psd in, commands and stitched spectra out."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pmt
+from gnuradio import gr
+
+from .. import keys
+from ..live.scan_plan import ScanPlan, parse_ranges
+from ..live.sweep import LostRetune, Retune, Sweep, Sweeper
+from .messages import MalformedMessage, metadata, pdu, tag_key
+from .radio_commands import RADIOS, SOAPY, retune
+from .safe_block import SafeBlock, handler, setter
+
+_CMD, _SWEEPS = pmt.intern(keys.CMD), pmt.intern(keys.SWEEPS)
+
+
+class band_scanner(SafeBlock, gr.sync_block):
+    """Visits the hops of a scan plan, again and again, and joins what it sees to one spectrum per range and sweep.
+
+    Input 0: psd (fft_size floats per frame, dBFS, of ``fft_tokenizer``; its settle_ms is what is left out after a retune).
+    Message input `events`: those of ``anomaly_detector``, for `hold_ms`. Message outputs: `cmd`, to the port `cmd` of a gr-soapy
+    source or `command` of a gr-uhd source; `sweeps`, a PDU at the end of each range of each sweep, whose vector is the spectrum
+    in dBFS; `status`.
+
+    Args:
+        ranges: Hz, "88e6:108e6,433e6:435e6". A range that one hop covers is stared at: no retune, a row per dwell.
+        samp_rate: Hz, where the stream carries no rx_rate tag. Another rate begins the scan anew.
+        center_freq: Hz, until the stream carries an rx_freq tag.
+        fft_size: bins of a frame.
+        dwell_ms: at each hop, rounded up to whole frames.
+        pause: stay where the radio is.
+        usable, overlap, jitter: see ``live.scan_plan.ScanPlan``.
+        dc_bins: bins in the middle of each spectrum that are left out; 0: none.
+        hold_ms: how long a hop is watched after the last message of an event that is open there; 0: events do not hold.
+        max_hold_ms: at one hop.
+        radio: "soapy" or "uhd": how a retune is written.
+        seed: of the jitter.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(self, ranges="88e6:108e6", samp_rate=2.4e6, center_freq=0.0, fft_size=1024, dwell_ms=100.0, pause=False,
+                 usable=0.8, overlap=0.0, dc_bins=0, jitter=0.0, hold_ms=0.0, max_hold_ms=10000.0, radio=SOAPY, seed=0):
+        gr.sync_block.__init__(self, "band_scanner", [(np.float32, fft_size)], None)
+        self.init_safe_block()
+        self.set_tag_propagation_policy(gr.TPP_DONT)
+        if radio not in RADIOS:
+            raise ValueError(f"radio {radio!r} is not one of {', '.join(RADIOS)}")
+        self._lock = threading.Lock()
+        self._ranges, self._dwell_ms = parse_ranges(ranges), _between("dwell_ms", dwell_ms, 0.01, 3.6e6)
+        self._hold_ms, self._max_hold_ms = (_between(name, value, 0.0, 3.6e6) for name, value in
+                                            (("hold_ms", hold_ms), ("max_hold_ms", max_hold_ms)))
+        self._dc_bins = int(_between("dc_bins", dc_bins, 0, fft_size // 2))
+        self._plan_settings = {"fft_size": int(fft_size), "usable": usable, "overlap": overlap, "jitter": jitter}
+        self._rate, self._center, self._hop = float(samp_rate), float(center_freq), int(fft_size)
+        self._radio, self._seed, self._paused = radio, int(seed), bool(pause)
+        self._plan()  # what is out of range is told now
+        self._clear()
+        self.message_port_register_out(_CMD)
+        self.message_port_register_out(_SWEEPS)
+        self.add_input_port(keys.EVENTS, self.handle_events)
+
+    @property
+    def sweeper(self) -> Sweeper | None:
+        """The sweeper that is at work; None before the first frame, and when a setting has changed since."""
+        return self._sweeper
+
+    def counters(self):
+        sweeper = self._sweeper
+        return {keys.SWEEP: sweeper.n_sweeps, keys.HOPS: sweeper.n_hops} if sweeper else {}
+
+    # Live changes, from any thread
+
+    @setter
+    def set_ranges(self, ranges):
+        """The scan begins anew with these."""
+        parsed = parse_ranges(ranges)
+        with self._lock:
+            self._ranges, self._sweeper = parsed, None
+
+    @setter
+    def set_dwell_ms(self, dwell_ms):
+        value = _between("dwell_ms", dwell_ms, 0.01, 3.6e6)
+        with self._lock:
+            self._dwell_ms = value
+            if self._sweeper is not None:
+                self._sweeper.dwell_frames = self._frames(value)
+
+    @setter
+    def set_pause(self, pause):
+        """A paused scanner stays where it is, until it is told to go on."""
+        with self._lock:
+            self._paused = bool(pause)
+            if self._sweeper is not None:
+                self._sweeper.paused = self._paused
+
+    # Frames
+
+    def _clear(self):
+        self._sweeper: Sweeper | None = None
+        self._next_sample = 0
+        self._time: tuple[float, int] | None = None  # POSIX seconds of a sample, of the stream's own clock
+
+    def _start(self):
+        with self._lock:
+            self._clear()
+
+    def _work(self, input_items, output_items):
+        psd, begin = input_items[0], self.nitems_read(0)
+        changes: dict[int, dict] = {}
+        for tag in self.get_tags_in_window(0, 0, len(psd)):
+            changes.setdefault(tag.offset - begin, {})[tag_key(tag)] = tag.value
+        with self._lock:
+            cuts = sorted({0, len(psd), *changes})
+            for first, stop in zip(cuts, cuts[1:], strict=False):
+                self._take_tags(changes.get(first, {}))
+                if self._sweeper is None:
+                    self._begin()
+                for action in self._sweeper.take(psd[first:stop], self._center, self._next_sample, self._hop):
+                    self._do(action)
+                self._next_sample += (stop - first) * self._hop
+        return len(psd)
+
+    def _take_tags(self, tags: dict):
+        if keys.RX_FREQ in tags:
+            self._center = pmt.to_double(tags[keys.RX_FREQ])
+        if keys.FRAME_START in tags:
+            self._next_sample = pmt.to_uint64(tags[keys.FRAME_START])
+        if keys.RX_TIME in tags:
+            at = tags[keys.RX_TIME]
+            self._time = (pmt.to_uint64(pmt.tuple_ref(at, 0)) + pmt.to_double(pmt.tuple_ref(at, 1)), self._next_sample)
+        hop = pmt.to_uint64(tags[keys.FRAME_HOP]) if keys.FRAME_HOP in tags else self._hop
+        rate = pmt.to_double(tags[keys.RX_RATE]) if keys.RX_RATE in tags else self._rate
+        if (hop, rate) != (self._hop, self._rate):
+            self._hop, self._rate, self._sweeper = hop, rate, None
+
+    def _plan(self) -> ScanPlan:
+        return ScanPlan(self._ranges, self._rate, **self._plan_settings)
+
+    def _frames(self, ms: float) -> int:
+        return int(np.ceil(ms * 1e-3 * self._rate / self._hop - 1e-9))
+
+    def _begin(self):
+        plan = self._plan()
+        self._sweeper = Sweeper(plan, self._frames(self._dwell_ms), hold_frames=self._frames(self._hold_ms),
+                                max_hold_frames=self._frames(self._max_hold_ms), dc_bins=self._dc_bins, seed=self._seed)
+        self._sweeper.paused = self._paused
+        self.publish_status("running", f"{plan.n_hops} hops in {len(plan.plans)} ranges")
+
+    def _do(self, action: Retune | LostRetune | Sweep):
+        if isinstance(action, Sweep):
+            self.message_port_pub(_SWEEPS, pdu(self._describe(action), action.row))
+            return
+        self.message_port_pub(_CMD, retune(action.center_hz, self._rate, self._radio))
+        if isinstance(action, LostRetune):
+            text = (f"the radio was told to tune to {action.center_hz:g} Hz and still says {action.heard_hz:g} Hz: is `cmd` "
+                    "connected to it, can it tune there, and does it send rx_freq tags?")
+            self.logger.warn(text)
+            self.publish_status("lost_retune", text)
+
+    def _describe(self, sweep: Sweep) -> dict:
+        end = sweep.sample_start + sweep.sample_count
+        if self._time is None:
+            posix_s, sample, source = time.time(), end, "host"
+        else:
+            (posix_s, sample), source = self._time, "tag"
+        return {keys.SWEEP: sweep.number, keys.TIMESTAMP: posix_s + (sweep.sample_start - sample) / self._rate,
+                keys.TIMESTAMP_END: posix_s + (end - sample) / self._rate, keys.TIME_SOURCE: source,
+                keys.SAMPLE_START: sweep.sample_start, keys.SAMPLE_COUNT: sweep.sample_count,
+                keys.FREQ_START_HZ: sweep.freq_start_hz, keys.BIN_WIDTH_HZ: sweep.bin_hz, keys.HOPS: sweep.hops,
+                keys.HELD_HOPS: sweep.held_hops, keys.DWELL_SAMPLES: sweep.dwell_samples}
+
+    @handler
+    def handle_events(self, message):
+        event = metadata(message)
+        freq = event.get(keys.FREQ_CENTER_HZ)
+        if not isinstance(freq, (int, float)) or isinstance(freq, bool):
+            raise MalformedMessage(f"wants an event with {keys.FREQ_CENTER_HZ}, got the keys {', '.join(event)[:80]}")
+        with self._lock:
+            if self._sweeper is not None:
+                self._sweeper.event(str(event.get(keys.STATE)), float(freq))
+
+
+def _between(name: str, value, low: float, high: float):
+    if not low <= value <= high:
+        raise ValueError(f"{name} {value} is outside {low:g}..{high:g}")
+    return value
