@@ -24,6 +24,7 @@ _BLOCKS = {
     "sigmf_annotator": "blocks.sigmf_annotator",
     "spectrum_monitor": "blocks.spectrum_monitor",
     "band_scanner": "blocks.band_scanner",
+    "snippet_recorder": "blocks.snippet_recorder",
 }
 _FUNCTIONS = {"tokenize": "tokens.tokenize"}
 

@@ -10,7 +10,6 @@ import time
 
 from gnuradio.spectrumencoder import keys
 from gnuradio.spectrumencoder.blocks.messages import to_pmt
-from gnuradio.spectrumencoder.cli import session
 from gnuradio.spectrumencoder.cli.session import Flowgraph, RunSettings, quiet_logs
 from gnuradio.spectrumencoder.cli.sources import RadioOptions, RadioSource
 
@@ -62,7 +61,6 @@ def main(model: str, first: int, count: int):
     global _CMD
     import pmt
     _CMD = pmt.intern(keys.CMD)
-    session.GRACE_S = 0.5
     quiet_logs()
     for seed in range(first, first + count):
         print(json.dumps(run(seed, model)), flush=True)

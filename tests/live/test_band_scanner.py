@@ -252,6 +252,22 @@ def test_ranges_dwell_and_pause_change_while_it_runs(make_scene):
     assert sum(status[keys.STATUS_STATE] == "refused" for status in refused) == 2
 
 
+def test_an_event_holds_a_running_scanner_until_it_has_been_quiet_for_a_while(make_scene):
+    scan = Scan(f"pace=1,scene={make_scene()}", dwell_ms=20.0, ranges="88e6:92e6", settle_ms=2.0, hold_ms=600.0)
+    log = []
+
+    def drive(scan):
+        if not log and scan.sweeps.num_messages() >= 1:
+            event = {keys.STATE: "open", keys.FREQ_CENTER_HZ: scan.scanner.sweeper.target_hz}
+            scan.scanner.to_basic_block()._post(pmt.intern(keys.EVENTS), to_pmt(event))
+            log.append(None)
+        return bool(log) and scan.rows()[-1][0][keys.HELD_HOPS] == 1
+    scan.run(drive)
+    fields, _ = scan.rows()[-1]
+    assert fields[keys.SAMPLE_COUNT] / RATE > 0.6 + 0.02 * fields[keys.HOPS]
+    assert all(row[0][keys.HELD_HOPS] == 0 for row in scan.rows()[:-1])
+
+
 def test_a_command_out_of_range_is_refused_and_the_samples_go_on(make_scene):
     scan = Scan(f"pace=1,scene={make_scene()}", ranges="88e6:89e6", dwell_ms=20.0)
     sent = []

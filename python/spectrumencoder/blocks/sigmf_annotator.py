@@ -20,7 +20,7 @@ from .event_log import finite
 from .safe_block import SafeBlock, handler
 
 _GENERATOR = "gr-spectrumencoder"
-_EXTENSION = {"name": keys.SIGMF_PREFIX.rstrip(":"), "version": "0.1.0", "optional": True}
+EXTENSION = {"name": keys.SIGMF_PREFIX.rstrip(":"), "version": "0.1.0", "optional": True}
 _WRITE_INTERVAL_S = 1.0
 
 
@@ -75,7 +75,7 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
     @handler
     def handle_events(self, message):
         event = messages.metadata(message)
-        annotation = self._annotation(event)
+        annotation = annotation_of(event, self._offset)
         with self._lock:
             self._events[str(event[keys.EVENT_ID])] = annotation
             if self._timer is None:
@@ -101,22 +101,28 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
         content = json.dumps({**self._meta, "annotations": annotations}, indent=1, allow_nan=False, default=str)
         write_file(self.path, (content + "\n").encode())
 
-    def _annotation(self, event: dict) -> dict:
-        missing = [key for key in (keys.EVENT_ID, keys.SAMPLE_START, keys.SAMPLE_COUNT) if event.get(key) is None]
-        if missing:
-            raise messages.MalformedMessage(f"an event without {', '.join(missing)}")
-        try:
-            start, count = (max(0, int(event[key])) for key in (keys.SAMPLE_START, keys.SAMPLE_COUNT))
-        except (TypeError, ValueError, OverflowError) as error:
-            raise messages.MalformedMessage(f"its sample numbers are no numbers ({error})") from error
-        annotation = {"core:sample_start": self._offset + start, "core:sample_count": count,
-                      "core:generator": _GENERATOR}
-        center, width = event.get(keys.FREQ_CENTER_HZ), event.get(keys.BANDWIDTH_HZ)
-        if all(isinstance(value, (int, float)) and math.isfinite(value) for value in (center, width)):
-            annotation |= {"core:freq_lower_edge": center - width / 2, "core:freq_upper_edge": center + width / 2}
-        annotation["core:label"] = str(event.get(keys.ANALYSIS_TYPE) or event.get(keys.LABEL) or "anomaly")
-        annotation |= {keys.SIGMF_PREFIX + key: value for key, value in event.items() if value is not None}
-        return finite(annotation)
+
+def annotation_of(event: dict, offset: int = 0) -> dict:
+    """The SigMF annotation of an event, whose samples are counted from ``-offset``.
+
+    Raises:
+        MalformedMessage: it lacks what an annotation must state.
+    """
+    missing = [key for key in (keys.EVENT_ID, keys.SAMPLE_START, keys.SAMPLE_COUNT) if event.get(key) is None]
+    if missing:
+        raise messages.MalformedMessage(f"an event without {', '.join(missing)}")
+    try:
+        start, count = (max(0, int(event[key])) for key in (keys.SAMPLE_START, keys.SAMPLE_COUNT))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise messages.MalformedMessage(f"its sample numbers are no numbers ({error})") from error
+    annotation = {"core:sample_start": max(0, offset + start), "core:sample_count": count,
+                  "core:generator": _GENERATOR}
+    center, width = event.get(keys.FREQ_CENTER_HZ), event.get(keys.BANDWIDTH_HZ)
+    if all(isinstance(value, (int, float)) and math.isfinite(value) for value in (center, width)):
+        annotation |= {"core:freq_lower_edge": center - width / 2, "core:freq_upper_edge": center + width / 2}
+    annotation["core:label"] = str(event.get(keys.ANALYSIS_TYPE) or event.get(keys.LABEL) or "anomaly")
+    annotation |= {keys.SIGMF_PREFIX + key: value for key, value in event.items() if value is not None}
+    return finite(annotation)
 
 
 def _output_path(source: Recording | None, output) -> Path:
@@ -161,5 +167,5 @@ def _minimal(samp_rate, center_freq, datatype) -> dict:
 
 def _declare_extension(head: dict):
     others = [item for item in head.get("core:extensions") or []
-              if not (isinstance(item, dict) and item.get("name") == _EXTENSION["name"])]
-    head["core:extensions"] = [*others, _EXTENSION]
+              if not (isinstance(item, dict) and item.get("name") == EXTENSION["name"])]
+    head["core:extensions"] = [*others, EXTENSION]

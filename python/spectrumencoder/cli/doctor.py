@@ -50,7 +50,7 @@ def examine() -> list[Finding]:
     """Everything the program needs or can use, found or not."""
     checks: list[Callable[[], Finding]] = [
         _python, _gnuradio, _numpy, _torch, *[_pip_check(name) for name in PIP_PACKAGES],
-        _attention, _package, _bindings, _grc_blocks, _models, _soapy, _display,
+        _attention, _package, _bindings, _grc_blocks, _models, _soapy, _test_radio, _display,
     ]
     return [check() for check in checks]
 
@@ -186,10 +186,19 @@ def _display() -> Finding:
 
 def _soapy() -> Finding:
     part = "SoapySDR"
-    cure = "run `sudo apt-get install soapysdr-tools soapysdr-module-all` for live radios; recordings need none"
+    cure = "run `sudo apt-get install python3-soapysdr soapysdr-module-all` for live radios; recordings need none"
     try:
+        import SoapySDR
         from gnuradio import soapy  # noqa: F401
     except ImportError as error:
         return Finding(part, cure=f"{error}; {cure}", needed=False)
-    library = ctypes.util.find_library("SoapySDR")
-    return Finding(part, library or "", cure, needed=False)
+    return Finding(part, f"{SoapySDR.getLibVersion()}, `spectrumencoder devices` lists the radios", cure, needed=False)
+
+
+def _test_radio() -> Finding:
+    from ..soapy_path import module_folder
+    part, name = "test radio", "libspectrumtestSupport.so"
+    folder = module_folder()
+    if folder is not None and (folder / name).is_file():
+        return Finding(part, f"driver=spectrumtest, {folder / name}")
+    return Finding(part, cure="run `make install`; it needs libsoapysdr-dev and nlohmann-json3-dev", needed=False)

@@ -7,6 +7,7 @@ import signal
 from contextlib import contextmanager
 from pathlib import Path
 
+from .. import keys
 from .errors import CommandError
 from .session import Outcome, RunSettings, quiet_logs, run_source
 from .sources import RadioOptions, RadioSource
@@ -28,6 +29,24 @@ def run_radio(options: RadioOptions, settings: RunSettings, *, watch: Watch, plo
     source = RadioSource(options)
     with _sigterm_as_interrupt():
         return run_source(source, settings, plot=plot, encoded=encoded, tracks=tracks, watch=watch.attach, parts=parts)
+
+
+class SnippetPart:
+    """Connects a snippet_recorder to the source of a flowgraph."""
+
+    def __init__(self, folder: Path, max_mb: float):
+        self._folder, self._max_mb = folder, max_mb
+
+    def __call__(self, flowgraph) -> list:
+        from ..blocks.snippet_recorder import snippet_recorder
+        source = flowgraph.source
+        try:
+            recorder = snippet_recorder(str(self._folder), source.samp_rate, source.center_freq, max_mb=self._max_mb)
+        except OSError as error:
+            raise CommandError(f"--snippets {self._folder}: {error.strerror}; name a folder that can be made") from error
+        flowgraph.top.connect(source.block, recorder)
+        flowgraph.top.msg_connect(flowgraph.monitor, keys.ANOMALIES, recorder, keys.EVENTS)
+        return [recorder]
 
 
 def end(outcome: Outcome):

@@ -10,7 +10,7 @@ import typer
 
 from .console import NOTES, OUT, check_writable, write_json
 from .errors import CommandError, UsageError
-from .live import end, run_radio
+from .live import SnippetPart, end, run_radio
 from .scan import ScanOptions, ScanPart
 from .session import Outcome, RunSettings, leave, run_recording
 from .sources import SOAPY_PREFIX, RadioOptions
@@ -84,6 +84,10 @@ def run(
                                           rich_help_panel=SCAN)] = 0.0,
     hold_ms: Annotated[float, typer.Option(help="Watch on for so long after an event's last message.",
                                            rich_help_panel=SCAN)] = 0.0,
+    snippets: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the IQ around each event as SigMF here.",
+                                                  rich_help_panel=LIVE)] = None,
+    snippets_max: Annotated[float, typer.Option(min=0.001, help="MB of all of them; the oldest go.",
+                                                rich_help_panel=LIVE)] = 1000.0,
     sweeps: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write each sweep's spectrum.",
                                                 rich_help_panel=SCAN)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
@@ -112,10 +116,10 @@ def run(
                                 settings=tuple(setting), duration=duration, silence_s=silence)
         _only_recordings(format=format, annotate=annotate, plot=plot if scan else None)
         with Watch(stats, metrics) as watch:
-            _run_radio(options, scanning, settings, watch, plot, encoded, tracks, json_file)
+            _run_radio(options, scanning, settings, watch, plot, encoded, tracks, json_file, snippets, snippets_max)
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
-                 sweeps=sweeps)
+                sweeps=sweeps, snippets=snippets)
     with Watch(stats, metrics) as watch:
         outcomes, errors = _run_recordings(paths, folder, settings, watch, plot, encoded, tracks, (rate, format, freq))
     if json_file is not None:
@@ -153,9 +157,12 @@ def _run_recordings(paths, folder, settings, watch, plot, encoded, tracks, raw) 
 
 
 def _run_radio(options: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: Watch, plot, encoded, tracks,
-               json_file):
+               json_file, snippets: Path | None, snippets_max: float):
     scan = ScanPart(scanning) if scanning else None
-    outcome = run_radio(options, settings, watch=watch, plot=plot, encoded=encoded, tracks=tracks, parts=[scan] if scan else [])
+    parts = [scan] if scan else []
+    if snippets is not None:
+        parts.append(SnippetPart(snippets, snippets_max))
+    outcome = run_radio(options, settings, watch=watch, plot=plot, encoded=encoded, tracks=tracks, parts=parts)
     _tell(outcome, settings, set())
     swept = scan.summary(options.rate) if scan else {}
     if scan and not settings.quiet:
