@@ -34,7 +34,8 @@ class SpatialSettings:
     by as many reports of it). death_sigma_m: a track without an identity ends when its predicted position is this uncertain;
     every track ends after silence_s. reorder_s: how old a report may be and still be put into its place in the past.
     top_speed_mps: nothing that is tracked is faster; see ``impossible``. motion_field: whether the shipped motion field adds to
-    what the IMM says.
+    what the IMM says. group_radius_m: tracks that are as near as that and move alike share a field that carries those of them
+    which fall silent, see ``group_field``; 0 is none.
     """
 
     horizontal: tuple[MotionModel, ...] = HORIZONTAL_MODELS
@@ -51,6 +52,7 @@ class SpatialSettings:
     reorder_s: float = 10.0
     top_speed_mps: float = 1000.0
     motion_field: bool = True
+    group_radius_m: float = 0.0
 
     def __post_init__(self):
         if not 0 < self.process_noise < np.inf:
@@ -62,8 +64,9 @@ class SpatialSettings:
         for name in ("start_speed_mps", "start_climb_mps", "false_density", "death_sigma_m", "silence_s", "top_speed_mps"):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(f"{name} {getattr(self, name)} must be positive")
-        if not 0 <= self.reorder_s < np.inf:
-            raise ValueError(f"reorder_s {self.reorder_s} s must not be negative")
+        for name in ("reorder_s", "group_radius_m"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name} {getattr(self, name)} must not be negative")
 
     def horizontal_imm(self) -> Imm:
         return Imm(scaled(self.horizontal, self.process_noise), 2, self.start_speed_mps)
