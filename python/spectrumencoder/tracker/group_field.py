@@ -9,8 +9,8 @@ last place x0, at the time t0 when it was last heard,
 solved by weighted, regularised least squares on the displacements since t0 of the members that are still heard, each with its own
 errors at both ends; the prior says that the group moves as a whole (A = 0). Displacements serve better than velocities: at the
 start of a turn the velocities of all filters lag alike. Where members are farther off the map than their errors explain, it
-widens. The map and the member's own prediction are joined by covariance intersection (Julier and Uhlmann 1997), since both start from
-the same fix. Where the two contradict one another the map is right: it has heard of what has happened since.
+widens. The map and the member's own prediction are joined by covariance intersection (Julier and Uhlmann 1997), since both start
+from the same fix. Where the two contradict one another the map is right: it has heard of what has happened since.
 """
 
 from __future__ import annotations
