@@ -21,8 +21,7 @@ _EVERY_S = 3.0  # forecasts are made about so often
 class Errors:
     """Of a filter on one flight, horizontal. By what was estimated (`filtered`, `next` report, seconds ahead): `squared` metres
     (n,), `nees` of the position (n,), over its two dimensions. `state_nees` (n,): of position and velocity filtered, over four.
-    `seconds_per_update`: median processor time of an update and
-    reading its state."""
+    `seconds_per_update`: median processor time of an update and reading its state."""
 
     name: str
     flight_class: str
