@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gnuradio.spectrumencoder.cli.main import main
 from gnuradio.spectrumencoder.evaluate import track as experiment
-from gnuradio.spectrumencoder.evaluate import track_alarm, track_multi, track_report, track_scene, track_spectral
+from gnuradio.spectrumencoder.evaluate import track_alarm, track_multi, track_pictures, track_report, track_scene, track_spectral
 from gnuradio.spectrumencoder.evaluate.track_baselines import CvKalman, FilterpyImm, ImmSettings
 from gnuradio.spectrumencoder.evaluate.track_data import Flight, Samples
 from gnuradio.spectrumencoder.evaluate.track_figures import MEAN, single_figures
@@ -210,7 +210,12 @@ def test_the_whole_on_made_flights(tmp_path, monkeypatch):
     assert list(joined) == ["seed", "quick", "settings", "filters", "steps", "covariance"]
     with pytest.raises(ValueError, match="seed"):
         experiment.joined(result, experiment.head(1, True))
-    page = track_report.report(result, "the command")
+    monkeypatch.setattr(track_pictures, "flights", lambda folder, split: [flight("calibration/ajaccio:4:0.0", n=320, turn=0.01)])
+    pictures = track_pictures.draw({"filters": result["filters"]}, tmp_path, tmp_path / "track.png")
+    assert pictures == {"classes": "track_classes.png", "cones": "track_cones.png"}
+    assert all((tmp_path / name).read_bytes()[1:4] == b"PNG" for name in pictures.values())
+    page = track_report.report(result, "the command", pictures)
+    assert "](track_cones.png)" in page
     assert "trial" in page and "the command" in page and "| glider |" in page and "## Covariance" in page
     with pytest.raises(ValueError, match="no part 'none'"):
         experiment.track(tmp_path, parts=("none",))

@@ -8,6 +8,7 @@ missed and false reports), `alarms` (impossible motion), `emissions` (frequency)
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..tracker import estimate
 from ..tracker.estimate import TargetFilter
 from ..tracker.filters import make_filter
 from ..tracker.settings import SpatialSettings
@@ -68,11 +70,11 @@ class _Run:
     progress: Callable[[str], None]
 
     def errors(self, part: str, sigma_m: float, measure: Callable[[Callable[[], TargetFilter]], list[Errors]]) -> dict:
-        """By filter, its errors; those of the others are kept by their settings, ours by the commit too."""
+        """By filter, its errors; those of the others are kept by their settings, ours by what the tracker's folder holds."""
         found = {}
         for name, make in filters(sigma_m).items():
             self.progress(f"{part}: {name}")
-            by = str(TUNED[sigma_m].get(name)) if name in TUNED[sigma_m] else commit()
+            by = str(TUNED[sigma_m].get(name, _tracker_sha256()))
             key = {"part": part, "filter": name, "by": by, "sizes": asdict(self.sizes), "seed": self.seed,
                    "flights": [f"{f.name} {len(f.time_s)}" for f in self.chosen]}
             found[name] = kept(self.work, key, lambda make=make: measure(make))
@@ -131,6 +133,12 @@ def joined(before: dict, result: dict) -> dict:
 def filters(sigma_m: float) -> dict[str, Callable[[], TargetFilter]]:
     """Everything that is compared at a sigma, by name: what makes a new filter of two dimensions."""
     return baselines(sigma_m) | {OURS_IMM: lambda: make_filter(2, SpatialSettings())}
+
+
+def _tracker_sha256() -> str:
+    folder = Path(estimate.__file__).parent
+    sums = [hashlib.sha256(f.read_bytes()).digest() for f in sorted(folder.iterdir()) if f.suffix in (".py", ".json")]
+    return hashlib.sha256(b"".join(sums)).hexdigest()
 
 
 def part_of(flight: Flight, n: int) -> Flight:
