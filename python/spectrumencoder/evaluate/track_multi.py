@@ -19,7 +19,7 @@ from .track_scene import STEP_S, Scene, Score, airborne, busy_hours, make_scene,
 from .track_stonesoup import GNN, JPDA, TUNED, StoneSoupTracker
 
 OURS = "spectrumencoder"
-_DEATH_SIGMA_M = 300.0
+_DEATH_SCANS, _GATE = 3, 0.99999
 _SETTLED = 12  # scans of a scene before it is scored
 _BLOCK = 20  # scans that are drawn together: errors of one are those of the next
 
@@ -76,9 +76,9 @@ def _score(name: str, scene: Scene) -> Score:
 
 
 def settings(scene: Scene) -> SpatialSettings:
-    """Ours told of the scene what Stone Soup is told, the density of false reports; when tracks end was tuned like Stone Soup's,
-    on scenes of the tune split."""
-    return SpatialSettings(false_density=scene.false_per_m2, death_sigma_m=_DEATH_SIGMA_M)
+    """Ours told of the scene what Stone Soup is told, the density of false reports; when tracks end and how wide the gate is were
+    tuned like Stone Soup's, on scenes of the tune split."""
+    return SpatialSettings(false_density=scene.false_per_m2, death_scans=_DEATH_SCANS, gate_probability=_GATE)
 
 
 def thousand(n_tracks: int = 1000, n_scans: int = 60, seed: int = 0) -> dict:
