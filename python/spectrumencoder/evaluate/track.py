@@ -19,6 +19,7 @@ import numpy as np
 from ..tracker import estimate
 from ..tracker.estimate import TargetFilter
 from ..tracker.filters import make_filter
+from ..tracker.motion_field import MotionField
 from ..tracker.settings import SpatialSettings
 from ..training.run_folder import commit
 from .track_alarm import alarm_figures
@@ -32,7 +33,7 @@ from .track_spectral import spectral_figures
 from .track_stonesoup import TUNED as STONESOUP
 
 PARTS = ("filters", "steps", "covariance", "scenes", "alarms", "emissions")
-OURS_IMM = "spectrumencoder, IMM alone"
+OURS_IMM, OURS = "spectrumencoder, IMM alone", "spectrumencoder"
 REFERENCE = IMM_CA
 _ONE_SECOND_S = 1.5  # flights with a median step up to it, and of those the steps up to it
 _PAPER_M = 10.0
@@ -132,7 +133,8 @@ def joined(before: dict, result: dict) -> dict:
 
 def filters(sigma_m: float) -> dict[str, Callable[[], TargetFilter]]:
     """Everything that is compared at a sigma, by name: what makes a new filter of two dimensions."""
-    return baselines(sigma_m) | {OURS_IMM: lambda: make_filter(2, SpatialSettings())}
+    return baselines(sigma_m) | {OURS_IMM: lambda: make_filter(2, SpatialSettings()),
+                                 OURS: lambda: make_filter(2, SpatialSettings(), MotionField.shipped())}
 
 
 def _tracker_sha256() -> str:
