@@ -140,25 +140,30 @@ class Kalman:
 
 
 class Ours:
-    """The spectral tracker, which does not know that all sightings are of one emission. `ids`: tracks it took it for."""
+    """The spectral tracker, which does not know that all sightings are of one emission."""
 
     def __init__(self, bandwidth_hz: float):
-        self._tracker, self._width, self.ids = SpectralTracker(), bandwidth_hz, []
+        self._tracker, self._width, self._n_ended = SpectralTracker(), bandwidth_hz, 0
 
     def update(self, time_s: float, freq_hz: float, sigma_hz: float) -> None:
         self._tracker.add(Signal(time_s, time_s + 0.95, freq_hz, self._width, -60.0))
         self._tracker.expire(time_s)
+        self._n_ended += len(self._tracker.take_ended())
         tracks = self._tracker.tracks(time_s)
         self._now = min(tracks, key=lambda t: abs(t.estimate.freq_center_hz - freq_hz), default=None)
-        if self._now is not None and self._now.id not in self.ids:
-            self.ids.append(self._now.id)
 
     def forecast(self, time_s: float) -> float:
         return np.nan if self._now is None else self._tracker.forecast(self._now.id, time_s).freq_center_hz
 
     @property
+    def n_tracks(self) -> int:
+        """What the emission was taken for, those that have ended included."""
+        return self._n_ended + len(self._tracker.tracks())
+
+    @property
     def hop_set_hz(self) -> Sequence[float]:
-        return () if self._now is None else self._now.hop_set_hz
+        """Of the track with the most hops."""
+        return max(self._tracker.tracks(), key=lambda t: t.hops).hop_set_hz
 
 
 def errors_ppb(target, emission: Emission, seed: int) -> dict[str, np.ndarray]:
@@ -194,7 +199,7 @@ def spectral_figures(per_kind: int = 24, *, seed: int = 1000, progress: Callable
             ours = Ours(emission.bandwidth_hz)
             for name, target in ((OURS, ours), (HELD, Held()), (KALMAN, Kalman(q))):
                 rows[name].append(errors_ppb(target, emission, seed + k))
-            ids.append(len(ours.ids))
+            ids.append(ours.n_tracks)
             if kind == HOPPER:
                 used = [emission.freq_hz[(emission.channel == c) & emission.seen].mean() for c in set(emission.channel)]
                 near = [[abs(h - u) < _SPACING_HZ / 2 for u in used] for h in ours.hop_set_hz]
