@@ -72,6 +72,7 @@ class _Entry:
     identity: str | None
     state: str = TENTATIVE
     hits: int = 1
+    missed: int = 0  # scans in a row
     chances: deque = field(default_factory=deque)
     watch: MotionWatch = field(default_factory=MotionWatch)
     moments: deque = field(default_factory=deque)
@@ -395,6 +396,7 @@ class SpatialTracker:
     def _took(self, entry, fix):
         self.counts["used"] += 1
         entry.hits += 1
+        entry.missed = 0
         entry.fix = fix
         entry.chances.append(True)
         if fix.identity is not None and entry.identity is None:
@@ -472,9 +474,11 @@ class SpatialTracker:
             if row in hit or entry.identity is not None:
                 continue
             entry.chances.append(False)
+            entry.missed += 1
             self._confirm(entry)
             missed = len(entry.chances) - sum(entry.chances)
-            if entry.state == TENTATIVE and missed > self.settings.confirm_scans - self.settings.confirm_hits:
+            hopeless = entry.state == TENTATIVE and missed > self.settings.confirm_scans - self.settings.confirm_hits
+            if hopeless or 0 < self.settings.death_scans <= entry.missed:
                 self._end(entry, self.time_s)
 
     def _sweep(self, time_s):
