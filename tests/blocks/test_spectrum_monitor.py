@@ -63,6 +63,21 @@ def test_events_reach_the_log_also_those_that_close_at_the_end(small_model, make
     assert {event[keys.BAND] for event in events} == {"ism"}
 
 
+@pytest.mark.parametrize("motion_aware", [False, True])
+def test_events_become_tracks_and_what_to_keep(small_model, make_recording, noise, tmp_path, motion_aware):
+    monitor = fixed(small_model, threshold=1e-6, hold=0, motion_aware=motion_aware, tracks_file=str(tmp_path / "tracks.jsonl"))
+    top = graph(monitor, sigmf_source(make_recording(noise(60 * FRAME))))
+    log = event_log(str(tmp_path / "events.jsonl"))
+    top.msg_connect(monitor, keys.ANOMALIES, log, keys.EVENTS)
+    assert run_within(top, [top.source, *monitor.blocks, log], 20.0) is None
+    events, tracks = ([json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
+                      for name in ("events", "tracks"))
+    tracked = {event_id for track in tracks for event_id in track[keys.ANOMALY_IDS]}
+    assert tracked and tracked <= {event[keys.EVENT_ID] for event in events}
+    assert monitor.encoder.malformed == 0 and monitor.tracker.malformed == 0
+    assert bool(len(monitor.encoder._keep_bands)) == motion_aware
+
+
 def test_uncalibrated_model_says_so_and_makes_nothing_up(small_model, make_recording, noise):
     top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(noise(20 * FRAME)), throttle=True))
     debug, events = status_store(top, top.monitor), blocks.message_debug()

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 from gnuradio.spectrumencoder.cli.main import main
 from gnuradio.spectrumencoder.evaluate import track as experiment
-from gnuradio.spectrumencoder.evaluate import track_alarm, track_multi, track_report, track_scene, track_spectral
+from gnuradio.spectrumencoder.evaluate import track_alarm, track_multi, track_pictures, track_report, track_scene, track_spectral
+from gnuradio.spectrumencoder.evaluate.track_bank import judge_bank
 from gnuradio.spectrumencoder.evaluate.track_baselines import CvKalman, FilterpyImm, ImmSettings
 from gnuradio.spectrumencoder.evaluate.track_data import Flight, Samples
 from gnuradio.spectrumencoder.evaluate.track_figures import MEAN, single_figures
 from gnuradio.spectrumencoder.evaluate.track_single import FILTERED, NEXT, judge, rmse
 from gnuradio.spectrumencoder.evaluate.track_stonesoup import GNN, JPDA, TUNED, StoneSoupTracker
+from gnuradio.spectrumencoder.tracker.filters import make_filter
 from gnuradio.spectrumencoder.tracker.geo import Origin
+from gnuradio.spectrumencoder.tracker.motion_field import MotionField
+from gnuradio.spectrumencoder.tracker.settings import SpatialSettings
 
 IMM = ImmSettings((0.05, 0.3), (100.0, 30.0), (False, True))
 
@@ -67,6 +71,18 @@ def test_errors_are_those_of_the_filter_and_its_covariance_is_right():
     assert np.mean([e.state_nees.mean() for e in errors]) == pytest.approx(1.0, abs=0.25)
     assert len(errors[0].squared[FILTERED]) == len(errors[0].squared[NEXT]) == 150
     assert rmse(errors, FILTERED) < rmse(errors, "5 s") < rmse(errors, "30 s")
+
+
+@pytest.mark.parametrize("field", [None, MotionField.shipped()], ids=["IMM alone", "with the field"])
+def test_a_bank_of_flights_is_judged_as_each_alone(field):
+    flown = [(flight("a", turn=0.02, n=60), 1), (flight("b", step=1.0, n=90), 2), (flight("c", step=10.0, turn=0.01, n=50), 3)]
+    alone = [judge(lambda: make_filter(2, SpatialSettings(), field), f, 50.0, seed, longest_step_s=5.0) for f, seed in flown]
+    for one, row in zip(alone, judge_bank(SpatialSettings(), field, flown, 50.0, longest_step_s=5.0), strict=True):
+        assert (one.name, one.flight_class) == (row.name, row.flight_class)
+        for what in one.squared:
+            np.testing.assert_allclose(row.squared[what], one.squared[what], rtol=1e-6, atol=1e-6)
+            np.testing.assert_allclose(row.nees[what], one.nees[what], rtol=1e-6)
+        np.testing.assert_allclose(row.state_nees, one.state_nees, rtol=1e-6)
 
 
 def test_figures_pair_filters_and_average_classes():
@@ -187,7 +203,7 @@ def test_hops_are_found_and_a_kalman_filter_starts_again():
     emission = track_spectral.oscillator(1, hops=True, n=60)
     ours, kalman = track_spectral.Ours(emission.bandwidth_hz), track_spectral.Kalman(0.3)
     followed = track_spectral.errors_ppb(ours, emission, 0)
-    assert len(followed["0 s"]) == 50
+    assert len(followed["0 s"]) == 50 and np.isfinite(followed["0 s"]).mean() > 0.6
     assert len(ours.hop_set_hz) > 0
     spread = 1e9 * 0.15 * emission.bandwidth_hz / 868e6
     assert track_spectral.errors_ppb(kalman, emission, 0)["0 s"].mean() < 4 * spread**2
@@ -204,13 +220,19 @@ def test_the_whole_on_made_flights(tmp_path, monkeypatch):
     assert result["steps"]["under_10_m"]["of"] == 1
     again = experiment.track(tmp_path, parts=("filters",), quick=True, work=tmp_path / "work")
     monkeypatch.setattr(experiment, "judge", None)  # nothing is measured a second time
+    monkeypatch.setattr(experiment, "judge_bank", None)
     kept = experiment.track(tmp_path, parts=("filters",), quick=True, work=tmp_path / "work")
     assert kept == again and kept["filters"]["counts"] == result["filters"]["counts"]
     joined = experiment.joined(json.loads(json.dumps(result)), experiment.head(0, True))
     assert list(joined) == ["seed", "quick", "settings", "filters", "steps", "covariance"]
     with pytest.raises(ValueError, match="seed"):
         experiment.joined(result, experiment.head(1, True))
-    page = track_report.report(result, "the command")
+    monkeypatch.setattr(track_pictures, "flights", lambda folder, split: [flight("calibration/ajaccio:4:0.0", n=320, turn=0.01)])
+    pictures = track_pictures.draw({"filters": result["filters"]}, tmp_path, tmp_path / "track.png")
+    assert pictures == {"classes": "track_classes.png", "cones": "track_cones.png"}
+    assert all((tmp_path / name).read_bytes()[1:4] == b"PNG" for name in pictures.values())
+    page = track_report.report(result, "the command", pictures)
+    assert "](track_cones.png)" in page
     assert "trial" in page and "the command" in page and "| glider |" in page and "## Covariance" in page
     with pytest.raises(ValueError, match="no part 'none'"):
         experiment.track(tmp_path, parts=("none",))

@@ -46,6 +46,20 @@ def least(cost, row):
     return best
 
 
+@pytest.mark.parametrize(("scans", "left"), [(0, 1), (3, 0)])
+def test_a_track_ends_after_scans_without_a_report_where_that_is_set(scans, left):
+    tracker = SpatialTracker(SpatialSettings(death_scans=scans))
+    for t in range(5):
+        tracker.scan(t, [fix(t, (100.0 * t, 0.0))])
+    for t in range(5, 7):
+        tracker.scan(t, [])
+    assert len(tracker.tracks()) == 1
+    tracker.scan(7, [])
+    assert len(tracker.tracks()) == left
+    with pytest.raises(ValueError, match="death_scans -1"):
+        SpatialSettings(death_scans=-1)
+
+
 def test_twenty_targets_in_clutter_with_missed_detections():
     rng = np.random.default_rng(1)
     path, tracker = straight(20, seed=1), SpatialTracker(SpatialSettings(false_density=1e-9))

@@ -19,6 +19,7 @@ from ..tracker import describe
 from ..tracker.doma import HORIZONS_S, DomaTracker
 from ..tracker.fixes import Refused
 from ..tracker.geo import Origin
+from ..tracker.settings import SpatialSettings
 from . import messages
 from .safe_block import SafeBlock, handler, setter
 
@@ -46,6 +47,7 @@ class doma_tracker(SafeBlock, gr.basic_block):
         horizon: s, one or several rising ones: how far ahead each message predicts.
         gate: share of a track's own reports that fall into its gate, (0, 1).
         process_noise: factor on the noise of all motion models.
+        group_radius_m: targets as near as that which move alike are a group, whose silent members are carried along; 0 is none.
         file: path of a JSON lines file of the tracks' messages; "" is none.
         geojson: path of a GeoJSON file of the tracks as they are, written anew at most once a second; "" is none.
         cot_address: "host:port" to which each message about a place goes as a Cursor-on-Target event, by UDP; "" is nobody.
@@ -55,11 +57,12 @@ class doma_tracker(SafeBlock, gr.basic_block):
     """
 
     def __init__(self, origin=(), position_error_m=50.0, altitude_error_m=30.0, weak_snr_db=-1000.0, interval=1.0,
-                 horizon=HORIZONS_S, gate=0.999, process_noise=1.0, file="", geojson="", cot_address=""):
+                 horizon=HORIZONS_S, gate=0.999, process_noise=1.0, group_radius_m=0.0, file="", geojson="", cot_address=""):
         gr.basic_block.__init__(self, "doma_tracker", None, None)
         self.init_safe_block()
         self._arguments = {"origin": Origin(*map(float, origin)) if origin else None, "position_error_m": position_error_m,
-                           "altitude_error_m": altitude_error_m, "weak_snr_db": weak_snr_db, "interval_s": interval}
+                           "altitude_error_m": altitude_error_m, "weak_snr_db": weak_snr_db, "interval_s": interval,
+                           "spatial": SpatialSettings(group_radius_m=float(group_radius_m))}
         self._live = {"horizons": _horizons(horizon), "gate": float(gate), "process_noise": float(process_noise)}
         self._lock = threading.RLock()
         self.tracker = self._new_tracker()

@@ -12,19 +12,21 @@ from .. import keys
 from ..display.appearance import event_label, threat_color
 from .console import write_bytes
 from .errors import CommandError
+from .track_plot import draw_emissions
 from .waterfall import Segment, Waterfall
 
 MAX_BOXES = 200  # the most certain ones; more would hide what they mark
 MAX_LABELS = 12
 
 
-def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str):
+def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, tracks: list[dict] = ()):
     """Writes the picture (PNG) atomically.
 
     Args:
         waterfall: what the run collected.
         events: dicts with the keys of keys.EVENT_FIELDS.
         title: one line.
+        tracks: messages of spectral tracks, drawn over the waterfall; their place in time is told by that of the events.
 
     Raises:
         CommandError: there is no frame to show, or the file cannot be written.
@@ -47,6 +49,11 @@ def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str):
     for axes in (left, right):
         _limits(axes, segments)
         _boxes(axes, segments, shown, labels=axes is left)
+    told = next((e for e in events if e.get(keys.TIMESTAMP) is not None and keys.SAMPLE_START in e), None)
+    if tracks and told is not None:
+        limits = left.axis()
+        draw_emissions(left, tracks, told[keys.TIMESTAMP] - told[keys.SAMPLE_START] / _rate_at(segments, told[keys.SAMPLE_START]))
+        left.axis(limits)
     content = io.BytesIO()
     canvas.print_png(content, metadata={"Software": "gr-spectrumencoder"})
     write_bytes(path, content.getvalue())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -130,7 +131,8 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
         from .plot import save_plot
         title = (f"{source.name}: {_count(probe.n_events, 'event')} in {_count(probe.n_frames, 'frame')}, "
                  f"model {flowgraph.model_name}")
-        save_plot(plot, probe.waterfall, list(probe.events.values()), title)
+        told = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
+        save_plot(plot, probe.waterfall, list(probe.events.values()), title, told)
     return Outcome(source.name, probe.n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
                    flowgraph.monitor.health.snapshot(), source.fault, flowgraph.hung)

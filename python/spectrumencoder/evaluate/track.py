@@ -8,6 +8,7 @@ missed and false reports), `alarms` (impossible motion), `emissions` (frequency)
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,22 +16,23 @@ from pathlib import Path
 
 import numpy as np
 
-from ..tracker.estimate import TargetFilter
-from ..tracker.filters import make_filter
+from ..tracker import estimate
+from ..tracker.motion_field import MotionField
 from ..tracker.settings import SpatialSettings
 from ..training.run_folder import commit
 from .track_alarm import alarm_figures
+from .track_bank import judge_bank
 from .track_baselines import IMM_CA, KALMAN, TUNED, baselines
 from .track_data import JUDGE, Flight, flights
 from .track_figures import single_figures
 from .track_multi import multi_figures, scenes, thousand
 from .track_rows import kept
-from .track_single import NEXT, Errors, judge, rmse
+from .track_single import HORIZONS_S, NEXT, Errors, judge, rmse
 from .track_spectral import spectral_figures
 from .track_stonesoup import TUNED as STONESOUP
 
 PARTS = ("filters", "steps", "covariance", "scenes", "alarms", "emissions")
-OURS_IMM = "spectrumencoder, IMM alone"
+OURS_IMM, OURS = "spectrumencoder, IMM alone", "spectrumencoder"
 REFERENCE = IMM_CA
 _ONE_SECOND_S = 1.5  # flights with a median step up to it, and of those the steps up to it
 _PAPER_M = 10.0
@@ -67,15 +69,23 @@ class _Run:
     work: Path | None
     progress: Callable[[str], None]
 
-    def errors(self, part: str, sigma_m: float, measure: Callable[[Callable[[], TargetFilter]], list[Errors]]) -> dict:
-        """By filter, its errors; those of the others are kept by their settings, ours by the commit too."""
-        found = {}
-        for name, make in filters(sigma_m).items():
+    def errors(self, part: str, sigma_m: float, flown: Sequence[tuple[Flight, int]],
+               horizons_s: Sequence[float] = HORIZONS_S, longest_step_s: float = np.inf) -> dict[str, list[Errors]]:
+        """By filter, its errors on flights with the noise of seeds; those of the others are kept by their settings, ours by what
+        the tracker's folder holds. Ours run in a bank, all flights at once."""
+        others, found = baselines(sigma_m), {}
+
+        def measure(name: str) -> list[Errors]:
+            if name in others:
+                return [judge(others[name], flight, sigma_m, seed, horizons_s, longest_step_s) for flight, seed in flown]
+            return judge_bank(SpatialSettings(), MotionField.shipped() if name == OURS else None, flown, sigma_m, horizons_s,
+                              longest_step_s)
+
+        for name in (*others, OURS_IMM, OURS):
             self.progress(f"{part}: {name}")
-            by = str(TUNED[sigma_m].get(name)) if name in TUNED[sigma_m] else commit()
-            key = {"part": part, "filter": name, "by": by, "sizes": asdict(self.sizes), "seed": self.seed,
-                   "flights": [f"{f.name} {len(f.time_s)}" for f in self.chosen]}
-            found[name] = kept(self.work, key, lambda make=make: measure(make))
+            key = {"part": part, "filter": name, "by": str(TUNED[sigma_m].get(name, _tracker_sha256())),
+                   "sizes": asdict(self.sizes), "seed": self.seed, "flights": [f"{f.name} {len(f.time_s)}" for f in self.chosen]}
+            found[name] = kept(self.work, key, lambda name=name: measure(name))
         return found
 
 
@@ -99,8 +109,8 @@ def track(folder: Path, *, parts: Sequence[str] = PARTS, sizes: Sizes = Sizes(),
         "filters": lambda: _filters(run),
         "steps": lambda: _steps(run),
         "covariance": lambda: _covariance(run),
-        "scenes": lambda: multi_figures(scenes(flights(folder, JUDGE), sizes.scenes, sizes.scans, seed), seed=seed,
-                                        progress=progress) | {"thousand": thousand()},
+        "scenes": lambda: multi_figures(scenes(flights(folder, JUDGE), sizes.scenes, sizes.scans, seed), seed=seed, work=work,
+                                        ours_by=_tracker_sha256(), progress=progress) | {"thousand": thousand()},
         "alarms": lambda: alarm_figures(folder, most=sizes.alarm_flights, seed=seed, progress=progress),
         "emissions": lambda: spectral_figures(sizes.emissions, progress=progress),
     }
@@ -128,39 +138,30 @@ def joined(before: dict, result: dict) -> dict:
     return {name: (result if name in result else before)[name] for name in (*names, *PARTS) if name in result or name in before}
 
 
-def filters(sigma_m: float) -> dict[str, Callable[[], TargetFilter]]:
-    """Everything that is compared at a sigma, by name: what makes a new filter of two dimensions."""
-    return baselines(sigma_m) | {OURS_IMM: lambda: make_filter(2, SpatialSettings())}
-
-
-def part_of(flight: Flight, n: int) -> Flight:
-    """The middle `n` reports of a flight."""
-    begin = max(0, (len(flight.time_s) - n) // 2)
-    rows = slice(begin, begin + n)
-    return replace(flight, time_s=flight.time_s[rows], position_m=flight.position_m[rows], truth_m=flight.truth_m[rows],
-                   velocity_mps=flight.velocity_mps[rows])
+def _tracker_sha256() -> str:
+    folder = Path(estimate.__file__).parent
+    sums = [hashlib.sha256(f.read_bytes()).digest() for f in sorted(folder.iterdir()) if f.suffix in (".py", ".json")]
+    return hashlib.sha256(b"".join(sums)).hexdigest()
 
 
 def _chosen(judged: Sequence[Flight], sizes: Sizes) -> list[Flight]:
     airliners = [f for f in judged if f.flight_class == "airliner"]
     others = [f for f in judged if f.flight_class != "airliner"]
     chosen = others + airliners[::sizes.airliner_every]
-    return [part_of(f, sizes.most_reports) for f in chosen]
+    return [f.part(sizes.most_reports) for f in chosen]
 
 
 def _filters(run: _Run) -> dict:
-    errors = run.errors("filters", 50.0, lambda make: [judge(make, flight, 50.0, run.seed) for flight in run.chosen])
+    errors = run.errors("filters", 50.0, [(flight, run.seed) for flight in run.chosen])
     return {"sigma_m": 50.0, **single_figures(errors, REFERENCE, draws=run.sizes.draws, seed=run.seed)}
 
 
 def _steps(run: _Run) -> dict:
     run = replace(run, chosen=[f for f in run.chosen if np.median(np.diff(f.time_s)) <= _ONE_SECOND_S])
-    errors = run.errors("steps", 10.0, lambda make: [judge(make, flight, 10.0, run.seed, (), _ONE_SECOND_S)
-                                                     for flight in run.chosen])
-    ours = list(errors.values())[-1]
-    under = {e.name: rmse([e], NEXT) for e in ours if rmse([e], NEXT) < _PAPER_M}
+    errors = run.errors("steps", 10.0, [(flight, run.seed) for flight in run.chosen], (), _ONE_SECOND_S)
+    under = {e.name: rmse([e], NEXT) for e in errors[OURS] if rmse([e], NEXT) < _PAPER_M}
     return {"sigma_m": 10.0, **single_figures(errors, REFERENCE, draws=run.sizes.draws, seed=run.seed),
-            "under_10_m": {"of": len(ours), "flights": under}}
+            "under_10_m": {"of": len(run.chosen), "flights": under}}
 
 
 def _covariance(run: _Run) -> dict:
@@ -168,10 +169,10 @@ def _covariance(run: _Run) -> dict:
     flown = []
     for c in sorted({f.flight_class for f in run.chosen}):
         of = sorted((f for f in run.chosen if f.flight_class == c), key=lambda f: len(f.time_s))
-        flown.append(part_of(of[len(of) // 2], run.sizes.nees_reports))
+        flown.append(of[len(of) // 2].part(run.sizes.nees_reports))
     run = replace(run, chosen=flown)
-    errors = run.errors("covariance", 50.0, lambda make: [judge(make, flight, 50.0, 1000 + s, (10.0,))
-                                                          for flight in flown for s in range(run.sizes.nees_seeds)])
+    seeded = [(flight, 1000 + s) for flight in flown for s in range(run.sizes.nees_seeds)]
+    errors = run.errors("covariance", 50.0, seeded, (10.0,))
     figures = single_figures(errors, REFERENCE, draws=1)["filters"]
     return {"sigma_m": 50.0, "seeds": run.sizes.nees_seeds, "flights": {f.flight_class: f.name for f in flown},
             "filters": {name: {"nees": f["nees"], "state_nees": f["state_nees"]} for name, f in figures.items()}}

@@ -81,6 +81,13 @@ class Flight:
         path[(time_s < self.time_s[0]) | (time_s > self.time_s[-1])] = np.nan
         return path
 
+    def part(self, n: int) -> Flight:
+        """The middle `n` reports, all where there are fewer."""
+        begin = max(0, (len(self.time_s) - n) // 2)
+        rows = slice(begin, begin + n)
+        return replace(self, time_s=self.time_s[rows], position_m=self.position_m[rows], truth_m=self.truth_m[rows],
+                       velocity_mps=self.velocity_mps[rows])
+
     def noisy(self, sigma_m: float, seed: int) -> np.ndarray:
         """The truth with white noise of `sigma_m` on every axis, (n, 3); drawn from the flight's name and `seed`."""
         rng = np.random.default_rng([zlib.crc32(self.name.encode()), seed])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from time import process_time
 
 import numpy as np
@@ -13,11 +14,12 @@ from ..tracker.settings import SpatialSettings
 from ..tracker.spatial import SpatialTracker
 from .track_data import Flight
 from .track_figures import mean_interval
+from .track_rows import kept_score
 from .track_scene import STEP_S, Scene, Score, airborne, busy_hours, make_scene, run
 from .track_stonesoup import GNN, JPDA, TUNED, StoneSoupTracker
 
 OURS = "spectrumencoder"
-_DEATH_SIGMA_M = 300.0
+_DEATH_SCANS, _GATE = 3, 0.99999
 _SETTLED = 12  # scans of a scene before it is scored
 _BLOCK = 20  # scans that are drawn together: errors of one are those of the next
 
@@ -29,19 +31,20 @@ def scenes(flights: Sequence[Flight], count: int, n_scans: int, seed: int = 0) -
     return [make_scene(flying, begin, n_scans, seed=seed) for begin in begins]
 
 
-def multi_figures(judged: Sequence[Scene], *, seed: int = 0,
+def multi_figures(judged: Sequence[Scene], *, seed: int = 0, work: Path | None = None, ours_by: str = "",
                   progress: Callable[[str], None] = lambda name: None) -> dict:
-    """GOSPA, identity switches and time of every tracker; intervals by blocks of scans, the same blocks for all."""
+    """GOSPA, identity switches and time of every tracker; intervals by blocks of scans, the same blocks for all.
+
+    Args:
+        work: where scores are kept; ours by `ours_by`, which names the tracker's state.
+    """
     scores: dict[str, list[Score]] = {OURS: [], f"Stone Soup {JPDA}": [], f"Stone Soup {GNN}": []}
     for number, scene in enumerate(judged):
         for name in scores:
             progress(f"{name}, scene {number + 1}")
-            if name == OURS:
-                scores[name].append(run(SpatialTracker(settings(scene)), scene, Fix))
-            else:
-                kind = name.split()[-1]
-                tracker = StoneSoupTracker(kind, TUNED[kind], scene.sigma_m, scene.detection, scene.false_per_m2)
-                scores[name].append(run(tracker, scene, lambda time_s, position_m, covariance_m2: position_m))
+            key = {"tracker": name, "by": f"{ours_by} {settings(scene)}" if name == OURS else str(TUNED[name.split()[-1]]),
+                   "scans": len(scene.scans), "first": scene.scans[0].reports.tolist(), "density": scene.false_per_m2}
+            scores[name].append(kept_score(work, key, lambda name=name, scene=scene: _score(name, scene)))
     blocks = {name: np.concatenate([_blocks(s.gospa_m) for s in of]) for name, of in scores.items()}
     rows = np.random.default_rng(seed).integers(0, len(blocks[OURS]), (1000, len(blocks[OURS])))
     result = {}
@@ -64,10 +67,18 @@ def multi_figures(judged: Sequence[Scene], *, seed: int = 0,
             "false_reports_per_scan": float(judged[0].false_per_m2 * np.prod(judged[0].region[1] - judged[0].region[0]))}
 
 
+def _score(name: str, scene: Scene) -> Score:
+    if name == OURS:
+        return run(SpatialTracker(settings(scene)), scene, Fix)
+    kind = name.split()[-1]
+    tracker = StoneSoupTracker(kind, TUNED[kind], scene.sigma_m, scene.detection, scene.false_per_m2)
+    return run(tracker, scene, lambda time_s, position_m, covariance_m2: position_m)
+
+
 def settings(scene: Scene) -> SpatialSettings:
-    """Ours told of the scene what Stone Soup is told, the density of false reports; when tracks end was tuned like Stone Soup's,
-    on scenes of the tune split."""
-    return SpatialSettings(false_density=scene.false_per_m2, death_sigma_m=_DEATH_SIGMA_M)
+    """Ours told of the scene what Stone Soup is told, the density of false reports; when tracks end and how wide the gate is were
+    tuned like Stone Soup's, on scenes of the tune split."""
+    return SpatialSettings(false_density=scene.false_per_m2, death_scans=_DEATH_SCANS, gate_probability=_GATE)
 
 
 def thousand(n_tracks: int = 1000, n_scans: int = 60, seed: int = 0) -> dict:

@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import chi2
 
+from ..tracker.filters import make_filter
 from ..tracker.fix import Fix
+from ..tracker.motion_field import MotionField
+from ..tracker.settings import SpatialSettings
 from ..tracker.spatial import SpatialTracker
 from ..tracker.spectral import Signal, SpectralTracker
 from .plots import figure, finish
-from .track import REFERENCE, filters
+from .track import REFERENCE
 from .track_alarm import SPOOFED, _local, jumps, watch
 from .track_data import JUDGE, find_wheel, flights, read_samples
 from .track_figures import MEAN
@@ -61,7 +64,7 @@ def _cones(folder: Path, path: Path, sigma_m: float = 50.0):
     fig, (axis,) = figure(1, width=8.5, height=6.5)
     flight = next(f for f in flights(folder, JUDGE) if f.name.startswith("calibration/ajaccio"))
     first, n = 200, 110
-    reports, target = flight.noisy(sigma_m, 0)[:, :2], list(filters(sigma_m).values())[-1]()
+    reports, target = flight.noisy(sigma_m, 0)[:, :2], make_filter(2, SpatialSettings(), MotionField.shipped())
     track, radius = [], np.sqrt(chi2.ppf(0.95, 2))
     circle = np.stack([np.cos(np.linspace(0, 2 * np.pi, 40)), np.sin(np.linspace(0, 2 * np.pi, 40))])
     for k in range(first + n):

@@ -141,7 +141,8 @@ def _emissions(part: dict) -> list[str]:
            "about a second; its middle is off by 0.15 of the bandwidth.", ""]
     for kind, row in part["kinds"].items():
         whats = list(next(iter(row["rmse_ppb"].values())))
-        out += [f"**{kind}**, {row['emissions']} of them, {row['tracks_per_emission']:.2f} tracks each", "",
+        out += [f"**{kind}**, {row['emissions']} of them, {row['tracks_per_emission']:.2f} tracks each, "
+                f"{100 * row['followed']:.0f} % of sightings in a confirmed track, on which all are judged", "",
                 "| filter | " + " | ".join(whats) + " |", "|---|" + "---|" * len(whats)]
         out += [f"| {_bold(name)} | " + " | ".join(_metres(of[w], 0) for w in whats) + " |"
                 for name, of in row["rmse_ppb"].items()]

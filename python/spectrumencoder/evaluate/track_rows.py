@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Errors of a filter over flights, kept on disk: what was measured already is not measured again."""
+"""What a filter or a tracker did, kept on disk: what was measured already is not measured again."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from ..atomic_file import write_file
+from .track_scene import Score
 from .track_single import Errors
 
 
@@ -19,21 +21,36 @@ def kept(work: Path | None, key: dict, measure: Callable[[], list[Errors]]) -> l
     """The errors measured before under the same key, else measured now and written; without a folder always measured."""
     if work is None:
         return measure()
-    text = json.dumps(key, sort_keys=True)
-    path = work / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.npz"
+    path = _path(work, key, "npz")
     if path.is_file():
         return _read(path)
     errors = measure()
-    work.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
-    _write(content, text, errors)
+    _write(content, key, errors)
     write_file(path, content.getvalue())
     return errors
 
 
-def _write(file, key: str, errors: list[Errors]):
+def kept_score(work: Path | None, key: dict, measure: Callable[[], Score]) -> Score:
+    """The same of a tracker's score on a scene."""
+    if work is None:
+        return measure()
+    path = _path(work, key, "json")
+    if path.is_file():
+        return Score(**json.loads(path.read_text())["score"])
+    score = measure()
+    write_file(path, json.dumps({"key": key, "score": asdict(score)}).encode())
+    return score
+
+
+def _path(work: Path, key: dict, kind: str) -> Path:
+    work.mkdir(parents=True, exist_ok=True)
+    return work / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]}.{kind}"
+
+
+def _write(file, key: dict, errors: list[Errors]):
     whats = list(errors[0].squared)
-    head = {"key": json.loads(key), "whats": whats, "flights": [
+    head = {"key": key, "whats": whats, "flights": [
         [e.name, e.flight_class, e.seconds_per_update, len(e.state_nees), *(len(e.squared[w]) for w in whats)] for e in errors]}
     arrays = {f"squared{k}": np.concatenate([e.squared[w] for e in errors]) for k, w in enumerate(whats)}
     arrays |= {f"nees{k}": np.concatenate([e.nees[w] for e in errors]) for k, w in enumerate(whats)}

@@ -13,16 +13,15 @@ from .track_data import Flight
 
 HORIZONS_S = (1.0, 5.0, 10.0, 30.0)
 FILTERED, NEXT = "filtered", "next"
-_SETTLED = 10  # reports after which a filter is judged
-_EVERY_S = 3.0  # forecasts are made about so often
+SETTLED = 10  # reports after which a filter is judged
+EVERY_S = 3.0  # forecasts are made about so often
 
 
 @dataclass(frozen=True)
 class Errors:
     """Of a filter on one flight, horizontal. By what was estimated (`filtered`, `next` report, seconds ahead): `squared` metres
     (n,), `nees` of the position (n,), over its two dimensions. `state_nees` (n,): of position and velocity filtered, over four.
-    `seconds_per_update`: median processor time of an update and
-    reading its state."""
+    `seconds_per_update`: median processor time of an update and reading its state."""
 
     name: str
     flight_class: str
@@ -45,7 +44,7 @@ def judge(make: Callable[[], TargetFilter], flight: Flight, sigma_m: float, seed
     velocity, time_s = flight.velocity_mps[:, :2], flight.time_s
     covariance = sigma_m**2 * np.eye(2)
     ahead = {h: flight.truth_at(time_s + h)[:, :2] for h in horizons_s}
-    every = max(1, round(_EVERY_S / float(np.median(np.diff(time_s)))))
+    every = max(1, round(EVERY_S / float(np.median(np.diff(time_s)))))
     squared = {name: [] for name in (FILTERED, NEXT, *map(key, horizons_s))}
     nees = {name: [] for name in squared}
     state_nees, seconds = [], []
@@ -57,7 +56,7 @@ def judge(make: Callable[[], TargetFilter], flight: Flight, sigma_m: float, seed
         nees[name].append(off @ np.linalg.solve(estimate.covariance[:2, :2], off) / 2)
 
     for k in range(len(time_s)):
-        settled = k >= _SETTLED
+        settled = k >= SETTLED
         if settled and time_s[k] - time_s[k - 1] <= longest_step_s:
             note(NEXT, target.forecast(time_s[k]), truth[k])
         begin = process_time()

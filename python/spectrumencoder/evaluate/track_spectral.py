@@ -140,29 +140,35 @@ class Kalman:
 
 
 class Ours:
-    """The spectral tracker, which does not know that all sightings are of one emission. `ids`: tracks it took it for."""
+    """The spectral tracker, which does not know that all sightings are of one emission. No confirmed track has the first one
+    after a hop to a new channel: there it says NaN."""
 
     def __init__(self, bandwidth_hz: float):
-        self._tracker, self._width, self.ids = SpectralTracker(), bandwidth_hz, []
+        self._tracker, self._width, self._n_ended = SpectralTracker(), bandwidth_hz, 0
 
     def update(self, time_s: float, freq_hz: float, sigma_hz: float) -> None:
         self._tracker.add(Signal(time_s, time_s + 0.95, freq_hz, self._width, -60.0))
         self._tracker.expire(time_s)
-        tracks = self._tracker.tracks(time_s)
-        self._now = min(tracks, key=lambda t: abs(t.estimate.freq_center_hz - freq_hz), default=None)
-        if self._now is not None and self._now.id not in self.ids:
-            self.ids.append(self._now.id)
+        self._n_ended += len(self._tracker.take_ended())
+        self._now = next((t for t in self._tracker.tracks(time_s) if t.updated_s >= time_s), None)
 
     def forecast(self, time_s: float) -> float:
         return np.nan if self._now is None else self._tracker.forecast(self._now.id, time_s).freq_center_hz
 
     @property
+    def n_tracks(self) -> int:
+        """What the emission was taken for, those that have ended included."""
+        return self._n_ended + len(self._tracker.tracks())
+
+    @property
     def hop_set_hz(self) -> Sequence[float]:
-        return () if self._now is None else self._now.hop_set_hz
+        """Of the track with the most hops."""
+        return max(self._tracker.tracks(), key=lambda t: t.hops).hop_set_hz
 
 
 def errors_ppb(target, emission: Emission, seed: int) -> dict[str, np.ndarray]:
-    """Squared errors in ppb of the carrier, filtered (`0 s`) and at each horizon, while the emission stays on its channel."""
+    """Squared errors in ppb of the carrier, filtered (`0 s`) and at each horizon, while the emission stays on its channel; NaN
+    where the target said so."""
     rng = np.random.default_rng([seed, 7])
     sigma = _ERROR_OF_WIDTH * emission.bandwidth_hz
     squared = {f"{h:g} s": [] for h in (0.0, *HORIZONS_S)}
@@ -189,18 +195,23 @@ def spectral_figures(per_kind: int = 24, *, seed: int = 1000, progress: Callable
         made = [satellite_pass(seed + k) if kind == DOPPLER else oscillator(seed + k, kind == HOPPER) for k in range(per_kind)]
         q = _KALMAN_Q[DOPPLER if kind == DOPPLER else OSCILLATOR]
         rows: dict[str, list] = {OURS: [], HELD: [], KALMAN: []}
-        ids, found, extra = [], [], []
+        ids, found, extra, followed = [], [], [], []
         for k, emission in enumerate(made):
             ours = Ours(emission.bandwidth_hz)
-            for name, target in ((OURS, ours), (HELD, Held()), (KALMAN, Kalman(q))):
-                rows[name].append(errors_ppb(target, emission, seed + k))
-            ids.append(len(ours.ids))
+            of = {name: errors_ppb(target, emission, seed + k)
+                  for name, target in ((OURS, ours), (HELD, Held()), (KALMAN, Kalman(q)))}
+            told = {what: np.isfinite(values) for what, values in of[OURS].items()}
+            followed.append(told["0 s"].mean())
+            for name, squared in of.items():  # all on the sightings that ours has a track for
+                rows[name].append({what: values[told[what]] for what, values in squared.items()})
+            ids.append(ours.n_tracks)
             if kind == HOPPER:
                 used = [emission.freq_hz[(emission.channel == c) & emission.seen].mean() for c in set(emission.channel)]
                 near = [[abs(h - u) < _SPACING_HZ / 2 for u in used] for h in ours.hop_set_hz]
                 found.append(np.mean(np.any(near, axis=0)) if near else 0.0)
                 extra.append(len(near) - sum(any(row) for row in near))
         result[kind] = {"emissions": per_kind, "tracks_per_emission": float(np.mean(ids)),
+                        "followed": float(np.mean(followed)),
                         "rmse_ppb": {name: {what: _rooted([r[what] for r in of], seed) for what in of[0]}
                                      for name, of in rows.items()}}
         if kind == HOPPER:

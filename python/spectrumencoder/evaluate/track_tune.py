@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
-from .track import part_of
 from .track_baselines import IMM_CA, IMM_CV, KALMAN, TUNED, CvKalman, FilterpyImm, ImmSettings
 from .track_data import TUNE, Flight, flights
 from .track_multi import scenes
@@ -52,7 +51,7 @@ def tune(folder: Path, *, evaluations: int = 60, progress: Callable[[str], None]
 def tuning_flights(tune_split: Sequence[Flight]) -> list[Flight]:
     """Every fifteenth airliner, and the middle of the others."""
     airliners = [f for f in tune_split if f.flight_class == "airliner"]
-    return airliners[::_EVERY] + [part_of(f, _MOST) for f in tune_split if f.flight_class != "airliner"]
+    return airliners[::_EVERY] + [f.part(_MOST) for f in tune_split if f.flight_class != "airliner"]
 
 
 def tune_filter(name: str, settings, chosen: Sequence[Flight], sigma_m: float, evaluations: int) -> tuple[float, object]:

@@ -167,8 +167,9 @@ class DomaTracker:
         time_s = self.spectral.time_s
         if time_s is None or time_s - self._controlled_s < self.interval_s:
             return None
-        self._controlled_s = time_s
         bands = self.predicted_bands()
+        if bands:
+            self._controlled_s = time_s
         if _alike(bands, self._told_bands):
             return None
         self._told_bands = bands

@@ -31,10 +31,12 @@ class SpatialSettings:
     gate_probability: share of a track's own reports that fall inside its gate. false_density: false reports and new targets
     expected per square metre and scan; a report less likely than that to be a track's own is not.
     confirm_hits, confirm_scans: a track is confirmed by this many reports in this many scans (without an identity; with one,
-    by as many reports of it). death_sigma_m: a track without an identity ends when its predicted position is this uncertain;
+    by as many reports of it). death_sigma_m: a track without an identity ends when its predicted position is this uncertain,
+    or after death_scans scans in a row without a report of it (0: never so; for sensors that look at everything in each scan);
     every track ends after silence_s. reorder_s: how old a report may be and still be put into its place in the past.
     top_speed_mps: nothing that is tracked is faster; see ``impossible``. motion_field: whether the shipped motion field adds to
-    what the IMM says.
+    what the IMM says. group_radius_m: tracks that are as near as that and move alike share a field that carries those of them
+    which fall silent, see ``group_field``; 0 is none.
     """
 
     horizontal: tuple[MotionModel, ...] = HORIZONTAL_MODELS
@@ -47,10 +49,12 @@ class SpatialSettings:
     confirm_hits: int = 3
     confirm_scans: int = 4
     death_sigma_m: float = 1000.0
+    death_scans: int = 0
     silence_s: float = 120.0
     reorder_s: float = 10.0
     top_speed_mps: float = 1000.0
     motion_field: bool = True
+    group_radius_m: float = 0.0
 
     def __post_init__(self):
         if not 0 < self.process_noise < np.inf:
@@ -59,11 +63,14 @@ class SpatialSettings:
             raise ValueError(f"gate_probability {self.gate_probability} is outside 0..1")
         if not 1 <= self.confirm_hits <= self.confirm_scans:
             raise ValueError(f"confirm_hits {self.confirm_hits} of confirm_scans {self.confirm_scans} cannot be")
+        if self.death_scans < 0:
+            raise ValueError(f"death_scans {self.death_scans} must not be negative")
         for name in ("start_speed_mps", "start_climb_mps", "false_density", "death_sigma_m", "silence_s", "top_speed_mps"):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(f"{name} {getattr(self, name)} must be positive")
-        if not 0 <= self.reorder_s < np.inf:
-            raise ValueError(f"reorder_s {self.reorder_s} s must not be negative")
+        for name in ("reorder_s", "group_radius_m"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name} {getattr(self, name)} must not be negative")
 
     def horizontal_imm(self) -> Imm:
         return Imm(scaled(self.horizontal, self.process_noise), 2, self.start_speed_mps)

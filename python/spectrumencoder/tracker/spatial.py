@@ -19,6 +19,7 @@ from .associate import gate_distance2, pair
 from .estimate import Estimate
 from .filters import add_field, assemble
 from .fix import Fix
+from .group_field import Groups
 from .imm import ImmState
 from .impossible import MotionWatch, TrackAnomaly
 from .motion_field import Gains, MotionField, Past, correct, learn, no_correction, no_gains, no_past, remember
@@ -71,6 +72,7 @@ class _Entry:
     identity: str | None
     state: str = TENTATIVE
     hits: int = 1
+    missed: int = 0  # scans in a row
     chances: deque = field(default_factory=deque)
     watch: MotionWatch = field(default_factory=MotionWatch)
     moments: deque = field(default_factory=deque)
@@ -96,6 +98,7 @@ class SpatialTracker:
         self._n_born = 0
         self._swept_s = -np.inf
         self._horizontal: ImmState | None = None
+        self._groups: Groups | None = None
         self._ended: list[Track] = []
         self._new_anomalies: list[Track] = []
         self.set_settings(settings or SpatialSettings())
@@ -110,6 +113,8 @@ class SpatialTracker:
         if self._field is not None and self._field.n_models != shape[0]:
             raise ValueError(f"the shipped motion field goes with {self._field.n_models} horizontal models, not {shape[0]}; set "
                              "motion_field=False")
+        if self._groups is None or self._groups.radius_m != settings.group_radius_m:
+            self._groups = Groups(settings.group_radius_m) if settings.group_radius_m else None
         self._gates = {d: gate_distance2(settings.gate_probability, d) for d in (2, 3)}
         if self._horizontal is None or shape != (self._horizontal.probability.shape[1], self._height.probability.shape[1]):
             self._entries.clear()
@@ -341,6 +346,9 @@ class SpatialTracker:
         for row, fix in pairs:
             self._took(self._entries[row], fix)
         self._remember(rows, fixes)
+        if self._groups is not None:
+            self._groups.heard(time_s, [self._entries[row].id for row in rows.tolist()], self._mean[rows, :4],
+                               self._covariance[rows, :4, :4])
         self._judge_speed(rows, time_s)
 
     def _update(self, rows, time_s, fixes):
@@ -388,6 +396,7 @@ class SpatialTracker:
     def _took(self, entry, fix):
         self.counts["used"] += 1
         entry.hits += 1
+        entry.missed = 0
         entry.fix = fix
         entry.chances.append(True)
         if fix.identity is not None and entry.identity is None:
@@ -465,14 +474,20 @@ class SpatialTracker:
             if row in hit or entry.identity is not None:
                 continue
             entry.chances.append(False)
+            entry.missed += 1
             self._confirm(entry)
             missed = len(entry.chances) - sum(entry.chances)
-            if entry.state == TENTATIVE and missed > self.settings.confirm_scans - self.settings.confirm_hits:
+            hopeless = entry.state == TENTATIVE and missed > self.settings.confirm_scans - self.settings.confirm_hits
+            if hopeless or 0 < self.settings.death_scans <= entry.missed:
                 self._end(entry, self.time_s)
 
     def _sweep(self, time_s):
-        """Ends what nobody has heard for too long, or what could by now be anywhere."""
+        """Ends what nobody has heard for too long, or what could by now be anywhere; forms groups."""
         self._swept_s = time_s
+        if self._groups is not None:
+            lately = [e for e in self._entries.values() if e.state == CONFIRMED and time_s - self._seen_s[e.row] <= _SWEEP_S]
+            rows = np.array([e.row for e in lately], int)
+            self._groups.regroup(time_s, [e.id for e in lately], self._mean[rows, :4], self._covariance[rows, :4, :4])
         silent = [e for e in self._entries.values() if time_s - self._seen_s[e.row] > self.settings.silence_s]
         for entry in silent:
             self._end(entry, time_s)
@@ -646,11 +661,17 @@ class SpatialTracker:
         place = np.cumsum(known) - 1
         estimates = []
         for k in range(len(rows)):
-            parts = [(mean[k], covariance[k])]
+            parts = [self._with_group(entries[k].id, time_s, mean[k], covariance[k])]
             if known[k]:
                 parts.append((mean_height[place[k]], covariance_height[place[k]]))
             estimates.append(assemble(time_s, parts))
         return (time_s, flat, tall), estimates
+
+    def _with_group(self, track_id, time_s, mean, covariance):
+        if self._groups is not None:
+            mean, covariance = mean.copy(), covariance.copy()
+            mean[:4], covariance[:4, :4] = self._groups.joined(track_id, time_s, mean[:4], covariance[:4, :4])
+        return mean, covariance
 
 
 def _due(seen_s: float, told_s: float | None, interval_s: float) -> bool:

@@ -119,6 +119,7 @@ class _Entry:
     power_dbfs: float
     hits: int = 1
     came_from: str = ""  # id of the track whose emitter it may be
+    base: tuple | None = None  # the newest event's id, and bank (None: it began with it) and its time before that event
     label: str | None = None
     labels: Counter = field(default_factory=Counter)
     open_events: set = field(default_factory=set)
@@ -279,6 +280,7 @@ class SpectralTracker:
                        float(np.log(signal.bandwidth_hz)), signal.power_dbfs, came_from=before.id if before else "")
         self._entries[row] = entry
         self._row_of[entry.id] = row
+        entry.base = (signal.event_id, None, signal.time_s)
         self._note(entry, signal)
 
     def _fresh(self, signal: Signal, scale: float) -> ImmState:
@@ -287,9 +289,14 @@ class SpectralTracker:
 
     def _use(self, entry: _Entry, signal: Signal):
         self.counts["used"] += 1
-        dt = signal.time_s - entry.filtered_s
-        if dt > 0:
-            bank = self._imm.predict(entry.bank, np.array([dt]))
+        if entry.base is None or entry.base[0] is None or entry.base[0] != signal.event_id:
+            entry.base = (signal.event_id, entry.bank, entry.filtered_s)
+        _, bank, time_s = entry.base  # what an event says later takes the place of what it said before
+        dt = signal.time_s - time_s
+        if bank is None:
+            entry.bank, entry.filtered_s = self._fresh(signal, entry.scale), signal.time_s
+        elif dt > 0:
+            bank = self._imm.predict(bank, np.array([dt]))
             z = np.array([[signal.freq_center_hz / entry.scale]])
             entry.bank, _ = self._imm.update(bank, z, np.array([[[self._variance(signal) / entry.scale**2]]]))
             entry.filtered_s = signal.time_s
@@ -300,6 +307,7 @@ class SpectralTracker:
         self.counts["hop"] += 1
         entry.hops += 1
         entry.bank, entry.filtered_s = self._fresh(signal, entry.scale), signal.time_s
+        entry.base = (signal.event_id, None, signal.time_s)
         entry.curve.clear()
         self._seen(entry, signal)
 
@@ -311,7 +319,7 @@ class SpectralTracker:
         first.hops += 1 + second.hops
         first.hits += second.hits
         if second.until_s > first.until_s:
-            first.bank, first.scale = second.bank, second.scale
+            first.bank, first.scale, first.base = second.bank, second.scale, second.base
             first.filtered_s, first.until_s = second.filtered_s, second.until_s
             first.curve = list(second.curve)
             self._table[first.row, :7] = self._table[second.row, :7]
@@ -330,7 +338,7 @@ class SpectralTracker:
     def _seen(self, entry: _Entry, signal: Signal):
         entry.hits += 1
         entry.until_s = max(entry.until_s, signal.until_s)
-        gain = 1 / min(entry.hits, 10)
+        gain = 1 / min(entry.hits, 10) if entry.base[0] is None else max(0.5, 1 / entry.hits)
         entry.log_width += gain * (float(np.log(signal.bandwidth_hz)) - entry.log_width)
         if np.isfinite(signal.power_dbfs):
             before = entry.power_dbfs if np.isfinite(entry.power_dbfs) else signal.power_dbfs
