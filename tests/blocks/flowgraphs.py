@@ -5,9 +5,10 @@ import time
 
 import numpy as np
 import pmt
-from gnuradio import blocks, gr
+from gnuradio import gr
 from gnuradio.spectrumencoder.blocks.messages import metadata, to_pmt
 from gnuradio.spectrumencoder.blocks.run_flowgraph import run_flowgraph
+from gnuradio.spectrumencoder.blocks.safe_block import SafeBlock, handler
 
 
 class frame_source(gr.sync_block):
@@ -51,6 +52,26 @@ class collector(gr.sync_block):
         return np.concatenate(self.parts) if self.parts else np.zeros((0, self.vlen), np.float32)
 
 
+class message_store(SafeBlock, gr.basic_block):
+    """Keeps every message at its port `store`; unlike a message_debug also the last ones on a busy machine (``stored``)."""
+
+    def __init__(self):
+        gr.basic_block.__init__(self, "message_store", None, None)
+        self.init_safe_block()
+        self.messages = []
+        self.add_input_port("store", self.handle_store)
+
+    @handler
+    def handle_store(self, message):
+        self.messages.append(message)
+
+    def num_messages(self):
+        return len(self.messages)
+
+    def get_message(self, index):
+        return self.messages[index]
+
+
 def run_within(top_block, watched, seconds=5.0, should_stop=None):
     """Runs to the end; asserts that it ended by itself within the time; returns the failure or None."""
     began = time.monotonic()
@@ -60,7 +81,9 @@ def run_within(top_block, watched, seconds=5.0, should_stop=None):
 
 
 def stored(debug):
-    """Dicts of the messages that a message_debug has stored."""
+    """Dicts of the messages that a message_debug or message_store has kept."""
+    if isinstance(debug, message_store):
+        debug.drain()
     return [metadata(debug.get_message(index)) for index in range(debug.num_messages())]
 
 
@@ -73,8 +96,8 @@ def wait_for(condition, seconds=10.0):
 
 
 def status_store(top_block, *sources):
-    """A message_debug that stores the status messages of these blocks."""
-    debug = blocks.message_debug()
+    """A message_store that keeps the status messages of these blocks."""
+    store = message_store()
     for source in sources:
-        top_block.msg_connect((source, "status"), (debug, "store"))
-    return debug
+        top_block.msg_connect(source, "status", store, "store")
+    return store
