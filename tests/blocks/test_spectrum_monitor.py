@@ -79,7 +79,7 @@ def test_events_become_tracks_and_what_to_keep(small_model, make_recording, nois
 
 
 def test_uncalibrated_model_says_so_and_makes_nothing_up(small_model, make_recording, noise):
-    top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(noise(20 * FRAME)), throttle=True))
+    top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(noise(200 * FRAME)), throttle=True))
     debug, events = status_store(top, top.monitor), blocks.message_debug()
     top.msg_connect(top.monitor, keys.ANOMALIES, events, "store")
     assert run_within(top, [top.source, *top.monitor.blocks]) is None

@@ -7,6 +7,7 @@ from gnuradio import gr
 
 from .. import keys
 from ..encoder.ensemble import CONFIDENCE_THRESHOLD, load_models
+from ..tracker.doma import HORIZONS_S
 from .anomaly_detector import anomaly_detector
 from .doma_tracker import doma_tracker
 from .health import health
@@ -49,7 +50,8 @@ class spectrum_monitor(gr.hier_block2):
                  compute="auto", band="auto", overload="wait", max_latency=1.0, threads=1, pad_batch=16,
                  false_alarm_rate=0.01, threshold_mode="far", threshold=0.1, hold=4, time_source="tag",
                  min_output_buffer=64, dtype="fp32", confidence_threshold=CONFIDENCE_THRESHOLD,
-                 encoded_group=0, encoded_step=0.5, false_events_per_hour=1.0, motion_aware=False, tracks_file=""):
+                 encoded_group=0, encoded_step=0.5, false_events_per_hour=1.0, motion_aware=False, tracks_file="",
+                 gate=0.999, process_noise=1.0, horizon=HORIZONS_S):
         contract = load_models(model)[0].contract
         frame = contract["encoder"]
         self.fft_size, stride = int(fft_size or frame["fft_size"]), int(stride or frame["stride"])
@@ -71,7 +73,7 @@ class spectrum_monitor(gr.hier_block2):
             model=model, fft_size=self.fft_size, samp_rate=samp_rate, center_freq=center_freq, band=band,
             false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode, threshold=threshold, hold=hold,
             time_source=time_source, false_events_per_hour=false_events_per_hour)
-        self.tracker = doma_tracker(file=tracks_file)
+        self.tracker = doma_tracker(file=tracks_file, gate=gate, process_noise=process_noise, horizon=horizon)
         self.health = health(self.tokenizer, self.encoder, samp_rate, live=overload == "skip")
         # also keeps them alive: GNU Radio does not
         self.blocks = [self.tokenizer, self.encoder, self.detector, self.tracker, self.health]
@@ -164,6 +166,15 @@ class spectrum_monitor(gr.hier_block2):
 
     def set_false_events_per_hour(self, false_events_per_hour):
         return self.detector.set_false_events_per_hour(false_events_per_hour)
+
+    def set_gate(self, gate):
+        return self.tracker.set_gate(gate)
+
+    def set_process_noise(self, process_noise):
+        return self.tracker.set_process_noise(process_noise)
+
+    def set_horizon(self, horizon):
+        return self.tracker.set_horizon(horizon)
 
     def _tokenizer_change(self, name: str, value) -> bool:
         """The C++ block raises where the others refuse; here both do the same."""
