@@ -70,9 +70,8 @@ format: .make/venv ## let the linters repair what they can
 	clang-format-14 -i $(CXX_SOURCES)
 
 grc: install     ## open GNU Radio Companion with the blocks in it
-	@tools/install_system_packages gir1.2-gtk-3.0
 	GRC_BLOCKS_PATH=$(ROOT)/.venv/share/gnuradio/grc/blocks $(PYTHON) "$$(command -v gnuradio-companion)" \
-	    $(wildcard examples/scene_to_qt.grc)
+	    examples/recording_analysis.grc
 
 clean:           ## remove what was built
 	rm -rf build demo

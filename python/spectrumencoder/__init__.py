@@ -18,6 +18,8 @@ _BLOCKS = {
     "spectrum_encoder": "blocks.spectrum_encoder",
     "spectrum_decoder": "blocks.spectrum_decoder",
     "anomaly_detector": "blocks.anomaly_detector",
+    "anomaly_display": "blocks.anomaly_display",
+    "doma_tracker": "blocks.doma_tracker",
     "event_log": "blocks.event_log",
     "sigmf_annotator": "blocks.sigmf_annotator",
     "spectrum_monitor": "blocks.spectrum_monitor",

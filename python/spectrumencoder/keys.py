@@ -20,6 +20,8 @@ STATUS = "status"
 CONTROL = "control"
 EVENTS = "events"
 ENCODED = "encoded"
+DETECTIONS = "detections"
+TRACKS = "tracks"
 CMD = "cmd"                        # commands to a radio, as gr-soapy takes them
 SWEEPS = "sweeps"
 
@@ -55,6 +57,35 @@ EVENT_FIELDS = (
     MODEL, DROPOUT_RATE, LATENCY_MS,
 )
 
+# Track fields (message port `tracks` of doma_tracker); with them event fields that say the same of a track
+TRACK_ID = "track_id"
+KIND = "kind"                      # spatial, spectral
+AGE_S = "age_s"
+HITS = "hits"
+IDENTITY = "identity"
+SOURCE = "source"
+LATITUDE = "latitude"              # latitude, longitude in degrees, altitude in metres: as SigMF's spatial extension has them
+LONGITUDE = "longitude"
+ALTITUDE = "altitude"
+POSITION_M = "position_m"          # east, north (and up) of the origin
+VELOCITY_MPS = "velocity_mps"
+COVARIANCE = "covariance"          # row by row, of position and velocity, or of frequency and drift
+DRIFT_HZ_S = "drift_hz_s"
+HOP_SET_HZ = "hop_set_hz"
+MODE_PROBABILITIES = "mode_probabilities"
+PREDICTIONS = "predictions"        # a list of dicts, one per horizon
+HORIZON_S = "horizon_s"
+ANOMALY_IDS = "anomaly_ids"
+TRACK_ANOMALY = "track_anomaly"    # a dict of kind, timestamp, distance_m, score; absent while the motion is possible
+DISTANCE_M = "distance_m"
+SCORE = "score"
+
+TRACK_FIELDS = (
+    TRACK_ID, STATE, TIMESTAMP, KIND, AGE_S, HITS, IDENTITY, SOURCE, LABEL, LATITUDE, LONGITUDE, ALTITUDE, POSITION_M,
+    VELOCITY_MPS, FREQ_CENTER_HZ, DRIFT_HZ_S, BANDWIDTH_HZ, POWER_DBFS, HOP_SET_HZ, COVARIANCE, MODE_PROBABILITIES, ANOMALY_IDS,
+    TRACK_ANOMALY, PREDICTIONS,
+)
+
 # Status fields (message port `status` of every block: a dict)
 BLOCK = "block"
 STATUS_STATE = "status"          # running, stopped, failed, refused, malformed, skipped, uncalibrated, general_table, dropped
@@ -76,6 +107,14 @@ ENCODED_PDUS = "encoded_pdus"
 ENCODED_BYTES = "encoded_bytes"
 WAITING_PDUS = "waiting_pdus"      # of spectrum_decoder: have come and are not decoded yet
 MALFORMED = "malformed"
+REPORTS = "reports"                # of doma_tracker: messages that it could read
+REFUSED_REPORTS = "refused_reports"  # by reason
+TRACK_ANOMALIES = "track_anomalies"
+
+DRAWS = "draws"                    # of anomaly_display
+SKIPPED_DRAWS = "skipped_draws"    # those that were due while it still drew
+LOST_ROWS = "lost_rows"            # of the waterfall: came while it did not draw for too long
+LOST_MESSAGES = "lost_messages"
 
 # Health, once a second on `status` of spectrum_monitor; FRAMES, DROPPED_FRAMES and SKIPPED_FRAMES besides
 FRAMES_PER_S = "frames_per_s"
@@ -94,12 +133,20 @@ HOPS = "hops"
 HELD_HOPS = "held_hops"            # those at which an event held the scanner up
 DWELL_SAMPLES = "dwell_samples"    # that went into the row
 
-# Live parameters accepted as a dict on `control`, also printed in status
+# Live parameters accepted as a dict on `control` (with DROPOUT_RATE and THRESHOLD, above), also printed in status
 DROPOUT_POLICY = "dropout_policy"
 ROPE_MODE = "rope_mode"
 BACKEND = "backend"
 ENCODED_STEP = "encoded_step"
 CONFIDENCE_THRESHOLD = "confidence_threshold"
+FALSE_ALARM_RATE = "false_alarm_rate"
+FALSE_EVENTS_PER_HOUR = "false_events_per_hour"
+THRESHOLD_MODE = "threshold_mode"
+HOLD = "hold"
+KEEP_BANDS_HZ = "keep_bands_hz"    # pairs of frequencies between which tokens are kept before others
+GATE = "gate"
+PROCESS_NOISE = "process_noise"
+HORIZON = "horizon"
 
 SIGMF_PREFIX = "spectrumencoder:"
 

@@ -69,7 +69,7 @@ def every_port(small_model, folder):
     """(block, port) of each message input of the project."""
     monitor = spectrum_monitor(small_model)
     probe = run_probe(N)
-    return [(spectrum_encoder(small_model, N), keys.CONTROL), (monitor.encoder, keys.CONTROL),
+    return [(spectrum_encoder(small_model, N), keys.CONTROL), (monitor.encoder, keys.CONTROL), (monitor.detector, keys.CONTROL),
             (event_log(str(folder / "events.jsonl")), keys.EVENTS), (probe, keys.EVENTS), (probe, keys.STATUS),
             (sigmf_annotator(output=str(folder / "events.sigmf-meta"), samp_rate=1e6), keys.EVENTS)], monitor
 

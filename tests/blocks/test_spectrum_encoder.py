@@ -12,6 +12,7 @@ from gnuradio.spectrumencoder.blocks.spectrum_encoder import FrameMismatch
 from gnuradio.spectrumencoder.encoder import features
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.model_file import ModelError
+from gnuradio.spectrumencoder.tokens.layout import FrameLayout
 
 N = 128
 
@@ -141,6 +142,33 @@ def test_fixed_band_takes_no_notice_of_tags(small_model, make_items):
     top = graph(spectrum_encoder(small_model, N, band="aero"), items, tags={0: {"rx_freq": 433.92e6}})
     assert run_within(top, [top.encoder]) is None
     np.testing.assert_array_equal(top.sinks[0].data, encoded(small_model, items, "aero").residual)
+
+
+def test_tokens_of_kept_bands_are_kept_while_the_bands_last(small_model, make_items):
+    items = make_items(60)  # 16 tokens of 8 bins of 1 kHz about 433.92 MHz
+    width = float(FrameLayout(N, 8).split(items)[1][0, 2])
+    encoder = spectrum_encoder(small_model, N, dropout_rate=0.75)
+    top = graph(encoder, items, tags={0: {"rx_freq": 433.92e6}})
+    low = 433.92e6 + (3 * 8 - N / 2) * width  # tokens 3 and 4
+    encoder.handle_control(to_pmt({"keep_bands_hz": [[low + width, low + 12 * width], [0.0, 1e6]]}))
+    assert run_within(top, [top.encoder]) is None
+    wanted = np.zeros((60, 16), bool)
+    wanted[:, 3:5] = True
+    engine = Engine(small_model, dropout_rate=0.75)
+    kept = engine.encode(items, "ism", wanted)
+    np.testing.assert_array_equal(top.sinks[0].data, kept.residual)
+    assert np.abs(kept.residual - engine.encode(items, "ism").residual).max() > 0.01
+    encoder.handle_control(to_pmt({"keep_bands_hz": []}))
+    top = graph(encoder, items, tags={0: {"rx_freq": 433.92e6}})
+    assert run_within(top, [top.encoder]) is None
+    np.testing.assert_array_equal(top.sinks[0].data, engine.encode(items, "ism").residual)
+
+
+@pytest.mark.parametrize("bands", [[[1.0]], [[2.0, 1.0]], [["low", "high"]], [3.0], [[float("nan"), 1.0]], [[0.0, 1.0]] * 1025])
+def test_kept_bands_that_are_none_are_refused(small_model, make_items, bands):
+    encoder = spectrum_encoder(small_model, N)
+    assert not encoder.set_keep_bands_hz(bands)
+    assert encoder.failure is None
 
 
 @pytest.mark.parametrize(("arguments", "error", "text"), [

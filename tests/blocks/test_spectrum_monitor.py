@@ -44,7 +44,7 @@ def test_psd_and_residual_are_the_stages(small_model, make_recording, noise):
     assert len(frames) == 21
 
 
-@pytest.mark.parametrize("ports", [(), (0,), (1,)])
+@pytest.mark.parametrize("ports", [(), (0,), (1,), (2,)])
 def test_outputs_may_stay_unconnected(small_model, make_recording, noise, ports):
     top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(noise(20 * FRAME))), ports)
     assert run_within(top, [top.source, *top.monitor.blocks]) is None
@@ -103,15 +103,32 @@ def test_average_outside_the_models_range_is_refused_before_it_can_end_the_flowg
         spectrum_monitor(small_model, average=64)
 
 
-def test_control_messages_reach_the_encoder(small_model, make_recording, noise):
+def test_a_control_message_reaches_the_stages_that_it_concerns(small_model, make_recording, noise):
     top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(noise(40 * FRAME)), repeat=True), ())
-    strobe = blocks.message_strobe(to_pmt({"dropout_rate": 0.75}), 50)
-    top.msg_connect(strobe, "strobe", top.monitor, keys.CONTROL)
+    monitor, settings = top.monitor, {"dropout_rate": 0.75, "false_alarm_rate": 0.02, "hold": 7, "threshold_mode": "quantile"}
+    top.strobe = blocks.message_strobe(to_pmt(settings), 50)
+    top.msg_connect(top.strobe, "strobe", monitor, keys.CONTROL)
+    debug = status_store(top, monitor)
     top.start()
-    wait_for(lambda: top.monitor.encoder.engine.k_kept == 4)
+    wait_for(lambda: monitor.encoder.engine.k_kept == 4 and monitor.detector.detector.hold == 7)
+    wait_for(lambda: any(m.get(keys.FALSE_ALARM_RATE) == 0.02 for m in stored(debug)))
     top.stop()
     top.wait()
-    assert top.monitor.failure is None
+    assert monitor.failure is None and monitor.encoder.malformed == monitor.detector.malformed == 0
+    assert monitor.detector.detector.threshold_mode == "quantile"
+    told = [m for m in stored(debug) if m["block"] == "spectrum_encoder"]
+    assert (told[-1][keys.DROPOUT_RATE], told[-1][keys.ROPE_MODE], told[-1][keys.BACKEND]) == (0.75, "dynamic", "flash")
+
+
+def test_reconstruction_and_score_come_out(small_model, make_recording, noise):
+    iq = noise(20 * FRAME)
+    top = graph(fixed(small_model), sigmf_source(make_recording(iq)), (2,))
+    top.scores = blocks.vector_sink_f()
+    top.connect((top.monitor, 3), top.scores)
+    assert run_within(top, [top.source, *top.monitor.blocks]) is None
+    wanted = Engine(small_model).encode(tokenize(iq, 1e6, fft_size=N).items, band_of(433.92e6))
+    np.testing.assert_array_equal(top.sinks[0].data, wanted.reconstruction)
+    np.testing.assert_allclose(top.scores.data(), np.mean(wanted.residual.astype(float)**2, axis=1), rtol=1e-5)
 
 
 def test_live_change_in_the_chain_equals_a_fresh_chain(small_model, make_recording, noise):

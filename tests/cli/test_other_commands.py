@@ -2,6 +2,9 @@
 """models, doctor, evaluate classify and train as a user calls them."""
 
 import json
+from pathlib import Path
+
+from gnuradio.spectrumencoder.cli.doctor import examine
 
 FIGURES = ("balanced_accuracy", "accuracy", "recording_accuracy", "per_class", "confusion", "interval", "n_frames",
            "n_recordings", "dropout_rate", "tokens_kept")
@@ -29,6 +32,14 @@ def test_doctor_finds_everything_that_is_needed(call):
     for backend in ("flash", "latent_naive", "mhla"):
         assert backend in done.stdout
     assert "PyTorch's SDPA flash kernel" in " ".join(done.stdout.split())
+
+
+def test_everything_that_doctor_looks_at_is_in_the_troubleshooting_page():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md").read_text()
+    table = page[page.index("## What doctor looks at"):page.index("## It runs, but")]
+    cells = [line.split("|")[1] for line in table.splitlines()[4:] if line.startswith("|")]
+    described = {name.strip() for cell in cells for name in cell.split(",")}
+    assert {finding.part for finding in examine()} <= described
 
 
 def test_doctor_names_what_is_missing_and_the_cure(call, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from gnuradio.spectrumencoder.detector import band_scan
 from gnuradio.spectrumencoder.detector.band_scan import EXCESS, HISTORY, LENGTHS, SCAN, BandScan, Channel, boxes, frame_rows
 from gnuradio.spectrumencoder.detector.regions import MISSING, scan_regions
+from gnuradio.spectrumencoder.tokens.tokenize import native_module
 
 N = 256
 
@@ -44,6 +45,31 @@ def test_rows_and_maxima_equal_plain_loops(noise, scan):
             total = rows[frame - channel.length + 1:frame + 1, mine].sum(axis=0) / channel.length**0.5
             wanted = (channel.sign * (total - scan.median[at, mine]) / limit).max()
             assert maxima[frame - HISTORY, column] == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 40])
+def test_compiled_search_gives_the_bits_of_numpy(noise, scan, frames, monkeypatch):
+    rows = np.concatenate((scan.begin(), frame_rows(noise[:frames], 1.1 * noise[:frames])))
+    assert np.array_equal(scan.maxima(rows), scan.maxima_numpy(rows))
+    monkeypatch.setattr(band_scan, "optional_native_module", lambda: None)
+    assert np.array_equal(frame_rows(noise[:frames], 1.1 * noise[:frames]), rows[HISTORY:])
+    assert np.array_equal(scan.maxima(rows), scan.maxima_numpy(rows))
+
+
+def test_compiled_search_refuses_what_does_not_fit(scan):
+    native = native_module()
+    edges, limit = np.array([0, 4, 6], np.uint32), np.ones((4, 6), np.float32)
+    good = np.zeros((HISTORY + 2, 6), np.float32)
+    assert native.box_maxima(good, edges, limit, limit, limit).shape == (2, 4 * 2 * 2)
+    for rows, at in ((good[:, :5], edges), (good[:3], edges), (good, np.array([0, 6, 6], np.uint32)), (good, edges[:1])):
+        with pytest.raises(ValueError, match="does not fit"):
+            native.box_maxima(np.ascontiguousarray(rows), at, limit, limit, limit)
+    with pytest.raises(ValueError, match="a limit does not fit"):
+        native.box_maxima(good, edges, limit[:, :4].copy(), limit, limit)
+    with pytest.raises(ValueError, match="a box does not fit"):
+        native.box_sums(good, np.array([0], np.uint32), np.array([7], np.uint32), np.array([1.0]))
+    with pytest.raises(TypeError):  # no silent conversion
+        native.box_sums(good.astype(np.float64), np.array([0], np.uint32), np.array([6], np.uint32), np.array([1.0]))
 
 
 def test_names_tell_the_box():

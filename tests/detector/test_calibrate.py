@@ -71,6 +71,20 @@ def test_frames_needed_is_just_enough(rate):
     assert calibrate.table_frames(needed - 1) < calibrate.scores_needed(rate)
 
 
+@pytest.mark.parametrize("n_frames", [700, 4096, 5000, 20_000, 100_000])
+def test_a_long_calibration_learns_the_band_from_all_of_it(n_frames):
+    parts = calibrate.parts_of(n_frames)
+    assert len(parts) == n_frames
+    of_band = np.flatnonzero(parts == "B")
+    assert len(of_band) <= calibrate.MAX_BAND // 2
+    reach = min(n_frames, calibrate.SPREAD)
+    counts = np.histogram(of_band, 8, (0, reach))[0]
+    assert counts.min() >= 0.5 * counts.mean()  # in each eighth of it
+    assert (parts[reach:] == "T").all()
+    runs = np.diff(np.flatnonzero(np.diff(of_band, prepend=-9) > 1), append=len(of_band))
+    assert runs[:-1].max() == calibrate.TURN_FRAMES  # never two blocks on end
+
+
 def test_too_few_frames_are_refused_with_the_number_needed():
     needed = calibrate.frames_needed(0.01)
     with pytest.raises(TooFewFrames, match=f"{needed - 1} frames are too few .* 0.01: {needed} are needed") as error:

@@ -71,4 +71,4 @@ def test_realised_false_alarm_rate_at_one_percent(engine, scene, receiver, recor
     for rate in (0.05, 0.1, 0.5):  # the p-values are uniform, not only at 1 %
         assert np.mean(p_values <= rate) == pytest.approx(rate, abs=5 * np.sqrt(rate / N_FRAMES))
     low, high = table.far_interval(0.01)
-    assert 0.0080 < low < 0.01 < high < 0.0120
+    assert 0.0078 < low < 0.01 < high < 0.0124  # boxes of several frames: not quite as many as there are

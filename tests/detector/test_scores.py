@@ -24,6 +24,20 @@ def test_residual_maxima_of_fewer_bins_than_the_largest_scale():
     np.testing.assert_allclose(values[:, 3], residual.sum(axis=1) / np.sqrt(32), rtol=1e-5)
 
 
+@pytest.mark.parametrize("n_bins", [1, 7, 32, 1024])
+def test_compiled_maxima_give_the_bits_of_numpy(n_bins):
+    residual = np.random.default_rng(3).standard_normal((9, n_bins)).astype(np.float32)
+    assert np.array_equal(scores.residual_maxima(residual), scores.residual_maxima_numpy(residual))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_maxima_of_what_is_not_finite_are_not(wrong):
+    residual = np.zeros((3, 64), np.float32)
+    residual[1, 20] = wrong
+    finite = np.isfinite(scores.residual_maxima(residual))
+    assert finite[[0, 2]].all() and not finite[1].all()
+
+
 @pytest.mark.parametrize("batch", [1, 3, 257])
 def test_maxima_do_not_depend_on_batches(batch):
     residual = np.random.default_rng(1).standard_normal((600, 1024)).astype(np.float32)

@@ -38,6 +38,21 @@ def test_exactly_k_sorted_distinct_indices(dropout, tokens, noise, policy, k, tr
 
 
 @pytest.mark.parametrize("policy", POLICIES)
+def test_wanted_tokens_are_kept_before_others_within_k(dropout, tokens, noise, policy):
+    dropout.eval()
+    wanted = torch.zeros(5, M, dtype=torch.bool)
+    wanted[:, [0, 7, 30]] = True
+    kept = dropout(tokens, 8, policy, noise=noise, wanted=wanted)
+    plain = dropout(tokens, 8, policy, noise=noise)
+    assert kept.index.shape == (5, 8) and kept.keep[:, [0, 7, 30]].all()
+    others = kept.keep & ~wanted
+    assert (others & ~plain.keep).sum() == 0  # the rest is the best of the rest
+    few = dropout(tokens, 2, policy, noise=noise, wanted=wanted)
+    assert (few.keep & ~wanted).sum() == 0  # where more are wanted than fit, the best of them
+    assert torch.equal(dropout(tokens, 8, policy, noise=noise, wanted=torch.zeros_like(wanted)).index, plain.index)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
 def test_keeping_all_is_the_identity(dropout, tokens, noise, policy):
     kept = dropout(tokens, M, policy, noise=noise)
     assert torch.equal(gather_tokens(tokens, kept.index), tokens)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.evaluate import ablate, ablate_backends, ablate_classical
+from gnuradio.spectrumencoder.evaluate import ablate, ablate_backends, ablate_classical, ablate_detection
 from gnuradio.spectrumencoder.evaluate.paired import PairedBootstrap, pack, unpack
 from gnuradio.spectrumencoder.evaluate.rows import AblationError, Context
 from gnuradio.spectrumencoder.training.config import ConfigError
@@ -222,6 +222,26 @@ def test_dropout(arms, tmp_path):
     assert all(r["mflop"] < whole["mflop"] for r in result["rows"][1:])
     with pytest.raises(AblationError, match="--model"):
         ablate.ablate(BENCHMARKS / "ablate_dropout.toml", [], tmp_path / "out", work=tmp_path / "other")
+
+
+@pytest.mark.timeout(300)
+def test_detection(model_file, tmp_path):
+    config = ablate.read_configuration(BENCHMARKS / "ablate_detection.toml", True)
+    config |= {"rope_modes": ["dynamic"], "detectors": ["band", "mean square"], "kept": 100, "windows": 4}
+    context = Context(tmp_path, [], model=str(model_file))
+    found = ablate_detection.run(config, context)
+    assert [(r["dropout_rate"], r["detector"]) for r in found["rows"]] == [(0.0, "band"), (0.0, "mean square"), (0.5, "band"),
+                                                                          (0.5, "mean square")]
+    band, square = found["rows"][:2]
+    assert band["pd"]["mean"] > square["pd"]["mean"] + 0.3 and band["minus_first"]["mean"] == 0
+    assert all(r["encoder_ms"] > 0 and r["detector_ms"] > 0 for r in found["rows"])
+    assert "mean square" in ablate_detection.report(found)
+    ablate_detection.draw(found, tmp_path / "d.png")
+    assert (tmp_path / "d.png").stat().st_size > 10_000
+    with pytest.raises(AblationError, match="detector 'x' is none of band"):
+        ablate_detection.run(config | {"detectors": ["x"]}, context)
+    with pytest.raises(AblationError, match="name --model"):
+        ablate_detection.run(config, replace(context, model=""))
 
 
 def test_classical(arms, own_split, mini_corpus, tmp_path):

@@ -158,9 +158,9 @@ def test_inr_at_which_half_is_found():
 def test_each_unit_gets_a_scale_of_its_own(kept):
     """Two units whose scores lie at other levels come to one: median 0 in each, 99 % quantile 1 in both."""
     rng = np.random.default_rng(0)
-    of_units = [experiment._Scores(*(level + 3 * rng.standard_normal(size) for size in ((2000,), (kept, 16), (50, 16), (8, 16))))
+    of_units = [experiment.Scores(*(level + 3 * rng.standard_normal(size) for size in ((2000,), (kept, 16), (50, 16), (8, 16))))
                 for level in (5.0, -40.0)]
-    scaled = experiment._scaled(of_units)
+    scaled = experiment.scaled(of_units)
     values = [s.kept.max(axis=1) if kept else s.reference for s in scaled]
     assert np.median(values[0]) == pytest.approx(0, abs=1e-9) and np.median(values[1]) == pytest.approx(0, abs=1e-9)
     assert np.quantile(np.concatenate(values), 0.99) == pytest.approx(1.0, abs=1e-6)
@@ -193,27 +193,16 @@ def test_our_detector_finds_an_easy_anomaly_and_says_where(engine, easy):
         middle = 512 + round(one.truth.freq_center_hz / (unit.samp_rate / 1024))
         assert abs((one.low + one.high) / 2 - middle) <= 2
         assert one.onset <= 10 and one.fullest >= one.onset
-    seen = experiment._Ours([unit], engine).watch(unit)
+    seen = experiment.CalibratedDetector([unit], engine).watch(unit)
     assert seen.scores.injected.shape == (4, 16) and np.isfinite(seen.scores.injected).all()
     assert (seen.scores.injected.max(axis=1) > seen.scores.clean.max()).all()
     assert seen.delay.max() <= 1 and np.median(seen.overlap) > 0.8
 
 
 def test_a_window_with_an_anomaly_leaves_the_detector_as_it_was(engine, easy):
-    ours = experiment._Ours([easy], engine)
+    ours = experiment.CalibratedDetector([easy], engine)
     with_anomalies = ours.watch(easy)
     assert np.array_equal(ours.watch(replace(easy, injected=[])).scores.clean, with_anomalies.scores.clean)
-
-
-def test_further_clean_frames_go_on_where_the_windows_ended(engine, easy):
-    few = list(easy.further(5, at_once=2))
-    first = len(easy.calibration) + len(easy.clean)
-    assert [start for start, _ in few] == [first, first + 2, first + 4] and [len(f) for _, f in few] == [2, 2, 1]
-    whole, = (frames for _, frames in easy.further(5))
-    assert np.array_equal(np.concatenate([f.psd for _, f in few]), whole.psd)
-    segment_hours = 5 * whole.frame_hop / easy.samp_rate / 3600
-    seen = experiment._Ours([easy], engine).watch(easy, segment_hours)
-    assert seen.hours == pytest.approx(segment_hours) and seen.events <= 1
 
 
 def test_scenes_differ_and_are_none_of_training():

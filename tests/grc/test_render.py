@@ -87,7 +87,7 @@ def test_make_renders_with_the_constructors_own_names(dropped, raw):
     call = call_of(code)
     assert ast.unparse(call.func) == f"spectrumencoder.{raw['id'].removeprefix(PREFIX)}" and not call.args
     names = {keyword.arg for keyword in call.keywords}
-    assert names == argument_names(python_class(raw)) == {p["id"] for p in raw["parameters"]}
+    assert names == argument_names(python_class(raw)) == {p["id"] for p in raw["parameters"]} - {"gui_hint"}
 
 
 def test_defaults_are_the_constructors(dropped, raw):
@@ -127,8 +127,10 @@ def test_every_setter_is_a_callback(raw):
 
 def test_form(raw):
     assert raw["id"] == raw["path"].name.removesuffix(".block.yml")
-    assert re.fullmatch(r"\[SpectrumEncoder\]/(Sources|Radio|Tokens|Encoder|Detector|Sinks|Monitor)", raw["category"])
-    assert raw["flags"] == ["python"] and raw["file_format"] == 1
+    stages = "Sources|Radio|Tokens|Encoder|Detector|Tracker|Sinks|Monitor|Display"
+    assert re.fullmatch(rf"\[SpectrumEncoder\]/({stages})", raw["category"])
+    has_widget = any(parameter["dtype"] == "gui_hint" for parameter in raw["parameters"])
+    assert raw["flags"] == ["python", *["need_qt_gui"] * has_widget] and raw["file_format"] == 1
     for parameter in raw["parameters"]:
         assert "default" in parameter, parameter["id"]
         if "options" in parameter:
@@ -140,6 +142,21 @@ def test_form(raw):
     assert {"domain": "message", "id": "status", "optional": True} in raw["outputs"]
     for heading in ("Input:", "Output:", "Parameters:"):
         assert heading in raw["documentation"]
+
+
+def test_every_parameter_is_explained_in_the_properties(raw):
+    """The documentation, which the Properties dialog shows, names each parameter as its label does."""
+    text = " ".join(raw["documentation"].split("Parameters:")[1].split()).lower()
+    for parameter in raw["parameters"]:
+        label = re.sub(r" ?[(].*[)]| without tags", "", parameter["label"]).strip().lower()
+        assert label in text, parameter["label"]
+
+
+def test_every_port_is_explained_in_the_properties(raw):
+    text = raw["documentation"].split("Parameters:")[0]
+    for port in raw.get("inputs", []) + raw["outputs"]:
+        name = port.get("label") or port.get("id")
+        assert name is None or re.search(rf"\b{name}\b", text), name
 
 
 def test_numbers_have_ranges(raw):

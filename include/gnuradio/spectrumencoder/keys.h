@@ -28,6 +28,8 @@
     X(CONTROL, control, "control") \
     X(EVENTS, events, "events") \
     X(ENCODED, encoded, "encoded") \
+    X(DETECTIONS, detections, "detections") \
+    X(TRACKS, tracks, "tracks") \
     X(CMD, cmd, "cmd") \
     X(SWEEPS, sweeps, "sweeps") \
     X(EVENT_ID, event_id, "event_id") \
@@ -54,6 +56,27 @@
     X(DROPOUT_RATE, dropout_rate, "dropout_rate") \
     X(LATENCY_MS, latency_ms, "latency_ms") \
     X(RECORDING, recording, "recording") \
+    X(TRACK_ID, track_id, "track_id") \
+    X(KIND, kind, "kind") \
+    X(AGE_S, age_s, "age_s") \
+    X(HITS, hits, "hits") \
+    X(IDENTITY, identity, "identity") \
+    X(SOURCE, source, "source") \
+    X(LATITUDE, latitude, "latitude") \
+    X(LONGITUDE, longitude, "longitude") \
+    X(ALTITUDE, altitude, "altitude") \
+    X(POSITION_M, position_m, "position_m") \
+    X(VELOCITY_MPS, velocity_mps, "velocity_mps") \
+    X(COVARIANCE, covariance, "covariance") \
+    X(DRIFT_HZ_S, drift_hz_s, "drift_hz_s") \
+    X(HOP_SET_HZ, hop_set_hz, "hop_set_hz") \
+    X(MODE_PROBABILITIES, mode_probabilities, "mode_probabilities") \
+    X(PREDICTIONS, predictions, "predictions") \
+    X(HORIZON_S, horizon_s, "horizon_s") \
+    X(ANOMALY_IDS, anomaly_ids, "anomaly_ids") \
+    X(TRACK_ANOMALY, track_anomaly, "track_anomaly") \
+    X(DISTANCE_M, distance_m, "distance_m") \
+    X(SCORE, score, "score") \
     X(BLOCK, block, "block") \
     X(STATUS_STATE, status_state, "status") \
     X(MESSAGE, message, "message") \
@@ -74,6 +97,13 @@
     X(ENCODED_BYTES, encoded_bytes, "encoded_bytes") \
     X(WAITING_PDUS, waiting_pdus, "waiting_pdus") \
     X(MALFORMED, malformed, "malformed") \
+    X(DRAWS, draws, "draws") \
+    X(SKIPPED_DRAWS, skipped_draws, "skipped_draws") \
+    X(LOST_ROWS, lost_rows, "lost_rows") \
+    X(LOST_MESSAGES, lost_messages, "lost_messages") \
+    X(REPORTS, reports, "reports") \
+    X(REFUSED_REPORTS, refused_reports, "refused_reports") \
+    X(TRACK_ANOMALIES, track_anomalies, "track_anomalies") \
     X(FRAMES_PER_S, frames_per_s, "frames_per_s") \
     X(LATENCY_P50_MS, latency_p50_ms, "latency_p50_ms") \
     X(LATENCY_P99_MS, latency_p99_ms, "latency_p99_ms") \
@@ -92,6 +122,14 @@
     X(BACKEND, backend, "backend") \
     X(ENCODED_STEP, encoded_step, "encoded_step") \
     X(CONFIDENCE_THRESHOLD, confidence_threshold, "confidence_threshold") \
+    X(FALSE_ALARM_RATE, false_alarm_rate, "false_alarm_rate") \
+    X(FALSE_EVENTS_PER_HOUR, false_events_per_hour, "false_events_per_hour") \
+    X(THRESHOLD_MODE, threshold_mode, "threshold_mode") \
+    X(HOLD, hold, "hold") \
+    X(KEEP_BANDS_HZ, keep_bands_hz, "keep_bands_hz") \
+    X(GATE, gate, "gate") \
+    X(PROCESS_NOISE, process_noise, "process_noise") \
+    X(HORIZON, horizon, "horizon") \
     X(SIGMF_PREFIX, sigmf_prefix, "spectrumencoder:")
 // clang-format on
 

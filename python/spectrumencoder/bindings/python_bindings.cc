@@ -11,6 +11,7 @@ void bind_driver_failure(py::module& m);
 void bind_keys(py::module& m);
 void bind_tokenizer(py::module& m);
 void bind_fft_tokenizer(py::module& m);
+void bind_score_maxima(py::module& m);
 
 PYBIND11_MODULE(spectrumencoder_python, m)
 {
@@ -20,4 +21,5 @@ PYBIND11_MODULE(spectrumencoder_python, m)
     bind_keys(m);
     bind_tokenizer(m);
     bind_fft_tokenizer(m);
+    bind_score_maxima(m);
 }

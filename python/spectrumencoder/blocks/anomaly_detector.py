@@ -17,8 +17,10 @@ from ..detector.events import Emitted, Segment
 from ..encoder import features
 from ..encoder.ensemble import load_models
 from ..tokens.band_plan import UNKNOWN, band_of
-from .messages import kind, pdu, tag_key
-from .safe_block import SafeBlock, setter
+from . import control
+from .messages import pdu
+from .safe_block import SafeBlock, handler, setter
+from .tags import frame_tags, positive
 
 TIME_SOURCES = ("tag", "hardware")
 _ANOMALIES = pmt.intern(keys.ANOMALIES)
@@ -30,6 +32,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     Inputs, aligned: 0 psd (fft_size floats, dBFS, of ``fft_tokenizer``); 1 residual (fft_size floats) and 2 features
     (256 floats) of ``spectrum_encoder``. Output 0, which may stay unconnected: the anomaly score of each frame (NaN where a
     frame was not judged: skipped, or no conformal table). Tags come from input 0.
+    Message input `control`: a dict of any of false_alarm_rate, false_events_per_hour, threshold_mode, threshold, hold (those of
+    spectrum_encoder are left to it). A live change holds from the next batch on.
     Message outputs: `anomalies`, PDUs of an event's dict and the residual of its strongest frame; `status`.
 
     Args:
@@ -72,14 +76,15 @@ class anomaly_detector(SafeBlock, gr.sync_block):
             raise ValueError(f"time_source {time_source!r} is not one of {', '.join(TIME_SOURCES)}")
         self._bands, self._fixed_band, self._time_source = bands, None if band == "auto" else band, time_source
         self._lock = threading.Lock()
-        self._samp_rate, self._center_freq = _positive(samp_rate), float(center_freq)
+        self._samp_rate, self._center_freq = positive(samp_rate), float(center_freq)
         self._clear()
+        self.add_input_port(keys.CONTROL, self.handle_control)
 
     def counters(self):
         detector = self.detector
         return {keys.FRAMES: detector.n_frames, keys.SKIPPED_FRAMES: detector.n_skipped, keys.FLAGGED_FRAMES: detector.n_flagged,
                 keys.UNCALIBRATED_FRAMES: detector.n_uncalibrated, keys.EVENTS: self._n_events,
-                keys.SUPPRESSED_EVENTS: detector.tracker.n_suppressed}
+                keys.SUPPRESSED_EVENTS: detector.tracker.n_suppressed, keys.FALSE_ALARM_RATE: detector.false_alarm_rate}
 
     # Live changes, from any thread
 
@@ -107,13 +112,18 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     def set_samp_rate(self, samp_rate):
         """Where no rx_rate tag has come: the rate of the next frames."""
         with self._lock:
-            self._samp_rate = _positive(samp_rate)
+            self._samp_rate = positive(samp_rate)
 
     @setter
     def set_center_freq(self, center_freq):
         """Where no rx_freq tag has come: the centre of the next frames."""
         with self._lock:
             self._center_freq = float(center_freq)
+
+    @handler
+    def handle_control(self, message):
+        for key, value in control.changes(message, control.DETECTOR).items():
+            getattr(self, f"set_{key}")(value)
 
     def _change(self, method: str, value):
         with self._lock:  # between batches, never inside one
@@ -157,22 +167,11 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         return count
 
     def _read_tags(self, count: int, output_items) -> dict[int, dict]:
-        """{frame of this batch: {key: value}} of the tags on input 0 that concern the detector; passes all tags on."""
-        begin, changes = self.nitems_read(0), {}
-        for tag in self.get_tags_in_window(0, 0, count):
-            if output_items:
+        """The tags on input 0 that concern the detector, by frame of this batch; passes all tags on."""
+        if output_items:
+            for tag in self.get_tags_in_window(0, 0, count):
                 self.add_item_tag(0, tag.offset, tag.key, tag.value, tag.srcid)
-            key = tag_key(tag)
-            if key in _TAG_VALUES:
-                try:
-                    value = _TAG_VALUES[key](tag.value)
-                except ValueError as error:
-                    self.malformed += 1
-                    if self.log_due("malformed"):
-                        self.logger.warn(f"tag {key} ignored: {error}")
-                else:
-                    changes.setdefault(tag.offset - begin, {})[key] = value
-        return changes
+        return frame_tags(self, count)
 
     def _judge(self, psd, residual, rows, tags: dict | None) -> np.ndarray:
         """The scores of the frames of one segment, whose first frame carries these tags."""
@@ -225,44 +224,3 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         for event in emitted:
             self._n_events += event.fields[keys.STATE] == "open"
             self.message_port_pub(_ANOMALIES, pdu(event.fields, event.residual))
-
-
-def _number(value) -> float:
-    if not pmt.is_number(value) or pmt.is_complex(value):
-        raise ValueError(f"{kind(value)} is no number")
-    return float(pmt.to_python(value))
-
-
-def _positive(value) -> float:
-    value = _number(value) if isinstance(value, pmt.pmt_base) else float(value)
-    if not 0 < value < np.inf:
-        raise ValueError(f"{value} is not a positive number")
-    return value
-
-
-def _finite(value) -> float:
-    number = _number(value)
-    if not np.isfinite(number):
-        raise ValueError(f"{number} is not finite")
-    return number
-
-
-def _count(value) -> int:
-    number = _number(value)
-    if not 0 <= number < 2**64 or number != int(number):
-        raise ValueError(f"{number} is not a whole number")
-    return int(pmt.to_python(value))
-
-
-def _positive_count(value) -> int:
-    return int(_positive(float(_count(value))))
-
-
-def _time(value) -> float:
-    if not pmt.is_tuple(value) or pmt.length(value) != 2:
-        raise ValueError(f"{kind(value)} is not a tuple of seconds and fraction")
-    return _number(pmt.tuple_ref(value, 0)) + _number(pmt.tuple_ref(value, 1))
-
-
-_TAG_VALUES = {keys.RX_FREQ: _finite, keys.RX_RATE: _positive, keys.RX_TIME: _time, keys.FRAME_START: _count,
-               keys.FRAME_HOP: _positive_count, keys.FRAME_AVERAGE: _positive_count}

@@ -19,11 +19,14 @@ class MalformedMessage(ValueError):
 
 
 def to_pmt(value):
-    """A PMT of a Python value: None, bool, str, real number, dict, list or tuple of those, array of float32.
+    """A PMT of a Python value: None, bool, str, real number, dict, list or tuple of those, array (of float64 an f64vector, of
+    anything else an f32vector).
 
     Raises:
         TypeError: the value is of another kind.
     """
+    if type(value) is float:  # first, since most of what is sent is
+        return pmt.from_double(value)
     if value is None:
         return pmt.PMT_NIL
     if isinstance(value, (bool, np.bool_)):
@@ -40,6 +43,8 @@ def to_pmt(value):
         for key, item in value.items():
             result = pmt.dict_add(result, pmt.intern(str(key)), to_pmt(item))
         return result
+    if isinstance(value, np.ndarray) and value.dtype == np.float64:
+        return pmt.init_f64vector(value.size, value.ravel().tolist())
     if isinstance(value, np.ndarray):
         return pmt.init_f32vector(value.size, np.asarray(value, np.float32).ravel().tolist())
     if isinstance(value, (list, tuple)):

@@ -17,13 +17,14 @@ from ..encoder.engine import EncodedFrames, Engine
 from ..encoder.ensemble import CONFIDENCE_THRESHOLD, SpeculativeEngine, open_engine
 from ..tokens import layout
 from ..tokens.band_plan import UNKNOWN, band_of
-from . import messages
+from . import control, messages
 from .backlog import Backlog
 from .encoded_output import EncodedOutput
 from .safe_block import SafeBlock, handler, setter
 
 OVERLOADS = ("wait", "skip")
 _TAGS = (keys.RX_FREQ, keys.FRAME_HOP, keys.FRAME_START)
+_MOST_KEPT_BANDS = 1024
 _SKIPPED = pmt.intern(keys.SKIPPED)
 _ENCODED = pmt.intern(keys.ENCODED)
 
@@ -39,8 +40,11 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     0 residual (fft_size floats, standardised); 1 features (256 floats, ``encoder.features``);
     2 reconstruction (fft_size floats, dBFS; may stay unconnected).
     Message input `control`: a dict of any of dropout_rate, rope_mode, backend, dropout_policy, confidence_threshold,
-    encoded_step. Message outputs: `encoded`, PDUs of bytes, each a group of compressed spectra (``spectrum_decoder`` turns them
-    into spectra again); `status`.
+    encoded_step, keep_bands_hz (a list of pairs of frequencies, as ``doma_tracker`` predicts them: tokens that reach into one
+    are kept before others, within the k of the dropout rate; an empty list ends that); those of
+    anomaly_detector are left to it.
+    Message outputs: `encoded`, PDUs of bytes, each a group of compressed spectra (``spectrum_decoder`` turns them into spectra
+    again); `status`.
 
     A live change takes effect with the next batch; one that the model file has no weights for is refused (logged,
     published on `status`) and the old setting stays.
@@ -94,6 +98,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._backlog = Backlog()
         self._lock = threading.Lock()
         self._n_waiting = 0
+        self._keep_bands = np.zeros((0, 2))  # Hz
         self._encoded = EncodedOutput(self.engine, encoded_group, encoded_step) if encoded_group else None
         self._forget_tags()
         self.n_frames = self.n_skipped = 0
@@ -109,7 +114,8 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         encoded = {keys.ENCODED_PDUS: self._encoded.n_pdus, keys.ENCODED_BYTES: self._encoded.n_bytes,
                    keys.ENCODED_STEP: self._encoded.builder.step} if self._encoded else {}
         return {keys.FRAMES: self.n_frames, keys.SKIPPED_FRAMES: self.n_skipped,
-                keys.DROPOUT_RATE: float(engine.dropout_rate), keys.K_KEPT: int(engine.k_kept), **refined, **encoded}
+                keys.DROPOUT_RATE: float(engine.dropout_rate), keys.K_KEPT: int(engine.k_kept),
+                keys.ROPE_MODE: engine.rope_mode, keys.BACKEND: engine.backend, **refined, **encoded}
 
     # Live changes, from any thread
 
@@ -144,9 +150,15 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
             self._encoded.builder.set_step(encoded_step)
         self.publish_status("running", f"encoded_step is {self._encoded.builder.step:g}")
 
+    @setter
+    def set_keep_bands_hz(self, keep_bands_hz):
+        bands = _keep_bands(keep_bands_hz)
+        with self._lock:
+            self._keep_bands = bands
+
     @handler
     def handle_control(self, message):
-        for key, value in _control_changes(messages.metadata(message)).items():
+        for key, value in control.changes(message, control.ENCODER).items():
             getattr(self, f"set_{key}")(value)
 
     def _change(self, method: str, value):
@@ -158,7 +170,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
     def _forget_tags(self):
         self._band = self._fixed_band or UNKNOWN
-        self._frame_hop: float | None = None  # samples; None until a tag says
+        self._frame_hop: float | None = None  # samples
         self._next_sample = 0  # number of the next frame's first sample
         self._rx_freq, self._lost = None, False  # Hz of the last tag; samples were lost before these frames
         self._gap = 0  # samples left out between the last call's frames and this one's, or between these
@@ -192,24 +204,38 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     def _work(self, input_items, output_items):
         items = input_items[0]
         n_frames = len(output_items[0])
-        bands = self._read_tags(n_frames)
+        bands, centres = self._read_tags(n_frames)
         _, side = self._layout.split(items[:n_frames])
         self._check_average(side)
         n_skip = self._frames_to_skip(side) if self._skip else 0
         self._pass_unencoded(output_items, side, n_skip)
-        if n_skip < n_frames or self._encoded is not None:
-            with self._lock:
-                encoded = self.engine.encode(items[n_skip:n_frames], bands[n_skip:])
+        with self._lock:  # the count too: a live change states after how many frames it was made
+            if n_skip < n_frames or self._encoded is not None:
+                wanted = self._wanted(centres[n_skip:], side[n_skip:n_frames])
+                encoded = self.engine.encode(items[n_skip:n_frames], bands[n_skip:], wanted)
                 if self._encoded is not None:
                     self._encode_pdus(items[:n_frames], bands, n_skip, encoded)
-            values_of_ports = (encoded.residual, encoded.features, encoded.reconstruction)
-            for output, values in zip(output_items, values_of_ports, strict=False):  # reconstruction may be unconnected
-                output[n_skip:n_frames] = values
-        self.n_frames += n_frames
+                values_of_ports = (encoded.residual, encoded.features, encoded.reconstruction)
+                for output, values in zip(output_items, values_of_ports, strict=False):  # reconstruction may be unconnected
+                    output[n_skip:n_frames] = values
+            self.n_frames += n_frames
         return n_frames
 
-    def _read_tags(self, n_frames: int) -> list[str]:
-        """The band of each frame; follows the frames' places in the sample stream (``_hop``, ``_next_sample``, ``_gap``)."""
+    def _wanted(self, centres: list[float | None], side: np.ndarray) -> np.ndarray | None:
+        """Which tokens of each frame reach into a band that is to be kept, (F, M); None where there are none."""
+        if not len(self._keep_bands):
+            return None
+        n_tokens, stride = self._layout.n_tokens, self._layout.stride
+        edges = np.arange(n_tokens + 1) * stride - self._layout.fft_size / 2 - 0.5  # bins from the centre
+        centre = np.array([np.nan if c is None else c for c in centres])[:, None]
+        edges = centre + edges * side[:, layout.BIN_WIDTH_HZ].astype(np.float64)[:, None]
+        low, high = self._keep_bands[:, 0, None, None], self._keep_bands[:, 1, None, None]
+        wanted = ((edges[:, :-1] < high) & (edges[:, 1:] > low)).any(axis=0)
+        return wanted if wanted.any() else None
+
+    def _read_tags(self, n_frames: int) -> tuple[list[str], list[float | None]]:
+        """The band and centre frequency of each frame; follows the frames' places in the sample stream (``_frame_hop``,
+        ``_next_sample``, ``_gap``)."""
         begin, changes = self.nitems_read(0), {}
         for tag in self.get_tags_in_window(0, 0, n_frames):
             key = messages.tag_key(tag)
@@ -218,13 +244,14 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
                     changes.setdefault(tag.offset - begin, {})[key] = _tag_number(key, tag.value)
                 except messages.MalformedMessage as error:
                     self._count_malformed(f"tag {key}", error)
-        bands, self._gap, self._lost = [], 0, False
+        bands, centres, self._gap, self._lost = [], [], 0, False
         for frame in range(n_frames):
             if frame in changes:
                 self._take_tags(changes[frame])
             self._next_sample += self._frame_hop or 0
             bands.append(self._band)
-        return bands
+            centres.append(self._rx_freq)
+        return bands, centres
 
     def _take_tags(self, values: dict[str, float]):
         self._frame_hop = values.get(keys.FRAME_HOP, self._frame_hop)
@@ -300,20 +327,16 @@ def _check_frame(engine: Engine, **settings):
                                 f"{name}={wanted!r} in fft_tokenizer and here, or choose another model")
 
 
-def _control_changes(values: dict) -> dict:
-    """The settings of a control message, checked for their types.
-
-    Raises:
-        MalformedMessage: a key is unknown or a value is of the wrong type; nothing of the message counts then.
-    """
-    kinds = {keys.DROPOUT_RATE: (int, float), keys.ROPE_MODE: str, keys.BACKEND: str, keys.DROPOUT_POLICY: str,
-             keys.CONFIDENCE_THRESHOLD: (int, float), keys.ENCODED_STEP: (int, float)}
-    for key, value in values.items():
-        if key not in kinds:
-            raise messages.MalformedMessage(f"unknown setting {key!r}; known are {', '.join(kinds)}")
-        if isinstance(value, bool) or not isinstance(value, kinds[key]):
-            raise messages.MalformedMessage(f"{key} is {value!r}, which is of the wrong type")
-    return values
+def _keep_bands(pairs: list) -> np.ndarray:
+    """Pairs of frequencies (n, 2). Raises ValueError: they are none, or too many."""
+    if len(pairs) > _MOST_KEPT_BANDS:
+        raise ValueError(f"keep_bands_hz has {len(pairs)} bands; up to {_MOST_KEPT_BANDS} can be kept")
+    for pair in pairs:
+        numbers = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(
+            isinstance(f, (int, float)) and not isinstance(f, bool) and math.isfinite(f) for f in pair)
+        if not numbers or not pair[0] <= pair[1]:
+            raise ValueError(f"keep_bands_hz holds {str(pair)[:60]}, which is no pair of a lower and an upper frequency in Hz")
+    return np.array(pairs, float).reshape(-1, 2)
 
 
 def _tag_number(key: str, value) -> float:

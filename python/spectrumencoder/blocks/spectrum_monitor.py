@@ -8,6 +8,7 @@ from gnuradio import gr
 from .. import keys
 from ..encoder.ensemble import CONFIDENCE_THRESHOLD, load_models
 from .anomaly_detector import anomaly_detector
+from .doma_tracker import doma_tracker
 from .health import health
 from .native import fft_tokenizer
 from .safe_block import first_failure
@@ -15,12 +16,13 @@ from .spectrum_encoder import spectrum_encoder
 
 
 class spectrum_monitor(gr.hier_block2):
-    """fft_tokenizer, spectrum_encoder and anomaly_detector, connected.
+    """fft_tokenizer, spectrum_encoder, anomaly_detector and doma_tracker, connected.
 
-    Input 0: complex samples. Outputs (either may stay unconnected): 0 psd (fft_size floats per frame, dBFS);
-    1 residual (fft_size floats per frame, standardised). Message input `control`, as of spectrum_encoder. Message outputs:
-    `anomalies` (events), `encoded` (compressed spectra, of spectrum_encoder), `status` (of all stages, and once a second the
-    health of the chain: frames per second, latency, queue, drops, overflows).
+    Input 0: complex samples. Outputs, one item per frame (any may stay unconnected): 0 psd (fft_size floats, dBFS); 1 residual
+    (fft_size floats, standardised); 2 reconstruction (fft_size floats, dBFS); 3 score (one float). Message inputs: `control`, as
+    of spectrum_encoder and anomaly_detector, to which it goes; `detections`, position fixes and signals for doma_tracker besides
+    the anomalies. Message outputs: `anomalies` (events), `tracks`, `encoded` (compressed spectra, of spectrum_encoder), `status`
+    (of all stages, and once a second the health of the chain: frames per second, latency, queue, drops, overflows).
 
     All settings of the stages that change live do so here. One that is out of range or that the model cannot serve is
     refused: logged, published on `status`, and the old one stays.
@@ -29,9 +31,13 @@ class spectrum_monitor(gr.hier_block2):
         model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two.
         samp_rate, center_freq: Hz, where the stream carries no tags.
         fft_size, stride, window: 0, 0, "" are the model's own; anything else must equal them.
+        motion_aware: the tracker tells the encoder where it expects signals, and token dropout keeps them. When that reaches
+            the encoder hangs on the scheduler: events are then no longer the same bit for bit from run to run.
+        tracks_file: JSON lines of the tracks; "" is none.
         others: see the stages.
 
-    Attributes: tokenizer, encoder, detector (the stages), health, blocks (all four), fft_size, failure (the first of any stage).
+    Attributes: tokenizer, encoder, detector, tracker (the stages), health, blocks (all five), fft_size, failure (the first of any
+    stage).
 
     Raises:
         ModelError: the model file is missing or invalid.
@@ -43,12 +49,12 @@ class spectrum_monitor(gr.hier_block2):
                  compute="auto", band="auto", overload="wait", max_latency=1.0, threads=1, pad_batch=16,
                  false_alarm_rate=0.01, threshold_mode="far", threshold=0.1, hold=4, time_source="tag",
                  min_output_buffer=64, dtype="fp32", confidence_threshold=CONFIDENCE_THRESHOLD,
-                 encoded_group=0, encoded_step=0.5, false_events_per_hour=1.0):
+                 encoded_group=0, encoded_step=0.5, false_events_per_hour=1.0, motion_aware=False, tracks_file=""):
         contract = load_models(model)[0].contract
         frame = contract["encoder"]
         self.fft_size, stride = int(fft_size or frame["fft_size"]), int(stride or frame["stride"])
         gr.hier_block2.__init__(self, "spectrum_monitor", gr.io_signature(1, 1, gr.sizeof_gr_complex),
-                                gr.io_signature(2, 2, gr.sizeof_float * self.fft_size))
+                                gr.io_signature.makev(4, 4, [*[gr.sizeof_float * self.fft_size] * 3, gr.sizeof_float]))
         self._average_range = tuple(contract["average"])
         self._check_average(average)
         self.tokenizer = fft_tokenizer(
@@ -65,14 +71,17 @@ class spectrum_monitor(gr.hier_block2):
             model=model, fft_size=self.fft_size, samp_rate=samp_rate, center_freq=center_freq, band=band,
             false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode, threshold=threshold, hold=hold,
             time_source=time_source, false_events_per_hour=false_events_per_hour)
+        self.tracker = doma_tracker(file=tracks_file)
         self.health = health(self.tokenizer, self.encoder, samp_rate, live=overload == "skip")
-        self.blocks = [self.tokenizer, self.encoder, self.detector, self.health]  # also keeps them alive: GNU Radio does not
-        self._connect()
+        # also keeps them alive: GNU Radio does not
+        self.blocks = [self.tokenizer, self.encoder, self.detector, self.tracker, self.health]
+        self._connect(motion_aware)
 
-    def _connect(self):
-        for port in (keys.ANOMALIES, keys.ENCODED, keys.STATUS):
+    def _connect(self, motion_aware):
+        for port in (keys.ANOMALIES, keys.TRACKS, keys.ENCODED, keys.STATUS):
             self.message_port_register_hier_out(port)
-        self.message_port_register_hier_in(keys.CONTROL)
+        for port in (keys.CONTROL, keys.DETECTIONS):
+            self.message_port_register_hier_in(port)
         self.connect(self, self.tokenizer)
         self.connect((self.tokenizer, 0), self.encoder)
         self.connect((self.tokenizer, 1), (self.detector, 0))
@@ -81,8 +90,16 @@ class spectrum_monitor(gr.hier_block2):
         self.connect((self.detector, 0), self.health)
         self.connect((self.tokenizer, 1), (self, 0))
         self.connect((self.encoder, 0), (self, 1))
-        self.msg_connect(self, keys.CONTROL, self.encoder, keys.CONTROL)
+        self.connect((self.encoder, 2), (self, 2))
+        self.connect((self.detector, 0), (self, 3))
+        for stage in (self.encoder, self.detector):
+            self.msg_connect(self, keys.CONTROL, stage, keys.CONTROL)
         self.msg_connect(self.detector, keys.ANOMALIES, self, keys.ANOMALIES)
+        self.msg_connect(self.detector, keys.ANOMALIES, self.tracker, keys.DETECTIONS)
+        self.msg_connect(self, keys.DETECTIONS, self.tracker, keys.DETECTIONS)
+        self.msg_connect(self.tracker, keys.TRACKS, self, keys.TRACKS)
+        if motion_aware:
+            self.msg_connect(self.tracker, keys.CONTROL, self.encoder, keys.CONTROL)
         self.msg_connect(self.encoder, keys.ENCODED, self, keys.ENCODED)
         for block in self.blocks:
             self.msg_connect(block, keys.STATUS, self, keys.STATUS)
@@ -96,6 +113,7 @@ class spectrum_monitor(gr.hier_block2):
         """Handles what still lies in the stages' message queues; call it when the flowgraph has ended."""
         self.encoder.drain()
         self.detector.drain()
+        self.tracker.drain()
         self.health.drain()
 
     # Live changes, from any thread; each returns True when taken

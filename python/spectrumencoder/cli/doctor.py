@@ -50,7 +50,7 @@ def examine() -> list[Finding]:
     """Everything the program needs or can use, found or not."""
     checks: list[Callable[[], Finding]] = [
         _python, _gnuradio, _numpy, _torch, *[_pip_check(name) for name in PIP_PACKAGES],
-        _attention, _package, _bindings, _grc_blocks, _models, _soapy, _test_radio,
+        _attention, _package, _bindings, _grc_blocks, _models, _soapy, _test_radio, _display,
     ]
     return [check() for check in checks]
 
@@ -171,6 +171,17 @@ def _models() -> Finding:
     except (ModelError, OSError) as error:
         return Finding(part, cure=str(error))
     return Finding(part, str(path))
+
+
+def _display() -> Finding:
+    part = "display"
+    try:
+        import pyqtgraph
+        from PyQt5 import QtCore
+    except ImportError as error:
+        return Finding(part, cure=f"{error}; run `sudo apt-get install python3-pyqt5` and {PIP} for the block anomaly_display",
+                       needed=False)
+    return Finding(part, f"PyQt {QtCore.PYQT_VERSION_STR}, pyqtgraph {pyqtgraph.__version__}")
 
 
 def _soapy() -> Finding:

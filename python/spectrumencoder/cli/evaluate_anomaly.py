@@ -20,8 +20,6 @@ def anomaly(
     scenes: Annotated[int, typer.Option(min=2, help="Simulated scenes.")] = 24,
     windows: Annotated[int, typer.Option(min=1, help="Clean windows in each scene.")] = 50,
     per_kind: Annotated[int, typer.Option(min=1, help="Windows with each kind of anomaly in each scene.")] = 12,
-    hours: Annotated[float, typer.Option(min=0.0, help="Further clean hours, of all scenes together, to count false events in: "
-                                         "takes about as long.")] = 0.0,
     quick: Annotated[bool, typer.Option("--quick", help="A trial on few windows; its figures say nothing.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the page here.")] = None,
@@ -36,7 +34,7 @@ def anomaly(
 
     from ..evaluate import anomaly as experiment
     from ..evaluate import anomaly_report
-    sizes = replace(experiment.Sizes(), scenes=scenes, windows=windows, per_kind=per_kind, hours=hours)
+    sizes = replace(experiment.Sizes(), scenes=scenes, windows=windows, per_kind=per_kind)
     with progress_bar(counts=True) as bar:
         task = bar.add_task("anomaly", total=None)
 
@@ -47,7 +45,6 @@ def anomaly(
     command = " ".join(["spectrumencoder evaluate anomaly", "--corpus CORPUS" * (corpus is not None),
                         f"--model {Path(model).stem}", f"--dropout {dropout:g}",
                         f"--scenes {scenes} --windows {windows} --per-kind {per_kind}" * (not quick),
-                        f"--hours {hours:g}" * (hours > 0),
                         f"--seed {seed}", "--quick" * quick])
     page = anomaly_report.report(result, " ".join(command.split()), picture=plot.name if plot is not None else "")
     if json_file is not None:

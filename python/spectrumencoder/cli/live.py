@@ -15,7 +15,7 @@ from .watch import Watch
 
 
 def run_radio(options: RadioOptions, settings: RunSettings, *, watch: Watch, plot: Path | None = None,
-              encoded: Path | None = None, parts=()) -> Outcome:
+              encoded: Path | None = None, tracks: Path | None = None, parts=()) -> Outcome:
     """Runs a radio until its duration is over, Ctrl-C or SIGTERM ends it, or something fails; all of them in good order.
 
     Args:
@@ -28,7 +28,7 @@ def run_radio(options: RadioOptions, settings: RunSettings, *, watch: Watch, plo
     quiet_logs()
     source = RadioSource(options)
     with _sigterm_as_interrupt():
-        return run_source(source, settings, plot=plot, encoded=encoded, watch=watch.attach, parts=parts)
+        return run_source(source, settings, plot=plot, encoded=encoded, tracks=tracks, watch=watch.attach, parts=parts)
 
 
 class SnippetPart:

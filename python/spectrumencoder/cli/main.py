@@ -23,6 +23,8 @@ from . import (
     evaluate_anomaly,
     evaluate_compress,
     evaluate_inference,
+    evaluate_track,
+    evaluate_watch,
     models,
     run,
     train,
@@ -46,6 +48,8 @@ evaluate.app.command()(evaluate_inference.speculative)
 evaluate.app.command()(evaluate_inference.precision)
 evaluate.app.command()(evaluate_compress.compress)
 evaluate.app.command()(evaluate_anomaly.anomaly)
+evaluate.app.command()(evaluate_track.track)
+evaluate.app.command()(evaluate_watch.watch)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(dataset.app, name="dataset")
 app.command()(models.models)

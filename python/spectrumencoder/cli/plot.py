@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from .. import keys
+from ..display.appearance import event_label, threat_color
 from .console import write_bytes
 from .errors import CommandError
 from .waterfall import Segment, Waterfall
 
 MAX_BOXES = 200  # the most certain ones; more would hide what they mark
 MAX_LABELS = 12
-_BOX_COLORS = {"low": "#7fd1ff", "medium": "#ffc145", "high": "#ff6b4a", "critical": "#ff2d55"}
 
 
 def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str):
@@ -97,14 +97,14 @@ def _boxes(axes, segments: list[Segment], events: list[dict], *, labels: bool):
         width = (event.get(keys.BANDWIDTH_HZ) or 0.0) / 1e6 + 2 * margin_x
         height = event[keys.SAMPLE_COUNT] / rate_hz + 2 * margin_y
         x, y = event[keys.FREQ_CENTER_HZ] / 1e6 - width / 2, event[keys.SAMPLE_START] / rate_hz - margin_y
-        color = _BOX_COLORS.get(str(event.get(keys.THREAT_LEVEL)).lower(), "#ffffff")
+        color = threat_color(event)
         axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="black", linewidth=2.6))
         axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=color, linewidth=1.4))
         if labels and rank < MAX_LABELS:
             over = y - top > 0.08 * (bottom - top)
             right_half = x + width / 2 > (low + high) / 2
             corner = min(x + width, high) if right_half else max(x, low), y if over else y + height
-            axes.annotate(_label(event), corner,
+            axes.annotate(event_label(event), corner,
                           xytext=(0, 4 if over else -4), textcoords="offset points", fontsize=8, color="white",
                           va="bottom" if over else "top", ha="right" if right_half else "left",
                           bbox={"facecolor": "black", "alpha": 0.65, "edgecolor": color, "linewidth": 0.6, "pad": 2})
@@ -113,14 +113,3 @@ def _boxes(axes, segments: list[Segment], events: list[dict], *, labels: bool):
 def _rate_at(segments: list[Segment], sample: int) -> float:
     before = [segment for segment in segments if segment.start_sample <= sample]
     return (before or segments[:1])[-1].rate_hz
-
-
-def _label(event: dict) -> str:
-    parts = [f"{event[keys.FREQ_CENTER_HZ] / 1e6:.4f} MHz"]
-    if event.get(keys.BANDWIDTH_HZ):
-        parts.append(f"{event[keys.BANDWIDTH_HZ] / 1e3:.3g} kHz wide")
-    if event.get(keys.SNR_DB) is not None:
-        parts.append(f"{event[keys.SNR_DB]:.0f} dB")
-    if event.get(keys.P_VALUE) is not None:
-        parts.append(f"p {event[keys.P_VALUE]:.1e}")
-    return ", ".join(parts)

@@ -48,6 +48,8 @@ def run(
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines.")] = None,
     annotate: Annotated[str | None, typer.Option(metavar="[=FILE]", help="Write events as SigMF annotations; without FILE "
                                                  "to NAME-events.sigmf-meta beside the recording.")] = None,
+    tracks: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write the tracks of what was found as JSON lines; "
+                                                "for a folder one file each, with the recording's name added.")] = None,
     encoded: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the compressed spectra, for decode; for a folder "
                                                  "one file each, with the recording's name added.")] = None,
     encoded_step: Annotated[float, typer.Option(min=0.016, max=512.0, help="Step of their quantiser in dB: smaller is more exact "
@@ -100,7 +102,7 @@ def run(
     if confidence is not None and not members(model):
         raise UsageError(f"--confidence {confidence:g} is for a speculative model, {model} is one model alone; leave it out, or "
                          "use --model speculative")
-    check_writable(events, encoded, plot, json_file, sweeps, Path(annotate) if annotate else None)
+    check_writable(events, tracks, encoded, plot, json_file, sweeps, Path(annotate) if annotate else None)
     settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
                            rope_mode=rope, false_alarm_rate=pfa, average=average, overlap=overlap, band=band, hold=hold,
                            false_events_per_hour=false_events,
@@ -114,12 +116,12 @@ def run(
                                 settings=tuple(setting), duration=duration, silence_s=silence)
         _only_recordings(format=format, annotate=annotate, plot=plot if scan else None)
         with Watch(stats, metrics) as watch:
-            _run_radio(options, scanning, settings, watch, plot, encoded, json_file, snippets, snippets_max)
+            _run_radio(options, scanning, settings, watch, plot, encoded, tracks, json_file, snippets, snippets_max)
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
                 sweeps=sweeps, snippets=snippets)
     with Watch(stats, metrics) as watch:
-        outcomes, errors = _run_recordings(paths, folder, settings, watch, plot, encoded, (rate, format, freq))
+        outcomes, errors = _run_recordings(paths, folder, settings, watch, plot, encoded, tracks, (rate, format, freq))
     if json_file is not None:
         write_json(json_file, summary(outcomes, errors, settings))
     if outcomes and outcomes[-1].hung:
@@ -130,7 +132,7 @@ def run(
         raise CommandError(f"interrupted in {outcomes[-1].name}; what was written up to there is kept")
 
 
-def _run_recordings(paths, folder, settings, watch, plot, encoded, raw) -> tuple[list[Outcome], list[str]]:
+def _run_recordings(paths, folder, settings, watch, plot, encoded, tracks, raw) -> tuple[list[Outcome], list[str]]:
     """One after the other; what those gave that went well, and the errors of the others."""
     from ..tokens.recording import RecordingError
     outcomes, errors, told = [], [], set()
@@ -139,7 +141,8 @@ def _run_recordings(paths, folder, settings, watch, plot, encoded, raw) -> tuple
             recording = _open(path, *raw)
             outcome = run_recording(recording, settings, append=bool(outcomes), name_in_events=folder, watch=watch.attach,
                                     plot=_named_path(plot, recording.name, folder),
-                                    encoded=_named_path(encoded, recording.name, folder))
+                                    encoded=_named_path(encoded, recording.name, folder),
+                                    tracks=_named_path(tracks, recording.name, folder))
         except (CommandError, RecordingError) as error:
             if not folder or isinstance(error, UsageError):
                 raise
@@ -153,13 +156,13 @@ def _run_recordings(paths, folder, settings, watch, plot, encoded, raw) -> tuple
     return outcomes, errors
 
 
-def _run_radio(options: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: Watch, plot, encoded,
+def _run_radio(options: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: Watch, plot, encoded, tracks,
                json_file, snippets: Path | None, snippets_max: float):
     scan = ScanPart(scanning) if scanning else None
     parts = [scan] if scan else []
     if snippets is not None:
         parts.append(SnippetPart(snippets, snippets_max))
-    outcome = run_radio(options, settings, watch=watch, plot=plot, encoded=encoded, parts=parts)
+    outcome = run_radio(options, settings, watch=watch, plot=plot, encoded=encoded, tracks=tracks, parts=parts)
     _tell(outcome, settings, set())
     swept = scan.summary(options.rate) if scan else {}
     if scan and not settings.quiet:

@@ -92,23 +92,23 @@ class Outcome:
 
 
 def run_recording(recording: Recording, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
-                  name_in_events: bool = False, encoded: Path | None = None,
+                  name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None,
                   watch: Callable[[Flowgraph], None] = lambda flowgraph: None) -> Outcome:
     """Runs one recording to its end; see ``run_source``. watch: is shown the flowgraph before it runs."""
     quiet_logs()
     return run_source(RecordingSource(recording), settings, append=append, plot=plot, name_in_events=name_in_events,
-                      encoded=encoded, watch=watch)
+                      encoded=encoded, tracks=tracks, watch=watch)
 
 
 def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
-               name_in_events: bool = False, encoded: Path | None = None,
+               name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None,
                watch: Callable[[Flowgraph], None] = lambda flowgraph: None, parts=()) -> Outcome:
     """Runs a source to its end. Call ``quiet_logs`` before the source is made.
 
     Args:
         append: keep what the events file holds.
         plot: picture to draw at the end.
-        encoded: file to write the compressed spectra to.
+        encoded, tracks: files to write the compressed spectra and the tracks to.
         name_in_events: put the source's name into each event of the file.
         watch: is shown the flowgraph before it runs.
         parts: callables that connect more blocks to the flowgraph and return them.
@@ -118,7 +118,7 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
         CommandError: the recording is too short for one frame, or a block failed; one line.
     """
     flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
-                          encoded=encoded)
+                          encoded=encoded, tracks=tracks)
     for part in parts:
         flowgraph.add(part(flowgraph))
     watch(flowgraph)
@@ -155,7 +155,7 @@ class Flowgraph:
     """
 
     def __init__(self, source: RecordingSource | RadioSource, settings: RunSettings, *, append: bool, keep_spectra: bool,
-                 name_in_events: bool, encoded: Path | None = None):
+                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None):
         from gnuradio import gr
 
         from ..blocks.encoded_file import encoded_file
@@ -175,11 +175,14 @@ class Flowgraph:
                 false_events_per_hour=settings.false_events_per_hour,
                 dtype=settings.dtype, confidence_threshold=settings.confidence_threshold,
                 encoded_group=settings.encoded_group if encoded else 0, encoded_step=settings.encoded_step,
+                tracks_file=str(tracks) if tracks else "",
                 settle_ms=settings.settle_ms, overload=source.overload, time_source=source.time_source,
                 pad_batch=source.pad_batch,
                 min_output_buffer=source.buffer_frames(frame_hop))
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
             raise UsageError(str(error)) from error
+        if source.max_batch:
+            self.monitor.encoder.set_max_noutput_items(source.max_batch)
         fft_size = self.monitor.fft_size
         source.check(fft_size)
         if source.recording is None:

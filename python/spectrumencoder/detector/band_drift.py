@@ -40,7 +40,8 @@ class BandDrift:
         self._centres = np.array([part.mean() for part in np.array_split(np.arange(n_bins), self._n_knots)])
         self._knots = np.zeros(self._n_knots)
         self.curve = np.zeros(n_bins, np.float32)
-        self._sum, self._n_taken, self._n_block = np.zeros(n_bins), 0, 0
+        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []  # levels and which are unsuspicious, of the block that goes on
+        self._n_block = 0
         self._squares, self._n_squares, self._rough = np.zeros(len(self._all_quiet)), 0, 0
         self._watched = self._over = self._alarms = 0
 
@@ -50,24 +51,22 @@ class BandDrift:
 
     def take(self, level: np.ndarray, unsuspicious: np.ndarray, frame_s: float) -> None:
         """Levels (F, N), F <= left(), dB over the floor without the curve, that were judged with it; `unsuspicious` (F,) bool."""
-        limit, quiet = _CLIP_STD * self._band.std, self._all_quiet
-        off = np.clip(level - self._band.mean - self.curve, -limit, limit)
-        for row in off[:, quiet]:
-            self._squares += np.square(row / self._band.std[quiet])
-        self._n_squares += len(off)
-        for row in off[unsuspicious]:
-            self._sum += row
-        self._n_taken += int(np.count_nonzero(unsuspicious))
+        self._waiting.append((level.copy(), np.array(unsuspicious)))
         self._n_block += len(level)
         if self._n_block < BLOCK_FRAMES:
             return
-        if self._n_taken and self._usable.any():
-            mean = self._sum / self._n_taken
+        level, unsuspicious = (np.concatenate(of_block) for of_block in zip(*self._waiting, strict=True))
+        self._waiting, self._n_block = [], 0
+        limit, quiet = _CLIP_STD * self._band.std, self._all_quiet
+        off = np.clip(level - self._band.mean - self.curve, -limit, limit)
+        self._squares += np.square(off[:, quiet] / self._band.std[quiet]).sum(axis=0, dtype=np.float64)
+        self._n_squares += len(off)
+        if unsuspicious.any() and self._usable.any():
+            mean = off[unsuspicious].mean(axis=0, dtype=np.float64)
             part = [mean[q].mean() if usable else 0.0 for q, usable in zip(self._quiet, self._usable, strict=True)]
-            most = DRIFT_DB_PER_HOUR / 3600.0 * frame_s * self._n_block
+            most = DRIFT_DB_PER_HOUR / 3600.0 * frame_s * len(level)
             self._knots += np.where(self._usable, np.clip(_GAIN * np.array(part), -most, most), 0.0)
             self.curve = self._through_knots()
-        self._sum[:], self._n_taken, self._n_block = 0.0, 0, 0
 
     def _through_knots(self) -> np.ndarray:
         """A cubic spline: between straight lines ripple would leave what boxes of many bins see."""

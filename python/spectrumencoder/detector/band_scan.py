@@ -21,6 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import maximum_filter1d
 
+from ..tokens.tokenize import optional_native_module
+
 LENGTHS = (1, 2, 4, 8)  # frames; each twice the one before
 EXCESS_SCALES = (1, 4, 16, 64, 256)  # bins, of deviations
 POWER_SCALES = (4, 16, 64)  # bins, of power
@@ -97,6 +99,8 @@ class BandScan:
             raise ValueError(f"a band's scan of shapes {self.median.shape}, {self.up.shape} and {self.down.shape}, not {shape}")
         if not (np.isfinite(self.median).all() and (self.up > 0).all() and (self.down > 0).all()):
             raise ValueError("a band's scan with values that are not finite, or limits that are not positive")
+        object.__setattr__(self, "median", np.ascontiguousarray(self.median, np.float32))
+        object.__setattr__(self, "_edges", np.array(boxes(self.n_bins).edges, np.uint32))
         object.__setattr__(self, "_per_up", (1.0 / self.up).astype(np.float32))
         object.__setattr__(self, "_per_down", (-1.0 / self.down).astype(np.float32))
 
@@ -132,6 +136,13 @@ class BandScan:
 
     def maxima(self, rows: np.ndarray) -> np.ndarray:
         """The channels of ``SCAN``, in its order, (HISTORY + F, P) -> (F, C) float32: 1 is the most that was ever usual."""
+        native = optional_native_module()
+        if native is None:
+            return self.maxima_numpy(rows)
+        return native.box_maxima(np.ascontiguousarray(rows, np.float32), self._edges, self.median, self._per_up, self._per_down)
+
+    def maxima_numpy(self, rows: np.ndarray) -> np.ndarray:
+        """As ``maxima``, bit for bit, without the compiled module."""
         edges = boxes(self.n_bins).edges[:-1]
         out = []
         for number, sums in enumerate(_ending(rows)):
@@ -152,17 +163,44 @@ def frame_rows(deviation: np.ndarray, level: np.ndarray) -> np.ndarray:
     Args:
         deviation: standardised. A box holds its sum / sqrt(bins). level: dB over the floor. A box holds its mean power in dB.
     """
-    plan, split = boxes(deviation.shape[1]), len(EXCESS_SCALES)
-    n_excess = plan.edges[split]
-    rows = np.empty((len(deviation), plan.edges[-1]), np.float32)
-    sums = np.zeros((len(deviation), deviation.shape[1] + 1))
-    np.cumsum(deviation, axis=1, out=sums[:, 1:])
-    width = plan.high - plan.low
-    rows[:, :n_excess] = (sums[:, plan.high[:n_excess]] - sums[:, plan.low[:n_excess]]) / np.sqrt(width[:n_excess])
-    np.cumsum(np.exp(level * np.float32(np.log(10.0) / 10.0)), axis=1, dtype=np.float64, out=sums[:, 1:])
-    power = (sums[:, plan.high[n_excess:]] - sums[:, plan.low[n_excess:]]) / width[n_excess:]
-    rows[:, n_excess:] = 10.0 * np.log10(np.maximum(power, _LEAST_POWER))
+    excess, power = _plans(deviation.shape[1])
+    n_excess = len(excess.low)
+    rows = np.empty((len(deviation), n_excess + len(power.low)), np.float32)
+    rows[:, :n_excess] = _box_sums(deviation, excess)
+    mean = _box_sums(np.exp(level * np.float32(np.log(10.0) / 10.0)), power)
+    rows[:, n_excess:] = 10.0 * np.log10(np.maximum(mean, _LEAST_POWER))
     return rows
+
+
+class _Sums(NamedTuple):
+    """Bins [low, high) of each sum, (P,) uint32, and by what it is divided, (P,) float64."""
+
+    low: np.ndarray
+    high: np.ndarray
+    divisor: np.ndarray
+
+
+@lru_cache(maxsize=8)
+def _plans(n_bins: int) -> tuple[_Sums, _Sums]:
+    """Of the deviations and of the power."""
+    plan = boxes(n_bins)
+    low, high, n_excess = plan.low.astype(np.uint32), plan.high.astype(np.uint32), plan.edges[len(EXCESS_SCALES)]
+    width = (plan.high - plan.low).astype(np.float64)
+    return (_Sums(low[:n_excess], high[:n_excess], np.sqrt(width[:n_excess])),
+            _Sums(low[n_excess:], high[n_excess:], width[n_excess:]))
+
+
+def _box_sums(values: np.ndarray, of: _Sums) -> np.ndarray:
+    """Sums over the bins of each box by its divisor, (F, N) float32 -> (F, P) float64."""
+    native = optional_native_module()
+    return _box_sums_numpy(values, of) if native is None else native.box_sums(np.ascontiguousarray(values, np.float32), *of)
+
+
+def _box_sums_numpy(values: np.ndarray, of: _Sums) -> np.ndarray:
+    """As ``_box_sums``, bit for bit, without the compiled module."""
+    sums = np.zeros((len(values), values.shape[1] + 1))
+    np.cumsum(values, axis=1, dtype=np.float64, out=sums[:, 1:])
+    return (sums[:, of.high] - sums[:, of.low]) / of.divisor
 
 
 def _ending(rows: np.ndarray):

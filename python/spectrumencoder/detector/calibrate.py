@@ -3,8 +3,8 @@
 
 Of the frames one part tells what each bin and each box of the band usually does, one the median and spread of each channel, and
 one, the table, what normal frames score, so that a table's scores and a new frame's have been treated alike. Where a band is
-learned the parts take turns in blocks of 32 frames: an emitter that is on for the first half of the calibration alone is then
-known on and off. For exchangeable frames p = (1 + #{table >= score}) / (n + 1) is at most a with
+learned the parts take turns in blocks of 32 frames, spread over a long calibration: an emitter that is on for a half of it is
+then known on and off. For exchangeable frames p = (1 + #{table >= score}) / (n + 1) is at most a with
 a probability of at most a (Vovk; Bates et al., Annals of Statistics 2023, arXiv:2104.08279). Given the table, the realised
 false-alarm rate at nominal a is Beta distributed; ``Table.far_interval`` states its 90 % interval. Frames that follow each other
 in one recording, and boxes of several frames, are not independent: the interval then uses ``effective_n`` instead of n.
@@ -29,8 +29,9 @@ from .tail import Tail
 MAX_SCORES = 20_000  # kept in a table, evenly spaced in time
 MIN_SCORES = 200
 NORMALISER_SHARE, MIN_NORMALISER, MAX_NORMALISER = 0.25, 64, 4096  # frames for the normalisers
-# Where a band is learned, blocks of so many of the first MAX_BAND frames in turn: for the band, the table, or the normalisers
-TURN_FRAMES, TURNS, MAX_BAND = 32, "BTBNBT", 4096
+# Where a band is learned, blocks of so many frames in turn are for the band, the table, or the normalisers: MAX_BAND frames at
+# most, taken evenly from the first SPREAD; all others are for the table
+TURN_FRAMES, TURNS, MAX_BAND, SPREAD = 32, "BTBNBT", 4096, 32_768
 # least spread of a channel: a receiver of perfectly steady gain must not turn 0.01 dB into an alarm
 MIN_SPREAD = {name: 0.05 for name in (*CHANNELS, *BAND_CHANNELS)} | {FLOOR: 0.25}
 
@@ -60,8 +61,12 @@ def parts_of(n_frames: int, per_bin: bool = True) -> np.ndarray:
     if not per_bin:
         first = min(max(int(NORMALISER_SHARE * n_frames), MIN_NORMALISER), MAX_NORMALISER)
         return np.where(np.arange(n_frames) < first, "N", "T")
-    parts = np.array(list(TURNS))[np.arange(n_frames) // TURN_FRAMES % len(TURNS)]
-    parts[MAX_BAND:] = "T"
+    most = MAX_BAND // TURN_FRAMES
+    blocks = np.arange(-(-min(n_frames, SPREAD) // TURN_FRAMES))
+    turn = blocks * most // max(most, len(blocks))
+    of_block = np.where(np.diff(turn, prepend=-1) > 0, np.array(list(TURNS))[turn % len(TURNS)], "T")
+    parts = np.full(n_frames, "T")
+    parts[:SPREAD] = np.repeat(of_block, TURN_FRAMES)[:n_frames]
     return parts
 
 
@@ -142,7 +147,8 @@ class Table:
             raise ValueError(f"conformal table with a window hop of {self.window_hop} samples")
         if self.tail is None:
             object.__setattr__(self, "tail", Tail.fit(self.scores, ordered=False))
-        object.__setattr__(self, "_columns", [known.index(c) for c in self.channels])
+        whole = self.channels == known  # nearly always, and a slice is no copy
+        object.__setattr__(self, "_columns", slice(None) if whole else [known.index(c) for c in self.channels])
 
     @property
     def n(self) -> int:
@@ -366,10 +372,15 @@ class Calibrator:
         waiting, self._waiting = self._waiting, []
         parts = self._parts[:self._n_frames]
         if self._tuning is not None:
-            level = np.concatenate([f.level for f in waiting])
-            self._band = BandStatistics.learn(level[parts == "B"])
-            rows = frame_rows(self._band.standardise(level), level)
-            self._scan = BandScan.learn(rows, level.shape[1], parts == "B")
+            chosen = parts == "B"
+            near = chosen.copy()  # and the frames before them, which their boxes reach back to
+            for back in range(1, HISTORY + 1):
+                near[:-back] |= chosen[back:]
+            edges = np.cumsum([0, *(len(f.level) for f in waiting)])
+            level = np.concatenate([f.level[near[a:b]] for f, a, b in zip(waiting, edges[:-1], edges[1:], strict=True)])
+            chosen = chosen[near]
+            self._band = BandStatistics.learn(level[chosen])
+            self._scan = BandScan.learn(frame_rows(self._band.standardise(level), level), level.shape[1], chosen)
         values = np.concatenate([self._values(f) for f in waiting])
         normal = values[parts == "N"] if (parts == "N").any() else values
         median = np.median(normal, axis=0)

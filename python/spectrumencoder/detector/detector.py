@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -136,6 +137,11 @@ class Detector:
         self.floor_track.reset()
         self.tracker.reset()
 
+    def copy(self) -> Detector:
+        """A detector in the present state, which goes on by itself; contract and tables, which do not change, are shared."""
+        fixed = [self.contract, *self.tables.values()]
+        return deepcopy(self, {id(one): one for one in fixed})
+
     # -- settings, which may change between batches
 
     def set_false_alarm_rate(self, false_alarm_rate: float):
@@ -237,7 +243,7 @@ class Detector:
 
     def _judge_by_tables(self, psd, residual, features, deviation, used, segment, result) -> dict[int, _Judge]:
         judges = {}
-        settings = features[np.ix_(used, _KEY_COLUMNS)]
+        settings = features[used][:, _KEY_COLUMNS]
         if (settings == settings[:1]).all():  # nearly always
             groups = [used] if len(used) else []
         else:

@@ -26,6 +26,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
+from ..tokens.tokenize import optional_native_module
 from .band_scan import SCAN, BandScan
 
 SCALES = (1, 4, 16, 64)
@@ -33,6 +34,8 @@ MISSING_SCALES = (16, 64)
 HEAD, FLOOR = "head", "floor"
 # name -> (sign, scale in bins) of the channels that have a place in frequency
 WINDOWS = {f"residual_{s}": (1, s) for s in SCALES} | {f"missing_{s}": (-1, s) for s in MISSING_SCALES}
+_WINDOW_SIGNS = np.array([sign for sign, _ in WINDOWS.values()], np.int32)
+_WINDOW_SCALES = np.array([scale for _, scale in WINDOWS.values()], np.uint32)
 MODEL = {f"model_{name.removeprefix('residual_')}": name for name in WINDOWS}  # channel -> the window that it is as wide as
 CHANNELS = (*WINDOWS, HEAD, FLOOR)  # where no band was learned
 BAND_CHANNELS = (*SCAN, *MODEL, HEAD, FLOOR)  # where one was
@@ -55,6 +58,14 @@ def moving_sums(residual: np.ndarray) -> dict[int, np.ndarray]:
 
 def residual_maxima(residual: np.ndarray) -> np.ndarray:
     """The channels of ``WINDOWS``, in its order: (F, N) standardised residual -> (F, len(WINDOWS)) float32."""
+    native = optional_native_module()
+    if native is None:
+        return residual_maxima_numpy(residual)
+    return native.window_maxima(np.ascontiguousarray(residual, np.float32), _WINDOW_SCALES, _WINDOW_SIGNS)
+
+
+def residual_maxima_numpy(residual: np.ndarray) -> np.ndarray:
+    """As ``residual_maxima``, bit for bit, without the compiled module."""
     values = np.empty((len(residual), len(WINDOWS)), np.float32)
     for start in range(0, len(residual), _CHUNK):
         rows = slice(start, start + _CHUNK)
@@ -77,9 +88,14 @@ def channel_values(residual: np.ndarray, logit: np.ndarray, floor_deviation_db: 
     Returns:
         (F, C) float32.
     """
-    head, floor = np.asarray(logit, np.float32), np.abs(np.asarray(floor_deviation_db, np.float32))
-    of_model = residual_maxima(residual)
-    return np.column_stack((of_model, head, floor) if scan is None else (scan.maxima(rows), of_model, head, floor))
+    n_scan = 0 if scan is None else len(SCAN)
+    values = np.empty((len(residual), n_scan + len(WINDOWS) + 2), np.float32)
+    if scan is not None:
+        values[:, :n_scan] = scan.maxima(rows)
+    values[:, n_scan:-2] = residual_maxima(residual)
+    values[:, -2] = logit
+    np.abs(floor_deviation_db, out=values[:, -1])
+    return values
 
 
 def mean_square(residual: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ class SpectrumEncoder(nn.Module):
 
     def forward(self, tokens, side, band, k: int, *, policy: str = "gumbel", noise=None, temperature: float = 1.0,
                 backend: str | None = None, condition=None, masked: bool = False, latent_noise=None,
-                heads_only: bool = False) -> Encoded:
+                heads_only: bool = False, wanted=None) -> Encoded:
         """Encode a batch.
 
         Args:
@@ -102,6 +102,7 @@ class SpectrumEncoder(nn.Module):
             condition: (B, 4) instead of conditioning(side) (training jitters and drops it).
             latent_noise: (B, L, W) added to the latents (training: what quantisation will do to them).
             heads_only: leave out bottleneck and decoder; latents, mean_db, log_sigma and latent_logits are None then.
+            wanted: (B, M) bool, tokens kept before others; see TokenDropout.
             masked: keep the full sequence and mask the dropped tokens (the oracle of dropping; naive backends only).
 
         Raises:
@@ -112,7 +113,7 @@ class SpectrumEncoder(nn.Module):
             raise ValueError(f"backend {chosen.name!r} needs {chosen.family} weights, this model holds {self.config.attention}")
         n_tokens = self.config.n_tokens
         x = normalise_tokens(tokens)
-        kept = self.dropout(x, k, policy, noise=noise, temperature=temperature)
+        kept = self.dropout(x, k, policy, noise=noise, temperature=temperature, wanted=wanted)
         condition = conditioning(side) if condition is None else condition
 
         bins = x[..., :-2]

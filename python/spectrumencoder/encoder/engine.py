@@ -213,12 +213,13 @@ class Engine:
         """Start anew: the next frame is the first for the `random` policy. Settings stay."""
         self._frame_number = 0
 
-    def encode(self, items: np.ndarray, bands: list[str] | str = "unknown") -> EncodedFrames:
+    def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None) -> EncodedFrames:
         """Encode frames.
 
         Args:
             items: (F, item_size) float32 from the tokenizer.
             bands: band of each frame, or of all; one the model does not know counts as `unknown`.
+            wanted: (F, M) bool, tokens that token dropout keeps before others.
 
         Raises:
             ValueError: items of another size.
@@ -229,15 +230,17 @@ class Engine:
                             np.empty((len(items), self.n_bins), np.float32),
                             np.empty((len(items), self.config.latents, self.config.latent_width), np.float32))
         for part in self._batches(len(items)):
-            self._encode_batch(items[part], index[part], EncodedFrames(*(o[part] for o in out)))
+            self._encode_batch(items[part], index[part], EncodedFrames(*(o[part] for o in out)),
+                               None if wanted is None else wanted[part])
         return out
 
-    def answer(self, items: np.ndarray, bands: list[str] | str = "unknown") -> np.ndarray:
+    def answer(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None) -> np.ndarray:
         """As `encode`, without reconstruction: (F, 256) features of which only EMBEDDING and PROBABILITIES are filled."""
         items, index = self._check(items, bands)
         rows = np.zeros((len(items), features.N_FEATURES), np.float32)
         for part in self._batches(len(items)):
-            encoded, probabilities, _, _ = self._forward(items[part], index[part], heads_only=True)
+            encoded, probabilities, _, _ = self._forward(items[part], index[part], True,
+                                                                None if wanted is None else wanted[part])
             _fill_answer(rows[part], encoded, probabilities)
         return rows
 
@@ -255,7 +258,7 @@ class Engine:
         step = self.pad_batch or LARGEST_BATCH
         return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
-    def _forward(self, items, bands, heads_only=False):
+    def _forward(self, items, bands, heads_only=False, wanted=None):
         """One pass over at most a batch: what the network gives, padding included, class probabilities, tokens and side."""
         count = len(items)
         noise = self._draw_noise(count)
@@ -264,18 +267,20 @@ class Engine:
             items = np.concatenate((items, np.repeat(items[-1:], fill, axis=0)))
             bands = np.concatenate((bands, np.repeat(bands[-1:], fill)))
             noise = noise if noise is None else np.concatenate((noise, np.repeat(noise[-1:], fill, axis=0)))
+            wanted = wanted if wanted is None else np.concatenate((wanted, np.repeat(wanted[-1:], fill, axis=0)))
         tokens, side = self.layout.split(items)
         to = lambda x: torch.from_numpy(np.ascontiguousarray(x)).to(self.device)  # noqa: E731
         with torch.inference_mode():
             encoded = self._networks[self.variant](
                 to(tokens), to(side), to(bands), self.k_kept, policy=self.dropout_policy,
-                noise=None if noise is None else to(noise), backend=self.backend, heads_only=heads_only)
+                noise=None if noise is None else to(noise), backend=self.backend, heads_only=heads_only,
+                wanted=None if wanted is None else to(wanted))
             probabilities = torch.softmax(encoded.class_logits / self._networks[self.variant].temperature, dim=-1)
         return encoded, probabilities, tokens, side
 
-    def _encode_batch(self, items, bands, out: EncodedFrames) -> None:
+    def _encode_batch(self, items, bands, out: EncodedFrames, wanted) -> None:
         count = len(items)
-        encoded, probabilities, tokens, side = self._forward(items, bands)
+        encoded, probabilities, tokens, side = self._forward(items, bands, wanted=wanted)
         floor = side[:count, :1]
         level = tokens[:count, :, :-2].reshape(count, -1)  # dB over the floor, N bins
         mean = encoded.mean_db[:count].cpu().numpy()

@@ -155,18 +155,19 @@ class SpeculativeEngine(Engine):
         self.large.reset()
         self.n_accepted = self.n_refined = 0
 
-    def encode(self, items: np.ndarray, bands: list[str] | str = "unknown") -> EncodedFrames:
+    def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None) -> EncodedFrames:
         """As Engine.encode; of the frames in doubt the embedding and the class probabilities are those of `large`.
 
         The `random` policy draws for `large` by the number of the refined frame."""
-        out = super().encode(items, bands)
+        out = super().encode(items, bands, wanted)
         confidence = out.features[:, features.PROBABILITIES].max(axis=1, initial=0.0)
         doubtful = np.flatnonzero(confidence < self.confidence_threshold)
         self.n_refined += len(doubtful)
         self.n_accepted += len(items) - len(doubtful)
         if len(doubtful):
             of_these = bands if isinstance(bands, str) else [bands[i] for i in doubtful]
-            answer = self.large.answer(np.asarray(items, np.float32)[doubtful], of_these)
+            answer = self.large.answer(np.asarray(items, np.float32)[doubtful], of_these,
+                                       None if wanted is None else wanted[doubtful])
             for part in (features.EMBEDDING, features.PROBABILITIES):
                 out.features[doubtful, part] = answer[:, part]
             out.features[doubtful, features.ANSWERED_BY] = LARGE

@@ -69,9 +69,10 @@ class TokenDropout(nn.Module):
         raise ValueError(f"dropout policy {policy!r} is not one of {', '.join(POLICIES)}")
 
     def forward(self, x: torch.Tensor, k: int, policy: str = "gumbel", *, noise: torch.Tensor | None = None,
-                temperature: float = 1.0) -> Kept:
+                temperature: float = 1.0, wanted: torch.Tensor | None = None) -> Kept:
         """Choose k of the M tokens of x (B, M, C). `noise` (B, M) uniform in (0, 1): required by `random`, and in training
-        by `gumbel` (its logistic noise comes from it). k = M keeps all: the identity.
+        by `gumbel` (its logistic noise comes from it). `wanted` (B, M) bool: kept before all others, the best of them where
+        they are more than k. k = M keeps all: the identity.
 
         Raises:
             ValueError: k outside 1..M, unknown policy, missing noise.
@@ -91,6 +92,8 @@ class TokenDropout(nn.Module):
             spread = score.std(dim=-1, keepdim=True).clamp(min=1e-4)  # the noise must not drown the scores, nor they outgrow it
             choice = (score - score.mean(dim=-1, keepdim=True)) / spread
             choice = choice + temperature * (u.log() - (-u).log1p())  # logistic noise
+        if wanted is not None:
+            choice = choice + wanted * (choice.amax(dim=-1, keepdim=True) - choice.amin(dim=-1, keepdim=True) + 1.0)
         index = choice.topk(k, dim=-1).indices.sort(dim=-1).values
         keep = torch.zeros_like(score, dtype=torch.bool).scatter_(1, index, True)
         gate = None

@@ -17,7 +17,6 @@ detector its scale (median 0 in the recording, 99 % quantile 1 in its band), and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,7 +24,7 @@ import numpy as np
 
 from .. import keys
 from ..detector.calibrate import Table, TooFewFrames
-from ..detector.detector import Detector, Result, read_tables
+from ..detector.detector import FAR, FIXED, Detector, Result, read_tables
 from ..detector.events import CLOSE, OPEN, Segment
 from ..detector.learn_band import learn_bands
 from ..encoder.engine import Engine
@@ -47,8 +46,7 @@ class AnomalyError(Exception):
 @dataclass(frozen=True)
 class Sizes:
     """How much is judged: scenes, their calibration frames, clean windows kept for thresholds, clean windows judged and windows
-    with each kind of anomaly; recordings (None: all) and windows with each kind in each; hours of further clean frames, of all
-    scenes together; draws of the bootstrap."""
+    with each kind of anomaly; recordings (None: all) and windows with each kind in each; draws of the bootstrap."""
 
     scenes: int = 20
     calibration: int = 2000
@@ -57,7 +55,6 @@ class Sizes:
     per_kind: int = 12
     files: int | None = None
     per_kind_file: int = 2
-    hours: float = 0.0
     draws: int = 1000
 
 
@@ -97,7 +94,7 @@ def anomaly(model: str = "base", corpus: Path | None = None, *, sizes: Sizes = S
                          n_windows=sizes.windows, per_kind=sizes.per_kind, kinds=kinds, seed=seed) for n in range(sizes.scenes))
     simulated = _Trials(kinds)
     for unit in told(scenes):
-        simulated.add([unit], engine, make_baselines(seed), sizes.hours / sizes.scenes)
+        simulated.add([unit], engine, make_baselines(seed))
     result = {"model": engine.model_name, "weights_sha256": engine.contract["weights_sha256"], "variant": engine.variant,
               "commit": commit(), "seed": seed, "quick": quick,
               "settings": asdict(sizes) | {"kinds": list(kinds), "window_frames": WINDOW_FRAMES, "inr_db": list(INR_DB),
@@ -121,11 +118,11 @@ class _Trials:
         self._kinds, self._parts = kinds, []
         self._calibrated_by: dict[str, str] = {}
 
-    def add(self, units: list[Unit], engine: Engine, baselines: list[Baseline], hours: float = 0.0):
-        """Calibrates on all units together and judges the windows of each, and so many hours of clean frames after them."""
-        ours = _Ours(units, engine)
+    def add(self, units: list[Unit], engine: Engine, baselines: list[Baseline]):
+        """Calibrates on all units together and judges the windows of each."""
+        ours = CalibratedDetector(units, engine)
         self._calibrated_by |= {u.name: ours.calibrated_by for u in units}
-        watched = [ours.watch(unit, hours) for unit in units]
+        watched = [ours.watch(unit) for unit in units]
         scores = {OURS: [w.scores for w in watched]}
         levels = [_Levels(unit) for unit in units]
         learn = np.concatenate([level.learn for level in levels])
@@ -134,33 +131,36 @@ class _Trials:
         for baseline in baselines:
             baseline.fit(learn)
             scores[baseline.name] = [level.scored(baseline) for level in levels]
-        scaled = {name: _scaled(of_units) for name, of_units in scores.items()}
+        of_all = {name: scaled(of_units) for name, of_units in scores.items()}
         correlation = bin_correlation(engine.config.window, engine.n_bins)
         for number, (unit, seen) in enumerate(zip(units, watched, strict=True)):
-            self._parts.append(self._part(unit, seen, {n: s[number] for n, s in scaled.items()}, correlation))
-
-    def _part(self, unit: Unit, seen: _Watched, scores: dict[str, _Scores], correlation: float) -> Trials:
-        rows, injected = range(len(unit.injected)), unit.injected
-        clean, of_all = [unit.clean_power(i.base) for i in injected], (unit.average, MAIN, correlation)
-        bound = {rate: np.array([likelihood_ratio_pd(c, i.change, unit.average, rate, correlation)
-                                 for c, i in zip(clean, injected, strict=True)]) for rate in RATES}
-        half = np.array([inr_for_half(c, i.change, i.truth.level_db, *of_all) for c, i in zip(clean, injected, strict=True)])
-        one = np.array([likelihood_ratio_pd(c, i.change[i.fullest], *of_all) for c, i in zip(clean, injected, strict=True)])
-        return Trials(
-            [unit.name], [self._calibrated_by[unit.name]], np.array([unit.trained_on]), np.array([unit.hours + seen.hours]),
-            np.array([seen.events]), {n: s.kept for n, s in scores.items()}, np.zeros(len(unit.kept) // WINDOW_FRAMES, int),
-            {n: s.clean for n, s in scores.items()}, np.zeros(unit.n_windows, int), seen.flagged,
-            np.zeros(len(injected), int), np.array([i.truth.kind for i in injected], object),
-            np.array([i.truth.level_db for i in injected]), {n: s.injected.max(axis=1) for n, s in scores.items()},
-            {n: s.injected[rows, [i.fullest for i in injected]] for n, s in scores.items()}, bound, one, half, seen.delay,
-            seen.overlap, seen.opened, unit.n_skipped)
+            of_unit = {n: s[number] for n, s in of_all.items()}
+            self._parts.append(trials_of(unit, seen, of_unit, self._calibrated_by[unit.name], correlation))
 
     def finish(self) -> Trials:
         return Trials.join(self._parts)
 
 
+def trials_of(unit: Unit, seen: Watched, scores: dict[str, Scores], calibrated_by: str, correlation: float) -> Trials:
+    """What detectors gave on the windows of one unit, and the bound on them. `seen`: of our detector."""
+    rows, injected = range(len(unit.injected)), unit.injected
+    clean, of_all = [unit.clean_power(i.base) for i in injected], (unit.average, MAIN, correlation)
+    bound = {rate: np.array([likelihood_ratio_pd(c, i.change, unit.average, rate, correlation)
+                             for c, i in zip(clean, injected, strict=True)]) for rate in RATES}
+    half = np.array([inr_for_half(c, i.change, i.truth.level_db, *of_all) for c, i in zip(clean, injected, strict=True)])
+    one = np.array([likelihood_ratio_pd(c, i.change[i.fullest], *of_all) for c, i in zip(clean, injected, strict=True)])
+    return Trials(
+        [unit.name], [calibrated_by], np.array([unit.trained_on]), np.array([unit.hours]),
+        np.array([seen.events]), {n: s.kept for n, s in scores.items()}, np.zeros(len(unit.kept) // WINDOW_FRAMES, int),
+        {n: s.clean for n, s in scores.items()}, np.zeros(unit.n_windows, int), seen.flagged,
+        np.zeros(len(injected), int), np.array([i.truth.kind for i in injected], object),
+        np.array([i.truth.level_db for i in injected]), {n: s.injected.max(axis=1) for n, s in scores.items()},
+        {n: s.injected[rows, [i.fullest for i in injected]] for n, s in scores.items()}, bound, one, half, seen.delay,
+        seen.overlap, seen.opened, unit.n_skipped)
+
+
 @dataclass(frozen=True)
-class _Scores:
+class Scores:
     """Frame scores of a detector on a unit: `reference` of the last quarter of calibration frames (R,), `kept` (V, 16), `clean`
     (W, 16), `injected` (I, 16)."""
 
@@ -171,41 +171,47 @@ class _Scores:
 
 
 @dataclass(frozen=True)
-class _Watched:
+class Watched:
     """What the module's detector gave on a unit. `flagged` (W, 16) on the clean windows, `events` opened on those and on the kept
     ones; `delay` (I,) frames from onset to the first flagged one and `overlap` (I,) of the strongest event's bins with the
-    anomaly's: NaN where there is none; `opened` (I,) bool: an event has; `hours` of further clean frames, in which events are
-    counted, too."""
+    anomaly's: NaN where there is none; `opened` (I,) bool: an event has."""
 
-    scores: _Scores
+    scores: Scores
     flagged: np.ndarray
     events: int
     delay: np.ndarray
     overlap: np.ndarray
     opened: np.ndarray
-    hours: float = 0.0
 
 
-class _Ours:
-    """The module's detector, calibrated on some units together as `calibrate` would."""
+class CalibratedDetector:
+    """The module's detector, calibrated on some units together as `calibrate` would.
 
-    def __init__(self, units: list[Unit], engine: Engine):
+    Args:
+        per_bin: see ``learn_bands``. threshold_mode: of the detector; "fixed" takes no calibration, its score is the mean-square
+            residual.
+    """
+
+    def __init__(self, units: list[Unit], engine: Engine, *, per_bin: bool = True, threshold_mode: str = FAR):
         self._engine, tables = engine, read_tables(engine.file)
+        if threshold_mode == FIXED:
+            self.calibrated_by, self.detector = "nothing", Detector(engine.contract, {}, threshold_mode=FIXED)
+            return
         try:
-            learned = learn_bands([u.recording for u in units], engine, average=units[0].average)
+            learned = learn_bands([u.recording for u in units], engine, average=units[0].average, per_bin=per_bin)
             self.calibrated_by = "own table"
         except TooFewFrames:
             learned: dict[str, Table] = {}
             self.calibrated_by = "general table of the model"
-        self._detector = Detector.from_model(engine.file) if not learned else Detector(engine.contract, tables | learned)
+        self.detector = Detector(engine.contract, tables | learned, threshold_mode=threshold_mode)
 
-    def watch(self, unit: Unit, hours: float = 0.0) -> _Watched:
+    def watch(self, unit: Unit, encoded: EncodedUnit | None = None) -> Watched:
         """Runs through the calibration frames and the clean windows, and from the state before a window also through the windows
-        with an anomaly that it is the base of."""
-        detector, first = self._detector, len(unit.calibration)
+        with an anomaly that it is the base of. `encoded`: the unit, where it is encoded already."""
+        detector, first = self.detector, len(unit.calibration)
         detector.reset()
         segment = Segment(unit.freq_hz, unit.samp_rate, unit.band, unit.calibration.frame_hop, unit.average)
-        encoded = _Encoded(unit, self._engine)
+        encoded = EncodedUnit(unit, self._engine) if encoded is None else encoded
         reference = encoded.judge(detector, "calibration", 0, segment).scores[-_n_reference(first):]
         detector.tracker.close_all()  # what is open ends here: events are counted on the windows
         before = encoded.judge(detector, "kept", first, segment)
@@ -216,7 +222,7 @@ class _Ours:
             start = first + window * WINDOW_FRAMES
             for number, one in enumerate(unit.injected):
                 if one.base == window:
-                    state = self._copy()
+                    state = detector.copy()
                     result = encoded.judge(state, ("injected", number), start, segment)
                     closed = [e.fields for e in [*result.emitted, *state.flush()] if e.fields[keys.STATE] == CLOSE]
                     injected[number] = (result.scores, _delay(result.flagged, one.onset),
@@ -225,23 +231,13 @@ class _Ours:
             clean.append(result.scores)
             flagged.append(result.flagged)
             events += _n_opened(result)
-        n_further = round(hours * 3600.0 / segment.frame_s)
-        for start, frames in unit.further(n_further) if n_further else ():
-            made = self._engine.encode(frames.items, unit.band)
-            events += _n_opened(detector.process(frames.psd, made.residual, made.features,
-                                                 (start + np.arange(len(frames))) * segment.frame_hop, segment))
         ordered = [injected[number] for number in range(len(unit.injected))]
-        return _Watched(_Scores(reference, kept, np.array(clean), np.array([o[0] for o in ordered]).reshape(-1, WINDOW_FRAMES)),
+        return Watched(Scores(reference, kept, np.array(clean), np.array([o[0] for o in ordered]).reshape(-1, WINDOW_FRAMES)),
                         np.array(flagged), events, np.array([o[1] for o in ordered]), np.array([o[2] for o in ordered]),
-                        np.array([o[3] for o in ordered], bool), n_further * segment.frame_s / 3600.0)
-
-    def _copy(self) -> Detector:
-        """The detector with its present state; the tables, which do not change, are shared."""
-        fixed = [self._detector.contract, *self._detector.tables.values()]
-        return deepcopy(self._detector, {id(one): one for one in fixed})
+                        np.array([o[3] for o in ordered], bool))
 
 
-class _Encoded:
+class EncodedUnit:
     """All frames of a unit, encoded at once (a window alone would be padded to a whole batch), and where its parts are."""
 
     def __init__(self, unit: Unit, engine: Engine):
@@ -279,18 +275,18 @@ class _Levels:
         self._rest = np.concatenate([self.reference, *(part - floor for part in (unit.kept.psd, unit.clean.psd)),
                                      *(i.frames.psd - floor for i in unit.injected)])
 
-    def scored(self, baseline: Baseline) -> _Scores:
+    def scored(self, baseline: Baseline) -> Scores:
         parts = np.split(baseline.score(self._rest), self._counts)
-        return _Scores(parts[0], *(part.reshape(-1, WINDOW_FRAMES) for part in parts[1:]))
+        return Scores(parts[0], *(part.reshape(-1, WINDOW_FRAMES) for part in parts[1:]))
 
 
-def _scaled(of_units: list[_Scores]) -> list[_Scores]:
+def scaled(of_units: list[Scores]) -> list[Scores]:
     """Scores of units with one calibration on a scale where the kept windows, or the reference frames where there are none, have
     median 0 in each unit and 99 % quantile 1 in all."""
     reference = [s.kept.max(axis=1) if len(s.kept) else s.reference for s in of_units]
     medians = [np.median(r) for r in reference]
     spread = max(np.quantile(np.concatenate([r - m for r, m in zip(reference, medians, strict=True)]), 0.99), _LEAST_SPREAD)
-    return [_Scores(*((part - m) / spread for part in (s.reference, s.kept, s.clean, s.injected)))
+    return [Scores(*((part - m) / spread for part in (s.reference, s.kept, s.clean, s.injected)))
             for s, m in zip(of_units, medians, strict=True)]
 
 

@@ -210,6 +210,18 @@ class _Judge:
                           "that one has kept, or that the others have"}
 
 
+def hits(trials: Trials, rate: float = MAIN) -> dict[str, np.ndarray]:
+    """Name of each detector -> (I,) bool, whether it finds the anomaly of each window at this false-alarm rate per window.
+
+    Raises:
+        ValueError: too few clean windows for the rate.
+    """
+    found = {name: _Judge(trials, name, _Bootstrap(len(trials.units), 0, 0)).hits(rate) for name in trials.clean}
+    if any(of_windows is None for of_windows in found.values()):
+        raise ValueError(f"too few clean windows for a false-alarm rate of {rate:g}")
+    return found
+
+
 def conformal(scores: np.ndarray, rate: float) -> float | None:
     """The score that a clean one exceeds with a probability of at most `rate`; None where there are too few."""
     rank = math.ceil((len(scores) + 1) * (1.0 - rate) - 1e-9)

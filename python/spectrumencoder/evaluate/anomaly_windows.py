@@ -8,7 +8,6 @@ seeds above all that training can draw.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -64,7 +63,6 @@ class Unit:
         kept: the frames of the clean windows kept for thresholds (none: no frames). clean: of those to judge, after them.
         injected: see there. average: K. trained_on: by the model.
         n_skipped: injections that were not possible (no channel, or no room for it).
-        scene: which goes on after the windows; None of a recording. settings: of the tokenizer.
     """
 
     name: str
@@ -78,8 +76,6 @@ class Unit:
     trained_on: bool = False
     injected: list[Injected] = field(default_factory=list)
     n_skipped: int = 0
-    scene: Scene | None = None
-    settings: dict = field(default_factory=dict)
 
     @property
     def samp_rate(self) -> float:
@@ -93,14 +89,6 @@ class Unit:
     def hours(self) -> float:
         """Of the clean windows and those kept for thresholds."""
         return (len(self.clean) + len(self.kept)) * self.clean.frame_hop / self.samp_rate / 3600.0
-
-    def further(self, n_frames: int, at_once: int = 1024) -> Iterator[tuple[int, Frames]]:
-        """Clean frames of a scene after the windows: (number of the first one, frames)."""
-        hop = self.clean.frame_hop
-        first = len(self.calibration) + len(self.kept) + len(self.clean)
-        for start in range(first, first + n_frames, at_once):
-            count = min(at_once, first + n_frames - start)
-            yield start, tokenize(self.scene.render(start * hop, count * hop), self.samp_rate, **self.settings)
 
     def clean_power(self, window: int) -> np.ndarray:
         """(N,) mean linear power of a clean window's bins."""
@@ -218,8 +206,7 @@ def _unit(engine, recording, n_calibration, n_kept, n_windows, average, n_inject
     parts = [tokenize(part, recording.samp_rate, **settings) for part in (usual, kept, iq)]
     if sum(map(len, parts)) != n_calibration + (n_kept + n_windows) * WINDOW_FRAMES:
         raise RecordingError(f"{recording.name}: holds samples that are not finite; leave it out")
-    unit = Unit(recording.name, first, *parts, average, _band(engine, recording), freq, recording.name in engine.trained_on,
-                scene=scene, settings=settings)
+    unit = Unit(recording.name, first, *parts, average, _band(engine, recording), freq, recording.name in engine.trained_on)
     order = np.concatenate([rng.permutation(n_windows) for _ in range(-(-n_injected // n_windows))])  # each base as often
     for number in range(n_injected):
         base = int(order[number])

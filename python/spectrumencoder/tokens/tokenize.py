@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 
 import numpy as np
@@ -81,6 +82,15 @@ def _kernel(*parameters):
     if parameters not in known:
         known[parameters] = native_module().tokenizer(*parameters)
     return known[parameters]
+
+
+@lru_cache(maxsize=1)
+def optional_native_module():
+    """The compiled module; None where it is missing, for what NumPy can do as well."""
+    try:
+        return native_module()
+    except ImportError:
+        return None
 
 
 def native_module():

@@ -1,0 +1,67 @@
+/* -*- c++ -*- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#ifndef INCLUDED_SPECTRUMENCODER_SCORE_MAXIMA_H
+#define INCLUDED_SPECTRUMENCODER_SCORE_MAXIMA_H
+
+#include <gnuradio/spectrumencoder/api.h>
+#include <cstddef>
+#include <cstdint>
+
+namespace gr {
+namespace spectrumencoder {
+
+// The searches of the detector that look at every place of a frame (python/spectrumencoder/detector/band_scan.py
+// and scores.py say what for, and hold the same in NumPy, which gives the same bits).
+
+constexpr size_t BOX_LENGTHS = 4;                             // 1, 2, 4, 8 frames
+constexpr size_t BOX_HISTORY = (1u << (BOX_LENGTHS - 1)) - 1; // frames before a frame that its boxes reach back to
+
+/*!
+ * Sums of neighbouring values by a divisor: of each frame's values [low, high) of each box.
+ *
+ * values: (frames, bins). low, high, divisor: (boxes), low < high <= bins. sums: (frames, boxes).
+ */
+SPECTRUMENCODER_API void box_sums(const float* values,
+                                  size_t frames,
+                                  size_t bins,
+                                  const uint32_t* low,
+                                  const uint32_t* high,
+                                  const double* divisor,
+                                  size_t boxes,
+                                  double* sums);
+
+/*!
+ * Largest and least box of each part and length, in units of what is usual.
+ *
+ * rows: (BOX_HISTORY + frames, boxes). median, per_up, per_down: (BOX_LENGTHS, boxes); per_down is negative.
+ * edges: parts + 1, ascending, the last is the number of boxes; no part is empty.
+ * maxima: (frames, BOX_LENGTHS, 2, parts), up and down.
+ */
+SPECTRUMENCODER_API void box_maxima(const float* rows,
+                                    size_t frames,
+                                    const uint32_t* edges,
+                                    size_t parts,
+                                    const float* median,
+                                    const float* per_up,
+                                    const float* per_down,
+                                    float* maxima);
+
+/*!
+ * Largest moving sum over a number of neighbouring bins / sqrt(that number), or the least with its sign turned.
+ *
+ * residual: (frames, bins). scales, signs: windows. maxima: (frames, windows), NaN where a residual is not finite.
+ * A scale wider than the band is cut to it.
+ */
+SPECTRUMENCODER_API void window_maxima(const float* residual,
+                                       size_t frames,
+                                       size_t bins,
+                                       const uint32_t* scales,
+                                       const int* signs,
+                                       size_t windows,
+                                       float* maxima);
+
+} // namespace spectrumencoder
+} // namespace gr
+
+#endif

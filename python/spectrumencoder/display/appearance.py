@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How events look in every picture: colours by threat level, and the line beside a box."""
+
+from __future__ import annotations
+
+import math
+
+from .. import keys
+
+_COLORS = {"low": "#7fd1ff", "medium": "#ffc145", "high": "#ff6b4a", "critical": "#ff2d55"}
+THREAT_COLORS = (*_COLORS.values(), "#ffffff")  # least first; the last one where there is no level
+
+
+def threat_color(event: dict) -> str:
+    """Colour of an event's box."""
+    return _COLORS.get(str(event.get(keys.THREAT_LEVEL)).lower(), THREAT_COLORS[-1])
+
+
+def event_label(event: dict) -> str:
+    """Frequency, width, SNR and p-value, as far as the event states them."""
+    parts = (("{:.4f} MHz", keys.FREQ_CENTER_HZ, 1e-6), ("{:.3g} kHz wide", keys.BANDWIDTH_HZ, 1e-3),
+             ("{:.0f} dB", keys.SNR_DB, 1), ("p {:.1e}", keys.P_VALUE, 1))
+    return ", ".join(form.format(value * scale) for form, key, scale in parts
+                     if (value := number(event.get(key))) is not None and (value or key != keys.BANDWIDTH_HZ))
+
+
+def likeliest_threat(event: dict) -> str:
+    """The likeliest of the event's possible threats with its probability; "" where none is stated."""
+    threats = event.get(keys.POSSIBLE_THREATS)
+    stated = {name: p for name, p in threats.items() if number(p) is not None} if isinstance(threats, dict) else {}
+    if not stated:
+        return ""
+    name = max(stated, key=stated.get)
+    return f"{name} {100 * stated[name]:.0f} %"
+
+
+def number(value) -> float | None:
+    """The value where it is a finite real number, else None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The events and tracks that the display shows: the latest word on each, bounded in number."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from .. import keys
+from .appearance import number
+
+MAX_EVENTS = 500
+MAX_TRACKS = 64
+MAX_POINTS = 2000  # of a track
+ENDED = ("close", "closed", "deleted", "ended", "lost", "terminated")  # states in which a track goes no further
+
+
+class Box(NamedTuple):
+    """A box in the waterfall: stream time in s, frequency in Hz."""
+
+    begin_s: float
+    end_s: float
+    low_hz: float
+    high_hz: float
+
+    def meets(self, other: Box) -> bool:
+        return (self.end_s > other.begin_s and self.begin_s < other.end_s
+                and self.high_hz >= other.low_hz and self.low_hz <= other.high_hz)
+
+
+class EventBook:
+    """Events by their event_id; of more than MAX_EVENTS the oldest are forgotten.
+
+    Attributes: n_events (distinct ones that came).
+    """
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self):
+        self._events: dict[str, dict] = {}
+        self.n_events = 0
+
+    def update(self, event: dict):
+        """An event's dict; it has an EVENT_ID."""
+        identity = str(event[keys.EVENT_ID])
+        self.n_events += identity not in self._events
+        self._events[identity] = event
+        while len(self._events) > MAX_EVENTS:
+            del self._events[next(iter(self._events))]
+
+    def newest_first(self) -> list[dict]:
+        return list(reversed(self._events.values()))
+
+
+def event_box(event: dict, time_of) -> Box | None:
+    """Where an event is; None where it does not say.
+
+    Args:
+        time_of: gives the stream time of a sample.
+    """
+    where = [number(event.get(key)) for key in (keys.FREQ_CENTER_HZ, keys.SAMPLE_START, keys.SAMPLE_COUNT)]
+    if None in where:
+        return None
+    center, start, count = where
+    half = (number(event.get(keys.BANDWIDTH_HZ)) or 0.0) / 2
+    return Box(float(time_of(start)), float(time_of(start + count)), center - half, center + half)
+
+
+@dataclass
+class SpectralTrack:
+    """A track's way: stream times in s and centre frequencies in Hz; the newest bandwidth; whether it goes on."""
+
+    name: str
+    times_s: deque = field(default_factory=lambda: deque(maxlen=MAX_POINTS))
+    centers_hz: deque = field(default_factory=lambda: deque(maxlen=MAX_POINTS))
+    bandwidth_hz: float = 0.0
+    ended: bool = False
+
+
+class TrackBook:
+    """Tracks by their track_id. A message without a frequency (a track of positions) shows nothing and is passed over."""
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self):
+        self.tracks: dict[str, SpectralTrack] = {}
+
+    def update(self, fields: dict, time_s: float):
+        """A track's dict, as of a stream time; it has a TRACK_ID."""
+        center = number(fields.get(keys.FREQ_CENTER_HZ))
+        if center is None:
+            return
+        name = str(fields[keys.TRACK_ID])
+        track = self.tracks.setdefault(name, SpectralTrack(name))
+        track.times_s.append(time_s)
+        track.centers_hz.append(center)
+        track.bandwidth_hz = number(fields.get(keys.BANDWIDTH_HZ)) or 0.0
+        track.ended = str(fields.get(keys.STATE)).lower() in ENDED
+        while len(self.tracks) > MAX_TRACKS:
+            del self.tracks[min(self.tracks, key=lambda name: self.tracks[name].times_s[-1])]
+
+    def forget_before(self, time_s: float):
+        """Leaves out the tracks that have not been seen since."""
+        self.tracks = {name: track for name, track in self.tracks.items() if track.times_s[-1] >= time_s}

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the controls offer: the settings that a model file has weights for and that this machine can run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..encoder.attention import BACKENDS, describe_backends
+from ..encoder.engine import choose_device
+from ..encoder.ensemble import load_models
+
+FALSE_ALARM_RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Values of each setting, in the order in which they are shown."""
+
+    dropout_rates: tuple[float, ...]
+    rope_modes: tuple[str, ...]
+    backends: tuple[str, ...]
+    false_alarm_rates: tuple[float, ...] = FALSE_ALARM_RATES
+
+
+def choices_of(model: str) -> Choices:
+    """Those of a model, named as for spectrum_monitor; of two models those of the first.
+
+    Raises:
+        ModelError: the model file is missing or invalid.
+    """
+    file = load_models(model)[0]
+    contract, encoder = file.contract, file.config(file.variants[0])
+    families = {variant["attention"] for variant in contract["variants"]}
+    usable = {row["name"] for row in describe_backends(choose_device("auto")) if row["available"]}
+    return Choices(tuple(sorted(1 - k / encoder.n_tokens for k in encoder.keep_choices)),
+                   tuple(dict.fromkeys(variant["rope"] for variant in contract["variants"])),
+                   tuple(name for name, backend in BACKENDS.items() if backend.family in families and name in usable))

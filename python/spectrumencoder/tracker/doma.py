@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole tracker: dicts in, by what they hold into one kind of track or the other; dicts of tracks and kept bands out.
+
+Reports of one moment make one scan: they are held until a report of another moment comes, or ``flush``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .. import keys
+from .clock import AHEAD, OLD, ON_TIME, RESET, Clock
+from .describe import CLOSE, OPEN, UPDATE, spatial_dicts, spectral_dict
+from .fix import Fix
+from .fixes import FixReader, Refused
+from .geo import Origin
+from .settings import SpatialSettings
+from .signals import SignalReader
+from .spatial import SpatialTracker
+from .spectral import SpectralSettings, SpectralTracker
+
+HORIZONS_S = (1.0, 5.0, 10.0, 30.0)
+_LONGEST_HORIZON_S = 300.0
+_POSITION = ("latitude", "longitude", "position_m", "emitter_location", "receivers", "icao")
+_NEAR_S = 5.0  # between an anomaly and the last fix of a track whose emission it may be
+_BAND_SIGMAS = 2.0
+_EXPIRE_S = 1.0
+_LEAST_CHANGE = 0.1  # of a band's width, before kept bands are told again
+
+
+class DomaTracker:
+    """Both kinds of tracks, from dicts to dicts.
+
+    Args:
+        origin: of local metres; None takes the first position.
+        position_error_m, altitude_error_m: standard deviations of a fix that carries none.
+        weak_snr_db: fixes fainter than that start no track.
+        interval_s: of the reports' time, between two dicts of a track.
+        horizons_s: of the predictions in each.
+        spatial, spectral: settings.
+
+    Attributes: refused, count by reason; n_reports, those that could be read; n_anomalies of motion.
+    """
+
+    def __init__(self, origin: Origin | None = None, position_error_m: float = 50.0, altitude_error_m: float = 30.0,
+                 weak_snr_db: float = -1000.0, interval_s: float = 1.0, horizons_s: Sequence[float] = HORIZONS_S,
+                 spatial: SpatialSettings | None = None, spectral: SpectralSettings | None = None):
+        if not interval_s >= 0:
+            raise ValueError(f"interval_s {interval_s} s must not be negative")
+        self.reader = FixReader(origin, position_error_m, altitude_error_m, weak_snr_db)
+        self._signals = SignalReader()
+        self._spatial_settings, self._spectral_settings = spatial or SpatialSettings(), spectral or SpectralSettings()
+        self.interval_s = float(interval_s)
+        self.set_horizons(horizons_s)
+        self.refused = self.reader.refused
+        self.n_reports = self.n_anomalies = 0
+        self.spatial, self.spectral = SpatialTracker(self._spatial_settings), SpectralTracker(self._spectral_settings)
+        self._clock = Clock(self._spatial_settings.reorder_s)
+        self._spectral_clock = Clock(self._spectral_settings.silence_s)
+        self._held: list[Fix] = []
+        self._told: dict[str, float] = {}
+        self._told_spectral: dict[str, float] = {}
+        self._told_bands: list[tuple[float, float]] = []
+        self._expired_s = self._controlled_s = float("-inf")  # when spectral tracks were last expired, and bands last told
+
+    # Live changes
+
+    def set_horizons(self, horizons_s: Sequence[float]) -> None:
+        """Raises ValueError: not rising, or outside (0, 300] s."""
+        horizons = tuple(float(h) for h in horizons_s)
+        if not all(0 < h <= _LONGEST_HORIZON_S for h in horizons) or list(horizons) != sorted(set(horizons)):
+            raise ValueError(f"horizons {', '.join(f'{h:g}' for h in horizons)} s must rise, within 0..{_LONGEST_HORIZON_S:g} s")
+        self.horizons_s = horizons
+
+    def set_gate(self, gate: float) -> None:
+        """Share of a track's own reports that fall into its gate, (0, 1)."""
+        self._spatial_settings = replace(self._spatial_settings, gate_probability=float(gate))
+        self.spatial.set_settings(self._spatial_settings)
+
+    def set_process_noise(self, process_noise: float) -> None:
+        """Factor on the noises of all motion models."""
+        self._spatial_settings = replace(self._spatial_settings, process_noise=float(process_noise))
+        self.spatial.set_settings(self._spatial_settings)
+        self._spectral_settings = replace(self._spectral_settings, process_noise=float(process_noise))
+        self.spectral.set_settings(self._spectral_settings)
+
+    # In
+
+    def report(self, fields: dict) -> None:
+        """Takes a dict: a position where it holds one, else a signal.
+
+        Raises:
+            Refused: neither can be had from it; counted in ``refused``.
+        """
+        if any(name in fields or f"spatial:{name}" in fields for name in _POSITION):
+            self._position(fields)
+        elif keys.FREQ_CENTER_HZ in fields:
+            self._signal(fields)
+        else:
+            raise self._refuse("kind", f"neither a position nor {keys.FREQ_CENTER_HZ} is in it")
+        self.n_reports += 1
+
+    @property
+    def holds(self) -> bool:
+        """Whether reports wait for others of their moment."""
+        return bool(self._held)
+
+    def flush(self) -> None:
+        """Makes a scan of what is held."""
+        held, self._held = self._held, []
+        if not held:
+            return
+        self.spatial.scan(held[0].time_s, held)
+        self.reader.settled = self.reader.settled or self.spatial.any_confirmed
+        self.n_anomalies += len(self.spatial.take_anomalies())
+
+    def _position(self, fields):
+        origin = self.reader.origin
+        fix = self.reader.read(fields)
+        if origin is not None and self.reader.origin != origin:
+            self._held.clear()
+            self.spatial.restart()  # no track was made of what the old origin came from
+        verdict = self._clock.judge(fix.time_s)
+        if verdict == RESET:
+            self.flush()
+            self.spatial.restart()
+        elif verdict != ON_TIME:
+            raise self._refuse(verdict, _out_of_time(verdict, fix.time_s, self._clock))
+        if self._held and fix.time_s != self._held[0].time_s:
+            self.flush()
+        self._held.append(fix)
+
+    def _signal(self, fields):
+        try:
+            signal = self._signals.read(fields)
+        except Refused as refused:
+            self.refused[refused.reason] += 1
+            raise
+        verdict = self._spectral_clock.judge(signal.until_s)
+        if verdict == RESET:
+            self.spectral.restart()
+            self._expired_s = self._controlled_s = float("-inf")
+        elif verdict != ON_TIME:
+            raise self._refuse(verdict, _out_of_time(verdict, signal.until_s, self._spectral_clock))
+        self.spectral.add(signal)
+        if self._spectral_clock.time_s - self._expired_s >= _EXPIRE_S:
+            self._expired_s = self._spectral_clock.time_s
+            self.spectral.expire(self._expired_s)
+        if signal.is_anomaly and signal.event_id is not None:
+            self.spatial.correlate(signal.event_id, signal.time_s, signal.freq_center_hz, signal.bandwidth_hz, _NEAR_S)
+
+    def _refuse(self, reason, text) -> Refused:
+        self.refused[reason] += 1
+        return Refused(reason, text)
+
+    # Out
+
+    def messages(self, everything: bool = False) -> list[dict]:
+        """Dicts of the tracks that opened or closed, or were updated an interval ago or more, since the last call. `everything`:
+        of all that were updated, as at the end of a recording."""
+        return self._spatial_messages(everything) + self._spectral_messages(everything)
+
+    def control(self) -> dict | None:
+        """What to tell the encoder, asked again after an interval; None while it would change little."""
+        time_s = self.spectral.time_s
+        if time_s is None or time_s - self._controlled_s < self.interval_s:
+            return None
+        self._controlled_s = time_s
+        bands = self.predicted_bands()
+        if _alike(bands, self._told_bands):
+            return None
+        self._told_bands = bands
+        return {keys.KEEP_BANDS_HZ: [list(band) for band in bands]}
+
+    def predicted_bands(self) -> list[tuple[float, float]]:
+        """Where signals that are tracked will be within the first horizon: rising, separate pairs of frequencies."""
+        if self.spectral.time_s is None or not self.horizons_s:
+            return []
+        bands = []
+        for track in self.spectral.tracks():
+            ahead = self.spectral.forecast(track.id, self.spectral.time_s + self.horizons_s[0])
+            for estimate in (track.estimate, ahead):
+                half = track.bandwidth_hz / 2 + min(_BAND_SIGMAS * float(estimate.covariance[0, 0]) ** 0.5, track.bandwidth_hz)
+                centres = (estimate.freq_center_hz, *track.hop_set_hz)
+                bands += [(centre - half, centre + half) for centre in centres]
+        return _joined(bands)
+
+    def _spatial_messages(self, everything):
+        origin = self.reader.origin
+        ended = [track for track in self.spatial.take_ended() if self._told.pop(track.id, None) is not None]
+        due = self.spatial.updated_since(self._told, 0.0 if everything else self.interval_s)
+        states = [UPDATE if track.id in self._told else OPEN for track in due]
+        self._told.update({track.id: track.updated_s for track in due})
+        ahead = self.spatial.forecasts(self.horizons_s, ids={track.id for track in due}) if due else {}
+        return (spatial_dicts(ended, [CLOSE] * len(ended), (), [[] for _ in ended], origin)
+                + spatial_dicts(due, states, self.horizons_s, [ahead[track.id] for track in due], origin))
+
+    def _spectral_messages(self, everything):
+        result = []
+        for track in self.spectral.take_ended():
+            if self._told_spectral.pop(track.id, None) is not None:
+                result.append(spectral_dict(track, CLOSE, (), []))
+        for track in self.spectral.updated_since(self._told_spectral, 0.0 if everything else self.interval_s):
+            ahead = [self.spectral.forecast(track.id, track.estimate.time_s + h) for h in self.horizons_s]
+            state = UPDATE if track.id in self._told_spectral else OPEN
+            result.append(spectral_dict(track, state, self.horizons_s, ahead))
+            self._told_spectral[track.id] = track.updated_s
+        return result
+
+    @property
+    def counts(self) -> Counter:
+        """What became of fixes and signals; see the two trackers."""
+        return self.spatial.counts + self.spectral.counts
+
+
+def _out_of_time(verdict: str, time_s: float, clock: Clock) -> str:
+    how = {OLD: "older", AHEAD: "newer"}[verdict]
+    return f"a report of {time_s} s is {abs(time_s - clock.time_s):.0f} s {how} than the newest one"
+
+
+def _joined(bands) -> list[tuple[float, float]]:
+    joined: list[tuple[float, float]] = []
+    for low, high in sorted(bands):
+        if joined and low <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+        else:
+            joined.append((low, high))
+    return joined
+
+
+def _alike(bands, others) -> bool:
+    return len(bands) == len(others) and all(
+        abs(a - b) <= _LEAST_CHANGE * (band[1] - band[0])
+        for band, other in zip(bands, others, strict=True) for a, b in zip(band, other, strict=True))

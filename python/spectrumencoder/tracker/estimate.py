@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a filter of one target gives and does: the interface that our filters and those they are compared with share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Where a target is and how it moves at one moment, in local east-north-up metres; D is 2 or 3.
+
+    Attributes: time_s (POSIX), position_m (D,), velocity_mps (D,), covariance (2D, 2D) of [position, velocity].
+    """
+
+    time_s: float
+    position_m: np.ndarray
+    velocity_mps: np.ndarray
+    covariance: np.ndarray
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.position_m)
+
+    @property
+    def position_covariance_m2(self) -> np.ndarray:
+        """(D, D)."""
+        return self.covariance[:self.dimensions, :self.dimensions]
+
+
+class TargetFilter(Protocol):
+    """A filter of one target. The first ``update`` starts it; times may be irregular."""
+
+    def update(self, time_s: float, position_m: np.ndarray, covariance_m2: np.ndarray) -> None:
+        """Takes a position (D,) with its covariance (D, D)."""
+
+    def state(self) -> Estimate:
+        """At the last update."""
+
+    def forecast(self, time_s: float) -> Estimate:
+        """At a later time; changes nothing."""
