@@ -7,6 +7,15 @@ import numpy as np
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def tell_of_a_hang(monkeypatch):
+    """A run that hangs in this process ends the test, and not the process."""
+    def leave(message):
+        raise RuntimeError(message)
+    for module in ("run", "record"):
+        monkeypatch.setattr(f"gnuradio.spectrumencoder.cli.{module}.leave", leave)
+
+
 @pytest.fixture
 def make_scene(tmp_path):
     """make_scene(*emitters, noise_dbfs_hz=-130) -> path of a scene file. An emitter is a dict; its type is tone by default."""

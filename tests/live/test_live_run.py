@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 
+import numpy as np
 import pytest
 from gnuradio.spectrumencoder import keys
 from gnuradio.spectrumencoder.cli.errors import CommandError, UsageError
@@ -19,8 +20,7 @@ FRAMES_PER_S = 250e3 / (16 * 128)
 
 def test_it_runs_for_its_duration_and_tells_of_it(live_run, tmp_path):
     outcome = live_run(duration=1.0)
-    assert outcome.seconds == pytest.approx(1.0, abs=0.3)
-    assert outcome.n_frames == pytest.approx(outcome.seconds * FRAMES_PER_S, abs=6)
+    assert outcome.seconds == 1.0 and outcome.n_frames == np.ceil(FRAMES_PER_S)  # the last one is a short one
     assert outcome.health[keys.OVERFLOWS] == 0 and outcome.n_dropped == 0 and not outcome.fault and not outcome.hung
     assert outcome.health[keys.DEVICE] == "driver=spectrumtest,pace=1"
     assert (tmp_path / "events.jsonl").is_file()

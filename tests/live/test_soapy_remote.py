@@ -59,7 +59,7 @@ def remote_run(address, small_model, duration, on_poll=None):
 def test_a_run_over_the_network(server, small_model):
     source, outcome = remote_run(server[0], small_model, duration=1.5)
     assert not outcome.fault and outcome.seconds >= 1.5
-    assert 0.5 < outcome.health[keys.FRAMES] / (outcome.seconds * 500e3 / 2048) <= 1.0  # those on their way are left at the end
+    assert outcome.health[keys.FRAMES] + outcome.n_dropped >= 0.95 * outcome.seconds * 500e3 / 2048
     assert source.block.source.get_gain(0) == 25.0
 
 

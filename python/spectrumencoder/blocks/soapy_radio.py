@@ -11,7 +11,7 @@ import re
 import time
 
 import pmt
-from gnuradio import gr
+from gnuradio import blocks, gr
 
 from .. import keys
 from .messages import MalformedMessage, metadata, to_pmt
@@ -19,6 +19,7 @@ from .radio_commands import ANTENNA, BANDWIDTH, FREQ, GAIN, RATE, soapy_forgets_
 from .safe_block import SafeBlock, handler
 
 _CMD = pmt.intern(keys.CMD)
+_SYSTEM, _DONE = pmt.intern("system"), pmt.intern("done")
 
 
 class RadioError(ValueError):
@@ -41,6 +42,7 @@ class soapy_radio(gr.hier_block2):
         bandwidth: Hz of the analogue filter; None leaves the driver's own.
         ppm: correction of the crystal; 0: none.
         settings: key -> value, of the device or of its channel.
+        count: samples after which the stream ends; 0: never.
 
     Attributes: source (gr-soapy's block), samp_rate, center_freq (as the device states them), label, has_clock.
 
@@ -48,7 +50,8 @@ class soapy_radio(gr.hier_block2):
         RadioError: as above.
     """
 
-    def __init__(self, device, freq, rate, gain=None, agc=None, antenna="", bandwidth=None, ppm=0.0, settings=None):
+    def __init__(self, device, freq, rate, gain=None, agc=None, antenna="", bandwidth=None, ppm=0.0, settings=None,
+                 count=0):
         gr.hier_block2.__init__(self, "soapy_radio", gr.io_signature(0, 0, 0), gr.io_signature(1, 1, gr.sizeof_gr_complex))
         self.label = str(device)
         self.source = _open(self.label)
@@ -64,7 +67,10 @@ class soapy_radio(gr.hier_block2):
         self.blocks = [self._guard]
         self.message_port_register_hier_in(keys.CMD)
         self.message_port_register_hier_out(keys.STATUS)
-        self.connect(self.source, self)
+        self._last = blocks.head(gr.sizeof_gr_complex, int(count)) if count else self.source
+        if count:
+            self.connect(self.source, self._last)
+        self.connect(self._last, self)
         self.msg_connect(self, keys.CMD, self._guard, keys.CMD)
         self.msg_connect(self._guard, keys.CMD, self.source, keys.CMD)
         self.msg_connect(self._guard, keys.STATUS, self, keys.STATUS)
@@ -72,7 +78,7 @@ class soapy_radio(gr.hier_block2):
     @property
     def n_samples(self) -> int:
         """Samples that it has given so far."""
-        return self.source.nitems_written(0)
+        return self._last.nitems_written(0)
 
     @property
     def failure(self):
@@ -80,6 +86,11 @@ class soapy_radio(gr.hier_block2):
 
     def drain(self):
         self._guard.drain()
+
+    def end(self):
+        """Tells the guard that no command will come any more; call it when all samples have been given. A block without streams
+        ends only when it is told, and the flowgraph does not end before it."""
+        self._guard.to_basic_block()._post(_SYSTEM, pmt.cons(_DONE, pmt.from_long(1)))
 
     def set_clock(self):
         """Sets the device's clock to UTC, where it has one; call it right before the flowgraph starts."""

@@ -40,7 +40,7 @@ def record_radio(options: RadioOptions, meta: Path, quiet: bool) -> Recording:
 
         def poll() -> bool:
             bar.update(task, completed=recorder.n_samples)
-            return source.ended() and (bool(source.fault) or recorder.n_samples >= source.total)
+            return source.ended()
         source.begin()
         try:
             failure = run_flowgraph(top, [*source.watched, recorder], should_stop=poll, grace_s=GRACE_S)

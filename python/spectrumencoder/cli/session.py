@@ -183,6 +183,8 @@ class Flowgraph:
                 min_output_buffer=source.buffer_frames(frame_hop))
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
             raise UsageError(str(error)) from error
+        if source.max_batch:
+            self.monitor.encoder.set_max_noutput_items(source.max_batch)
         fft_size = self.monitor.fft_size
         source.check(fft_size)
         if source.recording is None:

@@ -12,6 +12,7 @@ from .errors import CommandError, UsageError
 
 SOAPY_PREFIX = "soapy:"
 _MIN_BUFFER_FRAMES, _MAX_BUFFER_FRAMES = 64, 8192
+_END_S = 20.0
 _BUFFER_S = 1.5  # more than max_latency of spectrum_encoder
 
 
@@ -19,10 +20,10 @@ class RecordingSource:
     """A recording, played once as fast as the chain takes it.
 
     Attributes: name, samp_rate, center_freq (Hz), block, watched (blocks whose failures end the run), recording, and the
-    arguments `overload`, `time_source` and `pad_batch` of spectrum_monitor.
+    arguments `overload`, `time_source` and `pad_batch` of spectrum_monitor; max_batch: frames per call of the encoder, 0: any.
     """
 
-    overload, time_source, pad_batch = "wait", "tag", 16
+    overload, time_source, pad_batch, max_batch = "wait", "tag", 16, 0
 
     def __init__(self, recording: Recording):
         from ..blocks.sigmf_source import sigmf_source
@@ -94,6 +95,7 @@ class RadioSource:
     """
 
     overload, pad_batch = "skip", 4  # few frames wait at a time, and the fewer, the sooner they are answered
+    max_batch = 32  # frames in one call: what is under way is finished before a stop
     recording = None
 
     def __init__(self, options: RadioOptions, clock: Callable[[], float] | None = None):
@@ -106,14 +108,15 @@ class RadioSource:
         try:
             self.block = soapy_radio(
                 options.device, freq=options.freq, rate=options.rate, gain=options.gain, agc=options.agc,
-                antenna=options.antenna, bandwidth=options.bandwidth, ppm=options.ppm, settings=_settings(options.settings))
+                antenna=options.antenna, bandwidth=options.bandwidth, ppm=options.ppm, settings=_settings(options.settings),
+                count=round((options.duration or 0.0) * options.rate))
         except RadioError as error:
             raise CommandError(str(error)) from error
         self.name = options.device
         self.samp_rate, self.center_freq = self.block.samp_rate, self.block.center_freq
         self.time_source = "hardware" if self.block.has_clock else "tag"
         self.watched = self.block.blocks
-        self.total = None if options.duration is None else round(options.duration * self.samp_rate)
+        self.total = None if options.duration is None else round(options.duration * options.rate)
         self._seen, self._seen_at = 0, self._clock()
         self._fault = ""
 
@@ -145,12 +148,16 @@ class RadioSource:
             return True
         if count > self._seen:
             self._seen, self._seen_at = count, now
+            if self.total is not None and count >= self.total:
+                self.block.end()
+        elif self.total is not None and count >= self.total:
+            return now - self._seen_at > _END_S  # the stream has ended, and the chain works off what it holds
         elif now - self._seen_at > self._options.silence_s:
             self._fault = (f"no samples for {self._options.silence_s:g} s, after {count / self.samp_rate:.3g} s of signal; "
                            "see whether the radio is still plugged in and whether another program uses it (--silence SECONDS "
                            "waits longer)")
             return True
-        return self.total is not None and count >= self.total
+        return False
 
     @property
     def fault(self) -> str:
