@@ -69,6 +69,12 @@ def test_recording_to_messages_runs(compiled, environment, tmp_path, model_file)
         assert json.loads(line)["model"]
 
 
+def test_recording_to_tracks_runs(compiled, environment, tmp_path, model_file):
+    run([compiled("recording_to_tracks"), "--model", model_file, "--tracks", tmp_path / "tracks.jsonl"], environment)
+    for line in (tmp_path / "tracks.jsonl").read_text().splitlines():
+        assert json.loads(line)["track_id"]
+
+
 def test_scene_to_qt_runs_and_changes_live(compiled, environment, model_file):
     """In a process of its own, without a display: the controls are moved while the scene plays."""
     program = f"""
