@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.evaluate import ablate, ablate_backends, ablate_classical, ablate_detection
+from gnuradio.spectrumencoder.evaluate import ablate, ablate_backends, ablate_classical, ablate_detection, ablate_motion
 from gnuradio.spectrumencoder.evaluate.paired import PairedBootstrap, pack, unpack
 from gnuradio.spectrumencoder.evaluate.rows import AblationError, Context
 from gnuradio.spectrumencoder.training.config import ConfigError
@@ -242,6 +242,26 @@ def test_detection(model_file, tmp_path):
         ablate_detection.run(config | {"detectors": ["x"]}, context)
     with pytest.raises(AblationError, match="name --model"):
         ablate_detection.run(config, replace(context, model=""))
+
+
+@pytest.mark.timeout(200)
+def test_motion(model_file, tmp_path):
+    config = ablate.read_configuration(BENCHMARKS / "ablate_motion.toml", True)
+    found = ablate_motion.run(config, Context(tmp_path, [], model=str(model_file)))
+    (row,) = found["rows"]
+    assert (row["tokens_kept"], row["level_db"]) == (32, 10.0) and found["n_frames"] == 80
+    assert row["difference"]["mean"] == pytest.approx(row["aware"]["mean"] - row["plain"]["mean"], abs=2e-4)
+    assert row["aware"]["mean"] > 0.05  # at 1 % false alarms
+    assert "aware" in ablate_motion.report(found)
+    ablate_motion.draw(found, tmp_path / "m.png")
+    with pytest.raises(AblationError, match="name --model"):
+        ablate_motion.run(config, Context(tmp_path, []))
+
+
+def test_the_tracker_expects_the_carrier_where_it_will_be():
+    rng = np.random.default_rng(0)
+    low, high = (f - ablate_motion.CENTER_HZ for f in ablate_motion._predicted(rng, 2.4e6, 300e3, 200.0))
+    assert low < 300e3 < high and high - low < 40e3
 
 
 def test_classical(arms, own_split, mini_corpus, tmp_path):
