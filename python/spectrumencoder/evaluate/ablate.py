@@ -28,8 +28,8 @@ def ablate(config_path: Path, corpus: list[Path], out: Path, *, work: Path, pool
     Args:
         config_path: TOML, see `benchmarks/ablate_*.toml`. corpus: labelled recordings. out: where the results go, made when
         missing. work: where rows and trained networks are kept; running again goes on there. pool: training frames to share.
-        model: judged in place of the configuration's (dropout, detection, motion, backends). quick: the small trial. command: noted
-        in the results.
+        model: judged in place of the configuration's (dropout, detection, motion, backends). quick: the small trial. command:
+        noted in the results.
 
     Returns:
         What NAME.json holds.

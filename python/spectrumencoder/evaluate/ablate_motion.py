@@ -100,9 +100,9 @@ def report(result: dict) -> str:
              with_interval(r["difference"], True)] for r in result["rows"]]
     header = ["k of 128", "carrier over the noise in a bin, dB", "plain", "aware", "aware - plain, points"]
     return (f"`{result['model']}`, {result['n_frames']} frames in {result['n_scenes']} simulated scenes, K = {_AVERAGE}. A "
-            f"drifting carrier that was heard well for {HEARD} s, then weak: share of frames in which the model's largest residual "
-            "in the predicted band tells it, %, at 1 % false alarms a frame. *plain*: the k loudest tokens are kept; *aware*: "
-            "those that the tracker names are among the k: as many tokens, the same compute. 95 % intervals drawn over "
+            f"drifting carrier that was heard well for {HEARD} s, then weak: share of frames in which the model's largest "
+            "residual in the predicted band tells it, %, at 1 % false alarms a frame. *plain*: the k loudest tokens are kept; "
+            "*aware*: those that the tracker names are among the k: as many tokens, the same compute. 95 % intervals drawn over "
             "scenes.\n\n" + markdown_table(header, rows))
 
 
