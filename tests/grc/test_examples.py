@@ -156,9 +156,9 @@ class Inside:
         self.top.stop()
         self.top.wait()
 
-    def collect(self, port):
+    def collect(self, port, block=None):
         store = self._stores[port] = blocks.message_debug()
-        self.top.msg_connect((self.top.monitor, port), (store, "store"))
+        self.top.msg_connect((block or self.top.monitor, port), (store, "store"))
 
     def messages(self, port):
         store = self._stores[port]
@@ -297,3 +297,41 @@ def test_tracks_from_decoded_pdus(environment, tmp_path):
     said = run([EXAMPLES / "adsb_to_tracks.py", "--seconds", "60", "--out", str(tmp_path)], environment)
     assert "180 reports, 3 tracks, 1 with an impossible motion" in said
     assert (tmp_path / "tracks.jsonl").stat().st_size > 0
+
+
+def test_scanner_runs(compiled):
+    """The test radio is tuned by gr-soapy's port; two sweeps over a part of the FM band come."""
+    inside = Inside(compiled("scanner"), "scanner", ranges="88e6:96e6", dwell_ms=50.0)
+    inside.collect(keys.SWEEPS, inside.top.sweeper)
+    with inside:
+        inside.wait(lambda: len(inside.messages(keys.SWEEPS)) >= 2)
+    sweep = metadata(inside.messages(keys.SWEEPS)[1])
+    assert sweep[keys.HOPS] == 5 and sweep[keys.FREQ_START_HZ] <= 88.0e6 + 3e3
+    assert inside.top.sweeper.failure is None
+
+
+def test_live_monitor_runs(compiled, environment, tmp_path, model_file):
+    """A radio through the chain into the display, in a process of its own; the monitor's health comes."""
+    program = f"""
+import sys
+sys.path.insert(0, {str(compiled("live_monitor").parent)!r})
+from PyQt5 import Qt
+import live_monitor
+application = Qt.QApplication([])
+top = live_monitor.live_monitor(model={str(model_file)!r}, events={str(tmp_path / "events.jsonl")!r})
+top.start()
+top.show()
+def look():
+    if top.monitor.health.snapshot()["frames"] > 200:
+        application.quit()
+timer = Qt.QTimer()
+timer.timeout.connect(look)
+timer.start(50)
+Qt.QTimer.singleShot(20000, application.quit)
+application.exec_()
+top.close()
+assert not any(block.failure for block in (top.monitor, top.display, top.log))
+print("frames", top.monitor.health.snapshot()["frames"])
+"""
+    last_line = next(line for line in run(["-c", program], environment).splitlines()[::-1] if line.startswith("frames"))
+    assert int(last_line.split()[1]) > 200
