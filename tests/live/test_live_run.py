@@ -143,7 +143,8 @@ def test_an_unplugged_radio_and_one_that_hangs_end_with_status_1_and_a_word(prog
 def test_an_interrupt_ends_within_two_seconds_with_everything_written(small_model, tmp_path):
     script = os.path.join(os.path.dirname(sys.executable), "spectrumencoder")
     runs = {name: _start([sys.executable, script], f"pace=1,seed={name}", "--model", small_model, "--stats", "--json",
-                         tmp_path / f"{name}.json", "--events", tmp_path / f"{name}.jsonl", "--encoded", tmp_path / f"{name}.bin")
+                         tmp_path / f"{name}.json", "--events", tmp_path / f"{name}.jsonl", "--encoded", tmp_path / f"{name}.bin",
+                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored where tests run with &
             for name in (int(signal.SIGINT), int(signal.SIGTERM))}
     for name, process in runs.items():
         while "frames/s" not in process.stderr.readline():
