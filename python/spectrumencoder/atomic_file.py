@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 
 def write_file(path: str | Path, content: bytes | Callable[[BinaryIO], object]) -> None:
@@ -38,3 +38,11 @@ def write_file(path: str | Path, content: bytes | Callable[[BinaryIO], object]) 
         os.fsync(folder)  # the rename itself
     finally:
         os.close(folder)
+
+
+def close_synced(file: IO | None) -> None:
+    """Closes a file that was written piece by piece, once all of it is on the disk; None is nothing to close."""
+    if file is not None:
+        with file:
+            file.flush()
+            os.fsync(file.fileno())

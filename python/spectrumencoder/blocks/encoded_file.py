@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from gnuradio import gr
 
 from .. import keys
+from ..atomic_file import close_synced
 from . import messages
 from .safe_block import SafeBlock, handler
 
@@ -42,10 +42,7 @@ class encoded_file(SafeBlock, gr.basic_block):
 
     def _stop(self):
         file, self._file = self._file, None
-        if file is not None:
-            with file:
-                file.flush()
-                os.fsync(file.fileno())
+        close_synced(file)
 
     @handler
     def handle_encoded(self, message):

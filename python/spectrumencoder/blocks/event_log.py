@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from pathlib import Path
 
 from gnuradio import gr
 
 from .. import keys
+from ..atomic_file import close_synced
 from . import messages
 from .safe_block import SafeBlock, handler
 
@@ -68,10 +68,7 @@ class event_log(SafeBlock, gr.basic_block):
         socket, self._socket = self._socket, None
         if socket is not None:
             socket.close(linger=1000)
-        if file is not None:
-            with file:
-                file.flush()
-                os.fsync(file.fileno())
+        close_synced(file)
 
     @handler
     def handle_events(self, message):

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pmt
 from gnuradio import gr
 
 from .. import keys
-from ..atomic_file import write_file
+from ..atomic_file import close_synced, write_file
 from ..tokens.recording import DATA_SUFFIX
 from .messages import tag_key
 from .safe_block import WORK_DONE, SafeBlock
@@ -45,9 +44,7 @@ class iq_recorder(SafeBlock, gr.sync_block):
     def _stop(self):
         file, self._file = self._file, None
         if file is not None:
-            with file:
-                file.flush()
-                os.fsync(file.fileno())
+            close_synced(file)
             self._write_meta()
 
     def _work(self, input_items, output_items):

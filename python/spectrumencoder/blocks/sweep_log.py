@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pmt
 from gnuradio import gr
 
 from .. import keys
+from ..atomic_file import close_synced
 from .messages import MalformedMessage, kind, metadata
 from .safe_block import SafeBlock, handler
 
@@ -43,10 +43,7 @@ class sweep_log(SafeBlock, gr.basic_block):
 
     def _stop(self):
         file, self._file = self._file, None
-        if file is not None:
-            with file:
-                file.flush()
-                os.fsync(file.fileno())
+        close_synced(file)
 
     @handler
     def handle_sweep(self, message):
