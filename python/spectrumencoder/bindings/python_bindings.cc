@@ -8,6 +8,7 @@
 namespace py = pybind11;
 
 void bind_driver_failure(py::module& m);
+void bind_encoder_network(py::module& m);
 void bind_keys(py::module& m);
 void bind_tokenizer(py::module& m);
 void bind_fft_tokenizer(py::module& m);
@@ -18,6 +19,7 @@ PYBIND11_MODULE(spectrumencoder_python, m)
     m.doc() = "C++ part of gr-spectrumencoder: vocabulary, tokenizer kernel, fft_tokenizer block";
     py::module::import("gnuradio.gr"); // registers the base classes of blocks
     bind_driver_failure(m);
+    bind_encoder_network(m);
     bind_keys(m);
     bind_tokenizer(m);
     bind_fft_tokenizer(m);

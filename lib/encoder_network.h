@@ -1,0 +1,162 @@
+/* -*- c++ -*- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#ifndef INCLUDED_SPECTRUMENCODER_ENCODER_NETWORK_H
+#define INCLUDED_SPECTRUMENCODER_ENCODER_NETWORK_H
+
+#include "encoder_ops.h"
+#include <gnuradio/spectrumencoder/api.h>
+#include <volk/volk_alloc.hh>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace gr {
+namespace spectrumencoder {
+
+// Shapes of a SpectrumEncoder, as encoder/config.py names them.
+struct encoder_sizes {
+    size_t fft_size, stride, width, layers, heads, kv_heads, kv_rank, mlp_width, score_width, sub_bands, token_share,
+        latents, latent_width, decoder_width, embedding, labels, bands;
+    std::string attention; // softmax, grouped, linear or latent
+    std::string rope;      // none, static or dynamic
+    bool band_token;
+
+    size_t n_tokens() const { return fft_size / stride; }
+    size_t token_dim() const { return stride + 2; }
+    size_t head_width() const { return width / heads; }
+    size_t flat() const { return latents * latent_width; }
+};
+
+// A parameter of the network, row-major, by the name that PyTorch gives it.
+struct encoder_parameter {
+    const float* values;
+    std::vector<size_t> shape;
+};
+
+/*!
+ * The SpectrumEncoder's forward pass on the CPU, in fp32, without PyTorch: the same network as encoder/encoder.py,
+ * which is its oracle. A frame is computed alone, in buffers that stay in the cache; bottleneck and decoder, whose
+ * weights are larger than a frame, take up to GROUP frames at a time. Either way a frame's bits do not depend on its
+ * neighbours.
+ */
+class SPECTRUMENCODER_API encoder_network
+{
+public:
+    enum class policy { gumbel, energy, entropy, random };
+
+    // Where results go, frame by frame: step is floats from one frame's values to the next one's. A null pointer is not
+    // filled.
+    struct output {
+        float* values;
+        size_t step;
+    };
+    struct results {
+        output residual;        // fft_size: (level - mean) / sigma
+        output reconstruction;  // fft_size: dBFS
+        output latents;         // latents * latent_width
+        output embedding;       // embedding
+        output probabilities;   // labels
+        output logit;           // 1
+        output keep_statistics; // 8: mean, std, min, max of the kept scores, then of the dropped ones
+    };
+    struct frames {
+        const float* items; // from the tokenizer
+        size_t item_step;
+        const int64_t* bands; // index of each frame's band
+        size_t count;
+        const float* noise;    // (count, n_tokens), uniform draws of the policy `random`; else null
+        const uint8_t* wanted; // (count, n_tokens), tokens kept before others; may be null
+    };
+
+    // Throws std::invalid_argument when a parameter is missing or of another shape, or the attention is none of the
+    // four.
+    encoder_network(const encoder_sizes& sizes, const std::map<std::string, encoder_parameter>& parameters, isa which);
+    ~encoder_network();
+
+    const encoder_sizes& sizes() const { return d_sizes; }
+    isa instructions() const { return d_isa; }
+
+    /*!
+     * Encode frames. kept: tokens to keep, 1..n_tokens. heads_only: leave out bottleneck and decoder (residual,
+     * reconstruction and latents stay as they are). threads: frames are shared out among so many.
+     *
+     * May be called from several threads at once. Throws std::invalid_argument for arguments out of range.
+     */
+    void encode(const frames& in, size_t kept, policy rule, bool heads_only, size_t threads, const results& out) const;
+
+private:
+    using floats = volk::vector<float>;
+
+    // Weights of a linear map: as left factor in blocks of BLOCK rows, as right factor in panels of PANEL columns.
+    struct left_map {
+        floats packed, bias; // bias: per row, or empty
+        size_t rows, depth;
+    };
+    struct right_map {
+        floats packed, bias; // bias: per column, or empty
+        size_t columns, depth;
+    };
+    struct layer {
+        left_map qkv;   // to q, k and v; of `latent`: to q and the latent
+        left_map up_kv; // of `latent`: from the latent to keys and values
+        left_map out, up, down;
+    };
+    struct rotation {
+        floats cosine, sine; // (head_width / 2, n_tokens + special tokens)
+    };
+    struct workspace;
+    struct reader;
+
+    size_t special_tokens(size_t kept) const { return kept == d_sizes.n_tokens() ? 1 : 1 + d_sizes.sub_bands; }
+
+    void encode_range(const frames& in, size_t first, size_t last, workspace& work, const results& out) const;
+    void read_frame(const float* item, workspace& work, size_t lane) const;
+    void score(const float* noise, workspace& work) const;
+    void choose(const uint8_t* wanted, workspace& work) const;
+    void write_keep_statistics(const workspace& work, float* to) const;
+    void make_sequence(size_t band, workspace& work) const;
+    void make_background(workspace& work) const;
+    void find_rotation(size_t band, workspace& work) const;
+    void attend(const layer& of, workspace& work) const;
+    void attend_softmax(const float* q, const float* k, const float* v, float* to, workspace& work) const;
+    void attend_linear(float* q, float* k, const float* v, float* to, workspace& work) const;
+    void feed_forward(const layer& of, workspace& work) const;
+    void answer(workspace& work, const results& out, size_t frame) const;
+    void fill_places(workspace& work, size_t lane) const;
+    void reconstruct(const frames& in, size_t first, size_t count, workspace& work, const results& out) const;
+    std::shared_ptr<const rotation> rotation_of(float log_theta) const;
+
+    void multiply(
+        const left_map& map, const float* x, size_t x_step, float* y, size_t y_step, size_t columns, bool add) const;
+    void
+    multiply(const right_map& map, const float* x, size_t lanes, size_t rows, float* y, size_t y_step, bool add) const;
+
+    encoder_sizes d_sizes;
+    isa d_isa;
+    const encoder_ops& d_ops;
+    left_map d_score_in, d_score_out, d_embed, d_narrow;
+    floats d_start; // (width, n_tokens): bias of the embedding and where a token is
+    right_map d_condition_in, d_condition_out;
+    std::vector<float> d_band_vectors, d_background, d_absent;
+    std::vector<float> d_log_theta;
+    float d_theta_slope = 0.0f;
+    std::vector<size_t> d_special_places;
+    std::vector<layer> d_layers;
+    right_map d_bins, d_places, d_hidden1, d_hidden2, d_mean, d_direct, d_log_sigma;
+    std::vector<float> d_head_scale;
+    right_map d_head_embed, d_classes, d_anomaly_in, d_anomaly_out;
+    float d_temperature;
+
+    mutable std::mutex d_mutex; // of what follows
+    mutable std::vector<std::unique_ptr<workspace>> d_idle;
+    mutable std::map<float, std::shared_ptr<const rotation>> d_rotations;
+};
+
+} // namespace spectrumencoder
+} // namespace gr
+
+#endif

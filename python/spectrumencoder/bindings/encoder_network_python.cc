@@ -1,0 +1,163 @@
+/* -*- c++ -*- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "encoder_network.h"
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <stdexcept>
+#include <string>
+
+namespace py = pybind11;
+using namespace gr::spectrumencoder;
+
+namespace {
+
+using parameter_array = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+std::unique_ptr<encoder_network>
+make_network(const py::dict& sizes, const py::dict& weights, const std::string& instructions)
+{
+    encoder_sizes s;
+    const auto number = [&](const char* name) { return sizes[name].cast<size_t>(); };
+    s.fft_size = number("fft_size");
+    s.stride = number("stride");
+    s.width = number("width");
+    s.layers = number("layers");
+    s.heads = number("heads");
+    s.kv_heads = number("kv_heads");
+    s.kv_rank = number("kv_rank");
+    s.mlp_width = number("mlp_width");
+    s.score_width = number("score_width");
+    s.sub_bands = number("sub_bands");
+    s.token_share = number("token_share");
+    s.latents = number("latents");
+    s.latent_width = number("latent_width");
+    s.decoder_width = number("decoder_width");
+    s.embedding = number("embedding");
+    s.labels = number("labels");
+    s.bands = number("bands");
+    s.attention = sizes["attention"].cast<std::string>();
+    s.rope = sizes["rope"].cast<std::string>();
+    s.band_token = sizes["band_token"].cast<bool>();
+
+    isa which = best_isa();
+    if (!instructions.empty()) {
+        for (const isa one : { isa::generic, isa::avx2, isa::avx512 })
+            if (instructions == isa_name(one) && one <= best_isa())
+                which = one;
+        if (instructions != isa_name(which))
+            throw std::invalid_argument("instructions '" + instructions + "' are not of this processor; it has up to " +
+                                        isa_name(best_isa()));
+    }
+    std::vector<parameter_array> held;
+    std::map<std::string, encoder_parameter> parameters;
+    for (const auto& entry : weights) {
+        held.push_back(parameter_array::ensure(entry.second));
+        const parameter_array& values = held.back();
+        if (!values)
+            throw py::error_already_set();
+        parameters[entry.first.cast<std::string>()] = {
+            values.data(), std::vector<size_t>(values.shape(), values.shape() + values.ndim())
+        };
+    }
+    return std::make_unique<encoder_network>(s, parameters, which);
+}
+
+// A float array (frames, n), rows apart by any step; null for None.
+encoder_network::output output_of(const py::object& array, size_t frames, size_t n, const char* name)
+{
+    if (array.is_none())
+        return { nullptr, 0 };
+    if (!py::isinstance<py::array_t<float>>(array))
+        throw std::invalid_argument(std::string(name) + " is no array of float32");
+    auto values = array.cast<py::array_t<float>>();
+    const bool fits = values.ndim() == 2 && static_cast<size_t>(values.shape(0)) == frames &&
+                      static_cast<size_t>(values.shape(1)) == n && values.writeable() &&
+                      (n == 1 || values.strides(1) == sizeof(float)) && values.strides(0) >= 0 &&
+                      values.strides(0) % sizeof(float) == 0;
+    if (!fits)
+        throw std::invalid_argument(std::string(name) + " is no writeable array of " + std::to_string(frames) +
+                                    " rows of " + std::to_string(n));
+    return { values.mutable_data(), values.strides(0) / sizeof(float) };
+}
+
+void encode(const encoder_network& network,
+            const py::array_t<float>& items,
+            const py::array_t<int64_t, py::array::c_style>& bands,
+            size_t kept,
+            const std::string& policy,
+            const py::object& noise,
+            const py::object& wanted,
+            size_t threads,
+            const py::dict& out)
+{
+    using rule = encoder_network::policy;
+    const std::map<std::string, rule> policies = {
+        { "gumbel", rule::gumbel }, { "energy", rule::energy }, { "entropy", rule::entropy }, { "random", rule::random }
+    };
+    const auto found = policies.find(policy);
+    if (found == policies.end())
+        throw std::invalid_argument("dropout policy '" + policy + "' is not one of gumbel, energy, entropy, random");
+    const encoder_sizes& s = network.sizes();
+    const size_t used = s.n_tokens() * s.token_dim() + 3;
+    if (items.ndim() != 2 || static_cast<size_t>(items.shape(1)) < used ||
+        (items.shape(1) > 1 && items.strides(1) != sizeof(float)) || items.strides(0) % sizeof(float))
+        throw std::invalid_argument("items are not rows of at least " + std::to_string(used) + " floats");
+    const size_t frames = items.shape(0);
+    if (bands.ndim() != 1 || static_cast<size_t>(bands.size()) != frames)
+        throw std::invalid_argument("bands is not one number per frame");
+    py::array_t<float, py::array::c_style> draws;
+    py::array_t<bool, py::array::c_style> marks;
+    if (!noise.is_none())
+        draws = noise.cast<py::array_t<float, py::array::c_style>>();
+    if (!wanted.is_none())
+        marks = wanted.cast<py::array_t<bool, py::array::c_style>>();
+    const auto per_token = [&](const py::array& of) {
+        return of.ndim() == 2 && static_cast<size_t>(of.shape(0)) == frames &&
+               static_cast<size_t>(of.shape(1)) == s.n_tokens();
+    };
+    if ((!noise.is_none() && !per_token(draws)) || (!wanted.is_none() && !per_token(marks)))
+        throw std::invalid_argument("noise and wanted are not one value per frame and token");
+    const auto get = [&](const char* name, size_t n) {
+        return output_of(out.contains(name) ? py::object(out[name]) : py::none(), frames, n, name);
+    };
+    const encoder_network::results results = {
+        get("residual", s.fft_size),   get("reconstruction", s.fft_size), get("latents", s.flat()),
+        get("embedding", s.embedding), get("probabilities", s.labels),    get("logit", 1),
+        get("keep_statistics", 8),
+    };
+    const bool heads_only = !results.residual.values && !results.reconstruction.values && !results.latents.values;
+    const encoder_network::frames in = { items.data(),
+                                         items.strides(0) / sizeof(float),
+                                         bands.data(),
+                                         frames,
+                                         noise.is_none() ? nullptr : draws.data(),
+                                         wanted.is_none() ? nullptr : reinterpret_cast<const uint8_t*>(marks.data()) };
+    const py::gil_scoped_release release;
+    network.encode(in, kept, found->second, heads_only, threads, results);
+}
+
+} // namespace
+
+void bind_encoder_network(py::module& m)
+{
+    py::class_<encoder_network>(
+        m, "EncoderNetwork", "SpectrumEncoder's forward pass on the CPU in fp32, see encoder_network.h")
+        .def(py::init(&make_network), py::arg("sizes"), py::arg("weights"), py::arg("instructions") = "")
+        .def_property_readonly("instructions", [](const encoder_network& of) { return isa_name(of.instructions()); })
+        .def(
+            "encode",
+            &encode,
+            "Fill the arrays of `out` (by name; an absent one is left out): residual, reconstruction, latents, "
+            "embedding,\n"
+            "probabilities, logit, keep_statistics, a row per frame. Raises ValueError where an argument does not fit.",
+            py::arg("items"),
+            py::arg("bands"),
+            py::arg("kept"),
+            py::arg("policy"),
+            py::arg("noise") = py::none(),
+            py::arg("wanted") = py::none(),
+            py::arg("threads") = 1,
+            py::arg("out"));
+}
