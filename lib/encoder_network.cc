@@ -290,6 +290,8 @@ void encoder_network::encode(
         if (in.bands[i] < 0 || static_cast<size_t>(in.bands[i]) >= d_sizes.bands)
             throw std::invalid_argument("band " + std::to_string(in.bands[i]) + " is outside 0.." +
                                         std::to_string(d_sizes.bands - 1));
+    if (in.count == 0)
+        return;
     const auto run = [&](size_t first, size_t last) {
         std::unique_ptr<workspace> work;
         {
@@ -548,12 +550,10 @@ void encoder_network::make_background(workspace& work) const
 void encoder_network::find_rotation(size_t band, workspace& work) const
 {
     const float log2_bin_width = work.condition[0] * 4.0f + 10.0f;
-    const float log_theta =
-        d_sizes.rope == "dynamic"
-            ? std::min(
-                  std::max(d_log_theta[band] + d_theta_slope * (log2_bin_width - std::log2(1e3f)), LOWEST_LOG_THETA),
-                  HIGHEST_LOG_THETA)
-            : d_log_theta[band];
+    float log_theta = d_log_theta[band];
+    if (d_sizes.rope == "dynamic") // not a number becomes the lowest
+        log_theta = std::min(std::max(LOWEST_LOG_THETA, log_theta + d_theta_slope * (log2_bin_width - std::log2(1e3f))),
+                             HIGHEST_LOG_THETA);
     const auto angles = rotation_of(log_theta);
     const size_t places = d_sizes.n_tokens() + d_special_places.size();
     for (size_t i = 0; i < d_sizes.head_width() / 2; ++i)

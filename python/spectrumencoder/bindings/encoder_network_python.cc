@@ -74,8 +74,8 @@ encoder_network::output output_of(const py::object& array, size_t frames, size_t
     auto values = array.cast<py::array_t<float>>();
     const bool fits = values.ndim() == 2 && static_cast<size_t>(values.shape(0)) == frames &&
                       static_cast<size_t>(values.shape(1)) == n && values.writeable() &&
-                      (n == 1 || values.strides(1) == sizeof(float)) && values.strides(0) >= 0 &&
-                      values.strides(0) % sizeof(float) == 0;
+                      (frames == 0 || ((n == 1 || values.strides(1) == sizeof(float)) && values.strides(0) >= 0 &&
+                                       values.strides(0) % sizeof(float) == 0));
     if (!fits)
         throw std::invalid_argument(std::string(name) + " is no writeable array of " + std::to_string(frames) +
                                     " rows of " + std::to_string(n));

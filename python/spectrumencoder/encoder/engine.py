@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Engine: a model file put to work. Frames in, residual, features and reconstruction out; the one place that runs inference.
 
-The block, the calibration, the evaluation and the tests all go through here. With `pad_batch` > 0 every forward pass has
-exactly that many frames (the last one is filled up), on one thread by default, so that a frame's numbers do not depend on
-which frames it came with: the same recording gives the same bits however the scheduler cut it.
+The block, the calibration, the evaluation and the tests all go through here. Two runtimes compute the same network: `native`,
+our C++ (see `native`), and `torch`, which serves everything and is the oracle. With `torch` and `pad_batch` > 0 every forward
+pass has exactly that many frames (the last one is filled up), on one thread by default. So with either a frame's numbers do not
+depend on which frames it came with: the same recording gives the same bits however the scheduler cut it.
 """
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ..tokens.layout import FrameLayout
-from . import features
+from . import features, native
 from .attention import BACKENDS, DEFAULT_OF_FAMILY, get_backend
 from .config import POLICIES
 from .encoder import SpectrumEncoder
@@ -23,6 +25,9 @@ from .precision import FP32, reduce_precision, why_not
 
 LARGEST_BATCH = 256
 COMPUTE = "auto, cpu, cuda or cuda:n"
+AUTO, NATIVE, TORCH = RUNTIMES = ("auto", "native", "torch")
+_TRIAL_FRAMES, _TRIALS = 16, 3
+_native_was_faster: dict[tuple, bool] = {}  # by model, variant, threads and padding: timed once per process
 
 
 class EncodedFrames(NamedTuple):
@@ -65,14 +70,18 @@ class Engine:
         threads: intra-op threads of PyTorch (process wide).
         pad_batch: frames per forward pass, see the module; 0 runs batches as they come.
         dtype: fp32 | bf16 | int8, of the matrix products in the transformer blocks; see `precision`.
+        runtime: native | torch | auto. `auto` takes `native` where it serves the settings and was the faster one when both
+            were timed, once per process, on a few frames.
 
     Raises:
-        ModelError: the file cannot be used. ValueError: a setting that the file or the device cannot serve.
+        ModelError: the file cannot be used. ValueError: a setting that the file, the device or the runtime cannot serve.
     """
 
     def __init__(self, model: str | ModelFile = "base", *, compute: str = "auto", backend: str = "auto", rope_mode: str = "",
                  dropout_rate: float = 0.25, dropout_policy: str = "", threads: int = 1, pad_batch: int = 16,
-                 dtype: str = FP32):
+                 dtype: str = FP32, runtime: str = AUTO):
+        if runtime not in RUNTIMES:
+            raise ValueError(f"runtime {runtime!r} is not one of {', '.join(RUNTIMES)}")
         if threads < 1:
             raise ValueError(f"threads {threads} must be at least 1")
         if not 0 <= pad_batch <= LARGEST_BATCH:
@@ -85,7 +94,8 @@ class Engine:
         if reason:
             raise ValueError(f"dtype {dtype!r}: {reason}")
         self._reduced = dtype
-        self.pad_batch = pad_batch
+        self.pad_batch, self.threads = pad_batch, threads
+        self._wanted_runtime, self._native = runtime, {}
         self._networks = {v: self._network(v) for v in self.file.variants}
         self._frame_number = 0  # counts frames for the `random` policy
         default = self.contract["variants"][0]
@@ -111,7 +121,18 @@ class Engine:
                              "train it again") from error
         return reduce_precision(network.eval().to(self.device), self._reduced)
 
+    def _native_network(self) -> native.NativeNetwork:
+        """The present variant's; made when it is first used."""
+        if self.variant not in self._native:
+            self._native[self.variant] = native.NativeNetwork(self._networks[self.variant])
+        return self._native[self.variant]
+
     # -- what it is
+
+    @property
+    def runtime(self) -> str:
+        """native or torch: which one serves the present settings."""
+        return self._runtime
 
     @property
     def model_name(self) -> str:
@@ -205,7 +226,28 @@ class Engine:
         if variant is None:
             raise ValueError(f"model {self.model_name!r} holds no weights for backend {backend!r} with RoPE {rope!r}; "
                              f"it has {', '.join(self.settings)}")
+        reason = native.why_not(chosen.family, chosen.oracle, self._reduced, self.device)
+        if reason and self._wanted_runtime == NATIVE:
+            raise ValueError(f"runtime native does not serve backend {backend!r}: {reason}; use runtime=torch or auto")
         self.backend, self._variant, self._rope = backend, variant, rope
+        self._runtime = NATIVE
+        if reason or self._wanted_runtime == TORCH or (self._wanted_runtime == AUTO and not self._native_is_faster()):
+            self._runtime = TORCH
+
+    def _native_is_faster(self) -> bool:
+        key = (self.file.name, self.variant, self.threads, self.pad_batch)
+        if key not in _native_was_faster:
+            items = np.random.default_rng(0).normal(0.0, 3.0, (_TRIAL_FRAMES, self.layout.item_size)).astype(np.float32)
+            seconds = {}
+            for run in (self._encode_native, self._encode_torch):
+                times = []
+                for _ in range(1 + _TRIALS):  # the first warms up
+                    begin = time.perf_counter()
+                    run(items, np.zeros(_TRIAL_FRAMES, np.int64), self._empty(_TRIAL_FRAMES), None, self._noise(0, _TRIAL_FRAMES))
+                    times.append(time.perf_counter() - begin)
+                seconds[run] = min(times[1:])
+            _native_was_faster[key] = seconds[self._encode_native] < seconds[self._encode_torch]
+        return _native_was_faster[key]
 
     # -- inference
 
@@ -225,24 +267,50 @@ class Engine:
             ValueError: items of another size.
         """
         items, index = self._check(items, bands)
-        out = EncodedFrames(np.empty((len(items), self.n_bins), np.float32),
-                            np.zeros((len(items), features.N_FEATURES), np.float32),
-                            np.empty((len(items), self.n_bins), np.float32),
-                            np.empty((len(items), self.config.latents, self.config.latent_width), np.float32))
-        for part in self._batches(len(items)):
-            self._encode_batch(items[part], index[part], EncodedFrames(*(o[part] for o in out)),
-                               None if wanted is None else wanted[part])
+        out = self._empty(len(items))
+        encode = self._encode_native if self.runtime == NATIVE else self._encode_torch
+        encode(items, index, out, wanted, self._draw_noise(len(items)))
         return out
 
     def answer(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None) -> np.ndarray:
         """As `encode`, without reconstruction: (F, 256) features of which only EMBEDDING and PROBABILITIES are filled."""
         items, index = self._check(items, bands)
-        rows = np.zeros((len(items), features.N_FEATURES), np.float32)
-        for part in self._batches(len(items)):
-            encoded, probabilities, _, _ = self._forward(items[part], index[part], True,
-                                                                None if wanted is None else wanted[part])
-            _fill_answer(rows[part], encoded, probabilities)
+        rows, noise = np.zeros((len(items), features.N_FEATURES), np.float32), self._draw_noise(len(items))
+        if self.runtime == NATIVE:
+            self._native_network().encode(items, index, self.k_kept, self.dropout_policy, noise=noise, wanted=wanted,
+                                          threads=self.threads, **self._answer_of(rows))
+        else:
+            for part in self._batches(len(items)):
+                encoded, probabilities, _, _ = self._forward(items[part], index[part], _part(noise, part), _part(wanted, part),
+                                                             heads_only=True)
+                _fill_answer(rows[part], encoded, probabilities)
         return rows
+
+    def _empty(self, count: int) -> EncodedFrames:
+        return EncodedFrames(np.empty((count, self.n_bins), np.float32), np.zeros((count, features.N_FEATURES), np.float32),
+                             np.empty((count, self.n_bins), np.float32),
+                             np.empty((count, self.config.latents, self.config.latent_width), np.float32))
+
+    def _answer_of(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The parts of features rows (F, 256) that an answer fills."""
+        return {"embedding": rows[:, features.EMBEDDING][:, :self.config.embedding],
+                "probabilities": rows[:, features.PROBABILITIES][:, :len(self.labels)]}
+
+    def _encode_native(self, items, bands, out: EncodedFrames, wanted, noise) -> None:
+        rows = out.features
+        self._stamp(rows)
+        _, side = self.layout.split(items)
+        rows[:, features.K_EFF], rows[:, features.FLOOR_DBFS] = side[:, 1], side[:, 0]
+        self._native_network().encode(
+            items, bands, self.k_kept, self.dropout_policy, noise=noise, wanted=wanted, threads=self.threads,
+            residual=out.residual, reconstruction=out.reconstruction, latents=out.latents.reshape(len(items), self.config.latents * self.config.latent_width),
+            logit=rows[:, features.LOGIT:features.LOGIT + 1], keep_statistics=rows[:, features.KEEP_STATS],
+            **self._answer_of(rows))
+
+    def _encode_torch(self, items, bands, out: EncodedFrames, wanted, noise) -> None:
+        for part in self._batches(len(items)):
+            self._encode_batch(items[part], bands[part], EncodedFrames(*(o[part] for o in out)), _part(wanted, part),
+                               _part(noise, part))
 
     def _check(self, items, bands) -> tuple[np.ndarray, np.ndarray]:
         """The frames, and the index of each one's band."""
@@ -258,10 +326,9 @@ class Engine:
         step = self.pad_batch or LARGEST_BATCH
         return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
-    def _forward(self, items, bands, heads_only=False, wanted=None):
+    def _forward(self, items, bands, noise, wanted, heads_only=False):
         """One pass over at most a batch: what the network gives, padding included, class probabilities, tokens and side."""
         count = len(items)
-        noise = self._draw_noise(count)
         if self.pad_batch and count < self.pad_batch:
             fill = self.pad_batch - count
             items = np.concatenate((items, np.repeat(items[-1:], fill, axis=0)))
@@ -278,9 +345,9 @@ class Engine:
             probabilities = torch.softmax(encoded.class_logits / self._networks[self.variant].temperature, dim=-1)
         return encoded, probabilities, tokens, side
 
-    def _encode_batch(self, items, bands, out: EncodedFrames, wanted) -> None:
+    def _encode_batch(self, items, bands, out: EncodedFrames, wanted, noise) -> None:
         count = len(items)
-        encoded, probabilities, tokens, side = self._forward(items, bands, wanted=wanted)
+        encoded, probabilities, tokens, side = self._forward(items, bands, noise, wanted)
         floor = side[:count, :1]
         level = tokens[:count, :, :-2].reshape(count, -1)  # dB over the floor, N bins
         mean = encoded.mean_db[:count].cpu().numpy()
@@ -292,6 +359,9 @@ class Engine:
     def _draw_noise(self, count: int) -> np.ndarray | None:
         """Uniform draws of the `random` policy, a function of the frame's number alone."""
         first, self._frame_number = self._frame_number, self._frame_number + count
+        return self._noise(first, count)
+
+    def _noise(self, first: int, count: int) -> np.ndarray | None:
         if self.dropout_policy != "random":
             return None
         n = self.config.n_tokens
@@ -311,6 +381,10 @@ class Engine:
         rows[:, features.FLOOR_DBFS] = side[:, 0]
         rows[:, features.KEEP_STATS] = _keep_statistics(encoded.kept.score[:count], encoded.kept.keep[:count]).cpu().numpy()
         _fill_answer(rows, encoded, probabilities)
+
+
+def _part(values: np.ndarray | None, part: slice) -> np.ndarray | None:
+    return None if values is None else values[part]
 
 
 def _fill_answer(rows: np.ndarray, encoded, probabilities: torch.Tensor) -> None:

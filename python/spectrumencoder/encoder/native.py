@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The native runtime: the network's forward pass in the C++ library (lib/encoder_network.h), on a CPU, in fp32.
+
+PyTorch's eager operations on tensors as small as a frame's are mostly overhead; here a frame goes through the whole network in
+the processor's cache. Frames are computed one by one (bottleneck and decoder by up to 16), so a frame's numbers do not depend
+on its batch, bit for bit, without padding. `SpectrumEncoder` is the oracle: the two agree to rounding (tested).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..tokens.tokenize import optional_native_module
+from .encoder import SpectrumEncoder
+
+FAMILIES = ("softmax", "grouped", "linear", "latent")
+
+
+def why_not(family: str, oracle: bool, dtype: str, device: torch.device) -> str | None:
+    """None where the native runtime serves these settings, else the reason.
+
+    Args:
+        family: of attention; oracle: whether the backend is one to check others against.
+        dtype: precision of the blocks.
+    """
+    module = optional_native_module()
+    if module is None or not hasattr(module, "EncoderNetwork"):
+        return "the C++ library is not installed"
+    if device.type != "cpu":
+        return f"it runs on a CPU, not on {device.type}"
+    if dtype != "fp32":
+        return f"it computes in fp32, not in {dtype}"
+    if oracle:
+        return "oracle backends are PyTorch's"
+    if family not in FAMILIES:
+        return f"it has no attention of the family {family}"
+    return None
+
+
+class NativeNetwork:
+    """A SpectrumEncoder's weights in the C++ library.
+
+    Args:
+        network: in eval mode, on the CPU, in fp32; its weights are copied.
+        instructions: generic, avx2 or avx512; "" takes the best that the processor has.
+
+    Raises:
+        ValueError: the network is of a family that `why_not` refuses, or the processor lacks the instructions.
+    """
+
+    def __init__(self, network: SpectrumEncoder, instructions: str = ""):
+        config = network.config
+        sizes = config.to_dict() | {"labels": len(config.labels), "bands": len(config.bands),
+                                    "kv_heads": config.kv_heads if config.attention == "grouped" else config.heads}
+        weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
+        if config.rope == "static":
+            weights["rope.log_theta"] = network.rope.log_theta.numpy()
+        self._network = optional_native_module().EncoderNetwork(sizes, weights, instructions)
+
+    @property
+    def instructions(self) -> str:
+        return self._network.instructions
+
+    def encode(self, items: np.ndarray, bands: np.ndarray, kept: int, policy: str, *, noise=None, wanted=None, threads: int = 1,
+               **out: np.ndarray) -> None:
+        """Encode frames into the given arrays.
+
+        Args:
+            items: (F, item_size) float32. bands: (F,) int64.
+            noise: (F, M) float32, of the policy `random`. wanted: (F, M) bool.
+            threads: frames are shared out among so many.
+            out: any of residual, reconstruction (F, N), latents (F, L W), embedding (F, A), probabilities (F, labels),
+                logit (F, 1), keep_statistics (F, 8), float32; rows may be apart, so that they can be views of wider rows.
+
+        Raises:
+            ValueError: an argument does not fit.
+        """
+        self._network.encode(items, bands, kept, policy, noise, wanted, threads, out)

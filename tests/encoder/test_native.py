@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The native runtime against SpectrumEncoder, its oracle, in fp64: every family, RoPE mode, policy and instruction set."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from gnuradio.spectrumencoder.encoder import features
+from gnuradio.spectrumencoder.encoder.config import POLICIES, EncoderConfig
+from gnuradio.spectrumencoder.encoder.encoder import SpectrumEncoder
+from gnuradio.spectrumencoder.encoder.engine import Engine
+from gnuradio.spectrumencoder.encoder.native import FAMILIES, NativeNetwork
+from gnuradio.spectrumencoder.tokens.layout import FrameLayout
+from gnuradio.spectrumencoder.tokens.tokenize import native_module
+
+SMALL = EncoderConfig(width=32, heads=2, layers=2, mlp_width=48, labels=("a", "b", "c"), sub_bands=8, latents=3, latent_width=4,
+                      decoder_width=40, kv_rank=12, token_share=3)
+ODD = EncoderConfig(fft_size=80, stride=4, width=30, heads=3, kv_heads=1, layers=1, mlp_width=17, keep_choices=(7, 13, 20),
+                    labels=("a",), sub_bands=5, latents=2, latent_width=3, decoder_width=21, embedding=10, kv_rank=5, score_width=9,
+                    token_share=2, band_token=True, mhla_blocks=4)
+CONFIGS = {"small": SMALL, "odd": ODD}
+INSTRUCTIONS = [name for name in ("generic", "avx2", "avx512")]
+
+
+def network_of(config, seed=0):
+    """A network whose every weight is drawn, also those that start at zero or one."""
+    torch.manual_seed(seed)
+    network = SpectrumEncoder(config).eval()
+    with torch.no_grad():
+        for p in network.parameters():
+            p.add_(torch.randn_like(p) * (0.3 / max(p.shape[-1] if p.ndim else 1, 1) ** 0.5))
+        network.temperature.fill_(1.7)
+    return network
+
+
+def frames_of(config, count, seed=0):
+    rng = np.random.default_rng(seed)
+    layout = FrameLayout(config.fft_size, config.stride)
+    items = rng.normal(3.0, 8.0, (count, layout.item_size)).astype(np.float32)
+    tokens, side = layout.split(items)
+    tokens[..., -1] = rng.random(tokens.shape[:2]) * 2
+    side[:] = np.stack([rng.uniform(-120, -60, count), rng.integers(1, 65, count), rng.uniform(100, 60e3, count)], axis=1)
+    return items, rng.integers(0, len(config.bands), count)
+
+
+def arrays(config, count):
+    sizes = {"residual": config.fft_size, "reconstruction": config.fft_size, "latents": config.latents * config.latent_width,
+             "embedding": config.embedding, "probabilities": len(config.labels), "logit": 1, "keep_statistics": 8}
+    return {name: np.full((count, n), np.nan, np.float32) for name, n in sizes.items()}
+
+
+def native(network, items, bands, k, policy, instructions="", **more):
+    out = arrays(network.config, len(items))
+    NativeNetwork(network, instructions).encode(items, bands, k, policy, **more, **out)
+    return out
+
+
+def oracle(network, items, bands, k, policy, noise=None, wanted=None):
+    """The same from PyTorch in fp64, with the written-out backend."""
+    config, network = network.config, network.double()
+    tokens, side = (torch.from_numpy(x).double() for x in FrameLayout(config.fft_size, config.stride).split(items))
+    backend = {"softmax": "naive"}.get(config.attention, f"{config.attention}_naive")
+    with torch.inference_mode():
+        e = network(tokens, side, torch.from_numpy(bands), k, policy=policy, backend=backend,
+                    noise=None if noise is None else torch.from_numpy(noise).double(),
+                    wanted=None if wanted is None else torch.from_numpy(wanted))
+    level = tokens[..., :-2].flatten(1)
+    return {"residual": (level - e.mean_db) / e.log_sigma.exp(), "reconstruction": e.mean_db + side[:, :1],
+            "latents": e.latents.flatten(1), "embedding": e.embedding,
+            "probabilities": torch.softmax(e.class_logits / network.temperature, 1), "logit": e.anomaly_logit[:, None]}, e.kept
+
+
+def assert_close(got, wanted):
+    for name, values in wanted.items():
+        scale = float(values.abs().max())
+        assert np.abs(got[name] - values.numpy()).max() < 3e-5 * max(scale, 1.0), name
+
+
+def usable(instructions):
+    best = native_module().EncoderNetwork
+    try:
+        NativeNetwork(network_of(ODD), instructions)
+    except ValueError as error:
+        assert "of this processor" in str(error) and best
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_and_instruction_set_equals_the_oracle(family, name, instructions):
+    usable(instructions)
+    config = replace(CONFIGS[name], attention=family)
+    network = network_of(config)
+    items, bands = frames_of(config, 19)
+    for k in config.keep_choices:
+        got = native(network, items, bands, k, "energy", instructions)
+        wanted, _ = oracle(network, items, bands, k, "energy")
+        assert_close(got, wanted)
+        network.float()
+
+
+@pytest.mark.parametrize("rope", ["none", "static", "dynamic"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_rope_mode_equals_the_oracle(family, rope):
+    config = replace(SMALL, attention=family, rope=rope)
+    network = network_of(config)
+    items, bands = frames_of(config, 3)
+    assert_close(native(network, items, bands, 96, "energy"), oracle(network, items, bands, 96, "energy")[0])
+
+
+@pytest.mark.parametrize("wish", [False, True])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_policy_keeps_what_the_oracle_keeps(policy, wish):
+    network = network_of(SMALL)
+    items, bands = frames_of(SMALL, 5)
+    rng = np.random.default_rng(3)
+    noise = rng.random((5, SMALL.n_tokens), np.float32) if policy == "random" else None
+    wanted = rng.random((5, SMALL.n_tokens)) < 0.6 if wish else None
+    got = native(network, items, bands, 64, policy, noise=noise, wanted=wanted)
+    expected, kept = oracle(network, items, bands, 64, policy, noise, wanted)
+    assert_close(got, expected)
+    for row, score, keep in zip(got["keep_statistics"], kept.score.numpy(), kept.keep.numpy(), strict=True):
+        for stats, chosen in ((row[:4], score[keep]), (row[4:], score[~keep])):
+            assert np.allclose(stats, [chosen.mean(), chosen.std(), chosen.min(), chosen.max()], atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_neither_batch_nor_threads_change_a_bit(family):
+    config = replace(SMALL, attention=family)
+    network = network_of(config)
+    items, bands = frames_of(config, 37)
+    whole = native(network, items, bands, 96, "gumbel")
+    parts, start = [], 0
+    for size in (1, 2, 7, 8, 1, 18):
+        parts.append(native(network, items[start:start + size], bands[start:start + size], 96, "gumbel"))
+        start += size
+    threaded = native(network, items, bands, 96, "gumbel", threads=3)
+    for name, values in whole.items():
+        assert np.array_equal(values, np.concatenate([p[name] for p in parts])), name
+        assert np.array_equal(values, threaded[name]), name
+
+
+def test_hostile_frames_end_in_numbers_or_not_but_never_in_a_crash():
+    network = network_of(SMALL)
+    items, bands = frames_of(SMALL, 6)
+    for row, value in zip(items, (np.nan, np.inf, -np.inf, 1e38, -1e38, 0.0), strict=True):
+        row[:] = value
+    for policy in ("gumbel", "energy", "entropy"):
+        out = native(network, items, bands, 32, policy)
+        assert np.isfinite(out["probabilities"][5]).all()
+    normal, more_bands = frames_of(SMALL, 1)
+    alone = native(network, normal, more_bands, 32, "energy")
+    mixed = native(network, np.concatenate((items, normal)), np.concatenate((bands, more_bands)), 32, "energy")
+    assert np.array_equal(alone["residual"][0], mixed["residual"][6])  # its neighbours do not reach it
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    ({"kept": 0}, "k = 0 is outside 1..128"), ({"kept": 129}, "outside 1..128"), ({"policy": "best"}, "is not one of gumbel"),
+    ({"policy": "random"}, "needs its noise"), ({"bands": np.array([0, 5, 0])}, "band 5 is outside 0..4"),
+    ({"bands": np.zeros(2, np.int64)}, "one number per frame"), ({"items": np.zeros((3, 100), np.float32)}, "at least 1283 floats"),
+    ({"wanted": np.zeros((2, 128), bool)}, "one value per frame and token"),
+    ({"residual": np.zeros((3, 1000), np.float32)}, "residual is no writeable array of 3 rows of 1024"),
+    ({"residual": np.zeros((3, 1024))}, "residual is no array of float32"),
+])
+def test_what_does_not_fit_is_refused(change, reason):
+    items, bands = frames_of(SMALL, 3)
+    arguments = {"items": items, "bands": bands, "kept": 96, "policy": "energy", **arrays(SMALL, 3), **change}
+    with pytest.raises(ValueError, match=reason):
+        NativeNetwork(network_of(SMALL)).encode(**arguments)
+
+
+def test_instructions_that_the_processor_lacks_are_refused():
+    with pytest.raises(ValueError, match="'sse9' are not of this processor"):
+        NativeNetwork(network_of(ODD), "sse9")
+
+
+# -- through Engine
+
+
+@pytest.mark.parametrize("model", ["fast", "base", "large"])
+def test_the_runtimes_agree_on_shipped_models(model):
+    items, _ = frames_of(EncoderConfig(), 20)
+    one, other = (Engine(model, runtime=r) for r in ("native", "torch"))
+    assert (one.runtime, other.runtime) == ("native", "torch")
+    got, wanted = one.encode(items, "ism"), other.encode(items, "ism")
+    for values, expected in zip(got, wanted, strict=True):
+        assert np.abs(values - expected).max() < 1e-4 * max(1.0, np.abs(expected).max())
+    assert np.array_equal(got.features[:, features.K_KEPT], wanted.features[:, features.K_KEPT])
+    assert one.table_key("ism", 16) == other.table_key("ism", 16)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_an_answer_and_the_draws_of_random_are_those_of_torch(policy):
+    items, _ = frames_of(EncoderConfig(), 20)
+    one, other = (Engine("fast", runtime=r, dropout_policy=policy) for r in ("native", "torch"))
+    for _ in range(2):  # the second call draws on
+        a, b = one.answer(items), other.answer(items)
+        assert np.abs(a - b).max() < 1e-4
+        assert not a[:, :features.EMBEDDING.start].any()
+
+
+def test_runtime_follows_the_settings():
+    engine = Engine("base", runtime="auto")
+    assert engine.runtime == "native"  # by far the faster one
+    engine.set_backend("naive")
+    assert engine.runtime == "torch"
+    engine.set_backend("auto")
+    assert engine.runtime == "native"
+    assert Engine("base", dtype="bf16").runtime == "torch"
+
+
+@pytest.mark.parametrize(("settings", "reason"), [
+    ({"backend": "naive"}, "oracle backends are PyTorch's"), ({"dtype": "bf16"}, "computes in fp32, not in bf16"),
+])
+def test_native_is_refused_where_it_does_not_serve(settings, reason):
+    with pytest.raises(ValueError, match=f"runtime native does not serve .*{reason}"):
+        Engine("base", runtime="native", **settings)
+    engine = Engine("base", runtime="native")
+    with pytest.raises(ValueError, match="use runtime=torch or auto"):
+        engine.set_backend("naive")
+    assert engine.backend == "flash" and engine.runtime == "native"
+
+
+def test_a_runtime_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="runtime 'tensorrt' is not one of auto, native, torch"):
+        Engine("fast", runtime="tensorrt")
