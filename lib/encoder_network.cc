@@ -53,9 +53,11 @@ struct encoder_network::workspace {
     floats attention;               // (tokens, PANEL) scores, or token-major keys and values
     floats values;                  // (step, head_width)
     floats inverse, summary;
-    floats cosine, sine; // (head_width / 2, step)
-    floats mlp;          // (mlp_width, PANEL)
-    floats narrowed;     // (token_share, step)
+    floats of_parts, mixed_parts; // of `mhla`: (sub-bands, (head_width + 1) padded head_width)
+    std::vector<size_t> edges;    // of `mhla`: first column of each sub-band, and the end
+    floats cosine, sine;          // (head_width / 2, step)
+    floats mlp;                   // (mlp_width, PANEL)
+    floats narrowed;              // (token_share, step)
     floats joined, embedding, logits, small;
     // of a group of frames
     floats bins, places, latents, mixed_in, hidden1, hidden2, mean, log_sigma;
@@ -146,6 +148,22 @@ struct encoder_network::reader {
                      scale);
     }
 
+    // attention/mhla.py: a softmax over the sub-bands that are read, times their number.
+    static std::vector<float> mixing(const float* logits, size_t parts)
+    {
+        std::vector<float> result(parts * parts);
+        for (size_t i = 0; i < parts; ++i) {
+            const float *row = logits + i * parts, largest = *std::max_element(row, row + parts);
+            double sum = 0.0;
+            for (size_t j = 0; j < parts; ++j)
+                sum += std::exp(static_cast<double>(row[j] - largest));
+            for (size_t j = 0; j < parts; ++j)
+                result[i * parts + j] =
+                    static_cast<float>(std::exp(static_cast<double>(row[j] - largest)) / sum * parts);
+        }
+        return result;
+    }
+
     layer read_layer(size_t number, const encoder_sizes& s) const
     {
         const std::string block = "blocks." + std::to_string(number) + ".", attention = block + "attention.";
@@ -166,7 +184,13 @@ struct encoder_network::reader {
         } else {
             qkv = matrix(attention + "qkv.weight", q_rows + 2 * kv_rows, s.width, norm);
         }
-        if (s.attention != "linear") // so that the softmax is of powers of two
+        if (s.attention == "mhla") {
+            const size_t parts = s.mhla_blocks + 1;
+            const float* logits = (*this)(attention + "mix", { s.heads, parts, parts }).values;
+            for (size_t h = 0; h < s.heads; ++h, logits += parts * parts)
+                read.mix.push_back(left(mixing(logits, parts), parts, parts));
+        }
+        if (s.attention != "linear" && s.attention != "mhla") // so that the softmax is of powers of two
             for (size_t i = 0; i < q_rows * s.width; ++i)
                 qkv[i] *= LOG2_E / std::sqrt(static_cast<float>(s.head_width()));
         read.qkv = left(qkv, qkv.size() / s.width, s.width);
@@ -184,8 +208,10 @@ encoder_network::encoder_network(const encoder_sizes& sizes,
 {
     const encoder_sizes& s = d_sizes;
     const reader read{ parameters };
-    if (s.attention != "softmax" && s.attention != "grouped" && s.attention != "linear" && s.attention != "latent")
-        throw std::invalid_argument("attention " + s.attention + " is not one of softmax, grouped, linear, latent");
+    const std::vector<std::string> families = { "softmax", "grouped", "linear", "latent", "mhla" };
+    if (std::find(families.begin(), families.end(), s.attention) == families.end())
+        throw std::invalid_argument("attention " + s.attention +
+                                    " is not one of softmax, grouped, linear, latent, mhla");
 
     d_score_in = read.left_with_bias("dropout.learned.0", s.score_width, s.token_dim());
     d_score_out = read.left_with_bias("dropout.learned.2", 1, s.score_width);
@@ -342,6 +368,12 @@ void encoder_network::encode_range(
     work.values.resize(2 * work.step * round_up(s.head_width(), LANES));
     work.inverse.resize(work.step);
     work.summary.resize(s.head_width() * (round_up(s.head_width(), LANES) + 1) + BLOCK);
+    if (s.attention == "mhla") {
+        const size_t padded = round_up(s.head_width(), LANES);
+        work.of_parts.resize((s.mhla_blocks + 1) * (s.head_width() + 1) * padded);
+        work.mixed_parts.resize(work.of_parts.size());
+        work.attention.resize(std::max(work.attention.size(), s.head_width() * (work.step + LANES)));
+    }
     work.cosine.resize(half * work.step);
     work.sine.resize(half * work.step);
     work.mlp.resize(s.mlp_width * PANEL);
@@ -605,10 +637,15 @@ void encoder_network::attend(const layer& of, workspace& work) const
         k = work.kv.data();
         v = k + s.heads * head;
     }
-    if (s.attention == "linear") {
+    if (s.attention == "linear" || s.attention == "mhla") {
         d_ops.elu_plus_one(q, 2 * s.heads * head);
-        for (size_t h = 0; h < s.heads; ++h)
-            attend_linear(q + h * head, k + h * head, v + h * head, work.mixed.data() + h * head, work);
+        for (size_t h = 0; h < s.heads; ++h) {
+            float *q_head = q + h * head, *k_head = k + h * head, *to = work.mixed.data() + h * head;
+            if (s.attention == "linear")
+                attend_linear(q_head, k_head, v + h * head, to, work);
+            else
+                attend_sub_bands(of.mix[h], q_head, k_head, v + h * head, to, work);
+        }
     } else {
         if (s.rope != "none")
             for (float* x : { q, k })
@@ -680,6 +717,94 @@ void encoder_network::attend_linear(float* q, float* k, const float* v, float* t
     d_ops.multiply({ keys, BLOCK, padded, values, PANEL, padded, summary, padded, width, padded, work.tokens, false });
     d_ops.multiply({ summary, BLOCK, padded, q, PANEL, step, to, step, width, step, width, false });
     d_ops.scale_columns(to, step, work.inverse.data(), width, step);
+}
+
+// Linear attention of one head with a summary per sub-band, mixed by learned weights (attention/mhla.py); q and k are
+// features (elu + 1), and are turned in place. The columns of a sub-band's tokens are next to each other.
+void encoder_network::attend_sub_bands(
+    const left_map& mix, float* q, float* k, const float* v, float* to, workspace& work) const
+{
+    const size_t step = work.step, width = d_sizes.head_width(), padded = round_up(width, LANES), parts = mix.rows;
+    const size_t size = d_sizes.n_tokens() / d_sizes.mhla_blocks, row = (width + 1) * padded;
+    work.edges.assign(1, work.special); // the special tokens are the last sub-band, and come first
+    for (size_t i = 0, part = 1; part < parts; ++part) {
+        while (i < work.kept && work.index[i] < part * size)
+            ++i;
+        work.edges.push_back(work.special + i);
+    }
+    const auto first_of = [&](size_t part) { return part + 1 == parts ? 0 : work.edges[part]; };
+    const auto last_of = [&](size_t part) { return part + 1 == parts ? work.special : work.edges[part + 1]; };
+
+    float *of_parts = work.of_parts.data(), *mixed = work.mixed_parts.data();
+    for (size_t part = 0; part < parts; ++part) { // sums of the keys, before they are turned
+        float* sums = of_parts + part * row + width * padded;
+        std::fill_n(sums, padded, 0.0f);
+        for (size_t d = 0; d < width; ++d)
+            sums[d] = std::accumulate(k + d * step + first_of(part), k + d * step + last_of(part), 0.0f);
+    }
+    multiply(mix, of_parts + width * padded, row, mixed + width * padded, row, padded, false);
+    float *normaliser = work.attention.data(), *inverse = work.inverse.data();
+    for (size_t part = 0; part < parts; ++part) {
+        const size_t first = first_of(part), last = last_of(part), start = first / LANES * LANES;
+        d_ops.multiply({ mixed + part * row + width * padded,
+                         0,
+                         1,
+                         q + start,
+                         PANEL,
+                         step,
+                         normaliser,
+                         step,
+                         1,
+                         round_up(last - start, LANES),
+                         width,
+                         false });
+        for (size_t t = first; t < last; ++t)
+            inverse[t] = 1.0f / (normaliser[t - start] + EPS_LINEAR);
+    }
+    if (d_sizes.rope != "none")
+        for (float* x : { q, k })
+            d_ops.rotate(x, step, work.cosine.data(), work.sine.data(), step, width / 2, step);
+    float *keys = work.values.data(), *values = keys + step * padded;
+    transpose(k, step, width, work.tokens, keys, padded);
+    std::fill_n(values, work.tokens * padded, 0.0f);
+    transpose(v, step, width, work.tokens, values, padded);
+    for (size_t part = 0; part < parts; ++part) {
+        const size_t first = first_of(part), last = last_of(part);
+        d_ops.multiply({ keys + first * padded,
+                         BLOCK,
+                         padded,
+                         values + first * padded,
+                         PANEL,
+                         padded,
+                         of_parts + part * row,
+                         padded,
+                         width,
+                         padded,
+                         last - first,
+                         false });
+    }
+    multiply(mix, of_parts, row, mixed, row, width * padded, false);
+    for (size_t part = 0; part < parts; ++part) {
+        const size_t first = first_of(part), last = last_of(part), start = first / LANES * LANES;
+        float* out = work.attention.data();
+        d_ops.multiply({ mixed + part * row,
+                         BLOCK,
+                         padded,
+                         q + start,
+                         PANEL,
+                         step,
+                         out,
+                         step,
+                         width,
+                         round_up(last - start, LANES),
+                         width,
+                         false });
+        for (size_t e = 0; e < width; ++e)
+            for (size_t t = first; t < last; ++t)
+                to[e * step + t] = out[e * step + t - start] * inverse[t];
+    }
+    for (size_t e = 0; e < width; ++e)
+        std::fill(to + e * step + work.tokens, to + (e + 1) * step, 0.0f);
 }
 
 // x += down(silu(up(normalise x)))

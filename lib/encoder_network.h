@@ -19,9 +19,9 @@ namespace spectrumencoder {
 
 // Shapes of a SpectrumEncoder, as encoder/config.py names them.
 struct encoder_sizes {
-    size_t fft_size, stride, width, layers, heads, kv_heads, kv_rank, mlp_width, score_width, sub_bands, token_share,
-        latents, latent_width, decoder_width, embedding, labels, bands;
-    std::string attention; // softmax, grouped, linear or latent
+    size_t fft_size, stride, width, layers, heads, kv_heads, kv_rank, mhla_blocks, mlp_width, score_width, sub_bands,
+        token_share, latents, latent_width, decoder_width, embedding, labels, bands;
+    std::string attention; // softmax, grouped, linear, latent or mhla
     std::string rope;      // none, static or dynamic
     bool band_token;
 
@@ -72,8 +72,8 @@ public:
         const uint8_t* wanted; // (count, n_tokens), tokens kept before others; may be null
     };
 
-    // Throws std::invalid_argument when a parameter is missing or of another shape, or the attention is none of the
-    // four.
+    // Throws std::invalid_argument when a parameter is missing or of another shape, or the attention is none of
+    // the five.
     encoder_network(const encoder_sizes& sizes, const std::map<std::string, encoder_parameter>& parameters, isa which);
     ~encoder_network();
 
@@ -104,6 +104,7 @@ private:
         left_map qkv;   // to q, k and v; of `latent`: to q and the latent
         left_map up_kv; // of `latent`: from the latent to keys and values
         left_map out, up, down;
+        std::vector<left_map> mix; // of `mhla`: of each head, from sub-bands to sub-bands
     };
     struct rotation {
         floats cosine, sine; // (head_width / 2, n_tokens + special tokens)
@@ -124,6 +125,7 @@ private:
     void attend(const layer& of, workspace& work) const;
     void attend_softmax(const float* q, const float* k, const float* v, float* to, workspace& work) const;
     void attend_linear(float* q, float* k, const float* v, float* to, workspace& work) const;
+    void attend_sub_bands(const left_map& mix, float* q, float* k, const float* v, float* to, workspace& work) const;
     void feed_forward(const layer& of, workspace& work) const;
     void answer(workspace& work, const results& out, size_t frame) const;
     void fill_places(workspace& work, size_t lane) const;

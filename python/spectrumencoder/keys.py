@@ -137,6 +137,7 @@ DWELL_SAMPLES = "dwell_samples"    # that went into the row
 DROPOUT_POLICY = "dropout_policy"
 ROPE_MODE = "rope_mode"
 BACKEND = "backend"
+RUNTIME = "runtime"
 ENCODED_STEP = "encoded_step"
 CONFIDENCE_THRESHOLD = "confidence_threshold"
 FALSE_ALARM_RATE = "false_alarm_rate"

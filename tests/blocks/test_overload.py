@@ -122,7 +122,8 @@ def test_the_chain_keeps_pace_by_skipping(small_model, make_recording, noise, n_
     """Twice or more what the encoder can do, from a short recording that repeats (tags at every seam) and a long one."""
     rate, seconds, max_latency = 10e6, 4.0, 0.5
     source = sigmf_source(make_recording(noise(n_samples), samp_rate=rate), repeat=True, throttle=True)
-    monitor = spectrum_monitor(small_model, samp_rate=rate, overload="skip", max_latency=max_latency, pad_batch=1)
+    monitor = spectrum_monitor(small_model, samp_rate=rate, overload="skip", max_latency=max_latency, pad_batch=1,
+                               runtime="torch")  # the slower one
     top = gr.top_block()
     top.connect(source, monitor)
     began = time.monotonic()

@@ -120,6 +120,7 @@
     X(DROPOUT_POLICY, dropout_policy, "dropout_policy") \
     X(ROPE_MODE, rope_mode, "rope_mode") \
     X(BACKEND, backend, "backend") \
+    X(RUNTIME, runtime, "runtime") \
     X(ENCODED_STEP, encoded_step, "encoded_step") \
     X(CONFIDENCE_THRESHOLD, confidence_threshold, "confidence_threshold") \
     X(FALSE_ALARM_RATE, false_alarm_rate, "false_alarm_rate") \

@@ -27,6 +27,7 @@ make_network(const py::dict& sizes, const py::dict& weights, const std::string& 
     s.heads = number("heads");
     s.kv_heads = number("kv_heads");
     s.kv_rank = number("kv_rank");
+    s.mhla_blocks = number("mhla_blocks");
     s.mlp_width = number("mlp_width");
     s.score_width = number("score_width");
     s.sub_bands = number("sub_bands");
@@ -142,6 +143,10 @@ void encode(const encoder_network& network,
 
 void bind_encoder_network(py::module& m)
 {
+    m.def(
+        "best_instructions",
+        [] { return isa_name(best_isa()); },
+        "What the processor has, of the instruction sets that kernels are compiled for: generic, avx2 or avx512");
     py::class_<encoder_network>(
         m, "EncoderNetwork", "SpectrumEncoder's forward pass on the CPU in fp32, see encoder_network.h")
         .def(py::init(&make_network), py::arg("sizes"), py::arg("weights"), py::arg("instructions") = "")

@@ -61,7 +61,8 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
             `skipped` tag and features[SKIPPED] = 1, once the block is more than max_latency behind real time.
         max_latency: seconds.
         threads: of the CPU for one batch.
-        pad_batch: frames per call of the network; fixed, so that results do not depend on how frames were batched.
+        pad_batch: of the runtime "torch": frames per call of the network; fixed, so that results do not depend on how frames
+            were batched.
             0: as they come.
         min_output_buffer: items, on every output.
         dtype: "fp32", "bf16" or "int8": of the matrix products in the transformer blocks. Tables belong to one of them.
@@ -69,6 +70,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         encoded_group: frames to a PDU on `encoded`, 16..64; fewer where they end or something changes. 0: no PDUs.
         encoded_step: dB, of their quantiser: smaller is more exact and takes more bytes. Of a speculative model they are those
             of the first.
+        runtime: "native" (C++), "torch", or "auto": the faster one of those that serve the settings; see ``encoder.engine``.
 
     Raises:
         ModelError: the model file is missing or invalid.
@@ -79,7 +81,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     def __init__(self, model="base", fft_size=1024, stride=8, window="blackmanharris", dropout_rate=0.25,
                  dropout_policy="", rope_mode="", backend="auto", compute="auto", band="auto", overload="wait",
                  max_latency=1.0, threads=1, pad_batch=16, min_output_buffer=64, dtype="fp32",
-                 confidence_threshold=CONFIDENCE_THRESHOLD, encoded_group=0, encoded_step=0.5):
+                 confidence_threshold=CONFIDENCE_THRESHOLD, encoded_group=0, encoded_step=0.5, runtime="auto"):
         wire = layout.FrameLayout(fft_size, stride)
         spectrum = (np.float32, fft_size)
         gr.sync_block.__init__(self, "spectrum_encoder", [(np.float32, wire.item_size)],
@@ -88,7 +90,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         _check_arguments(overload, max_latency, min_output_buffer)
         self.engine = open_engine(model, compute=compute, backend=backend, rope_mode=rope_mode, dropout_rate=dropout_rate,
                                   dropout_policy=dropout_policy, threads=threads, pad_batch=pad_batch, dtype=dtype,
-                                  confidence_threshold=confidence_threshold)
+                                  confidence_threshold=confidence_threshold, runtime=runtime)
         _check_frame(self.engine, fft_size=fft_size, stride=stride, window=window)
         if band != "auto" and band not in self.engine.bands:
             raise ValueError(f"band {band!r} is none of the model's; use auto, {', '.join(self.engine.bands)}")
@@ -115,7 +117,8 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
                    keys.ENCODED_STEP: self._encoded.builder.step} if self._encoded else {}
         return {keys.FRAMES: self.n_frames, keys.SKIPPED_FRAMES: self.n_skipped,
                 keys.DROPOUT_RATE: float(engine.dropout_rate), keys.K_KEPT: int(engine.k_kept),
-                keys.ROPE_MODE: engine.rope_mode, keys.BACKEND: engine.backend, **refined, **encoded}
+                keys.ROPE_MODE: engine.rope_mode, keys.BACKEND: engine.backend, keys.RUNTIME: engine.runtime,
+                **refined, **encoded}
 
     # Live changes, from any thread
 
@@ -183,7 +186,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
             self.engine.reset()
             if self._encoded is not None:
                 self._encoded.restart()
-        self.publish_status("running", f"model {self.engine.model_name}")
+        self.publish_status("running", f"model {self.engine.model_name}, runtime {self.engine.runtime}")
 
     def _stop(self):
         if self._encoded is not None:

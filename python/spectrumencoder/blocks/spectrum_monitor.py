@@ -51,7 +51,7 @@ class spectrum_monitor(gr.hier_block2):
                  false_alarm_rate=0.01, threshold_mode="far", threshold=0.1, hold=4, time_source="tag",
                  min_output_buffer=64, dtype="fp32", confidence_threshold=CONFIDENCE_THRESHOLD,
                  encoded_group=0, encoded_step=0.5, false_events_per_hour=1.0, motion_aware=False, tracks_file="",
-                 gate=0.999, process_noise=1.0, horizon=HORIZONS_S):
+                 gate=0.999, process_noise=1.0, horizon=HORIZONS_S, runtime="auto"):
         contract = load_models(model)[0].contract
         frame = contract["encoder"]
         self.fft_size, stride = int(fft_size or frame["fft_size"]), int(stride or frame["stride"])
@@ -68,7 +68,7 @@ class spectrum_monitor(gr.hier_block2):
             dropout_rate=dropout_rate, dropout_policy=dropout_policy, rope_mode=rope_mode, backend=backend,
             compute=compute, band=band, overload=overload, max_latency=max_latency, threads=threads, pad_batch=pad_batch,
             min_output_buffer=min_output_buffer, dtype=dtype, confidence_threshold=confidence_threshold,
-            encoded_group=encoded_group, encoded_step=encoded_step)
+            encoded_group=encoded_group, encoded_step=encoded_step, runtime=runtime)
         self.detector = anomaly_detector(
             model=model, fft_size=self.fft_size, samp_rate=samp_rate, center_freq=center_freq, band=band,
             false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode, threshold=threshold, hold=hold,

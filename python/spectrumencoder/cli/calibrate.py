@@ -31,6 +31,7 @@ def calibrate(
     compute: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[str, typer.Option(help="Attention backend that will run.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Precision of the transformer blocks: fp32, bf16 or int8 (CPU).")] = "fp32",
+    runtime: Annotated[str, typer.Option(help="What computes the network: native (C++, CPU), torch or auto.")] = "auto",
     dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of tokens dropped.")] = 0.25,
     policy: Annotated[str, typer.Option(help="Dropout policy; the model's own otherwise.", show_default=False)] = "",
     rope: Annotated[str, typer.Option(help="RoPE mode; the model's own otherwise.", show_default=False)] = "",
@@ -74,7 +75,7 @@ def calibrate(
         raise UsageError(f"--model {model}: the tables of an ensemble are those of its first model; calibrate that (--model "
                          f"{pair[0]}), then run with --model speculative:{out},{pair[1]}")
     engine = Engine(model, compute=compute, backend=backend, rope_mode=rope, dropout_rate=dropout, dropout_policy=policy,
-                    pad_batch=64, dtype=dtype)
+                    pad_batch=64, dtype=dtype, runtime=runtime)
     with ExitStack() as stack:
         if live:
             options = radio_options(source, freq, rate, None, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,

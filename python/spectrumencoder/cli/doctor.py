@@ -50,7 +50,7 @@ def examine() -> list[Finding]:
     """Everything the program needs or can use, found or not."""
     checks: list[Callable[[], Finding]] = [
         _python, _gnuradio, _numpy, _torch, *[_pip_check(name) for name in PIP_PACKAGES],
-        _attention, _package, _bindings, _grc_blocks, _models, _soapy, _test_radio, _display,
+        _attention, _package, _bindings, _native_runtime, _grc_blocks, _models, _soapy, _test_radio, _display,
     ]
     return [check() for check in checks]
 
@@ -149,6 +149,13 @@ def _bindings() -> Finding:
         hint = "its library is there but was built for another Python" if library else "it is not built"
         return Finding(part, cure=f"{error}; {hint}: run `make install`")
     return Finding(part, str(getattr(tokenizer, "__module__", "loaded")))
+
+
+def _native_runtime() -> Finding:
+    part = "native runtime"
+    from ..encoder.native import best_instructions
+    instructions = best_instructions()
+    return Finding(part, f"the encoder in C++, {instructions}" if instructions else "", cure="run `make install`", needed=False)
 
 
 def _grc_blocks() -> Finding:

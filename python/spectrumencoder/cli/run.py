@@ -34,6 +34,7 @@ def run(
     compute: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[str, typer.Option(help="Attention backend: auto, or one of those the model holds weights for.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Precision of the transformer blocks: fp32, bf16 or int8 (CPU).")] = "fp32",
+    runtime: Annotated[str, typer.Option(help="What computes the network: native (C++, CPU), torch or auto.")] = "auto",
     dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of tokens dropped.")] = 0.25,
     policy: Annotated[str, typer.Option(help="Dropout policy: gumbel, energy, entropy or random; the model's own otherwise.",
                                         show_default=False)] = "",
@@ -106,7 +107,7 @@ def run(
     settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
                            rope_mode=rope, false_alarm_rate=pfa, average=average, overlap=overlap, band=band, hold=hold,
                            false_events_per_hour=false_events,
-                           events=events, annotate=annotate, quiet=quiet, dtype=dtype,
+                           events=events, annotate=annotate, quiet=quiet, dtype=dtype, runtime=runtime,
                            confidence_threshold=CONFIDENCE_THRESHOLD if confidence is None else confidence,
                            encoded_step=encoded_step, encoded_group=encoded_group, zmq=zmq,
                            settle_ms=settle_ms if scan else 0.0)

@@ -42,6 +42,7 @@ class RunSettings:
     annotate: str | None = None
     quiet: bool = False
     dtype: str = "fp32"
+    runtime: str = "auto"
     confidence_threshold: float = 0.8
     encoded_step: float = 0.5
     encoded_group: int = 32
@@ -175,7 +176,7 @@ class Flowgraph:
                 dropout_policy=settings.dropout_policy, rope_mode=settings.rope_mode, backend=settings.backend,
                 compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold,
                 false_events_per_hour=settings.false_events_per_hour,
-                dtype=settings.dtype, confidence_threshold=settings.confidence_threshold,
+                dtype=settings.dtype, runtime=settings.runtime, confidence_threshold=settings.confidence_threshold,
                 encoded_group=settings.encoded_group if encoded else 0, encoded_step=settings.encoded_step,
                 tracks_file=str(tracks) if tracks else "",
                 settle_ms=settings.settle_ms, overload=source.overload, time_source=source.time_source,

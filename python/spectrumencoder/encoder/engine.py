@@ -226,7 +226,7 @@ class Engine:
         if variant is None:
             raise ValueError(f"model {self.model_name!r} holds no weights for backend {backend!r} with RoPE {rope!r}; "
                              f"it has {', '.join(self.settings)}")
-        reason = native.why_not(chosen.family, chosen.oracle, self._reduced, self.device)
+        reason = native.why_not(chosen.oracle, self._reduced, self.device)
         if reason and self._wanted_runtime == NATIVE:
             raise ValueError(f"runtime native does not serve backend {backend!r}: {reason}; use runtime=torch or auto")
         self.backend, self._variant, self._rope = backend, variant, rope
@@ -303,7 +303,8 @@ class Engine:
         rows[:, features.K_EFF], rows[:, features.FLOOR_DBFS] = side[:, 1], side[:, 0]
         self._native_network().encode(
             items, bands, self.k_kept, self.dropout_policy, noise=noise, wanted=wanted, threads=self.threads,
-            residual=out.residual, reconstruction=out.reconstruction, latents=out.latents.reshape(len(items), self.config.latents * self.config.latent_width),
+            residual=out.residual, reconstruction=out.reconstruction,
+            latents=out.latents.reshape(len(items), self.config.latents * self.config.latent_width),
             logit=rows[:, features.LOGIT:features.LOGIT + 1], keep_statistics=rows[:, features.KEEP_STATS],
             **self._answer_of(rows))
 

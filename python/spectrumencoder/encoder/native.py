@@ -14,18 +14,16 @@ import torch
 from ..tokens.tokenize import optional_native_module
 from .encoder import SpectrumEncoder
 
-FAMILIES = ("softmax", "grouped", "linear", "latent")
 
-
-def why_not(family: str, oracle: bool, dtype: str, device: torch.device) -> str | None:
+def why_not(oracle: bool, dtype: str, device: torch.device) -> str | None:
     """None where the native runtime serves these settings, else the reason.
 
     Args:
-        family: of attention; oracle: whether the backend is one to check others against.
+        oracle: whether the backend is one to check others against.
         dtype: precision of the blocks.
     """
     module = optional_native_module()
-    if module is None or not hasattr(module, "EncoderNetwork"):
+    if module is None:
         return "the C++ library is not installed"
     if device.type != "cpu":
         return f"it runs on a CPU, not on {device.type}"
@@ -33,9 +31,13 @@ def why_not(family: str, oracle: bool, dtype: str, device: torch.device) -> str 
         return f"it computes in fp32, not in {dtype}"
     if oracle:
         return "oracle backends are PyTorch's"
-    if family not in FAMILIES:
-        return f"it has no attention of the family {family}"
     return None
+
+
+def best_instructions() -> str:
+    """generic, avx2 or avx512: what the runtime uses on this processor; "" where the C++ library is not installed."""
+    module = optional_native_module()
+    return module.best_instructions() if module is not None else ""
 
 
 class NativeNetwork:
@@ -46,7 +48,7 @@ class NativeNetwork:
         instructions: generic, avx2 or avx512; "" takes the best that the processor has.
 
     Raises:
-        ValueError: the network is of a family that `why_not` refuses, or the processor lacks the instructions.
+        ValueError: the processor lacks the instructions.
     """
 
     def __init__(self, network: SpectrumEncoder, instructions: str = ""):
