@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The native runtime against what else can run the network on a CPU, one thread, in turn, in one process.
 
-torch.compile, AOTInductor, ONNX Runtime and OpenVINO get the whole network at its fixed shapes (r = 0.25, policy `energy`), without
+torch.compile, AOTInductor, ONNX Runtime and OpenVINO get the whole network at fixed shapes (r = 0.25, policy `energy`), without
 the engine around it, and so do less than the native runtime, which is timed through `Engine.encode`. What is not installed is
 left out: `pip install onnx onnxscript onnxruntime openvino "numpy<2"` in a venv of its own. ONNX has no complex numbers, so the
 variant without rotary embedding is exported, and attention is written out for the exports. Nothing of this is needed to run the

@@ -15,15 +15,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ..tokens import layout
 from ..tokens.layout import FrameLayout
 from . import features, native
 from .attention import BACKENDS, DEFAULT_OF_FAMILY, get_backend
 from .config import POLICIES
+from .eager import LARGEST_BATCH, EagerNetwork
 from .encoder import SpectrumEncoder
 from .model_file import ModelError, ModelFile, find_model, load, table_key
 from .precision import FP32, reduce_precision, why_not
 
-LARGEST_BATCH = 256
 COMPUTE = "auto, cpu, cuda or cuda:n"
 AUTO, NATIVE, TORCH = RUNTIMES = ("auto", "native", "torch")
 _TRIAL_FRAMES, _TRIALS = 16, 3
@@ -238,15 +239,15 @@ class Engine:
         key = (self.file.name, self.variant, self.threads, self.pad_batch)
         if key not in _native_was_faster:
             items = np.random.default_rng(0).normal(0.0, 3.0, (_TRIAL_FRAMES, self.layout.item_size)).astype(np.float32)
-            seconds = {}
-            for run in (self._encode_native, self._encode_torch):
+            bands, noise, seconds = np.zeros(_TRIAL_FRAMES, np.int64), self._noise(0, _TRIAL_FRAMES), {}
+            for runtime in (NATIVE, TORCH):
                 times = []
                 for _ in range(1 + _TRIALS):  # the first warms up
                     begin = time.perf_counter()
-                    run(items, np.zeros(_TRIAL_FRAMES, np.int64), self._empty(_TRIAL_FRAMES), None, self._noise(0, _TRIAL_FRAMES))
+                    self._fill(runtime, items, bands, noise, None, self._empty(_TRIAL_FRAMES))
                     times.append(time.perf_counter() - begin)
-                seconds[run] = min(times[1:])
-            _native_was_faster[key] = seconds[self._encode_native] < seconds[self._encode_torch]
+                seconds[runtime] = min(times[1:])
+            _native_was_faster[key] = seconds[NATIVE] < seconds[TORCH]
         return _native_was_faster[key]
 
     # -- inference
@@ -255,63 +256,65 @@ class Engine:
         """Start anew: the next frame is the first for the `random` policy. Settings stay."""
         self._frame_number = 0
 
-    def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None) -> EncodedFrames:
+    def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None,
+               out: EncodedFrames | None = None) -> EncodedFrames:
         """Encode frames.
 
         Args:
             items: (F, item_size) float32 from the tokenizer.
             bands: band of each frame, or of all; one the model does not know counts as `unknown`.
             wanted: (F, M) bool, tokens that token dropout keeps before others.
+            out: arrays to write into, and to give back; where a field is None there is an array made for it. Residual,
+                features and reconstruction may be views of wider rows.
 
         Raises:
             ValueError: items of another size.
         """
         items, index = self._check(items, bands)
-        out = self._empty(len(items))
-        encode = self._encode_native if self.runtime == NATIVE else self._encode_torch
-        encode(items, index, out, wanted, self._draw_noise(len(items)))
+        out = self._empty(len(items), out)
+        self._fill(self.runtime, items, index, self._draw_noise(len(items)), wanted, out)
         return out
 
     def answer(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None) -> np.ndarray:
         """As `encode`, without reconstruction: (F, 256) features of which only EMBEDDING and PROBABILITIES are filled."""
         items, index = self._check(items, bands)
-        rows, noise = np.zeros((len(items), features.N_FEATURES), np.float32), self._draw_noise(len(items))
-        if self.runtime == NATIVE:
-            self._native_network().encode(items, index, self.k_kept, self.dropout_policy, noise=noise, wanted=wanted,
-                                          threads=self.threads, **self._answer_of(rows))
-        else:
-            for part in self._batches(len(items)):
-                encoded, probabilities, _, _ = self._forward(items[part], index[part], _part(noise, part), _part(wanted, part),
-                                                             heads_only=True)
-                _fill_answer(rows[part], encoded, probabilities)
+        rows = np.zeros((len(items), features.N_FEATURES), np.float32)
+        self._compute(self.runtime, items, index, self._draw_noise(len(items)), wanted, **self._answer_of(rows))
         return rows
 
-    def _empty(self, count: int) -> EncodedFrames:
-        return EncodedFrames(np.empty((count, self.n_bins), np.float32), np.zeros((count, features.N_FEATURES), np.float32),
-                             np.empty((count, self.n_bins), np.float32),
-                             np.empty((count, self.config.latents, self.config.latent_width), np.float32))
+    def _empty(self, count: int, given: EncodedFrames | None = None) -> EncodedFrames:
+        """Arrays for so many frames, where they are not given."""
+        shapes = EncodedFrames((self.n_bins,), (features.N_FEATURES,), (self.n_bins,),
+                               (self.config.latents, self.config.latent_width))
+        made = [np.empty((count, *shape), np.float32) if array is None else array
+                for array, shape in zip(given or (None,) * len(shapes), shapes, strict=True)]
+        return EncodedFrames(*made)
 
     def _answer_of(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The parts of features rows (F, 256) that an answer fills."""
         return {"embedding": rows[:, features.EMBEDDING][:, :self.config.embedding],
                 "probabilities": rows[:, features.PROBABILITIES][:, :len(self.labels)]}
 
-    def _encode_native(self, items, bands, out: EncodedFrames, wanted, noise) -> None:
+    def _fill(self, runtime: str, items, bands, noise, wanted, out: EncodedFrames) -> None:
+        """Everything that there is to know of the frames."""
         rows = out.features
+        rows[:] = 0.0
         self._stamp(rows)
         _, side = self.layout.split(items)
-        rows[:, features.K_EFF], rows[:, features.FLOOR_DBFS] = side[:, 1], side[:, 0]
-        self._native_network().encode(
-            items, bands, self.k_kept, self.dropout_policy, noise=noise, wanted=wanted, threads=self.threads,
-            residual=out.residual, reconstruction=out.reconstruction,
-            latents=out.latents.reshape(len(items), self.config.latents * self.config.latent_width),
-            logit=rows[:, features.LOGIT:features.LOGIT + 1], keep_statistics=rows[:, features.KEEP_STATS],
-            **self._answer_of(rows))
+        rows[:, features.K_EFF], rows[:, features.FLOOR_DBFS] = side[:, layout.K_EFF], side[:, layout.FLOOR_DBFS]
+        self._compute(runtime, items, bands, noise, wanted, residual=out.residual, reconstruction=out.reconstruction,
+                      latents=out.latents.reshape(len(items), self.config.latents * self.config.latent_width),
+                      logit=rows[:, features.LOGIT:features.LOGIT + 1], keep_statistics=rows[:, features.KEEP_STATS],
+                      **self._answer_of(rows))
 
-    def _encode_torch(self, items, bands, out: EncodedFrames, wanted, noise) -> None:
-        for part in self._batches(len(items)):
-            self._encode_batch(items[part], bands[part], EncodedFrames(*(o[part] for o in out)), _part(wanted, part),
-                               _part(noise, part))
+    def _compute(self, runtime: str, items, bands, noise, wanted, **out) -> None:
+        inputs = {"items": items, "bands": bands, "kept": self.k_kept, "policy": self.dropout_policy, "noise": noise,
+                  "wanted": wanted}
+        if runtime == NATIVE:
+            self._native_network().encode(**inputs, threads=self.threads, **out)
+        else:
+            network = EagerNetwork(self._networks[self.variant], self.device)
+            network.encode(**inputs, backend=self.backend, pad_batch=self.pad_batch, **out)
 
     def _check(self, items, bands) -> tuple[np.ndarray, np.ndarray]:
         """The frames, and the index of each one's band."""
@@ -322,40 +325,6 @@ class Engine:
         names = [bands] * len(items) if isinstance(bands, str) else list(bands)
         known = {band: number for number, band in enumerate(self.bands)}
         return items, np.array([known.get(band, len(known) - 1) for band in names], np.int64)
-
-    def _batches(self, count: int) -> list[slice]:
-        step = self.pad_batch or LARGEST_BATCH
-        return [slice(start, min(start + step, count)) for start in range(0, count, step)]
-
-    def _forward(self, items, bands, noise, wanted, heads_only=False):
-        """One pass over at most a batch: what the network gives, padding included, class probabilities, tokens and side."""
-        count = len(items)
-        if self.pad_batch and count < self.pad_batch:
-            fill = self.pad_batch - count
-            items = np.concatenate((items, np.repeat(items[-1:], fill, axis=0)))
-            bands = np.concatenate((bands, np.repeat(bands[-1:], fill)))
-            noise = noise if noise is None else np.concatenate((noise, np.repeat(noise[-1:], fill, axis=0)))
-            wanted = wanted if wanted is None else np.concatenate((wanted, np.repeat(wanted[-1:], fill, axis=0)))
-        tokens, side = self.layout.split(items)
-        to = lambda x: torch.from_numpy(np.ascontiguousarray(x)).to(self.device)  # noqa: E731
-        with torch.inference_mode():
-            encoded = self._networks[self.variant](
-                to(tokens), to(side), to(bands), self.k_kept, policy=self.dropout_policy,
-                noise=None if noise is None else to(noise), backend=self.backend, heads_only=heads_only,
-                wanted=None if wanted is None else to(wanted))
-            probabilities = torch.softmax(encoded.class_logits / self._networks[self.variant].temperature, dim=-1)
-        return encoded, probabilities, tokens, side
-
-    def _encode_batch(self, items, bands, out: EncodedFrames, wanted, noise) -> None:
-        count = len(items)
-        encoded, probabilities, tokens, side = self._forward(items, bands, noise, wanted)
-        floor = side[:count, :1]
-        level = tokens[:count, :, :-2].reshape(count, -1)  # dB over the floor, N bins
-        mean = encoded.mean_db[:count].cpu().numpy()
-        np.divide(level - mean, np.exp(encoded.log_sigma[:count].cpu().numpy()), out=out.residual)
-        np.add(mean, floor, out=out.reconstruction)
-        out.latents[:] = encoded.latents[:count].cpu().numpy()
-        self._fill_features(out.features, encoded, probabilities, side[:count])
 
     def _draw_noise(self, count: int) -> np.ndarray | None:
         """Uniform draws of the `random` policy, a function of the frame's number alone."""
@@ -373,34 +342,3 @@ class Engine:
         rows[:, features.VARIANT] = self.file.variants.index(self.variant)
         rows[:, features.POLICY] = POLICIES.index(self.dropout_policy)
         rows[:, features.DTYPE] = features.DTYPES.index(self.dtype)
-
-    def _fill_features(self, rows, encoded, probabilities, side) -> None:
-        count = len(rows)
-        self._stamp(rows)
-        rows[:, features.LOGIT] = encoded.anomaly_logit[:count].cpu().numpy()
-        rows[:, features.K_EFF] = side[:, 1]
-        rows[:, features.FLOOR_DBFS] = side[:, 0]
-        rows[:, features.KEEP_STATS] = _keep_statistics(encoded.kept.score[:count], encoded.kept.keep[:count]).cpu().numpy()
-        _fill_answer(rows, encoded, probabilities)
-
-
-def _part(values: np.ndarray | None, part: slice) -> np.ndarray | None:
-    return None if values is None else values[part]
-
-
-def _fill_answer(rows: np.ndarray, encoded, probabilities: torch.Tensor) -> None:
-    for place, values in ((features.EMBEDDING, encoded.embedding), (features.PROBABILITIES, probabilities)):
-        rows[:, place.start:place.start + values.shape[1]] = values[:len(rows)].cpu().numpy()
-
-
-def _keep_statistics(score: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-    """(B, 8): mean, std, min, max of the kept scores, then of the dropped ones (0 when none are dropped)."""
-    chosen = torch.stack((keep, ~keep))  # (2, B, M): both at once, since one frame's worth is all overhead
-    count = chosen.sum(dim=2)
-    n = count.clamp(min=1)
-    mean = (score * chosen).sum(dim=2) / n
-    std = (((score - mean[..., None]) * chosen).square().sum(dim=2) / n).sqrt()
-    low = score.masked_fill(~chosen, torch.inf).amin(dim=2)
-    high = score.masked_fill(~chosen, -torch.inf).amax(dim=2)
-    parts = torch.stack((mean, std, low, high), dim=2)  # (2, B, 4)
-    return torch.where(count[..., None] > 0, parts, 0.0).transpose(0, 1).reshape(len(score), 8)

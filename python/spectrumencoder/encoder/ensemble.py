@@ -155,11 +155,12 @@ class SpeculativeEngine(Engine):
         self.large.reset()
         self.n_accepted = self.n_refined = 0
 
-    def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None) -> EncodedFrames:
+    def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None,
+               out: EncodedFrames | None = None) -> EncodedFrames:
         """As Engine.encode; of the frames in doubt the embedding and the class probabilities are those of `large`.
 
         The `random` policy draws for `large` by the number of the refined frame."""
-        out = super().encode(items, bands, wanted)
+        out = super().encode(items, bands, wanted, out)
         confidence = out.features[:, features.PROBABILITIES].max(axis=1, initial=0.0)
         doubtful = np.flatnonzero(confidence < self.confidence_threshold)
         self.n_refined += len(doubtful)
