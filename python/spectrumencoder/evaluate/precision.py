@@ -39,7 +39,7 @@ def precision(model: str = "base", *, pool: Path | None = None, corpus: Path | N
     amounts = {"most": most, "singles": SINGLES, "batches": BATCHES, "batch": BATCH} | (QUICK if quick else {})
     refused = {d: reason for d in DTYPES if (reason := why_not(d, choose_device(compute)))}
     settings = dict(dropout_rate=dropout_rate, compute=compute, threads=threads)
-    engines = {d: Engine(model, dtype=d, **settings) for d in DTYPES if d not in refused}
+    engines = {d: Engine(model, dtype=d, runtime="torch", **settings) for d in DTYPES if d not in refused}
     exact = engines[FP32]
     frames = frames_of(exact, pool=pool, corpus=corpus, condition=condition, most=amounts["most"], seed=seed)
     rows = _losses(engines, frames, seed, progress)
@@ -91,7 +91,7 @@ def _times(model, dtypes, frames, amounts, settings, seed, progress) -> dict[str
             continue
         calls = {}
         for dtype in dtypes:
-            engine = Engine(model, dtype=dtype, pad_batch=pad, **settings)
+            engine = Engine(model, dtype=dtype, pad_batch=pad, runtime="torch", **settings)
             calls[dtype] = lambda i, engine=engine, step=step: engine.encode(sample.items[i * step:(i + 1) * step],
                                                                             sample.band[i * step:(i + 1) * step])
         seconds = interleaved(calls, count, progress=lambda done, total, way=way: progress(way.replace("_", " "), done, total))
