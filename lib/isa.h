@@ -1,0 +1,41 @@
+/* -*- c++ -*- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*! \file
+ * Which vector instructions this processor has, for kernels that are compiled once for each set: NAME_generic.cc,
+ * NAME_avx2.cc and NAME_avx512.cc include one source with different compiler flags (lib/CMakeLists.txt).
+ *
+ * Such a source uses nothing that is inline or a template with external linkage (no std::): the linker keeps one copy
+ * of those for the whole library, and it might be the one that only the widest processors can run. */
+
+#ifndef INCLUDED_SPECTRUMENCODER_ISA_H
+#define INCLUDED_SPECTRUMENCODER_ISA_H
+
+namespace gr {
+namespace spectrumencoder {
+
+enum class isa {
+    generic, //!< what the compiler assumes of every processor of this architecture
+    avx2,    //!< AVX2 and FMA
+    avx512   //!< AVX-512 F, BW, DQ and VL, with the above
+};
+
+//! The widest that this processor and operating system can run.
+static inline isa best_isa()
+{
+#if defined(SPECTRUMENCODER_X86_KERNELS)
+    __builtin_cpu_init();
+    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return isa::avx512;
+    if (has_avx2)
+        return isa::avx2;
+#endif
+    return isa::generic;
+}
+
+} // namespace spectrumencoder
+} // namespace gr
+
+#endif /* INCLUDED_SPECTRUMENCODER_ISA_H */
