@@ -21,6 +21,21 @@ constexpr int LANES = 4;
 typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
 typedef int lanes __attribute__((vector_size(LANES * sizeof(int))));
 
+#if defined(__clang__)
+inline vec shuffle(vec a, vec b, lanes from)
+{
+    vec to{};
+    for (int lane = 0; lane < LANES; ++lane)
+        to[lane] = from[lane] < LANES ? a[from[lane]] : b[from[lane] - LANES];
+    return to;
+}
+#else
+inline vec shuffle(vec a, vec b, lanes from)
+{
+    return __builtin_shuffle(a, b, from);
+}
+#endif
+
 inline vec load(const float* from)
 {
     vec value;
@@ -38,15 +53,15 @@ inline vec pair_sums(vec a, vec b)
 {
 #if defined(__AVX512F__)
     const lanes even = { 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30 };
-    return __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, even + 1);
+    return shuffle(a, b, even) + shuffle(a, b, even + 1);
 #elif defined(__AVX__)
     const lanes even = { 0, 2, 8, 10, 4, 6, 12, 14 }; // within 128 bits, where a shuffle is one instruction
-    const vec sums = __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, even + 1);
+    const vec sums = shuffle(a, b, even) + shuffle(a, b, even + 1);
     const lanes in_order = { 0, 1, 4, 5, 2, 3, 6, 7 };
-    return __builtin_shuffle(sums, in_order);
+    return shuffle(sums, sums, in_order);
 #else
     const lanes even = { 0, 2, 4, 6 };
-    return __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, even + 1);
+    return shuffle(a, b, even) + shuffle(a, b, even + 1);
 #endif
 }
 
@@ -102,8 +117,8 @@ void apply_window(const float* __restrict samples, const float* __restrict windo
     int i = 0;
     for (; i + LANES <= n_bins; i += LANES) {
         const vec taps = load(window + i);
-        store(out + 2 * i, load(samples + 2 * i) * __builtin_shuffle(taps, first));
-        store(out + 2 * i + LANES, load(samples + 2 * i + LANES) * __builtin_shuffle(taps, first + LANES / 2));
+        store(out + 2 * i, load(samples + 2 * i) * shuffle(taps, taps, first));
+        store(out + 2 * i + LANES, load(samples + 2 * i + LANES) * shuffle(taps, taps, first + LANES / 2));
     }
     for (; i < n_bins; ++i) {
         out[2 * i] = samples[2 * i] * window[i];

@@ -1,8 +1,8 @@
 /* -*- c++ -*- */
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-// What count_instructions.py runs: frames of noise through the kernel. Says for which instruction set, and how many
-// windows.
+// What tools/count_instructions.py runs: frames of noise through the kernel. Says for which instruction set, and how
+// many windows.
 
 #include "isa.h"
 #include <gnuradio/spectrumencoder/tokenizer.h>

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The C++ kernel against its NumPy twin; levels, tail, refusals. lib/qa_tokenizer.cc has each instruction set."""
 
-import os
-import subprocess
 import sys
 import threading
 
