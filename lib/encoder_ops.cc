@@ -10,7 +10,7 @@ extern const encoder_ops encoder_ops_generic, encoder_ops_avx2, encoder_ops_avx5
 
 const encoder_ops& encoder_ops_for(isa which)
 {
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(SPECTRUMENCODER_X86_KERNELS)
     if (which == isa::avx512)
         return encoder_ops_avx512;
     if (which == isa::avx2)

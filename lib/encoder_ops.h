@@ -10,7 +10,7 @@
 namespace gr {
 namespace spectrumencoder {
 
-// Arithmetic of the encoder, compiled once for each instruction set (encoder_ops_impl.h). Matrices of tokens are
+// Arithmetic of the encoder, compiled once for each instruction set (encoder_ops_kernel.h). Matrices of tokens are
 // feature-major: a row is one feature of all tokens, so that all vectors run along tokens, and no operation has to add
 // up within a vector. Columns are a multiple of LANES; what stands in the columns beyond the last token is finite and
 // unused.
@@ -22,7 +22,7 @@ constexpr size_t LANES = 16; // of the widest vector; rows of matrices start at 
 constexpr size_t BLOCK = 8;  // rows of the left factor that stand together
 constexpr size_t PANEL = 48; // columns of the right factor that stand together
 
-inline size_t round_up(size_t n, size_t unit)
+static inline size_t round_up(size_t n, size_t unit)
 {
     return (n + unit - 1) / unit * unit;
 }

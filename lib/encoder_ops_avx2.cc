@@ -4,4 +4,4 @@
 #define ENCODER_OPS encoder_ops_avx2
 #define WIDTH 8
 #define TILE_ROWS 4
-#include "encoder_ops_impl.h"
+#include "encoder_ops_kernel.h"

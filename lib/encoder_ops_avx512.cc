@@ -4,4 +4,4 @@
 #define ENCODER_OPS encoder_ops_avx512
 #define WIDTH 16
 #define TILE_ROWS 8
-#include "encoder_ops_impl.h"
+#include "encoder_ops_kernel.h"

@@ -4,4 +4,4 @@
 #define ENCODER_OPS encoder_ops_generic
 #define WIDTH 4
 #define TILE_ROWS 4
-#include "encoder_ops_impl.h"
+#include "encoder_ops_kernel.h"

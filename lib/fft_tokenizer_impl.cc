@@ -101,9 +101,11 @@ fft_tokenizer_impl::fft_tokenizer_impl(int fft_size,
     set_min_output_buffer(1, min_output_buffer);
     message_port_register_out(keys::status());
 
-    // The scheduler sizes the input buffer from this: twice a frame, within reason, and at least two windows.
-    constexpr int MAX_BUFFERED = 1 << 17;
-    set_relative_rate(1, std::max(fft_size + 1, std::min(d_kernel.frame_hop(), MAX_BUFFERED)));
+    // The scheduler sizes the input buffer from this: twice a frame, within reason, and at least two windows. A buffer
+    // much shorter than 64 Ki samples costs more in calls of the scheduler than the frames in it do.
+    constexpr int MIN_BUFFERED = 1 << 15, MAX_BUFFERED = 1 << 17;
+    const int frame = std::clamp(d_kernel.frame_hop(), MIN_BUFFERED, MAX_BUFFERED);
+    set_relative_rate(1, std::max(fft_size + 1, frame));
 }
 
 void fft_tokenizer_impl::set_average(int average)

@@ -1,34 +1,34 @@
 /* -*- c++ -*- */
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
+/*! \file
+ * Which vector instructions this processor has, for kernels that are compiled once for each set: NAME_generic.cc,
+ * NAME_avx2.cc and NAME_avx512.cc include one source with different compiler flags (lib/CMakeLists.txt).
+ *
+ * Such a source uses nothing that is inline or a template with external linkage (no std::): the linker keeps one copy
+ * of those for the whole library, and it might be the one that only the widest processors can run. */
+
 #ifndef INCLUDED_SPECTRUMENCODER_ISA_H
 #define INCLUDED_SPECTRUMENCODER_ISA_H
+
+#include <gnuradio/spectrumencoder/api.h>
 
 namespace gr {
 namespace spectrumencoder {
 
-// Vector instructions that a kernel is compiled for. On other architectures than x86-64 there is `generic` alone, which
-// the compiler vectorises for what that architecture always has.
-enum class isa { generic, avx2, avx512 };
+enum class isa {
+    generic, //!< what the compiler assumes of every processor of this architecture
+    avx2,    //!< AVX2 and FMA
+    avx512   //!< AVX-512 F, BW, DQ and VL, with the above
+};
 
-inline isa best_isa()
-{
-#if defined(__x86_64__) && defined(__GNUC__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
-        return isa::avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return isa::avx2;
-#endif
-    return isa::generic;
-}
+//! The widest that this processor and operating system can run, of those that were compiled.
+SPECTRUMENCODER_API isa best_isa();
 
-inline const char* isa_name(isa which)
-{
-    return which == isa::avx512 ? "avx512" : which == isa::avx2 ? "avx2" : "generic";
-}
+//! generic, avx2 or avx512.
+SPECTRUMENCODER_API const char* isa_name(isa which);
 
 } // namespace spectrumencoder
 } // namespace gr
 
-#endif
+#endif /* INCLUDED_SPECTRUMENCODER_ISA_H */

@@ -1,12 +1,11 @@
 /* -*- c++ -*- */
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
+#include "frame_sums.h"
 #include <gnuradio/fft/window.h>
 #include <gnuradio/spectrumencoder/tokenizer.h>
-#include <volk/volk.h>
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <map>
 #include <numeric>
 #include <sstream>
@@ -90,18 +89,6 @@ double quartile_of_mean_noise(int k)
     return std::pow(1.0 - v + z * std::sqrt(v), 3);
 }
 
-constexpr float DB_PER_OCTAVE = 3.01029995663981195f; // 10 log10(2)
-
-// 10 log10 of n powers, clamped from below.
-void power_to_db(float* db, const float* power, int n)
-{
-    constexpr float least = static_cast<float>(tokenizer::POWER_FLOOR);
-    for (int i = 0; i < n; ++i)
-        db[i] = std::max(power[i], least);
-    volk_32f_log2_32f(db, db, n);
-    volk_32f_s32f_multiply_32f(db, db, DB_PER_OCTAVE, n);
-}
-
 } // namespace
 
 tokenizer::tokenizer(int fft_size, int stride, int average, double overlap, const std::string& window)
@@ -109,13 +96,12 @@ tokenizer::tokenizer(int fft_size, int stride, int average, double overlap, cons
       d_stride(checked_stride(fft_size, stride)),
       d_hop(checked_hop(fft_size, overlap)),
       d_average((check_average(average), average)),
+      d_loops(frame_sums::of(best_isa())),
       d_window(unit_gain_window(window, fft_size)),
-      d_power(fft_size),
-      d_mean(fft_size),
+      d_sum(fft_size),
       d_peak(fft_size),
-      d_scratch(fft_size + 1),
-      d_histogram(1 << 12),
-      d_token_peak(fft_size / stride),
+      d_mean(fft_size),
+      d_scratch(3 * fft_size),
       d_token_sum(fft_size / stride),
       d_token_sumsq(fft_size / stride)
 {
@@ -156,8 +142,7 @@ void tokenizer::set_average(int average)
 void tokenizer::reset()
 {
     d_windows = 0;
-    d_finite = true;
-    std::fill(d_mean.begin(), d_mean.end(), 0.0f);
+    std::fill(d_sum.begin(), d_sum.end(), 0.0f);
     std::fill(d_peak.begin(), d_peak.end(), 0.0f);
     std::fill(d_token_sum.begin(), d_token_sum.end(), 0.0);
     std::fill(d_token_sumsq.begin(), d_token_sumsq.end(), 0.0);
@@ -165,91 +150,54 @@ void tokenizer::reset()
 
 void tokenizer::add_window(const gr_complex* samples)
 {
-    volk_32fc_32f_multiply_32fc(d_fft->get_inbuf(), samples, d_window.data(), d_fft_size);
+    d_loops.apply_window(reinterpret_cast<const float*>(samples),
+                         d_window.data(),
+                         reinterpret_cast<float*>(d_fft->get_inbuf()),
+                         d_fft_size);
     d_fft->execute();
-
-    // Magnitude squared and fftshift in one: the negative frequencies are the upper part of the FFT's output.
-    const int negative = d_fft_size / 2;
-    const gr_complex* bins = d_fft->get_outbuf();
-    volk_32fc_magnitude_squared_32f(d_power.data(), bins + d_fft_size - negative, negative);
-    volk_32fc_magnitude_squared_32f(d_power.data() + negative, bins, d_fft_size - negative);
-    volk_32f_x2_add_32f(d_mean.data(), d_mean.data(), d_power.data(), d_fft_size);
-    volk_32f_x2_max_32f(d_peak.data(), d_peak.data(), d_power.data(), d_fft_size);
-
-    double total = 0.0;
-    const float* power = d_power.data();
-    for (size_t m = 0; m < d_token_sum.size(); ++m, power += d_stride) {
-        const double token = std::accumulate(power, power + d_stride, 0.0f);
-        d_token_sum[m] += token;
-        d_token_sumsq[m] += token * token; // double: spread is a small difference of large sums
-        total += token;
-    }
-    d_finite = d_finite && std::isfinite(total);
+    d_loops.add_window(reinterpret_cast<const float*>(d_fft->get_outbuf()),
+                       d_fft_size,
+                       d_stride,
+                       d_sum.data(),
+                       d_peak.data(),
+                       d_token_sum.data(),
+                       d_token_sumsq.data(),
+                       reinterpret_cast<float*>(d_fft->get_inbuf())); // as scratch: in the cache, and done with
     ++d_windows;
+}
+
+// NaN and infinity stay in a sum. A window's powers are summed in float, as its bins are: what overflows there shows
+// too.
+bool tokenizer::finite() const
+{
+    return std::all_of(d_token_sum.begin(), d_token_sum.end(), [](double sum) { return std::isfinite(sum); });
 }
 
 void tokenizer::finish_frame(float* item, float* psd, double samp_rate)
 {
-    volk_32f_s32f_multiply_32f(d_mean.data(), d_mean.data(), 1.0f / d_windows, d_fft_size);
-    power_to_db(psd, d_mean.data(), d_fft_size);
+    constexpr float least = static_cast<float>(POWER_FLOOR);
+    d_loops.mean_levels(d_sum.data(), d_fft_size, d_windows, least, d_mean.data(), psd);
 
-    const double quartile = std::max<double>(mean_power_of_rank(d_fft_size / 4), POWER_FLOOR);
-    const float floor_dbfs = static_cast<float>(10.0 * std::log10(quartile / quartile_of_mean_noise(d_windows)));
+    d_quartile = d_loops.of_rank(d_mean.data(), d_fft_size, d_fft_size / 4, d_quartile);
+    const float floor_dbfs = static_cast<float>(10.0 * std::log10(d_quartile / quartile_of_mean_noise(d_windows)));
 
-    write_tokens(item, psd, floor_dbfs);
+    d_loops.write_tokens(psd,
+                         d_peak.data(),
+                         d_token_sum.data(),
+                         d_token_sumsq.data(),
+                         d_fft_size,
+                         d_stride,
+                         d_windows,
+                         least,
+                         floor_dbfs,
+                         d_scratch.data(),
+                         item);
     float* side = item + n_tokens() * token_dim();
     side[0] = floor_dbfs;
     side[1] = static_cast<float>(d_windows);
     side[2] = static_cast<float>(samp_rate / d_fft_size);
     std::fill(side + 3, item + item_size(), 0.0f);
     reset();
-}
-
-// The element that sorting d_mean would put at `rank`. The bits of a float that is not negative sort as it does: one
-// histogram of their upper 12 finds the bucket, nth_element the element in it (alone it would take six times as long at
-// N = 1024).
-float tokenizer::mean_power_of_rank(int rank)
-{
-    constexpr int LOWER_BITS = 20;
-    const auto bucket_of = [](float power) {
-        uint32_t bits;
-        std::memcpy(&bits, &power, sizeof(bits));
-        return bits >> LOWER_BITS;
-    };
-    std::fill(d_histogram.begin(), d_histogram.end(), 0);
-    for (const float power : d_mean)
-        ++d_histogram[bucket_of(power)];
-    uint32_t bucket = 0;
-    while (rank >= d_histogram[bucket])
-        rank -= d_histogram[bucket++];
-
-    int n = 0;
-    for (const float power : d_mean) {
-        d_scratch[n] = power;
-        n += bucket_of(power) == bucket; // without a branch
-    }
-    std::nth_element(d_scratch.begin(), d_scratch.begin() + rank, d_scratch.begin() + n);
-    return d_scratch[rank];
-}
-
-void tokenizer::write_tokens(float* tokens, const float* psd, float floor_dbfs)
-{
-    const int n = n_tokens();
-    for (int m = 0; m < n; ++m) {
-        const auto first = d_peak.begin() + m * d_stride;
-        d_token_peak[m] = *std::max_element(first, first + d_stride);
-    }
-    power_to_db(d_token_peak.data(), d_token_peak.data(), n);
-
-    for (int m = 0; m < n; ++m, psd += d_stride) {
-        for (int s = 0; s < d_stride; ++s)
-            *tokens++ = psd[s] - floor_dbfs;
-        *tokens++ = d_token_peak[m] - floor_dbfs;
-        const double mean = d_token_sum[m] / d_windows;
-        const double variance = d_token_sumsq[m] / d_windows - mean * mean;
-        *tokens++ =
-            d_windows > 1 && mean > 0.0 && variance > 0.0 ? static_cast<float>(std::sqrt(variance) / mean) : 0.0f;
-    }
 }
 
 size_t tokenizer::max_frames(size_t n_samples, bool flush) const

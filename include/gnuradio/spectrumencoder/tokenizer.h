@@ -22,6 +22,8 @@
 namespace gr {
 namespace spectrumencoder {
 
+struct frame_sums;
+
 /*!
  * \brief Turns windows of IQ samples into frames of tokens (docs/architecture.md, "Frame").
  *
@@ -74,7 +76,7 @@ public:
 
     int windows() const { return d_windows; }                //!< windows in the frame in progress
     bool complete() const { return d_windows == d_average; } //!< the frame has its K windows
-    bool finite() const { return d_finite; } //!< false once a window of this frame held NaN, Inf or overflowed
+    bool finite() const;                                     //!< no window of this frame held NaN, Inf or overflowed
 
     /*!
      * Writes the frame in progress (windows() >= 1) and starts the next one.
@@ -111,21 +113,17 @@ private:
     const int d_hop;
     int d_average;
     int d_windows = 0;
-    bool d_finite = true;
 
+    const frame_sums& d_loops;
     std::unique_ptr<fft::fft_complex_fwd> d_fft;
-    volk::vector<float> d_window;  // scaled by 1/sum: |FFT|^2 is then full-scale power
-    volk::vector<float> d_power;   // bin powers of the window at hand, ascending frequency
-    volk::vector<float> d_mean;    // their sum over the frame, then their mean
-    volk::vector<float> d_peak;    // their largest over the frame
-    volk::vector<float> d_scratch; // for the quantile
-    std::vector<int> d_histogram;
-    volk::vector<float> d_token_peak;  // per token: max-hold
-    std::vector<double> d_token_sum;   // per token: sum of its power over the windows
-    std::vector<double> d_token_sumsq; // per token: sum of its squared power
-
-    float mean_power_of_rank(int rank);
-    void write_tokens(float* tokens, const float* psd, float floor_dbfs);
+    volk::vector<float> d_window;       // scaled by 1/sum: |FFT|^2 is then full-scale power
+    volk::vector<float> d_sum;          // bin powers, summed over the frame, ascending frequency
+    volk::vector<float> d_peak;         // their largest over the frame
+    volk::vector<float> d_mean;         // d_sum / windows
+    volk::vector<float> d_scratch;      // for d_loops
+    volk::vector<double> d_token_sum;   // per token: sum of its power over the windows
+    volk::vector<double> d_token_sumsq; // per token: sum of its squared power
+    float d_quartile = 1.0f;            // of d_mean, in the last frame
 };
 
 } // namespace spectrumencoder

@@ -1,0 +1,5 @@
+/* -*- c++ -*- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#define FRAME_SUMS frame_sums_avx2
+#include "frame_sums_kernel.h"
