@@ -25,6 +25,5 @@ int main()
     std::vector<uint64_t> start(frames);
     kernel.tokenize(samples.data(), samples.size(), 1e6, items.data(), psd.data(), start.data(), false);
 
-    const char* names[] = { "generic", "avx2", "avx512" };
-    std::cout << names[static_cast<int>(best_isa())] << ' ' << WINDOWS << '\n';
+    std::cout << isa_name(best_isa()) << ' ' << WINDOWS << '\n';
 }
