@@ -54,13 +54,13 @@ def capacity(models: tuple[str, ...], *, sizes: CapacitySizes = CapacitySizes(),
                for runtime, engine in make_engines(open_model(name), {}, dropout_rate=LIVE_RATE, pad_batch=16).items()}
     made = engines[next(iter(engines))].encode(frames.items, segment.band)
     detector = Detector(band.engine.contract, band.tables)
-    network, _ = reference.choose(_FRAMES, rounds=2)
+    network, _ = reference.choose(_FRAMES, rounds=min(6, sizes.rounds))
     tokens = torch.from_numpy(np.ascontiguousarray(frames.layout.split(frames.items)[0]))
     arms = {"tokenizer": lambda: tokenize(band.iq[:_FRAMES * segment.frame_hop], BAND_HZ, average=sizes.average, flush=False),
             "detector": lambda: detector.process(frames.psd, made.residual, made.features, frames.frame_start, segment),
             REFERENCE: lambda: network(tokens)}
     arms |= {name: lambda e=engine: e.encode(frames.items, segment.band) for name, engine in engines.items()}
-    (turns,) = take_turns(arms, sizes.rounds, calls=3, seed=seed,
+    (turns,) = take_turns(arms, sizes.rounds, calls=2, seed=seed,
                           progress=lambda done, total: progress(done, total, "capacity")).values()
     frames_per_s = BAND_HZ / segment.frame_hop
     cost = {name: np.median(t.processor, axis=1) / _FRAMES for name, t in turns.items()}  # s of a frame, by round

@@ -82,7 +82,7 @@ def _arms(models, batch: int, compute: str) -> dict[str, Callable[[], object] | 
                 continue
             frames = noise_frames(batch, engine.layout)
             arms[f"{name} {runtime}"] = lambda engine=engine, frames=frames: engine.encode(frames)
-    network, _ = reference.choose(batch, rounds=2, device=compute)
+    network, _ = reference.choose(batch, rounds=4, device=compute)
     tokens = torch.randn(batch, reference.N_TOKENS, reference.TOKEN_DIM)
     arms[REFERENCE] = lambda: network(tokens.to(compute)).cpu()
     return arms

@@ -58,7 +58,7 @@ def latency(models: tuple[str, ...] = SHIPPED, *, sizes: Sizes = Sizes(), busy_n
     with conditions(busy_neighbour) as (names, enter):
         for threads in sizes.threads:
             torch.set_num_threads(threads)
-            network, result["reference"][str(threads)] = reference.choose(rounds=max(3, sizes.rounds // 6))
+            network, result["reference"][str(threads)] = reference.choose(rounds=max(3, sizes.rounds // 3))
             turns = take_turns(calls | {REFERENCE: lambda network=network: network(tokens)}, sizes.rounds, calls=sizes.calls,
                                seed=seed, conditions=names, enter=enter,
                                progress=lambda done, total, threads=threads: progress(done, total, f"{threads} thread(s)"))

@@ -63,7 +63,7 @@ def _forward(network, backend: str, kept: int) -> Callable[[], object]:
 
 
 def _reference(count: int, sizes: Sizes) -> Callable[[], object]:
-    network, _ = reference.choose(n_tokens=count, rounds=2 if sizes.rounds < 10 else 4)
+    network, _ = reference.choose(n_tokens=count, rounds=2 if sizes.rounds < 10 else 8)
     tokens = torch.randn(1, count, reference.TOKEN_DIM)
     return lambda: network(tokens)
 

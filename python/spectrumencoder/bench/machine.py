@@ -72,4 +72,6 @@ def _volk_machine() -> str | None:
 
 def _fftw() -> str | None:
     library = ctypes.util.find_library("fftw3f")
-    return (ctypes.c_char * 40).in_dll(ctypes.CDLL(library), "fftwf_version").value.decode() if library else None
+    if not library:
+        return None
+    return (ctypes.c_char * 40).in_dll(ctypes.CDLL(library), "fftwf_version").value.decode().removeprefix("fftw-")

@@ -44,10 +44,10 @@ def draw_latency(results):
         colours = _colours(dict.fromkeys(result["arms"][n].get("model", REFERENCE) for n in result["arms"]))
         axis.barh(list(arms), p50, xerr=[[0] * len(p50), beyond], color=[colours[models[n]] for n in arms],
                   error_kw={"elinewidth": 1, "ecolor": "0.4"})
-        for place, value in enumerate(p50):
-            axis.text(min(p50) * 0.55, place, f"{value:.3g}", va="center", ha="left", fontsize=7)
+        for place, (value, more) in enumerate(zip(p50, beyond, strict=True)):
+            axis.text(1.08 * (value + more), place, f"{value:.3g}", va="center", ha="left", fontsize=7)
         axis.set_xscale("log")
-        axis.set_xlim(min(p50) * 0.5, None)
+        axis.set_xlim(min(p50) * 0.5, 2 * max(a + b for a, b in zip(p50, beyond, strict=True)))
         axis.tick_params(axis="y", labelsize=7)
         axis.set_xlabel(f"ms a spectrum, p50 and p99, {threads} thread{'s' * (threads != '1')}")
     return fig
@@ -93,11 +93,12 @@ def draw_tokenizer(results):
             points = [(r["fft_size"], r["chains"][name]["ms_s"]) for r in rows if name in r["chains"]]
             if points:
                 style = ":" if name == "source alone" else "o-"
-                axis.loglog(*zip(*points, strict=True), style, ms=3, color=f"C{number}", label=name)
+                axis.semilogx(*zip(*points, strict=True), style, ms=3, color=f"C{number}", label=name)
         axis.set_xticks([r["fft_size"] for r in rows], [str(r["fft_size"]) for r in rows], fontsize=8)
         axis.minorticks_off()
         axis.set_xlabel(f"N, K = {rows[0]['average']}, {condition}")
         axis.set_ylabel("MS/s")
+        axis.set_ylim(0, None)
     axes[0].legend(fontsize=8)
     return fig
 
@@ -107,12 +108,7 @@ def draw_pipeline(results):
     runs = [("as fast as it goes", row) for result in results["pipeline"] for row in result["rows"]]
     runs += [(f"{result['settings']['rate'] / 1e6:g} MS/s", row) for result in results.get("pipeline_paced", [])
              for row in result["rows"]]
-    shares: list[dict[str, float]] = []
-    for _, row in runs:
-        shares.append({})
-        for name, share in row["threads"].items():
-            name = name.rstrip("0123456789")
-            shares[-1][name] = shares[-1].get(name, 0.0) + share
+    shares = [row["threads"] for _, row in runs]
     names = sorted({n for s in shares for n in s}, key=lambda n: -sum(s.get(n, 0.0) for s in shares))[:8]
     labels = [f"{row['model']} {row['runtime']}, K = {row['average']}, {how}" for how, row in runs]
     fig, (axis,) = figure(1, width=9.0, height=1.6 + 0.35 * len(runs))

@@ -46,7 +46,7 @@ class Reference(nn.Module):
             torch.backends.mha.set_fastpath_enabled(before)
 
 
-def choose(batch: int = 1, *, n_tokens: int = N_TOKENS, rounds: int = 10, device: str = "cpu") -> tuple[Reference, dict]:
+def choose(batch: int = 1, *, n_tokens: int = N_TOKENS, rounds: int = 20, device: str = "cpu") -> tuple[Reference, dict]:
     """The faster of the two for such batches on the present number of threads, and the median ms of a call of each."""
     network = Reference().to(device)
     tokens = torch.randn(batch, n_tokens, TOKEN_DIM, device=device)
@@ -55,7 +55,7 @@ def choose(batch: int = 1, *, n_tokens: int = N_TOKENS, rounds: int = 10, device
         network.fast_path = fast_path
         network(tokens).cpu()
 
-    turns = take_turns({"fast path": lambda: call(True), "plain": lambda: call(False)}, rounds, calls=2)
+    turns = take_turns({"fast path": lambda: call(True), "plain": lambda: call(False)}, rounds, calls=1)
     median_ms = {name: statistics(t)["p50_ms"] for name, t in turns["quiet"].items()}
     network.fast_path = median_ms["fast path"] <= median_ms["plain"]
     return network, {"fast_path": network.fast_path, "median_ms": median_ms}

@@ -39,8 +39,8 @@ On a band that it has learned, what comes after the encoder.""", None),
     "energy": ("Energy of a spectrum", "", None),
     "memory": ("Memory", """
 Each in a process of its own, over what importing Python's packages and PyTorch takes. Keys and values are tensors of a forward
-pass with all tokens kept: what a layer makes of each token, and what the softmax kernel is
-then given (`-`: there is none).""", None),
+pass with all tokens kept: what a layer makes of each token, and what the softmax kernel is then given
+(`-`: there is none).""", None),
 }
 
 
@@ -104,7 +104,7 @@ def page(results: dict[str, list[dict]], pictures: dict[str, str], folder: Path,
 
 
 def _markdown(table) -> str:
-    return f"{table.title[:1].upper() + table.title[1:]}:\n\n{markdown_table(table.header, table.rows)}"
+    return f"{table.title}:\n\n{markdown_table(table.header, table.rows)}"
 
 
 def _machines(results: list[dict]) -> str:
@@ -113,7 +113,7 @@ def _machines(results: list[dict]) -> str:
         m = result["machine"]
         versions = ", ".join(f"{name} {m[key]}" for name, key in (
             ("Python", "python"), ("PyTorch", "torch"), ("NumPy", "numpy"), ("GNU Radio", "gnuradio"), ("VOLK", "volk_machine"),
-            ("", "fftw")) if m[key]).replace(" fftw-", " FFTW ")
+            ("FFTW", "fftw")) if m[key])
         caches = ", ".join(f"{name} {kib} KiB" for name, kib in m["caches_kib"].items())
         kinds.setdefault(f"{m['cpu']}, {m['cores']} cores, {caches or 'caches unknown'}, {m['memory_gib']} GiB; "
                          f"{' '.join(m['cpu_flags'])}; {versions}", []).append(result)
@@ -123,6 +123,8 @@ def _machines(results: list[dict]) -> str:
         dates = sorted(r["machine"]["date"][:10] for r in of_kind)
         commits = ", ".join(dict.fromkeys(r["machine"]["commit"][:12] for r in of_kind))
         busy = " **The machine was not quiet: trust ratios rather than times.**" if max(loads) > 0.5 else ""
+        if any(" --quick" in r["command"] for r in of_kind):
+            busy += " **A trial with --quick: its figures say nothing.**"
         lines.append(f"{', '.join(dict.fromkeys(r['bench'] for r in of_kind))}: {what}. {dates[0]} to {dates[-1]}, commit "
                      f"{commits}, load when they began {min(loads):.2f} to {max(loads):.2f}.{busy}\n")
     return "\n".join(lines)
@@ -142,11 +144,12 @@ def _notes(result: dict) -> list[str]:
 def _core_assumptions(result: dict) -> str:
     capacity = result["capacity"]
     counts = [int(p) for p in next(iter(capacity["scaling"].values()), {"1": 0})]
-    measured = f"s was measured with up to {max(counts)} processes" if max(counts) > 1 else "s was not measured and taken as 0"
+    measured = (f"s was measured with up to {max(counts)} processes of the whole chain" if max(counts) > 1 else
+                "s was not measured and is taken as 0")
     triad = max(r["memory"]["triad"] for r in result["roofline"].values())
     need = 8e-9 * capacity["settings"]["band_hz"]
     return ("What cores watch: P processes, each with bands of its own on one thread, do P R / (1 + s (P - 1)), where one alone "
-            f"does R; {measured} of the whole chain, and the reference is given the first network's. 8 and 32 cores are an "
+            f"does R; {measured}, and the reference is given the first network's. 8 and 32 cores are an "
             "extrapolation: it assumes that cores added are like those measured, that clocks do not fall, and that memory keeps "
             f"up. A band's samples are {1e3 * need:.0f} MB/s, so that one thread's {triad:.0f} GB/s alone would feed "
             f"{triad / need:.0f} bands.\n")

@@ -16,7 +16,7 @@ import numpy as np
 from ..evaluate.timing import BOOTSTRAP
 
 QUIET, BUSY = "quiet", "busy neighbour"
-WARM_UP_CALLS = 3
+WARM_UP_CALLS, WARM_UP_S = 3, 0.5  # of each arm; no further call once so long has passed
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,10 @@ def take_turns(arms: dict[str, Callable[[], object]], rounds: int, *, calls: int
     """
     rng, names = np.random.default_rng(seed), list(arms)
     for name in names:
-        for _ in range(WARM_UP_CALLS):
+        began, done = time.perf_counter(), 0
+        while done < WARM_UP_CALLS and (not done or time.perf_counter() - began < WARM_UP_S):
             arms[name]()
+            done += 1
     turns = {c: {name: Turns(np.empty((rounds, calls)), np.empty((rounds, calls))) for name in names} for c in conditions}
     for number in range(rounds):
         for condition in rng.permutation(conditions):

@@ -38,7 +38,7 @@ def core_table(capacity: dict) -> TextTable:
         s = s_of[name]
         rows.append([name, number(s, 2), *(number(bands(value["median"], cores, s or 0.0)) for cores in (1, *CORES))])
     band_mb_s = 1e-6 * BYTES_PER_SAMPLE * capacity["settings"]["band_hz"]
-    return TextTable(f"bands of {capacity['settings']['band_hz'] / 1e6:g} MS/s, each {band_mb_s:.0f} MB/s of samples",
+    return TextTable(f"Bands of {capacity['settings']['band_hz'] / 1e6:g} MS/s, each {band_mb_s:.0f} MB/s of samples",
                      ["network", "s", *(f"{cores} core{'s' * (cores > 1)}" for cores in (1, *CORES))], rows)
 
 
@@ -54,7 +54,7 @@ def scaling_tables(results: dict[str, list[dict]]) -> list[TextTable]:
         rows = [[str(r["fft_size"]), *(number(1e3 / c["ms_per_cpu_s"]) for c in r["chains"].values())] for r in result["rows"]
                 if r["condition"] == "one CPU" and r["average"] == result["rows"][0]["average"]]
         names = list(result["rows"][0]["chains"])
-        out.append(TextTable("bins: CPU ns a sample, one CPU", ["N", *names], rows))
+        out.append(TextTable("Bins: CPU ns a sample, one CPU", ["N", *names], rows))
     for result in results.get("latency_tokens", [])[:1]:
         rows_of = next(iter(result["times"].values()))
         arms = {tokens: next(iter(conditions.values())) for tokens, conditions in rows_of.items()}
@@ -62,14 +62,14 @@ def scaling_tables(results: dict[str, list[dict]]) -> list[TextTable]:
         rows = [[f"{tokens} ({8 * int(tokens)})", *(number(arm[n]["p50_ms"]) for n in names)] for tokens, arm in arms.items()]
         powers = [exponents([(int(t), arm[n]["p50_ms"]) for t, arm in arms.items()]) for n in names]
         rows += [["power of the last step", *(f"{p[-1]:.2f}" for p in powers)]] if powers[0] else []
-        out.append(TextTable("tokens (bins): ms a spectrum, p50", ["tokens", *names], rows))
+        out.append(TextTable("Tokens (bins): ms a spectrum, p50", ["tokens", *names], rows))
     for result in results.get("latency", [])[:1]:
         out.append(_rates_table(result))
     for result in results.get("throughput", [])[:1]:
         batches = next(iter(result["times"].values()))
         arms = {batch: next(iter(conditions.values())) for batch, conditions in batches.items()}
         names = list(next(iter(arms.values())))
-        out.append(TextTable("batch: ms a spectrum, p50", ["batch", *names], [
+        out.append(TextTable("Batch: ms a spectrum, p50", ["batch", *names], [
             [batch, *(number(arm[n]["p50_ms"] / arm[n]["batch"]) for n in names)] for batch, arm in arms.items()]))
         out.append(core_table(result["capacity"]))
     return out
@@ -89,5 +89,5 @@ def rate_points(result: dict) -> dict[str, list[tuple[float, float, float]]]:
 def _rates_table(result: dict) -> TextTable:
     points = rate_points(result)
     rates = [rate for rate, _, _ in next(iter(points.values()))]
-    return TextTable("dropout rate: ms a spectrum, p50 (MFLOP)", ["network", *(f"r = {rate:g}" for rate in rates)], [
+    return TextTable("Dropout rate: ms a spectrum, p50 (MFLOP)", ["network", *(f"r = {rate:g}" for rate in rates)], [
         [name, *(f"{number(ms)} ({number(mflop)})" for _, ms, mflop in values)] for name, values in points.items()])

@@ -28,6 +28,10 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.0f}" if "e" in text and abs(value) >= 1 else f"{value:.6f}".rstrip("0") if "e" in text else text
 
 
+def _threads_text(threads: str) -> str:
+    return f"{threads} thread{'s' * (threads != '1')}"
+
+
 def short(cell: str) -> str:
     """A cell without its interval."""
     return re.sub(r" \(\S+ to \S+\)$", "", cell)
@@ -51,12 +55,12 @@ def _times(title: str, arms: dict, name_of: str = "network", extra=()) -> TextTa
 
 def _latency(result: dict) -> list[TextTable]:
     extra = [("MFLOP", lambda name: number(result["arms"][name]["mflop"]))]
-    return [_times(f"one spectrum, {threads} thread(s), {condition}", arms, extra=extra)
+    return [_times(f"One spectrum, {_threads_text(threads)}, {condition}", arms, extra=extra)
             for threads, conditions in result["times"].items() for condition, arms in conditions.items()]
 
 
 def _latency_tokens(result: dict) -> list[TextTable]:
-    return [_times(f"{tokens} tokens, {threads} thread(s), {condition}", arms, "backend",
+    return [_times(f"{tokens} tokens, {_threads_text(threads)}, {condition}", arms, "backend",
                    [("MFLOP", lambda name, tokens=tokens: number(result["mflop"][tokens][name]))])
             for threads, rows in result["times"].items() for tokens, conditions in rows.items()
             for condition, arms in conditions.items()]
@@ -68,17 +72,18 @@ def _throughput(result: dict) -> list[TextTable]:
         for condition in next(iter(batches.values())):
             names = list(next(iter(batches.values()))[condition])
             rows = [[batch, *(number(arms[condition][n]["per_s"]) for n in names)] for batch, arms in batches.items()]
-            out.append(TextTable(f"spectra a second, {threads} thread(s), {condition}", ["batch", *names], rows))
+            out.append(TextTable(f"Spectra a second, {_threads_text(threads)}, {condition}", ["batch", *names], rows))
             shares = [[batch, *(_share(arms[condition][n]) for n in names)] for batch, arms in batches.items()]
-            out.append(TextTable(f"GFLOP/s and share of the fp32 peak, {threads} thread(s), {condition}", ["batch", *names],
+            out.append(TextTable(f"GFLOP/s and share of the fp32 peak, {_threads_text(threads)}, {condition}", ["batch", *names],
                                  shares))
             ours = [n for n in names if n != REFERENCE]
             ratios = [[batch, *(interval(arms[condition][n]["speed_up"]["wall"]) for n in ours)]
                       for batch, arms in batches.items()]
-            out.append(TextTable(f"reference / ours, a spectrum, {threads} thread(s), {condition}", ["batch", *ours], ratios))
+            out.append(TextTable(f"Reference / ours, a spectrum, {_threads_text(threads)}, {condition}", ["batch", *ours],
+                                 ratios))
     peaks = [[threads, number(r["gemm"]["fp32"]["peak"]), number(r["gemm"]["bf16"]["peak"]), number(r["memory"]["copy"]),
               number(r["memory"]["triad"])] for threads, r in result["roofline"].items()]
-    out.append(TextTable("this machine", ["threads", "fp32 GFLOP/s", "bf16 GFLOP/s", "copy GB/s", "triad GB/s"], peaks))
+    out.append(TextTable("This machine", ["threads", "fp32 GFLOP/s", "bf16 GFLOP/s", "copy GB/s", "triad GB/s"], peaks))
     return out + _capacity(result["capacity"])
 
 
@@ -91,12 +96,12 @@ def _capacity(capacity: dict) -> list[TextTable]:
     stages = [[name, number(row["p50_ms"] / 16), number(row["cpu_p50_ms"] / 16)] for name, row in capacity["stages"].items()]
     bands = [[name, interval(value), interval(capacity["over_reference"].get(name))]
              for name, value in capacity["bands_per_core"].items()]
-    out = [TextTable("a frame in batches of 16, one thread", ["stage", "ms", "CPU ms"], stages),
-           TextTable(f"bands of {settings['band_hz'] / 1e6:g} MS/s at K = {settings['average']} that a core watches",
+    out = [TextTable("A frame in batches of 16, one thread", ["stage", "ms", "CPU ms"], stages),
+           TextTable(f"Bands of {settings['band_hz'] / 1e6:g} MS/s at K = {settings['average']} that a core watches",
                      ["network", "bands", "ours / reference"], bands)]
     counts = list(next(iter(capacity["scaling"].values()), {}))
     rows = [[name, *(number(rates[c]) for c in counts)] for name, rates in capacity["scaling"].items()]
-    return [*out, TextTable("frames a second of processes at once", ["network", *counts], rows)]
+    return [*out, TextTable("Frames a second of so many processes at once, all together", ["network", *counts], rows)]
 
 
 def _tokenizer(result: dict) -> list[TextTable]:
@@ -109,14 +114,14 @@ def _tokenizer(result: dict) -> list[TextTable]:
                 f"{row['fft_size']}, {row['average']}", *(number(row["chains"][n][key]) for n in names)] for row in rows]))
         others = [n for n in names if "ours_over" in rows[0]["chains"][n] and n not in ("source alone", "tokenize()")]
         for clock, about in (("wall", "by the clock"), ("cpu", "by CPU time")):
-            out.append(TextTable(f"fft_tokenizer over the others, {about}, {condition}", ["N, K", *others], [[
+            out.append(TextTable(f"Ours over the others, {about}, {condition}", ["N, K", *others], [[
                 f"{row['fft_size']}, {row['average']}", *(interval(row["chains"][n]["ours_over"][clock]) for n in others)]
                 for row in rows]))
     return out
 
 
 def _threads(shares: dict, most: int = 4) -> str:
-    return ", ".join(f"{name.rstrip('0123456789')} {100 * share:.0f} %" for name, share in list(shares.items())[:most])
+    return ", ".join(f"{name} {100 * share:.0f} %" for name, share in list(shares.items())[:most])
 
 
 def _pipeline(result: dict) -> list[TextTable]:
@@ -136,14 +141,14 @@ def _paced(result: dict) -> list[TextTable]:
 
 
 def _detector(result: dict) -> list[TextTable]:
-    return [TextTable(f"detector, {condition}", ["frames", "ms a frame", "p50 ms", "p90", "p99", "max"], [
+    return [TextTable(f"Detector, {condition}", ["frames", "ms a frame", "p50 ms", "p90", "p99", "max"], [
         [name, number(r["ms_per_frame"]), *(number(r[k]) for k in ("p50_ms", "p90_ms", "p99_ms", "max_ms"))]
         for name, r in arms.items()]) for condition, arms in result["times"].items()]
 
 
 def _energy(result: dict) -> list[TextTable]:
     about = result["meter"] if result["measured"] else f"ESTIMATE, not measured ({result['meter'].partition(': ')[2]})"
-    return [TextTable(f"mJ a spectrum in batches of {batch}; {about}",
+    return [TextTable(f"Energy of a spectrum in batches of {batch}; {about}",
                       ["network", "mJ", "net of rest", "CPU ms", "reference / ours"],
                       [[name, interval(r["mj_per_spectrum"]), interval(r["net_mj"]), number(r["cpu_ms_per_spectrum"]),
                         interval(r.get("reference_over"))] for name, r in rows.items()])
@@ -152,10 +157,10 @@ def _energy(result: dict) -> list[TextTable]:
 
 def _memory(result: dict) -> list[TextTable]:
     peaks = [[name, *(f"{r[k]:.0f}" for k in ("imported_mb", "peak_mb", "over_mb"))] for name, r in result["processes"].items()]
-    out = [TextTable(f"peak memory of a process, a batch of {result['settings']['batch']}, MB",
+    out = [TextTable(f"Peak memory of a process, a batch of {result['settings']['batch']}, MB",
                      ["network", "imports", "peak", "over imports"], peaks)]
     for tokens, families in result["keys_and_values"].items():
-        out.append(TextTable(f"keys and values of a layer and frame, {tokens} tokens, kB",
+        out.append(TextTable(f"Keys and values of a layer and frame, {tokens} tokens, kB",
                              ["backend", "made of a token", "given to the kernel"],
                              [[name, number(1e-3 * r["inputs"]), number(r["kernel"] and 1e-3 * r["kernel"])]
                               for name, r in families.items()]))

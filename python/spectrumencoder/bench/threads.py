@@ -6,6 +6,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+_BLOCKS = ("fft_tokenizer", "spectrum_encoder", "anomaly_detector", "doma_tracker", "health", "run_probe", "memory_source",
+           "paced_source")
+
 
 class ThreadTimes:
     """Seconds that threads have used since this was made. `read` it while they live: what ended is known up to then."""
@@ -22,7 +25,8 @@ class ThreadTimes:
         """name -> share of one core, largest first; threads of one name together, and those under `least` left out."""
         shares: dict[str, float] = {}
         for key, used in self._latest.items():
-            shares[key[1]] = shares.get(key[1], 0.0) + (used - self._before.get(key, 0.0)) / wall_s
+            name = "main thread" if key[0] == os.getpid() else _block_name(key[1])
+            shares[name] = shares.get(name, 0.0) + (used - self._before.get(key, 0.0)) / wall_s
         return dict(sorted(((name, share) for name, share in shares.items() if share >= least), key=lambda row: -row[1]))
 
     def _now(self) -> dict[tuple[int, str], float]:
@@ -37,3 +41,10 @@ class ThreadTimes:
             user, system = fields.split()[11:13]
             seconds[int(path.name), name] = (int(user) + int(system)) * self._tick
         return seconds
+
+
+def _block_name(thread: str) -> str:
+    """GNU Radio names a thread by its block and a number, and Linux keeps 15 characters of it. PyTorch's own bear the name of the
+    thread that made them."""
+    bare = thread.rstrip("0123456789")
+    return next((name for name in _BLOCKS if bare and name.startswith(bare)), thread)

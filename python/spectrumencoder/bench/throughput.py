@@ -88,7 +88,7 @@ def _arms(engines: dict, batch: int, sizes: Sizes) -> dict[str, Callable[[], obj
         frames = frames.repeat(-(-batch // len(frames)), axis=0)[:batch]
         arms[name] = lambda engine=engine, frames=frames: engine.encode(frames)
     count = min(batch, sizes.reference_batch)
-    network, _ = reference.choose(count, rounds=2)
+    network, _ = reference.choose(count, rounds=min(6, sizes.rounds))
     tokens = torch.randn(count, reference.N_TOKENS, reference.TOKEN_DIM)
     arms[REFERENCE] = lambda: network(tokens)
     return arms

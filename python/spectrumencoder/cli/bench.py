@@ -159,8 +159,8 @@ def _sizes(sizes, **changes):
 
 def _token_counts(text: str) -> tuple[int, ...]:
     counts = tuple(int(part) if part.strip().isdecimal() else 0 for part in text.split(","))
-    if not all(32 <= count <= 8192 and count % 32 == 0 for count in counts):
-        raise UsageError(f"--tokens {text} are not multiples of 32 in 32..8192, such as 128,512,2048")
+    if not all(96 <= count <= 8192 and count % 32 == 0 for count in counts):
+        raise UsageError(f"--tokens {text} are not multiples of 32 in 96..8192, such as 128,512,2048")
     return counts
 
 
