@@ -34,6 +34,13 @@ def test_a_bench_prints_a_table_and_writes_its_json(bench, call, folder):
     assert result["command"] == " ".join(["spectrumencoder", "bench", *QUICK[bench], "--quick", "--json", str(path)])
 
 
+def test_memory_has_each_model_backend_and_the_reference(folder):
+    result = json.loads((folder / "bench_memory.json").read_text())
+    names = set(result["processes"]) | set(result["unavailable"])
+    assert names >= {"fast torch", "reference", "latent, 128 tokens"}
+    assert all(row["peak_mb"] >= row["imported_mb"] > 0 for row in result["processes"].values())
+
+
 def test_the_page_has_a_section_for_each_and_its_pictures(call, folder):
     done = call("bench", "report", "--json-dir", folder, "--out", folder / "performance.md")
     assert done.returncode == 0, done.stderr

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import cycle
 
 import numpy as np
 
@@ -43,6 +45,11 @@ class CalibratedBand:
     engine: Engine
     tables: dict[str, Table]
     segment: Segment
+
+    def stretches(self, count: int) -> Iterator[np.ndarray]:
+        """Samples of so many frames, one stretch after the other, over and over: from memory, not from the caches."""
+        hop = count * self.segment.frame_hop
+        return cycle([self.iq[start:start + hop] for start in range(0, len(self.iq) - hop + 1, hop)])
 
     def frames(self, count: int) -> Frames:
         """The first so many frames."""

@@ -26,17 +26,17 @@ from .engines import make_engine, make_engines, open_model
 from .latency import LIVE_RATE, REFERENCE
 from .rounds import median_interval, statistics, take_turns
 
-_FRAMES = 16
-
 
 @dataclass(frozen=True)
 class CapacitySizes:
-    """Rounds; numbers of processes at once (() measures up to the cores that are there); seconds of each; K."""
+    """Rounds; numbers of processes at once (() measures up to the cores that are there); seconds of each; K; frames in a
+    batch."""
 
     rounds: int = 30
     processes: tuple[int, ...] = ()
     seconds: float = 6.0
     average: int = 16
+    frames: int = 16
 
 
 def capacity(models: tuple[str, ...], *, sizes: CapacitySizes = CapacitySizes(), seed: int = 0,
@@ -48,25 +48,26 @@ def capacity(models: tuple[str, ...], *, sizes: CapacitySizes = CapacitySizes(),
         likewise, the ratio; `scaling`: network -> processes -> frames a second, all together.
     """
     torch.set_num_threads(1)
-    band = calibrated_band(open_model(models[0]), sizes.average, frames=_FRAMES)
-    frames, segment = band.frames(_FRAMES), band.segment
+    band = calibrated_band(open_model(models[0]), sizes.average, frames=sizes.frames)
+    frames, segment = band.frames(sizes.frames), band.segment
     engines = {f"{name} {runtime}": engine for name in models
                for runtime, engine in make_engines(open_model(name), {}, dropout_rate=LIVE_RATE, pad_batch=16).items()}
     made = engines[next(iter(engines))].encode(frames.items, segment.band)
     detector = Detector(band.engine.contract, band.tables)
-    network, _ = reference.choose(_FRAMES, rounds=min(6, sizes.rounds))
+    network, _ = reference.choose(sizes.frames, rounds=min(6, sizes.rounds))
     tokens = torch.from_numpy(np.ascontiguousarray(frames.layout.split(frames.items)[0]))
-    arms = {"tokenizer": lambda: tokenize(band.iq[:_FRAMES * segment.frame_hop], BAND_HZ, average=sizes.average, flush=False),
+    samples = band.stretches(sizes.frames)
+    arms = {"tokenizer": lambda: tokenize(next(samples), BAND_HZ, average=sizes.average, flush=False),
             "detector": lambda: detector.process(frames.psd, made.residual, made.features, frames.frame_start, segment),
             REFERENCE: lambda: network(tokens)}
     arms |= {name: lambda e=engine: e.encode(frames.items, segment.band) for name, engine in engines.items()}
     (turns,) = take_turns(arms, sizes.rounds, calls=2, seed=seed,
                           progress=lambda done, total: progress(done, total, "capacity")).values()
     frames_per_s = BAND_HZ / segment.frame_hop
-    cost = {name: np.median(t.processor, axis=1) / _FRAMES for name, t in turns.items()}  # s of a frame, by round
+    cost = {name: np.median(t.processor, axis=1) / sizes.frames for name, t in turns.items()}  # s of a frame, by round
     whole = {name: cost["tokenizer"] + cost[name] + cost["detector"] for name in (REFERENCE, *engines)}
     return {"settings": asdict(sizes) | {"band_hz": BAND_HZ, "frames_per_s_of_a_band": frames_per_s, "clock": "processor time"},
-            "stages": {name: statistics(t, _FRAMES) for name, t in turns.items()},
+            "stages": {name: statistics(t, sizes.frames) for name, t in turns.items()},
             "bands_per_core": {name: median_interval(1.0 / (frames_per_s * values)) for name, values in whole.items()},
             "over_reference": {name: median_interval(whole[REFERENCE] / whole[name]) for name in engines},
             "scaling": _scaling(engines, sizes)}
@@ -81,7 +82,7 @@ def _scaling(engines: dict, sizes: CapacitySizes) -> dict[str, dict[str, float]]
         result[name] = {}
         for count in counts:
             processes = [child.start("capacity", "watch_band", model=model, runtime=runtime, average=sizes.average,
-                                     seconds=sizes.seconds) for _ in range(count)]
+                                     frames=sizes.frames, seconds=sizes.seconds) for _ in range(count)]
             for process in processes:
                 child.ready(process)
             for process in processes:
@@ -91,16 +92,16 @@ def _scaling(engines: dict, sizes: CapacitySizes) -> dict[str, dict[str, float]]
     return result
 
 
-def watch_band(model: str, runtime: str, average: int, seconds: float) -> dict:
+def watch_band(model: str, runtime: str, average: int, frames: int, seconds: float) -> dict:
     """In a child process: the whole chain on one thread for so many seconds, from the parent's word on."""
-    band = calibrated_band(open_model(model), average, frames=_FRAMES, engine=make_engine(open_model(model), runtime))
-    detector, samples, n_frames = Detector(band.engine.contract, band.tables), _FRAMES * band.segment.frame_hop, 0
+    band = calibrated_band(open_model(model), average, frames=frames, engine=make_engine(open_model(model), runtime))
+    detector, samples, n_frames = Detector(band.engine.contract, band.tables), band.stretches(frames), 0
     print("ready", flush=True)  # noqa: T201 (read by the parent)
     input()
     began = time.perf_counter()
     while time.perf_counter() - began < seconds:
-        frames = tokenize(band.iq[:samples], BAND_HZ, average=average, flush=False)
-        made = band.engine.encode(frames.items, band.segment.band)
-        detector.process(frames.psd, made.residual, made.features, frames.frame_start, band.segment)
-        n_frames += len(frames)
+        some = tokenize(next(samples), BAND_HZ, average=average, flush=False)
+        made = band.engine.encode(some.items, band.segment.band)
+        detector.process(some.psd, made.residual, made.features, some.frame_start, band.segment)
+        n_frames += len(some)
     return {"frames_per_s": n_frames / (time.perf_counter() - began)}

@@ -30,12 +30,13 @@ BATCH = 16
 TOKENS = (128, 2048)
 
 
-def memory(models: tuple[str, ...] = SHIPPED, *, tokens: tuple[int, ...] = TOKENS, batch: int = BATCH,
+def memory(models: tuple[str, ...] = SHIPPED, *, tokens: tuple[int, ...] = TOKENS, backends: tuple[str, ...] = BACKENDS,
+           batch: int = BATCH,
            progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
     """head; `processes`: arm -> imported_mb, peak_mb, over_mb; `keys_and_values`: tokens -> backend -> inputs, kernel (bytes)."""
     result = head("memory", {"models": list(models), "tokens": list(tokens), "batch": batch})
     arms = {f"{name} {runtime}": {"model": name, "runtime": runtime} for name in models for runtime in runtimes()}
-    arms |= {f"{backend}, {count} tokens": {"backend": backend, "tokens": count} for count in tokens for backend in BACKENDS}
+    arms |= {f"{backend}, {count} tokens": {"backend": backend, "tokens": count} for count in tokens for backend in backends}
     arms[REFERENCE] = {}
     result["processes"], result["unavailable"] = {}, {}
     for number, (name, what) in enumerate(arms.items()):

@@ -93,10 +93,11 @@ def _share(row: dict) -> str:
 
 def _capacity(capacity: dict) -> list[TextTable]:
     settings = capacity["settings"]
-    stages = [[name, number(row["p50_ms"] / 16), number(row["cpu_p50_ms"] / 16)] for name, row in capacity["stages"].items()]
+    stages = [[name, *(number(row[k] / settings["frames"]) for k in ("p50_ms", "cpu_p50_ms"))]
+              for name, row in capacity["stages"].items()]
     bands = [[name, interval(value), interval(capacity["over_reference"].get(name))]
              for name, value in capacity["bands_per_core"].items()]
-    out = [TextTable("A frame in batches of 16, one thread", ["stage", "ms", "CPU ms"], stages),
+    out = [TextTable(f"A frame in batches of {settings['frames']}, one thread", ["stage", "ms", "CPU ms"], stages),
            TextTable(f"Bands of {settings['band_hz'] / 1e6:g} MS/s at K = {settings['average']} that a core watches",
                      ["network", "bands", "ours / reference"], bands)]
     counts = list(next(iter(capacity["scaling"].values()), {}))

@@ -129,9 +129,9 @@ def energy(
 @app.command()
 def memory(model: Models = None, quick: Quick = False, json_file: Json = None):
     """Peak memory of a process by model and backend; bytes of keys and values by attention family."""
-    from ..bench.memory import TOKENS
     from ..bench.memory import memory as bench
-    _run(bench, json_file, _names(model, most=1 if quick else None), tokens=TOKENS[:1] if quick else TOKENS)
+    smallest = {"tokens": (128,), "backends": ("latent",)} if quick else {}
+    _run(bench, json_file, _names(model, most=1 if quick else None), **smallest)
 
 
 @app.command()
