@@ -79,10 +79,11 @@ def test_there_is_no_estimate_of_a_gpu(tmp_path, monkeypatch):
 
 
 def test_contention_is_found_again_in_the_rates_that_it_makes():
-    rates = {str(p): scaling.bands(100.0, p, 0.05) for p in (1, 2, 4)}
-    assert scaling.contention(rates) == pytest.approx(0.05)
-    assert scaling.contention({"1": 3.0}) is None
-    assert scaling.contention({"1": 3.0, "2": 7.0}) == 0  # better than alone is noise
+    def rates(**of):
+        return {count.strip("n"): {"frames_per_s": rate} for count, rate in of.items()}
+    assert scaling.contention(rates(**{f"n{p}": scaling.bands(100.0, p, 0.05) for p in (1, 2, 4)})) == pytest.approx(0.05)
+    assert scaling.contention(rates(n1=3.0)) is None
+    assert scaling.contention(rates(n1=3.0, n2=7.0)) == 0  # better than alone is noise
     assert scaling.bands(2.0, 8, 0.0) == 16
 
 

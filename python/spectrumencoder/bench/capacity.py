@@ -45,7 +45,8 @@ def capacity(models: tuple[str, ...], *, sizes: CapacitySizes = CapacitySizes(),
 
     Returns:
         settings; `stages`: name -> statistics of 16 frames; `bands_per_core`: network -> {median, low, high}; `over_reference`:
-        likewise, the ratio; `scaling`: network -> processes -> frames a second, all together.
+        likewise, the ratio; `scaling`: network -> processes -> frames_per_s, all together, and
+        frames_per_cpu_s, of one.
     """
     torch.set_num_threads(1)
     band = calibrated_band(open_model(models[0]), sizes.average, frames=sizes.frames)
@@ -73,7 +74,7 @@ def capacity(models: tuple[str, ...], *, sizes: CapacitySizes = CapacitySizes(),
             "scaling": _scaling(engines, sizes)}
 
 
-def _scaling(engines: dict, sizes: CapacitySizes) -> dict[str, dict[str, float]]:
+def _scaling(engines: dict, sizes: CapacitySizes) -> dict[str, dict[str, dict[str, float]]]:
     cores = len(os.sched_getaffinity(0))
     counts = sizes.processes or sorted({1, cores, *(2**n for n in range(1, cores.bit_length()))})
     result = {}
@@ -88,7 +89,9 @@ def _scaling(engines: dict, sizes: CapacitySizes) -> dict[str, dict[str, float]]
             for process in processes:
                 process.stdin.write("go\n")
                 process.stdin.flush()
-            result[name][str(count)] = sum(child.result(p)["frames_per_s"] for p in processes)
+            rates = [child.result(process) for process in processes]
+            result[name][str(count)] = {"frames_per_s": sum(r["frames_per_s"] for r in rates),
+                                        "frames_per_cpu_s": float(np.mean([r["frames_per_cpu_s"] for r in rates]))}
     return result
 
 
@@ -98,10 +101,10 @@ def watch_band(model: str, runtime: str, average: int, frames: int, seconds: flo
     detector, samples, n_frames = Detector(band.engine.contract, band.tables), band.stretches(frames), 0
     print("ready", flush=True)  # noqa: T201 (read by the parent)
     input()
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     while time.perf_counter() - began < seconds:
         some = tokenize(next(samples), BAND_HZ, average=average, flush=False)
         made = band.engine.encode(some.items, band.segment.band)
         detector.process(some.psd, made.residual, made.features, some.frame_start, band.segment)
         n_frames += len(some)
-    return {"frames_per_s": n_frames / (time.perf_counter() - began)}
+    return {"frames_per_s": n_frames / (time.perf_counter() - began), "frames_per_cpu_s": n_frames / (time.process_time() - used)}

@@ -163,8 +163,8 @@ def _cores_panel(axis, results):
         s = s_of.get(name, next(iter(s_of.values())))
         axis.loglog(cores, [bands(value["median"], c, s) for c in cores], "--", lw=1, color=colours[name], label=f"{name}, model")
     for name, rates in capacity["scaling"].items():
-        axis.loglog([int(p) for p in rates], [rate / frames_per_s for rate in rates.values()], "o", ms=5, color=colours[name],
-                    label=f"{name}, measured")
+        axis.loglog([int(p) for p in rates], [r["frames_per_s"] / frames_per_s for r in rates.values()], "o", ms=5,
+                    color=colours[name], label=f"{name}, measured")
     axis.set_xticks(cores, [str(c) for c in cores])
     axis.minorticks_off()
     axis.set_xlabel("cores")

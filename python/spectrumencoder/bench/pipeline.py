@@ -19,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..encoder.engine import Engine
 from ..encoder.model_file import ModelFile, save
 from .band import SCENE_CENTER_HZ, calibrated_band
-from .engines import make_engines, open_model
+from .engines import TORCH, make_engines, open_model
 from .machine import head
 from .threads import ThreadTimes
 
@@ -96,8 +97,15 @@ def paced(models: tuple[str, ...] = ("fast", "base"), *, rate: float = 61.44e6, 
 
 
 def _arms(models, averages) -> list[tuple[str, str, int]]:
-    runtimes = {name: make_engines(open_model(name), {}) for name in models}
-    return [(name, runtime, average) for name in models for runtime in runtimes[name] for average in averages]
+    """(model, runtime, K): every runtime where a run lets one choose, else the one that it takes."""
+    from ..cli.session import RunSettings
+    chosen = "runtime" in RunSettings.__dataclass_fields__
+    arms = []
+    for name in models:
+        model = open_model(name)
+        runtimes = list(make_engines(model, {})) if chosen else [getattr(Engine(model, compute="cpu"), "runtime", TORCH)]
+        arms += [(name, runtime, average) for runtime in runtimes for average in averages]
+    return arms
 
 
 def _learned(model: ModelFile, average: int, samp_rate: float, folder: Path) -> tuple[Path, np.ndarray]:

@@ -17,10 +17,10 @@ CORES = (2, 8, 32)
 BYTES_PER_SAMPLE = 8
 
 
-def contention(rates: dict[str, float]) -> float | None:
-    """s, at least 0, from {processes: frames a second}; None where only one process was measured."""
-    alone = rates["1"]
-    values = [(int(p) * alone / rate - 1) / (int(p) - 1) for p, rate in rates.items() if p != "1"]
+def contention(rates: dict[str, dict[str, float]]) -> float | None:
+    """s, at least 0, from {processes: {frames_per_s}}; None where only one process was measured."""
+    alone = rates["1"]["frames_per_s"]
+    values = [(int(p) * alone / rate["frames_per_s"] - 1) / (int(p) - 1) for p, rate in rates.items() if p != "1"]
     return max(0.0, sum(values) / len(values)) if values else None
 
 

@@ -101,8 +101,10 @@ def _capacity(capacity: dict) -> list[TextTable]:
            TextTable(f"Bands of {settings['band_hz'] / 1e6:g} MS/s at K = {settings['average']} that a core watches",
                      ["network", "bands", "ours / reference"], bands)]
     counts = list(next(iter(capacity["scaling"].values()), {}))
-    rows = [[name, *(number(rates[c]) for c in counts)] for name, rates in capacity["scaling"].items()]
-    return [*out, TextTable("Frames a second of so many processes at once, all together", ["network", *counts], rows)]
+    rows = [[name, *(f"{number(rates[c]['frames_per_s'])}, {number(rates[c]['frames_per_cpu_s'])}" for c in counts)]
+            for name, rates in capacity["scaling"].items()]
+    return [*out, TextTable("Frames a second of so many processes at once, all together, and a CPU second of one",
+                            ["network", *counts], rows)]
 
 
 def _tokenizer(result: dict) -> list[TextTable]:

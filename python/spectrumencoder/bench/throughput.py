@@ -35,7 +35,7 @@ class Sizes:
     capacity: CapacitySizes = CapacitySizes()
 
 
-QUICK = Sizes(2, (1, 4), (1,), 2, CapacitySizes(rounds=2, processes=(1,), seconds=0.3, average=4, frames=2))
+QUICK = Sizes(2, (1, 4), (1,), 2, CapacitySizes(rounds=2, processes=(1, 2), seconds=0.3, average=4, frames=2))
 
 
 def throughput(models: tuple[str, ...] = SHIPPED, *, sizes: Sizes = Sizes(), busy_neighbour: bool = False, seed: int = 0,
