@@ -121,11 +121,12 @@ def _machines(results: list[dict]) -> str:
     for what, of_kind in kinds.items():
         loads = [r["machine"]["load_at_start"][0] for r in of_kind]
         dates = sorted(r["machine"]["date"][:10] for r in of_kind)
+        when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
         commits = ", ".join(dict.fromkeys(r["machine"]["commit"][:12] for r in of_kind))
         busy = " **The machine was not quiet: trust ratios rather than times.**" if max(loads) > 0.5 else ""
         if any(" --quick" in r["command"] for r in of_kind):
             busy += " **A trial with --quick: its figures say nothing.**"
-        lines.append(f"{', '.join(dict.fromkeys(r['bench'] for r in of_kind))}: {what}. {dates[0]} to {dates[-1]}, commit "
+        lines.append(f"{', '.join(dict.fromkeys(r['bench'] for r in of_kind))}: {what}. {when}, commit "
                      f"{commits}, load when they began {min(loads):.2f} to {max(loads):.2f}.{busy}\n")
     return "\n".join(lines)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 _BLOCKS = ("fft_tokenizer", "spectrum_encoder", "anomaly_detector", "doma_tracker", "health", "run_probe", "memory_source",
            "paced_source")
 
+MAIN, HELPERS = "main thread", "helper threads"  # the latter: Python's and others' that have no name of their own
+
 
 class ThreadTimes:
     """Seconds that threads have used since this was made. `read` it while they live: what ended is known up to then."""
@@ -24,8 +26,9 @@ class ThreadTimes:
     def shares(self, wall_s: float, least: float = 0.005) -> dict[str, float]:
         """name -> share of one core, largest first; threads of one name together, and those under `least` left out."""
         shares: dict[str, float] = {}
+        own = Path("/proc/self/comm").read_text().strip()
         for key, used in self._latest.items():
-            name = "main thread" if key[0] == os.getpid() else _block_name(key[1])
+            name = MAIN if key[0] == os.getpid() else HELPERS if key[1] == own else _block_name(key[1])
             shares[name] = shares.get(name, 0.0) + (used - self._before.get(key, 0.0)) / wall_s
         return dict(sorted(((name, share) for name, share in shares.items() if share >= least), key=lambda row: -row[1]))
 
