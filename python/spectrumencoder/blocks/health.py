@@ -30,7 +30,8 @@ class health(SafeBlock, gr.sync_block):
         samp_rate: Hz, where the stream carries no rx_rate tag.
         live: the source keeps time.
 
-    Attributes: device (told with every status; set it), samp_rate, n_told (statuses so far).
+    Attributes: device (told with every status; set it), samp_rate, n_told (statuses so far), history (None; a list set here gets
+    arrays of the latencies of all frames, s).
     """
 
     def __init__(self, tokenizer, encoder, samp_rate, live: bool):
@@ -38,6 +39,7 @@ class health(SafeBlock, gr.sync_block):
         self.init_safe_block()
         self.set_tag_propagation_policy(gr.TPP_DONT)
         self.device = ""
+        self.history: list[np.ndarray] | None = None
         self.samp_rate = float(samp_rate)
         self._tokenizer, self._encoder, self._live = tokenizer, encoder, bool(live)
         self._lock = threading.Lock()
@@ -94,6 +96,8 @@ class health(SafeBlock, gr.sync_block):
         offset = self._tokenizer.arrival_offset()
         if self._live and self._hop and math.isfinite(offset):
             self._latencies_s.append(np.maximum(0.0, now - offset - ends / self.samp_rate))
+            if self.history is not None:
+                self.history.append(self._latencies_s[-1])
 
     def _tell_each_second(self):
         while not self._ending.wait(PERIOD_S):

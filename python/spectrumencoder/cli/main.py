@@ -14,6 +14,7 @@ import sys
 import typer
 
 from . import (
+    bench,
     calibrate,
     dataset,
     decode,
@@ -51,6 +52,7 @@ evaluate.app.command()(evaluate_anomaly.anomaly)
 evaluate.app.command()(evaluate_track.track)
 evaluate.app.command()(evaluate_watch.watch)
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(bench.app, name="bench")
 app.add_typer(dataset.app, name="dataset")
 app.command()(models.models)
 app.command()(doctor.doctor)

@@ -123,7 +123,7 @@ class RadioSource:
     def buffer_frames(self, frame_hop: float) -> int:
         """Room for more than max_latency: frames are skipped before the radio has to wait. What waits in its own buffers
         gets the tag of a retune that comes meanwhile, and would be taken for what lies at the new frequency."""
-        return min(_MAX_BUFFER_FRAMES, max(_MIN_BUFFER_FRAMES, math.ceil(_BUFFER_S * self.samp_rate / frame_hop)))
+        return live_buffer_frames(self.samp_rate, frame_hop)
 
     def check(self, fft_size: int):
         if self.total is not None and self.total < fft_size:
@@ -162,6 +162,11 @@ class RadioSource:
     @property
     def fault(self) -> str:
         return self._fault
+
+
+def live_buffer_frames(samp_rate: float, frame_hop: float) -> int:
+    """Frames of so many samples that last 1.5 s: the room between the stages of a live chain."""
+    return min(_MAX_BUFFER_FRAMES, max(_MIN_BUFFER_FRAMES, math.ceil(_BUFFER_S * samp_rate / frame_hop)))
 
 
 def _settings(pairs: tuple[str, ...]) -> dict[str, str]:

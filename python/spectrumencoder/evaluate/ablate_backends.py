@@ -51,7 +51,7 @@ def run(config: dict, context: Context) -> dict:
 
 def measure(n_tokens: int, config: dict) -> dict:
     """Of each backend: median and quartiles of ms per frame, median ratio to `naive` within a round, peak MB, error; rounds."""
-    networks = {name: _network(name, n_tokens, config["encoder"]) for name in _available()
+    networks = {name: random_network(name, n_tokens, config["encoder"]) for name in _available()
                 if not name.endswith("naive") or _scores_mb(n_tokens, config["encoder"]) < config["memory_limit_mb"]}
     if not networks:
         raise AblationError(f"memory_limit_mb {config['memory_limit_mb']} leaves no backend at {n_tokens} tokens; raise it")
@@ -88,7 +88,7 @@ def attention_errors(networks: dict[str, SpectrumEncoder], inputs, memory_limit_
         names = [name for name in networks if BACKENDS[name].family == family]
         if not names or inputs[-1]**2 * 8e-6 >= memory_limit_mb:
             continue
-        for call in _attention_calls(networks[names[0]], DEFAULT_OF_FAMILY[family], inputs):
+        for call in attention_calls(networks[names[0]], DEFAULT_OF_FAMILY[family], inputs):
             exact = _by_head(family, oracle, [_to_fp64(x) for x in call])
             rms = exact.square().mean().sqrt()
             for name in names:
@@ -150,14 +150,15 @@ def _available() -> list[str]:
     return [b["name"] for b in describe_backends("cpu") if b["available"]]
 
 
-def _network(backend: str, n_tokens: int, encoder: dict) -> SpectrumEncoder:
+def random_network(backend: str, n_tokens: int, encoder: dict) -> SpectrumEncoder:
+    """A network of those sizes for spectra of so many tokens, of the backend's family, with weights as they are initialised."""
     torch.manual_seed(0)
-    config = EncoderConfig.from_dict({**encoder, "fft_size": STRIDE * n_tokens, "stride": STRIDE, "keep_choices": [n_tokens],
+    config = EncoderConfig.from_dict({"keep_choices": [n_tokens], **encoder, "fft_size": STRIDE * n_tokens, "stride": STRIDE,
                                       "attention": BACKENDS[backend].family, "rope": "dynamic", "labels": ["a", "b"]})
     return SpectrumEncoder(config).eval()
 
 
-def _attention_calls(network: SpectrumEncoder, backend: str, inputs) -> list[tuple]:
+def attention_calls(network: SpectrumEncoder, backend: str, inputs) -> list[tuple]:
     """What a backend is called with in each block of one forward pass."""
     calls = []
 

@@ -73,11 +73,11 @@ def speed_up(of: Seconds, against: Seconds, clock: str, frames: int = 1, seed: i
 
 def machine() -> dict:
     """What the times were measured on."""
-    return {"cpu": _cpu_model(), "torch": torch.__version__, "capability": torch.backends.cpu.get_cpu_capability(),
+    return {"cpu": cpu_model(), "torch": torch.__version__, "capability": torch.backends.cpu.get_cpu_capability(),
             "threads": torch.get_num_threads()}
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.is_file() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
