@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from . import reference
-from .engines import SHIPPED, TORCH, make_engine, noise_frames, open_model, runtimes
+from .engines import ARMS, SHIPPED, TORCH, make_engine, noise_frames, open_model
 from .latency import LIVE_RATE, REFERENCE
 from .machine import head
 from .meters import find_meter
@@ -75,7 +75,7 @@ def _arms(models, batch: int, compute: str) -> dict[str, Callable[[], object] | 
     arms = {}
     for name in models:
         model = open_model(name)
-        for runtime in runtimes() if compute == "cpu" else (TORCH,):
+        for runtime in ARMS if compute == "cpu" else (TORCH,):
             try:
                 engine = make_engine(model, runtime, compute=compute, dropout_rate=LIVE_RATE, pad_batch=0)
             except (ValueError, ImportError):

@@ -5,19 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..encoder import engine as engine_module
-from ..encoder.engine import Engine
+from ..encoder.engine import AUTO, NATIVE, RUNTIMES, TORCH, Engine
 from ..encoder.model_file import ModelFile, find_model, load
 from ..tokens.layout import BIN_WIDTH_HZ, FLOOR_DBFS, K_EFF, FrameLayout
 
 SHIPPED = ("fast", "base", "large")
-TORCH = "torch"
+ARMS = tuple(r for r in RUNTIMES if r != AUTO)  # `auto` chooses one of them and is no arm of its own
 AVERAGE = 16
-
-
-def runtimes() -> tuple[str, ...]:
-    """What can run a model; `auto` chooses one of them and is no arm of its own."""
-    return tuple(r for r in getattr(engine_module, "RUNTIMES", (TORCH,)) if r != "auto")
 
 
 def open_model(name: str) -> ModelFile:
@@ -27,14 +21,13 @@ def open_model(name: str) -> ModelFile:
 
 def make_engine(model: ModelFile, runtime: str = TORCH, **settings) -> Engine:
     """An Engine on the CPU in that runtime. Raises ValueError where it cannot run here."""
-    chosen = {"runtime": runtime} if hasattr(engine_module, "RUNTIMES") else {}
-    return Engine(model, **{"compute": "cpu"} | chosen | settings)
+    return Engine(model, **{"compute": "cpu", "runtime": runtime} | settings)
 
 
 def make_engines(model: ModelFile, unavailable: dict[str, str], **settings) -> dict[str, Engine]:
     """runtime -> Engine; why a runtime cannot run here goes into `unavailable`."""
     made = {}
-    for runtime in runtimes():
+    for runtime in ARMS:
         try:
             made[runtime] = make_engine(model, runtime, **settings)
         except (ValueError, ImportError) as error:
@@ -62,4 +55,5 @@ def noise_frames(count: int, layout: FrameLayout = FrameLayout(), *, average: in
 
 
 def arm_name(model: str, rate: float, pad_batch: int, runtime: str) -> str:
-    return f"{model} r={rate:g} pad {pad_batch} {runtime}"
+    padding = f" pad {pad_batch}" if runtime != NATIVE else ""  # it has none
+    return f"{model} r={rate:g}{padding} {runtime}"

@@ -2,8 +2,8 @@
 """One spectrum at a time: the reference network against every shipped model, through `Engine.encode` as live use has it.
 
 Ours is more than a forward pass: heads, residual, reconstruction and features are made and copied out. The reference gets its
-tokens as a tensor and gives one. `pad 16` is how recordings are run (a lone frame then costs what 16 do), `pad 4` how radios
-are, `pad 0` a batch as it comes.
+tokens as a tensor and gives one. Of PyTorch's runtime `pad 16` is how recordings are run (a lone frame then costs what 16 do),
+`pad 4` how radios are, `pad 0` a batch as it comes; the native one pads nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from ..encoder.encoder import mflop_per_spectrum
 from . import reference
 from .busy import conditions
-from .engines import SHIPPED, arm_name, make_engines, noise_frames, open_model
+from .engines import NATIVE, SHIPPED, arm_name, make_engines, noise_frames, open_model
 from .machine import head
 from .rounds import table, take_turns
 
@@ -49,15 +49,17 @@ def latency(models: tuple[str, ...] = SHIPPED, *, sizes: Sizes = Sizes(), busy_n
     """
     result = head("latency", asdict(sizes) | {"models": list(models), "busy_neighbour": busy_neighbour, "seed": seed})
     unavailable: dict[str, str] = {}
-    arms, calls = {}, {}
+    arms, calls, engines = {}, {}, []
     for name in models:
-        _add_arms(name, arms, calls, unavailable)
+        _add_arms(name, arms, calls, engines, unavailable)
     arms[REFERENCE] = {"mflop": reference.mflop(), "tokens": reference.N_TOKENS}
     result |= {"arms": arms, "reference": {}, "times": {}, "unavailable": unavailable}
     tokens = torch.randn(1, reference.N_TOKENS, reference.TOKEN_DIM)
     with conditions(busy_neighbour) as (names, enter):
         for threads in sizes.threads:
             torch.set_num_threads(threads)
+            for engine in engines:
+                engine.threads = threads
             network, result["reference"][str(threads)] = reference.choose(rounds=max(3, sizes.rounds // 3))
             turns = take_turns(calls | {REFERENCE: lambda network=network: network(tokens)}, sizes.rounds, calls=sizes.calls,
                                seed=seed, conditions=names, enter=enter,
@@ -66,14 +68,17 @@ def latency(models: tuple[str, ...] = SHIPPED, *, sizes: Sizes = Sizes(), busy_n
     return result
 
 
-def _add_arms(name: str, arms: dict, calls: dict, unavailable: dict):
+def _add_arms(name: str, arms: dict, calls: dict, engines: list, unavailable: dict):
     model = open_model(name)
     for rate, pad in [(LIVE_RATE, pad) for pad in PADS] + [(rate, 0) for rate in RATES if rate != LIVE_RATE]:
         for runtime, engine in make_engines(model, unavailable, dropout_rate=rate, pad_batch=pad).items():
+            if runtime == NATIVE and pad:
+                continue
             key = arm_name(model.name, rate, pad, runtime)
             arms[key] = {"model": model.name, "dropout_rate": engine.dropout_rate, "tokens_kept": engine.k_kept, "pad_batch": pad,
                          "runtime": runtime, "mflop": mflop_per_spectrum(engine.config, engine.k_kept)}
             calls[key] = _one_at_a_time(engine)
+            engines.append(engine)
 
 
 def _one_at_a_time(engine) -> Callable[[], object]:

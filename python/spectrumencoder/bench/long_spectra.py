@@ -2,7 +2,7 @@
 """Longer spectra: time of one frame by number of tokens and attention backend.
 
 No model is shipped for more than 128 tokens, so these are networks of `base`'s sizes with weights as they are initialised:
-speed does not depend on them. Eight bins to a token, r = 0.25, whole forward pass, one frame.
+speed does not depend on them. Eight bins to a token, all tokens kept, the whole network and its residual, one frame.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from ..encoder.eager import EagerNetwork
 from ..encoder.encoder import mflop_per_spectrum
+from ..encoder.engine import NATIVE, TORCH
+from ..encoder.native import NativeNetwork
 from ..evaluate.ablate_backends import random_network
 from ..tokens.layout import FrameLayout
 from . import reference
 from .busy import conditions
 from .engines import noise_frames, open_model
-from .latency import LIVE_RATE, REFERENCE, Sizes
+from .latency import REFERENCE, Sizes
 from .machine import head
 from .rounds import table, take_turns
 
@@ -28,9 +31,14 @@ TOKENS = (128, 512, 2048)
 
 def long_spectra(tokens: tuple[int, ...] = TOKENS, *, sizes: Sizes = Sizes(), busy_neighbour: bool = False, seed: int = 0,
                  progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
-    """Times by number of tokens: head; `times`: threads -> tokens -> condition -> backend -> statistics; `mflop` likewise."""
+    """Times by number of tokens.
+
+    Returns:
+        head; `times`: threads -> tokens -> condition -> "backend runtime" -> statistics, `speed_up` over the reference; `mflop`:
+        tokens -> arm.
+    """
     result = head("latency_tokens", {"tokens": list(tokens), "rounds": sizes.rounds, "calls": sizes.calls,
-                                     "threads": list(sizes.threads), "dropout_rate": LIVE_RATE, "seed": seed})
+                                     "threads": list(sizes.threads), "dropout_rate": 0.0, "seed": seed})
     encoder = open_model("base").contract["encoder"]
     result |= {"times": {}, "mflop": {}}
     with conditions(busy_neighbour) as (names, enter):
@@ -38,28 +46,27 @@ def long_spectra(tokens: tuple[int, ...] = TOKENS, *, sizes: Sizes = Sizes(), bu
             torch.set_num_threads(threads)
             rows = result["times"][str(threads)] = {}
             for count in tokens:
-                kept = round(count * (1 - LIVE_RATE))
-                networks = {b: random_network(b, count, {**encoder, "keep_choices": [kept, count]}) for b in BACKENDS}
-                arms = {b: _forward(network, b, kept) for b, network in networks.items()}
+                networks = {b: random_network(b, count, {**encoder, "keep_choices": [count]}) for b in BACKENDS}
+                arms = {f"{b} {runtime}": _forward(network, b, runtime, threads)
+                        for b, network in networks.items() for runtime in (NATIVE, TORCH)}
                 arms[REFERENCE] = _reference(count, sizes)
                 turns = take_turns(arms, sizes.rounds, calls=sizes.calls, seed=seed, conditions=names, enter=enter,
                                    progress=lambda done, total, count=count: progress(done, total, f"{count} tokens"))
                 rows[str(count)] = table(turns, REFERENCE)
-                result["mflop"][str(count)] = {b: mflop_per_spectrum(n.config, kept) for b, n in networks.items()} | {
-                    REFERENCE: reference.mflop(count)}
+                result["mflop"][str(count)] = {REFERENCE: reference.mflop(count)} | {
+                    arm: mflop_per_spectrum(networks[arm.split()[0]].config, count) for arm in arms if arm != REFERENCE}
     return result
 
 
-def _forward(network, backend: str, kept: int) -> Callable[[], object]:
-    layout = FrameLayout(network.config.fft_size, network.config.stride)
-    frames = noise_frames(1, layout)
-    tokens, side = (torch.from_numpy(np.ascontiguousarray(part)) for part in layout.split(frames))
-    band = torch.zeros(1, dtype=torch.int64)
-
-    @torch.inference_mode()
-    def call():
-        return network(tokens, side, band, kept, policy="energy", backend=backend)
-    return call
+def _forward(network, backend: str, runtime: str, threads: int) -> Callable[[], object]:
+    config = network.config
+    frames, band = noise_frames(1, FrameLayout(config.fft_size, config.stride)), np.zeros(1, np.int64)
+    out = {"residual": np.empty((1, config.fft_size), np.float32), "embedding": np.empty((1, config.embedding), np.float32)}
+    if runtime == NATIVE:
+        encode, settings = NativeNetwork(network).encode, {"threads": threads}
+    else:
+        encode, settings = EagerNetwork(network, torch.device("cpu")).encode, {"backend": backend, "pad_batch": 0}
+    return lambda: encode(frames, band, config.n_tokens, "energy", **settings, **out)
 
 
 def _reference(count: int, sizes: Sizes) -> Callable[[], object]:

@@ -2,10 +2,10 @@
 """Memory: the most that a process held which loaded a model and encoded a batch; keys and values by attention family.
 
 Each model and backend has a process of its own. Its peak is VmHWM of /proc, over what it was once Python and PyTorch were
-imported. The families' networks have `base`'s sizes and random weights. Keys and values are tensors of a forward pass, counted
-as they are made: `inputs` is what a layer makes of each token (a latent of a few floats for `latent`, fewer heads for
-`grouped`), `kernel` what the attention kernel is then given (`latent` writes all heads' keys and values out), of one frame, one
-layer, all tokens kept.
+imported. The families' networks have `base`'s sizes (keys and values: `large`'s too) and random weights. Keys and values are
+tensors of a forward pass, counted as they are made: `inputs` is what a layer makes of each token (a latent of a few floats for
+`latent`, fewer heads for `grouped`), `kernel` what the attention kernel is then given (`latent` writes all heads' keys and
+values out), of one frame, one layer, all tokens kept.
 """
 
 from __future__ import annotations
@@ -21,21 +21,27 @@ from torch.overrides import TorchFunctionMode
 from ..evaluate.ablate_backends import attention_calls, random_network
 from ..tokens.layout import FrameLayout
 from . import child, reference
-from .engines import SHIPPED, make_engine, noise_frames, open_model, runtimes
+from .engines import ARMS, SHIPPED, make_engine, noise_frames, open_model
 from .latency import REFERENCE
 from .long_spectra import BACKENDS
 from .machine import head
 
 BATCH = 16
 TOKENS = (128, 2048)
+KV_SIZES = ("base", "large")  # 4 and 6 heads; `grouped` has 2 for keys and values
 
 
 def memory(models: tuple[str, ...] = SHIPPED, *, tokens: tuple[int, ...] = TOKENS, backends: tuple[str, ...] = BACKENDS,
            batch: int = BATCH,
            progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
-    """head; `processes`: arm -> imported_mb, peak_mb, over_mb; `keys_and_values`: tokens -> backend -> inputs, kernel (bytes)."""
+    """Memory.
+
+    Returns:
+        head; `processes`: arm -> imported_mb, peak_mb, over_mb; `keys_and_values`: sizes of a model -> tokens -> backend ->
+        inputs, kernel (bytes).
+    """
     result = head("memory", {"models": list(models), "tokens": list(tokens), "batch": batch})
-    arms = {f"{name} {runtime}": {"model": name, "runtime": runtime} for name in models for runtime in runtimes()}
+    arms = {f"{name} {runtime}": {"model": name, "runtime": runtime} for name in models for runtime in ARMS}
     arms |= {f"{backend}, {count} tokens": {"backend": backend, "tokens": count} for count in tokens for backend in backends}
     arms[REFERENCE] = {}
     result["processes"], result["unavailable"] = {}, {}
@@ -44,10 +50,9 @@ def memory(models: tuple[str, ...] = SHIPPED, *, tokens: tuple[int, ...] = TOKEN
         try:
             result["processes"][name] = child.call("memory", "peak", batch=batch, **what)
         except child.ChildError as error:
-            if len(runtimes()) == 1:
-                raise
             result["unavailable"][name] = str(error)
-    result["keys_and_values"] = {str(count): {b: keys_and_values(b, count) for b in BACKENDS} for count in tokens}
+    result["keys_and_values"] = {name: {str(count): {b: keys_and_values(b, count, name) for b in BACKENDS} for count in tokens}
+                                 for name in KV_SIZES}
     return result
 
 
@@ -69,9 +74,9 @@ def peak(batch: int, model: str = "", runtime: str = "torch", backend: str = "",
 
 
 @torch.inference_mode()
-def keys_and_values(backend: str, n_tokens: int) -> dict[str, int | None]:
-    """Bytes of one frame and one layer. kernel: None where no softmax kernel is called."""
-    network = random_network(backend, n_tokens, open_model("base").contract["encoder"] | {"keep_choices": [n_tokens]})
+def keys_and_values(backend: str, n_tokens: int, sizes: str = "base") -> dict[str, int | None]:
+    """Bytes of one frame and one layer of a network of that model's sizes. kernel: None where no softmax kernel is called."""
+    network = random_network(backend, n_tokens, open_model(sizes).contract["encoder"] | {"keep_choices": [n_tokens]})
     inputs = _inputs(network, 1)
     call = attention_calls(network, backend, inputs)[0]
     kept = call[1:2] if backend == "latent" else call[1:3]

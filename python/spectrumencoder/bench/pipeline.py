@@ -22,7 +22,7 @@ import numpy as np
 from ..encoder.engine import Engine
 from ..encoder.model_file import ModelFile, save
 from .band import SCENE_CENTER_HZ, calibrated_band
-from .engines import TORCH, make_engines, open_model
+from .engines import open_model
 from .machine import head
 from .threads import ThreadTimes
 
@@ -97,15 +97,8 @@ def paced(models: tuple[str, ...] = ("fast", "base"), *, rate: float = 61.44e6, 
 
 
 def _arms(models, averages) -> list[tuple[str, str, int]]:
-    """(model, runtime, K): every runtime where a run lets one choose, else the one that it takes."""
-    from ..cli.session import RunSettings
-    chosen = "runtime" in RunSettings.__dataclass_fields__
-    arms = []
-    for name in models:
-        model = open_model(name)
-        runtimes = list(make_engines(model, {})) if chosen else [getattr(Engine(model, compute="cpu"), "runtime", TORCH)]
-        arms += [(name, runtime, average) for runtime in runtimes for average in averages]
-    return arms
+    """(model, runtime, K), in the runtime that `auto` takes."""
+    return [(name, Engine(open_model(name), compute="cpu").runtime, average) for name in models for average in averages]
 
 
 def _learned(model: ModelFile, average: int, samp_rate: float, folder: Path) -> tuple[Path, np.ndarray]:
@@ -158,8 +151,7 @@ def _watch(source, path: Path, average: int, runtime: str):
         begun.extend((time.process_time(), ThreadTimes()))
         flowgraph.on_poll.append(begun[1].read)
 
-    settings = RunSettings(model=str(path), compute="cpu", average=average, band=UNKNOWN, quiet=True,
-                           **({"runtime": runtime} if "runtime" in RunSettings.__dataclass_fields__ else {}))
+    settings = RunSettings(model=str(path), compute="cpu", average=average, band=UNKNOWN, quiet=True, runtime=runtime)
     outcome = run_source(source, settings, watch=watch)
     cpu_s = time.process_time() - begun[0]
     latencies = np.concatenate(history) if history else np.empty(0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..atomic_file import write_file
 from ..evaluate.ablate import markdown_table
+from .goals import goals_table
 from .pictures import draw_all
 from .scaling import scaling_tables
 from .tables import tables
@@ -16,12 +17,12 @@ PATTERN = "bench_*.json"
 SECTIONS = {  # bench -> title, what is measured, picture
     "latency": ("Latency of one spectrum", """
 The reference is PyTorch's transformer encoder, 512 wide, 8 heads, 6 layers, feed-forward 2048, fp32, 128 tokens, by the faster of
-PyTorch's two implementations. Ours is `Engine.encode`: heads, residual, reconstruction and features included. `pad 16` is how
-recordings are run (a lone frame costs what 16 do), `pad 4` how radios are, `pad 0` a batch as it comes. Networks take turns;
-percentiles are of the clock on the wall.""", "latency"),
+PyTorch's two implementations. Ours is `Engine.encode`: heads, residual, reconstruction and features included. Of PyTorch's
+runtime `pad 16` is how recordings are run (a lone frame costs what 16 do), `pad 4` how radios are, `pad 0` a batch as it comes.
+Networks take turns; percentiles are of the clock on the wall.""", "latency"),
     "latency_tokens": ("Longer spectra", """
-Networks of `base`'s sizes with random weights (speed does not depend on them), 8 bins to a token, r = 0.25, one spectrum, whole
-forward pass.""", None),
+Networks of `base`'s sizes with random weights (speed does not depend on them), 8 bins to a token, all tokens kept, one
+spectrum: the whole network and its residual.""", None),
     "throughput": ("Throughput and capacity", """
 Batches as they come, r = 0.25; the reference gets batches of at most 16. GFLOP/s count matrix products and attention alone, over
 the whole time of a call. What a core watches: tokenizer, network and detector of 16 frames, by processor time of one thread; the
@@ -48,15 +49,16 @@ class ReportError(Exception):
     """There is nothing to report on; one line."""
 
 
-def write_report(folder: Path, out: Path) -> list[Path]:
-    """Writes the page and its pictures; the files written.
+def write_report(folder: Path, out: Path, about: Path | None = None) -> list[Path]:
+    """Writes the page and its pictures; the files written. about: Markdown that the page begins with.
 
     Raises:
         ReportError: the folder holds no results. OSError: a file cannot be written.
     """
     results = read_results(folder)
     pictures = draw_all(results, out.parent, out.stem)
-    write_file(out, page(results, {name: path.name for name, path in pictures.items()}, folder, out).encode())
+    write_file(out, page(results, {name: path.name for name, path in pictures.items()}, folder, out,
+                         about.read_text() if about else "").encode())
     return [out, *pictures.values()]
 
 
@@ -80,10 +82,11 @@ def read_results(folder: Path) -> dict[str, list[dict]]:
     return results
 
 
-def page(results: dict[str, list[dict]], pictures: dict[str, str], folder: Path, out: Path) -> str:
-    """The Markdown. pictures: name -> file beside the page."""
+def page(results: dict[str, list[dict]], pictures: dict[str, str], folder: Path, out: Path, about: str = "") -> str:
+    """The Markdown. pictures: name -> file beside the page; about: text that goes first."""
     every = [result for of_bench in results.values() for result in of_bench]
-    parts = ["# Performance\n", _machines(every)]
+    goals = goals_table(results)
+    parts = ["# Performance\n", *([about] if about else []), _machines(every), *([_markdown(goals)] if goals.rows else [])]
     for bench, (title, about, picture) in SECTIONS.items():
         for result in results.get(bench, []):
             parts += [f"## {title}\n", *([f"{about.strip()}\n"] if about else []), *_notes(result)]

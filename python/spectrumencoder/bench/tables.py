@@ -162,11 +162,12 @@ def _memory(result: dict) -> list[TextTable]:
     peaks = [[name, *(f"{r[k]:.0f}" for k in ("imported_mb", "peak_mb", "over_mb"))] for name, r in result["processes"].items()]
     out = [TextTable(f"Peak memory of a process, a batch of {result['settings']['batch']}, MB",
                      ["network", "imports", "peak", "over imports"], peaks)]
-    for tokens, families in result["keys_and_values"].items():
-        out.append(TextTable(f"Keys and values of a layer and frame, {tokens} tokens, kB",
-                             ["backend", "made of a token", "given to the kernel"],
-                             [[name, number(1e-3 * r["inputs"]), number(r["kernel"] and 1e-3 * r["kernel"])]
-                              for name, r in families.items()]))
+    for model, counts in result["keys_and_values"].items():
+        for tokens, families in counts.items():
+            out.append(TextTable(f"Keys and values of a layer and frame, {model}'s sizes, {tokens} tokens, kB",
+                                 ["backend", "made of a token", "given to the kernel"],
+                                 [[name, number(1e-3 * r["inputs"]), number(r["kernel"] and 1e-3 * r["kernel"])]
+                                  for name, r in families.items()]))
     return out
 
 

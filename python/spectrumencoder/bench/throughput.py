@@ -59,6 +59,8 @@ def throughput(models: tuple[str, ...] = SHIPPED, *, sizes: Sizes = Sizes(), bus
     with conditions(busy_neighbour) as (names, enter):
         for threads in sizes.threads:
             peaks = result["roofline"][str(threads)] = roofline(threads, quick)
+            for engine in engines.values():
+                engine.threads = threads
             rows = result["times"][str(threads)] = {}
             for batch in sizes.batches:
                 torch.set_num_threads(threads)

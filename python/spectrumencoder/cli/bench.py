@@ -138,11 +138,13 @@ def memory(model: Models = None, quick: Quick = False, json_file: Json = None):
 def report(
     json_dir: Annotated[Path, typer.Option("--json-dir", metavar="DIR", help="Folder of the benches' JSON, bench_*.json.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.md", help="The page; pictures go beside it.")],
+    about: Annotated[Path | None, typer.Option("--about", metavar="FILE.md", exists=True, dir_okay=False,
+                                               help="What was learnt: Markdown that the page begins with.")] = None,
 ):
     """The page of tables and pictures, from what the benches wrote."""
     check_writable(out)
     from ..bench.report import write_report
-    for path in write_report(json_dir, out):
+    for path in write_report(json_dir, out, about):
         OUT.print(f"wrote {path}", markup=False)
 
 
