@@ -17,19 +17,28 @@ namespace spectrumencoder {
 constexpr size_t BOX_LENGTHS = 4;                             // 1, 2, 4, 8 frames
 constexpr size_t BOX_HISTORY = (1u << (BOX_LENGTHS - 1)) - 1; // frames before a frame that its boxes reach back to
 
+// Boxes of one width in bins; one begins every `step` bins, as long as it fits. width <= bins of the frame, step >= 1.
+struct box_size {
+    uint32_t width, step;
+};
+
 /*!
- * Sums of neighbouring values by a divisor: of each frame's values [low, high) of each box.
+ * What single frames show in each box: sums of deviations / sqrt(width), and mean powers.
  *
- * values: (frames, bins). low, high, divisor: (boxes), low < high <= bins. sums: (frames, boxes).
+ * deviation, power: (frames, bins). sizes: those of the deviations' boxes, then those of the powers'.
+ * rows: a row of row_length for each frame, of which the first ones, as many as boxes of deviations, are written.
+ * means: (frames, boxes of power).
  */
-SPECTRUMENCODER_API void box_sums(const float* values,
+SPECTRUMENCODER_API void box_sums(const float* deviation,
+                                  const float* power,
                                   size_t frames,
                                   size_t bins,
-                                  const uint32_t* low,
-                                  const uint32_t* high,
-                                  const double* divisor,
-                                  size_t boxes,
-                                  double* sums);
+                                  const box_size* sizes,
+                                  size_t deviation_sizes,
+                                  size_t power_sizes,
+                                  float* rows,
+                                  size_t row_length,
+                                  double* means);
 
 /*!
  * Largest and least box of each part and length, in units of what is usual.

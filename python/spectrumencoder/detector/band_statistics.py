@@ -60,11 +60,12 @@ class BandStatistics:
         if level.shape[-1] != len(self.mean):
             raise ValueError(f"spectra of {level.shape[-1]} bins, the conformal table was calibrated with {len(self.mean)}; "
                              "calibrate again with this fft_size")
-        centred = np.atleast_2d(level - self.mean).astype(np.float32)
+        centred = np.atleast_2d(level - self.mean).astype(np.float32, copy=False)
         if len(self.components):
             for row in centred:  # a product of whole batches would round by the batch's size
                 row -= (self.components @ row) @ self.components
-        return (centred / self.std).reshape(np.shape(level))
+        centred /= self.std
+        return centred.reshape(np.shape(level))
 
 
 def principal_components(centred: np.ndarray) -> np.ndarray:
