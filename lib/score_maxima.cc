@@ -122,6 +122,47 @@ inline T* divided_sums(const double* cumulative, size_t width, size_t step, size
 
 } // namespace
 
+WIDE void standardise(const float* levels,
+                      size_t frames,
+                      size_t bins,
+                      const float* mean,
+                      const float* deviation,
+                      const float* components,
+                      size_t n_components,
+                      float* out)
+{
+    constexpr size_t VECTORS = PROJECTION_LANES / FLOATS;
+    std::vector<float> usual(bins);
+    for (size_t frame = 0; frame < frames; ++frame, levels += bins, out += bins) {
+        for (size_t bin = 0; bin < bins; ++bin)
+            out[bin] = levels[bin] - mean[bin];
+        std::fill(usual.begin(), usual.end(), 0.0f);
+        for (size_t number = 0; number < n_components; ++number) {
+            const float* component = components + number * bins;
+            floats sums[VECTORS] = {};
+            size_t bin = 0;
+            for (; bin + PROJECTION_LANES <= bins; bin += PROJECTION_LANES)
+                for (size_t vector = 0; vector < VECTORS; ++vector) {
+                    floats left, right;
+                    load(left, component + bin + vector * FLOATS);
+                    load(right, out + bin + vector * FLOATS);
+                    sums[vector] += left * right;
+                }
+            float lanes[PROJECTION_LANES];
+            std::memcpy(lanes, sums, sizeof(lanes));
+            for (size_t lane = 0; bin < bins; ++bin, ++lane)
+                lanes[lane] += component[bin] * out[bin];
+            float share = lanes[0];
+            for (size_t lane = 1; lane < PROJECTION_LANES; ++lane)
+                share += lanes[lane];
+            for (size_t at = 0; at < bins; ++at)
+                usual[at] += share * component[at];
+        }
+        for (size_t bin = 0; bin < bins; ++bin)
+            out[bin] = (out[bin] - usual[bin]) / deviation[bin];
+    }
+}
+
 WIDE void box_sums(const float* deviation,
                    const float* power,
                    size_t frames,

@@ -22,6 +22,24 @@ void check(bool right, const char* what)
         throw std::invalid_argument(std::string(what) + " does not fit the other arguments");
 }
 
+array<float> deviations(const array<float>& levels,
+                        const array<float>& mean,
+                        const array<float>& deviation,
+                        const array<float>& components)
+{
+    check(levels.ndim() == 2, "levels");
+    const size_t frames = levels.shape(0), bins = levels.shape(1);
+    check(mean.ndim() == 1 && static_cast<size_t>(mean.size()) == bins, "mean");
+    check(deviation.ndim() == 1 && static_cast<size_t>(deviation.size()) == bins, "deviation");
+    check(components.ndim() == 2 && static_cast<size_t>(components.shape(1)) == bins, "components");
+    array<float> result({ frames, bins });
+    float* out = result.mutable_data();
+    py::gil_scoped_release others_may_run;
+    standardise(
+        levels.data(), frames, bins, mean.data(), deviation.data(), components.data(), components.shape(0), out);
+    return result;
+}
+
 array<double> sums_of_boxes(const array<float>& deviation,
                             const array<float>& power,
                             const array<uint32_t>& sizes,
@@ -104,6 +122,14 @@ void bind_score_maxima(py::module& m)
 {
     m.attr("BOX_LENGTHS") = BOX_LENGTHS;
     m.attr("BOX_HISTORY") = BOX_HISTORY;
+    m.attr("PROJECTION_LANES") = PROJECTION_LANES;
+    m.def("standardise",
+          &deviations,
+          py::arg("levels").noconvert(),
+          py::arg("mean").noconvert(),
+          py::arg("deviation").noconvert(),
+          py::arg("components").noconvert(),
+          "levels float32 (F, N), mean and deviation float32 (N,), components float32 (R, N) -> float32 (F, N).");
     m.def("box_sums",
           &sums_of_boxes,
           py::arg("deviation").noconvert(),

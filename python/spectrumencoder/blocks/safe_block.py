@@ -132,8 +132,11 @@ class SafeBlock:
         self._last_logged: dict[str, float] = {}
         self._inputs = {}
         self.message_port_register_out(_STATUS)
-        if not len(self.in_sig().port_types(1)) and not len(self.out_sig().port_types(1)):
+        inputs, outputs = len(self.in_sig().port_types(1)), len(self.out_sig().port_types(1))
+        if not inputs and not outputs:
             self.set_msg_handler(_SYSTEM, self.handle_system)
+        elif not outputs:
+            self.set_max_noutput_items(1)  # one question; what is handed over does not go by it
 
     # What a block writes
 
@@ -159,7 +162,7 @@ class SafeBlock:
 
     def handle_general_work(self, noutput_items, ninput_items, input_items, output_items):
         """GNU Radio's call of work of a sync_block: all that every input holds and every output has room for."""
-        count = min(noutput_items, *ninput_items) if len(ninput_items) else noutput_items
+        count = min([*ninput_items, noutput_items] if len(output_items) else ninput_items)
         done = self.work(_arrays(input_items, self.in_sig(), count), _arrays(output_items, self.out_sig(), count))
         self.consume_items(done)
         return done

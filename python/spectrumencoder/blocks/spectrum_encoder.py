@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pmt
@@ -19,7 +20,7 @@ from ..encoder.ensemble import CONFIDENCE_THRESHOLD, SpeculativeEngine, open_eng
 from ..tokens import layout
 from ..tokens.band_plan import UNKNOWN, band_of
 from . import control, messages
-from .backlog import LEAST_FRAMES, Backlog, frames_at_once
+from .backlog import LEAST_FRAMES, MOST_FRAMES, Backlog, frames_at_once
 from .encoded_output import EncodedOutput
 from .safe_block import SafeBlock, handler, setter
 
@@ -108,6 +109,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._forget_tags()
         self.n_frames = self.n_skipped = 0
         self.message_port_register_out(_ENCODED)
+        self.set_max_noutput_items(MOST_FRAMES)
         for port in range(3):
             self.set_min_output_buffer(port, int(min_output_buffer))
         self.add_input_port(keys.CONTROL, self.handle_control)
@@ -254,12 +256,13 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
                 except messages.MalformedMessage as error:
                     self._count_malformed(f"tag {key}", error)
         bands, centres, self._gap, self._lost = [], [], 0, False
-        for frame in range(n_frames):
-            if frame in changes:
-                self._take_tags(changes[frame])
-            self._next_sample += self._frame_hop or 0
-            bands.append(self._band)
-            centres.append(self._rx_freq)
+        cuts = sorted({0, n_frames, *changes})
+        for first, stop in pairwise(cuts):
+            if first in changes:
+                self._take_tags(changes[first])
+            self._next_sample += (stop - first) * (self._frame_hop or 0)
+            bands += (stop - first) * [self._band]
+            centres += (stop - first) * [self._rx_freq]
         return bands, centres
 
     def _take_tags(self, values: dict[str, float]):

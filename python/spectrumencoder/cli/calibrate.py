@@ -131,8 +131,8 @@ def _spectra(average: int | str, rates: list[float | None], engine, overlap: flo
         return average
     chosen = {auto_average(rate or 1.0, engine.n_bins, overlap, engine.contract["average"]) for rate in rates}
     if len(chosen) > 1:
-        raise UsageError(f"--average auto would be {', '.join(map(str, sorted(chosen)))} for recordings of different rates; give one "
-                         "number, or calibrate each rate alone")
+        raise UsageError(f"--average auto would be {', '.join(map(str, sorted(chosen)))} for recordings of different rates; give "
+                         "one number, or calibrate each rate alone")
     return chosen.pop()
 
 
@@ -152,7 +152,7 @@ def _seconds(duration: float | None, rate: float | None, n_bins: int, average: i
     return duration or _MARGIN * needed
 
 
-def _learn(recordings, engine, spectra, overlap, band, pfa, per_bin, progress) -> dict:
+def _learn(recordings, engine, average, overlap, band, pfa, per_bin, progress) -> dict:
     """The tables; too few frames are told in seconds of recording too."""
     from ..detector.calibrate import TooFewFrames
     from ..detector.learn_band import learn_bands

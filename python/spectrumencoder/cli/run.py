@@ -95,6 +95,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ):
     """Run recordings, or a radio, through tokenizer, encoder and detector, and report what does not belong."""
+    spectra = average_option(average)
     live = source.startswith(SOAPY_PREFIX)
     paths, folder = ([], False) if live else find_source(source, rate, format, freq)
     if folder and annotate:
@@ -104,7 +105,6 @@ def run(
     if confidence is not None and not members(model):
         raise UsageError(f"--confidence {confidence:g} is for a speculative model, {model} is one model alone; leave it out, or "
                          "use --model speculative")
-    spectra = average_option(average)
     check_writable(events, tracks, encoded, plot, json_file, sweeps, Path(annotate) if annotate else None)
     settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
                            rope_mode=rope, false_alarm_rate=pfa, average=spectra, overlap=overlap, band=band, hold=hold,

@@ -155,8 +155,8 @@ def quiet_logs():
 class Flowgraph:
     """The blocks of one run, connected.
 
-    Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; average: spectra per frame; on_poll: called ten times a second while
-    it runs; hung: what did not end.
+    Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; average: spectra per frame; on_poll:
+    called ten times a second while it runs; hung: what did not end.
     """
 
     def __init__(self, source: RecordingSource | RadioSource, settings: RunSettings, *, append: bool, keep_spectra: bool,
@@ -244,7 +244,7 @@ class Flowgraph:
                 kinds.setdefault(state, []).append(text)
         chosen = (f"average auto: {self.average} spectra per frame at {self.source.samp_rate:g} samples/s",) \
             if self.settings.average == AUTO else ()
-        return chosen + tuple(texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values())
+        return (*chosen, *(texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def run(self) -> bool:
         """Runs to the end; True when Ctrl-C ended it (in good order). ``hung`` says what did not end then, if anything.

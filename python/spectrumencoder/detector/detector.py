@@ -275,7 +275,10 @@ class Detector:
                 _check_finite(level)
                 curve = np.zeros(1, np.float32) if drift is None else drift.curve
                 shown = table.rows(level - curve, self._history[1] if self._history and self._history[0] == key else None)
-                self._history = None if shown is None else (key, shown[-HISTORY:])
+                if shown is not None:  # of many rows a copy, so that those need not be kept
+                    self._history = key, shown[-HISTORY:].copy() if len(shown) > 3 * HISTORY else shown[-HISTORY:]
+                else:
+                    self._history = None
                 scores, _ = table.fuse(table.channel_values(residual[some], features[some, layout.LOGIT], deviation[some], shown))
                 _check_finite(scores)
                 p_values, thresholds = table.p_values(scores), np.full(len(scores), threshold)
@@ -284,8 +287,9 @@ class Detector:
                         self._rolling[key] = Rolling(table.scores)
                     p_values, thresholds = self._rolling[key].judge(scores, self.false_alarm_rate, opening)
                 result.scores[some], result.p_values[some] = scores, p_values
-                result.flagged[some] = scores > thresholds
-                parts.append(_Part(taken, thresholds, opening, table, shown, curve))
+                result.flagged[some] = flagged = scores > thresholds
+                parts.append(_Part(taken, thresholds, opening, table, shown if flagged.any() else None, curve))
+                del shown  # the next ones take its place in memory, and so in the cache
                 if drift is not None:
                     drift.take(level, scores <= thresholds, segment.frame_s)
                     if drift.watch(p_values[scores <= opening], table.effective_n / table.n):
@@ -363,7 +367,7 @@ class _Part(NamedTuple):
     thresholds: np.ndarray
     opening: float
     table: Table
-    rows: np.ndarray | None  # (HISTORY + F, P)
+    rows: np.ndarray | None  # (HISTORY + F, P), where one of them is flagged
     curve: np.ndarray
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``average=auto``: how many spectra K a frame averages, from the sample rate alone, so that a recording always gives the same."""
+"""``average=auto``: how many spectra K a frame averages. From the sample rate alone: a recording always gives the same."""
 
 from __future__ import annotations
 
