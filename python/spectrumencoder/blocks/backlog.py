@@ -7,8 +7,10 @@ from __future__ import annotations
 import math
 import time
 
+from .safe_block import AT_ONCE
+
 FEW_FRAMES = 8  # the smallest buffers that GNU Radio makes for frames hold twice as many: fewer wait where there is no backlog
-LEAST_FRAMES, MOST_FRAMES = 16, 256  # at once, where as many wait
+LEAST_FRAMES, MOST_FRAMES = 16, AT_ONCE  # where as many wait
 MOST_BUSY_S = 0.1  # in one call: live changes wait for its end, and so does whoever stops the flowgraph
 SETTLED_S = 2.0
 _STILL_CATCHING_UP = 0.02  # seconds of lag worked off per second

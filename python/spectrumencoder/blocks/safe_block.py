@@ -47,6 +47,7 @@ _SYSTEM = pmt.intern("system")
 _DONE = pmt.intern("done")
 _LOG_INTERVAL_S = 1.0
 _LINGER_S = 0.2
+AT_ONCE = 256  # items that a block with outputs gets in one call, at most
 _address = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
 
 
@@ -135,8 +136,9 @@ class SafeBlock:
         inputs, outputs = len(self.in_sig().port_types(1)), len(self.out_sig().port_types(1))
         if not inputs and not outputs:
             self.set_msg_handler(_SYSTEM, self.handle_system)
-        elif not outputs:
-            self.set_max_noutput_items(1)  # one question; what is handed over does not go by it
+        elif inputs:
+            # GNU Radio begins to ask from there; what a sink is handed does not go by it
+            self.set_max_noutput_items(AT_ONCE if outputs else 1)
 
     # What a block writes
 

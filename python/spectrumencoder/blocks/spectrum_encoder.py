@@ -20,7 +20,7 @@ from ..encoder.ensemble import CONFIDENCE_THRESHOLD, SpeculativeEngine, open_eng
 from ..tokens import layout
 from ..tokens.band_plan import UNKNOWN, band_of
 from . import control, messages
-from .backlog import LEAST_FRAMES, MOST_FRAMES, Backlog, frames_at_once
+from .backlog import LEAST_FRAMES, Backlog, frames_at_once
 from .encoded_output import EncodedOutput
 from .safe_block import SafeBlock, handler, setter
 
@@ -109,7 +109,6 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._forget_tags()
         self.n_frames = self.n_skipped = 0
         self.message_port_register_out(_ENCODED)
-        self.set_max_noutput_items(MOST_FRAMES)
         for port in range(3):
             self.set_min_output_buffer(port, int(min_output_buffer))
         self.add_input_port(keys.CONTROL, self.handle_control)
