@@ -220,14 +220,13 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
             if n_skip < n_frames or self._encoded is not None:
                 wanted = self._wanted(centres[n_skip:], side[n_skip:])
                 began = time.perf_counter()
-                encoded = self.engine.encode(items[n_skip:], bands[n_skip:], wanted)
+                residual, rows, *reconstruction = (output[n_skip:n_frames] for output in output_items)  # the last may be absent
+                encoded = self.engine.encode(items[n_skip:], bands[n_skip:], wanted,
+                                             EncodedFrames(residual, rows, *reconstruction or [None], None))
                 if n_skip < n_frames:
                     self._at_once = frames_at_once((time.perf_counter() - began) / (n_frames - n_skip))
                 if self._encoded is not None:
                     self._encode_pdus(items, bands, n_skip, encoded)
-                values_of_ports = (encoded.residual, encoded.features, encoded.reconstruction)
-                for output, values in zip(output_items, values_of_ports, strict=False):  # reconstruction may be unconnected
-                    output[n_skip:n_frames] = values
             self.n_frames += n_frames
         return n_frames
 
