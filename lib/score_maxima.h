@@ -11,25 +11,50 @@
 namespace gr {
 namespace spectrumencoder {
 
-// The searches of the detector that look at every place of a frame (python/spectrumencoder/detector/band_scan.py
-// and scores.py say what for, and hold the same in NumPy, which gives the same bits).
+// The parts of the detector that look at every place of a frame (python/spectrumencoder/detector/band_statistics.py,
+// band_scan.py and scores.py say what for, and hold the same in NumPy, which gives the same bits).
 
 constexpr size_t BOX_LENGTHS = 4;                             // 1, 2, 4, 8 frames
 constexpr size_t BOX_HISTORY = (1u << (BOX_LENGTHS - 1)) - 1; // frames before a frame that its boxes reach back to
 
+constexpr size_t PROJECTION_LANES = 32; // sums over every 32nd bin, and then of those: the order is the same everywhere
+
 /*!
- * Sums of neighbouring values by a divisor: of each frame's values [low, high) of each box.
+ * What the mean and the components of a band leave of levels, in units of each bin's deviation.
  *
- * values: (frames, bins). low, high, divisor: (boxes), low < high <= bins. sums: (frames, boxes).
+ * levels, out: (frames, bins). mean, deviation: (bins). components: (n_components, bins), orthonormal.
  */
-SPECTRUMENCODER_API void box_sums(const float* values,
+SPECTRUMENCODER_API void standardise(const float* levels,
+                                     size_t frames,
+                                     size_t bins,
+                                     const float* mean,
+                                     const float* deviation,
+                                     const float* components,
+                                     size_t n_components,
+                                     float* out);
+
+// Boxes of one width in bins; one begins every `step` bins, as long as it fits. width <= bins of the frame, step >= 1.
+struct box_size {
+    uint32_t width, step;
+};
+
+/*!
+ * What single frames show in each box: sums of deviations / sqrt(width), and mean powers.
+ *
+ * deviation, power: (frames, bins). sizes: those of the deviations' boxes, then those of the powers'.
+ * rows: a row of row_length for each frame, of which the first ones, as many as boxes of deviations, are written.
+ * means: (frames, boxes of power).
+ */
+SPECTRUMENCODER_API void box_sums(const float* deviation,
+                                  const float* power,
                                   size_t frames,
                                   size_t bins,
-                                  const uint32_t* low,
-                                  const uint32_t* high,
-                                  const double* divisor,
-                                  size_t boxes,
-                                  double* sums);
+                                  const box_size* sizes,
+                                  size_t deviation_sizes,
+                                  size_t power_sizes,
+                                  float* rows,
+                                  size_t row_length,
+                                  double* means);
 
 /*!
  * Largest and least box of each part and length, in units of what is usual.

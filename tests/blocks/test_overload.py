@@ -8,7 +8,7 @@ import pytest
 from flowgraphs import collector, frame_source, run_within
 from gnuradio import gr
 from gnuradio.spectrumencoder import sigmf_source, spectrum_encoder, spectrum_monitor
-from gnuradio.spectrumencoder.blocks.backlog import FEW_FRAMES, SETTLED_S, Backlog
+from gnuradio.spectrumencoder.blocks.backlog import FEW_FRAMES, LEAST_FRAMES, MOST_FRAMES, SETTLED_S, Backlog, frames_at_once
 
 N = 128
 MANY = 4 * FEW_FRAMES
@@ -115,6 +115,43 @@ def test_dropped_frames_are_not_a_backlog(small_model, make_items):
         top.connect((encoder, port), sink)
     assert run_within(top, [encoder], 10) is None
     assert encoder.n_frames == 60 and encoder.n_skipped == 0
+
+
+def test_a_backlog_is_worked_off_in_large_batches_and_a_lone_frame_at_once(small_model, make_items):
+    """400 frames at once, then one at a time: batches are large where frames wait; each lone frame comes out before the next."""
+    encoder, sink, items = spectrum_encoder(small_model, N, min_output_buffer=1024), collector(N), make_items(420)
+    top = gr.top_block()
+    late, sizes, encode = [], [], encoder.engine.encode
+
+    def counted(frames, *others):
+        sizes.append(len(frames))
+        return encode(frames, *others)
+
+    encoder.engine.encode = counted
+
+    class source(frame_source):
+        def work(self, input_items, output_items):
+            if self.position < 400:
+                return super().work(input_items, [output_items[0][:400]])
+            began = time.monotonic()
+            while sum(map(len, sink.parts)) < self.position and time.monotonic() - began < 5:
+                time.sleep(1e-3)
+            late.append(sum(map(len, sink.parts)) < self.position)
+            return super().work(input_items, [output_items[0][:1]])
+
+    top.source, top.sink, features = source(items), sink, collector(256)
+    top.source.set_min_output_buffer(1024)
+    top.connect(top.source, encoder, sink)
+    top.connect((encoder, 1), features)
+    assert run_within(top, [encoder], 30) is None
+    assert sum(sizes) == len(sink.data) == 420 and not any(late) and len(late) == 21
+    assert sizes[-20:] == [1] * 20
+    assert 64 < max(sizes) <= MOST_FRAMES
+
+
+@pytest.mark.parametrize("frame_s, frames", [(1e-6, MOST_FRAMES), (1e-3, 100), (1.0, LEAST_FRAMES), (0.0, MOST_FRAMES)])
+def test_a_call_takes_as_many_frames_as_it_can_do_in_a_tenth_of_a_second(frame_s, frames):
+    assert frames_at_once(frame_s) == frames
 
 
 @pytest.mark.parametrize("n_samples", [400_000, 20_000_000])

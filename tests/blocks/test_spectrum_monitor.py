@@ -118,6 +118,18 @@ def test_average_outside_the_models_range_is_refused_before_it_can_end_the_flowg
         spectrum_monitor(small_model, average=64)
 
 
+def test_average_auto_goes_by_the_sample_rate(small_model):
+    hop = 1250 * N  # samples per second with which one spectrum a frame would be just slow enough
+    monitor = spectrum_monitor(small_model, average="auto", samp_rate=16 * hop)
+    assert monitor.tokenizer.average() == 16
+    assert monitor.set_samp_rate(17 * hop) and monitor.tokenizer.average() == 32  # the most of this model
+    assert monitor.set_average(8) and monitor.set_samp_rate(16 * hop) and monitor.tokenizer.average() == 8
+    assert monitor.set_average("auto") and monitor.tokenizer.average() == 16
+    assert monitor.set_average("most") is False and monitor.tokenizer.average() == 16
+    with pytest.raises(ValueError, match=r"average 'most' is neither 'auto' nor a number in 1\.\.32"):
+        spectrum_monitor(small_model, average="most")
+
+
 def test_a_control_message_reaches_the_stages_that_it_concerns(small_model, make_recording, noise):
     top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(noise(40 * FRAME)), repeat=True), ())
     monitor, settings = top.monitor, {"dropout_rate": 0.75, "false_alarm_rate": 0.02, "hold": 7, "threshold_mode": "quantile"}

@@ -31,6 +31,8 @@ def test_every_command_has_help(call, command):
     (["run"], "SOURCE"),
     (["run", "a.sigmf-meta", "--speed", "9"], "--speed"),
     (["run", "a.sigmf-meta", "--average", "65"], "64"),
+    (["run", "a.sigmf-meta", "--average", "few"], "nor auto"),
+    (["calibrate", "a.sigmf-meta", "--out", "m.safetensors", "--average", "0"], "nor auto"),
     (["run", "a.sigmf-meta", "--pfa", "0"], "pfa"),
     (["run", "a.sigmf-meta", "--rate", "1e6", "--format", "cu8"], "states its own"),
     (["run", "samples.cu8", "--rate", "1e6"], "--format"),

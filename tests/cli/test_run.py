@@ -109,6 +109,25 @@ def test_an_overlap_that_was_not_calibrated_is_uncalibrated(call, write_recordin
     assert done.returncode == 0 and "note" not in done.stderr, done.stderr
 
 
+def test_average_auto_is_the_same_for_run_and_calibrate(call, the_line, write_recording, noise, model_file, tmp_path):
+    """30 MS/s: 32 spectra a frame. Recordings of rates that need different ones are not calibrated together."""
+    (tmp_path / "fast").mkdir()
+    recording = write_recording(tmp_path / "fast", "noise", noise(700_000), samp_rate=30e6)
+    out = tmp_path / "m.safetensors"
+    common = ("--average", "auto", "--pfa", "0.1", "--no-per-bin")
+    done = call("calibrate", recording, "--model", model_file, *common, "--out", out)
+    frame = 1024 * 32
+    frames = 700_000 // frame
+    assert done.returncode == 1 and f"{frames} frames are too few" in done.stderr
+    done = call("run", recording, "--average", "auto", "--model", model_file, "--json", tmp_path / "s.json")
+    assert done.returncode == 0 and "average auto: 32 spectra per frame at 3e+07 samples/s" in done.stderr, done.stderr
+    (row,) = json.loads((tmp_path / "s.json").read_text())["recordings"]
+    assert row["average"] == 32 and row["n_frames"] == -(-700_000 // frame)
+    write_recording(tmp_path / "fast", "slow", noise(100_000), samp_rate=1e6)
+    done = call("calibrate", tmp_path / "fast", "--model", model_file, *common, "--out", out)
+    assert "would be 16, 32 for recordings of different rates" in the_line(done, 2)
+
+
 def test_nan_frames_are_dropped_and_counted(call, write_recording, noise, model_file, tmp_path):
     iq = noise(20 * 16384)
     iq[5 * 16384 + 100:5 * 16384 + 200] = np.nan

@@ -47,6 +47,17 @@ def test_rows_and_maxima_equal_plain_loops(noise, scan):
             assert maxima[frame - HISTORY, column] == pytest.approx(wanted, rel=1e-4)
 
 
+@pytest.mark.parametrize("n_bins", [16, 100, 250, 300])
+def test_compiled_sums_give_the_bits_of_numpy_for_any_number_of_bins(n_bins, monkeypatch):
+    """Also where a box is cut to the band, and its divisor is no power of two."""
+    level = np.random.default_rng(6).standard_normal((5, n_bins)).astype(np.float32)
+    before = np.ones((2, boxes(n_bins).edges[-1]), np.float32)
+    rows = frame_rows(level, 1.1 * level, before)
+    monkeypatch.setattr(band_scan, "optional_native_module", lambda: None)
+    assert np.array_equal(frame_rows(level, 1.1 * level, before), rows)
+    assert np.array_equal(rows[:2], before)
+
+
 @pytest.mark.parametrize("frames", [1, 2, 40])
 def test_compiled_search_gives_the_bits_of_numpy(noise, scan, frames, monkeypatch):
     rows = np.concatenate((scan.begin(), frame_rows(noise[:frames], 1.1 * noise[:frames])))
@@ -66,10 +77,16 @@ def test_compiled_search_refuses_what_does_not_fit(scan):
             native.box_maxima(np.ascontiguousarray(rows), at, limit, limit, limit)
     with pytest.raises(ValueError, match="a limit does not fit"):
         native.box_maxima(good, edges, limit[:, :4].copy(), limit, limit)
-    with pytest.raises(ValueError, match="a box does not fit"):
-        native.box_sums(good, np.array([0], np.uint32), np.array([7], np.uint32), np.array([1.0]))
+    sizes, rows = np.array([[1, 1], [4, 1]], np.uint32), np.zeros((HISTORY + 2, 9), np.float32)
+    assert native.box_sums(good, good, sizes, 1, rows).shape == (HISTORY + 2, 3)
+    for wrong, what in ((dict(sizes=sizes + np.uint32(3)), "a box"), (dict(sizes=sizes * np.uint32(0)), "a box"),
+                        (dict(power=good[1:].copy()), "power"), (dict(rows=rows[:, :8].copy()), "rows"),
+                        (dict(rows=rows[1:].copy()), "rows"), (dict(deviation_sizes=3), "sizes")):
+        arguments = dict(deviation=good, power=good, sizes=sizes, deviation_sizes=1, rows=rows) | wrong
+        with pytest.raises(ValueError, match=f"{what} does not fit"):
+            native.box_sums(**arguments)
     with pytest.raises(TypeError):  # no silent conversion
-        native.box_sums(good.astype(np.float64), np.array([0], np.uint32), np.array([6], np.uint32), np.array([1.0]))
+        native.box_sums(good.astype(np.float64), good, sizes, 1, rows)
 
 
 def test_names_tell_the_box():

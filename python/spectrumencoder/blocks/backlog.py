@@ -1,14 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far a block is behind real time, from the clock, the duration of its frames and how many of them wait for it."""
+"""How many frames a block takes at once, and how far it is behind real time: from the clock, the duration of its frames and how
+many of them wait for it."""
 
 from __future__ import annotations
 
 import math
 import time
 
+from .safe_block import AT_ONCE
+
 FEW_FRAMES = 8  # the smallest buffers that GNU Radio makes for frames hold twice as many: fewer wait where there is no backlog
+LEAST_FRAMES, MOST_FRAMES = 16, AT_ONCE  # where as many wait
+MOST_BUSY_S = 0.1  # in one call: live changes wait for its end, and so does whoever stops the flowgraph
 SETTLED_S = 2.0
 _STILL_CATCHING_UP = 0.02  # seconds of lag worked off per second
+
+
+def frames_at_once(frame_s: float) -> int:
+    """How many frames one call of work may take, where a frame takes it frame_s seconds."""
+    return int(min(max(MOST_BUSY_S / max(frame_s, 1e-9), LEAST_FRAMES), MOST_FRAMES))
 
 
 class Backlog:

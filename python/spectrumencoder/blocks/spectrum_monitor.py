@@ -7,6 +7,7 @@ from gnuradio import gr
 
 from .. import keys
 from ..encoder.ensemble import CONFIDENCE_THRESHOLD, load_models
+from ..tokens.average import AUTO, auto_average
 from ..tracker.doma import HORIZONS_S
 from .anomaly_detector import anomaly_detector
 from .doma_tracker import doma_tracker
@@ -31,6 +32,8 @@ class spectrum_monitor(gr.hier_block2):
     Args:
         model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two.
         samp_rate, center_freq: Hz, where the stream carries no tags.
+        average: spectra per frame, 1..64, in the range of the model; or "auto": by samp_rate, as of ``tokens.average``, and anew
+            when that is set.
         fft_size, stride, window: 0, 0, "" are the model's own; anything else must equal them.
         motion_aware: the tracker tells the encoder where it expects signals, and token dropout keeps them. When that reaches
             the encoder hangs on the scheduler: events are then no longer the same bit for bit from run to run.
@@ -58,6 +61,8 @@ class spectrum_monitor(gr.hier_block2):
         gr.hier_block2.__init__(self, "spectrum_monitor", gr.io_signature(1, 1, gr.sizeof_gr_complex),
                                 gr.io_signature.makev(4, 4, [*[gr.sizeof_float * self.fft_size] * 3, gr.sizeof_float]))
         self._average_range = tuple(contract["average"])
+        self._samp_rate, self._overlap, self._auto_average = samp_rate, overlap, average == AUTO
+        average = self._spectra(average)
         self._check_average(average)
         self.tokenizer = fft_tokenizer(
             fft_size=self.fft_size, stride=stride, average=average, overlap=overlap, window=window or frame["window"],
@@ -121,11 +126,18 @@ class spectrum_monitor(gr.hier_block2):
     # Live changes, from any thread; each returns True when taken
 
     def set_average(self, average):
-        return self._tokenizer_change("average", average)
+        taken = self._tokenizer_change("average", self._spectra(average))
+        if taken:
+            self._auto_average = average == AUTO
+        return taken
 
     def set_samp_rate(self, samp_rate):
-        taken = self._tokenizer_change("samp_rate", samp_rate)
-        return taken and self.detector.set_samp_rate(samp_rate)
+        taken = self._tokenizer_change("samp_rate", samp_rate) and self.detector.set_samp_rate(samp_rate)
+        if taken:
+            self._samp_rate = samp_rate
+            if self._auto_average:
+                self._tokenizer_change("average", self._spectra(AUTO))
+        return taken
 
     def set_center_freq(self, center_freq):
         taken = self._tokenizer_change("center_freq", center_freq)
@@ -187,7 +199,12 @@ class spectrum_monitor(gr.hier_block2):
             return False
         return True
 
+    def _spectra(self, average):
+        return auto_average(self._samp_rate, self.fft_size, self._overlap, self._average_range) if average == AUTO else average
+
     def _check_average(self, average):
         low, high = self._average_range
+        if isinstance(average, str):
+            raise ValueError(f"average {average!r} is neither {AUTO!r} nor a number in {low}..{high}")
         if not low <= average <= high:
             raise ValueError(f"average {average} is outside {low}..{high}, what the model was trained for")

@@ -13,7 +13,7 @@ import typer
 from .console import NOTES, OUT, check_writable, progress_bar, write_json
 from .errors import CommandError, UsageError
 from .record import record_radio
-from .run import LIVE, find_source, only_radios, radio_options
+from .run import LIVE, average_option, find_source, only_radios, radio_options
 from .sources import SOAPY_PREFIX
 
 _MARGIN = 1.1  # of the time that is needed: an overflow or two may take a few frames
@@ -36,7 +36,8 @@ def calibrate(
     policy: Annotated[str, typer.Option(help="Dropout policy; the model's own otherwise.", show_default=False)] = "",
     rope: Annotated[str, typer.Option(help="RoPE mode; the model's own otherwise.", show_default=False)] = "",
     pfa: Annotated[float, typer.Option(min=1e-6, max=0.5, help="Smallest false-alarm rate that you will use.")] = 0.01,
-    average: Annotated[int, typer.Option(min=1, max=64, help="Spectra averaged per frame.")] = 16,
+    average: Annotated[str, typer.Option(metavar="K|auto", help="Spectra averaged per frame, 1..64; auto: 16 or more, by the "
+                                         "sample rate.")] = "16",
     overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="Overlap of successive spectra.")] = 0.0,
     band: Annotated[str, typer.Option(help="Band of the recording; auto: by its centre frequency.")] = "auto",
     per_bin: Annotated[bool, typer.Option("--per-bin/--no-per-bin", help="Learn each bin's own level: sharper, as long as the "
@@ -60,6 +61,7 @@ def calibrate(
     The settings must be those that will run: a table holds for one band, dropout rate and average.
     """
     from ..encoder import model_file
+    spectra = average_option(average)
     if out.suffix != model_file.SUFFIX:
         raise UsageError(f"--out {out} does not end in {model_file.SUFFIX}; name it so, that it is found as a model")
     check_writable(out, json_file)
@@ -78,16 +80,18 @@ def calibrate(
                     pad_batch=64, dtype=dtype, runtime=runtime)
     with ExitStack() as stack:
         if live:
+            spectra = _spectra(spectra, [rate], engine, overlap)
             options = radio_options(source, freq, rate, None, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                                     settings=tuple(setting), silence_s=silence,
-                                    duration=_seconds(duration, rate, engine.n_bins, average, overlap, pfa, per_bin))
+                                    duration=_seconds(duration, rate, engine.n_bins, spectra, overlap, pfa, per_bin))
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".calibrate-", dir=out.parent))
             recordings = [record_radio(options, Path(folder) / "radio.sigmf-meta", quiet)]
         else:
             recordings = [_open(path, rate, format, freq) for path in paths]
+            spectra = _spectra(spectra, [r.samp_rate for r in recordings], engine, overlap)
         bar = stack.enter_context(progress_bar(quiet=quiet, counts=True))
         task = bar.add_task("frames", total=None)
-        tables = _learn(recordings, engine, average, overlap, band, pfa, per_bin,
+        tables = _learn(recordings, engine, spectra, overlap, band, pfa, per_bin,
                         lambda done, total: bar.update(task, completed=done, total=total))
     file, seconds = engine.file, sum(r.duration_s for r in recordings)
     for key, table in tables.items():
@@ -107,13 +111,29 @@ def calibrate(
         others = {"overlap": f"{overlap:g}" if overlap else "", "band": band if band != "auto" else "", "policy": policy,
                   "rope": rope, "backend": backend if backend != "auto" else "", "dtype": dtype if dtype != "fp32" else ""}
         options = "".join(f" --{name} {value}" for name, value in others.items() if value)
-        OUT.print(f"wrote {out}; use it with: spectrumencoder run SOURCE --model {out} --average {average} "
+        OUT.print(f"wrote {out}; use it with: spectrumencoder run SOURCE --model {out} --average {spectra} "
                   f"--dropout {dropout:g} --pfa {pfa:g}{options}", markup=False)
 
 
 def _open(path: Path, rate: float | None, format: str | None, freq: float | None):
     from ..tokens.recording import Recording
     return Recording.open(path) if rate is None else Recording.open_raw(path, rate, format, center_freq=freq)
+
+
+def _spectra(average: int | str, rates: list[float | None], engine, overlap: float) -> int:
+    """Spectra per frame, where "auto" too.
+
+    Raises:
+        UsageError: recordings of several rates would each get another number.
+    """
+    from ..tokens.average import AUTO, auto_average
+    if average != AUTO:
+        return average
+    chosen = {auto_average(rate or 1.0, engine.n_bins, overlap, engine.contract["average"]) for rate in rates}
+    if len(chosen) > 1:
+        raise UsageError(f"--average auto would be {', '.join(map(str, sorted(chosen)))} for recordings of different rates; give "
+                         "one number, or calibrate each rate alone")
+    return chosen.pop()
 
 
 def _seconds(duration: float | None, rate: float | None, n_bins: int, average: int, overlap: float, pfa: float,

@@ -41,7 +41,8 @@ def run(
     rope: Annotated[str, typer.Option(help="RoPE mode: none, static or dynamic; the model's own otherwise.",
                                       show_default=False)] = "",
     pfa: Annotated[float, typer.Option(min=1e-6, max=0.5, help="False alarms per frame that are accepted.")] = 0.01,
-    average: Annotated[int, typer.Option(min=1, max=64, help="Spectra averaged per frame.")] = 16,
+    average: Annotated[str, typer.Option(metavar="K|auto", help="Spectra averaged per frame, 1..64; auto: 16 or more, by the "
+                                         "sample rate.")] = "16",
     overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="Overlap of successive spectra.")] = 0.0,
     band: Annotated[str, typer.Option(help="Band of the recording; auto: by its centre frequency.")] = "auto",
     hold: Annotated[int, typer.Option(min=1, help="Frames without alarm after which an event is closed.")] = 4,
@@ -94,6 +95,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ):
     """Run recordings, or a radio, through tokenizer, encoder and detector, and report what does not belong."""
+    spectra = average_option(average)
     live = source.startswith(SOAPY_PREFIX)
     paths, folder = ([], False) if live else find_source(source, rate, format, freq)
     if folder and annotate:
@@ -105,7 +107,7 @@ def run(
                          "use --model speculative")
     check_writable(events, tracks, encoded, plot, json_file, sweeps, Path(annotate) if annotate else None)
     settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
-                           rope_mode=rope, false_alarm_rate=pfa, average=average, overlap=overlap, band=band, hold=hold,
+                           rope_mode=rope, false_alarm_rate=pfa, average=spectra, overlap=overlap, band=band, hold=hold,
                            false_events_per_hour=false_events,
                            events=events, annotate=annotate, quiet=quiet, dtype=dtype, runtime=runtime,
                            confidence_threshold=CONFIDENCE_THRESHOLD if confidence is None else confidence,
@@ -213,6 +215,19 @@ def _only_recordings(**options):
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] == 'plot' else 'a radio'}; leave it out")
+
+
+def average_option(text: str) -> int | str:
+    """What --average says: a whole number, or "auto".
+
+    Raises:
+        UsageError: neither.
+    """
+    from ..tokens.average import parse_average
+    try:
+        return parse_average(text)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error
 
 
 def only_radios(**options):

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from .. import keys
+from ..tokens.average import AUTO, auto_average
 from ..tokens.recording import Recording
 from .console import NOTES, progress_bar
 from .errors import CommandError, UsageError
@@ -33,7 +34,7 @@ class RunSettings:
     dropout_policy: str = ""
     rope_mode: str = ""
     false_alarm_rate: float = 0.01
-    average: int = 16
+    average: int | str = 16  # "auto": by the rate of each source
     overlap: float = 0.0
     band: str = "auto"
     hold: int = 4
@@ -57,7 +58,7 @@ class Outcome:
     ensemble: accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty.
     encoded_bytes: of the compressed spectra that were written, None: none were asked for.
     health: the last status of the chain's health. hung: what did not end when it was told to; the process must be left by
-    ``leave``. fault: why the source gave up.
+    ``leave``. fault: why the source gave up. average: spectra per frame.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Outcome:
     health: dict = field(default_factory=dict)
     fault: str = ""
     hung: str = ""
+    average: int = 16
 
     @property
     def real_time_factor(self) -> float:
@@ -136,7 +138,7 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
         save_plot(plot, probe.waterfall, list(probe.events.values()), title, told)
     return Outcome(source.name, probe.n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
-                   flowgraph.monitor.health.snapshot(), source.fault, flowgraph.hung)
+                   flowgraph.monitor.health.snapshot(), source.fault, flowgraph.hung, flowgraph.average)
 
 
 def _count(number: int, what: str) -> str:
@@ -153,8 +155,8 @@ def quiet_logs():
 class Flowgraph:
     """The blocks of one run, connected.
 
-    Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; on_poll: called ten times a second while
-    it runs; hung: what did not end.
+    Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; average: spectra per frame; on_poll:
+    called ten times a second while it runs; hung: what did not end.
     """
 
     def __init__(self, source: RecordingSource | RadioSource, settings: RunSettings, *, append: bool, keep_spectra: bool,
@@ -169,10 +171,14 @@ class Flowgraph:
         self.on_poll: list[Callable[[], None]] = []
         self.top = gr.top_block("spectrumencoder run")
         try:
-            frame_hop = load_models(settings.model)[0].contract["encoder"]["fft_size"] * settings.average * (1 - settings.overlap)
+            contract = load_models(settings.model)[0].contract
+            fft_size = contract["encoder"]["fft_size"]
+            self.average = auto_average(source.samp_rate, fft_size, settings.overlap, contract["average"]) \
+                if settings.average == AUTO else settings.average
+            frame_hop = fft_size * self.average * (1 - settings.overlap)
             self.monitor = spectrum_monitor(
                 model=settings.model, samp_rate=source.samp_rate, center_freq=source.center_freq,
-                average=settings.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
+                average=self.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
                 dropout_policy=settings.dropout_policy, rope_mode=settings.rope_mode, backend=settings.backend,
                 compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold,
                 false_events_per_hour=settings.false_events_per_hour,
@@ -184,9 +190,6 @@ class Flowgraph:
                 min_output_buffer=source.buffer_frames(frame_hop))
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
             raise UsageError(str(error)) from error
-        if source.max_batch:
-            self.monitor.encoder.set_max_noutput_items(source.max_batch)
-        fft_size = self.monitor.fft_size
         source.check(fft_size)
         if source.recording is None:
             self.monitor.health.device = source.name
@@ -239,7 +242,9 @@ class Flowgraph:
         for state, text in self.probe.messages:
             if state in TOLD_STATES and text:
                 kinds.setdefault(state, []).append(text)
-        return tuple(texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values())
+        chosen = (f"average auto: {self.average} spectra per frame at {self.source.samp_rate:g} samples/s",) \
+            if self.settings.average == AUTO else ()
+        return (*chosen, *(texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def run(self) -> bool:
         """Runs to the end; True when Ctrl-C ended it (in good order). ``hung`` says what did not end then, if anything.

@@ -11,7 +11,8 @@ from ..tokens.recording import Recording
 from .errors import CommandError, UsageError
 
 SOAPY_PREFIX = "soapy:"
-_MIN_BUFFER_FRAMES, _MAX_BUFFER_FRAMES = 64, 8192
+_MIN_BUFFER_FRAMES, _MAX_BUFFER_FRAMES = 64, 8192  # of radios
+_RECORDING_BUFFER_FRAMES = 512  # blocks get half of it at once
 _END_S = 20.0
 _BUFFER_S = 1.5  # more than max_latency of spectrum_encoder
 
@@ -20,10 +21,10 @@ class RecordingSource:
     """A recording, played once as fast as the chain takes it.
 
     Attributes: name, samp_rate, center_freq (Hz), block, watched (blocks whose failures end the run), recording, and the
-    arguments `overload`, `time_source` and `pad_batch` of spectrum_monitor; max_batch: frames per call of the encoder, 0: any.
+    arguments `overload`, `time_source` and `pad_batch` of spectrum_monitor.
     """
 
-    overload, time_source, pad_batch, max_batch = "wait", "tag", 16, 0
+    overload, time_source, pad_batch = "wait", "tag", 16
 
     def __init__(self, recording: Recording):
         from ..blocks.sigmf_source import sigmf_source
@@ -42,7 +43,7 @@ class RecordingSource:
 
     def buffer_frames(self, frame_hop: float) -> int:
         """Room between the stages, in frames of so many samples."""
-        return _MIN_BUFFER_FRAMES
+        return _RECORDING_BUFFER_FRAMES
 
     def check(self, fft_size: int):
         """Raises CommandError where there is nothing to analyse."""
@@ -95,7 +96,6 @@ class RadioSource:
     """
 
     overload, pad_batch = "skip", 4  # few frames wait at a time, and the fewer, the sooner they are answered
-    max_batch = 32  # frames in one call: what is under way is finished before a stop
     recording = None
 
     def __init__(self, options: RadioOptions, clock: Callable[[], float] | None = None):

@@ -40,7 +40,8 @@ class BandDrift:
         self._centres = np.array([part.mean() for part in np.array_split(np.arange(n_bins), self._n_knots)])
         self._knots = np.zeros(self._n_knots)
         self.curve = np.zeros(n_bins, np.float32)
-        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []  # levels and which are unsuspicious, of the block that goes on
+        self._level = np.empty((BLOCK_FRAMES, n_bins), np.float32)  # of the block that goes on, and which are unsuspicious
+        self._unsuspicious = np.empty(BLOCK_FRAMES, bool)
         self._n_block = 0
         self._squares, self._n_squares, self._rough = np.zeros(len(self._all_quiet)), 0, 0
         self._watched = self._over = self._alarms = 0
@@ -51,20 +52,27 @@ class BandDrift:
 
     def take(self, level: np.ndarray, unsuspicious: np.ndarray, frame_s: float) -> None:
         """Levels (F, N), F <= left(), dB over the floor without the curve, that were judged with it; `unsuspicious` (F,) bool."""
-        self._waiting.append((level.copy(), np.array(unsuspicious)))
-        self._n_block += len(level)
+        block = slice(self._n_block, self._n_block + len(level))
+        self._level[block], self._unsuspicious[block] = level, unsuspicious
+        self._n_block = block.stop
         if self._n_block < BLOCK_FRAMES:
             return
-        level, unsuspicious = (np.concatenate(of_block) for of_block in zip(*self._waiting, strict=True))
-        self._waiting, self._n_block = [], 0
-        limit, quiet = _CLIP_STD * self._band.std, self._all_quiet
-        off = np.clip(level - self._band.mean - self.curve, -limit, limit)
-        self._squares += np.square(off[:, quiet] / self._band.std[quiet]).sum(axis=0, dtype=np.float64)
+        self._n_block = 0
+        off, unsuspicious, std, quiet = self._level, self._unsuspicious, self._band.std, self._all_quiet
+        off -= self._band.mean
+        off -= self.curve
+        np.minimum(off, _CLIP_STD * std, out=off)
+        np.maximum(off, -_CLIP_STD * std, out=off)
+        mean = None
+        if unsuspicious.any():
+            mean = (off if unsuspicious.all() else off[unsuspicious]).mean(axis=0, dtype=np.float64)
+        off /= std
+        np.square(off, out=off)
+        self._squares += off.sum(axis=0, dtype=np.float64)[quiet]
         self._n_squares += len(off)
-        if unsuspicious.any() and self._usable.any():
-            mean = off[unsuspicious].mean(axis=0, dtype=np.float64)
+        if mean is not None and self._usable.any():
             part = [mean[q].mean() if usable else 0.0 for q, usable in zip(self._quiet, self._usable, strict=True)]
-            most = DRIFT_DB_PER_HOUR / 3600.0 * frame_s * len(level)
+            most = DRIFT_DB_PER_HOUR / 3600.0 * frame_s * len(off)
             self._knots += np.where(self._usable, np.clip(_GAIN * np.array(part), -most, most), 0.0)
             self.curve = self._through_knots()
 

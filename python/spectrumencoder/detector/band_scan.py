@@ -157,50 +157,55 @@ class BandScan:
         return np.stack((over * self._per_up, over * self._per_down), axis=1)
 
 
-def frame_rows(deviation: np.ndarray, level: np.ndarray) -> np.ndarray:
+def frame_rows(deviation: np.ndarray, level: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:
     """What single frames show in each box, (F, N), (F, N) -> (F, P) float32; a row does not depend on its neighbours.
 
     Args:
         deviation: standardised. A box holds its sum / sqrt(bins). level: dB over the floor. A box holds its mean power in dB.
+        before: rows to stand before them, which the result then begins with.
     """
-    excess, power = _plans(deviation.shape[1])
-    n_excess = len(excess.low)
-    rows = np.empty((len(deviation), n_excess + len(power.low)), np.float32)
-    rows[:, :n_excess] = _box_sums(deviation, excess)
-    mean = _box_sums(np.exp(level * np.float32(np.log(10.0) / 10.0)), power)
-    rows[:, n_excess:] = 10.0 * np.log10(np.maximum(mean, _LEAST_POWER))
+    n_bins, count = deviation.shape[1], 0 if before is None else len(before)
+    rows = np.empty((count + len(deviation), boxes(n_bins).edges[-1]), np.float32)
+    if count:
+        rows[:count] = before
+    power = np.multiply(level, np.float32(np.log(10.0) / 10.0), dtype=np.float32)
+    np.exp(power, out=power)
+    mean = _box_sums(np.ascontiguousarray(deviation, np.float32), power, rows[count:])
+    np.maximum(mean, _LEAST_POWER, out=mean)
+    np.log10(mean, out=mean)
+    np.multiply(mean, 10.0, out=rows[count:, -mean.shape[1]:], casting="same_kind")
     return rows
 
 
-class _Sums(NamedTuple):
-    """Bins [low, high) of each sum, (P,) uint32, and by what it is divided, (P,) float64."""
-
-    low: np.ndarray
-    high: np.ndarray
-    divisor: np.ndarray
-
-
 @lru_cache(maxsize=8)
-def _plans(n_bins: int) -> tuple[_Sums, _Sums]:
-    """Of the deviations and of the power."""
-    plan = boxes(n_bins)
-    low, high, n_excess = plan.low.astype(np.uint32), plan.high.astype(np.uint32), plan.edges[len(EXCESS_SCALES)]
-    width = (plan.high - plan.low).astype(np.float64)
-    return (_Sums(low[:n_excess], high[:n_excess], np.sqrt(width[:n_excess])),
-            _Sums(low[n_excess:], high[n_excess:], width[n_excess:]))
+def _sizes(n_bins: int) -> np.ndarray:
+    """Width and step of the boxes of each of ``PARTS``, (parts, 2) uint32."""
+    widths = [min(scale, n_bins) for _, scale in PARTS]
+    return np.array([(width, max(1, width // _STEP)) for width in widths], np.uint32)
 
 
-def _box_sums(values: np.ndarray, of: _Sums) -> np.ndarray:
-    """Sums over the bins of each box by its divisor, (F, N) float32 -> (F, P) float64."""
+def _box_sums(deviation: np.ndarray, power: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Writes the boxes of deviations (F, N) into the first of rows (F, P); gives mean powers of the others, float64."""
     native = optional_native_module()
-    return _box_sums_numpy(values, of) if native is None else native.box_sums(np.ascontiguousarray(values, np.float32), *of)
+    if native is None:
+        return _box_sums_numpy(deviation, power, rows)
+    return native.box_sums(deviation, power, _sizes(deviation.shape[1]), len(EXCESS_SCALES), rows)
 
 
-def _box_sums_numpy(values: np.ndarray, of: _Sums) -> np.ndarray:
+def _box_sums_numpy(deviation: np.ndarray, power: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """As ``_box_sums``, bit for bit, without the compiled module."""
-    sums = np.zeros((len(values), values.shape[1] + 1))
-    np.cumsum(values, axis=1, dtype=np.float64, out=sums[:, 1:])
-    return (sums[:, of.high] - sums[:, of.low]) / of.divisor
+    plan = boxes(deviation.shape[1])
+    n_excess = plan.edges[len(EXCESS_SCALES)]
+    width = (plan.high - plan.low).astype(np.float64)
+    excess, mean = slice(None, n_excess), slice(n_excess, None)
+    rows[:, excess] = _sums(deviation, plan.low[excess], plan.high[excess]) / np.sqrt(width[excess])
+    return _sums(power, plan.low[mean], plan.high[mean]) / width[mean]
+
+
+def _sums(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    cumulative = np.zeros((len(values), values.shape[1] + 1))
+    np.cumsum(values, axis=1, dtype=np.float64, out=cumulative[:, 1:])
+    return cumulative[:, high] - cumulative[:, low]
 
 
 def _ending(rows: np.ndarray):

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..tokens.tokenize import optional_native_module
+
+PROJECTION_LANES = 32  # sums over every 32nd bin, and then of those
 PSEUDO_FRAMES = 50.0  # weight of the median bin's deviation in that of each bin
 MIN_BIN_STD = 0.1  # dB
 MAX_COMPONENTS = 16
@@ -38,6 +41,8 @@ class BandStatistics:
                              f"{self.components.shape} do not fit each other")
         if not (np.isfinite(self.mean).all() and np.isfinite(self.components).all() and (self.std > 0).all()):
             raise ValueError("band statistics that are not finite, or deviations that are not positive")
+        for name in ("mean", "std", "components"):
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), np.float32))
 
     @classmethod
     def learn(cls, level: np.ndarray) -> BandStatistics:
@@ -60,11 +65,24 @@ class BandStatistics:
         if level.shape[-1] != len(self.mean):
             raise ValueError(f"spectra of {level.shape[-1]} bins, the conformal table was calibrated with {len(self.mean)}; "
                              "calibrate again with this fft_size")
-        centred = np.atleast_2d(level - self.mean).astype(np.float32)
-        if len(self.components):
-            for row in centred:  # a product of whole batches would round by the batch's size
-                row -= (self.components @ row) @ self.components
-        return (centred / self.std).reshape(np.shape(level))
+        levels = np.ascontiguousarray(np.atleast_2d(level), np.float32)
+        native = optional_native_module()
+        given = _standardise_numpy if native is None else native.standardise
+        return given(levels, self.mean, self.std, self.components).reshape(np.shape(level))
+
+
+def _standardise_numpy(levels: np.ndarray, mean: np.ndarray, std: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """As the compiled module's ``standardise``, bit for bit: every sum in a stated order. (A BLAS has its own, from machine to
+    machine and batch to batch, and may set threads to work that others need.)"""
+    centred = levels - mean
+    count, n_bins = components.shape
+    products = np.zeros((count, -(-n_bins // PROJECTION_LANES) * PROJECTION_LANES), np.float32)
+    for row in centred if count else ():
+        np.multiply(components, row, out=products[:, :n_bins])
+        lanes = np.add.accumulate(products.reshape(count, -1, PROJECTION_LANES), axis=1)[:, -1]
+        shares = np.add.accumulate(lanes, axis=1)[:, -1:]
+        row -= np.add.accumulate(shares * components, axis=0)[-1]
+    return centred / std
 
 
 def principal_components(centred: np.ndarray) -> np.ndarray:

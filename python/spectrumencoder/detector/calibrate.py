@@ -430,7 +430,7 @@ def learn(residual: np.ndarray, features: np.ndarray, frame_s: float, *, false_a
 
 def _rows(band: BandStatistics, scan: BandScan, level: np.ndarray, history: np.ndarray | None) -> np.ndarray:
     """See ``Table.rows``."""
-    return np.concatenate((scan.begin() if history is None else history, frame_rows(band.standardise(level), level)))
+    return frame_rows(band.standardise(level), level, scan.begin() if history is None else history)
 
 
 def thinned(scores: np.ndarray) -> np.ndarray:

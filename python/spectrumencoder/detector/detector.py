@@ -8,7 +8,7 @@ earlier ones, never from how frames were batched.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -34,6 +34,7 @@ THRESHOLD_MODES = (FAR, FIXED, QUANTILE)
 MEAN_SQUARE = "mean_square"  # analysis_type of the fixed threshold
 _KEY_COLUMNS = [layout.VARIANT, layout.K_KEPT, layout.K_EFF, layout.POLICY, layout.DTYPE]  # what table_key reads
 _UNIT = {name: (0.0, 1.0) for name in WINDOWS}
+_MOST_AT_ONCE = 32  # frames: their boxes fit the second cache of a core
 _MARGIN = 1e-4  # relative: a region must not be lost to rounding when its frame was flagged
 
 
@@ -192,29 +193,16 @@ class Detector:
         self.n_skipped += count - len(used)
         deviation = np.zeros(count, np.float32)
         place = (segment.rx_freq, segment.rx_rate)
-        deviation[used] = self.floor_track.deviations(features[used, layout.FLOOR_DBFS], segment.frame_s, place)
+        deviation[used] = self.floor_track.deviations(features[_run(used), layout.FLOOR_DBFS], segment.frame_s, place)
         if self.threshold_mode == FIXED:
-            judges = self._judge_fixed(residual, used, result)
+            judge_of = self._judge_fixed(residual, used, result)
         else:
-            judges = self._judge_by_tables(psd, residual, features, deviation, used, segment, result)
+            judge_of = self._judge_by_tables(psd, residual, features, deviation, used, segment, result)
         judged = np.flatnonzero(np.isfinite(result.scores))
-        ages = self._age + np.searchsorted(used, judged)  # frames without a table age an event, skipped ones do not
-        flagged = result.flagged[judged]
-        position = 0
-        while position < len(judged):
-            if not self.tracker.n_open and not flagged[position]:  # nothing to follow: on to the next flagged frame
-                ahead = flagged[position:].argmax()
-                if not ahead:
-                    break
-                position += int(ahead)
-            f = int(judged[position])
-            frame = self._frame(int(ages[position]), psd[f], residual[f], features[f], float(deviation[f]),
-                                int(sample_start[f]), segment, judges[f])
-            sightings = judges[f].locate(frame, float(result.scores[f])) if flagged[position] else []
-            result.emitted += _timed(self.tracker.see(frame, sightings, segment), began)
-            position += 1
+        if self.tracker.n_open or result.flagged.any():  # else there is nothing to tell of these frames
+            self._follow(psd, residual, features, deviation, sample_start, segment, used, judged, judge_of, result, began)
         self.n_judged += len(judged)
-        self.n_flagged += int(flagged.sum())
+        self.n_flagged += int(np.count_nonzero(result.flagged))
         self._age += len(used)
         result.emitted += _timed(self.tracker.expire(self._age), began)
         if self.tracker.n_suppressed:
@@ -235,15 +223,36 @@ class Detector:
 
     # -- parts
 
-    def _judge_fixed(self, residual, used, result) -> dict[int, _Judge]:
+    def _follow(self, psd, residual, features, deviation, sample_start, segment, used, judged, judge_of, result, began):
+        """Shows the tracker the flagged frames, and those that come while an event is open."""
+        ages = self._age + np.searchsorted(used, judged)  # frames without a table age an event, skipped ones do not
+        flagged = result.flagged[judged]
+        position = 0
+        while position < len(judged):
+            if not self.tracker.n_open and not flagged[position]:  # nothing to follow: on to the next flagged frame
+                ahead = flagged[position:].argmax()
+                if not ahead:
+                    break
+                position += int(ahead)
+            f = int(judged[position])
+            judge = judge_of(f)
+            frame = self._frame(int(ages[position]), psd[f], residual[f], features[f], float(deviation[f]),
+                                int(sample_start[f]), segment, judge)
+            sightings = judge.locate(frame, float(result.scores[f])) if flagged[position] else []
+            result.emitted += _timed(self.tracker.see(frame, sightings, segment), began)
+            position += 1
+
+    def _judge_fixed(self, residual, used, result) -> Callable[[int], _Judge]:
         result.scores[used] = mean_square(residual[used])
         _check_finite(result.scores[used])
         result.flagged[used] = result.scores[used] > self.threshold
-        return dict.fromkeys(used.tolist(), _FixedJudge(self.threshold))
+        judge = _FixedJudge(self.threshold)
+        return lambda frame: judge
 
-    def _judge_by_tables(self, psd, residual, features, deviation, used, segment, result) -> dict[int, _Judge]:
-        judges = {}
-        settings = features[used][:, _KEY_COLUMNS]
+    def _judge_by_tables(self, psd, residual, features, deviation, used, segment, result) -> Callable[[int], _Judge]:
+        """Judges the frames `used`; gives what tells how the frame of a number was judged."""
+        parts = _Parts()
+        settings = features[_run(used)][:, _KEY_COLUMNS]
         if (settings == settings[:1]).all():  # nearly always
             groups = [used] if len(used) else []
         else:
@@ -259,13 +268,17 @@ class Detector:
                 self._drifts[key] = BandDrift(table.band)
             drift = self._drifts.get(key)
             while len(rows):
-                some = rows if drift is None else rows[:drift.left()]
-                rows = rows[len(some):]
+                taken = rows[:min(_MOST_AT_ONCE, len(rows) if drift is None else drift.left())]
+                rows = rows[len(taken):]
+                some = _run(taken)
                 level = psd[some] - features[some, layout.FLOOR_DBFS][:, None]
                 _check_finite(level)
                 curve = np.zeros(1, np.float32) if drift is None else drift.curve
                 shown = table.rows(level - curve, self._history[1] if self._history and self._history[0] == key else None)
-                self._history = None if shown is None else (key, shown[-HISTORY:])
+                if shown is not None:  # of many rows a copy, so that those need not be kept
+                    self._history = key, shown[-HISTORY:].copy() if len(shown) > 3 * HISTORY else shown[-HISTORY:]
+                else:
+                    self._history = None
                 scores, _ = table.fuse(table.channel_values(residual[some], features[some, layout.LOGIT], deviation[some], shown))
                 _check_finite(scores)
                 p_values, thresholds = table.p_values(scores), np.full(len(scores), threshold)
@@ -274,17 +287,16 @@ class Detector:
                         self._rolling[key] = Rolling(table.scores)
                     p_values, thresholds = self._rolling[key].judge(scores, self.false_alarm_rate, opening)
                 result.scores[some], result.p_values[some] = scores, p_values
-                result.flagged[some] = scores > thresholds
-                for number, row in enumerate(some.tolist()):
-                    of_row = None if shown is None else shown[number:number + HISTORY + 1]
-                    judges[row] = _TableJudge(float(thresholds[number]), opening, table, of_row, curve)
+                result.flagged[some] = flagged = scores > thresholds
+                parts.append(_Part(taken, thresholds, opening, table, shown if flagged.any() else None, curve))
+                del shown  # the next ones take its place in memory, and so in the cache
                 if drift is not None:
                     drift.take(level, scores <= thresholds, segment.frame_s)
-                    if drift.watch(result.p_values[some][scores <= opening], table.effective_n / table.n):
+                    if drift.watch(p_values[scores <= opening], table.effective_n / table.n):
                         self._tell(result.notices, RECALIBRATE, key, "recalibrate: frames are no longer like those that the "
                                    f"table {key} was learned from, and no event explains it: the band or the receiver has "
                                    "changed; run `spectrumencoder calibrate` again")
-        return judges
+        return parts.judge_of
 
     def _key(self, band: str, frame: np.ndarray) -> str:
         try:
@@ -346,6 +358,27 @@ class Detector:
                      None if best is None else self._labels[best], None if best is None else float(probabilities[best]),
                      1.0 - float(row[layout.K_KEPT]) / self._n_tokens, judge.threshold, judge.opening,
                      self._models[answered_by], judge.occupied())
+
+
+class _Part(NamedTuple):
+    """Frames of one table that were judged at once: their numbers (F,), thresholds (F,), and as of _TableJudge."""
+
+    numbers: np.ndarray
+    thresholds: np.ndarray
+    opening: float
+    table: Table
+    rows: np.ndarray | None  # (HISTORY + F, P), where one of them is flagged
+    curve: np.ndarray
+
+
+class _Parts(list):
+    """Those of one batch: of most frames nobody asks how they were judged."""
+
+    def judge_of(self, frame: int) -> _TableJudge:
+        part = next(p for p in self if p.numbers[0] <= frame <= p.numbers[-1] and frame in p.numbers)
+        place = int(np.searchsorted(part.numbers, frame))
+        rows = None if part.rows is None else part.rows[place:place + HISTORY + 1]
+        return _TableJudge(float(part.thresholds[place]), part.opening, part.table, rows, part.curve)
 
 
 class _FixedJudge(NamedTuple):
@@ -439,6 +472,12 @@ def window_enbw(window: str, n_bins: int) -> float:
     """
     taps = get_window({"rectangular": "boxcar"}.get(window, window), n_bins)
     return float(n_bins * np.sum(taps**2) / np.sum(taps) ** 2)
+
+
+def _run(numbers: np.ndarray) -> slice | np.ndarray:
+    """Ascending numbers as a slice where they follow each other, which they nearly always do: it takes no copies."""
+    return slice(int(numbers[0]), int(numbers[-1]) + 1) if len(numbers) and numbers[-1] - numbers[0] + 1 == len(numbers) \
+        else numbers
 
 
 def _check_finite(scores: np.ndarray):
