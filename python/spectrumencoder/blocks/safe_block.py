@@ -112,7 +112,7 @@ class _Memory:
 
 
 def _arrays(pointers, signature, count: int) -> list[np.ndarray]:
-    """`count` items at each pointer (a PyCapsule) as an array, nothing copied. GNU Radio's own way takes 20 microseconds each."""
+    """`count` items at each pointer (a PyCapsule) as an array, nothing copied. GNU Radio's own way takes three times as long."""
     arrays = []
     for pointer, dtype in zip(pointers, signature.port_types(len(pointers)), strict=True):
         memory = _Memory()
