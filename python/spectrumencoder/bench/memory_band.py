@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..blocks.memory_source import memory_source, paced_source
-from ..cli.sources import RadioSource, RecordingSource, live_buffer_frames
+from ..cli.sources import RECORDING_BUFFER_FRAMES, RadioSource, RecordingSource, live_buffer_frames
 
 
 class _MemoryBand:
@@ -15,7 +15,7 @@ class _MemoryBand:
     def __init__(self, block, samp_rate: float, center_freq: float, total: int, settings_of):
         self.name, self.block, self.watched = "band in memory", block, [block]
         self.samp_rate, self.center_freq, self.total = samp_rate, center_freq, total
-        self.overload, self.pad_batch, self.max_batch = settings_of.overload, settings_of.pad_batch, settings_of.max_batch
+        self.overload, self.pad_batch = settings_of.overload, settings_of.pad_batch
 
     def check(self, fft_size: int):
         """There are always samples enough."""
@@ -28,7 +28,9 @@ class _MemoryBand:
         return False
 
     def buffer_frames(self, frame_hop: float) -> int:
-        return 64 if self.overload == RecordingSource.overload else live_buffer_frames(self.samp_rate, frame_hop)
+        if self.overload == RecordingSource.overload:
+            return RECORDING_BUFFER_FRAMES
+        return live_buffer_frames(self.samp_rate, frame_hop)
 
     @property
     def n_samples(self) -> int:

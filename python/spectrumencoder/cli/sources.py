@@ -12,7 +12,7 @@ from .errors import CommandError, UsageError
 
 SOAPY_PREFIX = "soapy:"
 _MIN_BUFFER_FRAMES, _MAX_BUFFER_FRAMES = 64, 8192  # of radios
-_RECORDING_BUFFER_FRAMES = 512  # blocks get half of it at once
+RECORDING_BUFFER_FRAMES = 512  # blocks get half of it at once
 _END_S = 20.0
 _BUFFER_S = 1.5  # more than max_latency of spectrum_encoder
 
@@ -43,7 +43,7 @@ class RecordingSource:
 
     def buffer_frames(self, frame_hop: float) -> int:
         """Room between the stages, in frames of so many samples."""
-        return _RECORDING_BUFFER_FRAMES
+        return RECORDING_BUFFER_FRAMES
 
     def check(self, fft_size: int):
         """Raises CommandError where there is nothing to analyse."""
