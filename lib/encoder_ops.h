@@ -68,7 +68,7 @@ struct encoder_ops {
     void (*mean_and_largest)(const float* row, size_t first, size_t last, float* mean, float* largest);
 };
 
-const encoder_ops& encoder_ops_for(isa which);
+SPECTRUMENCODER_API const encoder_ops& encoder_ops_for(isa which);
 
 } // namespace spectrumencoder
 } // namespace gr

@@ -72,10 +72,11 @@ def draw_throughput(results):
     left.set_ylabel("spectra a second")
     left.legend(fontsize=8)
     peaks, copy = result["roofline"][threads]["gemm"], max(result["roofline"][threads]["memory"].values())
-    for name, style in (("fp32", "-"), ("bf16", "--")):
+    for name, style, label in (("fp32", "-", "fp32, PyTorch"), ("kernel", "-.", "fp32, our kernel"),
+                               ("bf16", "--", "bf16, PyTorch")):
         knee, end = peaks[name]["peak"] / copy, 1e5
         right.loglog([0.3, knee, end], [0.3 * copy, peaks[name]["peak"], peaks[name]["peak"]], style, color="0.5", lw=1)
-        right.text(end, peaks[name]["peak"], f"{name} GEMM", ha="right", va="bottom", fontsize=8, color="0.4")
+        right.text(end, peaks[name]["peak"], label, ha="right", va="bottom", fontsize=8, color="0.4")
     right.set_xlabel("FLOP a byte, weights and frames moved once a call")
     right.set_ylabel("GFLOP/s")
     right.set_ylim(0.5, 2 * peaks["bf16"]["peak"])

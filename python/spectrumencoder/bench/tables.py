@@ -81,9 +81,10 @@ def _throughput(result: dict) -> list[TextTable]:
                       for batch, arms in batches.items()]
             out.append(TextTable(f"Reference / ours, a spectrum, {_threads_text(threads)}, {condition}", ["batch", *ours],
                                  ratios))
-    peaks = [[threads, number(r["gemm"]["fp32"]["peak"]), number(r["gemm"]["bf16"]["peak"]), number(r["memory"]["copy"]),
-              number(r["memory"]["triad"])] for threads, r in result["roofline"].items()]
-    out.append(TextTable("This machine", ["threads", "fp32 GFLOP/s", "bf16 GFLOP/s", "copy GB/s", "triad GB/s"], peaks))
+    peaks = [[threads, *(number(r["gemm"][kind]["peak"]) for kind in ("fp32", "kernel", "bf16")),
+              *(number(r["memory"][kind]) for kind in ("copy", "triad"))] for threads, r in result["roofline"].items()]
+    out.append(TextTable("This machine", ["threads", "PyTorch fp32 GFLOP/s", "our kernel fp32", "PyTorch bf16", "copy GB/s",
+                                          "triad GB/s"], peaks))
     return out + _capacity(result["capacity"])
 
 

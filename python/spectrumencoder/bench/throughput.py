@@ -103,7 +103,7 @@ def _row(arms: dict[str, Turns], batch: int, sizes: Sizes, mflop: dict, peaks: d
     for name, turns in arms.items():
         row[name] = statistics(turns, counts[name]) | {"batch": counts[name]}
         row[name]["gflop_s"] = 1e-3 * mflop[name] * row[name]["per_s"]
-        row[name]["share_of_fp32_peak"] = row[name]["gflop_s"] / peaks["gemm"]["fp32"]["peak"]
+        row[name]["share_of_fp32_peak"] = row[name]["gflop_s"] / peaks["fp32_peak"]
         if name != REFERENCE:
             row[name]["speed_up"] = {clock: median_interval(
                 _medians(per_spectrum[REFERENCE], clock) / _medians(per_spectrum[name], clock)) for clock in ("wall", "cpu")}

@@ -139,6 +139,30 @@ void encode(const encoder_network& network,
     network.encode(in, kept, found->second, heads_only, threads, results);
 }
 
+// c = a b by the kernel of all layers. The factors are packed once, the product is done `times` times.
+void repeat_product(const parameter_array& a, const parameter_array& b, parameter_array& c, size_t times)
+{
+    const bool fits = a.ndim() == 2 && b.ndim() == 2 && c.ndim() == 2 && a.shape(1) == b.shape(0) &&
+                      c.shape(0) == a.shape(0) && c.shape(1) == b.shape(1) && b.shape(1) % LANES == 0;
+    if (!fits)
+        throw std::invalid_argument("a (m, k), b (k, n) and c (m, n) do not fit, or n is no multiple of " +
+                                    std::to_string(LANES));
+    const size_t rows = a.shape(0), depth = a.shape(1), columns = b.shape(1);
+    volk::vector<float> left(round_up(rows, BLOCK) * depth), right(round_up(columns, PANEL) * depth);
+    for (size_t r = 0; r < rows; ++r)
+        for (size_t k = 0; k < depth; ++k)
+            left[r / BLOCK * BLOCK * depth + k * BLOCK + r % BLOCK] = a.at(r, k);
+    for (size_t k = 0; k < depth; ++k)
+        for (size_t j = 0; j < columns; ++j)
+            right[j / PANEL * PANEL * depth + k * PANEL + j % PANEL] = b.at(k, j);
+    const product of = { left.data(),      BLOCK * depth, BLOCK, right.data(), PANEL * depth, PANEL,
+                         c.mutable_data(), columns,       rows,  columns,      depth,         false };
+    const encoder_ops& ops = encoder_ops_for(best_isa());
+    const py::gil_scoped_release release;
+    while (times--)
+        ops.multiply(of);
+}
+
 } // namespace
 
 void bind_encoder_network(py::module& m)
@@ -147,6 +171,13 @@ void bind_encoder_network(py::module& m)
         "best_instructions",
         [] { return isa_name(best_isa()); },
         "What the processor has, of the instruction sets that kernels are compiled for: generic, avx2 or avx512");
+    m.def("repeat_product",
+          &repeat_product,
+          "c = a b, `times` times: the encoder's product kernel alone, to measure it",
+          py::arg("a"),
+          py::arg("b"),
+          py::arg("c").noconvert(),
+          py::arg("times"));
     py::class_<encoder_network>(
         m, "EncoderNetwork", "SpectrumEncoder's forward pass on the CPU in fp32, see encoder_network.h")
         .def(py::init(&make_network), py::arg("sizes"), py::arg("weights"), py::arg("instructions") = "")
