@@ -20,7 +20,10 @@ isa best_isa()
     return isa::generic;
 }
 
-const char* isa_name(isa which) { return which == isa::avx512 ? "avx512" : which == isa::avx2 ? "avx2" : "generic"; }
+const char* isa_name(isa which)
+{
+    return which == isa::avx512 ? "avx512" : which == isa::avx2 ? "avx2" : "generic";
+}
 
 } // namespace spectrumencoder
 } // namespace gr
