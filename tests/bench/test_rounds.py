@@ -35,6 +35,7 @@ def test_statistics_are_of_all_calls_and_the_first_stands_apart():
     turns = Turns(np.array([[0.004, 0.001, 0.001], [0.006, 0.001, 0.001]]), np.full((2, 3), 0.002))
     row = statistics(turns, items=8)
     assert (row["p50_ms"], row["max_ms"], row["first_p50_ms"], row["cpu_p50_ms"]) == pytest.approx((1.0, 6.0, 5.0, 2.0))
+    assert row["warm_p99_ms"] == pytest.approx(1.0)
     assert row["calls"] == 6 and row["per_s"] == pytest.approx(8000)
 
 

@@ -35,10 +35,10 @@ def _latency(result: dict) -> list[list[str]]:
     for model, goal in (("fast", 50), ("base", 20)):
         row = arms.get(f"{model} r=0.25 {NATIVE}")
         if row is not None:
-            ratio, tail = row["speed_up"]["wall"], row["p99_ms"] / row["p50_ms"]
+            ratio, tail = row["speed_up"]["wall"], row["warm_p99_ms"] / row["p50_ms"]
             rows += [_row(f"latency of one spectrum, reference / `{model}`, {threads} threads", f">= {goal}", interval(ratio),
                           ratio["median"] >= goal),
-                     _row(f"its p99 / p50, `{model}`", "<= 2", number(tail), tail <= 2)]
+                     _row(f"its p99 / p50 after the first call of a turn, `{model}`", "<= 2", number(tail), tail <= 2)]
     return rows
 
 

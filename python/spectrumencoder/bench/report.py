@@ -19,7 +19,8 @@ SECTIONS = {  # bench -> title, what is measured, picture
 The reference is PyTorch's transformer encoder, 512 wide, 8 heads, 6 layers, feed-forward 2048, fp32, 128 tokens, by the faster of
 PyTorch's two implementations. Ours is `Engine.encode`: heads, residual, reconstruction and features included. Of PyTorch's
 runtime `pad 16` is how recordings are run (a lone frame costs what 16 do), `pad 4` how radios are, `pad 0` a batch as it comes.
-Networks take turns; percentiles are of the clock on the wall.""", "latency"),
+Networks take turns; percentiles are of the clock on the wall, over all calls; `first` is the median of the first call of a
+turn, which finds in the caches what another network left there, `p99 of others` is that of the calls after it.""", "latency"),
     "latency_tokens": ("Longer spectra", """
 Networks of `base`'s sizes with random weights (speed does not depend on them), 8 bins to a token, all tokens kept, one
 spectrum: the whole network and its residual.""", None),

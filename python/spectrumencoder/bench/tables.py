@@ -44,12 +44,13 @@ def interval(value: dict | None) -> str:
 
 def _times(title: str, arms: dict, name_of: str = "network", extra=()) -> TextTable:
     """p50, p90, p99, max, CPU and speed-up of each arm; extra: pairs of a column's title and a function of the arm's name."""
-    header = [name_of, *(name for name, _ in extra), "p50 ms", "p90", "p99", "max", "CPU ms", "reference / ours", "by CPU time"]
+    header = [name_of, *(name for name, _ in extra), "p50 ms", "p90", "p99", "max", "first", "p99 of others", "CPU ms",
+              "reference / ours", "by CPU time"]
     rows = []
     for name, row in arms.items():
         ratio = row.get("speed_up", {})
         rows.append([name, *(cell(name) for _, cell in extra), *(number(row[k]) for k in ("p50_ms", "p90_ms", "p99_ms", "max_ms",
-                     "cpu_p50_ms")), interval(ratio.get("wall")), interval(ratio.get("cpu"))])
+                     "first_p50_ms", "warm_p99_ms", "cpu_p50_ms")), interval(ratio.get("wall")), interval(ratio.get("cpu"))])
     return TextTable(title, header, rows)
 
 
