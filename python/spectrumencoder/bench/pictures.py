@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..evaluate.plots import figure, finish
+from .engines import TORCH
 from .latency import REFERENCE
 from .scaling import bands, contention, rate_points
 
@@ -132,14 +133,15 @@ def draw_scaling(results):
     fig, axes = figure(len(panels), width=4.6)
     for axis, panel in zip(axes, panels, strict=True):
         panel(axis, results)
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=7, loc="upper left")
     return fig
 
 
 def _tokens_panel(axis, results):
     rows = {int(t): _first(conditions) for t, conditions in _first(results["latency_tokens"][0]["times"]).items()}
-    colours = _colours(_first(rows))
-    for name in _first(rows):
+    names = [n for n in _first(rows) if n.split()[0] not in ("grouped", "latent")]  # they lie on `flash`
+    colours = _colours(names)
+    for name in names:
         axis.loglog(list(rows), [arms[name]["p50_ms"] for arms in rows.values()], "o-", ms=3, color=colours[name], label=name)
     axis.set_xticks(list(rows), [str(t) for t in rows])
     axis.minorticks_off()
@@ -149,8 +151,10 @@ def _tokens_panel(axis, results):
 
 def _rates_panel(axis, results):
     for name, points in rate_points(results["latency"][0]).items():
+        if name.endswith(TORCH):
+            continue
         axis.plot([p[0] for p in points], [p[1] for p in points], "o-", ms=3, label=name)
-    axis.set_ylim(0, None)
+    axis.set_ylim(0, 1.4 * axis.get_ylim()[1])
     axis.set_xlabel("dropout rate r")
     axis.set_ylabel("ms a spectrum")
 
@@ -159,14 +163,18 @@ def _cores_panel(axis, results):
     capacity = results["throughput"][0]["capacity"]
     frames_per_s, cores = capacity["settings"]["frames_per_s_of_a_band"], (1, 2, 4, 8, 16, 32)
     s_of = {name: contention(rates) or 0.0 for name, rates in capacity["scaling"].items()}
-    colours = _colours(capacity["bands_per_core"])
-    for name, value in capacity["bands_per_core"].items():
+    shown = {name: value for name, value in capacity["bands_per_core"].items() if not name.endswith(TORCH)}
+    colours = _colours(shown)
+    for name, value in shown.items():
         s = s_of.get(name, next(iter(s_of.values())))
         axis.loglog(cores, [bands(value["median"], c, s) for c in cores], "--", lw=1, color=colours[name], label=f"{name}, model")
     for name, rates in capacity["scaling"].items():
+        if name not in shown:
+            continue
         axis.loglog([int(p) for p in rates], [r["frames_per_s"] / frames_per_s for r in rates.values()], "o", ms=5,
                     color=colours[name], label=f"{name}, measured")
     axis.set_xticks(cores, [str(c) for c in cores])
+    axis.set_ylim(0.05, 20000)
     axis.minorticks_off()
     axis.set_xlabel("cores")
     axis.set_ylabel(f"bands of {capacity['settings']['band_hz'] / 1e6:g} MS/s")

@@ -1,0 +1,52 @@
+/* -*- c++ -*- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#ifndef INCLUDED_SPECTRUMENCODER_ENCODER_WORKSPACE_H
+#define INCLUDED_SPECTRUMENCODER_ENCODER_WORKSPACE_H
+
+#include "encoder_network.h"
+
+namespace gr {
+namespace spectrumencoder {
+
+constexpr size_t GROUP = 2 * BLOCK; // frames that share a pass over the large weights
+constexpr size_t N_CONDITION = 4;
+
+// What one thread needs for its frames; sized when it is first used.
+struct encoder_network::workspace {
+    size_t kept, tokens, step, special, lanes; // step: columns of a matrix of the sequence
+    policy rule;
+    bool heads_only;
+    floats normalised;     // (token_dim, n_tokens)
+    floats hidden, scores; // of the keep score: (score_width, n_tokens), (1, n_tokens)
+    floats embedded;       // (width, n_tokens)
+    std::vector<uint64_t> rank;
+    std::vector<uint8_t> keep;            // n_tokens
+    std::vector<uint32_t> index, dropped; // of the kept tokens; of the dropped ones of a part of the spectrum
+    float condition[N_CONDITION];
+    floats told, told_hidden;       // width
+    floats x, norm, qkv, kv, mixed; // (rows, step)
+    floats attention;               // (tokens, PANEL) scores, or token-major keys and values
+    floats values;                  // (step, head_width)
+    floats inverse, summary;
+    floats of_parts, mixed_parts; // of `mhla`: (sub-bands, (head_width + 1) padded head_width)
+    std::vector<size_t> edges;    // of `mhla`: first column of each sub-band, and the end
+    floats cosine, sine;          // (head_width / 2, step)
+    floats mlp;                   // (mlp_width, PANEL)
+    floats narrowed;              // (token_share, step)
+    floats joined, embedding, logits, small;
+    // of a group of frames
+    floats bins, places, latents, mixed_in, hidden1, mean, log_sigma;
+    std::vector<float> conditions;
+};
+
+// Where a frame's value k stands among those of its group.
+static inline size_t place_of(size_t lane, size_t lanes, size_t depth, size_t k)
+{
+    return lane / lanes * lanes * depth + k * lanes + lane % lanes;
+}
+
+} // namespace spectrumencoder
+} // namespace gr
+
+#endif
