@@ -2,6 +2,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 #define ENCODER_OPS encoder_ops_avx512
-#define WIDTH 16
-#define TILE_ROWS 8
 #include "encoder_ops_kernel.h"

@@ -1,36 +1,18 @@
 /* -*- c++ -*- */
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-// Included by encoder_ops_<isa>.cc, once for each instruction set, with
-//   ENCODER_OPS: the name of the table to define
-//   WIDTH: floats in a vector
-//   TILE_ROWS: rows of a product that are computed at a time
+// Included by encoder_ops_<isa>.cc, once for each instruction set, with ENCODER_OPS, the name of the table
+// to define.
 // No inline function of the standard library may be used here: the linker keeps one copy of it for the whole library,
 // perhaps the one for a processor that this one is not.
 
 #include "encoder_ops.h"
-#include <cstdint>
-#include <cstring>
+#include "vectors.h"
 
 namespace gr {
 namespace spectrumencoder {
 
 namespace {
-
-typedef float vec __attribute__((vector_size(WIDTH * 4)));
-typedef int32_t ivec __attribute__((vector_size(WIDTH * 4)));
-
-inline vec load(const float* from)
-{
-    vec x;
-    memcpy(&x, from, sizeof(x));
-    return x;
-}
-
-inline void store(float* to, vec x)
-{
-    memcpy(to, &x, sizeof(x));
-}
 
 inline vec all(float x)
 {
@@ -66,6 +48,8 @@ inline vec exp_of(vec x)
 {
     return exp2(larger(vec{} - 87.0f, x > 87.0f ? all(87.0f) : x) * LOG2_E);
 }
+
+constexpr int TILE_ROWS = WIDTH == 16 ? 8 : 4; // of a product, computed at a time: what fits into the registers
 
 // ROWS x COLUMNS vectors of a product.
 template <int ROWS, int COLUMNS>

@@ -5,62 +5,41 @@
  * table. They are written so that the compiler vectorises them: no branches, no calls, order of summation spelt out. */
 
 #include "frame_sums.h"
+#include "vectors.h"
 
 namespace gr {
 namespace spectrumencoder {
 
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int LANES = 16;
-#elif defined(__AVX__)
-constexpr int LANES = 8;
-#else
-constexpr int LANES = 4;
-#endif
-typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
-typedef int lanes __attribute__((vector_size(LANES * sizeof(int))));
-
 #if defined(__clang__)
-inline vec shuffle(vec a, vec b, lanes from)
+inline vec shuffle(vec a, vec b, ivec from)
 {
     vec to{};
-    for (int lane = 0; lane < LANES; ++lane)
-        to[lane] = from[lane] < LANES ? a[from[lane]] : b[from[lane] - LANES];
+    for (int lane = 0; lane < WIDTH; ++lane)
+        to[lane] = from[lane] < WIDTH ? a[from[lane]] : b[from[lane] - WIDTH];
     return to;
 }
 #else
-inline vec shuffle(vec a, vec b, lanes from)
+inline vec shuffle(vec a, vec b, ivec from)
 {
     return __builtin_shuffle(a, b, from);
 }
 #endif
 
-inline vec load(const float* from)
-{
-    vec value;
-    __builtin_memcpy(&value, from, sizeof(value));
-    return value;
-}
-
-inline void store(float* to, vec value)
-{
-    __builtin_memcpy(to, &value, sizeof(value));
-}
-
 // a0 + a1, a2 + a3, ... b0 + b1, ...
 inline vec pair_sums(vec a, vec b)
 {
 #if defined(__AVX512F__)
-    const lanes even = { 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30 };
+    const ivec even = { 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30 };
     return shuffle(a, b, even) + shuffle(a, b, even + 1);
 #elif defined(__AVX__)
-    const lanes even = { 0, 2, 8, 10, 4, 6, 12, 14 }; // within 128 bits, where a shuffle is one instruction
+    const ivec even = { 0, 2, 8, 10, 4, 6, 12, 14 }; // within 128 bits, where a shuffle is one instruction
     const vec sums = shuffle(a, b, even) + shuffle(a, b, even + 1);
-    const lanes in_order = { 0, 1, 4, 5, 2, 3, 6, 7 };
+    const ivec in_order = { 0, 1, 4, 5, 2, 3, 6, 7 };
     return shuffle(sums, sums, in_order);
 #else
-    const lanes even = { 0, 2, 4, 6 };
+    const ivec even = { 0, 2, 4, 6 };
     return shuffle(a, b, even) + shuffle(a, b, even + 1);
 #endif
 }
@@ -111,14 +90,14 @@ const float* fold(const float* values, float* room, int n_tokens, int width)
 
 void apply_window(const float* __restrict samples, const float* __restrict window, float* __restrict out, int n_bins)
 {
-    lanes first; // 0, 0, 1, 1, ...: a tap for the real and one for the imaginary part
-    for (int lane = 0; lane < LANES; ++lane)
+    ivec first; // 0, 0, 1, 1, ...: a tap for the real and one for the imaginary part
+    for (int lane = 0; lane < WIDTH; ++lane)
         first[lane] = lane / 2;
     int i = 0;
-    for (; i + LANES <= n_bins; i += LANES) {
+    for (; i + WIDTH <= n_bins; i += WIDTH) {
         const vec taps = load(window + i);
         store(out + 2 * i, load(samples + 2 * i) * shuffle(taps, taps, first));
-        store(out + 2 * i + LANES, load(samples + 2 * i + LANES) * shuffle(taps, taps, first + LANES / 2));
+        store(out + 2 * i + WIDTH, load(samples + 2 * i + WIDTH) * shuffle(taps, taps, first + WIDTH / 2));
     }
     for (; i < n_bins; ++i) {
         out[2 * i] = samples[2 * i] * window[i];
@@ -140,15 +119,15 @@ void add_powers(
 
 // The same, and sums of eight bins in place of the bins: the powers themselves stay in registers, and the first level
 // of the cache has room for the rest. n is a multiple of BLOCK.
-constexpr int BLOCK = 8 * LANES;
+constexpr int BLOCK = 8 * WIDTH;
 void add_octets(
     const float* __restrict bins, int n, float* __restrict sum, float* __restrict peak, float* __restrict octet)
 {
     for (int i = 0; i < n; i += BLOCK) {
         vec power[8];
         for (int k = 0; k < 8; ++k) {
-            const int at = i + k * LANES;
-            const vec a = load(bins + 2 * at), b = load(bins + 2 * at + LANES);
+            const int at = i + k * WIDTH;
+            const vec a = load(bins + 2 * at), b = load(bins + 2 * at + WIDTH);
             const vec p = power[k] = pair_sums(a * a, b * b);
             const vec largest = load(peak + at);
             store(sum + at, load(sum + at) + p);
@@ -251,13 +230,13 @@ float least_from(const float* values, int n, float limit)
 {
     vec least = vec{} + __builtin_inff();
     int i = 0;
-    for (; i + LANES <= n; i += LANES) {
+    for (; i + WIDTH <= n; i += WIDTH) {
         const vec value = load(values + i);
         const vec candidate = value < limit ? least : value;
         least = candidate < least ? candidate : least;
     }
     float all = __builtin_inff();
-    for (int lane = 0; lane < LANES; ++lane)
+    for (int lane = 0; lane < WIDTH; ++lane)
         all = least[lane] < all ? least[lane] : all;
     for (; i < n; ++i)
         all = values[i] >= limit && values[i] < all ? values[i] : all;
