@@ -122,7 +122,7 @@ void encoder_network::encode_range(
     work.attention.resize(std::max(work.tokens, 2 * s.head_width()) * std::max(PANEL, s.head_width()));
     work.values.resize(2 * work.step * round_up(s.head_width(), LANES));
     work.inverse.resize(work.step);
-    work.summary.resize(s.head_width() * (round_up(s.head_width(), LANES) + 1) + BLOCK);
+    work.summary.resize((s.head_width() + 1) * round_up(s.head_width(), LANES));
     if (s.attention == "mhla") {
         const size_t padded = round_up(s.head_width(), LANES);
         work.of_parts.resize((s.mhla_blocks + 1) * (s.head_width() + 1) * padded);
@@ -206,7 +206,7 @@ void encoder_network::answer(workspace& work, const results& out, size_t frame) 
     if (out.embedding.values)
         std::copy_n(work.embedding.data(), s.embedding, out.embedding.values + frame * out.embedding.step);
 
-    if (out.probabilities.values) {
+    if (out.probabilities.values && s.labels > 0) {
         float* to = out.probabilities.values + frame * out.probabilities.step;
         multiply(d_classes, work.embedding.data(), 1, 1, work.logits.data(), 0, false);
         const float largest = *std::max_element(work.logits.data(), work.logits.data() + s.labels);

@@ -86,7 +86,8 @@ void encoder_network::score(const float* noise, workspace& work) const
                 const float share = std::exp((x[c * columns + m] - largest) * per_unit) / sum;
                 entropy -= share * std::log(share + 1e-12f);
             }
-            scores[m] = x[(s.stride + 1) * columns + m] - entropy / std::log(static_cast<float>(s.stride));
+            scores[m] = x[(s.stride + 1) * columns + m] -
+                        (s.stride > 1 ? entropy / std::log(static_cast<float>(s.stride)) : 0.0f);
         }
     }
 }

@@ -16,6 +16,46 @@ namespace {
 constexpr float LOG2_E = 1.44269504088896341f;
 constexpr float MEAN_DB = 10.0f; // one unit of the decoder's output, as bottleneck.py names it
 
+// What EncoderConfig refuses too: nothing here would hold without it.
+void check(const encoder_sizes& s)
+{
+    const auto refuse = [](const std::string& what) { throw std::invalid_argument(what); };
+    const std::vector<std::string> families = { "softmax", "grouped", "linear", "latent", "mhla" };
+    if (std::find(families.begin(), families.end(), s.attention) == families.end())
+        refuse("attention " + s.attention + " is not one of softmax, grouped, linear, latent, mhla");
+    if (s.rope != "none" && s.rope != "static" && s.rope != "dynamic")
+        refuse("rope " + s.rope + " is not one of none, static, dynamic");
+    for (const size_t n : { s.fft_size,
+                            s.stride,
+                            s.width,
+                            s.layers,
+                            s.heads,
+                            s.kv_heads,
+                            s.mlp_width,
+                            s.score_width,
+                            s.sub_bands,
+                            s.token_share,
+                            s.latents,
+                            s.latent_width,
+                            s.decoder_width,
+                            s.embedding,
+                            s.bands })
+        if (n == 0)
+            refuse("a size is 0");
+    if (s.fft_size % s.stride || s.width % s.heads || s.head_width() % 2 || s.heads % s.kv_heads ||
+        s.n_tokens() % s.sub_bands)
+        refuse(
+            "sizes do not divide each other: fft_size by stride, width by heads to an even number, heads by kv_heads, "
+            "tokens by "
+            "sub_bands");
+    if (s.attention != "grouped" && s.kv_heads != s.heads)
+        refuse("kv_heads differs from heads, which only grouped attention has");
+    if (s.attention == "mhla" && (s.mhla_blocks == 0 || s.n_tokens() % s.mhla_blocks))
+        refuse("mhla_blocks does not divide the tokens");
+    if (s.attention == "latent" && s.kv_rank == 0)
+        refuse("kv_rank is 0");
+}
+
 } // namespace
 
 // Parameters by name, their shapes checked.
@@ -161,11 +201,8 @@ encoder_network::encoder_network(const encoder_sizes& sizes,
     : d_sizes(sizes), d_isa(which), d_ops(encoder_ops_for(which))
 {
     const encoder_sizes& s = d_sizes;
+    check(s);
     const reader read{ parameters };
-    const std::vector<std::string> families = { "softmax", "grouped", "linear", "latent", "mhla" };
-    if (std::find(families.begin(), families.end(), s.attention) == families.end())
-        throw std::invalid_argument("attention " + s.attention +
-                                    " is not one of softmax, grouped, linear, latent, mhla");
 
     d_score_in = read.left_with_bias("dropout.learned.0", s.score_width, s.token_dim());
     d_score_out = read.left_with_bias("dropout.learned.2", 1, s.score_width);

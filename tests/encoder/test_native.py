@@ -164,12 +164,69 @@ def test_hostile_frames_end_in_numbers_or_not_but_never_in_a_crash():
     ({"wanted": np.zeros((2, 128), bool)}, "one value per frame and token"),
     ({"residual": np.zeros((3, 1000), np.float32)}, "residual is no writeable array of 3 rows of 1024"),
     ({"residual": np.zeros((3, 1024))}, "residual is no array of float32"),
+    ({"residual": np.broadcast_to(np.zeros((1, 1024), np.float32), (3, 1024))}, "residual is no writeable array"),
+    ({"embeding": np.zeros((3, 64), np.float32)}, "'embeding' is nothing that can be filled"),
 ])
 def test_what_does_not_fit_is_refused(change, reason):
     items, bands = frames_of(SMALL, 3)
     arguments = {"items": items, "bands": bands, "kept": 96, "policy": "energy", **arrays(SMALL, 3), **change}
     with pytest.raises(ValueError, match=reason):
         NativeNetwork(network_of(SMALL)).encode(**arguments)
+
+
+@pytest.mark.parametrize(("sizes", "reason"), [
+    ({"heads": 0}, "a size is 0"), ({"stride": 7}, "do not divide"), ({"rope": "spiral"}, "rope spiral is not one of"),
+    ({"attention": "local"}, "attention local is not one of"), ({"kv_heads": 1}, "only grouped attention has"),
+    ({"width": "wide"}, "size width is 'wide', no whole number"),
+])
+def test_sizes_that_cannot_be_are_refused(sizes, reason):
+    config = SMALL.to_dict() | {"labels": 3, "bands": 5, "kv_heads": 2} | sizes
+    weights = {name: value.detach().numpy() for name, value in network_of(SMALL).state_dict().items()}
+    with pytest.raises(ValueError, match=reason):
+        native_module().EncoderNetwork(config, weights)
+
+
+@pytest.mark.parametrize(("value", "reason"), [
+    (None, "parameter embed.weight is missing"), ("text", "parameter embed.weight is no array of numbers"),
+    (np.zeros((2, 2), np.float32), "parameter embed.weight is not of shape 32 x 10"),
+])
+def test_a_parameter_that_does_not_fit_is_refused(value, reason):
+    config = SMALL.to_dict() | {"labels": 3, "bands": 5, "kv_heads": 2}
+    weights = {name: value.detach().numpy() for name, value in network_of(SMALL).state_dict().items()}
+    del weights["embed.weight"]
+    with pytest.raises(ValueError, match=reason):
+        native_module().EncoderNetwork(config, weights if value is None else weights | {"embed.weight": value})
+
+
+def test_a_model_without_labels_has_everything_but_probabilities():
+    network = network_of(replace(SMALL, labels=()))
+    items, bands = frames_of(SMALL, 2)
+    out = native(network, items, bands, 96, "energy")
+    assert np.isfinite(out["residual"]).all() and out["probabilities"].shape == (2, 0)
+
+
+@pytest.mark.parametrize("family", ATTENTION_FAMILIES)
+@pytest.mark.parametrize("heads", [1, 3, 10])  # of 60, 20 and 6 floats
+def test_head_widths_that_fill_no_vector(family, heads):
+    config = replace(ODD, width=60, heads=heads, attention=family, kv_heads=1)
+    network = network_of(config)
+    items, bands = frames_of(config, 9)
+    assert_close(native(network, items, bands, 13, "energy"), oracle(network, items, bands, 13, "energy")[0])
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("runtime", ["native", "torch"])
+def test_no_frames_are_no_trouble(runtime, policy):
+    engine = Engine("fast", runtime=runtime, dropout_policy=policy)
+    out = engine.encode(np.zeros((0, engine.layout.item_size), np.float32))
+    assert len(out.residual) == len(out.features) == 0
+
+
+def test_tokens_of_one_bin_have_no_entropy():
+    config = replace(ODD, fft_size=20, stride=1)
+    network = network_of(config)
+    items, bands = frames_of(config, 5)
+    assert_close(native(network, items, bands, 7, "entropy"), oracle(network, items, bands, 7, "entropy")[0])
 
 
 def test_instructions_that_the_processor_lacks_are_refused():

@@ -5,6 +5,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -19,7 +20,14 @@ std::unique_ptr<encoder_network>
 make_network(const py::dict& sizes, const py::dict& weights, const std::string& instructions)
 {
     encoder_sizes s;
-    const auto number = [&](const char* name) { return sizes[name].cast<size_t>(); };
+    const auto number = [&](const char* name) {
+        try {
+            return sizes[name].cast<size_t>();
+        } catch (const py::cast_error&) {
+            throw std::invalid_argument(std::string("size ") + name + " is " +
+                                        py::repr(sizes[name]).cast<std::string>() + ", no whole number");
+        }
+    };
     s.fft_size = number("fft_size");
     s.stride = number("stride");
     s.width = number("width");
@@ -57,7 +65,8 @@ make_network(const py::dict& sizes, const py::dict& weights, const std::string& 
         held.push_back(parameter_array::ensure(entry.second));
         const parameter_array& values = held.back();
         if (!values)
-            throw py::error_already_set();
+            throw std::invalid_argument("parameter " + py::str(entry.first).cast<std::string>() +
+                                        " is no array of numbers");
         parameters[entry.first.cast<std::string>()] = {
             values.data(), std::vector<size_t>(values.shape(), values.shape() + values.ndim())
         };
@@ -68,15 +77,16 @@ make_network(const py::dict& sizes, const py::dict& weights, const std::string& 
 // A float array (frames, n), rows apart by any step; null for None.
 encoder_network::output output_of(const py::object& array, size_t frames, size_t n, const char* name)
 {
-    if (array.is_none())
+    if (array.is_none() || n == 0)
         return { nullptr, 0 };
     if (!py::isinstance<py::array_t<float>>(array))
         throw std::invalid_argument(std::string(name) + " is no array of float32");
     auto values = array.cast<py::array_t<float>>();
-    const bool fits = values.ndim() == 2 && static_cast<size_t>(values.shape(0)) == frames &&
-                      static_cast<size_t>(values.shape(1)) == n && values.writeable() &&
-                      (frames == 0 || ((n == 1 || values.strides(1) == sizeof(float)) && values.strides(0) >= 0 &&
-                                       values.strides(0) % sizeof(float) == 0));
+    const bool fits =
+        values.ndim() == 2 && static_cast<size_t>(values.shape(0)) == frames &&
+        static_cast<size_t>(values.shape(1)) == n && values.writeable() &&
+        (frames == 0 || ((n == 1 || values.strides(1) == sizeof(float)) && values.strides(0) % sizeof(float) == 0 &&
+                         (frames == 1 || values.strides(0) >= ssize_t(n * sizeof(float)))));
     if (!fits)
         throw std::invalid_argument(std::string(name) + " is no writeable array of " + std::to_string(frames) +
                                     " rows of " + std::to_string(n));
@@ -103,7 +113,7 @@ void encode(const encoder_network& network,
     const encoder_sizes& s = network.sizes();
     const size_t used = s.n_tokens() * s.token_dim() + 3;
     if (items.ndim() != 2 || static_cast<size_t>(items.shape(1)) < used ||
-        (items.shape(1) > 1 && items.strides(1) != sizeof(float)) || items.strides(0) % sizeof(float))
+        (items.size() > 0 && (items.strides(1) != sizeof(float) || items.strides(0) % sizeof(float))))
         throw std::invalid_argument("items are not rows of at least " + std::to_string(used) + " floats");
     const size_t frames = items.shape(0);
     if (bands.ndim() != 1 || static_cast<size_t>(bands.size()) != frames)
@@ -128,6 +138,13 @@ void encode(const encoder_network& network,
         get("embedding", s.embedding), get("probabilities", s.labels),    get("logit", 1),
         get("keep_statistics", 8),
     };
+    const char* const names[] = { "residual",      "reconstruction", "latents",        "embedding",
+                                  "probabilities", "logit",          "keep_statistics" };
+    for (const auto& entry : out)
+        if (std::none_of(std::begin(names), std::end(names), [&](const char* name) {
+                return entry.first.cast<std::string>() == name;
+            }))
+            throw std::invalid_argument("'" + entry.first.cast<std::string>() + "' is nothing that can be filled");
     const bool heads_only = !results.residual.values && !results.reconstruction.values && !results.latents.values;
     const encoder_network::frames in = { items.data(),
                                          items.strides(0) / sizeof(float),

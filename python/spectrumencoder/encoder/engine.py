@@ -230,10 +230,15 @@ class Engine:
         reason = native.why_not(chosen.oracle, self._reduced, self.device)
         if reason and self._wanted_runtime == NATIVE:
             raise ValueError(f"runtime native does not serve backend {backend!r}: {reason}; use runtime=torch or auto")
+        before = self.backend, self._variant, self._rope
         self.backend, self._variant, self._rope = backend, variant, rope
-        self._runtime = NATIVE
-        if reason or self._wanted_runtime == TORCH or (self._wanted_runtime == AUTO and not self._native_is_faster()):
-            self._runtime = TORCH
+        try:
+            torch_is_better = reason or self._wanted_runtime == TORCH or (
+                self._wanted_runtime == AUTO and not self._native_is_faster())
+        except Exception:
+            self.backend, self._variant, self._rope = before
+            raise
+        self._runtime = TORCH if torch_is_better else NATIVE
 
     def _native_is_faster(self) -> bool:
         key = (self.file.name, self.variant, self.threads, self.pad_batch)
@@ -334,8 +339,10 @@ class Engine:
     def _noise(self, first: int, count: int) -> np.ndarray | None:
         if self.dropout_policy != "random":
             return None
-        n = self.config.n_tokens
-        return np.stack([np.random.Generator(np.random.Philox(key=first + i)).random(n, np.float32) for i in range(count)])
+        noise = np.empty((count, self.config.n_tokens), np.float32)
+        for number, row in enumerate(noise, first):
+            np.random.Generator(np.random.Philox(key=number)).random(out=row, dtype=np.float32)
+        return noise
 
     def _stamp(self, rows: np.ndarray) -> None:
         rows[:, features.K_KEPT] = self.k_kept

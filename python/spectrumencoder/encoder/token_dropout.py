@@ -59,6 +59,8 @@ class TokenDropout(nn.Module):
         if policy == "energy":
             return x[..., :-2].mean(dim=-1) + 0.25 * x[..., -2]
         if policy == "entropy":
+            if x.shape[-1] == 3:  # tokens of one bin: entropy says nothing
+                return x[..., -1]
             share = torch.softmax(x[..., :-2] * (20.0 * math.log(10.0) / 10.0), dim=-1)  # linear power of bins given in dB / 20
             entropy = -(share * (share + 1e-12).log()).sum(dim=-1) / math.log(share.shape[-1])
             return x[..., -1] - entropy
