@@ -58,8 +58,7 @@ def write_report(folder: Path, out: Path, about: Path | None = None) -> list[Pat
     """
     results = read_results(folder)
     pictures = draw_all(results, out.parent, out.stem)
-    write_file(out, page(results, {name: path.name for name, path in pictures.items()}, folder, out,
-                         about.read_text() if about else "").encode())
+    write_file(out, page(results, {name: path.name for name, path in pictures.items()}, folder, out, about).encode())
     return [out, *pictures.values()]
 
 
@@ -83,14 +82,15 @@ def read_results(folder: Path) -> dict[str, list[dict]]:
     return results
 
 
-def page(results: dict[str, list[dict]], pictures: dict[str, str], folder: Path, out: Path, about: str = "") -> str:
-    """The Markdown. pictures: name -> file beside the page; about: text that goes first."""
+def page(results: dict[str, list[dict]], pictures: dict[str, str], folder: Path, out: Path, about: Path | None = None) -> str:
+    """The Markdown. pictures: name -> file beside the page; about: Markdown that goes before the tables."""
     every = [result for of_bench in results.values() for result in of_bench]
     goals = goals_table(results)
-    parts = ["# Performance\n", *([about] if about else []), _machines(every), *([_markdown(goals)] if goals.rows else [])]
-    for bench, (title, about, picture) in SECTIONS.items():
+    parts = ["# Performance\n", *([_markdown(goals)] if goals.rows else []), *([about.read_text()] if about else []),
+             _machines(every)]
+    for bench, (title, measured, picture) in SECTIONS.items():
         for result in results.get(bench, []):
-            parts += [f"## {title}\n", *([f"{about.strip()}\n"] if about else []), *_notes(result)]
+            parts += [f"## {title}\n", *([f"{measured.strip()}\n"] if measured else []), *_notes(result)]
             parts += map(_markdown, tables(result))
             if picture in pictures:
                 parts.append(f"![{title}]({pictures[picture]})\n")
@@ -102,7 +102,7 @@ def page(results: dict[str, list[dict]], pictures: dict[str, str], folder: Path,
         if "scaling" in pictures:
             parts.append(f"![Cost against tokens and dropout rate, bands against cores]({pictures['scaling']})\n")
     commands = "\n".join([*dict.fromkeys(r["command"] for r in every),
-                          f"spectrumencoder bench report --json-dir {folder} --out {out}"])
+                          f"spectrumencoder bench report --json-dir {folder}{f' --about {about}' if about else ''} --out {out}"])
     parts.append(f"Made by\n\n```\n{commands}\n```\n")
     return "\n".join(parts)
 
