@@ -234,7 +234,7 @@ void encoder_network::reconstruct(
     const size_t lanes = work.lanes, sigma_step = round_up(s.n_tokens(), LANES),
                  mean_step = round_up(s.fft_size, LANES);
     work.latents.resize(GROUP * flat_step);
-    work.hidden1.resize(GROUP * wide);
+    work.decoding.resize(GROUP * wide);
     work.mixed_in.resize(GROUP * std::max(flat + N_CONDITION, wide));
     work.mean.resize(GROUP * mean_step);
     work.log_sigma.resize(GROUP * sigma_step);
@@ -250,7 +250,7 @@ void encoder_network::reconstruct(
         }
         return work.mixed_in.data();
     };
-    float *latents = work.latents.data(), *hidden = work.hidden1.data();
+    float *latents = work.latents.data(), *hidden = work.decoding.data();
     multiply(d_bins, work.bins.data(), lanes, count, latents, flat_step, false);
     multiply(d_places, work.places.data(), lanes, count, latents, flat_step, true);
     const float* x = interleave(latents, flat_step, flat, nullptr, 0);

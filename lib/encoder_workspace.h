@@ -36,7 +36,7 @@ struct encoder_network::workspace {
     floats narrowed;              // (token_share, step)
     floats joined, embedding, logits, small;
     // of a group of frames
-    floats bins, places, latents, mixed_in, hidden1, mean, log_sigma;
+    floats bins, places, latents, mixed_in, decoding, mean, log_sigma;
     std::vector<float> conditions;
 };
 

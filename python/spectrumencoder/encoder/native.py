@@ -13,6 +13,7 @@ import torch
 
 from ..tokens.tokenize import optional_native_module
 from .encoder import SpectrumEncoder
+from .precision import FP32
 
 
 def why_not(oracle: bool, dtype: str, device: torch.device) -> str | None:
@@ -27,7 +28,7 @@ def why_not(oracle: bool, dtype: str, device: torch.device) -> str | None:
         return "the C++ library is not installed"
     if device.type != "cpu":
         return f"it runs on a CPU, not on {device.type}"
-    if dtype != "fp32":
+    if dtype != FP32:
         return f"it computes in fp32, not in {dtype}"
     if oracle:
         return "oracle backends are PyTorch's"
