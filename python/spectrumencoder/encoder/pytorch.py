@@ -10,12 +10,12 @@ import ctypes
 import os
 from importlib.util import find_spec
 
-INSTALL = "install it with `pip install torch` (docs/install.md)"
+from ..extras import how_to_get
 
 
 def why_no_torch() -> str | None:
     """None if PyTorch is installed, else what to do."""
-    return None if find_spec("torch") is not None else f"it needs PyTorch, which is not installed; {INSTALL}"
+    return None if find_spec("torch") is not None else f"it needs PyTorch, which is not installed; {how_to_get('torch')}"
 
 
 def may_see_a_gpu() -> bool:

@@ -75,7 +75,7 @@ BACKENDS = {
         Backend("flash", "softmax", _from("flash", "flash"), "softmax attention, flash kernel", flash_kernel=True),
         Backend("grouped", "grouped", _from("flash", "grouped"), "grouped-query attention, flash kernel", flash_kernel=True),
         Backend("grouped_naive", "grouped", _from("naive", "grouped_naive"), "the oracle of grouped", oracle=True),
-        Backend("latent", "latent", _from("latent", "latent"), "keys and values from a low-rank latent, flash", flash_kernel=True),
+        Backend("latent", "latent", _from("latent", "latent"), "keys and values of one latent, flash kernel", flash_kernel=True),
         Backend("latent_naive", "latent", _from("latent", "latent_naive"), "the oracle of latent", oracle=True),
         Backend("linear", "linear", _from("linear", "linear"), "linear attention, elu + 1 feature map"),
         Backend("linear_naive", "linear", _from("linear", "linear_naive"), "the oracle of linear", oracle=True),
