@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -15,6 +16,48 @@ MINI_RECORDINGS = {"a_noise_01": (None, "noise-only"), "a_tone_01": ("tone", "GS
 os.environ.setdefault("GR_DONT_LOAD_PREFS", "1")
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def _absent_extra(error: BaseException | None) -> str:
+    """Why a test is skipped where a package of an extra is not installed; "" for any other error."""
+    from gnuradio.spectrumencoder.extras import how_to_get
+
+    cure = how_to_get((error.name or "").partition(".")[0]) if isinstance(error, ModuleNotFoundError) else None
+    return f"needs {error.name.partition('.')[0]}, which is not installed; {cure}" if cure else ""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """A module that imports an absent extra at its head is skipped, with the reason."""
+    report = yield
+    if report.failed and isinstance(collector, pytest.Module):
+        missing = re.search(r"ModuleNotFoundError: (?:No module named '|import of )([\w.]+)", str(report.longrepr))
+        reason = _absent_extra(ModuleNotFoundError(name=missing[1])) if missing else ""
+        if reason:
+            report.outcome, report.longrepr, report.result = "skipped", (str(collector.path), 1, f"Skipped: {reason}"), []
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    return (yield from _skip_without_extra())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    return (yield from _skip_without_extra())
+
+
+def _skip_without_extra():
+    try:
+        return (yield)
+    except (ModuleNotFoundError, ValueError) as error:  # the engine refuses with a ValueError what only PyTorch can do
+        reason = _absent_extra(error)
+        if not reason and "needs PyTorch, which is not installed" in str(error):
+            reason = str(error)
+        if reason:
+            pytest.skip(reason)
+        raise
 
 
 @pytest.fixture(scope="session")
