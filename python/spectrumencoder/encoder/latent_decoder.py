@@ -2,7 +2,7 @@
 """The decoder of the latents in NumPy, with its derivative: what the codec of `encoded` PDUs needs, where PyTorch is absent.
 
 The mean of `bottleneck.Decoder`, of the same weights, and `encoder.conditioning`; those two are the oracles (tested). The
-derivative comes as two products, of a direction in the latents and of an error in the spectrum, as Jacobians are too large to make
+derivative comes as two products, of a direction in the latents and of an error in the spectrum: a Jacobian is too large to make
 (Griewank and Walther, Evaluating Derivatives, SIAM 2008, chapter 3).
 
 Shape letters: F frames, P latents of a frame (L x W), C conditioning values, H decoder width, N bins. All in fp32.
@@ -17,7 +17,7 @@ MEAN_DB = 10.0  # one unit of the decoder's output
 
 
 def conditioning(side: np.ndarray) -> np.ndarray:
-    """Side values (F, 3: floor_dbfs, K_eff, bin_width_hz) -> (F, 4) float32: log2 bin width about 1 kHz, log2 K, floor, 1 = known."""
+    """Side values (F, 3: floor_dbfs, K_eff, bin_width_hz) -> (F, 4): log2 bin width about 1 kHz, log2 K, floor, 1 = known."""
     floor, k_eff, bin_width = np.asarray(side, np.float32).T
     out = np.ones((len(floor), N_CONDITION), np.float32)
     out[:, 0] = (np.log2(np.maximum(bin_width, np.float32(1e-3))) - 10.0) / 4.0

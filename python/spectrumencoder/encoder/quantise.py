@@ -89,8 +89,8 @@ class DecodedGroup:
 def noise_sigma_db(average: np.ndarray) -> np.ndarray:
     """Standard deviation in dB of a noise bin averaged over K windows: that of 10 log10 of a gamma variable of shape K.
 
-    The variance of its natural logarithm is the trigamma function at K, pi^2 / 6 less the sum of 1 / k^2 over k < K (NIST Handbook
-    of Mathematical Functions, 5.15). average: whole numbers, at least 1.
+    The variance of its natural logarithm is the trigamma function at K, pi^2 / 6 less the sum of 1 / k^2 over k < K (NIST
+    Handbook of Mathematical Functions, 5.15). average: whole numbers, at least 1.
     """
     return 10.0 / np.log(10.0) * np.sqrt(np.pi**2 / 6 - _sum_below(average, 2))
 
