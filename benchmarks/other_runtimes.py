@@ -31,7 +31,7 @@ class Whole(torch.nn.Module):
 
     def __init__(self, engine: Engine, backend: str):
         super().__init__()
-        self.network, self.k, self.backend = engine._networks[engine.variant], engine.k_kept, backend
+        self.network, self.k, self.backend = engine._network("torch", engine.variant).network, engine.k_kept, backend
 
     def forward(self, tokens, side, band):
         e = self.network(tokens, side, band, self.k, policy="energy", backend=self.backend)

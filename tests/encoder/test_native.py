@@ -52,7 +52,7 @@ def arrays(config, count):
 
 def native(network, items, bands, k, policy, instructions="", **more):
     out = arrays(network.config, len(items))
-    NativeNetwork(network, instructions).encode(items, bands, k, policy, **more, **out)
+    NativeNetwork.of(network, instructions).encode(items, bands, k, policy, **more, **out)
     return out
 
 
@@ -80,7 +80,7 @@ def assert_close(got, wanted):
 def usable(instructions):
     best = native_module().EncoderNetwork
     try:
-        NativeNetwork(network_of(ODD), instructions)
+        NativeNetwork.of(network_of(ODD), instructions)
     except ValueError as error:
         assert "of this processor" in str(error) and best
         pytest.skip(str(error))
@@ -171,7 +171,7 @@ def test_what_does_not_fit_is_refused(change, reason):
     items, bands = frames_of(SMALL, 3)
     arguments = {"items": items, "bands": bands, "kept": 96, "policy": "energy", **arrays(SMALL, 3), **change}
     with pytest.raises(ValueError, match=reason):
-        NativeNetwork(network_of(SMALL)).encode(**arguments)
+        NativeNetwork.of(network_of(SMALL)).encode(**arguments)
 
 
 @pytest.mark.parametrize(("sizes", "reason"), [
@@ -231,7 +231,7 @@ def test_tokens_of_one_bin_have_no_entropy():
 
 def test_instructions_that_the_processor_lacks_are_refused():
     with pytest.raises(ValueError, match="'sse9' are not of this processor"):
-        NativeNetwork(network_of(ODD), "sse9")
+        NativeNetwork.of(network_of(ODD), "sse9")
 
 
 # -- through Engine

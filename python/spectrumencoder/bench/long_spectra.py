@@ -63,7 +63,7 @@ def _forward(network, backend: str, runtime: str, threads: int) -> Callable[[], 
     frames, band = noise_frames(1, FrameLayout(config.fft_size, config.stride)), np.zeros(1, np.int64)
     out = {"residual": np.empty((1, config.fft_size), np.float32), "embedding": np.empty((1, config.embedding), np.float32)}
     if runtime == NATIVE:
-        encode, settings = NativeNetwork(network).encode, {"threads": threads}
+        encode, settings = NativeNetwork.of(network).encode, {"threads": threads}
     else:
         encode, settings = EagerNetwork(network, torch.device("cpu")).encode, {"backend": backend, "pad_batch": 0}
     return lambda: encode(frames, band, config.n_tokens, "energy", **settings, **out)

@@ -69,7 +69,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
                                             threshold=threshold, hold=hold, models=[file.name for file in files],
                                             false_events_per_hour=float(false_events_per_hour))
         if fft_size != self.detector.n_bins:
-            raise ValueError(f"fft_size is {fft_size}, the model {model} was trained with {self.detector.n_bins}; set "
+            raise ValueError(f"fft_size is {fft_size}, the model {files[0].name} was trained with {self.detector.n_bins}; set "
                              f"fft_size={self.detector.n_bins} in every stage, or choose another model")
         bands = self.detector.contract["bands"]
         if band != "auto" and band not in bands:

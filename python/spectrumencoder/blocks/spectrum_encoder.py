@@ -53,7 +53,8 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     published on `status`) and the old setting stays.
 
     Args:
-        model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two.
+        model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two; or what
+            ``load_models`` gave.
         fft_size, stride, window: of the frames; compared with the model's.
         dropout_rate: share of tokens removed, [0, 1); the nearest that the model offers.
         dropout_policy, rope_mode: "" is the model's own.

@@ -30,7 +30,8 @@ class spectrum_monitor(gr.hier_block2):
     refused: logged, published on `status`, and the old one stays.
 
     Args:
-        model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two.
+        model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two; or what
+            ``load_models`` gave.
         samp_rate, center_freq: Hz, where the stream carries no tags.
         average: spectra per frame, 1..64, in the range of the model; or "auto": by samp_rate, as of ``tokens.average``, and anew
             when that is set.
@@ -55,7 +56,8 @@ class spectrum_monitor(gr.hier_block2):
                  min_output_buffer=64, dtype="fp32", confidence_threshold=CONFIDENCE_THRESHOLD,
                  encoded_group=0, encoded_step=0.5, false_events_per_hour=1.0, motion_aware=False, tracks_file="",
                  gate=0.999, process_noise=1.0, horizon=HORIZONS_S, runtime="auto"):
-        contract = load_models(model)[0].contract
+        models = load_models(model)
+        contract = models[0].contract
         frame = contract["encoder"]
         self.fft_size, stride = int(fft_size or frame["fft_size"]), int(stride or frame["stride"])
         gr.hier_block2.__init__(self, "spectrum_monitor", gr.io_signature(1, 1, gr.sizeof_gr_complex),
@@ -69,13 +71,13 @@ class spectrum_monitor(gr.hier_block2):
             samp_rate=samp_rate, center_freq=center_freq, settle_ms=settle_ms, min_output_buffer=min_output_buffer,
             live=overload == "skip")
         self.encoder = spectrum_encoder(
-            model=model, fft_size=self.fft_size, stride=stride, window=window or frame["window"],
+            model=models, fft_size=self.fft_size, stride=stride, window=window or frame["window"],
             dropout_rate=dropout_rate, dropout_policy=dropout_policy, rope_mode=rope_mode, backend=backend,
             compute=compute, band=band, overload=overload, max_latency=max_latency, threads=threads, pad_batch=pad_batch,
             min_output_buffer=min_output_buffer, dtype=dtype, confidence_threshold=confidence_threshold,
             encoded_group=encoded_group, encoded_step=encoded_step, runtime=runtime)
         self.detector = anomaly_detector(
-            model=model, fft_size=self.fft_size, samp_rate=samp_rate, center_freq=center_freq, band=band,
+            model=models, fft_size=self.fft_size, samp_rate=samp_rate, center_freq=center_freq, band=band,
             false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode, threshold=threshold, hold=hold,
             time_source=time_source, false_events_per_hour=false_events_per_hour)
         self.tracker = doma_tracker(file=tracks_file, gate=gate, process_noise=process_noise, horizon=horizon)

@@ -15,11 +15,13 @@ from pathlib import Path
 from rich.console import Group
 from rich.table import Table
 
+from ..extras import how_to_get
 from .console import OUT
 from .errors import CommandError
 
-PIP = f"run `{Path(sys.prefix) / 'bin' / 'pip'} install -r requirements.txt -c constraints.txt` (or `make setup`)"
-PIP_PACKAGES = ("safetensors", "scipy", "typer", "rich", "matplotlib")
+PIP = "run `make setup` in the sources, or see docs/install.md"
+PACKAGES = ("safetensors", "sigmf", "scipy", "typer", "rich", "matplotlib")
+DEBIAN_PACKAGES = "/usr/lib/python3/dist-packages"  # of the Python that Debian's GNU Radio is built for
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def doctor():
 def examine() -> list[Finding]:
     """Everything the program needs or can use, found or not."""
     checks: list[Callable[[], Finding]] = [
-        _python, _gnuradio, _numpy, _torch, *[_pip_check(name) for name in PIP_PACKAGES],
+        _python, _gnuradio, _numpy, _torch, *[_package_check(name) for name in PACKAGES],
         _attention, _package, _bindings, _native_runtime, _grc_blocks, _models, _soapy, _test_radio, _display,
     ]
     return [check() for check in checks]
@@ -73,39 +75,38 @@ def _gnuradio() -> Finding:
 
 def _numpy() -> Finding:
     import numpy
-    if int(numpy.__version__.split(".")[0]) >= 2:
-        return Finding("NumPy", cure=f"found {numpy.__version__}, which breaks Debian 12's GNU Radio; "
-                                     "run `pip install 'numpy<2'`")
-    return Finding("NumPy", numpy.__version__)
+    found = numpy.__version__
+    for debian in importlib.metadata.distributions(name="numpy", path=[DEBIAN_PACKAGES]):
+        major = debian.version.partition(".")[0]
+        if major != found.partition(".")[0]:
+            return Finding("NumPy", cure=f"found {found}, but GNU Radio is built for NumPy {major}; run `pip install "
+                                         f"'numpy>={major},<{int(major) + 1}'`")
+    return Finding("NumPy", found)
 
 
 def _torch() -> Finding:
+    part = "PyTorch"
     try:
         import torch
     except ImportError as error:
-        return Finding("PyTorch", cure=f"{error}; {PIP}")
+        return Finding(part, cure=f"{error}; only training, experiments, GPUs and oracle backends need it: {how_to_get('torch')}",
+                       needed=False)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU only"
-    return Finding("PyTorch", f"{torch.__version__}, {device}")
+    return Finding(part, f"{torch.__version__}, {device}")
 
 
 def _attention() -> Finding:
     part = "attention"
-    try:
-        device, rows = _describe_backends()
-    except ImportError as error:
-        return Finding(part, cure=f"{error}; {PIP}")
+    device, rows = _describe_backends()
     usable = [row["name"] for row in rows if row["available"]]
     return Finding(part, f"{len(usable)} of {len(rows)} backends run on {device}" if usable else "",
                    "; ".join(f"{row['name']}: {row['reason']}" for row in rows if row["reason"]))
 
 
-def backend_table() -> Group | str:
+def backend_table() -> Group:
     """One row per attention backend: whether it runs on the device that compute=auto takes, its weights, what it is, or why it
     does not run; below, which kernel runs and what it needs."""
-    try:
-        device, rows = _describe_backends()
-    except ImportError:
-        return ""  # without PyTorch there are none; the report says so
+    device, rows = _describe_backends()
     table = Table("", "backend", "weights", "", title=f"attention backends on {device}", title_justify="left",
                   title_style="bold", box=None)
     for row in rows:
@@ -123,10 +124,10 @@ def _describe_backends() -> tuple[str, list[dict]]:
     from ..encoder.attention import describe_backends
     from ..encoder.engine import choose_device
     device = choose_device("auto")
-    return str(device), describe_backends(device)
+    return device, describe_backends(device)
 
 
-def _pip_check(name: str) -> Callable[[], Finding]:
+def _package_check(name: str) -> Callable[[], Finding]:
     def check() -> Finding:
         try:
             return Finding(name, importlib.metadata.version(name))
@@ -186,8 +187,8 @@ def _display() -> Finding:
         import pyqtgraph
         from PyQt5 import QtCore
     except ImportError as error:
-        return Finding(part, cure=f"{error}; run `sudo apt-get install python3-pyqt5` and {PIP} for the block anomaly_display",
-                       needed=False)
+        return Finding(part, needed=False,
+                       cure=f"{error}; for anomaly_display run `sudo apt-get install python3-pyqt5 python3-pyqtgraph`")
     return Finding(part, f"PyQt {QtCore.PYQT_VERSION_STR}, pyqtgraph {pyqtgraph.__version__}")
 
 

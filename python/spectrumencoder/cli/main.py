@@ -13,6 +13,7 @@ import sys
 
 import typer
 
+from ..extras import how_to_get
 from . import (
     bench,
     calibrate,
@@ -85,7 +86,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    """The message alone of errors made to be read (the project's own, ValueError, OSError); else with its type and a hint."""
+    """What to install if a package is missing; the message alone of errors made to be read (the project's own, ValueError,
+    OSError); else with its type and a hint."""
+    cure = how_to_get((error.name or "").partition(".")[0]) if isinstance(error, ModuleNotFoundError) else None
+    if cure:
+        return f"this needs the package {error.name.partition('.')[0]}, which is not installed; {cure}"
     own = type(error).__module__.split(".")[:2]
     if isinstance(error, (OSError, ValueError)) or "spectrumencoder" in own:
         return str(error)

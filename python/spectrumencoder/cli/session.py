@@ -171,13 +171,14 @@ class Flowgraph:
         self.on_poll: list[Callable[[], None]] = []
         self.top = gr.top_block("spectrumencoder run")
         try:
-            contract = load_models(settings.model)[0].contract
+            models = load_models(settings.model)
+            contract = models[0].contract
             fft_size = contract["encoder"]["fft_size"]
             self.average = auto_average(source.samp_rate, fft_size, settings.overlap, contract["average"]) \
                 if settings.average == AUTO else settings.average
             frame_hop = fft_size * self.average * (1 - settings.overlap)
             self.monitor = spectrum_monitor(
-                model=settings.model, samp_rate=source.samp_rate, center_freq=source.center_freq,
+                model=models, samp_rate=source.samp_rate, center_freq=source.center_freq,
                 average=self.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
                 dropout_policy=settings.dropout_policy, rope_mode=settings.rope_mode, backend=settings.backend,
                 compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..encoder.attention import BACKENDS, describe_backends
+from ..encoder.attention import BACKENDS
 from ..encoder.engine import choose_device
 from ..encoder.ensemble import load_models
 
@@ -31,7 +31,7 @@ def choices_of(model: str) -> Choices:
     file = load_models(model)[0]
     contract, encoder = file.contract, file.config(file.variants[0])
     families = {variant["attention"] for variant in contract["variants"]}
-    usable = {row["name"] for row in describe_backends(choose_device("auto")) if row["available"]}
+    device = choose_device("auto")
     return Choices(tuple(sorted(1 - k / encoder.n_tokens for k in encoder.keep_choices)),
                    tuple(dict.fromkeys(variant["rope"] for variant in contract["variants"])),
-                   tuple(name for name, backend in BACKENDS.items() if backend.family in families and name in usable))
+                   tuple(b.name for b in BACKENDS.values() if b.family in families and b.why_not(device) is None))

@@ -10,6 +10,7 @@ from ..tokens.layout import FrameLayout
 POLICIES = ("gumbel", "energy", "entropy", "random")
 ATTENTION_FAMILIES = ("softmax", "grouped", "linear", "latent", "mhla")
 ROPE_MODES = ("none", "static", "dynamic")
+LARGEST_BATCH = 256  # frames that PyTorch takes through the network at a time
 
 
 @dataclass(frozen=True)

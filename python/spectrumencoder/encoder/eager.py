@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from ..tokens.layout import FrameLayout
+from .config import LARGEST_BATCH, EncoderConfig
 from .encoder import Encoded, SpectrumEncoder
-
-LARGEST_BATCH = 256
+from .precision import reduce_precision
 
 
 class EagerNetwork:
@@ -19,9 +19,23 @@ class EagerNetwork:
         network: in eval mode, on `device`.
     """
 
-    def __init__(self, network: SpectrumEncoder, device: torch.device):
-        self.network, self.device = network, device
+    def __init__(self, network: SpectrumEncoder, device: torch.device | str):
+        self.network, self.device = network, torch.device(device)
         self.layout = FrameLayout(network.config.fft_size, network.config.stride)
+
+    @classmethod
+    def from_weights(cls, config: EncoderConfig, weights: dict[str, np.ndarray], device: str, dtype: str) -> EagerNetwork:
+        """The network of these weights, its blocks in this precision.
+
+        Raises:
+            ValueError: the weights do not fit the configuration.
+        """
+        network = SpectrumEncoder(config)
+        try:
+            network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in weights.items()})
+        except RuntimeError as error:
+            raise ValueError(" ".join(str(error).split())[:200]) from error
+        return cls(reduce_precision(network.eval().to(device), dtype), device)
 
     def encode(self, items: np.ndarray, bands: np.ndarray, kept: int, policy: str, *, backend: str, pad_batch: int, noise=None,
                wanted=None, **out: np.ndarray) -> None:

@@ -2,9 +2,10 @@
 """Engine: a model file put to work. Frames in, residual, features and reconstruction out; the one place that runs inference.
 
 The block, the calibration, the evaluation and the tests all go through here. Two runtimes compute the same network: `native`,
-our C++ (see `native`), and `torch`, which serves everything and is the oracle. With `torch` and `pad_batch` > 0 every forward
-pass has exactly that many frames (the last one is filled up), on one thread by default. So with either a frame's numbers do not
-depend on which frames it came with: the same recording gives the same bits however the scheduler cut it.
+our C++ (see `native`), and `torch`, which serves everything and is the oracle. PyTorch is imported only if a setting needs it.
+With `torch` and `pad_batch` > 0 every forward pass has exactly that many frames (the last one is filled up), on one thread by
+default. So with either a frame's numbers do not depend on which frames it came with: the same recording gives the same bits
+however the scheduler cut it.
 """
 
 from __future__ import annotations
@@ -13,20 +14,19 @@ import time
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from ..tokens import layout
 from ..tokens.layout import FrameLayout
 from . import features, native
-from .attention import BACKENDS, DEFAULT_OF_FAMILY, get_backend
-from .config import POLICIES
-from .eager import LARGEST_BATCH, EagerNetwork
-from .encoder import SpectrumEncoder
+from .attention import BACKENDS, DEFAULT_OF_FAMILY, Backend, get_backend
+from .config import LARGEST_BATCH, POLICIES, EncoderConfig
+from .features import DTYPES, FP32
 from .model_file import ModelError, ModelFile, find_model, load, table_key
-from .precision import FP32, reduce_precision, why_not
+from .pytorch import device_kind, may_see_a_gpu, why_no_torch
 
 COMPUTE = "auto, cpu, cuda or cuda:n"
 AUTO, NATIVE, TORCH = RUNTIMES = ("auto", "native", "torch")
+SLOW_INSTRUCTIONS = "generic"  # of a processor with these PyTorch may be the faster runtime
 _TRIAL_FRAMES, _TRIALS = 16, 3
 _native_was_faster: dict[tuple, bool] = {}  # by model, variant, threads and padding: timed once per process
 
@@ -38,24 +38,26 @@ class EncodedFrames(NamedTuple):
     latents: np.ndarray  # (F, L, W) float32, what the reconstruction was made of
 
 
-def choose_device(compute: str) -> torch.device:
-    """Device for auto | cpu | cuda[:n]; `auto` takes CUDA where PyTorch sees one.
+def choose_device(compute: str) -> str:
+    """Device for auto | cpu | cuda[:n]: "cpu", "cuda" or "cuda:n"; `auto` takes CUDA if PyTorch sees one.
 
     Raises:
         ValueError: not one of these, or no such device.
     """
-    if compute == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if compute != "cpu" and not compute.startswith("cuda"):
+    if compute == "cpu" or (compute == "auto" and not may_see_a_gpu()):
+        return "cpu"
+    kind, _, number = compute.partition(":")
+    if compute != "auto" and (kind != "cuda" or (number and not number.isdecimal()) or compute.endswith(":")):
         raise ValueError(f"compute {compute!r} is not {COMPUTE}")
-    try:
-        device = torch.device(compute)
-    except RuntimeError as error:
-        raise ValueError(f"compute {compute!r} is not {COMPUTE}") from error
-    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+    if reason := why_no_torch():
+        raise ValueError(f"compute {compute!r}: {reason}; or use compute=cpu")
+    import torch
+    if compute == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if not torch.cuda.is_available() or int(number or 0) >= torch.cuda.device_count():
         raise ValueError(f"compute {compute!r}: PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA device(s); "
                          "use compute=cpu")
-    return device
+    return compute
 
 
 class Engine:
@@ -68,11 +70,11 @@ class Engine:
         rope_mode: none | static | dynamic; "" takes the file's default.
         dropout_rate: r in [0, 1); the nearest possible is used and can be read back.
         dropout_policy: gumbel | energy | entropy | random; "" takes the file's default.
-        threads: intra-op threads of PyTorch (process wide).
+        threads: of the native runtime, or of PyTorch's operations (process wide).
         pad_batch: frames per forward pass, see the module; 0 runs batches as they come.
         dtype: fp32 | bf16 | int8, of the matrix products in the transformer blocks; see `precision`.
-        runtime: native | torch | auto. `auto` takes `native` where it serves the settings and was the faster one when both
-            were timed, once per process, on a few frames.
+        runtime: native | torch | auto. `auto` takes `native` if it serves the settings. On a processor without AVX2 it times
+            both on a few frames, once per process, and takes the faster one.
 
     Raises:
         ModelError: the file cannot be used. ValueError: a setting that the file, the device or the runtime cannot serve.
@@ -87,21 +89,19 @@ class Engine:
             raise ValueError(f"threads {threads} must be at least 1")
         if not 0 <= pad_batch <= LARGEST_BATCH:
             raise ValueError(f"pad_batch {pad_batch} is outside 0..{LARGEST_BATCH}")
-        torch.set_num_threads(threads)
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
         self.file = model if isinstance(model, ModelFile) else load(find_model(model))
         self.contract = self.file.contract
         self.device = choose_device(compute)
-        reason = why_not(dtype, self.device)
-        if reason:
-            raise ValueError(f"dtype {dtype!r}: {reason}")
         self._reduced = dtype
         self.pad_batch, self.threads = pad_batch, threads
-        self._wanted_runtime, self._native = runtime, {}
-        self._networks = {v: self._network(v) for v in self.file.variants}
+        self._wanted_runtime = runtime
+        self._configs = {v: self.file.config(v) for v in self.file.variants}
+        self._made = {}  # (runtime, variant) -> network
         self._frame_number = 0  # counts frames for the `random` policy
         default = self.contract["variants"][0]
         self._variant, self._rope, self.backend = default["name"], default["rope"], DEFAULT_OF_FAMILY[default["attention"]]
-        get_backend(self.backend, self.device)
         self.set_dropout_policy(dropout_policy or self.contract.get("default_policy", "gumbel"))
         self.set_dropout_rate(dropout_rate)
         if rope_mode and backend != "auto":
@@ -111,22 +111,29 @@ class Engine:
         else:
             self.set_backend(backend)
 
-    def _network(self, variant: str) -> SpectrumEncoder:
-        network = SpectrumEncoder(self.file.config(variant))
-        weights = {k: torch.from_numpy(v.copy()) for k, v in self.file.weights(variant).items()}
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ModelError(f"{self.file.path}: weights of variant {variant} do not fit its contract ({reason}); "
-                             "train it again") from error
-        return reduce_precision(network.eval().to(self.device), self._reduced)
+    def _network(self, runtime: str, variant: str):
+        """The NativeNetwork or EagerNetwork of a variant; made when it is first used."""
+        made = self._made.get((runtime, variant))
+        if made is None:
+            config, weights = self._configs[variant], self.file.weights(variant)
+            try:
+                if runtime == NATIVE:
+                    made = native.NativeNetwork(config, weights)
+                else:
+                    made = self._torch().from_weights(config, weights, self.device, self._reduced)
+            except ValueError as error:
+                raise ModelError(f"{self.file.path}: weights of variant {variant} do not fit its contract ({error}); "
+                                 "train it again") from error
+            self._made[runtime, variant] = made
+        return made
 
-    def _native_network(self) -> native.NativeNetwork:
-        """The present variant's; made when it is first used."""
-        if self.variant not in self._native:
-            self._native[self.variant] = native.NativeNetwork(self._networks[self.variant])
-        return self._native[self.variant]
+    def _torch(self):
+        """The class of the torch runtime's networks."""
+        import torch
+
+        from .eager import EagerNetwork
+        torch.set_num_threads(self.threads)
+        return EagerNetwork
 
     # -- what it is
 
@@ -144,8 +151,8 @@ class Engine:
         return FrameLayout(self.config.fft_size, self.config.stride)
 
     @property
-    def config(self):
-        return self._networks[self.variant].config
+    def config(self) -> EncoderConfig:
+        return self._configs[self.variant]
 
     @property
     def n_bins(self) -> int:
@@ -167,7 +174,7 @@ class Engine:
     @property
     def temperature(self) -> float:
         """By which the class logits are divided."""
-        return float(self._networks[self.variant].temperature)
+        return float(self.file.weights(self.variant)["temperature"])
 
     @property
     def variant(self) -> str:
@@ -187,7 +194,7 @@ class Engine:
         """Precision of the blocks. Where fp32 is asked for, attention may still be bf16: the flash kernel of CUDA has no fp32."""
         if self._reduced != FP32:
             return self._reduced
-        return "bf16" if self.device.type == "cuda" and BACKENDS[self.backend].flash_kernel else FP32
+        return "bf16" if device_kind(self.device) == "cuda" and BACKENDS[self.backend].flash_kernel else FP32
 
     @property
     def settings(self) -> list[str]:
@@ -205,7 +212,7 @@ class Engine:
     # -- live changes: each raises ValueError, with the list, and keeps the old setting when it cannot be done
 
     def set_dropout_rate(self, rate: float) -> None:
-        self.k_kept = self._networks[self.file.variants[0]].config.keep_for_rate(rate)
+        self.k_kept = self._configs[self.file.variants[0]].keep_for_rate(rate)
 
     def set_dropout_policy(self, policy: str) -> None:
         if policy not in POLICIES or policy not in self.contract["policies"]:
@@ -227,18 +234,40 @@ class Engine:
         if variant is None:
             raise ValueError(f"model {self.model_name!r} holds no weights for backend {backend!r} with RoPE {rope!r}; "
                              f"it has {', '.join(self.settings)}")
-        reason = native.why_not(chosen.oracle, self._reduced, self.device)
-        if reason and self._wanted_runtime == NATIVE:
-            raise ValueError(f"runtime native does not serve backend {backend!r}: {reason}; use runtime=torch or auto")
         before = self.backend, self._variant, self._rope
         self.backend, self._variant, self._rope = backend, variant, rope
         try:
-            torch_is_better = reason or self._wanted_runtime == TORCH or (
-                self._wanted_runtime == AUTO and not self._native_is_faster())
+            chosen_runtime = self._choose_runtime(chosen)
+            self._network(chosen_runtime, variant)
         except Exception:
             self.backend, self._variant, self._rope = before
             raise
-        self._runtime = TORCH if torch_is_better else NATIVE
+        self._runtime = chosen_runtime
+
+    def _choose_runtime(self, chosen: Backend) -> str:
+        """The runtime for the present settings. Raises ValueError if none serves them, or not the one that was asked for."""
+        not_native = native.why_not(chosen.oracle, self._reduced, self.device)
+        if self._wanted_runtime == NATIVE and not_native:
+            raise ValueError(f"runtime native does not serve backend {chosen.name!r}: {not_native}; use runtime=torch or auto")
+        if self._wanted_runtime == NATIVE or (
+                self._wanted_runtime == AUTO and not not_native and native.best_instructions() != SLOW_INSTRUCTIONS):
+            return NATIVE
+        not_torch = self._why_not_torch()
+        if self._wanted_runtime == AUTO and not not_native:
+            return NATIVE if not_torch or self._native_is_faster() else TORCH
+        if not_torch:
+            raise ValueError(not_torch)
+        return TORCH
+
+    def _why_not_torch(self) -> str | None:
+        """None if PyTorch serves these settings, else the reason, which names the setting that asks for it."""
+        missing = why_no_torch()
+        if missing:
+            setting = f"dtype {self._reduced!r}" if self._reduced != FP32 else f"backend {self.backend!r}"
+            return f"{'runtime torch' if self._wanted_runtime == TORCH else setting}: {missing}"
+        from .precision import why_not
+        reason = why_not(self._reduced, self.device)
+        return f"dtype {self._reduced!r}: {reason}" if reason else None
 
     def _native_is_faster(self) -> bool:
         key = (self.file.name, self.variant, self.threads, self.pad_batch)
@@ -315,10 +344,10 @@ class Engine:
     def _compute(self, runtime: str, items, bands, noise, wanted, **out) -> None:
         inputs = {"items": items, "bands": bands, "kept": self.k_kept, "policy": self.dropout_policy, "noise": noise,
                   "wanted": wanted}
+        network = self._network(runtime, self.variant)
         if runtime == NATIVE:
-            self._native_network().encode(**inputs, threads=self.threads, **out)
+            network.encode(**inputs, threads=self.threads, **out)
         else:
-            network = EagerNetwork(self._networks[self.variant], self.device)
             network.encode(**inputs, backend=self.backend, pad_batch=self.pad_batch, **out)
 
     def _check(self, items, bands) -> tuple[np.ndarray, np.ndarray]:

@@ -51,22 +51,29 @@ def members(model: str | ModelFile) -> tuple[str, str] | None:
     return fast.strip(), large.strip()
 
 
-def load_models(model: str) -> tuple[ModelFile, ...]:
+def load_models(model: str | ModelFile | tuple[ModelFile, ...]) -> tuple[ModelFile, ...]:
     """The files behind a model name, in the order of `features.ANSWERED_BY`. The first one's contract and tables count.
+
+    Files that were loaded before pass as they are, so that all stages of a chain have one copy of one file.
 
     Raises:
         ModelError: a file cannot be used, or the two of an ensemble do not go together.
     """
-    files = tuple(load(find_model(name)) for name in members(model) or (model,))
-    if len(files) == 2:
-        _check_pair(*files)
-    return files
+    if isinstance(model, ModelFile):
+        model = (model,)
+    if not isinstance(model, tuple):
+        model = tuple(load(find_model(name)) for name in members(model) or (model,))
+    if len(model) == 2:
+        _check_pair(*model)
+    return model
 
 
-def open_engine(model: str, *, confidence_threshold: float = CONFIDENCE_THRESHOLD, **settings) -> Engine:
+def open_engine(model: str | ModelFile | tuple[ModelFile, ...], *, confidence_threshold: float = CONFIDENCE_THRESHOLD,
+                **settings) -> Engine:
     """An Engine, or a SpeculativeEngine where `model` names an ensemble; settings as of Engine.
 
     Args:
+        model: as `load_models` takes it.
         confidence_threshold: of an ensemble, see SpeculativeEngine; one model alone has no use for it, but it must be valid.
 
     Raises:

@@ -19,4 +19,4 @@ EMBEDDING = slice(16, 144)  # zero padded
 PROBABILITIES = slice(144, 208)  # calibrated class probabilities in the order of the labels, zero padded
 ANSWERED_BY = 208  # whose EMBEDDING and PROBABILITIES these are: 0 the model; of an ensemble 0 `fast`, 1 `large`
 
-DTYPES = ("fp32", "bf16", "int8")
+DTYPES = FP32, BF16, INT8 = ("fp32", "bf16", "int8")

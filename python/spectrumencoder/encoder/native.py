@@ -8,26 +8,29 @@ on its batch, bit for bit, without padding. `SpectrumEncoder` is the oracle: the
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-import torch
 
 from ..tokens.tokenize import optional_native_module
-from .encoder import SpectrumEncoder
-from .precision import FP32
+from .config import EncoderConfig
+from .features import FP32
+from .pytorch import device_kind
 
 
-def why_not(oracle: bool, dtype: str, device: torch.device) -> str | None:
+def why_not(oracle: bool, dtype: str, device: str) -> str | None:
     """None where the native runtime serves these settings, else the reason.
 
     Args:
         oracle: whether the backend is one to check others against.
         dtype: precision of the blocks.
+        device: cpu, cuda, cuda:1, ...
     """
     module = optional_native_module()
     if module is None:
         return "the C++ library is not installed"
-    if device.type != "cpu":
-        return f"it runs on a CPU, not on {device.type}"
+    if device_kind(device) != "cpu":
+        return f"it runs on a CPU, not on {device_kind(device)}"
     if dtype != FP32:
         return f"it computes in fp32, not in {dtype}"
     if oracle:
@@ -42,24 +45,28 @@ def best_instructions() -> str:
 
 
 class NativeNetwork:
-    """A SpectrumEncoder's weights in the C++ library.
+    """An encoder in the C++ library.
 
     Args:
-        network: in eval mode, on the CPU, in fp32; its weights are copied.
+        config: the sizes.
+        weights: parameter -> fp32 array, as `ModelFile.weights` gives them; copied.
         instructions: generic, avx2 or avx512; "" takes the best that the processor has.
 
     Raises:
-        ValueError: the processor lacks the instructions.
+        ValueError: a weight is missing or of another shape, or the processor lacks the instructions.
     """
 
-    def __init__(self, network: SpectrumEncoder, instructions: str = ""):
-        config = network.config
+    def __init__(self, config: EncoderConfig, weights: dict[str, np.ndarray], instructions: str = ""):
         sizes = config.to_dict() | {"labels": len(config.labels), "bands": len(config.bands),
                                     "kv_heads": config.kv_heads if config.attention == "grouped" else config.heads}
-        weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
         if config.rope == "static":
-            weights["rope.log_theta"] = network.rope.log_theta.numpy()
+            weights = weights | {"rope.log_theta": np.array(math.log(config.theta_static), np.float32)}
         self._network = optional_native_module().EncoderNetwork(sizes, weights, instructions)
+
+    @classmethod
+    def of(cls, network, instructions: str = "") -> NativeNetwork:
+        """The same network as a `SpectrumEncoder` (PyTorch) that is in eval mode, on the CPU, in fp32."""
+        return cls(network.config, {name: value.detach().numpy() for name, value in network.state_dict().items()}, instructions)
 
     @property
     def instructions(self) -> str:

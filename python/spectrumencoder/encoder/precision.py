@@ -20,9 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .features import DTYPES
+from .features import BF16, DTYPES, FP32, INT8
 
-FP32, BF16, INT8 = DTYPES
 _PROBE_ROWS, _PROBE_DEPTH = 32, 512
 
 
@@ -68,14 +67,15 @@ def _scale(x: torch.Tensor) -> torch.Tensor:
 _LINEAR = {BF16: Bf16Linear, INT8: Int8Linear}
 
 
-def why_not(dtype: str, device: torch.device) -> str | None:
-    """None where this precision runs on the device, else the reason with what to do.
+def why_not(dtype: str, device: torch.device | str) -> str | None:
+    """None where PyTorch runs this precision on the device, else the reason with what to do.
 
     Raises:
         ValueError: no such precision.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    device = torch.device(device)
     if dtype == INT8:
         if device.type != "cpu":
             return f"int8 runs on a CPU only, not on {device.type}; use compute=cpu, or dtype=bf16"

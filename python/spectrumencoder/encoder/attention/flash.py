@@ -19,7 +19,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..rope import rotate
 
 SDPA, FLASH_ATTN = "SDPA flash kernel", "flash-attn"
-NEEDS = "a CPU, or a CUDA device of compute capability 8.0 (there in bf16; the flash-attn package where installed)"
 
 
 class Facts(NamedTuple):
@@ -78,15 +77,15 @@ def kernel_on(device: torch.device) -> Kernel:
     return choose_kernel(Facts(device.type, capability, *package))
 
 
-def why_no_flash(device: torch.device) -> str | None:
+def why_no_flash(device: torch.device | str) -> str | None:
     """None where a flash kernel exists, else the reason."""
-    kernel = kernel_on(device)
+    kernel = kernel_on(torch.device(device))
     return kernel.note if kernel.name is None else None
 
 
-def kernel_note(device: torch.device) -> str:
-    """Which kernel runs on the device; empty where none does."""
-    kernel = kernel_on(device)
+def kernel_note(device: torch.device | str) -> str:
+    """Which kernel of PyTorch's runs on the device; empty where none does."""
+    kernel = kernel_on(torch.device(device))
     return kernel.note if kernel.name else ""
 
 
