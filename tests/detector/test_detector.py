@@ -11,6 +11,7 @@ from gnuradio.spectrumencoder.detector.calibrate import Tuning
 from gnuradio.spectrumencoder.detector.detector import Detector, window_enbw
 from gnuradio.spectrumencoder.detector.events import BURST_EVENTS, EVENTS_PER_S
 from gnuradio.spectrumencoder.encoder import features as layout
+from scipy.signal import get_window
 
 WIDTH = RATE / N
 
@@ -349,8 +350,12 @@ def test_equivalent_noise_bandwidths():
     assert window_enbw("rectangular", 1024) == pytest.approx(1.0)
     assert window_enbw("hann", 1024) == pytest.approx(1.5, abs=0.01)
     assert window_enbw("blackmanharris", 1024) == pytest.approx(2.0, abs=0.01)
-    for window in ("blackman", "flattop", "hamming", "nuttall"):
-        assert window_enbw(window, 1024) > 1.3
+    for window in ("blackman", "blackmanharris", "flattop", "hamming", "hann", "nuttall"):
+        for n_bins in (16, 1024):
+            taps = get_window(window, n_bins)
+            assert window_enbw(window, n_bins) == pytest.approx(n_bins * np.sum(taps**2) / np.sum(taps) ** 2, rel=1e-12)
+    with pytest.raises(ValueError, match="'kaiser' is none of blackman"):
+        window_enbw("kaiser", 1024)
 
 
 def test_speed(conformal):

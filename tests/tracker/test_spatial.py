@@ -3,10 +3,11 @@
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.tracker.associate import pair
+from gnuradio.spectrumencoder.tracker.associate import gate_distance2, pair
 from gnuradio.spectrumencoder.tracker.fix import Fix
 from gnuradio.spectrumencoder.tracker.settings import SpatialSettings
 from gnuradio.spectrumencoder.tracker.spatial import SpatialTracker
+from scipy.stats import chi2
 
 SIGMA_M = 50.0
 
@@ -196,3 +197,9 @@ def test_a_thousand_tracks_keep_their_identities():
 def test_times_must_be_finite():
     with pytest.raises(ValueError, match="nan"):
         SpatialTracker().scan(float("nan"), [])
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("probability", [0.5, 0.99, 0.9999])
+def test_the_gate_is_a_quantile_of_chi_squared(probability, dimensions):
+    assert gate_distance2(probability, dimensions) == pytest.approx(chi2.ppf(probability, dimensions), rel=1e-12)

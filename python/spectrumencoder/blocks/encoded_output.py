@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pmt
 
 from .. import keys
-from ..encoder.engine import EncodedFrames, Engine
 from ..encoder.grouping import GroupBuilder, Place
 from ..encoder.pdu import unpack
 from ..encoder.quantise import Codec
 from ..tokens import layout
 from . import messages
+
+if TYPE_CHECKING:
+    from ..encoder.engine import EncodedFrames, Engine
 
 
 class EncodedOutput:

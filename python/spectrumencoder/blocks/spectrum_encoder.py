@@ -21,7 +21,6 @@ from ..tokens import layout
 from ..tokens.band_plan import UNKNOWN, band_of
 from . import control, messages
 from .backlog import LEAST_FRAMES, Backlog, frames_at_once
-from .encoded_output import EncodedOutput
 from .safe_block import SafeBlock, handler, setter
 
 OVERLOADS = ("wait", "skip")
@@ -106,7 +105,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._n_waiting = 0
         self._at_once = LEAST_FRAMES
         self._keep_bands = np.zeros((0, 2))  # Hz
-        self._encoded = EncodedOutput(self.engine, encoded_group, encoded_step) if encoded_group else None
+        self._encoded = _encoded_output(self.engine, encoded_group, encoded_step) if encoded_group else None
         self._forget_tags()
         self.n_frames = self.n_skipped = 0
         self.message_port_register_out(_ENCODED)
@@ -318,6 +317,12 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
             text = f"more than {self._max_latency:g} s behind: {self.n_skipped} frames passed unencoded so far"
             self.logger.warn(text)
             self.publish_status("skipped", text)
+
+
+def _encoded_output(engine, size: int, step: float):
+    """The codec, which most runs do not need, takes a while to import."""
+    from .encoded_output import EncodedOutput
+    return EncodedOutput(engine, size, step)
 
 
 def _check_arguments(overload, max_latency, min_output_buffer):

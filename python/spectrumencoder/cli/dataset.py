@@ -5,16 +5,18 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from ..tokens.band_plan import band_of
-from ..tokens.recording import Recording, RecordingError, find_recordings
 from .console import NOTES, OUT, check_writable, progress_bar, write_json
 from .errors import CommandError, UsageError
+
+if TYPE_CHECKING:
+    from ..tokens.recording import Recording
 
 FRAME_SAMPLES = 16 * 1024  # of the default frame: 16 windows of 1024 samples
 
@@ -31,6 +33,8 @@ def list_recordings(
     json_file: JsonOption = None,
 ):
     """Table of the recordings in a folder: label, rate, centre, length, frames."""
+    from ..tokens.recording import Recording, RecordingError, find_recordings
+
     rows, broken = [], []
     for path in find_recordings(folder):
         try:
@@ -179,6 +183,8 @@ def synth(
 
 def _info_file(file: Path, verify: bool, json_file: Path | None):
     """Captures, annotations, level, and on request whether the checksum is right."""
+    from ..tokens.recording import Recording
+
     recording = Recording.open(file)
     level = _level(recording)
     row = _row(recording) | {"n_samples": recording.n_samples, "n_channels": recording.n_channels, **level}
@@ -201,6 +207,8 @@ def _info_file(file: Path, verify: bool, json_file: Path | None):
 
 def _info_folder(folder: Path, verify: bool, json_file: Path | None):
     """Counts, seconds and licences of the recordings in a folder; those that cannot be read, or are changed, are named."""
+    from ..tokens.recording import Recording, RecordingError, find_recordings
+
     rows, broken, unverified = [], [], 0
     for path in find_recordings(folder):
         try:

@@ -2,61 +2,56 @@
 """The program ``spectrumencoder``: one command per file of this folder.
 
 Exit status 0: done, 1: failed, 2: bad usage. An error is one line on stderr that says what to do;
-``SPECTRUMENCODER_DEBUG=1`` shows the traceback instead. Heavy imports (PyTorch, GNU Radio, matplotlib) wait until a command
-runs, so that ``--help`` answers at once.
+``SPECTRUMENCODER_DEBUG=1`` shows the traceback instead. Heavy imports (NumPy, GNU Radio, PyTorch, matplotlib) wait until a
+command runs, so that ``--help`` answers at once; a command does not import the others.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from functools import cache
+from importlib import import_module
+from types import ModuleType
 
 import typer
 
 from ..extras import how_to_get
-from . import (
-    bench,
-    calibrate,
-    dataset,
-    decode,
-    devices,
-    doctor,
-    evaluate,
-    evaluate_anomaly,
-    evaluate_compress,
-    evaluate_inference,
-    evaluate_track,
-    evaluate_watch,
-    models,
-    run,
-    train,
-)
 from .errors import CommandError
 
-app = typer.Typer(
-    name="spectrumencoder",
-    help="Tokenise, encode and watch radio spectrum: learn what is normal on a band and report what is not.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(run.run)
-app.command()(devices.devices)
-app.command()(decode.decode)
-app.command()(calibrate.calibrate)
-app.command()(train.train)
-evaluate.app.command()(evaluate_inference.speculative)
-evaluate.app.command()(evaluate_inference.precision)
-evaluate.app.command()(evaluate_compress.compress)
-evaluate.app.command()(evaluate_anomaly.anomaly)
-evaluate.app.command()(evaluate_track.track)
-evaluate.app.command()(evaluate_watch.watch)
-app.add_typer(evaluate.app, name="evaluate")
-app.add_typer(bench.app, name="bench")
-app.add_typer(dataset.app, name="dataset")
-app.command()(models.models)
-app.command()(doctor.doctor)
+COMMANDS = ("run", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset", "models", "doctor")
+# Files that hold the sub-commands of a command, in the order of its help
+SUB_COMMANDS = {"evaluate": {"evaluate_inference": ("speculative", "precision"), "evaluate_compress": ("compress",),
+                             "evaluate_anomaly": ("anomaly",), "evaluate_track": ("track",), "evaluate_watch": ("watch",)}}
+
+
+def program(arguments: list[str]) -> typer.core.TyperGroup:
+    """The command line with the command that these arguments name; with all, where they name none."""
+    app = typer.Typer(
+        name="spectrumencoder",
+        help="Tokenise, encode and watch radio spectrum: learn what is normal on a band and report what is not.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name in arguments[:1] if arguments[:1] and arguments[0] in COMMANDS else COMMANDS:
+        module = _command(name)
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command()(getattr(module, name))
+    return typer.main.get_group(app)
+
+
+@cache
+def _command(name: str) -> ModuleType:
+    """The file of a command, with its sub-commands from other files."""
+    module = import_module(f".{name}", __package__)
+    for file, commands in SUB_COMMANDS.get(name, {}).items():
+        for command in commands:
+            module.app.command()(getattr(import_module(f".{file}", __package__), command))
+    return module
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     debug = os.environ.get("SPECTRUMENCODER_DEBUG", "") not in ("", "0")
     arguments = [{"--annotate": "--annotate="}.get(a, a) for a in (sys.argv[1:] if arguments is None else arguments)]
     try:
-        return int(typer.main.get_command(app).main(arguments, prog_name="spectrumencoder", standalone_mode=False) or 0)
+        return int(program(arguments).main(arguments, prog_name="spectrumencoder", standalone_mode=False) or 0)
     except CommandError as error:
         return _say(error, error.status, debug)
     except typer.exceptions.TyperException as error:  # bad usage, found by typer; without arguments it has printed the help

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..tokens.recording import Recording
 from .console import NOTES, progress_bar
 from .errors import CommandError
 from .session import GRACE_S, leave, quiet_logs
 from .sources import RadioOptions, RadioSource
+
+if TYPE_CHECKING:
+    from ..tokens.recording import Recording
 
 _BYTES = 8  # of a cf32 sample
 
@@ -25,6 +28,7 @@ def record_radio(options: RadioOptions, meta: Path, quiet: bool) -> Recording:
 
     from ..blocks.iq_recorder import iq_recorder
     from ..blocks.run_flowgraph import run_flowgraph
+    from ..tokens.recording import Recording
     quiet_logs()
     source = RadioSource(options)
     wanted, free = source.total * _BYTES, shutil.disk_usage(meta.parent).free

@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import keys
 from ..tokens.average import AUTO, auto_average
-from ..tokens.recording import Recording
 from .console import NOTES, progress_bar
 from .errors import CommandError, UsageError
 from .sources import RadioSource, RecordingSource
-from .waterfall import MAX_ROWS
+
+if TYPE_CHECKING:
+    from ..tokens.recording import Recording
 
 TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
 GRACE_S = 1.5  # from Ctrl-C or a failure to the end of all blocks
@@ -167,6 +169,7 @@ class Flowgraph:
         from ..blocks.run_probe import run_probe
         from ..blocks.spectrum_monitor import spectrum_monitor
         from ..encoder.ensemble import load_models
+        from .waterfall import MAX_ROWS
         self.source, self.settings, self.hung = source, settings, ""
         self.on_poll: list[Callable[[], None]] = []
         self.top = gr.top_block("spectrumencoder run")

@@ -6,9 +6,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..tokens.recording import Recording
 from .errors import CommandError, UsageError
+
+if TYPE_CHECKING:
+    from ..tokens.recording import Recording
 
 SOAPY_PREFIX = "soapy:"
 _MIN_BUFFER_FRAMES, _MAX_BUFFER_FRAMES = 64, 8192  # of radios

@@ -10,9 +10,9 @@ same (the table's own p-values say so), or most quiet bins deviate by more than 
 from __future__ import annotations
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from .band_statistics import BandStatistics
+from .spline import cubic_spline
 
 KNOTS = 16
 DRIFT_DB_PER_HOUR = 5.0
@@ -80,7 +80,7 @@ class BandDrift:
         """A cubic spline: between straight lines ripple would leave what boxes of many bins see."""
         places, knots = self._centres[self._usable], self._knots[self._usable]
         bins = np.arange(len(self.curve))
-        return (CubicSpline(places, knots)(bins) if len(places) > 3 else np.interp(bins, places, knots)).astype(np.float32)
+        return (cubic_spline(places, knots, bins) if len(places) > 3 else np.interp(bins, places, knots)).astype(np.float32)
 
     def watch(self, p_values: np.ndarray, effective_share: float) -> bool:
         """Takes p-values of the frames of ``take`` that could open no event. True when the table no longer holds.

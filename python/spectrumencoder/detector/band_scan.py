@@ -19,7 +19,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
 
 from ..tokens.tokenize import optional_native_module
 
@@ -34,6 +33,12 @@ _NEAR = 5  # neighbouring boxes whose most counts for each of them
 # A box counts as at least so much of the middle box of its size: what was steady for a while may have been so by chance
 _LEAST_SHARE = {EXCESS: 1.0, POWER: 0.5}
 _LEAST_POWER = 1e-9  # over the floor
+
+
+def _most_near(values: np.ndarray) -> np.ndarray:
+    """The largest of each value (P,) and its neighbours, _NEAR in all."""
+    beyond = np.pad(values, _NEAR // 2, constant_values=-np.inf)
+    return np.lib.stride_tricks.sliding_window_view(beyond, _NEAR).max(axis=1)
 
 
 class Channel(NamedTuple):
@@ -127,7 +132,7 @@ class BandScan:
                 for part, (kind, _) in enumerate(PARTS):
                     mine = most[plan.part(part)]
                     least = max(_LEAST_SHARE[kind] * float(np.median(mine)), 1e-3)
-                    limits[number, plan.part(part)] = np.maximum(maximum_filter1d(mine, _NEAR), least)
+                    limits[number, plan.part(part)] = np.maximum(_most_near(mine), least)
         return cls(n_bins, median, up, down)
 
     def begin(self) -> np.ndarray:

@@ -15,10 +15,10 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import betaincinv
 
 from ..encoder import features as layout
 from .band_scan import HISTORY, SCAN, BandScan, frame_rows
@@ -115,7 +115,7 @@ class Table:
         effective_n: as many independent frames would tell as much as the n autocorrelated ones.
         window_hop: samples from one averaged spectrum to the next: with overlap a frame of the same K varies more.
         tuning: the only one that the band's statistics are right for.
-        tail: how often higher scores come. Of a table that does not tell: as of independent frames.
+        given_tail: how often higher scores come; None: it is fitted as of independent frames. See ``tail``.
         band: what each bin usually does. scan: what its boxes do. All three None where no fixed channel plan was learned.
     """
 
@@ -128,7 +128,7 @@ class Table:
     tuning: Tuning | None = None
     band: BandStatistics | None = None
     scan: BandScan | None = None
-    tail: Tail | None = None
+    given_tail: Tail | None = None
 
     def __post_init__(self):
         known = CHANNELS if self.scan is None else BAND_CHANNELS
@@ -145,14 +145,17 @@ class Table:
             raise ValueError("conformal table with some of a band's statistics, scan and tuning, not all: incomplete")
         if not self.window_hop >= 1:
             raise ValueError(f"conformal table with a window hop of {self.window_hop} samples")
-        if self.tail is None:
-            object.__setattr__(self, "tail", Tail.fit(self.scores, ordered=False))
         whole = self.channels == known  # nearly always, and a slice is no copy
         object.__setattr__(self, "_columns", slice(None) if whole else [known.index(c) for c in self.channels])
 
     @property
     def n(self) -> int:
         return len(self.scores)
+
+    @cached_property
+    def tail(self) -> Tail:
+        """How often scores come that are higher than nearly all of the table. A model file holds many tables; few are asked."""
+        return self.given_tail or Tail.fit(self.scores, ordered=False)
 
     def misfit(self, tuning: Tuning, window_hop: float) -> str:
         """Why the table does not hold for frames of this tuning and window hop; empty where it does."""
@@ -214,6 +217,7 @@ class Table:
 
     def far_interval(self, false_alarm_rate: float, coverage: float = 0.9) -> tuple[float, float]:
         """Central interval of the realised false-alarm rate of this table's threshold (a Beta distribution)."""
+        from scipy.special import betaincinv
         exceed = max(1.0, math.floor((self.effective_n + 1.0) * check_false_alarm_rate(false_alarm_rate) + 1e-9))
         rest = max(self.effective_n + 1.0 - exceed, 1.0)
         tail = (1.0 - coverage) / 2.0

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import get_window
 
 from .. import keys
 from ..encoder import features as layout
@@ -464,13 +463,24 @@ def read_tables(model: ModelFile) -> dict[str, Table]:
     return tables
 
 
+# Windows of the tokenizer as sums of cosines (Harris 1978; Nuttall 1981; flat top: D'Antona and Ferrero 2006)
+_COSINES = {
+    "blackman": (0.42, 0.5, 0.08), "blackmanharris": (0.35875, 0.48829, 0.14128, 0.01168),
+    "flattop": (0.21557895, 0.41663158, 0.277263158, 0.083578947, 0.006947368), "hamming": (0.54, 0.46), "hann": (0.5, 0.5),
+    "nuttall": (0.3635819, 0.4891775, 0.1365995, 0.0106411), "rectangular": (1.0,),
+}
+
+
 def window_enbw(window: str, n_bins: int) -> float:
     """Equivalent noise bandwidth of a window in bins, N sum(w^2) / (sum w)^2 (Harris 1978, eq. 15).
 
     Raises:
         ValueError: no such window.
     """
-    taps = get_window({"rectangular": "boxcar"}.get(window, window), n_bins)
+    if window not in _COSINES:
+        raise ValueError(f"window {window!r} is none of {', '.join(_COSINES)}")
+    angle = 2.0 * np.pi / n_bins * np.arange(n_bins) - np.pi
+    taps = sum(share * np.cos(order * angle) for order, share in enumerate(_COSINES[window]))
     return float(n_bins * np.sum(taps**2) / np.sum(taps) ** 2)
 
 

@@ -19,10 +19,11 @@ import torch
 from torch import nn
 
 from .config import EncoderConfig
+from .latent_decoder import MEAN_DB
 from .layers import RMSNorm
 
 LOG_SIGMA_RANGE = (math.log(0.3), math.log(12.0))  # dB
-LATENT_DB, MEAN_DB = 30.0, 10.0  # one unit of a latent and of the decoder's outputs
+LATENT_DB = 30.0  # one unit of a latent
 
 
 class Bottleneck(nn.Module):

@@ -23,11 +23,11 @@ from .attention import DEFAULT_OF_FAMILY, get_backend
 from .bottleneck import Bottleneck, Decoder
 from .config import EncoderConfig
 from .heads import Heads, LatentHead
+from .latent_decoder import N_CONDITION
 from .layers import Block, Sequence
 from .rope import RotaryEmbedding
 from .token_dropout import Kept, TokenDropout, background, gather_tokens
 
-N_CONDITION = 4
 DB_SCALE = 20.0
 DB_RANGE = (-20.0, 80.0)
 

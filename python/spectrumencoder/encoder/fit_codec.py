@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from .attention import DEFAULT_OF_FAMILY
 from .engine import Engine
+from .latent_decoder import conditioning
 from .model_file import ModelFile
 from .quantise import REFINE_STEPS, VariantCodec, log_bias_db
 from .transforms import wavelet
@@ -47,16 +47,13 @@ def fit_codec(file: ModelFile, tokens: np.ndarray, side: np.ndarray, *, dropout_
 
 def _fit(codec: VariantCodec, latents: np.ndarray, level: np.ndarray, side: np.ndarray) -> dict[str, np.ndarray]:
     """The map's tensors: first from the latents as they are, then from those refined in that map."""
-    codec_condition = torch.cat([codec.condition(side[i:i + 1, 0], side[i:i + 1, 1], float(side[i, 2]) * codec.config.fft_size)
-                                 for i in range(len(side))])
-    flat = torch.from_numpy(latents).flatten(1)
-    metric = _metric(codec, flat[:JACOBIAN_FRAMES], codec_condition[:JACOBIAN_FRAMES])
+    condition, flat = conditioning(side), latents.reshape(len(latents), -1)
+    metric = _metric(codec, flat[:JACOBIAN_FRAMES], condition[:JACOBIAN_FRAMES])
     tensors = _map(flat, metric)
     codec.set_map(tensors | dict(zip(("detail_scale", "flat_scale"), codec.detail_scales, strict=True)))
-    flat = codec.refined(latents, level, codec_condition, REFINE_STEPS)
+    flat = codec.refined(latents, level, condition, REFINE_STEPS)
     tensors = _map(flat, metric)
-    with torch.no_grad():
-        left = level - codec.mean_db(flat, codec_condition).numpy()
+    left = level - codec.decoder.mean_db(flat, condition)
     above = level - log_bias_db(side[:, 1])[:, None]
     for name, x in (("detail_scale", left), ("flat_scale", above)):
         scale = np.abs(wavelet(x.astype(np.float32))).mean(axis=0) / np.sqrt(codec.config.fft_size)
@@ -64,25 +61,27 @@ def _fit(codec: VariantCodec, latents: np.ndarray, level: np.ndarray, side: np.n
     return tensors
 
 
-def _metric(codec: VariantCodec, flat: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+def _metric(codec: VariantCodec, flat: np.ndarray, condition: np.ndarray) -> np.ndarray:
     """(P, P): mean of J^T J / N over frames, J the Jacobian of the decoded spectrum by the latents."""
-    total = torch.zeros(flat.shape[1], flat.shape[1])
-    for latents, values in zip(flat, condition, strict=True):
-        jacobian = torch.func.jacrev(lambda x: codec.mean_db(x[None], values[None])[0])(latents)  # noqa: B023 (used at once)
-        total += jacobian.T @ jacobian / len(jacobian)
-    return total.detach() / len(flat)
+    total = np.zeros((flat.shape[1], flat.shape[1]), np.float32)
+    every_way = np.eye(flat.shape[1], dtype=np.float32)
+    for frame in range(len(flat)):
+        transposed = codec.decoder.at(flat[frame:frame + 1], condition[frame:frame + 1]).push(every_way)  # (P, N)
+        total += transposed @ transposed.T / transposed.shape[1]
+    return total / len(flat)
 
 
-def _map(flat: torch.Tensor, metric: torch.Tensor) -> dict[str, np.ndarray]:
+def _map(flat: np.ndarray, metric: np.ndarray) -> dict[str, np.ndarray]:
     """Karhunen-Loeve transform of the latents in the metric: y = analysis (z - mean), z = mean + synthesis y."""
-    flat, metric = flat.double(), metric.double()
-    values, vectors = torch.linalg.eigh(metric)
-    values = values.clamp(min=0) + _RIDGE * values.mean().clamp(min=1e-12)
-    root = vectors @ torch.diag(values.sqrt()) @ vectors.T
-    inverse = vectors @ torch.diag(values.rsqrt()) @ vectors.T
-    mean = flat.mean(dim=0)
+    flat, metric = flat.astype(np.float64), metric.astype(np.float64)
+    values, vectors = np.linalg.eigh(metric)
+    values = np.maximum(values, 0.0)
+    values += _RIDGE * max(values.mean(), 1e-12)
+    root = (vectors * np.sqrt(values)) @ vectors.T
+    inverse = (vectors / np.sqrt(values)) @ vectors.T
+    mean = flat.mean(axis=0)
     centred = (flat - mean) @ root
-    _, basis = torch.linalg.eigh(centred.T @ centred / len(centred))
-    basis = basis.flip(1)  # largest variance first
-    out = {"mean": mean, "analysis": basis.T @ root, "synthesis": inverse @ basis, "scale": (centred @ basis).abs().mean(dim=0)}
-    return {k: v.float().contiguous().numpy() for k, v in out.items()}
+    _, basis = np.linalg.eigh(centred.T @ centred / len(centred))
+    basis = basis[:, ::-1]  # largest variance first
+    out = {"mean": mean, "analysis": basis.T @ root, "synthesis": inverse @ basis, "scale": np.abs(centred @ basis).mean(axis=0)}
+    return {k: np.ascontiguousarray(v, np.float32) for k, v in out.items()}

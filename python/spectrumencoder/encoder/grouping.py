@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import features
-from .engine import EncodedFrames
 from .pdu import step_index, step_of
 from .quantise import Codec, Group
+
+if TYPE_CHECKING:
+    from .engine import EncodedFrames
 
 GROUP_RANGE = (16, 64)
 

@@ -25,12 +25,9 @@ import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from scipy.special import digamma, polygamma
 
 from . import entropy
-from .bottleneck import Decoder
-from .encoder import N_CONDITION, conditioning
+from .latent_decoder import LatentDecoder, conditioning
 from .model_file import ModelFile, weights_sha256
 from .pdu import IDENTITY_BYTES, MAX_FRAMES, CodecError, GroupHeader, pack, step_index, step_of, unpack
 from .transforms import along_time, inverse_wavelet, quantise, wavelet
@@ -90,14 +87,28 @@ class DecodedGroup:
 
 
 def noise_sigma_db(average: np.ndarray) -> np.ndarray:
-    """Standard deviation in dB of a noise bin averaged over K windows: that of 10 log10 of a gamma variable of shape K."""
-    return 10.0 / np.log(10.0) * np.sqrt(polygamma(1, np.asarray(average, np.float64)))
+    """Standard deviation in dB of a noise bin averaged over K windows: that of 10 log10 of a gamma variable of shape K.
+
+    The variance of its natural logarithm is the trigamma function at K, pi^2 / 6 less the sum of 1 / k^2 over k < K (NIST
+    Handbook of Mathematical Functions, 5.15). average: whole numbers, at least 1.
+    """
+    return 10.0 / np.log(10.0) * np.sqrt(np.pi**2 / 6 - _sum_below(average, 2))
 
 
 def log_bias_db(average: np.ndarray) -> np.ndarray:
-    """What the mean of 10 log10 of noise averaged over K windows reads over 10 log10 of its mean: -2.51 dB at K = 1."""
-    average = np.asarray(average, np.float64)
-    return 10.0 / np.log(10.0) * (digamma(average) - np.log(average))
+    """What the mean of 10 log10 of noise averaged over K windows reads over 10 log10 of its mean: -2.51 dB at K = 1.
+
+    The mean of the natural logarithm is the digamma function at K, the sum of 1 / k over k < K less Euler's constant (NIST
+    Handbook, 5.4.14). average: whole numbers, at least 1.
+    """
+    return 10.0 / np.log(10.0) * (_sum_below(average, 1) - np.euler_gamma - np.log(np.asarray(average, np.float64)))
+
+
+def _sum_below(average: np.ndarray, power: int) -> np.ndarray:
+    """Sum of 1 / k^power over k = 1 .. K - 1."""
+    average = np.asarray(average).astype(np.int64)
+    sums = np.cumsum(np.append(0.0, np.arange(1.0, max(2, np.max(average))) ** -power))
+    return sums[average - 1]
 
 
 class Codec:
@@ -187,10 +198,7 @@ class VariantCodec:
     def __init__(self, file: ModelFile, variant: str):
         self.config = file.config(variant)
         self.shape = (self.config.latents, self.config.latent_width)
-        weights = {k: torch.from_numpy(v.copy()) for k, v in file.weights(variant).items()}
-        self.decoder = Decoder(self.config, N_CONDITION)
-        self.decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in weights.items() if k.startswith("decoder.")})
-        self.decoder.eval().requires_grad_(False)
+        self.decoder = LatentDecoder(file.weights(variant))
         flat = self.shape[0] * self.shape[1]
         found = {name: file.tensors.get(f"codec.{name}") for name in TENSORS}
         plain = {"mean": np.zeros(flat), "analysis": np.eye(flat) * _PLAIN_GAIN, "synthesis": np.eye(flat) / _PLAIN_GAIN,
@@ -201,88 +209,78 @@ class VariantCodec:
 
     def set_map(self, tensors: dict[str, np.ndarray]) -> None:
         """Use this map: mean (P,), analysis (C, P), synthesis (P, C), scale (C,), detail_scale and flat_scale (N,)."""
-        self.mean, self.analysis, self.synthesis = (torch.from_numpy(tensors[k].copy()) for k in TENSORS[:3])
+        self.mean, self.analysis, self.synthesis = (tensors[k] for k in TENSORS[:3])
         self.scale = np.concatenate(([_FLOOR_SCALE * _FLOOR_GAIN], tensors["scale"]))
         self.detail_scales = tensors["detail_scale"], tensors["flat_scale"]  # by GroupHeader.flat
 
     # -- parts
 
-    def condition(self, floor: np.ndarray, average, rx_rate: float) -> torch.Tensor:
+    def condition(self, floor: np.ndarray, average, rx_rate: float) -> np.ndarray:
         """Conditioning values (F, 4) of the frames."""
-        side = np.stack((floor, average, np.full(len(floor), rx_rate / self.config.fft_size)), axis=1)
-        return conditioning(torch.from_numpy(side.astype(np.float32)))
+        return conditioning(np.stack((floor, average, np.full(len(floor), rx_rate / self.config.fft_size)), axis=1))
 
-    def mean_db(self, flat: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """(F, P) latents -> (F, N) dB over the floor."""
-        return self.decoder(flat.view(-1, *self.shape), condition)[0]
-
-    def refined(self, latents: np.ndarray, level: np.ndarray, condition: torch.Tensor, steps: int) -> torch.Tensor:
+    def refined(self, latents: np.ndarray, level: np.ndarray, condition: np.ndarray, steps: int) -> np.ndarray:
         """Latents (F, P) whose decoded spectrum lies nearer to level (F, N) than those given.
 
         Nonlinear conjugate gradients (Polak-Ribiere) in the codec's coordinates, each step as long as the Gauss-Newton model of
         its direction says; a frame keeps the best that it has had, so it never gets worse.
         """
-        start = torch.from_numpy(np.ascontiguousarray(latents, np.float32)).flatten(1)
+        start = np.asarray(latents, np.float32).reshape(len(latents), -1)
         if steps < 1:
             return start
-        wanted = torch.from_numpy(np.ascontiguousarray(level, np.float32)).clamp(*LEVEL_RANGE)
-        spectrum = lambda move: self.mean_db(start + move @ self.synthesis.T, condition)  # noqa: E731
-        move = best = torch.zeros(len(start), self.synthesis.shape[1])
-        least, direction, before = torch.full((len(start),), torch.inf), None, None
+        wanted = np.clip(np.asarray(level, np.float32), *LEVEL_RANGE)
+        move = best = np.zeros((len(start), self.synthesis.shape[1]), np.float32)
+        least, direction, before = np.full(len(start), np.inf, np.float32), None, None
         for step in range(steps + 1):
-            with torch.enable_grad():
-                move = move.detach().requires_grad_(True)
-                now = spectrum(move)
-                loss = (now - wanted).square().mean(dim=1)
-                gradient, = torch.autograd.grad(0.5 * loss.sum(), move)
-            now, loss, move = now.detach(), loss.detach(), move.detach()
+            here = self.decoder.at(start + move @ self.synthesis.T, condition)
+            error = here.mean_db - wanted
+            loss = np.square(error).mean(axis=1)
             better = loss < least
-            best, least = torch.where(better[:, None], move, best), torch.minimum(loss, least)
+            best, least = np.where(better[:, None], move, best), np.minimum(loss, least)
             if step == steps:
                 break
+            gradient = here.pull(error) @ self.synthesis / np.float32(error.shape[1])  # of half the loss
             if before is None:
                 direction = -gradient
             else:
-                turn = (gradient * (gradient - before)).sum(1) / before.square().sum(1).clamp(min=1e-20)
-                direction = -gradient + (turn.clamp(0.0, 2.0) * better)[:, None] * direction
+                turn = _dot(gradient, gradient - before) / np.maximum(_dot(before, before), np.float32(1e-20))
+                direction = -gradient + (np.clip(turn, 0.0, 2.0) * better)[:, None] * direction
             before = gradient
-            small = 1e-2 / direction.norm(dim=1, keepdim=True).clamp(min=1e-9)
-            slope = (spectrum(move + small * direction) - now) / small
-            length = -(gradient * direction).sum(1) / slope.square().mean(1).clamp(min=1e-12)
-            length = length * torch.where(better, 1.0, 0.3)
-            move = torch.where(better[:, None], move, best) + length[:, None] * direction
+            slope = here.push(direction @ self.synthesis.T)
+            length = -_dot(gradient, direction) / np.maximum(np.square(slope).mean(axis=1), np.float32(1e-12))
+            length *= np.where(better, np.float32(1.0), np.float32(0.3))
+            move = np.where(better[:, None], move, best) + length[:, None] * direction
         return start + best @ self.synthesis.T
 
-    def coordinates(self, flat: torch.Tensor, floor: np.ndarray, floor_db: int) -> np.ndarray:
+    def coordinates(self, flat: np.ndarray, floor: np.ndarray, floor_db: int) -> np.ndarray:
         """(F, 1 + C): floor over the group's, then the latents in the codec's coordinates."""
         y = (flat - self.mean) @ self.analysis.T
-        return np.concatenate((_FLOOR_GAIN * (floor[:, None] - floor_db), y.numpy()), axis=1).astype(np.float64)
+        return np.concatenate((_FLOOR_GAIN * (floor[:, None] - floor_db), y), axis=1).astype(np.float64)
 
     # -- a group
 
     def encode(self, group: Group, header: GroupHeader, detail: bool, refine: int) -> bytes:
-        with torch.no_grad():
-            condition = self.condition(group.floor, group.average, group.rx_rate)
-            flat = self.refined(group.latents, group.level, condition, refine)
-            y = self.coordinates(flat, np.asarray(group.floor, np.float64), header.floor_db)
-            root = np.sqrt(self.config.fft_size)
-            noise = noise_sigma_db(group.average).max() / root
-            step = max(header.latent_step, step_index(max(step_of(0), LEAST_STEP * noise)))
-            psd = group.level + group.floor[:, None]
-            above = wavelet((psd - self._base(y, replace(header, flat=True))).astype(np.float32)) / np.float32(root)
-            block = min((self._detail(above, step, b, noise, True) if detail else self._coded(y, step, b, noise)
-                         for b in time_blocks(len(y))), key=lambda c: c.price).block
-            chosen = None
-            for coarser, flat in CANDIDATES if detail else CANDIDATES[:1]:
-                latents = self._coded(y[:, :1] if flat else y, min(127, step + coarser), block, noise)
-                left = wavelet((psd - self._base(latents.restored(), replace(header, flat=flat))).astype(np.float32)) / root
-                more = self._detail(left, step, block, noise, flat) if detail else None
-                choices = [(float(np.square(left).sum()), (latents,))] if not (coarser or flat) else []
-                choices += [(more.error, (latents, more))] if more else []
-                for error, parts in choices:
-                    price = _price(error, step_of(step), *parts)
-                    if chosen is None or price < chosen[0]:
-                        chosen = price, parts, flat
+        condition = self.condition(group.floor, group.average, group.rx_rate)
+        flat = self.refined(group.latents, group.level, condition, refine)
+        y = self.coordinates(flat, np.asarray(group.floor, np.float64), header.floor_db)
+        root = np.sqrt(self.config.fft_size)
+        noise = noise_sigma_db(group.average).max() / root
+        step = max(header.latent_step, step_index(max(step_of(0), LEAST_STEP * noise)))
+        psd = group.level + group.floor[:, None]
+        above = wavelet((psd - self._base(y, replace(header, flat=True))).astype(np.float32)) / np.float32(root)
+        block = min((self._detail(above, step, b, noise, True) if detail else self._coded(y, step, b, noise)
+                     for b in time_blocks(len(y))), key=lambda c: c.price).block
+        chosen = None
+        for coarser, flat in CANDIDATES if detail else CANDIDATES[:1]:
+            latents = self._coded(y[:, :1] if flat else y, min(127, step + coarser), block, noise)
+            left = wavelet((psd - self._base(latents.restored(), replace(header, flat=flat))).astype(np.float32)) / root
+            more = self._detail(left, step, block, noise, flat) if detail else None
+            choices = [(float(np.square(left).sum()), (latents,))] if not (coarser or flat) else []
+            choices += [(more.error, (latents, more))] if more else []
+            for error, parts in choices:
+                price = _price(error, step_of(step), *parts)
+                if chosen is None or price < chosen[0]:
+                    chosen = price, parts, flat
         _, (latents, *extra), flat = chosen
         extra = extra[0] if extra else None
         latent_step = step_index(latents.step)
@@ -308,21 +306,20 @@ class VariantCodec:
         if header.flat:
             bias = log_bias_db(np.array(header.average))[:, None]
             return np.repeat((floor + bias).astype(np.float32), self.config.fft_size, axis=1)
-        return self.mean_db(self._latents(y), self.condition(floor[:, 0], header.average, header.rx_rate)).numpy() + floor
+        return self.decoder.mean_db(self._latents(y), self.condition(floor[:, 0], header.average, header.rx_rate)) + floor
 
-    def _latents(self, y: np.ndarray) -> torch.Tensor:
-        return self.mean + torch.from_numpy(y[:, 1:].astype(np.float32)) @ self.synthesis.T
+    def _latents(self, y: np.ndarray) -> np.ndarray:
+        return self.mean + y[:, 1:].astype(np.float32) @ self.synthesis.T
 
     def decode(self, header: GroupHeader, latents: bytes, detail: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Spectra (F, N) float32 dBFS, floor (F,) dBFS, latents (F, L, W) (None: flat)."""
-        with torch.no_grad():
-            y = _restore(latents, header, header.latent_step, self.scale[:1] if header.flat else self.scale)
-            spectra = self._base(y, header)
-            if header.detail_step is not None:
-                more = _restore(detail, header, header.detail_step, self.detail_scales[header.flat])
-                spectra = spectra + inverse_wavelet(more.astype(np.float32)) * np.float32(np.sqrt(self.config.fft_size))
-            floor = (y[:, 0] / _FLOOR_GAIN + header.floor_db).astype(np.float32)
-            given = None if header.flat else self._latents(y).view(-1, *self.shape).numpy()
+        y = _restore(latents, header, header.latent_step, self.scale[:1] if header.flat else self.scale)
+        spectra = self._base(y, header)
+        if header.detail_step is not None:
+            more = _restore(detail, header, header.detail_step, self.detail_scales[header.flat])
+            spectra = spectra + inverse_wavelet(more.astype(np.float32)) * np.float32(np.sqrt(self.config.fft_size))
+        floor = (y[:, 0] / _FLOOR_GAIN + header.floor_db).astype(np.float32)
+        given = None if header.flat else self._latents(y).reshape(-1, *self.shape)
         return spectra.astype(np.float32), floor, given
 
 
@@ -367,6 +364,11 @@ class Coded:
 
     def data(self) -> bytes:
         return entropy.encode(self.q, self.prior, self.block)
+
+
+def _dot(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(F, D), (F, D) -> (F,), row by row."""
+    return np.einsum("fd,fd->f", x, y)
 
 
 def _price(error: float, step: float, *parts: Coded) -> float:

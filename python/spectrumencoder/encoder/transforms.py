@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
-from scipy import fft
 
 _ROOT3 = 3.0**0.5
 _LOW = np.array([1 + _ROOT3, 3 + _ROOT3, 3 - _ROOT3, 1 - _ROOT3], np.float32) / np.float32(4 * 2.0**0.5)
@@ -16,8 +17,17 @@ def along_time(x: np.ndarray, block: int, inverse: bool = False) -> np.ndarray:
     """Orthonormal DCT-II (its inverse) of x (F, D) along time, block by block; the last block may be shorter."""
     if block == 1:
         return x
-    transform = fft.idct if inverse else fft.dct
-    return np.concatenate([transform(x[s:s + block], axis=0, norm="ortho") for s in range(0, len(x), block)])
+    blocks = (x[s:s + block] for s in range(0, len(x), block))
+    return np.concatenate([(cosines(len(b)).T if inverse else cosines(len(b))) @ b for b in blocks])
+
+
+@cache
+def cosines(n: int) -> np.ndarray:
+    """The matrix (n, n) of the orthonormal DCT-II (Ahmed, Natarajan and Rao, IEEE Trans. Comput. C-23, 1974)."""
+    k = np.arange(n)
+    out = np.sqrt(2.0 / n) * np.cos(np.pi / (2 * n) * (k[:, None] * (2 * k + 1) % (4 * n)))
+    out[0] = np.sqrt(1.0 / n)
+    return out
 
 
 def quantise(x: np.ndarray, step: float, rounding: float = 1 / 3) -> np.ndarray:

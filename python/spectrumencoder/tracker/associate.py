@@ -8,14 +8,16 @@ apart (Blackman, Popoli 1999, ch. 6).
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.stats import chi2
 
 
+@cache
 def gate_distance2(probability: float, dimensions: int) -> float:
     """Squared Mahalanobis distance within which a track's own report lies with this probability."""
-    return float(chi2.ppf(probability, dimensions))
+    from scipy.special import gammaincinv
+    return float(2.0 * gammaincinv(dimensions / 2.0, probability))  # the quantile of chi-squared
 
 
 def pair(cost: np.ndarray) -> list[tuple[int, int]]:
@@ -29,6 +31,7 @@ def pair(cost: np.ndarray) -> list[tuple[int, int]]:
     rows = np.flatnonzero(possible.any(axis=1) & ~single.any(axis=1))
     columns = np.flatnonzero(possible.any(axis=0) & ~single.any(axis=0))
     if len(rows) and len(columns):
+        from scipy.optimize import linear_sum_assignment
         part = cost[np.ix_(rows, columns)]
         for row, column in zip(*linear_sum_assignment(np.minimum(part, 0.0)), strict=True):
             if part[row, column] < 0:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime
-from xml.etree import ElementTree
 
 import numpy as np
 
@@ -94,6 +93,7 @@ def cursor_on_target(fields: dict, stale_s: float = 120.0) -> bytes | None:
     dimensions = len(velocity)
     covariance = np.reshape(fields[keys.COVARIANCE], (2 * dimensions, 2 * dimensions))
     time_s = fields[keys.TIMESTAMP]
+    from xml.etree import ElementTree
     event = ElementTree.Element("event", {
         "version": "2.0", "uid": f"spectrumencoder.{fields[keys.TRACK_ID]}", "how": "m-g",
         "type": _COT_AIR if speed > _FLYING_MPS and dimensions == 3 else COT_TYPE,

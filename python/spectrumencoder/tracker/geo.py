@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
 
 SPEED_OF_LIGHT_MPS = 299_792_458.0
 LARGEST_GDOP = 50.0
@@ -121,10 +120,16 @@ def locate(heard: list[Heard], height_m: float = 0.0, largest_gdop: float = LARG
     if any(s[1] < cost + _AS_GOOD and np.linalg.norm(s[0] - position) > apart_m for s in sharp):
         raise BadGeometry("two positions fit the measurements equally well; one more receiver tells them apart")
     spare = n_equations - 2
-    if spare > 0 and cost > chi2.isf(_CONTRADICTION, spare):
+    if spare > 0 and cost > _largest_cost(spare):
         raise BadGeometry(f"the measurements contradict one another (residuals {cost:.0f} with {spare} to spare)")
     places = {tuple(np.round(h.position_m, 3)) for h in (*bearings, *times)}
     return Solution(position, covariance, gdop, len(bearings) + len(times), len(places))
+
+
+def _largest_cost(spare: int) -> float:
+    """What the cost of honest measurements exceeds with a probability of _CONTRADICTION: a quantile of chi-squared."""
+    from scipy.special import chdtri
+    return float(chdtri(spare, _CONTRADICTION))
 
 
 def _check_errors(bearings, times):

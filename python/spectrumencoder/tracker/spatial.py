@@ -115,12 +115,14 @@ class SpatialTracker:
                              "motion_field=False")
         if self._groups is None or self._groups.radius_m != settings.group_radius_m:
             self._groups = Groups(settings.group_radius_m) if settings.group_radius_m else None
-        self._gates = {d: gate_distance2(settings.gate_probability, d) for d in (2, 3)}
         if self._horizontal is None or shape != (self._horizontal.probability.shape[1], self._height.probability.shape[1]):
             self._entries.clear()
             self._by_identity.clear()
             self._changed.clear()
             self._allocate(64)
+
+    def _gate(self, dimensions: int) -> float:
+        return gate_distance2(self.settings.gate_probability, dimensions)
 
     # What comes in
 
@@ -262,7 +264,7 @@ class SpatialTracker:
         determinant = s[..., 0, 0] * s[..., 1, 1] - s[..., 0, 1] ** 2
         distance2 = (residual[..., 0] ** 2 * s[..., 1, 1] + residual[..., 1] ** 2 * s[..., 0, 0]
                      - 2 * residual[..., 0] * residual[..., 1] * s[..., 0, 1]) / determinant
-        gate = np.full(distance2.shape, self._gates[2])
+        gate = np.full(distance2.shape, self._gate(2))
         cost = distance2 + np.log((2 * np.pi) ** 2 * determinant)
         with_height = np.array([len(fix.position_m) == 3 for fix in fixes])
         known = np.isfinite(self._height_s[rows])
@@ -275,7 +277,7 @@ class SpatialTracker:
             height2 = np.zeros_like(distance2)
             height2[known] = off**2 / s
             distance2 = distance2 + np.where(both, height2, 0)
-            gate[both] = self._gates[3]
+            gate[both] = self._gate(3)
             cost = cost + np.where(both, height2, 0)
         cost = cost + 2 * np.log(self.settings.false_density)
         return np.where((distance2 <= gate) & (cost < 0), cost, np.inf)
@@ -580,7 +582,7 @@ class SpatialTracker:
             if before is None or entry.moments[before].fix.time_s == time_s:
                 self.counts["late" if before is None else "duplicate"] += 1
                 continue
-            if self._distance2(entry.moments[before], fix) > self._gates[2]:
+            if self._distance2(entry.moments[before], fix) > self._gate(2):
                 self.counts["late"] += 1
                 continue
             self._replay(entry, before, fix)
@@ -601,7 +603,7 @@ class SpatialTracker:
             if fix.identity is not None and entry.identity is not None:
                 continue
             distance2 = self._distance2(entry.moments[before], fix)
-            if distance2 <= self._gates[2] and (best is None or distance2 < best[0]):
+            if distance2 <= self._gate(2) and (best is None or distance2 < best[0]):
                 best = (distance2, row)
         return None if best is None else best[1]
 
