@@ -33,9 +33,10 @@ def band(write_recording, tmp_path_factory):
 def test_watching_needs_no_extra(light, band, tmp_path):
     quiet, loud = band
     model, events, encoded = tmp_path / "band.safetensors", tmp_path / "events.jsonl", tmp_path / "loud.sxe"
-    done = light("calibrate", quiet, "--out", model)
+    settings = "--average", 2
+    done = light("calibrate", quiet, "--out", model, *settings)
     assert done.returncode == 0, done.stderr
-    done = light("run", loud, "--model", model, "--events", events, "--encoded", encoded, "--annotate",
+    done = light("run", loud, "--model", model, *settings, "--events", events, "--encoded", encoded, "--annotate",
                  "--plot", tmp_path / "p.png", "--tracks", tmp_path / "tracks.jsonl")
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in events.read_text().splitlines()]
