@@ -21,8 +21,8 @@ try:
 
     from ..display.widget import DisplayWidget
 except ImportError as error:
-    raise ImportError(f"the block 'anomaly_display' needs PyQt5 and pyqtgraph ({error}); run `apt install python3-pyqt5` and "
-                      "`pip install -r requirements.txt -c constraints.txt`, or use the chain without it") from error
+    raise ImportError(f"the block 'anomaly_display' needs PyQt5 and pyqtgraph ({error}); run `apt install python3-pyqt5 "
+                      "python3-pyqtgraph`, or use the chain without it") from error
 
 _CONTROL = pmt.intern(keys.CONTROL)
 MAX_DRAW_RATE = 60.0
