@@ -72,6 +72,7 @@ test: .make/venv-test install lint ## build, lint and run every test
 	$(MAKE) --no-print-directory check
 
 check:           ## run the tests on what is installed
+	cmake --build build -j $(JOBS) --target tests
 	ctest --test-dir build --output-on-failure --timeout 120
 	$(PYTHON) -m pytest -q
 
