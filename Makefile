@@ -14,7 +14,7 @@ CLI := $(ROOT)/.venv/bin/spectrumencoder
 PACKAGE = $(wildcard $(ROOT)/.venv/lib/python3*/site-packages)/gnuradio/spectrumencoder
 JOBS ?= $(shell nproc)
 CXX_SOURCES = $(shell find lib include python/spectrumencoder/bindings -name '*.cc' -o -name '*.h')
-EXTRAS := train display experiments dev
+EXTRAS := display experiments dev
 SCENE := examples/recordings/demo_scene
 
 # A shell that was set up for another GNU Radio or another venv must not leak into this one.
@@ -49,9 +49,11 @@ CONSTRAINTS = constraints-numpy$(shell /usr/bin/python3 -c "import numpy; print(
 	$(PYTHON) tools/check_python.py
 	@touch $@
 
-.make/venv-test: .make/apt-test .make/venv $(EXTRAS:%=requirements-%.txt)
+# PyTorch of the distribution, if it has one: PyPI's for new Pythons brings gigabytes of CUDA.
+.make/venv-test: .make/apt-test .make/venv requirements-train.txt $(EXTRAS:%=requirements-%.txt)
+	$(PYTHON) -c "import torch" 2>/dev/null || $(PIP_INSTALL) -r requirements-train.txt
 	$(PIP_INSTALL) -r requirements.txt $(EXTRAS:%=-r requirements-%.txt)
-	$(PYTHON) tools/check_python.py torch
+	$(PYTHON) tools/check_python.py --torch
 	@touch $@
 
 build: .make/venv ## configure and compile

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """After pip: is this a Python in which GNU Radio lives with what was installed? Exits 1 with a line for each thing that is not.
 
-Arguments are further modules that must import, such as torch.
+With --torch it also needs a PyTorch that is new enough.
 """
 
+import importlib
 import subprocess
 import sys
 
 PROGRAM = "import numpy; print(numpy.__version__)"
-CURES = {"gnuradio.gr": "run `apt-get install gnuradio gnuradio-dev` and make .venv from /usr/bin/python3 (`make setup`)"}
+CURES = {"gnuradio.gr": "run `apt-get install gnuradio gnuradio-dev` and make .venv from /usr/bin/python3 (`make setup`)",
+         "torch": "run `make setup-test`"}
+OLDEST_TORCH = (2, 6)
 
 
-def problems(modules: list[str]) -> list[str]:
+def problems(with_torch: bool) -> list[str]:
     """One line for each thing that is wrong; empty when all is well."""
     import numpy
     system = subprocess.run(["/usr/bin/python3", "-c", PROGRAM], capture_output=True, text=True, check=False).stdout.strip()
@@ -19,11 +22,14 @@ def problems(modules: list[str]) -> list[str]:
         return [f"numpy {numpy.__version__} is installed, but this system's GNU Radio is built for numpy {_major(system)}: "
                 f"run `.venv/bin/pip install 'numpy~={_major(system)}.0' -c constraints-numpy{_major(system)}.txt`"]
     found = []
-    for name in ("gnuradio.gr", *modules):
+    for name in ("gnuradio.gr", "torch") if with_torch else ("gnuradio.gr",):
         try:
-            __import__(name)
+            module = importlib.import_module(name)
         except ImportError as error:
-            found.append(f"{name} cannot be imported ({error}): {CURES.get(name, 'run `make setup-test`')}")
+            found.append(f"{name} cannot be imported ({error}): {CURES[name]}")
+            continue
+        if name == "torch" and tuple(map(int, module.__version__.split(".")[:2])) < OLDEST_TORCH:
+            found.append(f"torch {module.__version__} is too old: run `apt-get remove python3-torch`, then `make setup-test`")
     return found
 
 
@@ -32,7 +38,7 @@ def _major(version: str) -> int:
 
 
 if __name__ == "__main__":
-    lines = problems(sys.argv[1:])
+    lines = problems("--torch" in sys.argv[1:])
     for line in lines:
         print(line, file=sys.stderr)
     sys.exit(bool(lines))
