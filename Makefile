@@ -20,7 +20,7 @@ SCENE := examples/recordings/demo_scene
 # A shell that was set up for another GNU Radio or another venv must not leak into this one.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV GRC_BLOCKS_PATH SPECTRUMENCODER_MODELS
 
-.PHONY: help setup setup-test build install demo test check soak lint format grc clean distclean
+.PHONY: help setup setup-test build install demo test check soak lint format grc package deb clean distclean
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -93,8 +93,29 @@ grc: install     ## open GNU Radio Companion with the blocks in it
 	GRC_BLOCKS_PATH=$(ROOT)/.venv/share/gnuradio/grc/blocks $(PYTHON) "$$(command -v gnuradio-companion)" \
 	    examples/recording_analysis.grc
 
+.make/apt-deb: .make/apt tools/apt_packages_deb.txt
+	tools/install_system_packages apt_packages_deb.txt
+	@touch $@
+
+# The sources go to a folder of their own: dpkg-buildpackage writes beside the folder that it builds. The version ends with the
+# distribution (0.1.0~debian12): the packages differ in what they depend on.
+package: .make/venv .make/apt-deb ## build the Debian package into package/
+	rm -rf package
+	mkdir -p package/src
+	git ls-files -z | xargs -0 cp --parents --target-directory=package/src
+	PIP="$(PYTHON) -m pip" tools/vendor_packages package/src/debian/vendor package/src/debian/vendor.depends
+	. /etc/os-release && sed -i "1s/)/~$$ID$$VERSION_ID)/" package/src/debian/changelog
+	cd package/src && DEB_BUILD_OPTIONS=parallel=$(JOBS) dpkg-buildpackage --build=binary --no-sign >../build.log 2>&1 || \
+	    { tail -n 40 ../build.log >&2; exit 1; }
+	rm -rf package/src
+	! command -v lintian >/dev/null || lintian --fail-on error package/*.changes
+	@ls package/*.deb
+
+deb: package     ## the same, and try it in a clean system (as root, with debootstrap)
+	tools/check_on --package package
+
 clean:           ## remove what was built
-	rm -rf build demo
+	rm -rf build demo package
 
 distclean: clean ## remove the venv too
 	rm -rf .venv .make
