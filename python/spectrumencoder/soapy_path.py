@@ -30,6 +30,8 @@ def add_module_folder():
     folder = module_folder()
     if folder is None or any(_modules(Path(searched)) for searched in _SEARCHED):
         return
+    if any(folder.parent.parent.glob("libSoapySDR.*")):  # conda: that SoapySDR searches its own prefix
+        return
     folders = [f for f in os.environ.get(VARIABLE, "").split(":") if f]
     if str(folder) not in folders:
         os.environ[VARIABLE] = ":".join([*folders, str(folder)])
