@@ -1,27 +1,44 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""After pip: is this a Python in which GNU Radio and PyTorch live together? Exits 1 with one line when it is not."""
+"""After pip: is this a Python in which GNU Radio lives with what was installed? Exits 1 with a line for each thing that is not.
 
-import importlib.metadata
+With --torch it also needs a PyTorch that is new enough.
+"""
+
+import importlib
+import subprocess
 import sys
 
+PROGRAM = "import numpy; print(numpy.__version__)"
+CURES = {"gnuradio.gr": "run `apt-get install gnuradio gnuradio-dev` and make .venv from /usr/bin/python3 (`make setup`)",
+         "torch": "run `make setup-test`"}
+OLDEST_TORCH = (2, 6)
 
-def problems() -> list[str]:
+
+def problems(with_torch: bool) -> list[str]:
+    """One line for each thing that is wrong; empty when all is well."""
+    import numpy
+    system = subprocess.run(["/usr/bin/python3", "-c", PROGRAM], capture_output=True, text=True, check=False).stdout.strip()
+    if system and _major(system) != _major(numpy.__version__):
+        return [f"numpy {numpy.__version__} is installed, but this system's GNU Radio is built for numpy {_major(system)}: "
+                f"run `.venv/bin/pip install 'numpy~={_major(system)}.0' -c constraints-numpy{_major(system)}.txt`"]
     found = []
-    numpy_version = importlib.metadata.version("numpy")
-    if int(numpy_version.split(".")[0]) >= 2:
-        found.append(f"numpy {numpy_version} is installed, but Debian 12's GNU Radio is built for numpy 1: "
-                     "run `.venv/bin/pip install 'numpy<2' -c constraints.txt`")
-        return found
-    for name, cure in (("gnuradio.gr", "run `apt-get install gnuradio gnuradio-dev` and make .venv from /usr/bin/python3"),
-                       ("torch", "run `.venv/bin/pip install -r requirements.txt -c constraints.txt`")):
+    for name in ("gnuradio.gr", "torch") if with_torch else ("gnuradio.gr",):
         try:
-            __import__(name)
+            module = importlib.import_module(name)
         except ImportError as error:
-            found.append(f"{name} cannot be imported ({error}): {cure}")
+            found.append(f"{name} cannot be imported ({error}): {CURES[name]}")
+            continue
+        if name == "torch" and tuple(map(int, module.__version__.split(".")[:2])) < OLDEST_TORCH:
+            found.append(f"torch {module.__version__} is too old: run `apt-get remove python3-torch`, then `make setup-test`")
     return found
 
 
+def _major(version: str) -> int:
+    return int(version.split(".")[0])
+
+
 if __name__ == "__main__":
-    for line in problems():
+    lines = problems("--torch" in sys.argv[1:])
+    for line in lines:
         print(line, file=sys.stderr)
-    sys.exit(bool(problems()))
+    sys.exit(bool(lines))

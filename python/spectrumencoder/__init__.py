@@ -9,7 +9,9 @@ Names are resolved on first use, so that importing the package does not load PyT
 from importlib import import_module as _import_module
 
 from .soapy_path import add_module_folder as _add_module_folder
+from .vendored import add_vendored as _add_vendored
 
+_add_vendored()
 _add_module_folder()
 
 _BLOCKS = {

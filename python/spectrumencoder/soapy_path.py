@@ -7,23 +7,35 @@ import os
 from pathlib import Path
 
 VARIABLE = "SOAPY_SDR_PLUGIN_PATH"
-_SEARCHED = ("/usr/lib", "/usr/local/lib")  # by SoapySDR itself; a module that it finds twice is an error
+MODULE = "libspectrumtestSupport.so"
+_PLACES = (f"SoapySDR/modules*/{MODULE}", f"*/SoapySDR/modules*/{MODULE}")  # the second in a distribution's package
+_SEARCHED = ("/usr/lib", "/usr/local/lib")  # by SoapySDR itself
 
 
 def module_folder() -> Path | None:
-    """``<prefix>/lib/SoapySDR/modules*`` of the prefix that the package lies in; None where there is none."""
+    """The folder with the module, in ``lib`` of the prefix that the package lies in; None where there is none."""
     for parent in Path(__file__).resolve().parents:
-        found = sorted((parent / "SoapySDR").glob("modules*"))
-        if found and parent.name == "lib":
-            return found[-1]
+        if parent.name == "lib":
+            found = _modules(parent)
+            if found:
+                return found[-1].parent
     return None
 
 
 def add_module_folder():
-    """Puts that folder on SoapySDR's search path of this process, and of those that it starts."""
+    """Puts that folder on SoapySDR's search path of this process, and of those that it starts.
+
+    Not if SoapySDR finds a module of this name without it: one that it finds twice is an error.
+    """
     folder = module_folder()
-    if folder is None or str(folder.parent.parent) in _SEARCHED:
+    if folder is None or any(_modules(Path(searched)) for searched in _SEARCHED):
+        return
+    if any(folder.parent.parent.glob("libSoapySDR.*")):  # conda: that SoapySDR searches its own prefix
         return
     folders = [f for f in os.environ.get(VARIABLE, "").split(":") if f]
     if str(folder) not in folders:
         os.environ[VARIABLE] = ":".join([*folders, str(folder)])
+
+
+def _modules(lib: Path) -> list[Path]:
+    return sorted(path for place in _PLACES for path in lib.glob(place))

@@ -204,9 +204,8 @@ def _soapy() -> Finding:
 
 
 def _test_radio() -> Finding:
-    from ..soapy_path import module_folder
-    part, name = "test radio", "libspectrumtestSupport.so"
-    folder = module_folder()
-    if folder is not None and (folder / name).is_file():
-        return Finding(part, f"driver=spectrumtest, {folder / name}")
+    from ..soapy_path import MODULE, module_folder
+    part, folder = "test radio", module_folder()
+    if folder is not None:
+        return Finding(part, f"driver=spectrumtest, {folder / MODULE}")
     return Finding(part, cure="run `make install`; it needs libsoapysdr-dev and nlohmann-json3-dev", needed=False)

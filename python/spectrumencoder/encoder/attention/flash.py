@@ -9,6 +9,7 @@ Neither ever falls back to attention written out.
 from __future__ import annotations
 
 import importlib
+import warnings
 from functools import cache
 from typing import NamedTuple
 
@@ -89,6 +90,19 @@ def kernel_note(device: torch.device | str) -> str:
     return kernel.note if kernel.name else ""
 
 
+@cache
+def shares_heads(device: torch.device) -> bool:
+    """Whether PyTorch's flash kernel there takes fewer heads of keys than of queries. That of PyTorch 2.6 on a CPU does not."""
+    q = torch.zeros((1, 2, 1, 8), dtype=torch.bfloat16, device=device)
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch warns of the reason before it raises
+        try:
+            F.scaled_dot_product_attention(q, q[:, :1], q[:, :1], enable_gqa=True)
+        except RuntimeError:
+            return False
+    return True
+
+
 def _attend(q, k, v, rotation, key_mask):
     if key_mask is not None:
         raise ValueError("the flash kernel takes no key mask: drop the tokens instead, or use the naive backend")
@@ -100,8 +114,12 @@ def _attend(q, k, v, rotation, key_mask):
     if kernel_on(q.device).name == FLASH_ATTN:
         flash_attn_func = importlib.import_module("flash_attn").flash_attn_func
         return flash_attn_func(*(x.transpose(1, 2) for x in (q, k, v))).transpose(1, 2).to(dtype)  # it takes (B, T, H, D)
+    grouped = q.shape[1] != k.shape[1]
+    if grouped and not shares_heads(q.device):
+        k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
+        grouped = False
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
-        return F.scaled_dot_product_attention(q, k, v, enable_gqa=q.shape[1] != k.shape[1]).to(dtype)
+        return F.scaled_dot_product_attention(q, k, v, enable_gqa=grouped).to(dtype)
 
 
 def flash(q, k, v, rotation=None, key_mask=None):
@@ -110,5 +128,5 @@ def flash(q, k, v, rotation=None, key_mask=None):
 
 
 def grouped(q, k, v, rotation=None, key_mask=None):
-    """As `grouped_naive`: k, v (B, G, T, D) are shared by H / G heads inside the kernel."""
+    """As `grouped_naive`: k, v (B, G, T, D) are shared by H / G heads, inside the kernel if it can."""
     return _attend(q, k, v, rotation, key_mask)
