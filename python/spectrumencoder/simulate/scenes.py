@@ -27,6 +27,7 @@ from .waveforms import CHANNELS_HZ, WAVEFORMS, Waveform
 _BLEND = 2048
 _NOISE_BLOCK = 1 << 16
 _MAX_BLOCK = 1 << 21
+_STREAMED = 1 << 18
 _EPOCH = 1 << 31          # makes block numbers before sample 0 positive
 _FRAME_BINS = 1024
 _MEASURED_SHARE = 0.99
@@ -157,6 +158,18 @@ class Scene:
         for index in range(len(self.emitters)):
             out += self.emit(index, start, count).iq
         return out
+
+    def stream(self, count: int) -> Iterator[np.ndarray]:
+        """Samples [0, count) as ``render`` gives them, in blocks; what they were made of is kept no longer than needed."""
+        for start in range(0, count, _STREAMED):
+            stop = min(start + _STREAMED, count)
+            out = self.noise(start, stop - start)
+            for index, emitter in enumerate(self.emitters):
+                out += self.emit(index, start, stop - start).iq
+                size = _block_samples(WAVEFORMS[emitter.waveform], self.samp_rate)
+                for key in [k for k in self._cache if k[0] == index and (k[1] + 1) * size + _BLEND <= stop]:
+                    del self._cache[key]
+            yield out
 
     def noise(self, start: int, count: int) -> np.ndarray:
         """The scene's noise alone, complex64 (count,)."""

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import signal
 
+_TILE = 1 << 14  # samples that are worked on at a time, so that what comes in between stays in the processor's cache
+
 
 class Emission(NamedTuple):
     """A waveform at baseband: ``iq`` complex64 (n,) and the intervals [start, stop) of samples in which it is on."""
@@ -136,10 +138,12 @@ def frequency_modulate(freq_hz: np.ndarray, samp_rate: float, phase: float = 0.0
 
 def phasor(cycles: np.ndarray) -> np.ndarray:
     """exp(2j pi cycles) as complex64, of cycles (n,) float64; a whole number of turns is taken off in full precision."""
-    angle = ((cycles - np.rint(cycles)) * (2 * np.pi)).astype(np.float32)
-    out = np.empty(len(angle), np.complex64)
-    np.cos(angle, out=out.real)
-    np.sin(angle, out=out.imag)
+    out = np.empty(len(cycles), np.complex64)
+    for low in range(0, len(cycles), _TILE):
+        part = cycles[low:low + _TILE]
+        angle = ((part - np.rint(part)) * (2 * np.pi)).astype(np.float32)
+        np.cos(angle, out=out.real[low:low + _TILE])
+        np.sin(angle, out=out.imag[low:low + _TILE])
     return out
 
 
@@ -147,7 +151,12 @@ def mix(iq: np.ndarray, freq_hz: float, samp_rate: float, start: int = 0) -> np.
     """Shift in frequency; the oscillator's phase counts from sample 0, so blocks that begin at ``start`` join."""
     if freq_hz == 0:
         return iq
-    return iq * phasor(np.arange(start, start + len(iq)) * (freq_hz / samp_rate))
+    out = np.empty(len(iq), np.complex64)
+    for low in range(0, len(iq), _TILE):
+        part = iq[low:low + _TILE]
+        turn = phasor(np.arange(start + low, start + low + len(part)) * (freq_hz / samp_rate))
+        np.multiply(turn, part, out=out[low:low + _TILE])
+    return out
 
 
 def power_spectrum(iq: np.ndarray, fft_size: int = 4096) -> np.ndarray:
