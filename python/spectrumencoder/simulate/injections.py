@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .anomaly_shapes import FADE_SAMPLES, flat_band, steady, white
-from .signal import mix, power_spectrum, ramp
+from .signal import fade, mix, pieces, power_spectrum, ramp
 
 KINDS = ("tone", "scont", "pulse", "wideband")
 FRAME_BINS = 1024
@@ -162,8 +162,10 @@ def injection(samples: Callable[[int, int], np.ndarray], n: int, samp_rate: floa
         shape = steady(rng, sample_count)
     else:
         shape = white(rng, sample_count) if kind == "wideband" else flat_band(rng, sample_count, samp_rate, width)
-    shape = shape * np.float32(np.sqrt(10 ** (inr_db / 10) * background / np.mean(np.abs(shape) ** 2)))
-    shape = mix(ramp(shape, min(FADE_SAMPLES, sample_count / 20)), freq_offset_hz, samp_rate, sample_start)
+    power = np.mean([np.mean(np.abs(part) ** 2) for part in pieces(shape)])
+    shape *= np.float32(np.sqrt(10 ** (inr_db / 10) * background / power))
+    shape = fade(shape, min(FADE_SAMPLES, sample_count / 20))
+    shape = mix(shape, freq_offset_hz, samp_rate, sample_start, out=shape)
     truth = Truth(kind, sample_start, sample_count, center_freq_hz + freq_offset_hz, width, float(inr_db))
     return Change(sample_start, shape), truth
 

@@ -8,7 +8,7 @@ draws traffic and noise. The bundled demo scene is ``synthesise(Synthesis())``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def synthesise(what: Synthesis) -> tuple[np.ndarray, Scene, list[Truth]]:
         ValueError: a parameter out of range, named with its value.
     """
     blocks, scene, truths = stream(what)
-    return np.concatenate(list(blocks)), scene, truths
+    return joined(blocks, what.n_samples), scene, truths
 
 
 def stream(what: Synthesis) -> tuple[Iterator[np.ndarray], Scene, list[Truth]]:
@@ -80,11 +80,20 @@ def stream(what: Synthesis) -> tuple[Iterator[np.ndarray], Scene, list[Truth]]:
     scene = Scene.random(what.seed, what.samp_rate, (4, 6), band=None if band == UNKNOWN else band, snr_db=(10.0, 25.0),
                          noise_dbfs=what.noise_dbfs, center_freq_hz=None if band == UNKNOWN else what.center_freq_hz)
     scene = scene.with_seed(what.seed if what.noise_seed is None else what.noise_seed)
-    blocks, truths = scene.stream(what.n_samples), []
+    blocks, truths = scene.stream(0, what.n_samples), []
     if what.anomaly != "none":
         change, truths = _anomaly(what, scene)
         blocks = _changed(blocks, change)
     return receiver_of(what).stream(blocks), scene, truths
+
+
+def joined(blocks: Iterable[np.ndarray], count: int) -> np.ndarray:
+    """Blocks of ``count`` samples in all as one array."""
+    out, done = np.empty(count, np.complex64), 0
+    for block in blocks:
+        out[done:done + len(block)] = block
+        done += len(block)
+    return out
 
 
 def _changed(blocks: Iterator[np.ndarray], change: Change) -> Iterator[np.ndarray]:
@@ -97,15 +106,16 @@ def _changed(blocks: Iterator[np.ndarray], change: Change) -> Iterator[np.ndarra
 def _anomaly(what: Synthesis, scene: Scene) -> tuple[Change, list[Truth]]:
     """The four kinds of ``inject`` keep a way of their own to a place: the bundled scene was made with it."""
     rng, center = np.random.default_rng([what.seed, 0xA2]), what.center_freq_hz or 0.0
+    samples = lambda start, count: joined(scene.stream(start, count), count)  # noqa: E731
     level = DEFAULT_LEVELS_DB[what.anomaly] if what.inr_db is None else what.inr_db
     if what.anomaly in KINDS:
-        change, truth = injection(scene.render, what.n_samples, what.samp_rate, what.anomaly, rng, center_freq_hz=center,
+        change, truth = injection(samples, what.n_samples, what.samp_rate, what.anomaly, rng, center_freq_hz=center,
                                   inr_db=level, **_place(what, scene, rng))
         return change, [truth]
     start, length = (None if t is None else round(t * what.samp_rate) for t in (what.anomaly_start_s, what.anomaly_seconds))
     anomaly = draw_anomaly(rng, what.anomaly, scene, what.samp_rate, what.n_samples, level_db=level, sample_start=start,
                            sample_count=length, freq_offset_hz=what.anomaly_offset_hz, bandwidth_hz=what.anomaly_width_hz)
-    return anomaly_change(scene.render, what.n_samples, what.samp_rate, anomaly, scene=scene, center_freq_hz=center)
+    return anomaly_change(samples, what.n_samples, what.samp_rate, anomaly, scene=scene, center_freq_hz=center)
 
 
 def receiver_of(what: Synthesis) -> Receiver:
