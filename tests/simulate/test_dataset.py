@@ -105,6 +105,18 @@ def test_demo_scene_is_what_synth_makes(demo_scene, tmp_path):
     Recording.open(demo_scene).verify()
 
 
+def test_memory_does_not_grow_with_the_recording(tmp_path, program):
+    """16 s at 2 MS/s are 256 MB as complex64; beside what a second takes it needs little more than its emitters' blocks."""
+    peak = {}
+    for seconds in (1, 16):
+        arguments = ["dataset", "synth", "--out", str(tmp_path / "long"), "--anomaly", "none", "--seconds", str(seconds)]
+        code = (f"import resource; from gnuradio.spectrumencoder.cli.main import main; main({arguments})\n"
+                "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)")
+        done = subprocess.run([program[0], "-c", code], capture_output=True, text=True, timeout=100, check=True)
+        peak[seconds] = int(done.stdout.split()[-1]) / 1024
+    assert peak[16] < peak[1] + 150, peak
+
+
 def test_demo_anomaly_stands_alone(demo_scene):
     """The anomaly raises its own bins by 15 dB when it comes, and no emitter of the plan is within its width of it."""
     recording, content = Recording.open(demo_scene), truth_of(demo_scene)

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder.simulate.receivers import Receiver, quantise
+from scipy import signal
 
 N = 65_536
 
@@ -84,3 +85,23 @@ def test_random_is_seeded():
 def test_out_of_range(name, value):
     with pytest.raises(ValueError, match=f"{name} {value}"):
         Receiver(**{name: value})
+
+
+@pytest.mark.parametrize("n", [1, 254, 5000, 300_001])
+def test_a_stream_of_any_blocks_gives_the_same_samples(n):
+    rng = np.random.default_rng(n)
+    iq = (rng.normal(size=n) + 1j * rng.normal(size=n)).astype(np.complex64)
+    receiver = Receiver(passband=0.8, ripple_db=1.0, tilt_db=2.0, iq_image_db=-30, dc_dbfs=-40, seed=3)
+    whole = receiver.apply(iq)
+    cuts = [0, *np.sort(rng.integers(0, n, 6)), n]
+    parts = list(receiver.stream(iq[a:b] for a, b in zip(cuts, cuts[1:], strict=False)))
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize("n", [255, 5000, 300_001])
+def test_the_filter_is_a_convolution(n):
+    rng = np.random.default_rng(n)
+    iq = (rng.normal(size=n) + 1j * rng.normal(size=n)).astype(np.complex64)
+    taps = Receiver(passband=0.7)._taps(0.0)
+    wanted = signal.oaconvolve(iq, taps, mode="same")
+    np.testing.assert_allclose(Receiver(passband=0.7).apply(iq), wanted, atol=1e-5)

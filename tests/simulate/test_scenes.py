@@ -57,6 +57,13 @@ def test_any_cut_gives_the_same_samples(seed):
     np.testing.assert_array_equal(fresh.render(150_000, 20_000), whole[151_000:171_000])
 
 
+def test_a_stream_gives_the_same_samples():
+    whole = Scene.random(8, 400e3).render(-1000, 900_000)
+    streamed = list(Scene.random(8, 400e3).stream(-1000, 900_000))
+    assert len(streamed) > 2
+    np.testing.assert_array_equal(np.concatenate(streamed), whole)
+
+
 def test_a_carrier_is_continuous_over_block_edges():
     """The steady tone keeps amplitude and phase where blocks of 0.1 s meet."""
     rate = 250e3

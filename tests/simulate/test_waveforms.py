@@ -4,8 +4,9 @@
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder.simulate import ofdm, other_services, short_range
-from gnuradio.spectrumencoder.simulate.signal import occupied_band, schedule
+from gnuradio.spectrumencoder.simulate.signal import LONG, occupied_band, power_spectrum, schedule
 from gnuradio.spectrumencoder.simulate.waveforms import WAVEFORMS
+from scipy import signal
 
 # name -> (rate Hz, samples, parameters, 99 % width in Hz and its tolerance)
 CASES = {
@@ -66,6 +67,30 @@ def test_silent_between_bursts(name):
         off[a:b] = False
     assert off.any()
     assert np.abs(made.iq[off]).max() < 1e-3
+
+
+def test_long_noise_is_made_in_pieces_of_equal_power():
+    """Where pieces of a million samples meet it is as strong, and as wide, as elsewhere."""
+    rate, rng = 1e6, np.random.default_rng(1)
+    iq = WAVEFORMS["band_noise"].function(rng, 2_500_000, rate, bandwidth_hz=300e3, rolloff=0.2)
+    seam = LONG - 2048
+    seams = np.concatenate([iq[at:at + 2048] for at in (seam, 2 * seam)])
+    assert 10 * np.log10(np.mean(np.abs(seams) ** 2)) == pytest.approx(0, abs=0.5)
+    for part in (seams, iq[:200_000], iq[-200_000:]):
+        low, high = occupied_band(part, rate, fft_size=512)
+        assert high - low == pytest.approx(300e3, rel=0.1)
+    assert not np.array_equal(iq[:100], iq[seam + 2048:seam + 2148])
+
+
+def test_power_spectrum_of_pieces():
+    """Of what is longer than a piece the mean over pieces: noise with a carrier, the same as by one transform of all."""
+    rng, n = np.random.default_rng(2), 2 * LONG + 5
+    iq = (rng.standard_normal(n) + 1j * rng.standard_normal(n) + np.exp(2j * np.pi * 0.2 * np.arange(n))).astype(np.complex64)
+    _, wanted = signal.welch(iq, nperseg=256, return_onesided=False, detrend=False, scaling="spectrum")
+    wanted = np.fft.fftshift(wanted) * (np.mean(np.abs(iq) ** 2) / wanted.sum())
+    found = power_spectrum(iq, 256)
+    np.testing.assert_allclose(found, wanted, rtol=0.03)  # other segments: 16,000 of them, each exponentially distributed
+    assert found.sum() == pytest.approx(np.mean(np.abs(iq) ** 2), rel=1e-4) and found.argmax() == wanted.argmax()
 
 
 def test_rate_too_low_is_refused():

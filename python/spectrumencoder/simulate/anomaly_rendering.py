@@ -10,7 +10,7 @@ import numpy as np
 
 from .anomalies import AUTHENTIC_SNR_DB, Anomaly
 from .anomaly_shapes import FADE_SAMPLES, FLAT_ROLLOFF, at_power, flat_band, mean_power, pulses, steady, sweep, waveform_of, white
-from .injections import FRAME_BINS, Truth, background_in_band, check_place
+from .injections import FRAME_BINS, Change, Truth, background_in_band, check_place
 from .scenes import Scene
 from .signal import Emission, mix, phasor, power_spectrum, ramp
 from .waveforms import WAVEFORMS
@@ -59,21 +59,27 @@ def apply_anomaly(iq: np.ndarray, samp_rate: float, anomaly: Anomaly, *, scene: 
         ValueError: it does not lie within the samples or the band; its scene is not given; there is nothing to relate its level
             to; a recorded channel that should fall silent is silent.
     """
+    change, truths = anomaly_change(lambda start, count: iq[start:start + count], len(iq), samp_rate, anomaly, scene=scene,
+                                    first_sample=first_sample, center_freq_hz=center_freq_hz)
+    return change.applied(np.array(iq, np.complex64), 0), truths
+
+
+def anomaly_change(samples: Callable[[int, int], np.ndarray], n: int, samp_rate: float, anomaly: Anomaly, *,
+                   scene: Scene | None = None, first_sample: int = 0,
+                   center_freq_hz: float = 0.0) -> tuple[Change, list[Truth]]:
+    """As ``apply_anomaly``, for n samples of which ``samples`` gives the stretch (start, count) where the anomaly lies."""
     a = anomaly
-    check_place(samp_rate, len(iq), a.sample_start, a.sample_count, a.freq_offset_hz, a.bandwidth_hz)
+    check_place(samp_rate, n, a.sample_start, a.sample_count, a.freq_offset_hz, a.bandwidth_hz)
     if "emitter" in a.params and (scene is None or a.params["emitter"] >= len(scene.emitters)):
         raise ValueError(f"this {a.kind} was drawn from a scene with an emitter {a.params['emitter']}; give apply_anomaly that "
                          "scene")
     rng = np.random.default_rng([a.seed, 0xA7])
-    where = slice(a.sample_start, a.sample_start + a.sample_count)
-    stretch = _Stretch(np.asarray(iq[where], np.complex64), float(samp_rate), a, rng, scene, first_sample + a.sample_start,
-                       a.sample_start)
+    iq = np.asarray(samples(a.sample_start, a.sample_count), np.complex64)
+    stretch = _Stretch(iq, float(samp_rate), a, rng, scene, first_sample + a.sample_start, a.sample_start)
     change, level_db, details = _RENDER[a.kind](stretch)
-    out = np.array(iq, np.complex64)
-    out[where] += change
     rows = a.dwells or [(a.sample_start, a.sample_count, a.freq_offset_hz)]
     width = a.params.get("dwell_width_hz", a.bandwidth_hz)
-    return out, [Truth(a.kind, start, count, center_freq_hz + offset, width, float(level_db), details)
+    return Change(a.sample_start, change), [Truth(a.kind, start, count, center_freq_hz + offset, width, float(level_db), details)
                  for start, count, offset in rows]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .signal import Emission, frequency_modulate, ramp, smooth
+from .signal import Emission, frequency_modulate, ramp, smooth, tiles
 from .waveforms import WAVEFORMS
 
 FADE_SAMPLES = 64
@@ -20,7 +20,11 @@ def steady(rng: np.random.Generator, count: int) -> np.ndarray:
 
 def white(rng: np.random.Generator, count: int) -> np.ndarray:
     """White noise over the whole rate."""
-    return (rng.standard_normal(count) + 1j * rng.standard_normal(count)).astype(np.complex64)
+    out = np.empty(count, np.complex64)
+    for part in (out.real, out.imag):
+        for tile in tiles(count):
+            part[tile] = rng.standard_normal(tile.stop - tile.start)
+    return out
 
 
 def flat_band(rng: np.random.Generator, count: int, samp_rate: float, width: float) -> np.ndarray:

@@ -8,12 +8,14 @@ level: see ``LEVELS``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from .anomaly_shapes import FADE_SAMPLES, flat_band, steady, white
-from .signal import mix, power_spectrum, ramp
+from .signal import fade, mix, pieces, power_spectrum, ramp
 
 KINDS = ("tone", "scont", "pulse", "wideband")
 FRAME_BINS = 1024
@@ -107,10 +109,32 @@ def own_width(kind: str, samp_rate: float) -> float | None:
     return float(samp_rate) if kind == "wideband" else None
 
 
-def inject(iq: np.ndarray, samp_rate: float, kind: str, rng: np.random.Generator, *, inr_db: float,
-           freq_offset_hz: float = 0.0, bandwidth_hz: float | None = None, sample_start: int = 0,
-           sample_count: int | None = None, center_freq_hz: float = 0.0) -> tuple[np.ndarray, Truth]:
-    """Adds one anomaly to complex64 (n,); returns new samples and the truth. The input is left as it is.
+class Change(NamedTuple):
+    """Samples to add from ``start`` on."""
+
+    start: int
+    iq: np.ndarray
+
+    def applied(self, block: np.ndarray, first: int) -> np.ndarray:
+        """New samples from those (n,) that begin at sample ``first``."""
+        low, high = max(self.start, first), min(self.start + len(self.iq), first + len(block))
+        if low >= high:
+            return block
+        out = block.copy()
+        out[low - first:high - first] += self.iq[low - self.start:high - self.start]
+        return out
+
+
+def inject(iq: np.ndarray, samp_rate: float, kind: str, rng: np.random.Generator, **place) -> tuple[np.ndarray, Truth]:
+    """Adds one anomaly to complex64 (n,); returns new samples and the truth. The input is left as it is. See ``injection``."""
+    change, truth = injection(lambda start, count: iq[start:start + count], len(iq), samp_rate, kind, rng, **place)
+    return change.applied(np.array(iq, np.complex64), 0), truth
+
+
+def injection(samples: Callable[[int, int], np.ndarray], n: int, samp_rate: float, kind: str, rng: np.random.Generator, *,
+              inr_db: float, freq_offset_hz: float = 0.0, bandwidth_hz: float | None = None, sample_start: int = 0,
+              sample_count: int | None = None, center_freq_hz: float = 0.0) -> tuple[Change, Truth]:
+    """One anomaly for n samples, of which ``samples`` gives the stretch (start, count) where it lies: the change and the truth.
 
     Args:
         kind: "tone", a carrier; "scont", a new steady signal of flat, noise-like spectrum; "pulse", the same, short
@@ -121,7 +145,6 @@ def inject(iq: np.ndarray, samp_rate: float, kind: str, rng: np.random.Generator
     Raises:
         ValueError: no such kind; it does not lie within the samples or the band; there is nothing to relate it to.
     """
-    n = len(iq)
     if kind not in KINDS:
         raise ValueError(f"anomaly {kind!r} is none of {', '.join(KINDS)}")
     if sample_count is None:
@@ -132,18 +155,19 @@ def inject(iq: np.ndarray, samp_rate: float, kind: str, rng: np.random.Generator
     if kind == "wideband" and freq_offset_hz:
         raise ValueError(f"a wideband anomaly fills the rate: freq_offset_hz {freq_offset_hz:g} must be 0")
     check_place(samp_rate, n, sample_start, sample_count, freq_offset_hz, width)
-    stretch = slice(sample_start, sample_start + sample_count)
-    background = power_in_band(iq[stretch], samp_rate, freq_offset_hz, width)
+    background = power_in_band(samples(sample_start, sample_count), samp_rate, freq_offset_hz, width)
     if not background > 0:
         raise ValueError(NOTHING_THERE)
     if kind == "tone":
         shape = steady(rng, sample_count)
     else:
         shape = white(rng, sample_count) if kind == "wideband" else flat_band(rng, sample_count, samp_rate, width)
-    shape = shape * np.float32(np.sqrt(10 ** (inr_db / 10) * background / np.mean(np.abs(shape) ** 2)))
-    out = np.array(iq, np.complex64)
-    out[stretch] += mix(ramp(shape, min(FADE_SAMPLES, sample_count / 20)), freq_offset_hz, samp_rate, sample_start)
-    return out, Truth(kind, sample_start, sample_count, center_freq_hz + freq_offset_hz, width, float(inr_db))
+    power = np.mean([np.mean(np.abs(part) ** 2) for part in pieces(shape)])
+    shape *= np.float32(np.sqrt(10 ** (inr_db / 10) * background / power))
+    shape = fade(shape, min(FADE_SAMPLES, sample_count / 20))
+    shape = mix(shape, freq_offset_hz, samp_rate, sample_start, out=shape)
+    truth = Truth(kind, sample_start, sample_count, center_freq_hz + freq_offset_hz, width, float(inr_db))
+    return Change(sample_start, shape), truth
 
 
 def _width(kind: str, samp_rate: float, bandwidth_hz: float | None) -> float:

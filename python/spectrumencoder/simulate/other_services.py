@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .signal import Emission, emission, frequency_modulate, paint, phasor, resample, schedule, smooth
+from .signal import LONG, Emission, emission, frequency_modulate, paint, phasor, resample, schedule, smooth
 
 _ADSB_RATE_HZ = 20e6
 _CRC_POLYNOMIAL = 0xFFF409  # Mode S parity, ICAO Annex 10 volume IV 3.1.2.3.3
 _CHIP_RATE_HZ = 1.023e6
+_BLEND = 2048  # samples
 # G2 taps of PRN 1 to 32 (IS-GPS-200, table 3-Ia)
 _G2_TAPS = [(2, 6), (3, 7), (4, 8), (5, 9), (1, 9), (2, 10), (1, 8), (2, 9), (3, 10), (2, 3), (3, 4), (5, 6), (6, 7),
             (7, 8), (8, 9), (9, 10), (1, 4), (2, 5), (3, 6), (4, 7), (5, 8), (6, 9), (1, 3), (4, 6), (5, 7), (6, 8),
@@ -129,10 +130,28 @@ def tone(rng: np.random.Generator, n: int, samp_rate: float, *, phase: float) ->
 
 
 def band_noise(rng: np.random.Generator, n: int, samp_rate: float, *, bandwidth_hz: float, rolloff: float) -> Emission:
-    """Gaussian noise of raised-cosine spectrum, ``bandwidth_hz`` wide between the 6 dB points: any dense modulation."""
+    """Gaussian noise of raised-cosine spectrum, ``bandwidth_hz`` wide between the 6 dB points: any dense modulation.
+
+    Longer than ``LONG``, it is made in pieces that blend with constant power.
+    """
+    out, edge = np.zeros(n, np.complex64), np.sin(np.pi / 2 * (np.arange(_BLEND, dtype=np.float32) + 0.5) / _BLEND)
+    for first in range(0, n, LONG - _BLEND):
+        count = min(LONG, n - first)
+        piece = _band_noise(rng, count, samp_rate, bandwidth_hz, rolloff)
+        if first:
+            piece[:_BLEND] *= edge[:count]
+        if first + count < n:
+            piece[-_BLEND:] *= edge[::-1]
+        out[first:first + count] += piece
+        if first + count == n:
+            break
+    return emission(out, [(0, n)])
+
+
+def _band_noise(rng: np.random.Generator, n: int, samp_rate: float, bandwidth_hz: float, rolloff: float) -> np.ndarray:
     size = 1 << int(np.ceil(np.log2(max(n, 1024))))
     distance = np.abs(np.fft.fftfreq(size, 1 / samp_rate)) / (bandwidth_hz / 2)
     response = np.clip((1 + rolloff - distance) / (2 * rolloff), 0, 1) if rolloff > 0 else (distance <= 1).astype(float)
     white = rng.normal(size=(2, size)).astype(np.float32)
     shaped = np.fft.ifft(np.fft.fft(white[0] + 1j * white[1]) * np.sin(np.pi / 2 * response))
-    return emission(shaped[:n].astype(np.complex64), [(0, n)])
+    return shaped[:n].astype(np.complex64)

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
-from scipy import signal
+from scipy import fft
 
 _TAPS = 255
+_FFT = 2420  # of the filter: the length that takes least work with so many taps
+_STEP = _FFT - _TAPS + 1  # samples that one transform filters
+_ROWS = 64  # transforms at a time
 
 
 @dataclass(frozen=True)
@@ -61,16 +66,22 @@ class Receiver:
 
     def apply(self, iq: np.ndarray) -> np.ndarray:
         """complex64 (n,) -> complex64 (n,), in time with the input; quantised values are multiples of 2^(1 - bits)."""
+        return np.concatenate(list(self.stream([iq])) or [np.zeros(0, np.complex64)])
+
+    def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """As ``apply``, of samples that come in blocks: the same samples, in blocks of other lengths."""
         rng = np.random.default_rng([self.seed, 0x4C])
         turn = np.exp(2j * np.pi * rng.uniform(size=2))
-        out = iq * np.float32(10 ** (self.gain_db / 20))
+        gain = np.float32(10 ** (self.gain_db / 20))
+        blocks = (block * gain for block in blocks)
         if self._filters:
-            out = signal.oaconvolve(out, self._taps(rng.uniform(0, 2 * np.pi)), mode="same")
-        if self.iq_image_db is not None:
-            out = out + np.complex64(10 ** (self.iq_image_db / 20) * turn[0]) * np.conj(out)
-        if self.dc_dbfs is not None:
-            out = out + np.complex64(10 ** (self.dc_dbfs / 20) * turn[1])
-        return quantise(out, self.bits) if self.bits is not None else out.astype(np.complex64)
+            blocks = _filtered(blocks, self._taps(rng.uniform(0, 2 * np.pi)))
+        for out in blocks:
+            if self.iq_image_db is not None:
+                out = out + np.complex64(10 ** (self.iq_image_db / 20) * turn[0]) * np.conj(out)
+            if self.dc_dbfs is not None:
+                out = out + np.complex64(10 ** (self.dc_dbfs / 20) * turn[1])
+            yield quantise(out, self.bits) if self.bits is not None else out.astype(np.complex64)
 
     @property
     def _filters(self) -> bool:
@@ -86,8 +97,34 @@ class Receiver:
             db += np.maximum(20 * np.log10(np.cos(np.pi / 2 * place) + 1e-9), -self.stop_db)
         impulse = np.fft.fftshift(np.fft.ifft(10 ** (db / 20)))
         middle = size // 2
-        taps = impulse[middle - _TAPS // 2:middle + _TAPS // 2 + 1] * signal.windows.kaiser(_TAPS, 6.0)
+        taps = impulse[middle - _TAPS // 2:middle + _TAPS // 2 + 1] * np.kaiser(_TAPS, 6.0)
         return taps.astype(np.complex64)
+
+
+def _filtered(blocks: Iterable[np.ndarray], taps: np.ndarray) -> Iterator[np.ndarray]:
+    """Convolution with (_TAPS,) taps by overlap and add, in time with the input and as long (Stockham, AFIPS 1966)."""
+    response, overlap = fft.fft(taps, _FFT), _TAPS - 1
+    waiting, tail, n_taken, n_given = np.zeros(0, np.complex64), np.zeros(overlap, np.complex64), 0, -(overlap // 2)
+    for block in chain(blocks, [None]):
+        last = block is None
+        if not last:
+            n_taken += len(block)
+            waiting = np.concatenate((waiting, block))
+        n_rows = -(-(len(waiting) + overlap) // _STEP) if last else len(waiting) // (_ROWS * _STEP) * _ROWS
+        for row in range(0, n_rows, _ROWS):
+            part = waiting[row * _STEP:min(row + _ROWS, n_rows) * _STEP]
+            rows = np.zeros((min(_ROWS, n_rows - row), _STEP), np.complex64)
+            rows.reshape(-1)[:len(part)] = part
+            made = fft.ifft(fft.fft(rows, _FFT) * response, overwrite_x=True)
+            made[1:, :overlap] += made[:-1, _STEP:]
+            made[0, :overlap] += tail
+            tail = made[-1, _STEP:].copy()
+            out = made[:, :_STEP].reshape(-1)
+            begin, end = max(0, -n_given), n_taken - n_given if last else len(out)
+            n_given += len(out)
+            if begin < min(end, len(out)):
+                yield out[begin:end]
+        waiting = waiting[n_rows * _STEP:]
 
 
 def quantise(iq: np.ndarray, bits: int) -> np.ndarray:

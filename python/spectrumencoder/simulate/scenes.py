@@ -18,15 +18,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from .signal import Emission, emission, mix, occupied_band, power_while_on
+from .signal import TILE, Emission, emission, mix, occupied_band, power_while_on, tiles
 from .waveforms import CHANNELS_HZ, WAVEFORMS, Waveform
 
 _BLEND = 2048
 _NOISE_BLOCK = 1 << 16
 _MAX_BLOCK = 1 << 21
+_STREAMED = 1 << 18
 _EPOCH = 1 << 31          # makes block numbers before sample 0 positive
 _FRAME_BINS = 1024
 _MEASURED_SHARE = 0.99
@@ -81,6 +83,21 @@ class Emitter:
         return cls(waveform, float(freq_offset_hz), float(width), float(snr_db), full, activity, power ** -0.5)
 
 
+class _Block(NamedTuple):
+    """A block of an emitter: its samples in pieces (where they begin, complex64), without the pauses, and when it is on."""
+
+    count: int
+    pieces: list[tuple[int, np.ndarray]]
+    on: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, iq: np.ndarray, on: list[tuple[int, int]]) -> _Block:
+        loud = np.array([False, *(iq[tile].any() for tile in tiles(len(iq))), False])
+        edges = TILE * np.flatnonzero(loud[1:] != loud[:-1])
+        runs = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+        return cls(len(iq), [(a, iq if (a, b) == (0, len(iq)) else iq[a:b].copy()) for a, b in runs], on)
+
+
 @dataclass
 class Scene:
     """Emitters over white noise.
@@ -97,7 +114,7 @@ class Scene:
     center_freq_hz: float | None = None
 
     def __post_init__(self):
-        self._cache: OrderedDict[tuple, Emission] = OrderedDict()
+        self._cache: OrderedDict[tuple, _Block] = OrderedDict()
         # emitter -> samples watched, longest pause in them, end of the last burst
         self._watched: dict[int, tuple[int, int, int]] = {}
 
@@ -158,6 +175,19 @@ class Scene:
             out += self.emit(index, start, count).iq
         return out
 
+    def stream(self, start: int, count: int) -> Iterator[np.ndarray]:
+        """Samples as ``render`` gives them, in blocks; what they are made of is kept no longer than needed."""
+        for first in range(start, start + count, _STREAMED):
+            stop = min(first + _STREAMED, start + count)
+            out = self.noise(first, stop - first)
+            for index, emitter in enumerate(self.emitters):
+                out += self.emit(index, first, stop - first).iq
+                size = _block_samples(WAVEFORMS[emitter.waveform], self.samp_rate)
+                for key in [k for k in self._cache if k[0] == index and (k[1] + 1) * size + _BLEND <= stop]:
+                    del self._cache[key]
+            yield out
+        self._cache.clear()
+
     def noise(self, start: int, count: int) -> np.ndarray:
         """The scene's noise alone, complex64 (count,)."""
         out = np.empty(count, np.complex64)
@@ -177,10 +207,12 @@ class Scene:
         out, on = np.zeros(count, np.complex64), []
         for block in range((start - _BLEND) // size, (start + count - 1) // size + 1):
             made, first = self._block(index, block, size), block * size - start
-            low, high = max(0, first), min(count, first + len(made.iq))
-            if low < high:
-                out[low:high] += made.iq[low - first:high - first]
+            if max(0, first) < min(count, first + made.count):
                 on += [(a + first, b + first) for a, b in made.on]
+            for place, iq in made.pieces:
+                low, high = max(0, first + place), min(count, first + place + len(iq))
+                if low < high:
+                    out[low:high] += iq[low - first - place:high - first - place]
         return emission(out, on)
 
     def pauses(self, index: int, count: int) -> bool:
@@ -195,7 +227,7 @@ class Scene:
         self._watched[index] = seen, longest, last_on
         return longest >= count
 
-    def _block(self, index: int, block: int, size: int) -> Emission:
+    def _block(self, index: int, block: int, size: int) -> _Block:
         """Samples [block * size, (block + 1) * size + _BLEND) at their place in frequency, faded in and out.
 
         Level and frequency are applied here, to whole blocks: rounding then does not hang on where a caller cuts.
@@ -207,15 +239,16 @@ class Scene:
         emitter = self.emitters[index]
         rng = np.random.default_rng([self.seed, index, block + _EPOCH])
         if rng.uniform() >= emitter.activity:
-            made = Emission(np.zeros(0, np.complex64), [])
+            made = _Block(0, [], [])
         else:
             made = WAVEFORMS[emitter.waveform].emit(rng, size + _BLEND, self.samp_rate, normalise=False, **emitter.params)
             angle = np.pi / 2 * (np.arange(_BLEND, dtype=np.float32) + 0.5) / _BLEND
             steady = emitter.waveform == "tone"        # the same carrier on both sides: amplitudes add, not powers
-            iq = made.iq * np.float32(self.amplitude(emitter))
+            iq = made.iq  # its own: it may be changed in place
+            iq *= np.float32(self.amplitude(emitter))
             iq[:_BLEND] *= np.sin(angle) ** (2 if steady else 1)
             iq[size:] *= np.cos(angle) ** (2 if steady else 1)
-            made = Emission(mix(iq, emitter.freq_offset_hz, self.samp_rate, block * size), made.on)
+            made = _Block.of(mix(iq, emitter.freq_offset_hz, self.samp_rate, block * size, out=iq), made.on)
         self._cache[key] = made
         while len(self._cache) > 2 * len(self.emitters):
             self._cache.popitem(last=False)

@@ -15,6 +15,7 @@ from .signal import (
     schedule,
     shaped_symbols,
     smooth,
+    tiles,
 )
 
 BLE_RATE_HZ = 1e6
@@ -115,18 +116,22 @@ def lora(rng: np.random.Generator, n: int, samp_rate: float, *, spreading_factor
         begin, stop = max(0, first), min(n, first + int(length_s * samp_rate))
         if begin >= stop:
             continue
-        position = np.arange(max(first, begin - 1), stop) - start_s * samp_rate
-        position = np.maximum(position, 0) / (samp_rate * symbol_s)        # in symbols
-        index = position.astype(int)
         n_symbols = int(np.ceil(length_s / symbol_s)) + 1
         values = rng.integers(0, count, n_symbols) / count
         values[:8], values[8:10] = 0, np.array([24, 32]) / count           # sync word 0x34
         values[10:13] = 0
-        down = (position >= 10) & (position < 12.25)
-        turn = np.where(position >= 12.25, position - 12.25, position)     # data symbols begin at a quarter
-        index = np.where(position >= 12.25, 13 + turn.astype(int), index)
-        place = (values[np.minimum(index, n_symbols - 1)] + turn % 1) % 1 - 0.5
-        frequency = np.where(down, -place, place) * bandwidth_hz
+        before = max(first, begin - 1)
+        frequency = np.empty(stop - before)
+        for tile in tiles(len(frequency)):
+            position = np.arange(before + tile.start, before + tile.stop) - start_s * samp_rate
+            position = np.maximum(position, 0) / (samp_rate * symbol_s)    # in symbols
+            data = position >= 12.25
+            turn = np.where(data, position - 12.25, position)              # data symbols begin at a quarter
+            whole = np.floor(turn)
+            index = np.where(data, 13 + whole, whole).astype(int)
+            place = values[np.minimum(index, n_symbols - 1)] + (turn - whole)
+            place -= np.floor(place) + 0.5
+            frequency[tile] = np.where((position >= 10) & ~data, -place, place) * bandwidth_hz
         burst = frequency_modulate(frequency, samp_rate, rng.uniform(0, 2 * np.pi))[-(stop - begin):]
         on.append(paint(out, begin, ramp(burst, 20e-6 * samp_rate)))
     return emission(out, on)
@@ -159,13 +164,17 @@ def ook_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, coding: st
         begin, stop = max(0, first), min(n, first + int(length_s * samp_rate))
         if begin >= stop:
             continue
-        elapsed = (np.arange(begin, stop) - first) / samp_rate
-        unit = (elapsed / unit_s).astype(int) % len(units)
-        levels = smooth(units[unit], 25e-6 * samp_rate)
-        since = elapsed % packet_s - rise[unit] * unit_s
-        frequency = drift_hz * np.exp(-elapsed / 0.02) + pull_hz * np.exp(-np.maximum(since, 0) / (0.3 * unit_s))
+        keyed, frequency = np.empty(stop - begin), np.empty(stop - begin)
+        for tile in tiles(stop - begin):
+            elapsed = (np.arange(begin + tile.start, begin + tile.stop) - first) / samp_rate
+            unit = (elapsed / unit_s).astype(int) % len(units)
+            keyed[tile], frequency[tile] = units[unit], drift_hz * np.exp(-elapsed / 0.02)
+            if pull_hz:
+                since = elapsed % packet_s - rise[unit] * unit_s
+                frequency[tile] += pull_hz * np.exp(-np.maximum(since, 0) / (0.3 * unit_s))
+        levels = smooth(keyed, 25e-6 * samp_rate)
         if linewidth_hz:  # a random walk of the phase
-            frequency = frequency + rng.normal(0, np.sqrt(linewidth_hz * samp_rate / (2 * np.pi)), len(elapsed))
+            frequency += rng.normal(0, np.sqrt(linewidth_hz * samp_rate / (2 * np.pi)), len(frequency))
         out[begin:stop] += levels * frequency_modulate(frequency, samp_rate, rng.uniform(0, 2 * np.pi))
         packets_s = start_s + packet_s * np.arange(repeats)
         on += [(int(t * samp_rate), int((t + marks * unit_s) * samp_rate)) for t in packets_s]

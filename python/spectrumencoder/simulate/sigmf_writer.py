@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -31,28 +33,29 @@ def encode(iq: np.ndarray, datatype: str) -> np.ndarray:
     raise ValueError(f"datatype {datatype!r} cannot be written; use one of {', '.join(DATATYPES)}")
 
 
-def write_recording(path: str | Path, iq: np.ndarray, samp_rate: float, datatype: str, *, description: str,
+def write_recording(path: str | Path, iq: np.ndarray | Iterable[np.ndarray], samp_rate: float, datatype: str, *, description: str,
                     center_freq_hz: float | None = None, datetime: str | None = None, annotations: list[dict] = (),
                     extra: dict | None = None) -> Path:
     """Writes NAME.sigmf-data and NAME.sigmf-meta; returns the path of the metadata.
 
     Args:
-        path: NAME, with or without .sigmf-meta. iq: complex64 (n,), full scale = 1.0. datetime: ISO 8601 of the first
-        sample. annotations: SigMF dicts. extra: more fields of the global part.
+        path: NAME, with or without .sigmf-meta. iq: complex64 (n,), full scale = 1.0, whole or in blocks. datetime: ISO 8601
+        of the first sample. annotations: SigMF dicts. extra: more fields of the global part.
 
     Raises:
         RecordingError: the folder does not exist or cannot be written. ValueError: the type is not written.
         sigmf.error.SigMFError: the metadata is not valid.
     """
-    return write_encoded(path, encode(iq, datatype).tobytes(), samp_rate, datatype, description=description,
-                         center_freq_hz=center_freq_hz, datetime=datetime, annotations=annotations,
+    blocks = (iq,) if isinstance(iq, np.ndarray) else iq
+    return write_encoded(path, (encode(block, datatype).tobytes() for block in blocks), samp_rate, datatype,
+                         description=description, center_freq_hz=center_freq_hz, datetime=datetime, annotations=annotations,
                          extra={"core:recorder": "gr-spectrumencoder simulator", **(extra or {})})
 
 
-def write_encoded(path: str | Path, data: bytes, samp_rate: float, datatype: str, *, description: str,
+def write_encoded(path: str | Path, data: bytes | Iterable[bytes], samp_rate: float, datatype: str, *, description: str,
                   center_freq_hz: float | None = None, datetime: str | None = None, annotations: list[dict] = (),
                   extra: dict | None = None) -> Path:
-    """As `write_recording`, of samples that already are bytes of any SigMF data type.
+    """As `write_recording`, of samples that already are bytes of any SigMF data type, whole or in pieces.
 
     Raises:
         RecordingError: the folder does not exist or cannot be written. sigmf.error.SigMFError: the metadata is not valid.
@@ -64,20 +67,26 @@ def write_encoded(path: str | Path, data: bytes, samp_rate: float, datatype: str
     capture = {} if center_freq_hz is None else {"core:frequency": float(center_freq_hz)}
     file = sigmf.SigMFFile(global_info={
         "core:datatype": datatype, "core:sample_rate": float(samp_rate), "core:version": "1.2.0", "core:num_channels": 1,
-        "core:sha512": hashlib.sha512(data).hexdigest(), "core:description": description, **(extra or {})})
+        "core:sha512": hashlib.sha512().hexdigest(), "core:description": description, **(extra or {})})
     file.add_capture(0, metadata=capture | ({} if datetime is None else {"core:datetime": datetime}))
     for note in annotations:
         fields = {k: v for k, v in note.items() if k not in ("core:sample_start", "core:sample_count")}
         file.add_annotation(note["core:sample_start"], note["core:sample_count"], metadata=fields)
     file.validate()
-    meta_path = stem.with_name(stem.name + META_SUFFIX)
-    write_whole(stem.with_name(stem.name + DATA_SUFFIX), data)
+    meta_path, digest = stem.with_name(stem.name + META_SUFFIX), hashlib.sha512()
+
+    def write(out: BinaryIO) -> None:
+        for piece in (data,) if isinstance(data, bytes | bytearray | memoryview) else data:
+            digest.update(piece)
+            out.write(piece)
+    write_whole(stem.with_name(stem.name + DATA_SUFFIX), write)
+    file.set_global_field("core:sha512", digest.hexdigest())
     write_whole(meta_path, (file.dumps(pretty=True) + "\n").encode())
     return meta_path
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """A file appears with all of its content, on disk, or not at all.
+def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
+    """A file appears with all of its content, on disk, or not at all. content: as of ``atomic_file.write_file``.
 
     Raises:
         RecordingError: the folder does not exist or cannot be written.

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from scipy import signal
+
+TILE = 1 << 14  # samples that are worked on at a time, so that what comes in between stays in the processor's cache
+
+LONG = 1 << 20  # samples: what is longer is worked on in pieces
 
 
 class Emission(NamedTuple):
@@ -101,14 +105,17 @@ def smooth(x: np.ndarray, samples: float) -> np.ndarray:
 
 
 def ramp(burst: np.ndarray, samples: float) -> np.ndarray:
-    """Raised-cosine power-up and power-down over ``samples`` at both ends."""
+    """Raised-cosine power-up and power-down over ``samples`` at both ends; a new array where that is anything."""
+    return burst if min(int(round(samples)), len(burst) // 2) < 1 else fade(burst.copy(), samples)
+
+
+def fade(burst: np.ndarray, samples: float) -> np.ndarray:
+    """As ``ramp``, in place."""
     count = min(int(round(samples)), len(burst) // 2)
-    if count < 1:
-        return burst
-    edge = (0.5 - 0.5 * np.cos(np.pi * (np.arange(count) + 0.5) / count)).astype(np.float32)
-    burst = burst.copy()
-    burst[:count] *= edge
-    burst[-count:] *= edge[::-1]
+    if count >= 1:
+        edge = (0.5 - 0.5 * np.cos(np.pi * (np.arange(count) + 0.5) / count)).astype(np.float32)
+        burst[:count] *= edge
+        burst[-count:] *= edge[::-1]
     return burst
 
 
@@ -128,34 +135,57 @@ def shaped_symbols(symbols: np.ndarray, per_symbol: int, bt: float | None) -> np
 
 def frequency_modulate(freq_hz: np.ndarray, samp_rate: float, phase: float = 0.0) -> np.ndarray:
     """exp(j phase) of an instantaneous frequency (n,) in Hz, continuous in phase."""
-    cycles = np.cumsum(freq_hz, dtype=np.float64)
-    cycles *= 1 / samp_rate
-    cycles += phase / (2 * np.pi)
-    return phasor(cycles)
+    sums, out = np.cumsum(freq_hz, dtype=np.float64), np.empty(len(freq_hz), np.complex64)
+    for tile in tiles(len(sums)):
+        out[tile] = phasor(sums[tile] * (1 / samp_rate) + phase / (2 * np.pi))
+    return out
+
+
+def tiles(count: int) -> Iterator[slice]:
+    """[0, count) in slices of TILE."""
+    return (slice(low, min(low + TILE, count)) for low in range(0, count, TILE))
 
 
 def phasor(cycles: np.ndarray) -> np.ndarray:
     """exp(2j pi cycles) as complex64, of cycles (n,) float64; a whole number of turns is taken off in full precision."""
-    angle = ((cycles - np.rint(cycles)) * (2 * np.pi)).astype(np.float32)
-    out = np.empty(len(angle), np.complex64)
-    np.cos(angle, out=out.real)
-    np.sin(angle, out=out.imag)
+    out = np.empty(len(cycles), np.complex64)
+    for tile in tiles(len(cycles)):
+        part = cycles[tile]
+        angle = ((part - np.rint(part)) * (2 * np.pi)).astype(np.float32)
+        np.cos(angle, out=out.real[tile])
+        np.sin(angle, out=out.imag[tile])
     return out
 
 
-def mix(iq: np.ndarray, freq_hz: float, samp_rate: float, start: int = 0) -> np.ndarray:
-    """Shift in frequency; the oscillator's phase counts from sample 0, so blocks that begin at ``start`` join."""
+def mix(iq: np.ndarray, freq_hz: float, samp_rate: float, start: int = 0, *, out: np.ndarray | None = None) -> np.ndarray:
+    """Shift in frequency; the oscillator's phase counts from sample 0, so blocks that begin at ``start`` join.
+
+    out: array to write into, iq itself if it need not stay; None: a new one.
+    """
     if freq_hz == 0:
         return iq
-    return iq * phasor(np.arange(start, start + len(iq)) * (freq_hz / samp_rate))
+    out = np.empty(len(iq), np.complex64) if out is None else out
+    for tile in tiles(len(iq)):
+        if iq[tile].any():
+            np.multiply(phasor(np.arange(start + tile.start, start + tile.stop) * (freq_hz / samp_rate)), iq[tile], out=out[tile])
+        else:  # the pauses between bursts
+            out[tile] = 0
+    return out
 
 
 def power_spectrum(iq: np.ndarray, fft_size: int = 4096) -> np.ndarray:
     """Mean power per bin (fft_size,), ascending frequency, sum = mean power (Hann, half overlap)."""
     fft_size = min(fft_size, len(iq))
-    _, psd = signal.welch(iq, nperseg=fft_size, return_onesided=False, detrend=False, scaling="spectrum")
+    parts = pieces(iq)
+    psd = np.mean([signal.welch(part, nperseg=fft_size, return_onesided=False, detrend=False, scaling="spectrum")[1]
+                   for part in parts], axis=0)
     psd = np.fft.fftshift(psd)
-    return psd * (np.mean(np.abs(iq) ** 2) / max(psd.sum(), 1e-30))
+    return psd * (np.mean([np.mean(np.abs(part) ** 2) for part in parts]) / max(psd.sum(), 1e-30))
+
+
+def pieces(iq: np.ndarray) -> list[np.ndarray]:
+    """Equal pieces, to a sample, of at most ``LONG`` samples: what is worked out of them takes memory for one at a time."""
+    return np.array_split(iq, -(-len(iq) // LONG)) if len(iq) > LONG else [iq]
 
 
 def occupied_band(iq: np.ndarray, samp_rate: float, fraction: float = 0.99, fft_size: int = 4096) -> tuple[float, float]:

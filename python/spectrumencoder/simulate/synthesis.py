@@ -8,6 +8,7 @@ draws traffic and noise. The bundled demo scene is ``synthesise(Synthesis())``.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,8 @@ import numpy as np
 from ..tokens.band_plan import UNKNOWN, band_of
 from .anomalies import ANOMALY_KINDS, DEFAULT_LEVELS_DB
 from .anomaly_draws import draw_anomaly
-from .anomaly_rendering import apply_anomaly
-from .injections import KINDS, Truth, inject, note
+from .anomaly_rendering import anomaly_change
+from .injections import KINDS, Change, Truth, injection, note
 from .receivers import Receiver
 from .scenes import Scene
 from .sigmf_writer import write_recording, write_whole
@@ -60,32 +61,61 @@ def synthesise(what: Synthesis) -> tuple[np.ndarray, Scene, list[Truth]]:
     Raises:
         ValueError: a parameter out of range, named with its value.
     """
+    blocks, scene, truths = stream(what)
+    return joined(blocks, what.n_samples), scene, truths
+
+
+def stream(what: Synthesis) -> tuple[Iterator[np.ndarray], Scene, list[Truth]]:
+    """As ``synthesise``, the samples in blocks: of all of them only those of the anomaly are in memory at once.
+
+    Raises:
+        ValueError: a parameter out of range, named with its value.
+    """
     if not 1 <= what.n_samples <= MAX_SAMPLES:
         raise ValueError(f"{what.seconds:g} s at {what.samp_rate:g} Hz are {what.n_samples} samples; 1 to {MAX_SAMPLES} are "
-                         "made at once: ask for fewer seconds")
+                         "made: ask for fewer seconds")
     if what.anomaly not in ("none", *ANOMALY_KINDS):
         raise ValueError(f"anomaly {what.anomaly!r} is none of none, {', '.join(ANOMALY_KINDS)}")
     band = band_of(what.center_freq_hz)
     scene = Scene.random(what.seed, what.samp_rate, (4, 6), band=None if band == UNKNOWN else band, snr_db=(10.0, 25.0),
                          noise_dbfs=what.noise_dbfs, center_freq_hz=None if band == UNKNOWN else what.center_freq_hz)
     scene = scene.with_seed(what.seed if what.noise_seed is None else what.noise_seed)
-    iq, truths = scene.render(0, what.n_samples), []
+    blocks, truths = scene.stream(0, what.n_samples), []
     if what.anomaly != "none":
-        iq, truths = _with_anomaly(what, scene, iq)
-    return receiver_of(what).apply(iq), scene, truths
+        change, truths = _anomaly(what, scene)
+        blocks = _changed(blocks, change)
+    return receiver_of(what).stream(blocks), scene, truths
 
 
-def _with_anomaly(what: Synthesis, scene: Scene, iq: np.ndarray) -> tuple[np.ndarray, list[Truth]]:
+def joined(blocks: Iterable[np.ndarray], count: int) -> np.ndarray:
+    """Blocks of ``count`` samples in all as one array."""
+    out, done = np.empty(count, np.complex64), 0
+    for block in blocks:
+        out[done:done + len(block)] = block
+        done += len(block)
+    return out
+
+
+def _changed(blocks: Iterator[np.ndarray], change: Change) -> Iterator[np.ndarray]:
+    first = 0
+    for block in blocks:
+        yield change.applied(block, first)
+        first += len(block)
+
+
+def _anomaly(what: Synthesis, scene: Scene) -> tuple[Change, list[Truth]]:
     """The four kinds of ``inject`` keep a way of their own to a place: the bundled scene was made with it."""
     rng, center = np.random.default_rng([what.seed, 0xA2]), what.center_freq_hz or 0.0
+    samples = lambda start, count: joined(scene.stream(start, count), count)  # noqa: E731
     level = DEFAULT_LEVELS_DB[what.anomaly] if what.inr_db is None else what.inr_db
     if what.anomaly in KINDS:
-        iq, truth = inject(iq, what.samp_rate, what.anomaly, rng, center_freq_hz=center, inr_db=level, **_place(what, scene, rng))
-        return iq, [truth]
+        change, truth = injection(samples, what.n_samples, what.samp_rate, what.anomaly, rng, center_freq_hz=center,
+                                  inr_db=level, **_place(what, scene, rng))
+        return change, [truth]
     start, length = (None if t is None else round(t * what.samp_rate) for t in (what.anomaly_start_s, what.anomaly_seconds))
     anomaly = draw_anomaly(rng, what.anomaly, scene, what.samp_rate, what.n_samples, level_db=level, sample_start=start,
                            sample_count=length, freq_offset_hz=what.anomaly_offset_hz, bandwidth_hz=what.anomaly_width_hz)
-    return apply_anomaly(iq, what.samp_rate, anomaly, scene=scene, center_freq_hz=center)
+    return anomaly_change(samples, what.n_samples, what.samp_rate, anomaly, scene=scene, center_freq_hz=center)
 
 
 def receiver_of(what: Synthesis) -> Receiver:
@@ -104,19 +134,19 @@ def write(what: Synthesis, path: str | Path) -> Path:
     """
     if what.datatype not in BITS:
         raise ValueError(f"datatype {what.datatype!r} cannot be written; use one of {', '.join(BITS)}")
-    iq, scene, found = synthesise(what)
+    blocks, scene, found = stream(what)
     center = what.center_freq_hz or 0.0
     emitters = [{"waveform": e.waveform, "freq_center_hz": center + e.freq_offset_hz, "bandwidth_hz": e.bandwidth_hz,
                  "snr_db": e.snr_db, "activity": e.activity, "params": e.params} for e in scene.emitters]
-    notes = [note(0, len(iq), "simulated", f"whole file; family={band_of(what.center_freq_hz)}; class=simulated")]
-    notes += [note(0, len(iq), e["waveform"], f"emitter of the scene; SNR {e['snr_db']:.1f} dB while on",
+    notes = [note(0, what.n_samples, "simulated", f"whole file; family={band_of(what.center_freq_hz)}; class=simulated")]
+    notes += [note(0, what.n_samples, e["waveform"], f"emitter of the scene; SNR {e['snr_db']:.1f} dB while on",
                     e["freq_center_hz"], e["bandwidth_hz"]) for e in emitters]
     notes += [truth.as_annotation() for truth in found]
     noise_seed = what.seed if what.noise_seed is None else what.noise_seed
-    meta_path = write_recording(path, iq, what.samp_rate, what.datatype, center_freq_hz=what.center_freq_hz,
+    meta_path = write_recording(path, blocks, what.samp_rate, what.datatype, center_freq_hz=what.center_freq_hz,
                                 datetime=START_TIME, annotations=notes,
                                 description=f"Simulated, not off the air. Seed {what.seed}, traffic and noise seed {noise_seed}.")
-    truths = {"seed": what.seed, "noise_seed": noise_seed, "samp_rate": what.samp_rate, "n_samples": len(iq),
+    truths = {"seed": what.seed, "noise_seed": noise_seed, "samp_rate": what.samp_rate, "n_samples": what.n_samples,
               "center_freq_hz": what.center_freq_hz, "noise_dbfs": what.noise_dbfs,
               "anomalies": [truth.as_dict() for truth in found], "emitters": emitters}
     name = meta_path.name.removesuffix(".sigmf-meta")

@@ -61,8 +61,9 @@ class Waveform:
         if width > samp_rate and self.name != "ofdm_lte":
             raise ValueError(f"{self.name} is {width:g} Hz wide; samp_rate {samp_rate:g} is too low for it")
         made = self.build(rng, n, float(samp_rate), **full)
-        power = power_while_on(made) if normalise else 1.0
-        return made if power in (0.0, 1.0) else Emission(made.iq * np.float32(power ** -0.5), made.on)
+        if normalise and (power := power_while_on(made)) > 0:
+            made.iq[:] *= np.float32(power ** -0.5)
+        return made
 
     def function(self, rng: np.random.Generator, n: int, samp_rate: float, **params) -> np.ndarray:
         """As ``emit``, the samples only: complex64 (n,)."""
