@@ -13,6 +13,7 @@ void bind_encoder_network(py::module& m);
 void bind_keys(py::module& m);
 void bind_tokenizer(py::module& m);
 void bind_fft_tokenizer(py::module& m);
+void bind_python_block(py::module& m);
 void bind_sample_formats(py::module& m);
 void bind_score_maxima(py::module& m);
 
@@ -26,6 +27,7 @@ PYBIND11_MODULE(spectrumencoder_python, m)
     bind_keys(m);
     bind_tokenizer(m);
     bind_fft_tokenizer(m);
+    bind_python_block(m);
     bind_sample_formats(m);
     bind_score_maxima(m);
 }
