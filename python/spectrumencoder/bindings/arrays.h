@@ -35,6 +35,6 @@ private:
     std::optional<pybind11::gil_scoped_release> d_released;
 };
 
-constexpr size_t LONG_FRAMES = 8; // to work on as many frames takes the detector's kernels long
+constexpr size_t LONG_FRAMES = 16, VERY_LONG_FRAMES = 64; // from as many on the detector's slower, and quicker, kernels take long
 
 #endif

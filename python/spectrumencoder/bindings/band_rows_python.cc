@@ -61,7 +61,7 @@ array<float> deviations(const array<float>& levels,
     const band_statistics band = statistics(bins, mean, deviation, components);
     array<float> result({ frames, bins });
     float* out = result.mutable_data();
-    const others_may_run meanwhile(frames >= LONG_FRAMES);
+    const others_may_run meanwhile(frames >= VERY_LONG_FRAMES);
     standardise(levels.data(), frames, band, out);
     return result;
 }
@@ -134,7 +134,7 @@ void sums_of_deviations(const array<float>& levels,
     check(sums.ndim() == 1 && static_cast<size_t>(sums.size()) == bins, "sums");
     check(squares.ndim() == 1 && static_cast<size_t>(squares.size()) == bins, "squares");
     double *sum = sums.mutable_data(), *square = squares.mutable_data();
-    const others_may_run meanwhile(frames >= LONG_FRAMES);
+    const others_may_run meanwhile(frames >= VERY_LONG_FRAMES);
     add_deviations(levels.data(),
                    frames,
                    bins,

@@ -62,7 +62,7 @@ void windows(const array<float>& residual,
         check(scales.at(window) >= 1, "a scale");
     const size_t frames = residual.shape(0), count = scales.size();
     const results to(out, frames, count);
-    const others_may_run meanwhile(frames >= LONG_FRAMES);
+    const others_may_run meanwhile(frames >= VERY_LONG_FRAMES);
     window_maxima(residual.data(), frames, residual.shape(1), scales.data(), signs.data(), count, to.data, to.step);
 }
 

@@ -201,14 +201,15 @@ class Detector:
         deviation = np.zeros(count, np.float32)
         place = (segment.rx_freq, segment.rx_rate)
         deviation[used] = self.floor_track.deviations(features[_run(used), layout.FLOOR_DBFS], segment.frame_s, place)
+        speaks = np.zeros(count, bool)  # flagged frames of which an event may open
         if self.threshold_mode == FIXED:
-            judge_of = self._judge_fixed(residual, used, result)
+            judge_of = self._judge_fixed(residual, used, result, speaks)
         else:
-            judge_of = self._judge_by_tables(psd, residual, features, deviation, used, segment, result)
+            judge_of = self._judge_by_tables(psd, residual, features, deviation, used, segment, result, speaks)
         judged = np.isfinite(result.scores).nonzero()[0]
         n_flagged = int(np.count_nonzero(result.flagged))
-        if self.tracker.n_open or n_flagged:  # else there is nothing to tell of these frames
-            self._follow(psd, residual, features, deviation, sample_start, segment, used, judged, judge_of, result, began)
+        if self.tracker.n_open or (n_flagged and speaks.any()):  # else there is nothing to tell of these frames
+            self._follow(psd, residual, features, deviation, sample_start, segment, used, judged, judge_of, result, speaks, began)
         self.n_judged += len(judged)
         self.n_flagged += n_flagged
         self._age += len(used)
@@ -232,14 +233,15 @@ class Detector:
 
     # -- parts
 
-    def _follow(self, psd, residual, features, deviation, sample_start, segment, used, judged, judge_of, result, began):
-        """Shows the tracker the flagged frames, and those that come while an event is open."""
+    def _follow(self, psd, residual, features, deviation, sample_start, segment, used, judged, judge_of, result, speaks,
+                began):
+        """Shows the tracker the frames of which an event may open, and those that come while one is open."""
         ages = self._age + np.searchsorted(used, judged)  # frames without a table age an event, skipped ones do not
-        flagged = result.flagged[judged]
+        flagged, speaks = result.flagged[judged], speaks[judged]
         position = 0
         while position < len(judged):
-            if not self.tracker.n_open and not flagged[position]:  # nothing to follow: on to the next flagged frame
-                ahead = flagged[position:].argmax()
+            if not self.tracker.n_open and not speaks[position]:  # nothing to follow: on to the next that speaks
+                ahead = speaks[position:].argmax()
                 if not ahead:
                     break
                 position += int(ahead)
@@ -251,14 +253,14 @@ class Detector:
             result.emitted += _timed(self.tracker.see(frame, sightings, segment), began)
             position += 1
 
-    def _judge_fixed(self, residual, used, result) -> Callable[[int], _Judge]:
+    def _judge_fixed(self, residual, used, result, speaks) -> Callable[[int], _Judge]:
         result.scores[used] = mean_square(residual[used])
         _check_finite(result.scores[used])
-        result.flagged[used] = result.scores[used] > self.threshold
+        result.flagged[used] = speaks[used] = result.scores[used] > self.threshold
         judge = _FixedJudge(self.threshold)
         return lambda frame: judge
 
-    def _judge_by_tables(self, psd, residual, features, deviation, used, segment, result) -> Callable[[int], _Judge]:
+    def _judge_by_tables(self, psd, residual, features, deviation, used, segment, result, speaks) -> Callable[[int], _Judge]:
         """Judges the frames `used`; gives what tells how the frame of a number was judged."""
         parts = _Parts()
         for rows, key, table, threshold, opening in self._groups(features, used, segment, result.notices):
@@ -284,10 +286,12 @@ class Detector:
                     p_values, thresholds = self._rolling[key].judge(scores, self.false_alarm_rate, opening)
                 result.scores[some], result.p_values[some] = scores, p_values
                 flagged = scores > thresholds
-                places = flagged.nonzero()[0].tolist()
-                if places:
+                kept = {}
+                if flagged.any():
                     result.flagged[some] = flagged
-                kept = {} if shown is None else {place: shown[place:place + HISTORY + 1].copy() for place in places}
+                    speaks[some] = flagged & (scores > opening - _MARGIN * abs(opening))
+                    if shown is not None and (self.tracker.n_open or speaks.any()):  # else nobody asks where
+                        kept = {place: shown[place:place + HISTORY + 1].copy() for place in flagged.nonzero()[0].tolist()}
                 parts.append(_Part(taken, thresholds, opening, table, kept, curve))
                 if drift is not None:
                     drift.take(level, ~flagged, segment.frame_s)
