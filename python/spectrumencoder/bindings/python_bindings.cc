@@ -7,21 +7,27 @@
 
 namespace py = pybind11;
 
+void bind_band_rows(py::module& m);
 void bind_driver_failure(py::module& m);
 void bind_encoder_network(py::module& m);
 void bind_keys(py::module& m);
 void bind_tokenizer(py::module& m);
 void bind_fft_tokenizer(py::module& m);
+void bind_python_block(py::module& m);
+void bind_sample_formats(py::module& m);
 void bind_score_maxima(py::module& m);
 
 PYBIND11_MODULE(spectrumencoder_python, m)
 {
     m.doc() = "C++ part of gr-spectrumencoder: vocabulary, tokenizer kernel, fft_tokenizer block";
     py::module::import("gnuradio.gr"); // registers the base classes of blocks
+    bind_band_rows(m);
     bind_driver_failure(m);
     bind_encoder_network(m);
     bind_keys(m);
     bind_tokenizer(m);
     bind_fft_tokenizer(m);
+    bind_python_block(m);
+    bind_sample_formats(m);
     bind_score_maxima(m);
 }

@@ -24,7 +24,6 @@ from .tags import frame_tags, positive
 
 TIME_SOURCES = ("tag", "hardware")
 _ANOMALIES = pmt.intern(keys.ANOMALIES)
-_AT_ONCE = 64  # frames; more at once would not be cheaper
 
 
 class anomaly_detector(SafeBlock, gr.sync_block):
@@ -62,7 +61,6 @@ class anomaly_detector(SafeBlock, gr.sync_block):
                                py_io_signature(0, 1, [np.float32]))
         self.init_safe_block()
         self.set_tag_propagation_policy(gr.TPP_DONT)  # each input would bring its own copy
-        self.set_max_noutput_items(_AT_ONCE)  # the room for scores is endless, and GNU Radio would begin to ask from there
         self.message_port_register_out(_ANOMALIES)
         files = load_models(model)
         self.detector = Detector.from_model(files[0], false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode,

@@ -28,17 +28,16 @@ on every block once all have stopped: then nothing is lost.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import threading
 import time
 import traceback
 from dataclasses import dataclass
 
-import numpy as np
 import pmt
 
 from .. import keys
+from ..tokens.tokenize import native_module
 from .messages import MalformedMessage, kind, to_pmt
 
 WORK_DONE = -1  # the int: returning the enum gr.WORK_DONE fails in the gateway
@@ -47,8 +46,8 @@ _SYSTEM = pmt.intern("system")
 _DONE = pmt.intern("done")
 _LOG_INTERVAL_S = 1.0
 _LINGER_S = 0.2
+_MOST_TYPES = 16  # ports of a block that differ; further ones are like the last
 AT_ONCE = 256  # items that a block with outputs gets in one call, at most
-_address = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
 
 
 @dataclass(frozen=True)
@@ -105,28 +104,15 @@ def setter(method):
     return guarded
 
 
-class _Memory:
-    """A stretch of GNU Radio's buffers, in the form that numpy.asarray takes."""
-
-    __slots__ = ("__array_interface__",)
-
-
-def _arrays(pointers, signature, count: int) -> list[np.ndarray]:
-    """`count` items at each pointer (a PyCapsule) as an array, nothing copied. GNU Radio's own way takes three times as long."""
-    arrays = []
-    for pointer, dtype in zip(pointers, signature.port_types(len(pointers)), strict=True):
-        memory = _Memory()
-        memory.__array_interface__ = {"data": (_address(pointer, None), False), "typestr": dtype.base.str,
-                                      "shape": (count, *dtype.shape), "version": 3}
-        arrays.append(np.asarray(memory))
-    return arrays
-
-
 class SafeBlock:
     """Put before the gr base class; see the module's docstring. ``failure`` is None while all is well."""
 
     def init_safe_block(self):
         """Call right after the gr base's __init__. Registers the message output `status`."""
+        signatures = self.in_sig(), self.out_sig()
+        self.gateway = native_module().python_block(self.gateway.name(), *(s.gr_io_signature() for s in signatures), self,
+                                                    *(s.port_types(_MOST_TYPES) for s in signatures))
+        self.n_waiting = 0  # items that every input held when work was called last
         self.failure: Failure | None = None
         self.malformed = 0
         self._failure_lock = threading.Lock()
@@ -136,9 +122,8 @@ class SafeBlock:
         inputs, outputs = len(self.in_sig().port_types(1)), len(self.out_sig().port_types(1))
         if not inputs and not outputs:
             self.set_msg_handler(_SYSTEM, self.handle_system)
-        elif inputs:
-            # GNU Radio begins to ask from there; what a sink is handed does not go by it
-            self.set_max_noutput_items(AT_ONCE if outputs else 1)
+        elif inputs and outputs:
+            self.set_max_noutput_items(AT_ONCE)
 
     # What a block writes
 
@@ -157,17 +142,11 @@ class SafeBlock:
 
     # What GNU Radio calls
 
-    def forecast(self, noutput_items, ninputs):
-        """One item on each input is enough. GNU Radio asks for as many as there is room for, then for half of that, and so on,
-        until there are as many: of 60 waiting items it would hand over 32, of two inputs seldom all."""
-        return [1] * ninputs
-
-    def handle_general_work(self, noutput_items, ninput_items, input_items, output_items):
-        """GNU Radio's call of work of a sync_block: all that every input holds and every output has room for."""
-        count = min([*ninput_items, noutput_items] if len(output_items) else ninput_items)
-        done = self.work(_arrays(input_items, self.in_sig(), count), _arrays(output_items, self.out_sig(), count))
-        self.consume_items(done)
-        return done
+    def called(self, input_items, output_items, n_waiting):
+        """The call of work, by ``python_block``: arrays of all that every input holds and every output has room for.
+        n_waiting: items that every input holds."""
+        self.n_waiting = n_waiting
+        return self.work(input_items, output_items)
 
     def work(self, input_items, output_items):
         if self.failure is not None:

@@ -102,7 +102,6 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._skip, self._max_latency = overload == "skip", float(max_latency)
         self._backlog = Backlog()
         self._lock = threading.Lock()
-        self._n_waiting = 0
         self._at_once = LEAST_FRAMES
         self._keep_bands = np.zeros((0, 2))  # Hz
         self._encoded = _encoded_output(self.engine, encoded_group, encoded_step) if encoded_group else None
@@ -285,18 +284,13 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
     # Overload
 
-    def handle_general_work(self, noutput_items, ninput_items, input_items, output_items):
-        """GNU Radio's call of work, which leaves out how many items wait in the input."""
-        self._n_waiting = ninput_items[0]
-        return super().handle_general_work(noutput_items, ninput_items, input_items, output_items)
-
     def _frames_to_skip(self, side: np.ndarray) -> int:
         """How many of the oldest frames must pass unencoded so that the block is at most max_latency behind again."""
         rate = float(side[0, layout.BIN_WIDTH_HZ]) * self._layout.fft_size
         hop = self._frame_hop or float(side[0, layout.K_EFF]) * self._layout.fft_size
         if not rate > 0:
             return 0
-        behind_s = self._backlog.enter(self._n_waiting, len(side) * hop / rate, self._gap / rate, self._lost)
+        behind_s = self._backlog.enter(self.n_waiting, len(side) * hop / rate, self._gap / rate, self._lost)
         excess_s = behind_s - self._max_latency
         return 0 if excess_s <= 0 else min(len(side), math.ceil(excess_s * rate / hop))
 

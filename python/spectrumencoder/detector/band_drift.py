@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..tokens.tokenize import optional_native_module
 from .band_statistics import BandStatistics
 from .spline import cubic_spline
 
@@ -34,15 +35,17 @@ class BandDrift:
         self._band, self._n_knots = band, min(KNOTS, n_bins)
         loud = np.square(band.components).sum(axis=0) > 4.0 / n_bins if len(band.components) else np.zeros(n_bins, bool)
         quiet = (band.std <= QUIET_STD * np.median(band.std)) & ~loud
-        self._quiet = [np.flatnonzero(quiet[part]) + part[0] for part in np.array_split(np.arange(n_bins), self._n_knots)]
+        parts = [np.flatnonzero(quiet[part]) + part[0] for part in np.array_split(np.arange(n_bins), self._n_knots)]
         self._all_quiet = np.flatnonzero(quiet)
-        self._usable = np.array([len(q) >= 4 for q in self._quiet])
-        self._centres = np.array([part.mean() for part in np.array_split(np.arange(n_bins), self._n_knots)])
-        self._knots = np.zeros(self._n_knots)
+        self._usable = np.array([len(part) >= 4 for part in parts])
+        self._counts = np.array([len(part) for part in parts])[self._usable]  # of the bins of each usable knot, which follow
+        self._bins = np.concatenate([np.zeros(0, int), *(part for part in parts if len(part) >= 4)])
+        self._limit = np.float32(_CLIP_STD) * band.std
+        self._spline = self._through_knots(np.array([part.mean() for part in np.array_split(np.arange(n_bins), self._n_knots)]))
+        self._knots = np.zeros(len(self._counts))  # of those that are usable
         self.curve = np.zeros(n_bins, np.float32)
-        self._level = np.empty((BLOCK_FRAMES, n_bins), np.float32)  # of the block that goes on, and which are unsuspicious
-        self._unsuspicious = np.empty(BLOCK_FRAMES, bool)
-        self._n_block = 0
+        self._n_block = self._n_unsuspicious = 0  # frames of the block that goes on
+        self._off, self._off_squares = np.zeros(n_bins), np.zeros(n_bins)  # sums of its deviations: dB, and squares
         self._squares, self._n_squares, self._rough = np.zeros(len(self._all_quiet)), 0, 0
         self._watched = self._over = self._alarms = 0
 
@@ -51,36 +54,35 @@ class BandDrift:
         return BLOCK_FRAMES - self._n_block
 
     def take(self, level: np.ndarray, unsuspicious: np.ndarray, frame_s: float) -> None:
-        """Levels (F, N), F <= left(), dB over the floor without the curve, that were judged with it; `unsuspicious` (F,) bool."""
-        block = slice(self._n_block, self._n_block + len(level))
-        self._level[block], self._unsuspicious[block] = level, unsuspicious
-        self._n_block = block.stop
-        if self._n_block < BLOCK_FRAMES:
-            return
-        self._n_block = 0
-        off, unsuspicious, std, quiet = self._level, self._unsuspicious, self._band.std, self._all_quiet
-        off -= self._band.mean
-        off -= self.curve
-        np.minimum(off, _CLIP_STD * std, out=off)
-        np.maximum(off, -_CLIP_STD * std, out=off)
-        mean = None
-        if unsuspicious.any():
-            mean = (off if unsuspicious.all() else off[unsuspicious]).mean(axis=0, dtype=np.float64)
-        off /= std
-        np.square(off, out=off)
-        self._squares += off.sum(axis=0, dtype=np.float64)[quiet]
-        self._n_squares += len(off)
-        if mean is not None and self._usable.any():
-            part = [mean[q].mean() if usable else 0.0 for q, usable in zip(self._quiet, self._usable, strict=True)]
-            most = DRIFT_DB_PER_HOUR / 3600.0 * frame_s * len(off)
-            self._knots += np.where(self._usable, np.clip(_GAIN * np.array(part), -most, most), 0.0)
-            self.curve = self._through_knots()
+        """Levels (F, N) float32, F <= left(), dB over the floor without the curve, that were judged with it; `unsuspicious` (F,)
+        bool."""
+        native, band = optional_native_module(), self._band
+        given = _add_deviations_numpy if native is None else native.add_deviations
+        given(level, band.mean, self.curve, self._limit, band.std, unsuspicious, self._off, self._off_squares)
+        self._n_block += len(level)
+        self._n_unsuspicious += int(np.count_nonzero(unsuspicious))
+        if self._n_block == BLOCK_FRAMES:
+            self._end_block(frame_s)
 
-    def _through_knots(self) -> np.ndarray:
-        """A cubic spline: between straight lines ripple would leave what boxes of many bins see."""
-        places, knots = self._centres[self._usable], self._knots[self._usable]
-        bins = np.arange(len(self.curve))
-        return (cubic_spline(places, knots, bins) if len(places) > 3 else np.interp(bins, places, knots)).astype(np.float32)
+    def _end_block(self, frame_s: float):
+        self._squares += self._off_squares[self._all_quiet]
+        self._n_squares += self._n_block
+        if self._n_unsuspicious and len(self._bins):
+            sums = np.add.reduceat(self._off[self._bins], np.cumsum(self._counts) - self._counts)
+            most = DRIFT_DB_PER_HOUR / 3600.0 * frame_s * self._n_block
+            self._knots += np.clip(_GAIN * sums / (self._counts * self._n_unsuspicious), -most, most)
+            self.curve = (self._spline * self._knots[:, None]).sum(axis=0).astype(np.float32)
+        self._n_block = self._n_unsuspicious = 0
+        self._off[:], self._off_squares[:] = 0.0, 0.0
+
+    def _through_knots(self, centres: np.ndarray) -> np.ndarray:
+        """(usable knots, N): the curve through a knot of 1 where the others are 0. A curve is linear in its knots.
+
+        A cubic spline: between straight lines ripple would leave what boxes of many bins see.
+        """
+        places, bins = centres[self._usable], np.arange(len(self._band.mean))
+        through = (lambda unit: cubic_spline(places, unit, bins)) if len(places) > 3 else (lambda unit: np.interp(bins, places, unit))
+        return np.array([through(unit) for unit in np.eye(len(places))])
 
     def watch(self, p_values: np.ndarray, effective_share: float) -> bool:
         """Takes p-values of the frames of ``take`` that could open no event. True when the table no longer holds.
@@ -94,11 +96,13 @@ class BandDrift:
             self._squares[:], self._n_squares = 0.0, 0
             if self._rough == 2:
                 return True
-        for p in p_values:
-            self._watched += 1
-            self._over += bool(p <= SHARE)
+        over = np.asarray(p_values) <= SHARE
+        while len(over):
+            some, over = over[:WATCHED_FRAMES - self._watched], over[WATCHED_FRAMES - self._watched:]
+            self._watched += len(some)
+            self._over += int(np.count_nonzero(some))
             if self._watched < WATCHED_FRAMES:
-                continue
+                break
             chance = _SIGNIFICANT * np.sqrt(SHARE * (1 - SHARE) / max(self._watched * effective_share, 1.0))
             moved = self._over / self._watched > SHARE + max(SURPLUS, chance)
             self._alarms = self._alarms + 1 if moved else 0
@@ -106,3 +110,12 @@ class BandDrift:
             if self._alarms == 2:
                 return True
         return False
+
+
+def _add_deviations_numpy(levels, mean, curve, limit, deviation, chosen, sums, squares) -> None:
+    """As the compiled module's, bit for bit: adds to the sums frame by frame."""
+    for level, counts in zip(levels, chosen, strict=True):
+        off = np.maximum(np.minimum(level - mean - curve, limit), -limit)
+        if counts:
+            sums += off
+        squares += np.square(off / deviation)

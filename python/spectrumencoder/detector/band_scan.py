@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..tokens.tokenize import optional_native_module
+from .band_statistics import BandStatistics, standardise_numpy
 
 LENGTHS = (1, 2, 4, 8)  # frames; each twice the one before
 EXCESS_SCALES = (1, 4, 16, 64, 256)  # bins, of deviations
@@ -32,7 +33,7 @@ _STEP = 4  # boxes start every scale / _STEP bins
 _NEAR = 5  # neighbouring boxes whose most counts for each of them
 # A box counts as at least so much of the middle box of its size: what was steady for a while may have been so by chance
 _LEAST_SHARE = {EXCESS: 1.0, POWER: 0.5}
-_LEAST_POWER = 1e-9  # over the floor
+_LEAST_POWER = np.float32(1e-9)  # over the floor
 
 
 def _most_near(values: np.ndarray) -> np.ndarray:
@@ -139,12 +140,19 @@ class BandScan:
         """Rows (HISTORY, P) to stand before the first frame: what is usual."""
         return np.repeat(self.median[:1], HISTORY, axis=0)
 
-    def maxima(self, rows: np.ndarray) -> np.ndarray:
-        """The channels of ``SCAN``, in its order, (HISTORY + F, P) -> (F, C) float32: 1 is the most that was ever usual."""
+    def maxima(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """The channels of ``SCAN``, in its order, (HISTORY + F, P) -> (F, C) float32: 1 is the most that was ever usual.
+
+        Args:
+            out: (F, C) float32, written and returned; columns of a wider array may be given.
+        """
+        out = np.empty((len(rows) - HISTORY, len(SCAN)), np.float32) if out is None else out
         native = optional_native_module()
         if native is None:
-            return self.maxima_numpy(rows)
-        return native.box_maxima(np.ascontiguousarray(rows, np.float32), self._edges, self.median, self._per_up, self._per_down)
+            out[:] = self.maxima_numpy(rows)
+        else:
+            native.box_maxima(np.ascontiguousarray(rows, np.float32), self._edges, self.median, self._per_up, self._per_down, out)
+        return out
 
     def maxima_numpy(self, rows: np.ndarray) -> np.ndarray:
         """As ``maxima``, bit for bit, without the compiled module."""
@@ -162,6 +170,29 @@ class BandScan:
         return np.stack((over * self._per_up, over * self._per_down), axis=1)
 
 
+class BoxRows:
+    """The rows of the frames of a band, those before a frame right before it in memory: nothing is copied but now and then."""
+
+    _ROOM = 32  # frames
+
+    def __init__(self, scan: BandScan):
+        self._rows = np.empty((HISTORY + self._ROOM, scan.median.shape[1]), np.float32)
+        self.restart(scan)
+
+    def restart(self, scan: BandScan):
+        """What is usual stands before the next frame."""
+        self._rows[:HISTORY] = scan.begin()
+        self._stop = HISTORY
+
+    def extend(self, count: int) -> np.ndarray:
+        """Rows (HISTORY + count, P) of which the last `count` (up to 32) are the next frames', to be written."""
+        if self._stop + count > len(self._rows):
+            self._rows[:HISTORY] = self._rows[self._stop - HISTORY:self._stop].copy()
+            self._stop = HISTORY
+        self._stop += count
+        return self._rows[self._stop - count - HISTORY:self._stop]
+
+
 def frame_rows(deviation: np.ndarray, level: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:
     """What single frames show in each box, (F, N), (F, N) -> (F, P) float32; a row does not depend on its neighbours.
 
@@ -173,13 +204,34 @@ def frame_rows(deviation: np.ndarray, level: np.ndarray, before: np.ndarray | No
     rows = np.empty((count + len(deviation), boxes(n_bins).edges[-1]), np.float32)
     if count:
         rows[:count] = before
-    power = np.multiply(level, np.float32(np.log(10.0) / 10.0), dtype=np.float32)
-    np.exp(power, out=power)
-    mean = _box_sums(np.ascontiguousarray(deviation, np.float32), power, rows[count:])
-    np.maximum(mean, _LEAST_POWER, out=mean)
-    np.log10(mean, out=mean)
-    np.multiply(mean, 10.0, out=rows[count:, -mean.shape[1]:], casting="same_kind")
+    native = optional_native_module()
+    given = _box_rows_numpy if native is None else native.box_rows
+    given(*(np.ascontiguousarray(part, np.float32) for part in (deviation, level)), _sizes(n_bins), len(EXCESS_SCALES), rows[count:])
     return rows
+
+
+def band_rows(psd: np.ndarray, floor: np.ndarray, curve: np.ndarray, band: BandStatistics, levels: np.ndarray,
+              rows: np.ndarray) -> int:
+    """``frame_rows`` of a band's frames, from their spectra, in one pass. Returns how many frames are not finite.
+
+    Args:
+        psd: (F, N) dBFS. floor: (F,) dBFS. curve: (N,) dB, of the band's drift, taken off.
+        levels: (F, N) float32, written: dB over the floor, without the curve taken off. rows: (F, P) float32, written.
+    """
+    native = optional_native_module()
+    given = _band_rows_numpy if native is None else native.band_rows
+    return given(np.ascontiguousarray(psd, np.float32), floor, curve, band.mean, band.std, band.components,
+                 _sizes(psd.shape[1]), len(EXCESS_SCALES), levels, rows)
+
+
+def _band_rows_numpy(psd, floor, curve, mean, std, components, sizes, n_excess, levels, rows) -> int:
+    """As the compiled module's, bit for bit."""
+    np.subtract(psd, floor[:, None], out=levels)
+    broken = int(np.count_nonzero(~np.isfinite(levels).all(axis=1)))
+    if not broken:
+        above = levels - curve
+        _box_rows_numpy(standardise_numpy(above, mean, std, components), above, sizes, n_excess, rows)
+    return broken
 
 
 @lru_cache(maxsize=8)
@@ -189,22 +241,48 @@ def _sizes(n_bins: int) -> np.ndarray:
     return np.array([(width, max(1, width // _STEP)) for width in widths], np.uint32)
 
 
-def _box_sums(deviation: np.ndarray, power: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Writes the boxes of deviations (F, N) into the first of rows (F, P); gives mean powers of the others, float64."""
-    native = optional_native_module()
-    if native is None:
-        return _box_sums_numpy(deviation, power, rows)
-    return native.box_sums(deviation, power, _sizes(deviation.shape[1]), len(EXCESS_SCALES), rows)
-
-
-def _box_sums_numpy(deviation: np.ndarray, power: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """As ``_box_sums``, bit for bit, without the compiled module."""
+def _box_rows_numpy(deviation: np.ndarray, level: np.ndarray, sizes: np.ndarray, n_excess: int, rows: np.ndarray) -> None:
+    """As the compiled module's, bit for bit: every sum in the order of the bins."""
     plan = boxes(deviation.shape[1])
-    n_excess = plan.edges[len(EXCESS_SCALES)]
+    first = plan.edges[n_excess]
     width = (plan.high - plan.low).astype(np.float64)
-    excess, mean = slice(None, n_excess), slice(n_excess, None)
+    excess, mean = slice(None, first), slice(first, None)
     rows[:, excess] = _sums(deviation, plan.low[excess], plan.high[excess]) / np.sqrt(width[excess])
-    return _sums(power, plan.low[mean], plan.high[mean]) / width[mean]
+    rows[:, mean] = _decibels((_sums(_powers(level), plan.low[mean], plan.high[mean]) / width[mean]).astype(np.float32))
+
+
+# Coefficients as the compiled module has them, for the same bits on every processor: NumPy's own exp and log10 differ
+_OCTAVES_PER_DB, _OCTAVE_DB, _SERIES_DB = np.float32(0.33219280948873623), np.float32(3.0102999566398120), np.float32(8.6858896380650366)
+_ROUND = np.float32(12582912.0)  # 1.5 * 2^23: what is added to it is rounded to whole numbers
+_POWERS_OF_2 = np.array([1.5403530393381608e-4, 1.3333558146428443e-3, 9.6181291076284772e-3, 5.5504108664821580e-2,
+                         2.4022650695910072e-1, 6.9314718055994531e-1, 1.0], np.float32)  # Taylor series of 2^x
+_ODD = np.array([1 / 9, 1 / 7, 1 / 5, 1 / 3, 1], np.float32)  # of artanh(x) / x
+_ROOT_HALF = np.int32(0x3F3504F3)  # bits of sqrt(1/2)
+
+
+def _powers(level: np.ndarray) -> np.ndarray:
+    """10^(level / 10), float32: 2^whole times the series of 2^rest, |rest| <= 0.5."""
+    octaves = np.minimum(np.maximum(level * _OCTAVES_PER_DB, np.float32(-126)), np.float32(126))
+    shifted = octaves + _ROUND
+    rest = octaves - (shifted - _ROUND)
+    return _series(rest, _POWERS_OF_2) * ((shifted.view(np.int32) - _ROUND.view(np.int32) + 127) << 23).view(np.float32)
+
+
+def _decibels(power: np.ndarray) -> np.ndarray:
+    """10 log10 of powers, at least 1e-9, float32: of the exponent, and 2 artanh(t) of the mantissa, t = (m - 1) / (m + 1)."""
+    bits = np.maximum(power, _LEAST_POWER).view(np.int32)
+    exponent = (bits - _ROOT_HALF) >> 23
+    mantissa = (bits - (exponent << 23)).view(np.float32)
+    t = (mantissa - np.float32(1)) / (mantissa + np.float32(1))
+    return exponent.astype(np.float32) * _OCTAVE_DB + _SERIES_DB * t * _series(t * t, _ODD)
+
+
+def _series(x: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """Their polynomial by Horner's rule, the highest first."""
+    total = np.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        total = total * x + coefficient
+    return total
 
 
 def _sums(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

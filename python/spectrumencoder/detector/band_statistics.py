@@ -67,11 +67,11 @@ class BandStatistics:
                              "calibrate again with this fft_size")
         levels = np.ascontiguousarray(np.atleast_2d(level), np.float32)
         native = optional_native_module()
-        given = _standardise_numpy if native is None else native.standardise
+        given = standardise_numpy if native is None else native.standardise
         return given(levels, self.mean, self.std, self.components).reshape(np.shape(level))
 
 
-def _standardise_numpy(levels: np.ndarray, mean: np.ndarray, std: np.ndarray, components: np.ndarray) -> np.ndarray:
+def standardise_numpy(levels: np.ndarray, mean: np.ndarray, std: np.ndarray, components: np.ndarray) -> np.ndarray:
     """As the compiled module's ``standardise``, bit for bit: every sum in a stated order. (A BLAS has its own, from machine to
     machine and batch to batch, and may set threads to work that others need.)"""
     centred = levels - mean

@@ -23,7 +23,7 @@ import numpy as np
 from ..encoder import features as layout
 from .band_scan import HISTORY, SCAN, BandScan, frame_rows
 from .band_statistics import BandStatistics
-from .scores import BAND_CHANNELS, CHANNELS, FLOOR, HEAD, FloorTrack, channel_values
+from .scores import BAND_CHANNELS, CHANNELS, FLOOR, HEAD, FloorTrack, channel_values, largest_standardised
 from .tail import Tail
 
 MAX_SCORES = 20_000  # kept in a table, evenly spaced in time
@@ -145,8 +145,8 @@ class Table:
             raise ValueError("conformal table with some of a band's statistics, scan and tuning, not all: incomplete")
         if not self.window_hop >= 1:
             raise ValueError(f"conformal table with a window hop of {self.window_hop} samples")
-        whole = self.channels == known  # nearly always, and a slice is no copy
-        object.__setattr__(self, "_columns", slice(None) if whole else [known.index(c) for c in self.channels])
+        object.__setattr__(self, "_columns", np.array([known.index(c) for c in self.channels], np.uint32))
+        object.__setattr__(self, "_centre", tuple(np.ascontiguousarray(x, np.float32) for x in (self.median, self.spread)))
 
     @property
     def n(self) -> int:
@@ -198,6 +198,10 @@ class Table:
         standard = self.standardise(values)
         winner = standard.argmax(axis=1)
         return standard[np.arange(len(standard)), winner], winner
+
+    def largest(self, values: np.ndarray) -> np.ndarray:
+        """Fused score (F,) float32 alone, of channel values (F, all) float32."""
+        return largest_standardised(values, self._columns, *self._centre)
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
         """(1 + #{table >= score}) / (n + 1), (F,) -> (F,) float64."""

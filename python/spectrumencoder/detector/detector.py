@@ -20,12 +20,12 @@ from ..encoder import features as layout
 from ..encoder.model_file import ModelFile, table_key
 from ..tokens.band_plan import UNKNOWN
 from .band_drift import BandDrift
-from .band_scan import HISTORY, SCAN
+from .band_scan import HISTORY, SCAN, BoxRows, band_rows
 from .calibrate import Table, Tuning, check_false_alarm_rate, scores_needed
 from .events import BURST_EVENTS, EVENTS_PER_S, Emitted, EventTracker, Frame, Segment, Sighting
 from .regions import LEVEL, MISSING, Region, find_regions, scan_regions, strongest_excess
 from .rolling import Rolling
-from .scores import FLOOR, HEAD, MODEL, WINDOWS, FloorTrack, mean_square
+from .scores import FLOOR, HEAD, MODEL, WINDOWS, FloorTrack, channel_values, mean_square
 from .threat_types import occupied_bins, shipped
 
 FAR, FIXED, QUANTILE = "far", "fixed", "quantile"
@@ -34,6 +34,8 @@ MEAN_SQUARE = "mean_square"  # analysis_type of the fixed threshold
 _KEY_COLUMNS = [layout.VARIANT, layout.K_KEPT, layout.K_EFF, layout.POLICY, layout.DTYPE]  # what table_key reads
 _UNIT = {name: (0.0, 1.0) for name in WINDOWS}
 _MOST_AT_ONCE = 32  # frames: their boxes fit the second cache of a core
+_MOST_CHOSEN = 1024  # tunings and settings whose table is remembered
+_LEVEL = np.zeros(1, np.float32)  # the curve of a band that none was learned of
 _MARGIN = 1e-4  # relative: a region must not be lost to rounding when its frame was flagged
 
 
@@ -131,7 +133,10 @@ class Detector:
         self.n_frames = self.n_judged = self.n_flagged = self.n_uncalibrated = self.n_skipped = 0
         self._age = 0  # of the stream in frames that were not skipped
         self._told: set[tuple[str, str]] = set()  # (state, table key) of the notices so far
-        self._history: tuple[str, np.ndarray] | None = None  # table and the last rows of its band's boxes
+        self._chosen: dict[tuple, tuple[str, Table | None, float, float]] = {}  # what `_choose` has found
+        self._rows: tuple[str, BoxRows] | None = None  # table, and the last rows of its band's boxes
+        self._seen = False  # whether they are of the frames right before the next ones
+        self._levels = np.empty((_MOST_AT_ONCE, self.n_bins), np.float32)
         self._drifts: dict[str, BandDrift] = {}  # by table
         self._rolling: dict[str, Rolling] = {}
         self.floor_track.reset()
@@ -146,7 +151,7 @@ class Detector:
 
     def set_false_alarm_rate(self, false_alarm_rate: float):
         self.false_alarm_rate = self.tracker.false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
-        self._told = set()
+        self._told, self._chosen = set(), {}
 
     def set_threshold_mode(self, threshold_mode: str):
         if threshold_mode not in THRESHOLD_MODES:
@@ -161,7 +166,7 @@ class Detector:
     def set_false_events_per_hour(self, false_events_per_hour: float):
         if not false_events_per_hour > 0:
             raise ValueError(f"false_events_per_hour {false_events_per_hour} must be positive")
-        self.false_events_per_hour = float(false_events_per_hour)
+        self.false_events_per_hour, self._chosen = float(false_events_per_hour), {}
 
     def set_hold(self, hold: int):
         if hold != int(hold) or not 0 <= hold <= 1_000_000:
@@ -186,24 +191,29 @@ class Detector:
             ValueError: a residual or logit is not finite, or features name a variant that the model lacks.
         """
         began, count = time.perf_counter(), len(psd)
-        used = np.flatnonzero(features[:, layout.SKIPPED] == 0)
-        result = Result(np.full(count, np.nan, np.float32), np.full(count, np.nan), np.zeros(count, bool))
+        used = (features[:, layout.SKIPPED] == 0).nonzero()[0]
+        result = Result(np.empty(count, np.float32), np.empty(count), np.zeros(count, bool))
+        result.scores.fill(np.nan)
+        result.p_values.fill(np.nan)
         self.n_frames += count
         self.n_skipped += count - len(used)
         deviation = np.zeros(count, np.float32)
         place = (segment.rx_freq, segment.rx_rate)
         deviation[used] = self.floor_track.deviations(features[_run(used), layout.FLOOR_DBFS], segment.frame_s, place)
+        speaks = np.zeros(count, bool)  # flagged frames of which an event may open
         if self.threshold_mode == FIXED:
-            judge_of = self._judge_fixed(residual, used, result)
+            judge_of = self._judge_fixed(residual, used, result, speaks)
         else:
-            judge_of = self._judge_by_tables(psd, residual, features, deviation, used, segment, result)
-        judged = np.flatnonzero(np.isfinite(result.scores))
-        if self.tracker.n_open or result.flagged.any():  # else there is nothing to tell of these frames
-            self._follow(psd, residual, features, deviation, sample_start, segment, used, judged, judge_of, result, began)
+            judge_of = self._judge_by_tables(psd, residual, features, deviation, used, segment, result, speaks)
+        judged = np.isfinite(result.scores).nonzero()[0]
+        n_flagged = int(np.count_nonzero(result.flagged))
+        if self.tracker.n_open or (n_flagged and speaks.any()):  # else there is nothing to tell of these frames
+            self._follow(psd, residual, features, deviation, sample_start, segment, used, judged, judge_of, result, speaks, began)
         self.n_judged += len(judged)
-        self.n_flagged += int(np.count_nonzero(result.flagged))
+        self.n_flagged += n_flagged
         self._age += len(used)
-        result.emitted += _timed(self.tracker.expire(self._age), began)
+        if self.tracker.n_open:
+            result.emitted += _timed(self.tracker.expire(self._age), began)
         if self.tracker.n_suppressed:
             self._tell(result.notices, RATE_LIMITED, "", f"rate limited: more than {BURST_EVENTS} events at once and "
                        f"{EVENTS_PER_S:g} a second since: further ones are counted and not reported until there are fewer; if "
@@ -213,7 +223,7 @@ class Detector:
     def discontinuity(self) -> list[Emitted]:
         """Time or tuning has jumped: closes what is open. Each tuning keeps its own floor track; what the frames before have
         shown is forgotten."""
-        self._history = None
+        self._seen = False
         return _timed(self.tracker.close_all(), time.perf_counter())
 
     def flush(self) -> list[Emitted]:
@@ -222,14 +232,15 @@ class Detector:
 
     # -- parts
 
-    def _follow(self, psd, residual, features, deviation, sample_start, segment, used, judged, judge_of, result, began):
-        """Shows the tracker the flagged frames, and those that come while an event is open."""
+    def _follow(self, psd, residual, features, deviation, sample_start, segment, used, judged, judge_of, result, speaks,
+                began):
+        """Shows the tracker the frames of which an event may open, and those that come while one is open."""
         ages = self._age + np.searchsorted(used, judged)  # frames without a table age an event, skipped ones do not
-        flagged = result.flagged[judged]
+        flagged, speaks = result.flagged[judged], speaks[judged]
         position = 0
         while position < len(judged):
-            if not self.tracker.n_open and not flagged[position]:  # nothing to follow: on to the next flagged frame
-                ahead = flagged[position:].argmax()
+            if not self.tracker.n_open and not speaks[position]:  # nothing to follow: on to the next that speaks
+                ahead = speaks[position:].argmax()
                 if not ahead:
                     break
                 position += int(ahead)
@@ -241,28 +252,20 @@ class Detector:
             result.emitted += _timed(self.tracker.see(frame, sightings, segment), began)
             position += 1
 
-    def _judge_fixed(self, residual, used, result) -> Callable[[int], _Judge]:
+    def _judge_fixed(self, residual, used, result, speaks) -> Callable[[int], _Judge]:
         result.scores[used] = mean_square(residual[used])
         _check_finite(result.scores[used])
-        result.flagged[used] = result.scores[used] > self.threshold
+        result.flagged[used] = speaks[used] = result.scores[used] > self.threshold
         judge = _FixedJudge(self.threshold)
         return lambda frame: judge
 
-    def _judge_by_tables(self, psd, residual, features, deviation, used, segment, result) -> Callable[[int], _Judge]:
+    def _judge_by_tables(self, psd, residual, features, deviation, used, segment, result, speaks) -> Callable[[int], _Judge]:
         """Judges the frames `used`; gives what tells how the frame of a number was judged."""
         parts = _Parts()
-        settings = features[_run(used)][:, _KEY_COLUMNS]
-        if (settings == settings[:1]).all():  # nearly always
-            groups = [used] if len(used) else []
-        else:
-            group_of = np.unique(settings, axis=0, return_inverse=True)[1]
-            groups = [used[group_of == group] for group in range(group_of.max() + 1)]
-        for rows in groups:
-            key, table, threshold = self._table(segment, features[rows[0]], result.notices)
+        for rows, key, table, threshold, opening in self._groups(features, used, segment, result.notices):
             if table is None:
                 self.n_uncalibrated += len(rows)
                 continue
-            opening = table.opening(self.false_alarm_rate, self.false_events_per_hour, segment.frame_s)
             if table.band is not None and key not in self._drifts:
                 self._drifts[key] = BandDrift(table.band)
             drift = self._drifts.get(key)
@@ -270,15 +273,10 @@ class Detector:
                 taken = rows[:min(_MOST_AT_ONCE, len(rows) if drift is None else drift.left())]
                 rows = rows[len(taken):]
                 some = _run(taken)
-                level = psd[some] - features[some, layout.FLOOR_DBFS][:, None]
-                _check_finite(level)
-                curve = np.zeros(1, np.float32) if drift is None else drift.curve
-                shown = table.rows(level - curve, self._history[1] if self._history and self._history[0] == key else None)
-                if shown is not None:  # of many rows a copy, so that those need not be kept
-                    self._history = key, shown[-HISTORY:].copy() if len(shown) > 3 * HISTORY else shown[-HISTORY:]
-                else:
-                    self._history = None
-                scores, _ = table.fuse(table.channel_values(residual[some], features[some, layout.LOGIT], deviation[some], shown))
+                level, shown = self._show(key, table, psd[some], features[some, layout.FLOOR_DBFS])
+                curve = _LEVEL if drift is None else drift.curve
+                scores = table.largest(channel_values(residual[some], features[some, layout.LOGIT], deviation[some], table.scan,
+                                                      shown))
                 _check_finite(scores)
                 p_values, thresholds = table.p_values(scores), np.full(len(scores), threshold)
                 if self.threshold_mode == QUANTILE:
@@ -286,16 +284,49 @@ class Detector:
                         self._rolling[key] = Rolling(table.scores)
                     p_values, thresholds = self._rolling[key].judge(scores, self.false_alarm_rate, opening)
                 result.scores[some], result.p_values[some] = scores, p_values
-                result.flagged[some] = flagged = scores > thresholds
-                parts.append(_Part(taken, thresholds, opening, table, shown if flagged.any() else None, curve))
-                del shown  # the next ones take its place in memory, and so in the cache
+                flagged = scores > thresholds
+                kept = {}
+                if flagged.any():
+                    result.flagged[some] = flagged
+                    speaks[some] = flagged & (scores > opening - _MARGIN * abs(opening))
+                    if shown is not None and (self.tracker.n_open or speaks.any()):  # else nobody asks where
+                        kept = {place: shown[place:place + HISTORY + 1].copy() for place in flagged.nonzero()[0].tolist()}
+                parts.append(_Part(taken, thresholds, opening, table, kept, curve))
                 if drift is not None:
-                    drift.take(level, scores <= thresholds, segment.frame_s)
+                    drift.take(level, ~flagged, segment.frame_s)
                     if drift.watch(p_values[scores <= opening], table.effective_n / table.n):
                         self._tell(result.notices, RECALIBRATE, key, "recalibrate: frames are no longer like those that the "
                                    f"table {key} was learned from, and no event explains it: the band or the receiver has "
                                    "changed; run `spectrumencoder calibrate` again")
         return parts.judge_of
+
+    def _groups(self, features, used, segment, notices):
+        """The frames that were encoded alike: numbers, and as of `_choose`."""
+        settings = features[_run(used)][:, _KEY_COLUMNS]
+        if len(used) < 2 or (settings == settings[0]).all():  # nearly always
+            groups = [used] if len(used) else []
+        else:
+            group_of = np.unique(settings, axis=0, return_inverse=True)[1]
+            groups = [used[group_of == group] for group in range(group_of.max() + 1)]
+        for rows in groups:
+            yield rows, *self._choose(segment, features[rows[0]], notices)
+
+    def _show(self, key: str, table: Table, psd: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Levels over the floor (F, N) of these frames, and the rows (HISTORY + F, P) of the band's boxes; None where no band was
+        learned. Both hold until the next call."""
+        if table.scan is None:
+            self._seen = False
+            _check_finite(psd.sum(axis=1) + floor)
+            return None, None
+        if self._rows is None:
+            self._rows = key, BoxRows(table.scan)
+        elif self._rows[0] != key or not self._seen:
+            self._rows[1].restart(table.scan)
+            self._rows = key, self._rows[1]
+        self._seen = True
+        level, rows = self._levels[:len(psd)], self._rows[1].extend(len(psd))
+        _check_none(band_rows(psd, floor, self._drifts[key].curve, table.band, level, rows[HISTORY:]))
+        return level, rows
 
     def _key(self, band: str, frame: np.ndarray) -> str:
         try:
@@ -304,6 +335,20 @@ class Detector:
             raise ValueError(f"features name variant {frame[layout.VARIANT]:g}, policy {frame[layout.POLICY]:g}, type "
                              f"{frame[layout.DTYPE]:g}, which the model {self.contract['name']} lacks; give the encoder and "
                              "the detector the same model") from error
+
+    def _choose(self, segment: Segment, frame: np.ndarray, notices: list[Notice]) -> tuple[str, Table | None, float, float]:
+        """As `_table`, and the score above which an event opens; looked up once for a tuning and a setting of the encoder."""
+        asked = (segment.rx_freq, segment.rx_rate, segment.band, segment.frame_hop, segment.frame_average,
+                 frame[_KEY_COLUMNS].tobytes())
+        chosen = self._chosen.get(asked)
+        if chosen is None:
+            key, table, threshold = self._table(segment, frame, notices)
+            opening = np.inf if table is None else \
+                table.opening(self.false_alarm_rate, self.false_events_per_hour, segment.frame_s)
+            if len(self._chosen) >= _MOST_CHOSEN:
+                self._chosen = {}
+            chosen = self._chosen[asked] = key, table, threshold, opening
+        return chosen
 
     def _table(self, segment: Segment, frame: np.ndarray, notices: list[Notice]) -> tuple[str, Table | None, float]:
         """The table for a frame, its key and its threshold; None, with a notice the first time, where none holds for it and the
@@ -366,7 +411,7 @@ class _Part(NamedTuple):
     thresholds: np.ndarray
     opening: float
     table: Table
-    rows: np.ndarray | None  # (HISTORY + F, P), where one of them is flagged
+    rows: dict[int, np.ndarray]  # place of a flagged frame -> (HISTORY + 1, P), where a band was learned
     curve: np.ndarray
 
 
@@ -376,8 +421,7 @@ class _Parts(list):
     def judge_of(self, frame: int) -> _TableJudge:
         part = next(p for p in self if p.numbers[0] <= frame <= p.numbers[-1] and frame in p.numbers)
         place = int(np.searchsorted(part.numbers, frame))
-        rows = None if part.rows is None else part.rows[place:place + HISTORY + 1]
-        return _TableJudge(float(part.thresholds[place]), part.opening, part.table, rows, part.curve)
+        return _TableJudge(float(part.thresholds[place]), part.opening, part.table, part.rows.get(place), part.curve)
 
 
 class _FixedJudge(NamedTuple):
@@ -491,9 +535,14 @@ def _run(numbers: np.ndarray) -> slice | np.ndarray:
 
 
 def _check_finite(scores: np.ndarray):
-    if not np.isfinite(scores).all():
-        raise ValueError(f"{int((~np.isfinite(scores)).sum())} frames have a residual or logit that is not finite; the "
-                         "model or what feeds it is broken")
+    finite = np.isfinite(scores)
+    if not finite.all():
+        _check_none(int((~finite).sum()))
+
+
+def _check_none(n_broken: int):
+    if n_broken:
+        raise ValueError(f"{n_broken} frames have a residual or logit that is not finite; the model or what feeds it is broken")
 
 
 def _timed(emitted: list[Emitted], began: float) -> list[Emitted]:

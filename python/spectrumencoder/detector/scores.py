@@ -56,12 +56,19 @@ def moving_sums(residual: np.ndarray) -> dict[int, np.ndarray]:
     return sums
 
 
-def residual_maxima(residual: np.ndarray) -> np.ndarray:
-    """The channels of ``WINDOWS``, in its order: (F, N) standardised residual -> (F, len(WINDOWS)) float32."""
+def residual_maxima(residual: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """The channels of ``WINDOWS``, in its order: (F, N) standardised residual -> (F, len(WINDOWS)) float32.
+
+    Args:
+        out: written and returned; columns of a wider array may be given.
+    """
+    out = np.empty((len(residual), len(WINDOWS)), np.float32) if out is None else out
     native = optional_native_module()
     if native is None:
-        return residual_maxima_numpy(residual)
-    return native.window_maxima(np.ascontiguousarray(residual, np.float32), _WINDOW_SCALES, _WINDOW_SIGNS)
+        out[:] = residual_maxima_numpy(residual)
+    else:
+        native.window_maxima(np.ascontiguousarray(residual, np.float32), _WINDOW_SCALES, _WINDOW_SIGNS, out)
+    return out
 
 
 def residual_maxima_numpy(residual: np.ndarray) -> np.ndarray:
@@ -91,11 +98,23 @@ def channel_values(residual: np.ndarray, logit: np.ndarray, floor_deviation_db: 
     n_scan = 0 if scan is None else len(SCAN)
     values = np.empty((len(residual), n_scan + len(WINDOWS) + 2), np.float32)
     if scan is not None:
-        values[:, :n_scan] = scan.maxima(rows)
-    values[:, n_scan:-2] = residual_maxima(residual)
+        scan.maxima(rows, values[:, :n_scan])
+    residual_maxima(residual, values[:, n_scan:-2])
     values[:, -2] = logit
     np.abs(floor_deviation_db, out=values[:, -1])
     return values
+
+
+def largest_standardised(values: np.ndarray, columns: np.ndarray, median: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """The largest (value - median) / spread of each frame, (F, all) -> (F,) float32; NaN where one is not a number.
+
+    Args:
+        columns: (C,) uint32, those that are looked at. median, spread: (C,) float32.
+    """
+    native = optional_native_module()
+    if native is None:
+        return ((values[:, columns] - median) / spread).max(axis=1)
+    return native.largest_standardised(values, columns, median, spread)
 
 
 def mean_square(residual: np.ndarray) -> np.ndarray:

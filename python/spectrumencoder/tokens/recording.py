@@ -20,13 +20,18 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from .tokenize import optional_native_module
+
 META_SUFFIX, DATA_SUFFIX = ".sigmf-meta", ".sigmf-data"
 _DATATYPE = re.compile(r"([cr])(f64|f32|f16|i32|i16|i8|u32|u16|u8)(_le|_be)?")
 _DATATYPES_HELP = "cf32_le, ci16_le, ci8, cu8, ... (c or r, then f64 f32 f16 i32 i16 i8 u32 u16 u8, then _le or _be)"
+_COMPILED = tuple(map(np.dtype, (np.int8, np.uint8, np.int16, np.uint16)))  # of these the compiled module makes numbers
+_PIECE = 16384  # samples that are read at a time: what lies between file and result stays in the second cache of a core
 _DATETIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(\.\d*)?\s*(Z|[+-]\d\d:?\d\d)?")
 
 
@@ -80,7 +85,7 @@ class SampleFormat:
     def is_complex(self) -> bool:
         return self.name[0] == "c"
 
-    @property
+    @cached_property
     def component(self) -> np.dtype:
         """NumPy type of one I or Q value."""
         _, kind, endian = _DATATYPE.fullmatch(self.name).groups()
@@ -92,6 +97,20 @@ class SampleFormat:
 
     def decode(self, raw: np.ndarray) -> np.ndarray:
         """Bytes (n * sample_bytes,) uint8 -> complex64 (n,), full scale = 1.0."""
+        out = np.empty(len(raw) // self.sample_bytes, np.complex64)
+        self.decode_into(raw, out)
+        return out
+
+    def decode_into(self, raw: np.ndarray, out: np.ndarray) -> None:
+        """As ``decode``, into out (n,) complex64."""
+        native = optional_native_module() if self.is_complex and self.component in _COMPILED else None
+        if native is None:
+            out[:] = self.decode_numpy(raw)
+        else:
+            native.to_full_scale(raw.view(self.component), out.view(np.float32))
+
+    def decode_numpy(self, raw: np.ndarray) -> np.ndarray:
+        """As ``decode``, bit for bit, without the compiled module."""
         component = self.component
         values = raw.view(component)
         if component.kind == "f":
@@ -200,14 +219,24 @@ class Recording:
         if start < 0 or (count is not None and count < 0):
             raise ValueError(f"read({start}, {count}): start and count must not be negative")
         stop = self.n_samples if count is None else min(start + count, self.n_samples)
-        parts = []
+        out = np.empty(max(0, stop - start), np.complex64)
+        if len(out):
+            self.read_into(start, out)
+        return out
+
+    def read_into(self, start: int, out: np.ndarray) -> None:
+        """As ``read``, into out (n,) complex64, contiguous: samples [start, start + n), all of which must exist.
+
+        Raises:
+            ValueError: start is negative, or there are fewer samples.
+            RecordingError: as of ``read``.
+        """
+        if start < 0 or start + len(out) > self.n_samples:
+            raise ValueError(f"read_into({start}) of {len(out)} samples: there are {self.n_samples}")
         for first, last, byte_start in self._segments:
-            low, high = max(start, first), min(stop, last)
+            low, high = max(start, first), min(start + len(out), last)
             if low < high:
-                parts.append(self._read_run(byte_start + (low - first) * self._stride_bytes, high - low))
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if parts else np.zeros(0, np.complex64)
+                self._read_run(byte_start + (low - first) * self._stride_bytes, out[low - start:high - start])
 
     def capture_at(self, sample: int) -> Capture:
         """The capture that holds a sample."""
@@ -233,16 +262,20 @@ class Recording:
     def _stride_bytes(self) -> int:
         return self._format.sample_bytes * self.n_channels
 
-    def _read_run(self, byte_start: int, count: int) -> np.ndarray:
+    def _read_run(self, byte_start: int, out: np.ndarray):
+        raw = np.empty((min(len(out), _PIECE), self._stride_bytes), np.uint8)
         try:  # no memory map: one whose file is cut off kills the process
-            raw = np.fromfile(self.data_path, np.uint8, count * self._stride_bytes, offset=byte_start)
+            with self.data_path.open("rb", buffering=0) as file:
+                file.seek(byte_start)
+                for done in range(0, len(out), _PIECE):
+                    piece = raw[:len(out) - done]
+                    if _read_all(file, memoryview(piece).cast("B")) < piece.nbytes:
+                        raise RecordingError(f"{self.data_path}: has become shorter since it was opened; open it again")
+                    if self.n_channels > 1:
+                        piece = np.ascontiguousarray(piece.reshape(len(piece), self.n_channels, -1)[:, self.channel])
+                    self._format.decode_into(piece.reshape(-1), out[done:done + len(piece)])
         except OSError as error:
             raise RecordingError(f"{self.data_path}: cannot be read ({error})") from error
-        if len(raw) < count * self._stride_bytes:
-            raise RecordingError(f"{self.data_path}: has become shorter since it was opened; open it again")
-        if self.n_channels > 1:
-            raw = np.ascontiguousarray(raw.reshape(count, self.n_channels, -1)[:, self.channel]).reshape(-1)
-        return self._format.decode(raw)
 
     def _layout(self, headers: list[int], trailing_bytes: int, where: str) -> tuple[list[tuple[int, int, int]], int]:
         """Where each capture's samples lie: [(first sample, last + 1, first byte)], and how many samples there are."""
@@ -290,6 +323,14 @@ def find_recordings(path: str | Path) -> list[Path]:
     if not found:
         raise RecordingError(f"{path}: holds no *{META_SUFFIX} file; name a folder of SigMF recordings")
     return found
+
+
+def _read_all(file, into: memoryview) -> int:
+    """Bytes read: fewer than there is room for only at the end of the file."""
+    done = 0
+    while done < len(into) and (more := file.readinto(into[done:])):
+        done += more
+    return done
 
 
 def _meta_path(path: Path) -> Path:

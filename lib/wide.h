@@ -1,0 +1,87 @@
+/* -*- c++ -*- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*! \file
+ * Functions marked WIDE are compiled for the wider vectors too, and the right one is chosen when the library is loaded.
+ * What they call is marked WITHIN, so that it becomes part of each of them: else it would be compiled once, for no vectors.
+ * Nothing is fused (lib/CMakeLists.txt): NumPy, which gives the same bits, has no fused multiply-add. */
+
+#ifndef INCLUDED_SPECTRUMENCODER_WIDE_H
+#define INCLUDED_SPECTRUMENCODER_WIDE_H
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDE
+#endif
+#define WITHIN inline __attribute__((always_inline))
+
+namespace gr {
+namespace spectrumencoder {
+
+typedef float floats __attribute__((vector_size(32)));
+typedef int32_t integers __attribute__((vector_size(32))); // a cast between them and floats keeps the bits
+typedef double doubles __attribute__((vector_size(32)));
+constexpr size_t FLOATS = sizeof(floats) / sizeof(float), DOUBLES = sizeof(doubles) / sizeof(double);
+
+template <typename V, typename T>
+WITHIN void load(V& to, const T* from)
+{
+    std::memcpy(&to, from, sizeof(V));
+}
+
+template <typename V, typename T>
+WITHIN void store(T* to, const V& from)
+{
+    std::memcpy(to, &from, sizeof(V));
+}
+
+//! out[at] = function(values[at]), of a function of vectors.
+template <floats function(floats)>
+WITHIN void map(const float* values, size_t count, float* out)
+{
+    floats some = {};
+    size_t at = 0;
+    for (; at + FLOATS <= count; at += FLOATS) {
+        load(some, values + at);
+        store(out + at, function(some));
+    }
+    if (at < count) {
+        std::memcpy(&some, values + at, (count - at) * sizeof(float));
+        some = function(some);
+        std::memcpy(out + at, &some, (count - at) * sizeof(float));
+    }
+}
+
+constexpr size_t TOGETHER = 4; // frames: a running sum waits for its last addition, and those of others fill the time
+
+// Running sums of `frames` <= TOGETHER rows of values (frames, bins); that of frame f begins at cumulative + f * (bins + 1),
+// with 0.
+WITHIN void running_sums(const float* values, size_t frames, size_t bins, double* cumulative)
+{
+    const size_t length = bins + 1;
+    for (size_t frame = 0; frame < frames; ++frame)
+        cumulative[frame * length] = 0.0;
+    if (frames == TOGETHER) {
+        double sums[TOGETHER] = {};
+        for (size_t bin = 0; bin < bins; ++bin)
+            for (size_t frame = 0; frame < TOGETHER; ++frame)
+                cumulative[frame * length + bin + 1] = sums[frame] += static_cast<double>(values[frame * bins + bin]);
+        return;
+    }
+    for (size_t frame = 0; frame < frames; ++frame) {
+        double sum = 0.0;
+        for (size_t bin = 0; bin < bins; ++bin)
+            cumulative[frame * length + bin + 1] = sum += static_cast<double>(values[frame * bins + bin]);
+    }
+}
+
+} // namespace spectrumencoder
+} // namespace gr
+
+#endif
