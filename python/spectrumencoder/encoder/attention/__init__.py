@@ -64,7 +64,7 @@ class Backend:
 
     def why_not(self, device: str) -> str | None:
         """None when the C++ library or PyTorch runs it on the device, else the reason."""
-        if native.why_not(self.oracle, FP32, device) is None:
+        if native.why_not(self.oracle, device) is None:
             return None
         return why_no_torch() or (_function("flash", "why_no_flash")(device) if self.flash_kernel else None)
 
