@@ -117,7 +117,8 @@ void encoder_network::attend_softmax(
                                              work.tokens,
                                              columns,
                                              words_of(of, width)));
-        d_ops.softmax2[chosen](weights, columns, work.tokens, columns, work.inverse.data());
+        (of == precision::bf16 ? d_ops.softmax2_bf16
+                               : d_ops.softmax2)(weights, columns, work.tokens, columns, work.inverse.data());
         d_ops.multiply[chosen](plain_product(
             v, value_step, 1, weights, columns, to + column, step, width, columns, words_of(of, work.tokens)));
         d_ops.scale_columns(to + column, step, work.inverse.data(), width, columns);

@@ -45,6 +45,8 @@ static inline size_t words_of(precision of, size_t depth)
     return of == precision::fp32 ? depth : of == precision::bf16 ? (depth + 1) / 2 : (depth + 3) / 4;
 }
 
+constexpr float SCORE_STEPS = 128.0f; // of softmax2_bf16
+
 // c(r, j) = sum_k a(r, k) b(k, j), or added to what c holds, with k counting words, and
 //   a(r, k) = a[r / BLOCK * a_block + r % BLOCK * a_row + k * a_step]
 //   b(k, j) = b[j / panel * b_panel + k * b_step + j % panel]
@@ -96,9 +98,10 @@ struct encoder_ops {
                         size_t pairs,
                         size_t columns);
 
-    // x = 2^(x - largest of the column), as words in the place of x, fp32 or bf16; inverse_sum = 1 / sum of the column.
-    // x: (rows, columns). int8 has none.
-    void (*softmax2[PRECISIONS])(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum);
+    // x = 2^(x - largest of the column); inverse_sum = 1 / sum of the column. x: (rows, columns). Of bf16 x counts in
+    // units of 1 / SCORE_STEPS and ends as words in its place, with a relative error as of rounding to bf16.
+    void (*softmax2)(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum);
+    void (*softmax2_bf16)(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum);
 
     // n values one after the other in bf16.
     void (*round_bf16)(const float* x, void* to, size_t n);

@@ -232,48 +232,106 @@ void rotate_bf16(const float* x,
         }
 }
 
-inline vec power_of_two(vec x, fp32)
+inline vec largest_of_column(const float* x, size_t step, size_t rows)
 {
-    return exp2(x);
+    vec largest[4] = { load(x), load(x), load(x), load(x) };
+    size_t r = 0;
+    for (; r + 4 <= rows; r += 4)
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i)
+            largest[i] = larger(largest[i], load(x + (r + i) * step));
+    for (; r < rows; ++r)
+        largest[0] = larger(largest[0], load(x + r * step));
+    return larger(larger(largest[0], largest[1]), larger(largest[2], largest[3]));
 }
 
-inline vec power_of_two(vec x, bf16)
-{
-    return short_exp2(x);
-}
-
-template <class P>
 void softmax2(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum)
 {
     for (size_t j = 0; j < columns; j += WIDTH) {
-        vec largest[4] = { load(x + j), load(x + j), load(x + j), load(x + j) };
+        const vec top = largest_of_column(x + j, step, rows);
+        vec sum[4] = {};
         size_t r = 0;
         for (; r + 4 <= rows; r += 4)
 #pragma GCC unroll 4
-            for (int i = 0; i < 4; ++i)
-                largest[i] = larger(largest[i], load(x + (r + i) * step + j));
-        for (; r < rows; ++r)
-            largest[0] = larger(largest[0], load(x + r * step + j));
-        const vec top = larger(larger(largest[0], largest[1]), larger(largest[2], largest[3]));
-        vec sum[4] = {};
-        word* words = reinterpret_cast<word*>(x) + j; // a word's row is never behind the rows that it is made of
-        for (r = 0; r + 4 <= rows; r += 4) {
-            vec value[4];
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; ++i)
-                value[i] = power_of_two(load(x + (r + i) * step + j) - top, P());
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; i += P::VALUES, words += step)
-                store_words(words, P::make(value + i));
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; ++i)
-                sum[i] += value[i];
+            for (int i = 0; i < 4; ++i) {
+                const vec value = exp2(load(x + (r + i) * step + j) - top);
+                store(x + (r + i) * step + j, value);
+                sum[i] += value;
+            }
+        for (; r < rows; ++r) {
+            const vec value = exp2(load(x + r * step + j) - top);
+            store(x + r * step + j, value);
+            sum[0] += value;
         }
-        for (; r < rows; r += P::VALUES, words += step) {
-            vec value[P::VALUES] = {};
-            for (size_t i = 0; i < P::VALUES && r + i < rows; ++i)
-                sum[0] += value[i] = power_of_two(load(x + (r + i) * step + j) - top, P());
-            store_words(words, P::make(value));
+        store(inverse_sum + j, 1.0f / ((sum[0] + sum[1]) + (sum[2] + sum[3])));
+    }
+}
+
+typedef uint16_t halves __attribute__((vector_size(WIDTH * sizeof(float))));
+
+// 2^(k / 128) in bfloat16, of whole numbers k: its seven bits of a fraction f are those of 1 + f, less 0.344 f (1 - f).
+// Relative error under 0.006.
+struct bf16_power {
+    static halves above_k(halves k)
+    {
+        const halves f = k & 126;
+        return (127 << 7) - ((f * (128 - f) * 11 + 2048) >> 12);
+    }
+#if defined(SPECTRUMENCODER_SHORT_PRODUCTS)
+    halves low, high; // above_k of f = 0, 2, ... 62 and 64, 66, ... 126
+
+    bf16_power()
+    {
+        for (int i = 0; i < 2 * WIDTH; ++i)
+            low[i] = 2 * i;
+        high = above_k(low + 4 * WIDTH);
+        low = above_k(low);
+    }
+    halves operator()(halves k) const
+    {
+        return k + reinterpret_cast<halves>(_mm512_permutex2var_epi16(reinterpret_cast<__m512i>(low),
+                                                                      reinterpret_cast<__m512i>(k >> 1),
+                                                                      reinterpret_cast<__m512i>(high)));
+    }
+#else
+    halves operator()(halves k) const
+    {
+        return k + above_k(k);
+    }
+#endif
+};
+
+// The columns' weights, in units of log2 / 128, are whole numbers; so is the largest that is taken off. The sum is of
+// the rounded weights.
+void softmax2_bf16(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum)
+{
+    constexpr float MAGIC = 12582912.0f; // leaves the nearest whole number in the low bits
+    const word one = 0x3f803f80;
+    const bf16_power power;
+    for (size_t j = 0; j < columns; j += WIDTH) {
+        const vec offset = MAGIC - largest_of_column(x + j, step, rows);
+        const ivec lowest = reinterpret_cast<ivec>(all(MAGIC - 126 * 128)); // of floats that have their order
+        bf16::sum sum[4] = {};
+        word* words = reinterpret_cast<word*>(x) + j; // a word's row is never behind the rows that it is made of
+        const auto whole = [&](size_t r) {
+            const ivec value = reinterpret_cast<ivec>(load(x + r * step + j) + offset);
+            return value > lowest ? value : lowest;
+        };
+        size_t r = 0;
+        for (; r + 8 <= rows; r += 8)
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; ++i, words += step) {
+                const ivec both = (whole(r + 2 * i) & 0xffff) | whole(r + 2 * i + 1) << 16;
+                const halves weights = power(reinterpret_cast<halves>(both));
+                store_words(words, reinterpret_cast<ivec>(weights));
+                bf16::add(sum[i], bf16::load_left(&one), bf16::as_right(reinterpret_cast<ivec>(weights)));
+            }
+        for (; r < rows; r += 2, words += step) {
+            const bool pair = r + 1 < rows;
+            const ivec both = (whole(r) & 0xffff) | (pair ? whole(r + 1) << 16 : ivec{});
+            const ivec weights = reinterpret_cast<ivec>(power(reinterpret_cast<halves>(both))) & (pair ? -1 : 0xffff);
+            store_words(words, weights);
+            bf16::add(sum[0], bf16::load_left(&one), bf16::as_right(weights));
         }
         store(inverse_sum + j, 1.0f / ((sum[0] + sum[1]) + (sum[2] + sum[3])));
     }
@@ -342,7 +400,8 @@ const encoder_ops ENCODER_OPS = { { multiply<fp32>, multiply<bf16>, multiply<int
                                   { silu<fp32>, silu<bf16>, silu<int8> },
                                   rotate,
                                   rotate_bf16,
-                                  { softmax2<fp32>, softmax2<bf16>, nullptr },
+                                  softmax2,
+                                  softmax2_bf16,
                                   round_bf16,
                                   elu_plus_one,
                                   scale_columns,

@@ -88,6 +88,10 @@ struct bf16 {
     {
         return load_words(from);
     }
+    static right as_right(ivec words)
+    {
+        return words;
+    }
     static void add(sum& to, left a, right b)
     {
         to = _mm512_dpbf16_ps(to, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
@@ -118,7 +122,10 @@ struct bf16 {
     }
     static right load_right(const word* from)
     {
-        const ivec both = load_words(from);
+        return as_right(load_words(from));
+    }
+    static right as_right(ivec both)
+    {
         return { reinterpret_cast<vec>(both << 16), reinterpret_cast<vec>(both & static_cast<int32_t>(0xffff0000)) };
     }
     static void add(sum& to, left a, right b) // a product of two bfloat16 is exact in fp32

@@ -189,7 +189,8 @@ struct encoder_network::reader {
         }
         if (s.attention != "linear" && s.attention != "mhla") // so that the softmax is of powers of two
             for (size_t i = 0; i < q_rows * s.width; ++i)
-                qkv[i] *= LOG2_E / std::sqrt(static_cast<float>(s.head_width()));
+                qkv[i] *= LOG2_E / std::sqrt(static_cast<float>(s.head_width())) *
+                          (of == precision::fp32 ? 1.0f : SCORE_STEPS);
         read.qkv = left(qkv, qkv.size() / s.width, s.width, {}, of);
         read.out = left(attention + "out", s.width, s.width, {}, of);
         read.up = left(block + "mlp.up", s.mlp_width, s.width, vector(block + "norm_mlp.weight", s.width), of);

@@ -39,7 +39,7 @@ def why_not(oracle: bool, device: str) -> str | None:
 
 
 def best_instructions() -> str:
-    """generic, avx2, avx512 or avx512_bf16: what the runtime uses on this processor; "" where the C++ library is not installed."""
+    """generic, avx2, avx512 or avx512_bf16: what the runtime uses on this processor; "" if the C++ library is not installed."""
     module = optional_native_module()
     return module.best_instructions() if module is not None else ""
 

@@ -33,7 +33,6 @@ from functools import cache
 from importlib import import_module
 
 from .. import native
-from ..features import FP32
 from ..pytorch import why_no_torch
 
 FLASH_NEEDS = "a CPU, or a CUDA device of compute capability 8.0 (there in bf16; the flash-attn package where installed)"
