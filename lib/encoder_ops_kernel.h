@@ -35,7 +35,7 @@ constexpr float LOG2_E = 1.44269504088896341f;
 
 inline vec exp_of(vec x)
 {
-    return exp2(larger(vec{} - 87.0f, x > 87.0f ? all(87.0f) : x) * LOG2_E);
+    return exp2(larger(all(-87.0f), smaller(all(87.0f), x)) * LOG2_E);
 }
 
 // The same with a relative error of 8e-5, for what is rounded to 16 or 8 bits afterwards: of degree 3, of least error.
@@ -71,7 +71,7 @@ template <class P>
 inline vec silu_of(vec x, P)
 {
     const vec power = x * -LOG2_E;
-    return x * short_inverse(1.0f + short_exp2(power > 126.0f ? all(126.0f) : power));
+    return x * short_inverse(1.0f + short_exp2(smaller(power, all(126.0f))));
 }
 
 // Rows first.. of a column of vectors, as many as a word has; zero where there are no more.
@@ -310,12 +310,11 @@ void softmax2_bf16(float* x, size_t step, size_t rows, size_t columns, float* in
     const bf16_power power;
     for (size_t j = 0; j < columns; j += WIDTH) {
         const vec offset = MAGIC - largest_of_column(x + j, step, rows);
-        const ivec lowest = reinterpret_cast<ivec>(all(MAGIC - 126 * 128)); // of floats that have their order
+        const vec lowest = all(MAGIC - 126 * 128);
         bf16::sum sum[4] = {};
         word* words = reinterpret_cast<word*>(x) + j; // a word's row is never behind the rows that it is made of
         const auto whole = [&](size_t r) {
-            const ivec value = reinterpret_cast<ivec>(load(x + r * step + j) + offset);
-            return value > lowest ? value : lowest;
+            return reinterpret_cast<ivec>(larger(load(x + r * step + j) + offset, lowest));
         };
         size_t r = 0;
         for (; r + 8 <= rows; r += 8)

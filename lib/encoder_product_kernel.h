@@ -10,8 +10,10 @@
 
 #include "encoder_ops.h"
 #include "vectors.h"
-#if defined(__AVX512BF16__) && defined(__AVX512VNNI__)
+#if defined(__AVX512F__)
 #include <immintrin.h>
+#endif
+#if defined(__AVX512BF16__) && defined(__AVX512VNNI__)
 #define SPECTRUMENCODER_SHORT_PRODUCTS
 #endif
 
@@ -33,10 +35,28 @@ inline ivec all_words(int32_t x)
     return x - ivec{};
 }
 
+// Of a and b the larger or the smaller one; b if one of them is not a number.
+#if defined(__AVX512F__) // GCC makes two instructions of the comparison
+inline vec larger(vec a, vec b)
+{
+    return _mm512_maskz_max_ps(0xffff, a, b);
+}
+
+inline vec smaller(vec a, vec b)
+{
+    return _mm512_maskz_min_ps(0xffff, a, b);
+}
+#else
 inline vec larger(vec a, vec b)
 {
     return a > b ? a : b;
 }
+
+inline vec smaller(vec a, vec b)
+{
+    return a < b ? a : b;
+}
+#endif
 
 inline vec magnitude(vec x)
 {
