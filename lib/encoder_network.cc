@@ -21,20 +21,10 @@ const float LOWEST_LOG_SIGMA = std::log(0.3f), HIGHEST_LOG_SIGMA = std::log(12.0
 encoder_network::~encoder_network() = default;
 
 void encoder_network::multiply(
-    const left_map& map, const float* x, size_t x_step, float* y, size_t y_step, size_t columns, bool add) const
+    const left_map& map, const operand& x, float* y, size_t y_step, size_t columns, bool add) const
 {
-    d_ops.multiply({ map.packed.data(),
-                     BLOCK * map.depth,
-                     BLOCK,
-                     x,
-                     PANEL,
-                     x_step,
-                     y,
-                     y_step,
-                     map.rows,
-                     columns,
-                     map.depth,
-                     add });
+    const left_factor& weights = map.weights;
+    d_ops.multiply[static_cast<size_t>(weights.of)](weights.times(x.words, x.step, x.scale, y, y_step, columns, add));
 }
 
 // x: row r's element k at x[r / lanes * lanes * depth + k * lanes + r % lanes].
@@ -45,18 +35,25 @@ void encoder_network::multiply(
     if (!map.bias.empty())
         for (size_t r = 0; r < rows; ++r)
             std::copy(map.bias.begin(), map.bias.end(), y + r * y_step);
-    d_ops.multiply({ x,
-                     lanes * map.depth,
-                     lanes,
-                     map.packed.data(),
-                     PANEL * map.depth,
-                     PANEL,
-                     y,
-                     y_step,
-                     rows,
-                     columns,
-                     map.depth,
-                     add || !map.bias.empty() });
+    d_ops.multiply[FP32]({ x,
+                           lanes * map.depth,
+                           1,
+                           lanes,
+                           map.packed.data(),
+                           PANEL,
+                           PANEL * map.depth,
+                           PANEL,
+                           y,
+                           y_step,
+                           rows,
+                           columns,
+                           map.depth,
+                           add || !map.bias.empty() });
+}
+
+void encoder_network::silu(float* x, size_t n) const
+{
+    d_ops.silu[FP32](x, n, x, n, nullptr, 1, n);
 }
 
 void encoder_network::encode(
@@ -117,10 +114,13 @@ void encoder_network::encode_range(
     work.x.resize(s.width * work.step);
     work.norm.resize(std::max(s.width, s.kv_rank) * work.step);
     work.qkv.resize((s.heads + 2 * s.kv_heads) * s.head_width() * work.step + s.kv_rank * work.step);
+    work.packed.resize(std::max(s.width, s.kv_rank) * work.step);
+    work.scale.resize(work.step);
+    work.turned.resize(work.qkv.size());
     work.kv.resize(s.attention == "latent" ? 2 * s.width * work.step : 0);
     work.mixed.resize(s.width * work.step);
     work.attention.resize(std::max(work.tokens, 2 * s.head_width()) * std::max(PANEL, s.head_width()));
-    work.values.resize(2 * work.step * round_up(s.head_width(), LANES));
+    work.values.resize(work.step * std::max(2 * round_up(s.head_width(), LANES), s.kv_heads * s.head_width()));
     work.inverse.resize(work.step);
     work.summary.resize((s.head_width() + 1) * round_up(s.head_width(), LANES));
     if (s.attention == "mhla") {
@@ -132,6 +132,7 @@ void encoder_network::encode_range(
     work.cosine.resize(half * work.step);
     work.sine.resize(half * work.step);
     work.mlp.resize(s.mlp_width * PANEL);
+    work.mlp_scale.resize(PANEL);
     work.narrowed.resize(s.token_share * work.step);
     work.joined.resize(3 * s.width);
     work.embedding.resize(round_up(s.embedding, LANES));
@@ -159,7 +160,7 @@ void encoder_network::encode_range(
                 attend(of, work);
                 feed_forward(of, work);
             }
-            d_ops.normalise(work.x.data(), work.step, work.norm.data(), work.step, s.width, work.step);
+            d_ops.normalise[FP32](work.x.data(), work.step, work.norm.data(), work.step, nullptr, s.width, work.step);
             if (!work.heads_only)
                 fill_places(work, lane);
             answer(work, out, frame);
@@ -174,7 +175,7 @@ void encoder_network::fill_places(workspace& work, size_t lane) const
 {
     const encoder_sizes& s = d_sizes;
     const size_t share = s.token_share;
-    multiply(d_narrow, work.norm.data(), work.step, work.narrowed.data(), work.step, work.step, false);
+    multiply(d_narrow, { work.norm.data(), work.step, nullptr }, work.narrowed.data(), work.step, work.step, false);
     float* places = work.places.data() + place_of(lane, work.lanes, s.n_tokens() * share, 0);
     size_t column = work.special;
     for (size_t m = 0; m < s.n_tokens(); ++m) {
@@ -196,7 +197,7 @@ void encoder_network::answer(workspace& work, const results& out, size_t frame) 
         d_ops.mean_and_largest(row, work.special, work.tokens, joined + s.width + e, joined + 2 * s.width + e);
     }
     multiply(d_head_embed, joined, 1, 1, work.embedding.data(), 0, false);
-    d_ops.silu(work.embedding.data(), work.embedding.size());
+    silu(work.embedding.data(), work.embedding.size());
     float square = 0.0f;
     for (size_t a = 0; a < s.embedding; ++a)
         square += work.embedding[a] * work.embedding[a];
@@ -219,7 +220,7 @@ void encoder_network::answer(workspace& work, const results& out, size_t frame) 
     if (out.logit.values) {
         float last[LANES];
         multiply(d_anomaly_in, work.embedding.data(), 1, 1, work.small.data(), 0, false);
-        d_ops.silu(work.small.data(), round_up(d_anomaly_in.columns, LANES));
+        silu(work.small.data(), round_up(d_anomaly_in.columns, LANES));
         multiply(d_anomaly_out, work.small.data(), 1, 1, last, 0, false);
         out.logit.values[frame * out.logit.step] = last[0];
     }
@@ -257,10 +258,10 @@ void encoder_network::reconstruct(
     multiply(d_direct, x, lanes, count, work.mean.data(), mean_step, false);
     x = interleave(latents, flat_step, flat, work.conditions.data(), N_CONDITION);
     multiply(d_hidden1, x, lanes, count, hidden, wide, false);
-    d_ops.silu(hidden, count * wide);
+    silu(hidden, count * wide);
     x = interleave(hidden, wide, s.decoder_width, nullptr, 0);
     multiply(d_hidden2, x, lanes, count, hidden, wide, false);
-    d_ops.silu(hidden, count * wide);
+    silu(hidden, count * wide);
     x = interleave(hidden, wide, s.decoder_width, nullptr, 0);
     multiply(d_log_sigma, x, lanes, count, work.log_sigma.data(), sigma_step, false);
     multiply(d_mean, x, lanes, count, work.mean.data(), mean_step, true);

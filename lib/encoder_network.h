@@ -4,6 +4,7 @@
 #ifndef INCLUDED_SPECTRUMENCODER_ENCODER_NETWORK_H
 #define INCLUDED_SPECTRUMENCODER_ENCODER_NETWORK_H
 
+#include "encoder_factor.h"
 #include "encoder_ops.h"
 #include <gnuradio/spectrumencoder/api.h>
 #include <volk/volk_alloc.hh>
@@ -38,10 +39,10 @@ struct encoder_parameter {
 };
 
 /*!
- * The SpectrumEncoder's forward pass on the CPU, in fp32, without PyTorch: the same network as encoder/encoder.py,
- * which is its oracle. A frame is computed alone, in buffers that stay in the cache; bottleneck and decoder, whose
- * weights are larger than a frame, take up to GROUP frames at a time. Either way a frame's bits do not depend on its
- * neighbours.
+ * The SpectrumEncoder's forward pass on the CPU, without PyTorch: the same network as encoder/encoder.py, which is its
+ * oracle. Matrix products of the transformer blocks are of fp32, bf16 or int8 (encoder/precision.py). A frame is
+ * computed alone, in buffers that stay in the cache; bottleneck and decoder, whose weights are larger than a frame,
+ * take up to GROUP frames at a time. Either way a frame's bits do not depend on its neighbours.
  */
 class SPECTRUMENCODER_API encoder_network
 {
@@ -74,11 +75,15 @@ public:
 
     // Throws std::invalid_argument when a parameter is missing or of another shape, or the attention is none of
     // the five.
-    encoder_network(const encoder_sizes& sizes, const std::map<std::string, encoder_parameter>& parameters, isa which);
+    encoder_network(const encoder_sizes& sizes,
+                    const std::map<std::string, encoder_parameter>& parameters,
+                    isa which,
+                    precision of_blocks = precision::fp32);
     ~encoder_network();
 
     const encoder_sizes& sizes() const { return d_sizes; }
     isa instructions() const { return d_isa; }
+    precision of_blocks() const { return d_of_blocks; }
 
     /*!
      * Encode frames. kept: tokens to keep, 1..n_tokens. heads_only: leave out bottleneck and decoder (residual,
@@ -91,10 +96,10 @@ public:
 private:
     using floats = volk::vector<float>;
 
-    // Weights of a linear map: as left factor in blocks of BLOCK rows, as right factor in panels of PANEL columns.
+    // Weights of a linear map: as left factor, or as right factor in panels of PANEL columns.
     struct left_map {
-        floats packed, bias; // bias: per row, or empty
-        size_t rows, depth;
+        left_factor weights;
+        floats bias; // per row, or empty
     };
     struct right_map {
         floats packed, bias; // bias: per column, or empty
@@ -108,6 +113,12 @@ private:
     };
     struct rotation {
         floats cosine, sine; // (head_width / 2, n_tokens + special tokens)
+    };
+    // Words of tokens, step words to the next row, and of int8 what each token's are multiplied by.
+    struct operand {
+        const void* words;
+        size_t step;
+        const float* scale;
     };
     struct workspace;
     struct reader;
@@ -123,7 +134,8 @@ private:
     void make_background(workspace& work) const;
     void find_rotation(size_t band, workspace& work) const;
     void attend(const layer& of, workspace& work) const;
-    void attend_softmax(const float* q, const float* k, const float* v, float* to, workspace& work) const;
+    void attend_softmax(float* q, float* k, const float* v, workspace& work) const;
+    void attend_softmax(precision of, const void* q, const void* k, const void* v, float* to, workspace& work) const;
     void attend_linear(float* q, float* k, const float* v, float* to, workspace& work) const;
     void attend_sub_bands(const left_map& mix, float* q, float* k, const float* v, float* to, workspace& work) const;
     void feed_forward(const layer& of, workspace& work) const;
@@ -132,13 +144,15 @@ private:
     void reconstruct(const frames& in, size_t first, size_t count, workspace& work, const results& out) const;
     std::shared_ptr<const rotation> rotation_of(float log_theta) const;
 
-    void multiply(
-        const left_map& map, const float* x, size_t x_step, float* y, size_t y_step, size_t columns, bool add) const;
+    void multiply(const left_map& map, const operand& x, float* y, size_t y_step, size_t columns, bool add) const;
     void
     multiply(const right_map& map, const float* x, size_t lanes, size_t rows, float* y, size_t y_step, bool add) const;
 
+    void silu(float* x, size_t n) const;
+
     encoder_sizes d_sizes;
     isa d_isa;
+    precision d_of_blocks;
     const encoder_ops& d_ops;
     left_map d_score_in, d_score_out, d_embed, d_narrow;
     floats d_start; // (width, n_tokens): bias of the embedding and where a token is

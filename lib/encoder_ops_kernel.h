@@ -6,23 +6,12 @@
 // No inline function of the standard library may be used here: the linker keeps one copy of it for the whole library,
 // perhaps the one for a processor that this one is not.
 
-#include "encoder_ops.h"
-#include "vectors.h"
+#include "encoder_product_kernel.h"
 
 namespace gr {
 namespace spectrumencoder {
 
 namespace {
-
-inline vec all(float x)
-{
-    return x - vec{};
-}
-
-inline vec larger(vec a, vec b)
-{
-    return a > b ? a : b;
-}
 
 // 2^x for x <= 127; 2^-126 where x is below -126. Relative error 2e-7: Taylor's polynomial of degree 6 on [-0.5, 0.5].
 inline vec exp2(vec x)
@@ -46,114 +35,171 @@ constexpr float LOG2_E = 1.44269504088896341f;
 
 inline vec exp_of(vec x)
 {
-    return exp2(larger(vec{} - 87.0f, x > 87.0f ? all(87.0f) : x) * LOG2_E);
+    return exp2(larger(all(-87.0f), smaller(all(87.0f), x)) * LOG2_E);
 }
 
-constexpr int TILE_ROWS = WIDTH == 16 ? 8 : 4; // of a product, computed at a time: what fits into the registers
-
-// ROWS x COLUMNS vectors of a product.
-template <int ROWS, int COLUMNS>
-inline void tile(const float* a, const float* b, float* c, const product& of)
+// The same with a relative error of 8e-5, for what is rounded to 16 or 8 bits afterwards: of degree 3, of least error.
+inline vec short_exp2(vec x)
 {
-    vec sum[ROWS][COLUMNS];
-#pragma GCC unroll 8
-    for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 8
-        for (int j = 0; j < COLUMNS; ++j)
-            sum[r][j] = of.add ? load(c + r * of.c_step + j * WIDTH) : vec{};
-    const size_t a_step = of.a_step, b_step = of.b_step;
-    for (size_t k = of.depth; k > 0; --k, a += a_step, b += b_step) {
-        vec right[COLUMNS];
-#pragma GCC unroll 8
-        for (int j = 0; j < COLUMNS; ++j)
-            right[j] = load(b + j * WIDTH);
-#pragma GCC unroll 8
-        for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 8
-            for (int j = 0; j < COLUMNS; ++j)
-                sum[r][j] += a[r] * right[j];
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 8
-        for (int j = 0; j < COLUMNS; ++j)
-            store(c + r * of.c_step + j * WIDTH, sum[r][j]);
+    constexpr float MAGIC = 12582912.0f;
+    x = larger(x, all(-126.0f));
+    const vec shifted = x + MAGIC;
+    const vec f = x - (shifted - MAGIC);
+    vec p = all(5.51716685e-2f);
+    p = p * f + 2.42611125e-1f;
+    p = p * f + 6.93260968e-1f;
+    p = p * f + 9.99928057e-1f;
+    const ivec exponent = reinterpret_cast<ivec>(shifted) << 23;
+    return reinterpret_cast<vec>(reinterpret_cast<ivec>(p) + exponent);
 }
 
-template <int COLUMNS>
-void columns_of_tiles(const float* b, float* c, const product& of)
+inline vec short_inverse(vec x)
 {
-    for (size_t r = 0; r < of.rows;) {
-        const float* a = of.a + r / BLOCK * of.a_block + r % BLOCK;
-        float* to = c + r * of.c_step;
-        const size_t left = of.rows - r;
-        if (left >= TILE_ROWS) {
-            tile<TILE_ROWS, COLUMNS>(a, b, to, of);
-            r += TILE_ROWS;
-        } else if (TILE_ROWS > 4 && left >= 4) {
-            tile<4, COLUMNS>(a, b, to, of);
-            r += 4;
-        } else if (left >= 2) {
-            tile<2, COLUMNS>(a, b, to, of);
-            r += 2;
-        } else {
-            tile<1, COLUMNS>(a, b, to, of);
-            r += 1;
-        }
-    }
+#if defined(SPECTRUMENCODER_SHORT_PRODUCTS)
+    return _mm512_maskz_rcp14_ps(0xffff, x); // GCC 12 warns of the one without a mask
+#else
+    return 1.0f / x;
+#endif
 }
 
-void multiply(const product& of)
+inline vec silu_of(vec x, fp32)
 {
-    constexpr int WIDEST = 3;
-    for (size_t panel = 0; panel < of.columns; panel += PANEL) {
-        const float* b = of.b + panel / PANEL * of.b_panel;
-        const size_t width = of.columns - panel < PANEL ? of.columns - panel : PANEL;
-        for (size_t j = 0; j < width;) {
-            const size_t vectors = (width - j) / WIDTH;
-            float* c = of.c + panel + j;
-            const size_t take = vectors == 4 ? 2 : vectors < WIDEST ? vectors : WIDEST;
-            if (take == 3)
-                columns_of_tiles<3>(b + j, c, of);
-            else if (take == 2)
-                columns_of_tiles<2>(b + j, c, of);
-            else
-                columns_of_tiles<1>(b + j, c, of);
-            j += take * WIDTH;
-        }
+    return x / (1.0f + exp_of(-x));
+}
+
+template <class P>
+inline vec silu_of(vec x, P)
+{
+    const vec power = x * -LOG2_E;
+    return x * short_inverse(1.0f + short_exp2(smaller(power, all(126.0f))));
+}
+
+// Rows first.. of a column of vectors, as many as a word has; zero where there are no more.
+template <class P>
+inline void load_rows(const float* x, size_t step, size_t first, size_t rows, vec* to)
+{
+#pragma GCC unroll 4
+    for (size_t i = 0; i < P::VALUES; ++i)
+        to[i] = first + i < rows ? load(x + (first + i) * step) : vec{};
+}
+
+// 1 / sqrt of each value.
+inline vec inverse_root(vec x)
+{
+    float lanes[WIDTH]; // without -fmath-errno this loop is one vector instruction
+    store(lanes, x);
+    for (int i = 0; i < WIDTH; ++i)
+        lanes[i] = 1.0f / __builtin_sqrtf(lanes[i]);
+    return load(lanes);
+}
+
+// What brings values up to `largest` into the range of int8, and what takes them back.
+inline vec to_int8(vec largest)
+{
+    return 127.0f / larger(largest, all(1e-12f));
+}
+
+inline vec from_int8(vec largest)
+{
+    return larger(largest, all(1e-12f)) * (1.0f / 127.0f);
+}
+
+// Words of one column of vectors of x, times `factor`.
+template <class P>
+inline void pack_column(const float* x, size_t x_step, word* to, size_t to_step, vec factor, size_t rows)
+{
+    size_t r = 0;
+    for (; r + P::VALUES <= rows; r += P::VALUES, to += to_step) {
+        vec value[P::VALUES];
+#pragma GCC unroll 4
+        for (size_t i = 0; i < P::VALUES; ++i)
+            value[i] = load(x + (r + i) * x_step) * factor;
+        store_words(to, P::make(value));
+    }
+    if (r < rows) {
+        vec value[P::VALUES];
+        load_rows<P>(x, x_step, r, rows, value);
+        for (size_t i = 0; i < P::VALUES; ++i)
+            value[i] *= factor;
+        store_words(to, P::make(value));
     }
 }
 
-void normalise(const float* x, size_t x_step, float* y, size_t y_step, size_t rows, size_t columns)
+template <class P>
+void pack(const float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns)
 {
     for (size_t j = 0; j < columns; j += WIDTH) {
-        vec sum[4] = {};
+        vec factor = all(1.0f);
+        if (P::VALUES == 4) {
+            vec largest[2] = {};
+            for (size_t r = 0; r < rows; ++r)
+                largest[r % 2] = larger(largest[r % 2], magnitude(load(x + r * x_step + j)));
+            largest[0] = larger(largest[0], largest[1]);
+            factor = to_int8(largest[0]);
+            store(scale + j, from_int8(largest[0]));
+        }
+        pack_column<P>(x + j, x_step, static_cast<word*>(to) + j, to_step, factor, rows);
+    }
+}
+
+template <class P>
+void normalise(const float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns)
+{
+    for (size_t j = 0; j < columns; j += WIDTH) {
+        vec sum[4] = {}, largest[4] = {};
         size_t r = 0;
         for (; r + 4 <= rows; r += 4)
+#pragma GCC unroll 4
             for (int i = 0; i < 4; ++i) {
                 const vec value = load(x + (r + i) * x_step + j);
                 sum[i] += value * value;
+                if (P::VALUES == 4)
+                    largest[i] = larger(largest[i], magnitude(value));
             }
         for (; r < rows; ++r) {
             const vec value = load(x + r * x_step + j);
             sum[0] += value * value;
+            if (P::VALUES == 4)
+                largest[0] = larger(largest[0], magnitude(value));
         }
         const vec mean = ((sum[0] + sum[1]) + (sum[2] + sum[3])) / static_cast<float>(rows) + 1e-6f;
-        float lanes[WIDTH]; // without -fmath-errno this loop is one vector instruction
-        store(lanes, mean);
-        for (int i = 0; i < WIDTH; ++i)
-            lanes[i] = 1.0f / __builtin_sqrtf(lanes[i]);
-        const vec scale = load(lanes);
-        for (r = 0; r < rows; ++r)
-            store(y + r * y_step + j, load(x + r * x_step + j) * scale);
+        vec factor = inverse_root(mean);
+        if (P::VALUES == 4) {
+            const vec top = larger(larger(largest[0], largest[1]), larger(largest[2], largest[3]));
+            store(scale + j, from_int8(top) * factor);
+            factor = to_int8(top);
+        }
+        pack_column<P>(x + j, x_step, static_cast<word*>(to) + j, to_step, factor, rows);
     }
 }
 
-void silu(float* x, size_t n)
+template <class P>
+void silu(float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns)
 {
-    for (size_t i = 0; i < n; i += WIDTH) {
-        const vec value = load(x + i);
-        store(x + i, value / (1.0f + exp_of(-value)));
+    for (size_t j = 0; j < columns; j += WIDTH) {
+        vec largest = {};
+        word* words = static_cast<word*>(to) + j;
+        for (size_t r = 0; r < rows; r += P::VALUES, words += to_step) {
+            vec value[P::VALUES];
+            load_rows<P>(x + j, x_step, r, rows, value);
+#pragma GCC unroll 4
+            for (size_t i = 0; i < P::VALUES; ++i)
+                value[i] = silu_of(value[i], P());
+            if (P::VALUES < 4) {
+                store_words(words, P::make(value));
+                continue;
+            }
+#pragma GCC unroll 4
+            for (size_t i = 0; i < P::VALUES; ++i)
+                if (r + i < rows) {
+                    largest = larger(largest, magnitude(value[i]));
+                    store(x + (r + i) * x_step + j, value[i]);
+                }
+        }
+        if (P::VALUES == 4) {
+            store(scale + j, from_int8(largest));
+            pack_column<P>(x + j, x_step, static_cast<word*>(to) + j, to_step, to_int8(largest), rows);
+        }
     }
 }
 
@@ -168,19 +214,45 @@ void rotate(
         }
 }
 
+void rotate_bf16(const float* x,
+                 size_t step,
+                 const float* cosine,
+                 const float* sine,
+                 size_t angle_step,
+                 void* to,
+                 size_t pairs,
+                 size_t columns)
+{
+    word* words = static_cast<word*>(to);
+    for (size_t i = 0; i < pairs; ++i, x += 2 * step, cosine += angle_step, sine += angle_step, words += step)
+        for (size_t j = 0; j < columns; j += WIDTH) {
+            const vec a = load(x + j), b = load(x + step + j), c = load(cosine + j), s = load(sine + j);
+            const vec turned[2] = { a * c - b * s, a * s + b * c };
+            store_words(words + j, bf16::make(turned));
+        }
+}
+
+inline vec largest_of_column(const float* x, size_t step, size_t rows)
+{
+    vec largest[4] = { load(x), load(x), load(x), load(x) };
+    size_t r = 0;
+    for (; r + 4 <= rows; r += 4)
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i)
+            largest[i] = larger(largest[i], load(x + (r + i) * step));
+    for (; r < rows; ++r)
+        largest[0] = larger(largest[0], load(x + r * step));
+    return larger(larger(largest[0], largest[1]), larger(largest[2], largest[3]));
+}
+
 void softmax2(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum)
 {
     for (size_t j = 0; j < columns; j += WIDTH) {
-        vec largest[4] = { load(x + j), load(x + j), load(x + j), load(x + j) };
+        const vec top = largest_of_column(x + j, step, rows);
+        vec sum[4] = {};
         size_t r = 0;
         for (; r + 4 <= rows; r += 4)
-            for (int i = 0; i < 4; ++i)
-                largest[i] = larger(largest[i], load(x + (r + i) * step + j));
-        for (; r < rows; ++r)
-            largest[0] = larger(largest[0], load(x + r * step + j));
-        const vec top = larger(larger(largest[0], largest[1]), larger(largest[2], largest[3]));
-        vec sum[4] = {};
-        for (r = 0; r + 4 <= rows; r += 4)
+#pragma GCC unroll 4
             for (int i = 0; i < 4; ++i) {
                 const vec value = exp2(load(x + (r + i) * step + j) - top);
                 store(x + (r + i) * step + j, value);
@@ -192,6 +264,90 @@ void softmax2(float* x, size_t step, size_t rows, size_t columns, float* inverse
             sum[0] += value;
         }
         store(inverse_sum + j, 1.0f / ((sum[0] + sum[1]) + (sum[2] + sum[3])));
+    }
+}
+
+typedef uint16_t halves __attribute__((vector_size(WIDTH * sizeof(float))));
+
+// 2^(k / 128) in bfloat16, of whole numbers k: its seven bits of a fraction f are those of 1 + f, less 0.344 f (1 - f).
+// Relative error under 0.006.
+struct bf16_power {
+    static halves above_k(halves k)
+    {
+        const halves f = k & 126;
+        return (127 << 7) - ((f * (128 - f) * 11 + 2048) >> 12);
+    }
+#if defined(SPECTRUMENCODER_SHORT_PRODUCTS)
+    halves low, high; // above_k of f = 0, 2, ... 62 and 64, 66, ... 126
+
+    bf16_power()
+    {
+        for (int i = 0; i < 2 * WIDTH; ++i)
+            low[i] = 2 * i;
+        high = above_k(low + 4 * WIDTH);
+        low = above_k(low);
+    }
+    halves operator()(halves k) const
+    {
+        return k + reinterpret_cast<halves>(_mm512_permutex2var_epi16(reinterpret_cast<__m512i>(low),
+                                                                      reinterpret_cast<__m512i>(k >> 1),
+                                                                      reinterpret_cast<__m512i>(high)));
+    }
+#else
+    halves operator()(halves k) const
+    {
+        return k + above_k(k);
+    }
+#endif
+};
+
+// The columns' weights, in units of log2 / 128, are whole numbers; so is the largest that is taken off. The sum is of
+// the rounded weights.
+void softmax2_bf16(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum)
+{
+    constexpr float MAGIC = 12582912.0f; // leaves the nearest whole number in the low bits
+    const word one = 0x3f803f80;
+    const bf16_power power;
+    for (size_t j = 0; j < columns; j += WIDTH) {
+        const vec offset = MAGIC - largest_of_column(x + j, step, rows);
+        const vec lowest = all(MAGIC - 126 * 128);
+        bf16::sum sum[4] = {};
+        word* words = reinterpret_cast<word*>(x) + j; // a word's row is never behind the rows that it is made of
+        const auto whole = [&](size_t r) {
+            return reinterpret_cast<ivec>(larger(load(x + r * step + j) + offset, lowest));
+        };
+        size_t r = 0;
+        for (; r + 8 <= rows; r += 8)
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; ++i, words += step) {
+                const ivec both = (whole(r + 2 * i) & 0xffff) | whole(r + 2 * i + 1) << 16;
+                const halves weights = power(reinterpret_cast<halves>(both));
+                store_words(words, reinterpret_cast<ivec>(weights));
+                bf16::add(sum[i], bf16::load_left(&one), bf16::as_right(reinterpret_cast<ivec>(weights)));
+            }
+        for (; r < rows; r += 2, words += step) {
+            const bool pair = r + 1 < rows;
+            const ivec both = (whole(r) & 0xffff) | (pair ? whole(r + 1) << 16 : ivec{});
+            const ivec weights = reinterpret_cast<ivec>(power(reinterpret_cast<halves>(both))) & (pair ? -1 : 0xffff);
+            store_words(words, weights);
+            bf16::add(sum[0], bf16::load_left(&one), bf16::as_right(weights));
+        }
+        store(inverse_sum + j, 1.0f / ((sum[0] + sum[1]) + (sum[2] + sum[3])));
+    }
+}
+
+void round_bf16(const float* x, void* to, size_t n)
+{
+    uint16_t* halves = static_cast<uint16_t*>(to);
+    for (size_t i = 0; i < n; i += WIDTH) {
+#if defined(SPECTRUMENCODER_SHORT_PRODUCTS)
+        const __m256bh half = _mm512_cvtneps_pbh(load(x + i));
+        __builtin_memcpy(halves + i, &half, sizeof(half));
+#else
+        const uvec rounded = reinterpret_cast<uvec>(bf16::nearest(load(x + i))) >> 16;
+        for (int lane = 0; lane < WIDTH; ++lane)
+            halves[i + lane] = static_cast<uint16_t>(rounded[lane]);
+#endif
     }
 }
 
@@ -237,8 +393,18 @@ void mean_and_largest(const float* row, size_t first, size_t last, float* mean, 
 } // namespace
 
 extern const encoder_ops ENCODER_OPS;
-const encoder_ops ENCODER_OPS = { multiply, normalise,    silu,          rotate,
-                                  softmax2, elu_plus_one, scale_columns, mean_and_largest };
+const encoder_ops ENCODER_OPS = { { multiply<fp32>, multiply<bf16>, multiply<int8> },
+                                  { pack<fp32>, pack<bf16>, pack<int8> },
+                                  { normalise<fp32>, normalise<bf16>, normalise<int8> },
+                                  { silu<fp32>, silu<bf16>, silu<int8> },
+                                  rotate,
+                                  rotate_bf16,
+                                  softmax2,
+                                  softmax2_bf16,
+                                  round_bf16,
+                                  elu_plus_one,
+                                  scale_columns,
+                                  mean_and_largest };
 
 } // namespace spectrumencoder
 } // namespace gr

@@ -70,10 +70,10 @@ void encoder_network::score(const float* noise, workspace& work) const
     } else if (work.rule == policy::gumbel) {
         for (size_t r = 0; r < s.score_width; ++r)
             std::fill_n(work.hidden.begin() + r * columns, columns, d_score_in.bias[r]);
-        multiply(d_score_in, x, columns, work.hidden.data(), columns, columns, true);
-        d_ops.silu(work.hidden.data(), s.score_width * columns);
+        multiply(d_score_in, { x, columns, nullptr }, work.hidden.data(), columns, columns, true);
+        silu(work.hidden.data(), s.score_width * columns);
         std::fill(work.scores.begin(), work.scores.end(), d_score_out.bias[0]);
-        multiply(d_score_out, work.hidden.data(), columns, scores, columns, columns, true);
+        multiply(d_score_out, { work.hidden.data(), columns, nullptr }, scores, columns, columns, true);
     } else {
         const float per_unit = DB_SCALE * std::log(10.0f) / 10.0f; // levels to the logarithm of linear power
         for (size_t m = 0; m < n; ++m) {
@@ -147,10 +147,10 @@ void encoder_network::make_sequence(size_t band, workspace& work) const
     const encoder_sizes& s = d_sizes;
     const size_t columns = round_up(s.n_tokens(), LANES);
     std::copy(d_start.begin(), d_start.end(), work.embedded.begin());
-    multiply(d_embed, work.normalised.data(), columns, work.embedded.data(), columns, columns, true);
+    multiply(d_embed, { work.normalised.data(), columns, nullptr }, work.embedded.data(), columns, columns, true);
 
     multiply(d_condition_in, work.condition, 1, 1, work.told_hidden.data(), 0, false);
-    d_ops.silu(work.told_hidden.data(), work.told_hidden.size());
+    silu(work.told_hidden.data(), work.told_hidden.size());
     multiply(d_condition_out, work.told_hidden.data(), 1, 1, work.told.data(), 0, false);
     if (s.band_token)
         for (size_t e = 0; e < s.width; ++e)

@@ -94,14 +94,13 @@ struct encoder_network::reader {
         return result;
     }
 
-    static left_map
-    left(const std::vector<float>& weights, size_t rows, size_t depth, const std::vector<float>& bias = {})
+    static left_map left(const std::vector<float>& weights,
+                         size_t rows,
+                         size_t depth,
+                         const std::vector<float>& bias = {},
+                         precision of = precision::fp32)
     {
-        left_map map{ floats(round_up(rows, BLOCK) * depth, 0.0f), floats(bias.begin(), bias.end()), rows, depth };
-        for (size_t r = 0; r < rows; ++r)
-            for (size_t k = 0; k < depth; ++k)
-                map.packed[r / BLOCK * BLOCK * depth + k * BLOCK + r % BLOCK] = weights[r * depth + k];
-        return map;
+        return { left_factor(of, weights.data(), rows, depth), floats(bias.begin(), bias.end()) };
     }
 
     // weights: (columns, depth), as a linear layer has them.
@@ -123,9 +122,13 @@ struct encoder_network::reader {
         return map;
     }
 
-    left_map left(const std::string& name, size_t rows, size_t depth, const std::vector<float>& scale) const
+    left_map left(const std::string& name,
+                  size_t rows,
+                  size_t depth,
+                  const std::vector<float>& scale,
+                  precision of = precision::fp32) const
     {
-        return left(matrix(name + ".weight", rows, depth, scale), rows, depth);
+        return left(matrix(name + ".weight", rows, depth, scale), rows, depth, {}, of);
     }
 
     left_map left_with_bias(const std::string& name, size_t rows, size_t depth) const
@@ -158,7 +161,7 @@ struct encoder_network::reader {
         return result;
     }
 
-    layer read_layer(size_t number, const encoder_sizes& s) const
+    layer read_layer(size_t number, const encoder_sizes& s, precision of) const
     {
         const std::string block = "blocks." + std::to_string(number) + ".", attention = block + "attention.";
         const std::vector<float> norm = vector(block + "norm_attention.weight", s.width);
@@ -174,7 +177,7 @@ struct encoder_network::reader {
             std::vector<float> up_kv(up.values, up.values + 2 * q_rows * s.kv_rank);
             for (size_t i = 0; i < up_kv.size(); ++i)
                 up_kv[i] *= rank_norm[i % s.kv_rank];
-            read.up_kv = left(up_kv, 2 * q_rows, s.kv_rank);
+            read.up_kv = left(up_kv, 2 * q_rows, s.kv_rank, {}, of);
         } else {
             qkv = matrix(attention + "qkv.weight", q_rows + 2 * kv_rows, s.width, norm);
         }
@@ -186,19 +189,21 @@ struct encoder_network::reader {
         }
         if (s.attention != "linear" && s.attention != "mhla") // so that the softmax is of powers of two
             for (size_t i = 0; i < q_rows * s.width; ++i)
-                qkv[i] *= LOG2_E / std::sqrt(static_cast<float>(s.head_width()));
-        read.qkv = left(qkv, qkv.size() / s.width, s.width);
-        read.out = left(attention + "out", s.width, s.width, {});
-        read.up = left(block + "mlp.up", s.mlp_width, s.width, vector(block + "norm_mlp.weight", s.width));
-        read.down = left(block + "mlp.down", s.width, s.mlp_width, {});
+                qkv[i] *= LOG2_E / std::sqrt(static_cast<float>(s.head_width())) *
+                          (of == precision::fp32 ? 1.0f : SCORE_STEPS);
+        read.qkv = left(qkv, qkv.size() / s.width, s.width, {}, of);
+        read.out = left(attention + "out", s.width, s.width, {}, of);
+        read.up = left(block + "mlp.up", s.mlp_width, s.width, vector(block + "norm_mlp.weight", s.width), of);
+        read.down = left(block + "mlp.down", s.width, s.mlp_width, {}, of);
         return read;
     }
 };
 
 encoder_network::encoder_network(const encoder_sizes& sizes,
                                  const std::map<std::string, encoder_parameter>& parameters,
-                                 isa which)
-    : d_sizes(sizes), d_isa(which), d_ops(encoder_ops_for(which))
+                                 isa which,
+                                 precision of_blocks)
+    : d_sizes(sizes), d_isa(which), d_of_blocks(of_blocks), d_ops(encoder_ops_for(which))
 {
     const encoder_sizes& s = d_sizes;
     check(s);
@@ -229,7 +234,7 @@ encoder_network::encoder_network(const encoder_sizes& sizes,
     for (size_t p = 0; p < s.sub_bands; ++p)
         d_special_places.push_back(s.sub_bands > 1 ? (2 * p + 1) * s.n_tokens() / (2 * s.sub_bands) : 0);
     for (size_t number = 0; number < s.layers; ++number)
-        d_layers.push_back(read.read_layer(number, s));
+        d_layers.push_back(read.read_layer(number, s, of_blocks));
 
     d_head_scale = read.vector("heads.norm.weight", s.width);
     d_head_embed = read.right("heads.embed", s.embedding, 3 * s.width);

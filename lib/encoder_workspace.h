@@ -11,6 +11,7 @@ namespace spectrumencoder {
 
 constexpr size_t GROUP = 2 * BLOCK; // frames that share a pass over the large weights
 constexpr size_t N_CONDITION = 4;
+constexpr size_t FP32 = static_cast<size_t>(precision::fp32), BF16 = static_cast<size_t>(precision::bf16);
 
 // What one thread needs for its frames; sized when it is first used.
 struct encoder_network::workspace {
@@ -26,19 +27,36 @@ struct encoder_network::workspace {
     float condition[N_CONDITION];
     floats told, told_hidden;       // width
     floats x, norm, qkv, kv, mixed; // (rows, step)
-    floats attention;               // (tokens, PANEL) scores, or token-major keys and values
-    floats values;                  // (step, head_width)
+    floats packed, scale;           // words of the normalised sequence (width, step), and of int8 what they count
+    floats turned;                  // of bf16: words of q and k, turned
+    floats attention;               // (tokens, PANEL) scores
+    floats values; // token-major keys and values (step, head_width) each, or of bf16 values (rows, step)
     floats inverse, summary;
     floats of_parts, mixed_parts; // of `mhla`: (sub-bands, (head_width + 1) padded head_width)
     std::vector<size_t> edges;    // of `mhla`: first column of each sub-band, and the end
     floats cosine, sine;          // (head_width / 2, step)
-    floats mlp;                   // (mlp_width, PANEL)
+    floats mlp, mlp_scale;        // (mlp_width, PANEL), PANEL
     floats narrowed;              // (token_share, step)
     floats joined, embedding, logits, small;
     // of a group of frames
     floats bins, places, latents, mixed_in, decoding, mean, log_sigma;
     std::vector<float> conditions;
 };
+
+// The product of a, whose rows lie a_row and whose columns a_step apart, with a matrix b of b_step columns.
+static inline product plain_product(const void* a,
+                                    size_t a_row,
+                                    size_t a_step,
+                                    const void* b,
+                                    size_t b_step,
+                                    float* c,
+                                    size_t c_step,
+                                    size_t rows,
+                                    size_t columns,
+                                    size_t depth)
+{
+    return { a, BLOCK * a_row, a_row, a_step, b, columns, 0, b_step, c, c_step, rows, columns, depth, false };
+}
 
 // Where a frame's value k stands among those of its group.
 static inline size_t place_of(size_t lane, size_t lanes, size_t depth, size_t k)

@@ -13,7 +13,8 @@ isa best_isa()
     const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return isa::avx512;
+        return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni") ? isa::avx512_bf16
+                                                                                            : isa::avx512;
     if (has_avx2)
         return isa::avx2;
 #endif
@@ -22,7 +23,16 @@ isa best_isa()
 
 const char* isa_name(isa which)
 {
-    return which == isa::avx512 ? "avx512" : which == isa::avx2 ? "avx2" : "generic";
+    switch (which) {
+    case isa::avx512_bf16:
+        return "avx512_bf16";
+    case isa::avx512:
+        return "avx512";
+    case isa::avx2:
+        return "avx2";
+    default:
+        return "generic";
+    }
 }
 
 } // namespace spectrumencoder

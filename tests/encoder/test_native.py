@@ -11,6 +11,7 @@ from gnuradio.spectrumencoder.encoder.config import ATTENTION_FAMILIES, POLICIES
 from gnuradio.spectrumencoder.encoder.encoder import SpectrumEncoder
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.native import NativeNetwork
+from gnuradio.spectrumencoder.encoder.precision import reduce_precision
 from gnuradio.spectrumencoder.tokens.layout import FrameLayout
 from gnuradio.spectrumencoder.tokens.tokenize import native_module
 
@@ -20,7 +21,8 @@ ODD = EncoderConfig(fft_size=80, stride=4, width=30, heads=3, kv_heads=1, layers
                     labels=("a",), sub_bands=4, latents=2, latent_width=3, decoder_width=21, embedding=10, kv_rank=5,
                     score_width=9, token_share=2, band_token=True, mhla_blocks=4)
 CONFIGS = {"small": SMALL, "odd": ODD}
-INSTRUCTIONS = [name for name in ("generic", "avx2", "avx512")]
+INSTRUCTIONS = ("generic", "avx2", "avx512", "avx512_bf16")
+REDUCED = ("bf16", "int8")
 
 
 def network_of(config, seed=0):
@@ -50,9 +52,9 @@ def arrays(config, count):
     return {name: np.full((count, n), np.nan, np.float32) for name, n in sizes.items()}
 
 
-def native(network, items, bands, k, policy, instructions="", **more):
+def native(network, items, bands, k, policy, instructions="", dtype="fp32", **more):
     out = arrays(network.config, len(items))
-    NativeNetwork.of(network, instructions).encode(items, bands, k, policy, **more, **out)
+    NativeNetwork.of(network, instructions, dtype).encode(items, bands, k, policy, **more, **out)
     return out
 
 
@@ -107,7 +109,73 @@ def test_every_rope_mode_equals_the_oracle(family, rope):
     config = replace(SMALL, attention=family, rope=rope)
     network = network_of(config)
     items, bands = frames_of(config, 3)
-    assert_close(native(network, items, bands, 96, "energy"), oracle(network, items, bands, 96, "energy")[0])
+    reduced = native(network, items, bands, 96, "energy", dtype="bf16")
+    exact = oracle(network, items, bands, 96, "energy")[0]
+    assert_close(native(network.float(), items, bands, 96, "energy"), exact)
+    assert 0 < difference(reduced, exact, "embedding") < 0.02
+
+
+def difference(got, wanted, name):
+    """Root mean square of the difference, of that of the wanted values."""
+    wanted = wanted[name].numpy()
+    return np.sqrt(np.mean((got[name] - wanted) ** 2) / np.mean(wanted ** 2))
+
+
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+@pytest.mark.parametrize("dtype", REDUCED)
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("family", ATTENTION_FAMILIES)
+def test_reduced_precision_loses_as_little_as_with_pytorch(family, name, dtype, instructions):
+    usable(instructions)
+    config = replace(CONFIGS[name], attention=family)
+    items, bands = frames_of(config, 19)
+    for k in config.keep_choices[-2:]:
+        network = network_of(config)
+        got = native(network, items, bands, k, "energy", instructions, dtype)
+        exact, _ = oracle(network_of(config), items, bands, k, "energy")
+        tokens, side = (torch.from_numpy(x) for x in FrameLayout(config.fft_size, config.stride).split(items))
+        with torch.inference_mode():
+            e = reduce_precision(network, dtype)(tokens, side, torch.from_numpy(bands), k, policy="energy")
+        peer = {"embedding": e.embedding, "latents": e.latents.flatten(1), "reconstruction": e.mean_db + side[:, :1]}
+        for part, values in peer.items():
+            lost = difference({part: values.double().numpy()}, exact, part)
+            assert 0 < difference(got, exact, part) < 1.5 * lost, (part, k)
+
+
+def product_of(a, b, dtype):
+    """The product as the instructions for bf16 and int8 define it, bit for bit, of a (m, k) and b (k, n)."""
+    if dtype == "int8":
+        one, other = (np.abs(x).max(axis=axis, keepdims=True) for x, axis in ((a, 1), (b, 0)))
+        whole = np.rint(a * (np.float32(127) / one)) @ np.rint(b * (np.float32(127) / other))
+        return whole.astype(np.float32) * (one / np.float32(127)) * (other * np.float32(1 / 127))
+    a, b = (torch.from_numpy(x).bfloat16().float().numpy() for x in (a, b))
+    a, b = np.pad(a, ((0, 0), (0, a.shape[1] % 2))), np.pad(b, ((0, b.shape[0] % 2), (0, 0)))
+    c = np.zeros((len(a), b.shape[1]), np.float32)
+    for k in range(0, a.shape[1], 2):
+        for i in (k + 1, k):
+            c += a[:, i:i + 1] * b[i]
+    return c
+
+
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+@pytest.mark.parametrize("dtype", REDUCED)
+@pytest.mark.parametrize("shape", [(1, 1, 16), (9, 30, 16), (33, 7, 112), (64, 64, 64), (21, 192, 48), (8, 1023, 80)])
+def test_reduced_products_are_the_same_bits_on_every_processor(shape, dtype, instructions):
+    usable(instructions)
+    rows, depth, columns = shape
+    rng = np.random.default_rng(rows)
+    a, b = rng.normal(size=(rows, depth)).astype(np.float32), rng.normal(size=(depth, columns)).astype(np.float32)
+    c = np.empty((rows, columns), np.float32)
+    native_module().repeat_product(a, b, c, 2, dtype, instructions)
+    wanted = product_of(a, b, dtype)
+    assert np.array_equal(c, wanted) if dtype == "bf16" else np.allclose(c, wanted, rtol=3e-7, atol=0)
+
+
+def test_the_largest_integers_do_not_overflow():
+    ones, c = np.ones((9, 2000), np.float32), np.empty((9, 16), np.float32)
+    for sign in (1, -1):
+        native_module().repeat_product(sign * ones, ones.T[:, :1].repeat(16, 1), c, 1, "int8")
+        assert np.allclose(c, sign * 2000, rtol=1e-6)
 
 
 @pytest.mark.parametrize("wish", [False, True])
@@ -126,33 +194,35 @@ def test_every_policy_keeps_what_the_oracle_keeps(policy, wish):
             assert np.allclose(stats, [chosen.mean(), chosen.std(), chosen.min(), chosen.max()], atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ("fp32", *REDUCED))
 @pytest.mark.parametrize("family", ATTENTION_FAMILIES)
-def test_neither_batch_nor_threads_change_a_bit(family):
+def test_neither_batch_nor_threads_change_a_bit(family, dtype):
     config = replace(SMALL, attention=family)
     network = network_of(config)
     items, bands = frames_of(config, 37)
-    whole = native(network, items, bands, 96, "gumbel")
+    whole = native(network, items, bands, 96, "gumbel", dtype=dtype)
     parts, start = [], 0
     for size in (1, 2, 7, 8, 1, 18):
-        parts.append(native(network, items[start:start + size], bands[start:start + size], 96, "gumbel"))
+        parts.append(native(network, items[start:start + size], bands[start:start + size], 96, "gumbel", dtype=dtype))
         start += size
-    threaded = native(network, items, bands, 96, "gumbel", threads=3)
+    threaded = native(network, items, bands, 96, "gumbel", dtype=dtype, threads=3)
     for name, values in whole.items():
         assert np.array_equal(values, np.concatenate([p[name] for p in parts])), name
         assert np.array_equal(values, threaded[name]), name
 
 
-def test_hostile_frames_end_in_numbers_or_not_but_never_in_a_crash():
+@pytest.mark.parametrize("dtype", ("fp32", *REDUCED))
+def test_hostile_frames_end_in_numbers_or_not_but_never_in_a_crash(dtype):
     network = network_of(SMALL)
     items, bands = frames_of(SMALL, 6)
     for row, value in zip(items, (np.nan, np.inf, -np.inf, 1e38, -1e38, 0.0), strict=True):
         row[:] = value
     for policy in ("gumbel", "energy", "entropy"):
-        out = native(network, items, bands, 32, policy)
+        out = native(network, items, bands, 32, policy, dtype=dtype)
         assert np.isfinite(out["probabilities"][5]).all()
     normal, more_bands = frames_of(SMALL, 1)
-    alone = native(network, normal, more_bands, 32, "energy")
-    mixed = native(network, np.concatenate((items, normal)), np.concatenate((bands, more_bands)), 32, "energy")
+    alone = native(network, normal, more_bands, 32, "energy", dtype=dtype)
+    mixed = native(network, np.concatenate((items, normal)), np.concatenate((bands, more_bands)), 32, "energy", dtype=dtype)
     assert np.array_equal(alone["residual"][0], mixed["residual"][6])  # its neighbours do not reach it
 
 
@@ -232,6 +302,8 @@ def test_tokens_of_one_bin_have_no_entropy():
 def test_instructions_that_the_processor_lacks_are_refused():
     with pytest.raises(ValueError, match="'sse9' are not of this processor"):
         NativeNetwork.of(network_of(ODD), "sse9")
+    with pytest.raises(ValueError, match="dtype 'fp8' is not one of fp32, bf16, int8"):
+        NativeNetwork.of(network_of(ODD), dtype="fp8")
 
 
 # -- through Engine
@@ -247,6 +319,19 @@ def test_the_runtimes_agree_on_shipped_models(model):
         assert np.abs(values - expected).max() < 1e-4 * max(1.0, np.abs(expected).max())
     assert np.array_equal(got.features[:, features.K_KEPT], wanted.features[:, features.K_KEPT])
     assert one.table_key("ism", 16) == other.table_key("ism", 16)
+
+
+@pytest.mark.parametrize("dtype", REDUCED)
+@pytest.mark.parametrize("model", ["fast", "base", "large"])
+def test_the_runtimes_agree_in_reduced_precision(model, dtype):
+    items, _ = frames_of(EncoderConfig(), 20)
+    exact, native, peer = (Engine(model, runtime=r, dtype=d).encode(items, "ism")
+                           for r, d in (("native", "fp32"), ("native", dtype), ("torch", dtype)))
+    for name in ("residual", "latents"):
+        lost, lost_by_peer = (np.square(getattr(e, name) - getattr(exact, name)).mean() ** 0.5 for e in (native, peer))
+        assert 0 < lost < 1.5 * lost_by_peer
+    for column in (features.K_KEPT, features.DTYPE, features.VARIANT):
+        assert np.array_equal(native.features[:, column], peer.features[:, column])
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -266,11 +351,11 @@ def test_runtime_follows_the_settings():
     assert engine.runtime == "torch"
     engine.set_backend("auto")
     assert engine.runtime == "native"
-    assert Engine("base", dtype="bf16").runtime == "torch"
+    assert Engine("base", dtype="bf16").runtime == Engine("base", dtype="int8").runtime == "native"
 
 
 @pytest.mark.parametrize(("settings", "reason"), [
-    ({"backend": "naive"}, "oracle backends are PyTorch's"), ({"dtype": "bf16"}, "computes in fp32, not in bf16"),
+    ({"backend": "naive"}, "oracle backends are PyTorch's"),
 ])
 def test_native_is_refused_where_it_does_not_serve(settings, reason):
     with pytest.raises(ValueError, match=f"runtime native does not serve .*{reason}"):

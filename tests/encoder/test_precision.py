@@ -76,10 +76,11 @@ def test_every_family_of_attention_runs_reduced(family, dtype):
         assert 0 < (one - other).abs().max() < 0.1 * one.abs().max(), name
 
 
+@pytest.mark.parametrize("runtime", ["native", "torch"])
 @pytest.mark.parametrize("dtype", REDUCED)
-def test_results_do_not_depend_on_batching(model_file, frames, dtype):
-    whole = Engine(str(model_file), dtype=dtype).encode(frames.items, "ism")
-    engine, start = Engine(str(model_file), dtype=dtype), 0
+def test_results_do_not_depend_on_batching(model_file, frames, dtype, runtime):
+    whole = Engine(str(model_file), dtype=dtype, runtime=runtime).encode(frames.items, "ism")
+    engine, start = Engine(str(model_file), dtype=dtype, runtime=runtime), 0
     for size in (1, 2, 13, 16, 8):
         part = engine.encode(frames.items[start:start + size], "ism")
         for name in ("residual", "features", "reconstruction"):
@@ -87,9 +88,10 @@ def test_results_do_not_depend_on_batching(model_file, frames, dtype):
         start += size
 
 
+@pytest.mark.parametrize("runtime", ["native", "torch"])
 @pytest.mark.parametrize("dtype", REDUCED)
-def test_the_shipped_model_loses_little(model_file, frames, dtype):
-    exact, reduced = (Engine(str(model_file), dtype=d).encode(frames.items, "ism") for d in ("fp32", dtype))
+def test_the_shipped_model_loses_little(model_file, frames, dtype, runtime):
+    exact, reduced = (Engine(str(model_file), dtype=d, runtime=runtime).encode(frames.items, "ism") for d in ("fp32", dtype))
     p, q = (e.features[:, features.PROBABILITIES] for e in (exact, reduced))
     assert np.array_equal(p.argmax(axis=1), q.argmax(axis=1))
     assert 0 < np.abs(exact.residual - reduced.residual).max()
@@ -112,5 +114,5 @@ def test_what_cannot_run_is_refused(model_file, monkeypatch):
     precision._why_no_int8.cache_clear()
     monkeypatch.setattr(torch, "_int_mm", lambda a, b: (a.int() @ b.int()).clamp(max=2**15 - 1))  # a kernel that saturates
     with pytest.raises(ValueError, match="dtype 'int8': the int8 product of this CPU saturates"):
-        Engine(str(model_file), dtype="int8")
+        Engine(str(model_file), dtype="int8", runtime="torch")
     precision._why_no_int8.cache_clear()

@@ -16,8 +16,30 @@ namespace {
 
 using parameter_array = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
+constexpr const char* DTYPES[] = { "fp32", "bf16", "int8" }; // in the order of `precision`
+
+precision precision_of(const std::string& dtype)
+{
+    for (size_t i = 0; i < PRECISIONS; ++i)
+        if (dtype == DTYPES[i])
+            return static_cast<precision>(i);
+    throw std::invalid_argument("dtype '" + dtype + "' is not one of fp32, bf16, int8");
+}
+
+// By name; the best that the processor has for an empty one.
+isa isa_of(const std::string& instructions)
+{
+    if (instructions.empty())
+        return best_isa();
+    for (const isa one : { isa::generic, isa::avx2, isa::avx512, isa::avx512_bf16 })
+        if (instructions == isa_name(one) && one <= best_isa())
+            return one;
+    throw std::invalid_argument("instructions '" + instructions + "' are not of this processor; it has up to " +
+                                isa_name(best_isa()));
+}
+
 std::unique_ptr<encoder_network>
-make_network(const py::dict& sizes, const py::dict& weights, const std::string& instructions)
+make_network(const py::dict& sizes, const py::dict& weights, const std::string& instructions, const std::string& dtype)
 {
     encoder_sizes s;
     const auto number = [&](const char* name) {
@@ -50,15 +72,8 @@ make_network(const py::dict& sizes, const py::dict& weights, const std::string& 
     s.rope = sizes["rope"].cast<std::string>();
     s.band_token = sizes["band_token"].cast<bool>();
 
-    isa which = best_isa();
-    if (!instructions.empty()) {
-        for (const isa one : { isa::generic, isa::avx2, isa::avx512 })
-            if (instructions == isa_name(one) && one <= best_isa())
-                which = one;
-        if (instructions != isa_name(which))
-            throw std::invalid_argument("instructions '" + instructions + "' are not of this processor; it has up to " +
-                                        isa_name(best_isa()));
-    }
+    const isa which = isa_of(instructions);
+    const precision of_blocks = precision_of(dtype);
     std::vector<parameter_array> held;
     std::map<std::string, encoder_parameter> parameters;
     for (const auto& entry : weights) {
@@ -71,7 +86,7 @@ make_network(const py::dict& sizes, const py::dict& weights, const std::string& 
             values.data(), std::vector<size_t>(values.shape(), values.shape() + values.ndim())
         };
     }
-    return std::make_unique<encoder_network>(s, parameters, which);
+    return std::make_unique<encoder_network>(s, parameters, which, of_blocks);
 }
 
 // A float array (frames, n), rows apart by any step; null for None.
@@ -157,27 +172,28 @@ void encode(const encoder_network& network,
 }
 
 // c = a b by the kernel of all layers. The factors are packed once, the product is done `times` times.
-void repeat_product(const parameter_array& a, const parameter_array& b, parameter_array& c, size_t times)
+void repeat_product(const parameter_array& a,
+                    const parameter_array& b,
+                    parameter_array& c,
+                    size_t times,
+                    const std::string& dtype,
+                    const std::string& instructions)
 {
     const bool fits = a.ndim() == 2 && b.ndim() == 2 && c.ndim() == 2 && a.shape(1) == b.shape(0) &&
                       c.shape(0) == a.shape(0) && c.shape(1) == b.shape(1) && b.shape(1) % LANES == 0;
     if (!fits)
         throw std::invalid_argument("a (m, k), b (k, n) and c (m, n) do not fit, or n is no multiple of " +
                                     std::to_string(LANES));
-    const size_t rows = a.shape(0), depth = a.shape(1), columns = b.shape(1);
-    volk::vector<float> left(round_up(rows, BLOCK) * depth), right(round_up(columns, PANEL) * depth);
-    for (size_t r = 0; r < rows; ++r)
-        for (size_t k = 0; k < depth; ++k)
-            left[r / BLOCK * BLOCK * depth + k * BLOCK + r % BLOCK] = a.at(r, k);
-    for (size_t k = 0; k < depth; ++k)
-        for (size_t j = 0; j < columns; ++j)
-            right[j / PANEL * PANEL * depth + k * PANEL + j % PANEL] = b.at(k, j);
-    const product of = { left.data(),      BLOCK * depth, BLOCK, right.data(), PANEL * depth, PANEL,
-                         c.mutable_data(), columns,       rows,  columns,      depth,         false };
-    const encoder_ops& ops = encoder_ops_for(best_isa());
+    const size_t rows = a.shape(0), columns = b.shape(1);
+    const isa which = isa_of(instructions);
+    const left_factor left(precision_of(dtype), a.data(), rows, a.shape(1));
+    const encoder_ops& ops = encoder_ops_for(which);
+    volk::vector<float> right(left.depth * columns), scale(columns);
+    ops.pack[static_cast<size_t>(left.of)](b.data(), columns, right.data(), columns, scale.data(), b.shape(0), columns);
+    const product of = left.times(right.data(), columns, scale.data(), c.mutable_data(), columns, columns, false);
     const py::gil_scoped_release release;
     while (times--)
-        ops.multiply(of);
+        ops.multiply[static_cast<size_t>(left.of)](of);
 }
 
 } // namespace
@@ -187,17 +203,25 @@ void bind_encoder_network(py::module& m)
     m.def(
         "best_instructions",
         [] { return isa_name(best_isa()); },
-        "What the processor has, of the instruction sets that kernels are compiled for: generic, avx2 or avx512");
+        "What the processor has, of the instruction sets that kernels are compiled for: generic, avx2, avx512 or "
+        "avx512_bf16");
     m.def("repeat_product",
           &repeat_product,
           "c = a b, `times` times: the encoder's product kernel alone, to measure it",
           py::arg("a"),
           py::arg("b"),
           py::arg("c").noconvert(),
-          py::arg("times"));
-    py::class_<encoder_network>(
-        m, "EncoderNetwork", "SpectrumEncoder's forward pass on the CPU in fp32, see encoder_network.h")
-        .def(py::init(&make_network), py::arg("sizes"), py::arg("weights"), py::arg("instructions") = "")
+          py::arg("times"),
+          py::arg("dtype") = "fp32",
+          py::arg("instructions") = "");
+    py::class_<encoder_network>(m, "EncoderNetwork", "SpectrumEncoder's forward pass on the CPU, see encoder_network.h")
+        .def(py::init(&make_network),
+             py::arg("sizes"),
+             py::arg("weights"),
+             py::arg("instructions") = "",
+             py::arg("dtype") = "fp32")
+        .def_property_readonly("dtype",
+                               [](const encoder_network& of) { return DTYPES[static_cast<size_t>(of.of_blocks())]; })
         .def_property_readonly("instructions", [](const encoder_network& of) { return isa_name(of.instructions()); })
         .def(
             "encode",

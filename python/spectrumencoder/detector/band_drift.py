@@ -81,8 +81,8 @@ class BandDrift:
         A cubic spline: between straight lines ripple would leave what boxes of many bins see.
         """
         places, bins = centres[self._usable], np.arange(len(self._band.mean))
-        through = (lambda unit: cubic_spline(places, unit, bins)) if len(places) > 3 else (lambda unit: np.interp(bins, places, unit))
-        return np.array([through(unit) for unit in np.eye(len(places))])
+        units = np.eye(len(places))
+        return np.array([cubic_spline(places, u, bins) if len(places) > 3 else np.interp(bins, places, u) for u in units])
 
     def watch(self, p_values: np.ndarray, effective_share: float) -> bool:
         """Takes p-values of the frames of ``take`` that could open no event. True when the table no longer holds.

@@ -28,7 +28,7 @@ COMPUTE = "auto, cpu, cuda or cuda:n"
 AUTO, NATIVE, TORCH = RUNTIMES = ("auto", "native", "torch")
 SLOW_INSTRUCTIONS = "generic"  # of a processor with these PyTorch may be the faster runtime
 _TRIAL_FRAMES, _TRIALS = 16, 3
-_native_was_faster: dict[tuple, bool] = {}  # by model, variant, threads and padding: timed once per process
+_native_was_faster: dict[tuple, bool] = {}  # by model, variant, threads, padding and dtype: timed once per process
 
 
 class EncodedFrames(NamedTuple):
@@ -118,7 +118,7 @@ class Engine:
             config, weights = self._configs[variant], self.file.weights(variant)
             try:
                 if runtime == NATIVE:
-                    made = native.NativeNetwork(config, weights)
+                    made = native.NativeNetwork(config, weights, dtype=self._reduced)
                 else:
                     made = self._torch().from_weights(config, weights, self.device, self._reduced)
             except ValueError as error:
@@ -246,7 +246,7 @@ class Engine:
 
     def _choose_runtime(self, chosen: Backend) -> str:
         """The runtime for the present settings. Raises ValueError if none serves them, or not the one that was asked for."""
-        not_native = native.why_not(chosen.oracle, self._reduced, self.device)
+        not_native = native.why_not(chosen.oracle, self.device)
         if self._wanted_runtime == NATIVE and not_native:
             raise ValueError(f"runtime native does not serve backend {chosen.name!r}: {not_native}; use runtime=torch or auto")
         if self._wanted_runtime == NATIVE or (
@@ -270,7 +270,7 @@ class Engine:
         return f"dtype {self._reduced!r}: {reason}" if reason else None
 
     def _native_is_faster(self) -> bool:
-        key = (self.file.name, self.variant, self.threads, self.pad_batch)
+        key = (self.file.name, self.variant, self.threads, self.pad_batch, self._reduced)
         if key not in _native_was_faster:
             items = np.random.default_rng(0).normal(0.0, 3.0, (_TRIAL_FRAMES, self.layout.item_size)).astype(np.float32)
             bands, noise, seconds = np.zeros(_TRIAL_FRAMES, np.int64), self._noise(0, _TRIAL_FRAMES), {}

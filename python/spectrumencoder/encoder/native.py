@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The native runtime: the network's forward pass in the C++ library (lib/encoder_network.h), on a CPU, in fp32.
+"""The native runtime: the network's forward pass in the C++ library (lib/encoder_network.h), on a CPU.
 
 PyTorch's eager operations on tensors as small as a frame's are mostly overhead; here a frame goes through the whole network in
 the processor's cache. Frames are computed one by one (bottleneck and decoder by up to 16), so a frame's numbers do not depend
 on its batch, bit for bit, without padding. `SpectrumEncoder` is the oracle: the two agree to rounding (tested).
+
+Matrix products of the blocks are in fp32, bf16 or int8 (see `precision`). The latter two have instructions of their own on
+processors with AVX-512 BF16 and VNNI; others compute the same products, slower than fp32.
 """
 
 from __future__ import annotations
@@ -18,12 +21,11 @@ from .features import FP32
 from .pytorch import device_kind
 
 
-def why_not(oracle: bool, dtype: str, device: str) -> str | None:
+def why_not(oracle: bool, device: str) -> str | None:
     """None where the native runtime serves these settings, else the reason.
 
     Args:
         oracle: whether the backend is one to check others against.
-        dtype: precision of the blocks.
         device: cpu, cuda, cuda:1, ...
     """
     module = optional_native_module()
@@ -31,15 +33,13 @@ def why_not(oracle: bool, dtype: str, device: str) -> str | None:
         return "the C++ library is not installed"
     if device_kind(device) != "cpu":
         return f"it runs on a CPU, not on {device_kind(device)}"
-    if dtype != FP32:
-        return f"it computes in fp32, not in {dtype}"
     if oracle:
         return "oracle backends are PyTorch's"
     return None
 
 
 def best_instructions() -> str:
-    """generic, avx2 or avx512: what the runtime uses on this processor; "" where the C++ library is not installed."""
+    """generic, avx2, avx512 or avx512_bf16: what the runtime uses on this processor; "" if the C++ library is not installed."""
     module = optional_native_module()
     return module.best_instructions() if module is not None else ""
 
@@ -50,23 +50,25 @@ class NativeNetwork:
     Args:
         config: the sizes.
         weights: parameter -> fp32 array, as `ModelFile.weights` gives them; copied.
-        instructions: generic, avx2 or avx512; "" takes the best that the processor has.
+        instructions: generic, avx2, avx512 or avx512_bf16; "" takes the best that the processor has.
+        dtype: of the matrix products in the blocks; fp32, bf16 or int8.
 
     Raises:
-        ValueError: a weight is missing or of another shape, or the processor lacks the instructions.
+        ValueError: a weight is missing or of another shape, the processor lacks the instructions, or no such dtype.
     """
 
-    def __init__(self, config: EncoderConfig, weights: dict[str, np.ndarray], instructions: str = ""):
+    def __init__(self, config: EncoderConfig, weights: dict[str, np.ndarray], instructions: str = "", dtype: str = FP32):
         sizes = config.to_dict() | {"labels": len(config.labels), "bands": len(config.bands),
                                     "kv_heads": config.kv_heads if config.attention == "grouped" else config.heads}
         if config.rope == "static":
             weights = weights | {"rope.log_theta": np.array(math.log(config.theta_static), np.float32)}
-        self._network = optional_native_module().EncoderNetwork(sizes, weights, instructions)
+        self._network = optional_native_module().EncoderNetwork(sizes, weights, instructions, dtype)
 
     @classmethod
-    def of(cls, network, instructions: str = "") -> NativeNetwork:
+    def of(cls, network, instructions: str = "", dtype: str = FP32) -> NativeNetwork:
         """The same network as a `SpectrumEncoder` (PyTorch) that is in eval mode, on the CPU, in fp32."""
-        return cls(network.config, {name: value.detach().numpy() for name, value in network.state_dict().items()}, instructions)
+        return cls(network.config, {name: value.detach().numpy() for name, value in network.state_dict().items()},
+                   instructions, dtype)
 
     @property
     def instructions(self) -> str:

@@ -33,7 +33,6 @@ from functools import cache
 from importlib import import_module
 
 from .. import native
-from ..features import FP32
 from ..pytorch import why_no_torch
 
 FLASH_NEEDS = "a CPU, or a CUDA device of compute capability 8.0 (there in bf16; the flash-attn package where installed)"
@@ -64,7 +63,7 @@ class Backend:
 
     def why_not(self, device: str) -> str | None:
         """None when the C++ library or PyTorch runs it on the device, else the reason."""
-        if native.why_not(self.oracle, FP32, device) is None:
+        if native.why_not(self.oracle, device) is None:
             return None
         return why_no_torch() or (_function("flash", "why_no_flash")(device) if self.flash_kernel else None)
 
