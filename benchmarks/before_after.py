@@ -5,7 +5,7 @@
     benchmarks/before_after.py --before OLD/.venv/bin/spectrumencoder --after .venv/bin/spectrumencoder --out docs/results
 
 The recordings are made here, of noise with a few carriers and bursts. Wall times and processor times are of whole processes,
-peak memory is what the kernel reports. A figure is the median of its turns; a ratio is that of neighbours in time, after / before.
+peak memory is what the kernel reports. A figure is the median of its turns; a ratio, after / before, is of neighbours in time.
 """
 
 import argparse
