@@ -41,9 +41,10 @@ def test_the_test_radio_is_found_where_a_prefix_and_a_distribution_have_it(insta
     assert installed(show) == str(folder)
 
 
-def test_packages_that_came_along_are_imported_after_all_others(installed, tmp_path):
+def test_packages_that_came_along_are_imported_after_all_others_but_first_by_our_program(installed, tmp_path):
     vendor = tmp_path / "lib" / "gr-spectrumencoder" / "vendor"
     vendor.mkdir(parents=True)
     (vendor / "came_along.py").write_text("WHERE = 'vendor'\n")
-    (vendor / "json.py").write_text("raise ImportError('the wrong json')\n")
-    assert installed("import came_along, json; print(came_along.WHERE)") == "vendor"
+    (vendor / "quopri.py").write_text("WHERE = 'vendor'\n")  # a name of the standard library that nothing has imported yet
+    assert installed("import came_along, quopri; print(came_along.WHERE, hasattr(quopri, 'WHERE'))") == "vendor False"
+    assert installed("spectrumencoder.vendored.add_vendored(first=True); import quopri; print(quopri.WHERE)") == "vendor"

@@ -7,12 +7,17 @@ import sys
 from pathlib import Path
 
 
-def add_vendored():
-    """Puts ``<prefix>/lib/gr-spectrumencoder/vendor`` at the end of the module path, if the package was installed with one: what
-    is installed otherwise comes first."""
+def add_vendored(first: bool = False):
+    """Puts ``<prefix>/lib/gr-spectrumencoder/vendor`` on the module path, if the package was installed with one.
+
+    Args:
+        first: before all others, for our own program: the distribution may have a package in too old a version. A program of
+            others that imports us keeps its packages: the folder then comes last.
+    """
     for parent in Path(__file__).resolve().parents:
         folder = parent / "gr-spectrumencoder" / "vendor"
         if parent.name == "lib" and folder.is_dir():
-            if str(folder) not in sys.path:
-                sys.path.append(str(folder))
+            if str(folder) in sys.path:
+                sys.path.remove(str(folder))
+            sys.path.insert(0 if first else len(sys.path), str(folder))
             return
