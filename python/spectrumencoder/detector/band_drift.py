@@ -82,7 +82,9 @@ class BandDrift:
         """
         places, bins = centres[self._usable], np.arange(len(self._band.mean))
         units = np.eye(len(places))
-        return CubicSpline(places, units, axis=1)(bins) if len(places) > 3 else np.array([np.interp(bins, places, u) for u in units])
+        if len(places) > 3:
+            return CubicSpline(places, units, axis=1)(bins)
+        return np.array([np.interp(bins, places, unit) for unit in units])
 
     def watch(self, p_values: np.ndarray, effective_share: float) -> bool:
         """Takes p-values of the frames of ``take`` that could open no event. True when the table no longer holds.

@@ -308,7 +308,7 @@ class Detector:
             groups = [used] if len(used) else []
         else:
             group_of = np.unique(settings, axis=0, return_inverse=True)[1]
-            groups = [used[group_of == group] for group in range(group_of.max() + 1)]
+            groups = sorted((used[group_of == group] for group in range(group_of.max() + 1)), key=lambda rows: rows[0])
         for rows in groups:
             yield rows, *self._choose(segment, features[rows[0]], notices)
 
