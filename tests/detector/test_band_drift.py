@@ -4,9 +4,11 @@
 import numpy as np
 import pytest
 from frames import SEGMENT, TUNING, N, detector, frames, put, run
-from gnuradio.spectrumencoder.detector import calibrate
+from gnuradio.spectrumencoder.detector import band_drift, calibrate
 from gnuradio.spectrumencoder.detector.band_drift import BLOCK_FRAMES, DRIFT_DB_PER_HOUR, WATCHED_FRAMES, BandDrift
+from gnuradio.spectrumencoder.detector.band_statistics import BandStatistics
 from gnuradio.spectrumencoder.encoder import features as layout
+from scipy.interpolate import CubicSpline
 
 SLOW = SEGMENT.__class__(**{**SEGMENT.__dict__, "frame_hop": 1_000_000})  # a frame each second: hours in few frames
 
@@ -70,6 +72,38 @@ def test_the_curve_moves_no_faster_than_it_may(conformal):
     np.testing.assert_allclose(drift.curve, most, rtol=1e-4)
     drift.take(level, np.zeros(BLOCK_FRAMES, bool), 1.0)  # suspicious, all of them
     np.testing.assert_allclose(drift.curve, most, rtol=1e-4)
+
+
+def test_compiled_sums_give_the_bits_of_numpy(monkeypatch):
+    rng = np.random.default_rng(45)
+    band = BandStatistics(rng.normal(3, 1, 100), rng.uniform(0.5, 2, 100), np.zeros((0, 100)))
+    level = rng.normal(3, 4, (3 * BLOCK_FRAMES, 100)).astype(np.float32)
+    unsuspicious = rng.random(len(level)) < 0.8
+
+    def curves():
+        drift, result = BandDrift(band), []
+        for start in range(0, len(level), 16):
+            drift.take(level[start:start + 16], unsuspicious[start:start + 16], 10.0)
+            result.append(drift.curve)
+        return np.array(result)
+    compiled = curves()
+    assert compiled[-1].any()
+    monkeypatch.setattr(band_drift, "optional_native_module", lambda: None)
+    np.testing.assert_array_equal(compiled, curves())
+
+
+@pytest.mark.parametrize("quiet_knots", [16, 3])
+def test_the_curve_goes_through_the_means_of_the_quiet_bins(quiet_knots):
+    """A spline of many knots, straight lines of few; the first block moves each by a fifth of what it has seen."""
+    bins = np.arange(160)
+    loud = (bins >= 10 * quiet_knots) & (bins % 10 < 7)  # three quiet bins are left to a knot: too few
+    drift = BandDrift(BandStatistics(np.zeros(160), np.ones(160), np.where(loud, 0.2, 0.0)[None]))
+    off = np.linspace(-1, 1, 160).astype(np.float32) ** 3
+    drift.take(np.repeat(off[None], BLOCK_FRAMES, axis=0), np.ones(BLOCK_FRAMES, bool), 1e6)
+    usable = [np.arange(10 * k, 10 * k + 10) for k in range(quiet_knots)]
+    places, knots = [q.mean() for q in usable], [0.2 * off[q].astype(np.float64).mean() for q in usable]
+    wanted = CubicSpline(places, knots)(bins) if quiet_knots > 3 else np.interp(bins, places, knots)
+    np.testing.assert_allclose(drift.curve, wanted, atol=1e-6)
 
 
 def test_a_calibration_that_no_longer_holds_is_noticed_once(conformal):

@@ -4,7 +4,18 @@
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder.detector import band_scan
-from gnuradio.spectrumencoder.detector.band_scan import EXCESS, HISTORY, LENGTHS, SCAN, BandScan, Channel, boxes, frame_rows
+from gnuradio.spectrumencoder.detector.band_scan import (
+    EXCESS,
+    HISTORY,
+    LENGTHS,
+    SCAN,
+    BandScan,
+    BoxRows,
+    Channel,
+    boxes,
+    frame_rows,
+)
+from gnuradio.spectrumencoder.detector.band_statistics import BandStatistics
 from gnuradio.spectrumencoder.detector.regions import MISSING, scan_regions
 from gnuradio.spectrumencoder.tokens.tokenize import native_module
 
@@ -67,26 +78,83 @@ def test_compiled_search_gives_the_bits_of_numpy(noise, scan, frames, monkeypatc
     assert np.array_equal(scan.maxima(rows), scan.maxima_numpy(rows))
 
 
-def test_compiled_search_refuses_what_does_not_fit(scan):
+def test_compiled_search_refuses_what_does_not_fit():
     native = native_module()
     edges, limit = np.array([0, 4, 6], np.uint32), np.ones((4, 6), np.float32)
-    good = np.zeros((HISTORY + 2, 6), np.float32)
-    assert native.box_maxima(good, edges, limit, limit, limit).shape == (2, 4 * 2 * 2)
+    good, out = np.zeros((HISTORY + 2, 6), np.float32), np.zeros((2, 20), np.float32)
+    native.box_maxima(good, edges, limit, limit, limit, out[:, 2:18])
+    assert not out[:, :2].any() and (out[:, 2:18] != 0).all() and not out[:, 18:].any()  # columns of a wider array
     for rows, at in ((good[:, :5], edges), (good[:3], edges), (good, np.array([0, 6, 6], np.uint32)), (good, edges[:1])):
         with pytest.raises(ValueError, match="does not fit"):
-            native.box_maxima(np.ascontiguousarray(rows), at, limit, limit, limit)
+            native.box_maxima(np.ascontiguousarray(rows), at, limit, limit, limit, out[:, :16])
     with pytest.raises(ValueError, match="a limit does not fit"):
-        native.box_maxima(good, edges, limit[:, :4].copy(), limit, limit)
+        native.box_maxima(good, edges, limit[:, :4].copy(), limit, limit, out[:, :16])
+    for wrong in (out, out[:1, :16], out[:, :32:2], out[::-1, :16]):
+        with pytest.raises(ValueError, match="out does not fit"):
+            native.box_maxima(good, edges, limit, limit, limit, wrong)
     sizes, rows = np.array([[1, 1], [4, 1]], np.uint32), np.zeros((HISTORY + 2, 9), np.float32)
-    assert native.box_sums(good, good, sizes, 1, rows).shape == (HISTORY + 2, 3)
+    arguments = dict(deviation=good, level=good, sizes=sizes, deviation_sizes=1, rows=rows)
+    native.box_rows(**arguments)
     for wrong, what in ((dict(sizes=sizes + np.uint32(3)), "a box"), (dict(sizes=sizes * np.uint32(0)), "a box"),
-                        (dict(power=good[1:].copy()), "power"), (dict(rows=rows[:, :8].copy()), "rows"),
+                        (dict(level=good[1:].copy()), "level"), (dict(rows=rows[:, :8].copy()), "rows"),
                         (dict(rows=rows[1:].copy()), "rows"), (dict(deviation_sizes=3), "sizes")):
-        arguments = dict(deviation=good, power=good, sizes=sizes, deviation_sizes=1, rows=rows) | wrong
         with pytest.raises(ValueError, match=f"{what} does not fit"):
-            native.box_sums(**arguments)
+            native.box_rows(**arguments | wrong)
     with pytest.raises(TypeError):  # no silent conversion
-        native.box_sums(good.astype(np.float64), good, sizes, 1, rows)
+        native.box_rows(**arguments | dict(deviation=good.astype(np.float64)))
+
+
+@pytest.mark.parametrize("n_bins", [16, 100, 1024])
+def test_one_pass_gives_the_bits_of_its_parts_and_of_numpy(n_bins, monkeypatch):
+    rng = np.random.default_rng(8)
+    band = BandStatistics(rng.normal(3, 1, n_bins), rng.uniform(0.5, 2, n_bins), rng.normal(0, 0.1, (3, n_bins)))
+    psd, curve = rng.normal(-90, 4, (7, n_bins)).astype(np.float32), rng.normal(0, 0.2, n_bins).astype(np.float32)
+    features = rng.normal(-91, 1, (7, 5)).astype(np.float32)
+
+    def one_pass():
+        levels, rows = np.empty_like(psd), np.empty((7, boxes(n_bins).edges[-1]), np.float32)
+        assert band_scan.band_rows(psd, features[:, 2], curve, band, levels, rows) == 0
+        return levels, rows
+    levels, rows = one_pass()
+    np.testing.assert_array_equal(levels, psd - features[:, 2:3])
+    np.testing.assert_array_equal(rows, frame_rows(band.standardise(levels - curve), levels - curve))
+    monkeypatch.setattr(band_scan, "optional_native_module", lambda: None)
+    for mine, numpy in zip((levels, rows), one_pass(), strict=True):
+        np.testing.assert_array_equal(mine, numpy)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_frames_that_are_not_finite_are_counted(compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr(band_scan, "optional_native_module", lambda: None)
+    band = BandStatistics(np.zeros(32), np.ones(32), np.zeros((0, 32)))
+    psd, floor = np.zeros((6, 32), np.float32), np.zeros(6, np.float32)
+    psd[1, 3], psd[1, 4], psd[4, 31], floor[5] = np.nan, np.inf, -np.inf, np.nan
+    rows = np.empty((6, boxes(32).edges[-1]), np.float32)
+    assert band_scan.band_rows(psd, floor, np.zeros(32, np.float32), band, np.empty_like(psd), rows) == 3
+
+
+def test_powers_and_decibels_are_those_of_the_definition():
+    level = np.linspace(-60, 120, 4001, dtype=np.float32)[None]
+    rows = frame_rows(np.zeros_like(level), level)
+    power = boxes(level.shape[1]).part(len(band_scan.EXCESS_SCALES))  # of four bins
+    exact = 10.0 ** (level.astype(np.float64) / 10)
+    wanted = 10 * np.log10(np.lib.stride_tricks.sliding_window_view(exact[0], 4).mean(axis=1))
+    assert abs(rows[0, power] - wanted).max() < 2e-5
+    assert (frame_rows(np.zeros((1, 16), np.float32), np.full((1, 16), -400, np.float32))[0, -1:] == np.float32(-90)).all()
+
+
+def test_rows_stand_behind_those_of_the_frames_before(scan):
+    """However many come at a time, and when the memory begins anew."""
+    rng, before = np.random.default_rng(9), scan.begin()
+    recent = BoxRows(scan)
+    for count in (1, 5, 32, 20, 3, 32, 1, 1, 31):
+        given, fresh = recent.extend(count), rng.standard_normal((count, before.shape[1])).astype(np.float32)
+        np.testing.assert_array_equal(given[:HISTORY], before[-HISTORY:])
+        given[HISTORY:] = fresh
+        before = np.concatenate((before, fresh))
+    recent.restart(scan)
+    np.testing.assert_array_equal(recent.extend(2)[:HISTORY], scan.begin())
 
 
 def test_names_tell_the_box():

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from frames import CONTRACT, FREQ, HOP, KEY, RATE, SEGMENT, N, detector, frames, put, run, table
 from gnuradio.spectrumencoder import keys
+from gnuradio.spectrumencoder.detector import band_drift, band_scan, band_statistics, scores
 from gnuradio.spectrumencoder.detector.calibrate import Tuning
 from gnuradio.spectrumencoder.detector.detector import Detector, window_enbw
 from gnuradio.spectrumencoder.detector.events import BURST_EVENTS, EVENTS_PER_S
+from gnuradio.spectrumencoder.detector.judge import TableJudge
 from gnuradio.spectrumencoder.encoder import features as layout
 from scipy.signal import get_window
 
@@ -107,6 +109,45 @@ def test_batches_do_not_matter(conformal, batch):
     assert len(whole) > 20
     for one, other in zip(emitted, whole, strict=True):
         np.testing.assert_array_equal(one.residual, other.residual)
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_without_the_compiled_module_it_gives_the_same(conformal, learned, monkeypatch):
+    """Bit for bit: scores, p-values, events."""
+    one = conformal if learned else table(8000, tuning=None)
+    psd, residual, rows = frames(400, seed=26)
+    put(psd, residual, 120, 159, 60, 64, 15)
+    compiled = run(detector(one, false_alarm_rate=0.01), psd, residual, rows, batch=37)
+    for module in (band_drift, band_scan, band_statistics, scores):
+        monkeypatch.setattr(module, "optional_native_module", lambda: None)
+    numpy = run(detector(one, false_alarm_rate=0.01), psd, residual, rows, batch=37)
+    np.testing.assert_array_equal(compiled[0], numpy[0])
+    assert fields(compiled[1]) == fields(numpy[1]) and compiled[1]
+
+
+def test_nothing_is_looked_for_where_no_event_may_open(conformal, monkeypatch):
+    """One frame in a hundred is flagged by design; where in it something is, nobody asks."""
+    asked = []
+    locate = TableJudge.locate
+    monkeypatch.setattr(TableJudge, "locate", lambda self, frame, score: asked.append(frame.index) or locate(self, frame, score))
+    psd, residual, rows = frames(2000, seed=27)
+    judge = detector(conformal, false_alarm_rate=0.01, false_events_per_hour=1e-6)
+    run(judge, psd, residual, rows, batch=100)
+    assert judge.n_flagged >= 8 and not asked
+    put(psd, residual, 1000, 1019, 60, 64, 15)
+    judge = detector(conformal, false_alarm_rate=0.01, false_events_per_hour=1e-6)
+    _, emitted = run(judge, psd, residual, rows, batch=100)
+    assert len(closed(emitted)) == 1 and set(asked) >= set(range(1002, 1018)) and min(asked) >= 1000
+
+
+def test_a_change_of_a_setting_holds_for_a_table_that_was_found_before(conformal):
+    psd, residual, rows = frames(400, seed=28)
+    judge, starts = detector(conformal, false_alarm_rate=0.001), HOP * np.arange(400)
+    judge.process(psd, residual, rows, starts, SEGMENT)
+    few = judge.n_flagged
+    judge.set_false_alarm_rate(0.2)
+    judge.process(psd, residual, rows, starts + 400 * HOP, SEGMENT)
+    assert judge.n_flagged - few > 40 > few
 
 
 def test_without_a_table_nothing_is_made_up(conformal):

@@ -30,6 +30,22 @@ def test_compiled_maxima_give_the_bits_of_numpy(n_bins):
     assert np.array_equal(scores.residual_maxima(residual), scores.residual_maxima_numpy(residual))
 
 
+@pytest.mark.parametrize("frames", [1, 3, 4, 11])
+def test_the_largest_channel_is_that_of_numpy(frames, monkeypatch):
+    rng = np.random.default_rng(5)
+    values = rng.standard_normal((frames, 12)).astype(np.float32)
+    columns = np.array([0, 3, 4, 11], np.uint32)
+    median, spread = rng.standard_normal(4).astype(np.float32), rng.uniform(0.1, 2, 4).astype(np.float32)
+    values[0, 1] = np.nan  # nobody looks at it
+    compiled = scores.largest_standardised(values, columns, median, spread)
+    assert np.isfinite(compiled).all()
+    values[-1, 4] = np.nan
+    broken = scores.largest_standardised(values, columns, median, spread)
+    assert np.isnan(broken[-1]) and np.array_equal(broken[:-1], compiled[:-1])
+    monkeypatch.setattr(scores, "optional_native_module", lambda: None)
+    assert np.array_equal(broken, scores.largest_standardised(values, columns, median, spread), equal_nan=True)
+
+
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_maxima_of_what_is_not_finite_are_not(wrong):
     residual = np.zeros((3, 64), np.float32)

@@ -55,6 +55,37 @@ def test_cu8_middle():
     np.testing.assert_array_equal(SampleFormat("cu8").decode(np.array([0, 255], np.uint8)), [-1 + 1j])
 
 
+@pytest.mark.parametrize("datatype", ["ci8", "cu8", "ci16_le", "cu16_le", "ci16_be", "cf32_le"])
+def test_compiled_numbers_are_those_of_numpy(datatype):
+    """Bit for bit, every value of the small types among them."""
+    form, rng = SampleFormat(datatype), np.random.default_rng(4)
+    if form.component.kind == "f":
+        raw = rng.standard_normal(2002).astype(form.component).view(np.uint8)
+    else:
+        info = np.iinfo(form.component)
+        raw = np.arange(info.min, info.max + 1).astype(form.component).view(np.uint8)
+        raw = np.concatenate((raw, rng.integers(0, 256, 2 * 2 * form.component.itemsize, np.uint8)))  # no whole vector
+    out = np.full(len(raw) // form.sample_bytes + 2, 7, np.complex64)
+    form.decode_into(raw, out[1:-1])
+    np.testing.assert_array_equal(out[1:-1].view(np.uint32), form.decode_numpy(raw).view(np.uint32))
+    assert out[0] == out[-1] == 7
+
+
+def test_samples_into_an_array(tmp_path):
+    """Over the pieces in which a file is read, and over captures that stand apart; only what exists."""
+    raw = np.random.default_rng(5).integers(-2 ** 15, 2 ** 15, 100_000).astype("<i2")
+    captures = [{"core:sample_start": 0}, {"core:sample_start": 20_000, "core:header_bytes": 6}]
+    data = raw[:40_000].tobytes() + b"header" + raw[40_000:].tobytes()
+    recording = Recording.open(write(tmp_path, data, "ci16_le", captures=captures, **{"core:dataset": "r.sigmf-data"}))
+    out = np.zeros(45_000, np.complex64)
+    recording.read_into(3_000, out)
+    np.testing.assert_array_equal(out, SampleFormat("ci16_le").decode_numpy(raw.view(np.uint8))[3_000:48_000])
+    for start, count in ((-1, 5), (49_999, 2), (50_001, 0)):
+        with pytest.raises(ValueError, match="50000"):
+            recording.read_into(start, np.empty(count, np.complex64))
+    assert len(recording.read(50_001)) == 0
+
+
 def test_agrees_with_the_sigmf_package(tmp_path):
     import sigmf
     raw = np.random.default_rng(1).integers(-2 ** 15, 2 ** 15, 2000).astype("<i2")

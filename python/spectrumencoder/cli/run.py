@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +12,10 @@ import typer
 
 from .console import NOTES, OUT, check_writable, write_json
 from .errors import CommandError, UsageError
+from .jobs import Plan, at_once, cores, in_turn
 from .live import SnippetPart, end, run_radio
 from .scan import ScanOptions, ScanPart
-from .session import Outcome, RunSettings, leave, run_recording
+from .session import Outcome, RunSettings, leave
 from .sources import SOAPY_PREFIX, RadioOptions
 from .watch import Watch
 
@@ -92,6 +95,8 @@ def run(
                                                 rich_help_panel=LIVE)] = 1000.0,
     sweeps: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write each sweep's spectrum.",
                                                 rich_help_panel=SCAN)] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="So many recordings of a folder at a time, in as many "
+                                      "processes.")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ):
     """Run recordings, or a radio, through tokenizer, encoder and detector, and report what does not belong."""
@@ -117,45 +122,44 @@ def run(
         scanning = ScanOptions(scan, dwell_ms, usable, scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
         options = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                                 settings=tuple(setting), duration=duration, silence_s=silence)
-        _only_recordings(format=format, annotate=annotate, plot=plot if scan else None)
+        _only_recordings(format=format, annotate=annotate, plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
         with Watch(stats, metrics) as watch:
             _run_radio(options, scanning, settings, watch, plot, encoded, tracks, json_file, snippets, snippets_max)
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
                 sweeps=sweeps, snippets=snippets)
+    jobs = min(jobs, len(paths))
+    if jobs > 1:
+        _only_one_job(zmq=zmq, stats=stats, metrics=metrics)
+    plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, (rate, format, freq))
     with Watch(stats, metrics) as watch:
-        outcomes, errors = _run_recordings(paths, folder, settings, watch, plot, encoded, tracks, (rate, format, freq))
+        outcomes, errors = _run_recordings(at_once(plan, paths, jobs) if jobs > 1 else in_turn(plan, paths, watch.attach), plan)
     if json_file is not None:
         write_json(json_file, summary(outcomes, errors, settings))
     if outcomes and outcomes[-1].hung:
         leave(f"{outcomes[-1].name}: {outcomes[-1].hung}")
+    interrupted = [outcome.name for outcome in outcomes if outcome.interrupted]
     if errors:
         raise CommandError(f"{len(errors)} of {len(paths)} recordings failed; the lines above say why")
-    if outcomes[-1].interrupted:
-        raise CommandError(f"interrupted in {outcomes[-1].name}; what was written up to there is kept")
+    if interrupted:
+        raise CommandError(f"interrupted in {' and '.join(interrupted)}; what was written up to there is kept")
 
 
-def _run_recordings(paths, folder, settings, watch, plot, encoded, tracks, raw) -> tuple[list[Outcome], list[str]]:
-    """One after the other; what those gave that went well, and the errors of the others."""
+def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: Plan) -> tuple[list[Outcome], list[str]]:
+    """What those gave that went well, and the errors of the others."""
     from ..tokens.recording import RecordingError
     outcomes, errors, told = [], [], set()
-    for path in paths:
-        try:
-            recording = _open(path, *raw)
-            outcome = run_recording(recording, settings, append=bool(outcomes), name_in_events=folder, watch=watch.attach,
-                                    plot=_named_path(plot, recording.name, folder),
-                                    encoded=_named_path(encoded, recording.name, folder),
-                                    tracks=_named_path(tracks, recording.name, folder))
-        except (CommandError, RecordingError) as error:
-            if not folder or isinstance(error, UsageError):
-                raise
-            errors.append(f"{path.stem}: {error}" if path.stem not in str(error) else str(error))
+    for path, result in results:
+        if isinstance(result, Outcome):
+            outcomes.append(result)
+            _tell(result, plan.settings, told)
+            if result.hung:
+                break
+        elif isinstance(result, (CommandError, RecordingError)) and plan.folder and not isinstance(result, UsageError):
+            errors.append(f"{path.stem}: {result}" if path.stem not in str(result) else str(result))
             NOTES.print(f"error: {errors[-1]}", markup=False)
-            continue
-        outcomes.append(outcome)
-        _tell(outcome, settings, told)
-        if outcome.interrupted or outcome.hung:
-            break
+        else:
+            raise result
     return outcomes, errors
 
 
@@ -217,6 +221,13 @@ def _only_recordings(**options):
         raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] == 'plot' else 'a radio'}; leave it out")
 
 
+def _only_one_job(**options):
+    """Raises UsageError where an option of one run at a time was given."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise UsageError(f"--{given[0]} watches one recording at a time; leave it out, or --jobs")
+
+
 def average_option(text: str) -> int | str:
     """What --average says: a whole number, or "auto".
 
@@ -259,18 +270,8 @@ def find_source(source: str, rate: float | None, format: str | None, freq: float
     return find_recordings(path), path.is_dir()
 
 
-def _open(path: Path, rate: float | None, format: str | None, freq: float | None):
-    from ..tokens.recording import Recording
-    return Recording.open(path) if rate is None else Recording.open_raw(path, rate, format, center_freq=freq)
-
-
 def summary(outcomes: list[Outcome], errors: list[str], settings: RunSettings) -> dict:
     """The content of --json."""
     return {"model": settings.model, "false_alarm_rate": settings.false_alarm_rate, "average": settings.average,
             "frames": sum(o.n_frames for o in outcomes), "dropped_frames": sum(o.n_dropped for o in outcomes),
             "events": sum(o.n_events for o in outcomes), "recordings": [o.as_dict() for o in outcomes], "errors": errors}
-
-
-def _named_path(path: Path | None, name: str, folder: bool) -> Path | None:
-    """The file of one recording; in a folder the recording's name is added to the file's."""
-    return path.with_name(f"{path.stem}_{name}{path.suffix}") if path is not None and folder else path

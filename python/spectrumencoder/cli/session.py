@@ -51,6 +51,7 @@ class RunSettings:
     encoded_group: int = 32
     settle_ms: float = 0.0
     zmq: str = ""
+    threads: int = 1  # of the network (native runtime): frames of a batch are shared out among so many
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,7 @@ class Flowgraph:
                 min_output_buffer=source.buffer_frames(frame_hop))
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
             raise UsageError(str(error)) from error
+        self.monitor.encoder.engine.threads = settings.threads  # PyTorch's own stay one: more would change its sums
         source.check(fft_size)
         if source.recording is None:
             self.monitor.health.device = source.name

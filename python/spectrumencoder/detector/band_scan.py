@@ -206,7 +206,8 @@ def frame_rows(deviation: np.ndarray, level: np.ndarray, before: np.ndarray | No
         rows[:count] = before
     native = optional_native_module()
     given = _box_rows_numpy if native is None else native.box_rows
-    given(*(np.ascontiguousarray(part, np.float32) for part in (deviation, level)), _sizes(n_bins), len(EXCESS_SCALES), rows[count:])
+    deviation, level = (np.ascontiguousarray(part, np.float32) for part in (deviation, level))
+    given(deviation, level, _sizes(n_bins), len(EXCESS_SCALES), rows[count:])
     return rows
 
 
@@ -252,7 +253,8 @@ def _box_rows_numpy(deviation: np.ndarray, level: np.ndarray, sizes: np.ndarray,
 
 
 # Coefficients as the compiled module has them, for the same bits on every processor: NumPy's own exp and log10 differ
-_OCTAVES_PER_DB, _OCTAVE_DB, _SERIES_DB = np.float32(0.33219280948873623), np.float32(3.0102999566398120), np.float32(8.6858896380650366)
+_OCTAVES_PER_DB, _OCTAVE_DB = np.float32(0.33219280948873623), np.float32(3.0102999566398120)
+_SERIES_DB = np.float32(8.6858896380650366)  # 20 / ln 10
 _ROUND = np.float32(12582912.0)  # 1.5 * 2^23: what is added to it is rounded to whole numbers
 _POWERS_OF_2 = np.array([1.5403530393381608e-4, 1.3333558146428443e-3, 9.6181291076284772e-3, 5.5504108664821580e-2,
                          2.4022650695910072e-1, 6.9314718055994531e-1, 1.0], np.float32)  # Taylor series of 2^x

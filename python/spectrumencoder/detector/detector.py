@@ -20,23 +20,20 @@ from ..encoder import features as layout
 from ..encoder.model_file import ModelFile, table_key
 from ..tokens.band_plan import UNKNOWN
 from .band_drift import BandDrift
-from .band_scan import HISTORY, SCAN, BoxRows, band_rows
+from .band_scan import HISTORY, BoxRows, band_rows
 from .calibrate import Table, Tuning, check_false_alarm_rate, scores_needed
-from .events import BURST_EVENTS, EVENTS_PER_S, Emitted, EventTracker, Frame, Segment, Sighting
-from .regions import LEVEL, MISSING, Region, find_regions, scan_regions, strongest_excess
+from .events import BURST_EVENTS, EVENTS_PER_S, Emitted, EventTracker, Frame, Segment
+from .judge import MARGIN, FixedJudge, Judge, Part, Parts
 from .rolling import Rolling
-from .scores import FLOOR, HEAD, MODEL, WINDOWS, FloorTrack, channel_values, mean_square
-from .threat_types import occupied_bins, shipped
+from .scores import FloorTrack, channel_values, mean_square
+from .threat_types import shipped
 
 FAR, FIXED, QUANTILE = "far", "fixed", "quantile"
 THRESHOLD_MODES = (FAR, FIXED, QUANTILE)
-MEAN_SQUARE = "mean_square"  # analysis_type of the fixed threshold
 _KEY_COLUMNS = [layout.VARIANT, layout.K_KEPT, layout.K_EFF, layout.POLICY, layout.DTYPE]  # what table_key reads
-_UNIT = {name: (0.0, 1.0) for name in WINDOWS}
 _MOST_AT_ONCE = 32  # frames: their boxes fit the second cache of a core
 _MOST_CHOSEN = 1024  # tunings and settings whose table is remembered
 _LEVEL = np.zeros(1, np.float32)  # the curve of a band that none was learned of
-_MARGIN = 1e-4  # relative: a region must not be lost to rounding when its frame was flagged
 
 
 # states of a notice
@@ -252,16 +249,16 @@ class Detector:
             result.emitted += _timed(self.tracker.see(frame, sightings, segment), began)
             position += 1
 
-    def _judge_fixed(self, residual, used, result, speaks) -> Callable[[int], _Judge]:
+    def _judge_fixed(self, residual, used, result, speaks) -> Callable[[int], Judge]:
         result.scores[used] = mean_square(residual[used])
         _check_finite(result.scores[used])
         result.flagged[used] = speaks[used] = result.scores[used] > self.threshold
-        judge = _FixedJudge(self.threshold)
+        judge = FixedJudge(self.threshold)
         return lambda frame: judge
 
-    def _judge_by_tables(self, psd, residual, features, deviation, used, segment, result, speaks) -> Callable[[int], _Judge]:
+    def _judge_by_tables(self, psd, residual, features, deviation, used, segment, result, speaks) -> Callable[[int], Judge]:
         """Judges the frames `used`; gives what tells how the frame of a number was judged."""
-        parts = _Parts()
+        parts = Parts()
         for rows, key, table, threshold, opening in self._groups(features, used, segment, result.notices):
             if table is None:
                 self.n_uncalibrated += len(rows)
@@ -288,10 +285,10 @@ class Detector:
                 kept = {}
                 if flagged.any():
                     result.flagged[some] = flagged
-                    speaks[some] = flagged & (scores > opening - _MARGIN * abs(opening))
+                    speaks[some] = flagged & (scores > opening - MARGIN * abs(opening))
                     if shown is not None and (self.tracker.n_open or speaks.any()):  # else nobody asks where
                         kept = {place: shown[place:place + HISTORY + 1].copy() for place in flagged.nonzero()[0].tolist()}
-                parts.append(_Part(taken, thresholds, opening, table, kept, curve))
+                parts.append(Part(taken, thresholds, opening, table, kept, curve))
                 if drift is not None:
                     drift.take(level, ~flagged, segment.frame_s)
                     if drift.watch(p_values[scores <= opening], table.effective_n / table.n):
@@ -307,7 +304,7 @@ class Detector:
             groups = [used] if len(used) else []
         else:
             group_of = np.unique(settings, axis=0, return_inverse=True)[1]
-            groups = [used[group_of == group] for group in range(group_of.max() + 1)]
+            groups = sorted((used[group_of == group] for group in range(group_of.max() + 1)), key=lambda rows: rows[0])
         for rows in groups:
             yield rows, *self._choose(segment, features[rows[0]], notices)
 
@@ -402,94 +399,6 @@ class Detector:
                      None if best is None else self._labels[best], None if best is None else float(probabilities[best]),
                      1.0 - float(row[layout.K_KEPT]) / self._n_tokens, judge.threshold, judge.opening,
                      self._models[answered_by], judge.occupied())
-
-
-class _Part(NamedTuple):
-    """Frames of one table that were judged at once: their numbers (F,), thresholds (F,), and as of _TableJudge."""
-
-    numbers: np.ndarray
-    thresholds: np.ndarray
-    opening: float
-    table: Table
-    rows: dict[int, np.ndarray]  # place of a flagged frame -> (HISTORY + 1, P), where a band was learned
-    curve: np.ndarray
-
-
-class _Parts(list):
-    """Those of one batch: of most frames nobody asks how they were judged."""
-
-    def judge_of(self, frame: int) -> _TableJudge:
-        part = next(p for p in self if p.numbers[0] <= frame <= p.numbers[-1] and frame in p.numbers)
-        place = int(np.searchsorted(part.numbers, frame))
-        return _TableJudge(float(part.thresholds[place]), part.opening, part.table, part.rows.get(place), part.curve)
-
-
-class _FixedJudge(NamedTuple):
-    """Places what the fixed threshold has flagged."""
-
-    threshold: float
-    opening: float = -np.inf
-
-    def deviation(self, residual, level):
-        return residual
-
-    def occupied(self):
-        return None
-
-    def locate(self, frame: Frame, score: float) -> list[Sighting]:
-        return [Sighting(strongest_excess(frame.standard, _UNIT, score, MEAN_SQUARE), None)]
-
-
-class _TableJudge(NamedTuple):
-    """Places what a conformal table has flagged."""
-
-    threshold: float
-    opening: float
-    table: Table
-    rows: np.ndarray | None  # (HISTORY + 1, P) of the band's boxes, the frame's own the last
-    curve: np.ndarray  # of the band's drift, dB
-
-    def deviation(self, residual, level):
-        return self.table.deviation(residual, level - self.curve)
-
-    def occupied(self):
-        return None if self.table.band is None else occupied_bins(self.table.band)
-
-    def locate(self, frame: Frame, score: float) -> list[Sighting]:
-        """The regions that speak for a flagged frame's score, each with its own p-value; none where all that does is over."""
-        table = self.table
-        normalisers = {c: (float(m), float(s)) for c, m, s in zip(table.channels, table.median, table.spread, strict=True)}
-        limit = self.threshold - _MARGIN * abs(self.threshold)
-        shown = 0.0  # by the boxes of a learned band
-        if table.scan is None:
-            regions = find_regions(frame.standard, normalisers, limit)
-        else:
-            regions = scan_regions(table.scan, self.rows, normalisers, limit)
-            values = table.scan.maxima(self.rows)[0]
-            shown = max((float(v) - normalisers[c][0]) / normalisers[c][1] for c, v in zip(SCAN, values, strict=True)
-                        if c in normalisers)
-            if not regions and shown <= limit:  # what is usual on this band, and yet not what the model expected
-                window_of = {MODEL[c]: c for c in normalisers if c in MODEL}
-                regions = [r._replace(channel=window_of[r.channel])
-                           for r in find_regions(frame.residual, {w: normalisers[c] for w, c in window_of.items()}, limit)]
-        deviation = frame.floor_dbfs - frame.expected_floor_dbfs
-        if FLOOR in normalisers:
-            median, spread = normalisers[FLOOR]
-            level = (abs(deviation) - median) / spread
-            if level > limit:
-                if deviation > 0:  # a risen floor hides what is there: that is not missing besides
-                    regions = [r for r in regions if r.kind != MISSING]
-                regions.append(Region(LEVEL, 0, len(frame.standard) - 1, level, FLOOR))
-        if not regions and shown <= limit:  # nothing but the head speaks for it
-            scales = normalisers if table.scan is None else {w: normalisers[c] for c, w in MODEL.items() if c in normalisers}
-            regions = [strongest_excess(frame.standard, scales, score, HEAD)]
-        if not regions:
-            return []
-        p_values = table.p_values(np.array([r.score for r in regions], np.float32))
-        return [Sighting(r, float(p)) for r, p in zip(regions, p_values, strict=True)]
-
-
-_Judge = _FixedJudge | _TableJudge
 
 
 def read_tables(model: ModelFile) -> dict[str, Table]:
