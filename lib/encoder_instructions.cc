@@ -2,13 +2,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 // What tools/count_instructions.py runs: frames of noise through an encoder of the shape of `base`, with random
-// weights. Says for which instruction set, and how many frames.
+// weights, in the precision (fp32, bf16 or int8) and with the instruction set that are given. Says for which
+// instruction set, and how many frames.
 
 #include "encoder_network.h"
 #include <iostream>
 #include <list>
 #include <numeric>
 #include <random>
+#include <string>
 
 using namespace gr::spectrumencoder;
 
@@ -90,8 +92,14 @@ drawn_parameters draw_parameters(const encoder_sizes& s)
 
 } // namespace
 
-int main()
+int main(int count, char** arguments)
 {
+    const std::string dtype = count > 1 ? arguments[1] : "fp32";
+    isa which = best_isa();
+    for (const isa one : { isa::generic, isa::avx2, isa::avx512, isa::avx512_bf16 })
+        if (count > 2 && isa_name(one) == std::string(arguments[2]) && one <= which)
+            which = one;
+    const precision of_blocks = dtype == "bf16" ? precision::bf16 : dtype == "int8" ? precision::int8 : precision::fp32;
     encoder_sizes s{};
     s.fft_size = 1024;
     s.stride = 8;
@@ -113,7 +121,7 @@ int main()
     s.attention = "softmax";
     s.rope = "dynamic";
     const drawn_parameters parameters = draw_parameters(s);
-    const encoder_network network(s, parameters.all(), best_isa());
+    const encoder_network network(s, parameters.all(), which, of_blocks);
 
     constexpr size_t FRAMES = 4, KEPT = 96, ITEM = 1344;
     std::vector<float> items(FRAMES * ITEM), residual(FRAMES * s.fft_size), embedding(FRAMES * s.embedding);
@@ -131,5 +139,5 @@ int main()
                    false,
                    1,
                    out);
-    std::cout << isa_name(best_isa()) << ' ' << FRAMES << '\n';
+    std::cout << isa_name(which) << ' ' << FRAMES << '\n';
 }

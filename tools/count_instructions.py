@@ -40,6 +40,7 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--within", required=True, help="function whose calls are counted; * stands for anything")
     parser.add_argument("--without", action="append", default=[], help="library that is not counted, such as libfftw3f")
+    parser.add_argument("--argument", action="append", default=[], help="of the program")
     parser.add_argument("--ceiling", action="append", required=True, help="SET=COUNT, such as avx2=1000")
     options = parser.parse_args()
     if platform.machine() not in ("x86_64", "AMD64"):
@@ -49,7 +50,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:  # also as home: FFTW's plans of a slowed down processor are not to be kept
         profile = os.path.join(folder, "profile")
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}", f"--toggle-collect={options.within}",
-                   "--compress-strings=no", "--compress-pos=no", options.program]
+                   "--compress-strings=no", "--compress-pos=no", options.program, *options.argument]
         try:
             done = subprocess.run(command, env=os.environ | {"HOME": folder}, capture_output=True, text=True)
         except FileNotFoundError:

@@ -118,5 +118,5 @@ def test_a_reduced_precision_is_the_engines(pair, make_items, dtype):
     top = graph(spectrum_encoder(pair[0], N, dtype=dtype), items)
     assert run_within(top, [top.encoder]) is None
     np.testing.assert_array_equal(top.sinks[1].data, Engine(pair[0], dtype=dtype).encode(items).features)
-    with pytest.raises(ValueError, match="'fp7' is not one of fp32, bf16, int8"):
+    with pytest.raises(ValueError, match="'fp7' is not one of auto, fp32, bf16, int8"):
         spectrum_encoder(pair[0], N, dtype="fp7")

@@ -182,6 +182,26 @@ def test_a_band_that_nobody_calibrated_is_judged_by_the_general_table(conformal)
 GENERAL = KEY.replace("/ism/", "/unknown/")
 
 
+@pytest.mark.parametrize(("dtype", "learned", "judged"), [("bf16", "fp32", True), ("fp32", "bf16", True), ("int8", "fp32", False),
+                                                          ("bf16", "int8", False)])
+def test_tables_of_fp32_and_bf16_stand_in_for_each_other(conformal, dtype, learned, judged):
+    psd, residual, rows = frames(50, seed=36)
+    rows[:, layout.DTYPE] = layout.DTYPES.index(dtype)
+    judge = Detector(CONTRACT, {KEY.replace("fp32", learned): conformal})
+    result = judge.process(psd, residual, rows, HOP * np.arange(50), SEGMENT)
+    assert np.isfinite(result.p_values).all() == judged
+    assert [notice.state for notice in result.notices] == ([] if judged else ["uncalibrated"])
+
+
+def test_a_table_of_the_frame_s_own_precision_comes_first(conformal):
+    psd, residual, rows = frames(50, seed=36)
+    other = replace(conformal, scores=conformal.scores + 12)
+    own = Detector(CONTRACT, {KEY: conformal, KEY.replace("fp32", "bf16"): other}).process(
+        psd, residual, rows, HOP * np.arange(50), SEGMENT)
+    alone = Detector(CONTRACT, {KEY: conformal}).process(psd, residual, rows, HOP * np.arange(50), SEGMENT)
+    assert np.array_equal(own.p_values, alone.p_values)
+
+
 @pytest.mark.parametrize("elsewhere", [{"rx_freq": 868.5e6}, {"rx_rate": 2e6}])
 def test_a_table_with_statistics_per_bin_is_not_used_at_another_tuning(conformal, elsewhere):
     psd, residual, rows = frames(50, seed=37)

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 import torch
-from gnuradio.spectrumencoder.encoder import features, precision
+from gnuradio.spectrumencoder.encoder import features, native, precision
 from gnuradio.spectrumencoder.encoder.config import ATTENTION_FAMILIES, EncoderConfig
 from gnuradio.spectrumencoder.encoder.encoder import SpectrumEncoder
 from gnuradio.spectrumencoder.encoder.engine import Engine
@@ -106,8 +106,16 @@ def test_tables_tell_precisions_apart(model_file, frames):
         assert (engine.encode(frames.items[:2]).features[:, features.DTYPE] == number).all()
 
 
+@pytest.mark.parametrize(("instructions", "settings", "wanted"), [
+    ("avx512_bf16", {}, "bf16"), ("avx512", {}, "fp32"), ("avx2", {"runtime": "native"}, "fp32"),
+    ("avx512_bf16", {"runtime": "torch"}, "fp32"), ("avx512_bf16", {"backend": "naive"}, "fp32")])
+def test_auto_is_bf16_if_the_processor_gains_by_it(model_file, monkeypatch, instructions, settings, wanted):
+    monkeypatch.setattr(native, "best_instructions", lambda: instructions)
+    assert Engine(str(model_file), compute="cpu", dtype="auto", **settings).dtype == wanted
+
+
 def test_what_cannot_run_is_refused(model_file, monkeypatch):
-    with pytest.raises(ValueError, match="'fp8' is not one of fp32, bf16, int8"):
+    with pytest.raises(ValueError, match="'fp8' is not one of auto, fp32, bf16, int8"):
         Engine(str(model_file), dtype="fp8")
     assert "int8 runs on a CPU only, not on cuda" in why_not("int8", torch.device("cuda"))
     assert why_not("fp32", CPU) is why_not("bf16", CPU) is why_not("int8", CPU) is None

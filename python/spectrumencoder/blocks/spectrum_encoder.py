@@ -68,7 +68,8 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
             were batched.
             0: as they come.
         min_output_buffer: items, on every output.
-        dtype: "fp32", "bf16" or "int8": of the matrix products in the transformer blocks. Tables belong to one of them.
+        dtype: "fp32", "bf16" or "int8": of the matrix products in the transformer blocks; or "auto": bf16 if the CPU gains by
+            it, else fp32. Tables of fp32 and bf16 serve both, int8 needs its own.
         confidence_threshold: of a speculative model: frames that the first is less sure of are answered by the second.
         encoded_group: frames to a PDU on `encoded`, 16..64; fewer where they end or something changes. 0: no PDUs.
         encoded_step: dB, of their quantiser: smaller is more exact and takes more bytes. Of a speculative model they are those

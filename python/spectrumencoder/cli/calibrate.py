@@ -30,7 +30,7 @@ def calibrate(
     model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
     compute: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[str, typer.Option(help="Attention backend that will run.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Precision of the transformer blocks: fp32, bf16 or int8 (CPU).")] = "fp32",
+    dtype: Annotated[str, typer.Option(help="Precision of the transformer blocks: fp32, bf16, int8 (CPU) or auto.")] = "fp32",
     runtime: Annotated[str, typer.Option(help="What computes the network: native (C++, CPU), torch or auto.")] = "auto",
     dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of tokens dropped.")] = 0.25,
     policy: Annotated[str, typer.Option(help="Dropout policy; the model's own otherwise.", show_default=False)] = "",

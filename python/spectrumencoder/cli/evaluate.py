@@ -45,6 +45,7 @@ def classify(
     include_trained: Annotated[bool, typer.Option("--include-trained", help="Also judge recordings the model was trained "
                                                   "on (their figures prove nothing).")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the equalised condition.")] = 0,
+    dtype: Annotated[str, typer.Option(help="Precision of the transformer blocks: fp32, bf16, int8 or auto.")] = "fp32",
 ):
     """Balanced accuracy of the classes on recordings, per recording source, with its confidence interval."""
     if not corpus.is_dir():
@@ -58,7 +59,7 @@ def classify(
             bar.update(task, completed=done, total=total, description=name)
 
         result = experiment.classify(corpus, model, dropout, condition.value, seed=seed, include_trained=include_trained,
-                                     policy=policy, progress=progress)
+                                     policy=policy, dtype=dtype, progress=progress)
     if json_file is not None:
         write_json(json_file, result)
     _print_classify(result, ", ".join(model), condition.value)

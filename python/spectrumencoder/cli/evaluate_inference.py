@@ -30,7 +30,7 @@ def speculative(
                                              "each on what it was not trained on; the first is timed.")] = ["speculative"],  # noqa: B006
     pool: Pool = None, corpus: Corpus = None, condition: Judging = Condition.equalised, most: Most = None,
     dropout: Dropout = 0.25,
-    dtype: Annotated[str, typer.Option(help="fp32, bf16 or int8, of both models.")] = "fp32",
+    dtype: Annotated[str, typer.Option(help="fp32, bf16, int8 or auto, of both models.")] = "fp32",
     threshold: Annotated[list[float] | None, typer.Option(min=0.0, max=1.0, help="Thresholds of the confidence; 0.5 to 0.99 "
                                                           "otherwise.", show_default=False)] = None,
     threads: Threads = 1, seed: Seed = 0, quick: Quick = False, json_file: Json = None, markdown: Page = None,
@@ -55,6 +55,7 @@ def precision(
     model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
     pool: Pool = None, corpus: Corpus = None, condition: Judging = Condition.equalised, most: Most = None,
     dropout: Dropout = 0.25, compute: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    runtime: Annotated[str, typer.Option(help="native, torch or auto, of all three.")] = "auto",
     threads: Threads = 1, seed: Seed = 0, quick: Quick = False, json_file: Json = None, markdown: Page = None,
 ):
     """bf16 and int8 inference against fp32: accuracy and residual lost, speed gained."""
@@ -63,9 +64,10 @@ def precision(
     from ..evaluate import precision as experiment
     with _bar() as progress:
         result = experiment.precision(model, pool=pool, corpus=corpus, condition=condition.value, most=most, dropout_rate=dropout,
-                                      compute=compute, threads=threads, seed=seed, quick=quick, progress=progress)
+                                      compute=compute, runtime=runtime, threads=threads, seed=seed, quick=quick,
+                                      progress=progress)
     result["command"] = _command("precision", [model], pool, condition, seed, most=most, dropout=dropout, compute=compute,
-                                 threads=threads, quick=quick)
+                                 runtime=runtime, threads=threads, quick=quick)
     _leave(result, "Reduced precision: what bf16 and int8 lose and gain", experiment.table(result), json_file, markdown)
 
 
@@ -92,7 +94,7 @@ class _bar:
 
 def _command(name: str, models: list[str], pool: Path | None, condition: Condition, seed: int, **options) -> str:
     """What to type to get the figures again; options at their defaults are left out."""
-    defaults = {"dropout": 0.25, "dtype": "fp32", "threads": 1, "compute": "cpu", "seed": 0, "quick": False}
+    defaults = {"dropout": 0.25, "dtype": "fp32", "threads": 1, "compute": "cpu", "runtime": "auto", "seed": 0, "quick": False}
     words = ["spectrumencoder evaluate", name, *[f"--model {model}" for model in models]]
     words += [f"--pool {pool}"] if pool else ["--corpus CORPUS", f"--condition {condition.value}"]
     for option, value in {**options, "seed": seed}.items():

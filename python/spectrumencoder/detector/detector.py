@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import keys
 from ..encoder import features as layout
-from ..encoder.model_file import ModelFile, table_key
+from ..encoder.model_file import ModelFile, alike_key, table_key
 from ..tokens.band_plan import UNKNOWN
 from .band_drift import BandDrift
 from .band_scan import HISTORY, BoxRows, band_rows
@@ -352,12 +352,12 @@ class Detector:
         rate.
 
         A band that nobody has calibrated, or not with this overlap or at this tuning, is judged by the general table of
-        the band `unknown`, where the file has one that holds.
+        the band `unknown`, where the file has one that holds. Tables of fp32 and bf16 stand in for each other.
         """
         key, general = self._key(segment.band, frame), self._key(UNKNOWN, frame)
         tuning, window_hop = Tuning(segment.rx_freq, segment.rx_rate), segment.frame_hop / segment.frame_average
         reasons = []
-        for found in dict.fromkeys((key, general)):
+        for found in dict.fromkeys((key, alike_key(key), general, alike_key(general))):
             table = self.tables.get(found)
             reason = f"no conformal table for {found}" if table is None else table.misfit(tuning, window_hop)
             if not reason:
@@ -375,7 +375,7 @@ class Detector:
                        f"false-alarm rate of {self.false_alarm_rate:g} needs {scores_needed(self.false_alarm_rate)}: no "
                        "events; calibrate with more frames")
             return key, None, np.inf
-        if found != key:
+        if found not in (key, alike_key(key)):
             self._tell(notices, GENERAL_TABLE, key, f"general table: {why}; judged by {found}, whose false-alarm rate "
                        "holds for a mixture of recordings, so that few events open (raise false_events_per_hour for more); "
                        "`spectrumencoder calibrate` learns this band")

@@ -20,7 +20,7 @@ from ..tokens.layout import FrameLayout
 from . import features, native
 from .attention import BACKENDS, DEFAULT_OF_FAMILY, Backend, get_backend
 from .config import LARGEST_BATCH, POLICIES, EncoderConfig
-from .features import DTYPES, FP32
+from .features import BF16, DTYPES, FP32
 from .model_file import ModelError, ModelFile, find_model, load, table_key
 from .pytorch import device_kind, may_see_a_gpu, why_no_torch
 
@@ -72,7 +72,8 @@ class Engine:
         dropout_policy: gumbel | energy | entropy | random; "" takes the file's default.
         threads: of the native runtime, or of PyTorch's operations (process wide).
         pad_batch: frames per forward pass, see the module; 0 runs batches as they come.
-        dtype: fp32 | bf16 | int8, of the matrix products in the transformer blocks; see `precision`.
+        dtype: fp32 | bf16 | int8 | auto, of the matrix products in the transformer blocks; see `precision`. `auto` is bf16 if
+            the native runtime serves the settings on a processor with instructions for it, else fp32; `dtype` tells which.
         runtime: native | torch | auto. `auto` takes `native` if it serves the settings. On a processor without AVX2 it times
             both on a few frames, once per process, and takes the faster one.
 
@@ -89,12 +90,11 @@ class Engine:
             raise ValueError(f"threads {threads} must be at least 1")
         if not 0 <= pad_batch <= LARGEST_BATCH:
             raise ValueError(f"pad_batch {pad_batch} is outside 0..{LARGEST_BATCH}")
-        if dtype not in DTYPES:
-            raise ValueError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+        if dtype not in (AUTO, *DTYPES):
+            raise ValueError(f"dtype {dtype!r} is not one of {AUTO}, {', '.join(DTYPES)}")
         self.file = model if isinstance(model, ModelFile) else load(find_model(model))
         self.contract = self.file.contract
         self.device = choose_device(compute)
-        self._reduced = dtype
         self.pad_batch, self.threads = pad_batch, threads
         self._wanted_runtime = runtime
         self._configs = {v: self.file.config(v) for v in self.file.variants}
@@ -102,6 +102,7 @@ class Engine:
         self._frame_number = 0  # counts frames for the `random` policy
         default = self.contract["variants"][0]
         self._variant, self._rope, self.backend = default["name"], default["rope"], DEFAULT_OF_FAMILY[default["attention"]]
+        self._reduced = self._best_dtype(backend) if dtype == AUTO else dtype
         self.set_dropout_policy(dropout_policy or self.contract.get("default_policy", "gumbel"))
         self.set_dropout_rate(dropout_rate)
         if rope_mode and backend != "auto":
@@ -110,6 +111,12 @@ class Engine:
             self.set_rope_mode(rope_mode)
         else:
             self.set_backend(backend)
+
+    def _best_dtype(self, backend: str) -> str:
+        """bf16 if it is the faster one of native products for the settings, else fp32."""
+        chosen = get_backend(self.backend if backend == AUTO else backend, self.device)
+        fast = self._wanted_runtime != TORCH and not native.why_not(chosen.oracle, self.device) and native.has_fast_bf16()
+        return BF16 if fast else FP32
 
     def _network(self, runtime: str, variant: str):
         """The NativeNetwork or EagerNetwork of a variant; made when it is first used."""

@@ -20,6 +20,8 @@ from .config import EncoderConfig
 from .features import FP32
 from .pytorch import device_kind
 
+FAST_BF16 = "avx512_bf16"  # the instructions that make bf16 and int8 faster than fp32
+
 
 def why_not(oracle: bool, device: str) -> str | None:
     """None where the native runtime serves these settings, else the reason.
@@ -42,6 +44,11 @@ def best_instructions() -> str:
     """generic, avx2, avx512 or avx512_bf16: what the runtime uses on this processor; "" if the C++ library is not installed."""
     module = optional_native_module()
     return module.best_instructions() if module is not None else ""
+
+
+def has_fast_bf16() -> bool:
+    """Whether this processor has instructions for products of bf16 and int8; others compute them slower than fp32."""
+    return best_instructions() == FAST_BF16
 
 
 class NativeNetwork:

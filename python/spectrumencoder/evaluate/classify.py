@@ -46,7 +46,8 @@ class Judged:
 
 def classify(corpus: list[Path] | Path, model: str | list[str] = "base", dropout_rate: float = 0.25, condition: str = "plain", *,
              seed: int = 0, include_trained: bool = False, backend: str = "auto", rope_mode: str = "", policy: str = "",
-             compute: str = "auto", threads: int = 1, progress: Callable[[int, int, str], None] | None = None) -> dict:
+             compute: str = "auto", dtype: str = "fp32", threads: int = 1,
+             progress: Callable[[int, int, str], None] | None = None) -> dict:
     """Judge a model's classes on a labelled corpus.
 
     Args:
@@ -77,7 +78,7 @@ def classify(corpus: list[Path] | Path, model: str | list[str] = "base", dropout
     rows, judged_sources = [], 0
     for number, name in enumerate(models):
         engine = open_engine(name, dropout_rate=dropout_rate, backend=backend, rope_mode=rope_mode, dropout_policy=policy,
-                             compute=compute, threads=threads)
+                             compute=compute, dtype=dtype, threads=threads)
         trained = engine.trained_on
         sources = [s for s in all_sources if include_trained or s.name not in trained]
         if len(models) > 1:  # what no fold holds out is judged by none
@@ -99,7 +100,7 @@ def classify(corpus: list[Path] | Path, model: str | list[str] = "base", dropout
                           "them all the same")
     return summarise(rows, engine.labels, seed) | {
         "condition": condition, "seed": seed, "model": engine.model_name if len(models) == 1 else models,
-        "variant": engine.variant, "backend": engine.backend,
+        "variant": engine.variant, "backend": engine.backend, "dtype": engine.dtype,
         "dropout_policy": engine.dropout_policy, "dropout_rate": engine.dropout_rate, "tokens_kept": engine.k_kept,
         "include_trained": include_trained} | by_front_end(rows, engine.labels, condition)
 

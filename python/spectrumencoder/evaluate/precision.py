@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..encoder import features
-from ..encoder.engine import Engine, choose_device
-from ..encoder.precision import DTYPES, FP32, why_not
+from ..encoder.engine import Engine
+from ..encoder.features import DTYPES, FP32
 from ..training.run_folder import commit
 from .held_out import CHUNK, Frames, frames_of
 from .timing import clock_of, interleaved, machine, speed_up
@@ -21,25 +21,34 @@ QUICK = {"most": 150, "singles": 10, "batches": 3, "batch": 32}
 
 
 def precision(model: str = "base", *, pool: Path | None = None, corpus: Path | None = None, condition: str = "equalised",
-              dropout_rate: float = 0.25, compute: str = "cpu", threads: int = 1, most: int | None = None, seed: int = 0,
-              quick: bool = False, progress: Callable[[str, int, int], None] = lambda what, done, total: None) -> dict:
+              dropout_rate: float = 0.25, compute: str = "cpu", runtime: str = "auto", threads: int = 1, most: int | None = None,
+              seed: int = 0, quick: bool = False,
+              progress: Callable[[str, int, int], None] = lambda what, done, total: None) -> dict:
     """Measure every precision that runs here.
 
     Args:
+        runtime: auto | native | torch, of all precisions.
         pool, corpus, condition, most, seed: see `held_out.frames_of`. quick: few frames and few calls: for tests.
 
     Returns:
         `dtypes`: per precision accuracy, points lost (paired, with the 95 % interval over recordings), share of frames with the
         same label, root mean square of the residual's difference and of the residual itself, largest difference of a class
-        probability, and times with the speed-up over fp32; `refused`: those that cannot run, with the reason.
+        probability and of a bin's residual, and times with the speed-up over fp32; `runtimes`: of each precision; `refused`:
+        those that cannot run, with the reason.
 
     Raises:
         ValueError, CorpusError, ModelError: as `frames_of` and Engine.
     """
     amounts = {"most": most, "singles": SINGLES, "batches": BATCHES, "batch": BATCH} | (QUICK if quick else {})
-    refused = {d: reason for d in DTYPES if (reason := why_not(d, choose_device(compute)))}
-    settings = dict(dropout_rate=dropout_rate, compute=compute, threads=threads)
-    engines = {d: Engine(model, dtype=d, runtime="torch", **settings) for d in DTYPES if d not in refused}
+    settings = dict(dropout_rate=dropout_rate, compute=compute, runtime=runtime, threads=threads)
+    engines, refused = {}, {}
+    for dtype in DTYPES:
+        try:
+            engines[dtype] = Engine(model, dtype=dtype, **settings)
+        except ValueError as error:
+            if dtype == FP32:
+                raise
+            refused[dtype] = str(error)
     exact = engines[FP32]
     frames = frames_of(exact, pool=pool, corpus=corpus, condition=condition, most=amounts["most"], seed=seed)
     rows = _losses(engines, frames, seed, progress)
@@ -49,7 +58,8 @@ def precision(model: str = "base", *, pool: Path | None = None, corpus: Path | N
     return {"model": exact.model_name, "variant": exact.variant, "backend": exact.backend, "dtypes": rows, "refused": refused,
             "n_frames": len(frames), "n_recordings": len(np.unique(frames.recording)),
             "frames": "augmented windows" if pool else f"recordings, {condition}", "dropout_rate": exact.dropout_rate,
-            "batch": amounts["batch"], "pad_batch": exact.pad_batch, "device": str(exact.device), "quick": quick, "seed": seed,
+            "batch": amounts["batch"], "pad_batch": exact.pad_batch,
+            "runtimes": {d: e.runtime for d, e in engines.items()}, "device": str(exact.device), "quick": quick, "seed": seed,
             "clock": clock_of(str(exact.device), threads),
             "machine": machine(), "commit": commit()}
 
@@ -58,7 +68,7 @@ def _losses(engines: dict[str, Engine], frames: Frames, seed: int, progress) -> 
     n, count = len(engines[FP32].labels), len(frames)
     guess = {d: np.empty(count, int) for d in engines}
     sums = {d: np.zeros(2) for d in engines}  # squares of the residual's difference, and of the residual
-    furthest = dict.fromkeys(engines, 0.0)
+    furthest, largest = dict.fromkeys(engines, 0.0), dict.fromkeys(engines, 0.0)
     for start in range(0, count, CHUNK):
         part = slice(start, start + CHUNK)
         encoded = {d: e.encode(frames.items[part], frames.band[part]) for d, e in engines.items()}
@@ -67,6 +77,7 @@ def _losses(engines: dict[str, Engine], frames: Frames, seed: int, progress) -> 
             guess[d][part] = probabilities[d].argmax(axis=1)
             sums[d] += [np.sum((e.residual - encoded[FP32].residual) ** 2, dtype=float), np.sum(e.residual ** 2, dtype=float)]
             furthest[d] = max(furthest[d], float(np.abs(probabilities[d] - probabilities[FP32]).max()))
+            largest[d] = max(largest[d], float(np.abs(e.residual - encoded[FP32].residual).max()))
         progress("frames", min(start + CHUNK, count), count)
     rows, values = {}, count * engines[FP32].n_bins
     for d in engines:
@@ -77,7 +88,7 @@ def _losses(engines: dict[str, Engine], frames: Frames, seed: int, progress) -> 
                    "same_label": round(float(np.mean(guess[d] == guess[FP32])), 5),
                    "residual_rms_difference": round(float(np.sqrt(sums[d][0] / values)), 5),
                    "residual_rms": round(float(np.sqrt(sums[d][1] / values)), 4),
-                   "largest_probability_difference": round(furthest[d], 4)}
+                   "largest_probability_difference": round(furthest[d], 4), "largest_residual_difference": round(largest[d], 4)}
     return rows
 
 
@@ -91,7 +102,7 @@ def _times(model, dtypes, frames, amounts, settings, seed, progress) -> dict[str
             continue
         calls = {}
         for dtype in dtypes:
-            engine = Engine(model, dtype=dtype, pad_batch=pad, runtime="torch", **settings)
+            engine = Engine(model, dtype=dtype, pad_batch=pad, **settings)
             calls[dtype] = lambda i, engine=engine, step=step: engine.encode(sample.items[i * step:(i + 1) * step],
                                                                             sample.band[i * step:(i + 1) * step])
         seconds = interleaved(calls, count, progress=lambda done, total, way=way: progress(way.replace("_", " "), done, total))
@@ -110,14 +121,17 @@ def table(result: dict) -> str:
         "recordings). Speed-up over fp32: ratio of the total times, interleaved on the same frames in one run on "
         f"{result['device']} ({run['cpu']}, {run['capability']}, {run['threads']} thread, {result['clock']}), one by one and "
         f"{result['batch']} frames a call.", "",
-        "| precision | accuracy | points lost | same label | residual: rms difference (of rms) | one by one | in batches |",
-        "|---|---|---|---|---|---|---|"]
+        "| precision | runtime | accuracy | points lost | same label | residual: rms difference (of rms), largest | one by one "
+        "| in batches |",
+        "|---|---|---|---|---|---|---|---|"]
     for dtype, row in result["dtypes"].items():
         low, high = row["points_lost_interval"]
-        lines.append(f"| {dtype} | {100 * row['accuracy']:.2f} % | {row['points_lost']:+.2f} ({low:+.2f} to {high:+.2f}) | "
-                     f"{100 * row['same_label']:.2f} % | {row['residual_rms_difference']:.4f} ({row['residual_rms']:.2f}) | "
+        lines.append(f"| {dtype} | {result['runtimes'][dtype]} | {100 * row['accuracy']:.2f} % | "
+                     f"{row['points_lost']:+.2f} ({low:+.2f} to {high:+.2f}) | "
+                     f"{100 * row['same_label']:.2f} % | {row['residual_rms_difference']:.4f} ({row['residual_rms']:.2f}), "
+                     f"{row['largest_residual_difference']:.3f} | "
                      f"{_faster(row.get('one_by_one'))} | {_faster(row.get('in_batches'))} |")
-    lines += [f"| {dtype} | cannot run: {reason} | | | | | |" for dtype, reason in result["refused"].items()]
+    lines += [f"| {dtype} | | cannot run: {reason} | | | | | |" for dtype, reason in result["refused"].items()]
     return "\n".join(lines) + "\n"
 
 
