@@ -19,7 +19,6 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from ..atomic_file import close_synced
-from ..tokens.recording import Recording, RecordingError
 from .console import progress_bar
 from .errors import CommandError
 from .session import GRACE_S, Outcome, RunSettings, run_recording
@@ -42,6 +41,7 @@ class Plan:
 
     def run(self, path: Path, *, append: bool = False, watch: Callable = lambda flowgraph: None) -> Outcome:
         """Runs one. Raises: as of ``run_recording``; RecordingError."""
+        from ..tokens.recording import Recording
         rate, format_, freq = self.raw
         recording = Recording.open(path) if rate is None else Recording.open_raw(path, rate, format_, center_freq=freq)
         plot, encoded, tracks = (named_path(file, recording.name, self.folder) for file in (self.plot, self.encoded, self.tracks))
@@ -61,6 +61,7 @@ def cores() -> int:
 
 def in_turn(plan: Plan, paths: list[Path], watch: Callable) -> Iterator[tuple[Path, Outcome | Exception]]:
     """One after the other, up to one that Ctrl-C has ended."""
+    from ..tokens.recording import RecordingError
     done = False
     for path in paths:
         try:
