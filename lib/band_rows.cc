@@ -5,7 +5,6 @@
 #include "wide.h"
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 namespace gr {
 namespace spectrumencoder {
@@ -135,24 +134,24 @@ WITHIN void rows_of(const float* deviation,
 
 WIDE void standardise(const float* levels, size_t frames, const band_statistics& band, float* out)
 {
-    std::vector<float> usual(band.bins);
+    const auto usual = room_for<float>(band.bins);
     for (size_t frame = 0; frame < frames; ++frame)
-        standardise_frame(levels + frame * band.bins, band, usual.data(), out + frame * band.bins);
+        standardise_frame(levels + frame * band.bins, band, usual.get(), out + frame * band.bins);
 }
 
 WIDE void box_rows(
     const float* deviation, const float* level, size_t frames, size_t bins, const box_plan& plan, float* rows)
 {
-    std::vector<float> power(TOGETHER * bins);
-    std::vector<double> cumulative(2 * TOGETHER * (bins + 1));
+    const auto power = room_for<float>(TOGETHER * bins);
+    const auto cumulative = room_for<double>(2 * TOGETHER * (bins + 1));
     for (size_t first = 0; first < frames; first += TOGETHER)
         rows_of(deviation + first * bins,
                 level + first * bins,
                 std::min(TOGETHER, frames - first),
                 bins,
                 plan,
-                power.data(),
-                cumulative.data(),
+                power.get(),
+                cumulative.get(),
                 rows + first * plan.boxes);
 }
 
@@ -168,14 +167,15 @@ WIDE size_t band_rows(const float* psd,
 {
     constexpr int32_t NO_NUMBER = 0x7f800000; // the exponent of infinities and NaN
     const size_t bins = band.bins;
-    std::vector<float> usual(bins), above(TOGETHER * bins), deviation(TOGETHER * bins), power(TOGETHER * bins);
-    std::vector<double> cumulative(2 * TOGETHER * (bins + 1));
+    const auto usual = room_for<float>(bins), above = room_for<float>(TOGETHER * bins);
+    const auto deviation = room_for<float>(TOGETHER * bins), power = room_for<float>(TOGETHER * bins);
+    const auto cumulative = room_for<double>(2 * TOGETHER * (bins + 1));
     size_t broken = 0;
     for (size_t first = 0; first < frames; first += TOGETHER) {
         const size_t count = std::min(TOGETHER, frames - first);
         for (size_t frame = 0; frame < count; ++frame) {
             const float *spectrum = psd + (first + frame) * bins, its_floor = floor[(first + frame) * floor_step];
-            float *level = levels + (first + frame) * bins, *over = above.data() + frame * bins;
+            float *level = levels + (first + frame) * bins, *over = above.get() + frame * bins;
             int32_t wrong = 0;
             for (size_t bin = 0; bin < bins; ++bin) {
                 level[bin] = spectrum[bin] - its_floor;
@@ -185,9 +185,9 @@ WIDE size_t band_rows(const float* psd,
                 wrong |= (bits & NO_NUMBER) == NO_NUMBER;
             }
             broken += wrong != 0;
-            standardise_frame(over, band, usual.data(), deviation.data() + frame * bins);
+            standardise_frame(over, band, usual.get(), deviation.get() + frame * bins);
         }
-        rows_of(deviation.data(), above.data(), count, bins, plan, power.data(), cumulative.data(), rows + first * plan.boxes);
+        rows_of(deviation.get(), above.get(), count, bins, plan, power.get(), cumulative.get(), rows + first * plan.boxes);
     }
     return broken;
 }
@@ -203,7 +203,7 @@ WIDE void add_deviations(const float* levels,
                          double* sums,
                          double* squares)
 {
-    std::vector<float> off(bins);
+    const auto off = room_for<float>(bins);
     for (size_t frame = 0; frame < frames; ++frame) {
         const float* level = levels + frame * bins;
         for (size_t bin = 0; bin < bins; ++bin) {

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <vector>
 
 namespace gr {
 namespace spectrumencoder {
@@ -157,11 +156,11 @@ WIDE void window_maxima(const float* residual,
                         float* maxima,
                         size_t step)
 {
-    std::vector<double> cumulative(TOGETHER * (bins + 1));
+    const auto cumulative = room_for<double>(TOGETHER * (bins + 1));
     for (size_t frame = 0; frame < frames; ++frame, maxima += step) {
         if (frame % TOGETHER == 0)
-            running_sums(residual + frame * bins, std::min(TOGETHER, frames - frame), bins, cumulative.data());
-        const double* sums = cumulative.data() + frame % TOGETHER * (bins + 1);
+            running_sums(residual + frame * bins, std::min(TOGETHER, frames - frame), bins, cumulative.get());
+        const double* sums = cumulative.get() + frame % TOGETHER * (bins + 1);
         if (!std::isfinite(sums[bins])) { // a comparison would hide it
             std::fill_n(maxima, windows, std::numeric_limits<float>::quiet_NaN());
             continue;

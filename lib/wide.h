@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define WIDE __attribute__((target_clones("avx2", "default")))
@@ -56,6 +57,13 @@ WITHIN void map(const float* values, size_t count, float* out)
         some = function(some);
         std::memcpy(out + at, &some, (count - at) * sizeof(float));
     }
+}
+
+//! Room for so many values, which are not set.
+template <typename T>
+inline std::unique_ptr<T[]> room_for(size_t count)
+{
+    return std::unique_ptr<T[]>(new T[count]);
 }
 
 constexpr size_t TOGETHER = 4; // frames: a running sum waits for its last addition, and those of others fill the time

@@ -12,7 +12,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 #include <algorithm>
-#include <limits>
+#include <atomic>
+#include <vector>
 
 namespace py = pybind11;
 
@@ -53,6 +54,16 @@ public:
     {
         const int least = waiting.empty() ? room : *std::min_element(waiting.begin(), waiting.end());
         const int count = out.empty() ? least : std::min(least, room);
+        if (d_only_counts) {
+            consume_each(count);
+            return count;
+        }
+        bool tagged = false;
+        if (!in.empty()) {
+            d_tags.clear();
+            get_tags_in_window(d_tags, 0, 0, count);
+            tagged = !d_tags.empty();
+        }
         py::gil_scoped_acquire lock;
         const py::object object = (*d_object)();
         if (object.is_none())
@@ -62,11 +73,14 @@ public:
             inputs[port] = items(const_cast<void*>(in[port]), d_types->in, port, count);
         for (size_t port = 0; port < out.size(); ++port)
             outputs[port] = items(out[port], d_types->out, port, count);
-        const int done = object.attr("called")(inputs, outputs, least).cast<int>();
+        const int done = object.attr("called")(inputs, outputs, least, tagged).cast<int>();
         if (done > 0 && !in.empty())
             consume_each(done);
         return done;
     }
+
+    // A sink to which it is enough that items have come: nitems_read counts them, and Python is not asked.
+    void only_count() { d_only_counts = true; }
 
     bool start() override { return ask("start"); }
     bool stop() override { return ask("stop"); }
@@ -135,6 +149,8 @@ private:
 
     const py::weakref* const d_object; // of the Python block
     const types* const d_types;
+    std::atomic<bool> d_only_counts{ false };
+    std::vector<gr::tag_t> d_tags; // of the last call; work is called by one thread
 };
 
 } // namespace
@@ -144,7 +160,7 @@ void bind_python_block(py::module& m)
     py::class_<python_block, gr::block, gr::basic_block, std::shared_ptr<python_block>>(
         m,
         "python_block",
-        "A block whose start, stop, called(inputs, outputs, n_waiting) and message handlers are methods of `object`, "
+        "A block whose start, stop, called(inputs, outputs, n_waiting, tagged) and message handlers are methods of `object`, "
         "which it does not keep alive. Types: NumPy types of the items of each port, the last for all further ones.")
         .def(py::init([](const std::string& name,
                          gr::io_signature::sptr in,
@@ -178,6 +194,7 @@ void bind_python_block(py::module& m)
              py::arg("abs_start"),
              py::arg("abs_end"))
         .def_property_readonly("logger", &python_block::log)
+        .def("only_count", &python_block::only_count, "Of a sink: takes all items without a call.")
         .def("set_msg_handler_pybind",
              &python_block::handle_by,
              py::arg("port"),

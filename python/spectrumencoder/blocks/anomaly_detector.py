@@ -49,6 +49,9 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         false_events_per_hour: how many events may be false on a calibrated band: an event opens at scores as rare as that.
         time_source: what rx_time tags are: "tag" (of a recording) or "hardware" (of a radio with a clock).
 
+    Attributes: on_judged (None; a function set here is called when the verdicts on frames are out: how many, the first sample of
+    the first, samples from frame to frame, samples/s).
+
     Raises:
         ModelError: the model file is missing or invalid.
         ValueError: an argument is out of range, or does not fit the model.
@@ -76,6 +79,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
             raise ValueError(f"time_source {time_source!r} is not one of {', '.join(TIME_SOURCES)}")
         self._bands, self._fixed_band, self._time_source = bands, None if band == "auto" else band, time_source
         self._lock = threading.Lock()
+        self.on_judged = None
         self._samp_rate, self._center_freq = positive(samp_rate), float(center_freq)
         self._clear()
         self.add_input_port(keys.CONTROL, self.handle_control)
@@ -112,13 +116,13 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     def set_samp_rate(self, samp_rate):
         """Where no rx_rate tag has come: the rate of the next frames."""
         with self._lock:
-            self._samp_rate = positive(samp_rate)
+            self._samp_rate, self._settled = positive(samp_rate), False
 
     @setter
     def set_center_freq(self, center_freq):
         """Where no rx_freq tag has come: the centre of the next frames."""
         with self._lock:
-            self._center_freq = float(center_freq)
+            self._center_freq, self._settled = float(center_freq), False
 
     @handler
     def handle_control(self, message):
@@ -136,8 +140,9 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         """Forgets what tags said and what was seen: the flowgraph starts anew and counts its samples from 0."""
         self._n_events = 0
         self.detector.reset()
-        self._tagged: dict[str, float] = {}  # rx_freq, rx_rate, frame_hop, frame_average as of the tags so far
+        self._tags: dict[str, float] = {}  # rx_freq, rx_rate, frame_hop, frame_average as of the tags so far
         self._segment: Segment | None = None
+        self._settled = False  # whether it holds until the next tag or setting
         self._next_sample = 0  # first sample of the next frame
         self._anchor: tuple[float, int] | None = None  # of a tag that has come since the last segment
 
@@ -158,7 +163,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         count = min(map(len, input_items))
         with self._lock:
             changes = self._read_tags(count, output_items)
-            starts = sorted({0, *changes})
+            starts = sorted({0, *changes}) if changes else [0]
             for first, stop in zip(starts, [*starts[1:], count], strict=True):
                 if first < count:
                     scores = self._judge(psd[first:stop], residual[first:stop], rows[first:stop], changes.get(first))
@@ -168,6 +173,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
 
     def _read_tags(self, count: int, output_items) -> dict[int, dict]:
         """The tags on input 0 that concern the detector, by frame of this batch; passes all tags on."""
+        if not self._tagged:
+            return {}
         if output_items:
             for tag in self.get_tags_in_window(0, 0, count):
                 self.add_item_tag(0, tag.offset, tag.key, tag.value, tag.srcid)
@@ -178,31 +185,37 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         if tags:
             self._take(tags)
         segment = self._update_segment(rows)
-        sample_start = self._next_sample + segment.frame_hop * np.arange(len(psd))
+        first = self._next_sample
+        sample_start = first + segment.frame_hop * np.arange(len(psd))
         self._next_sample += segment.frame_hop * len(psd)
         result = self.detector.process(psd, residual, rows, sample_start, segment)
         self._publish(result.emitted)
         for notice in result.notices:
             self.logger.warn(notice.text)
             self.publish_status(notice.state, notice.text)
+        if self.on_judged is not None:
+            self.on_judged(len(psd), first, segment.frame_hop, segment.rx_rate)
         return result.scores
 
     def _take(self, tags: dict):
         """The new tags hold from here on; a jump in time closes the open events."""
+        self._settled = False
         start = tags.get(keys.FRAME_START, self._next_sample)
         if self._segment is not None and start != self._next_sample:
             self._publish(self.detector.discontinuity())
         self._next_sample = start
         if keys.RX_TIME in tags:
             self._anchor = (tags[keys.RX_TIME], start)
-        self._tagged |= {key: value for key, value in tags.items() if key not in (keys.FRAME_START, keys.RX_TIME)}
+        self._tags |= {key: value for key, value in tags.items() if key not in (keys.FRAME_START, keys.RX_TIME)}
 
     def _update_segment(self, rows) -> Segment:
         """What holds for these frames; without tags of the tokenizer the frame's own K_eff tells its length.
 
         Another tuning closes the open events. Time goes on from where the old rate has brought it.
         """
-        tagged, start, old = self._tagged, self._next_sample, self._segment
+        tagged, start, old = self._tags, self._next_sample, self._segment
+        if self._settled and keys.FRAME_HOP in tagged and keys.FRAME_AVERAGE in tagged:
+            return old
         rx_freq = tagged.get(keys.RX_FREQ, self._center_freq)
         rate = tagged.get(keys.RX_RATE, self._samp_rate)
         if old is None:
@@ -218,6 +231,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         self._segment = Segment(rx_freq, rate, band if band in self._bands else UNKNOWN,
                                 tagged.get(keys.FRAME_HOP, k_eff * self.detector.n_bins),
                                 tagged.get(keys.FRAME_AVERAGE, k_eff), anchor, source)
+        self._settled = True
         return self._segment
 
     def _publish(self, emitted: list[Emitted]):

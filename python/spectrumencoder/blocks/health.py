@@ -8,39 +8,36 @@ import threading
 import time
 
 import numpy as np
-import pmt
 from gnuradio import gr
 
 from .. import keys
-from .messages import tag_key
 from .safe_block import SafeBlock
 
 PERIOD_S = 1.0
-_COUNT_TAGS = (keys.FRAME_START, keys.FRAME_HOP)
 
 
 class health(SafeBlock, gr.sync_block):
-    """Sink of the detector's scores (one float per frame, tagged as they come). Message output: `status`, once a second.
+    """Sink of the detector's scores, which lives as long as they come; it looks at none. Message output: `status`, once a second.
 
-    Latency is from the arrival of a frame's last sample, which ``fft_tokenizer.arrival_offset`` knows, to its score being here:
-    by then its events are published. Where samples are not paced by a clock that has no meaning, and is None.
+    Set ``anomaly_detector.on_judged`` to ``judged``. Latency is from the arrival of a frame's last sample, which
+    ``fft_tokenizer.arrival_offset`` knows, to its verdict: by then its events are published. Where samples are not paced by a
+    clock that has no meaning, and is None.
 
     Args:
         tokenizer, encoder: whose counters are told too.
-        samp_rate: Hz, where the stream carries no rx_rate tag.
         live: the source keeps time.
 
-    Attributes: device (told with every status; set it), samp_rate, n_told (statuses so far), history (None; a list set here gets
-    arrays of the latencies of all frames, s).
+    Attributes: device (told with every status; set it), n_told (statuses so far), history (None; a list set here gets arrays of
+    the latencies of all frames, s, each second and at the end).
     """
 
-    def __init__(self, tokenizer, encoder, samp_rate, live: bool):
+    def __init__(self, tokenizer, encoder, live: bool):
         gr.sync_block.__init__(self, "health", [np.float32], None)
         self.init_safe_block()
         self.set_tag_propagation_policy(gr.TPP_DONT)
+        self.gateway.only_count()
         self.device = ""
         self.history: list[np.ndarray] | None = None
-        self.samp_rate = float(samp_rate)
         self._tokenizer, self._encoder, self._live = tokenizer, encoder, bool(live)
         self._lock = threading.Lock()
         self._ending, self._thread = threading.Event(), None
@@ -50,8 +47,7 @@ class health(SafeBlock, gr.sync_block):
         self._latest: dict = {}
         self.n_told = 0
         self._n_frames = 0
-        self._next_sample, self._hop = 0, 0
-        self._latencies_s: list[np.ndarray] = []
+        self._verdicts: list[tuple[float, int, int, float, int]] = []  # of runs of frames: as of `judged`
         self._told = (time.monotonic(), 0)
 
     def snapshot(self) -> dict:
@@ -70,34 +66,26 @@ class health(SafeBlock, gr.sync_block):
         self._ending.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=1.0)
-
-    def _work(self, input_items, output_items):
-        count, now, begin = len(input_items[0]), time.monotonic(), self.nitems_read(0)
-        changes: dict[int, dict] = {}
-        for tag in self.get_tags_in_window(0, 0, count):
-            changes.setdefault(tag.offset - begin, {})[tag_key(tag)] = tag.value
         with self._lock:
-            cuts = sorted({0, count, *changes})
-            for first, stop in zip(cuts, cuts[1:], strict=False):
-                self._take(changes.get(first, {}))
-                self._see(stop - first, now)
+            self._latencies_s()
+
+    def judged(self, count: int, first_sample: int, hop: int, rate: float):
+        """The verdicts on `count` frames are out, `hop` samples apart, the first of which begins at that sample. rate: per s."""
+        now, offset = time.monotonic(), self._tokenizer.arrival_offset() if self._live else math.nan
+        with self._lock:
             self._n_frames += count
-        return count
+            if math.isfinite(offset):
+                self._verdicts.append((now - offset, first_sample, hop, rate, count))
 
-    def _take(self, tags: dict):
-        if keys.RX_RATE in tags:
-            self.samp_rate = pmt.to_double(tags[keys.RX_RATE])
-        if all(key in tags for key in _COUNT_TAGS):
-            self._next_sample, self._hop = (pmt.to_uint64(tags[key]) for key in _COUNT_TAGS)
-
-    def _see(self, count: int, now: float):
-        ends = self._next_sample + self._hop * np.arange(1, count + 1)
-        self._next_sample += self._hop * count
-        offset = self._tokenizer.arrival_offset()
-        if self._live and self._hop and math.isfinite(offset):
-            self._latencies_s.append(np.maximum(0.0, now - offset - ends / self.samp_rate))
-            if self.history is not None:
-                self.history.append(self._latencies_s[-1])
+    def _latencies_s(self) -> np.ndarray:
+        """Of the frames since the last call, (n,)."""
+        verdicts, self._verdicts = self._verdicts, []
+        parts = [np.maximum(0.0, arrived - (first + hop * np.arange(1, count + 1)) / rate)
+                 for arrived, first, hop, rate, count in verdicts]
+        latencies_s = np.concatenate([np.zeros(0), *parts])
+        if self.history is not None:
+            self.history.append(latencies_s)
+        return latencies_s
 
     def _tell_each_second(self):
         while not self._ending.wait(PERIOD_S):
@@ -114,8 +102,8 @@ class health(SafeBlock, gr.sync_block):
     def _last_second(self) -> dict:
         now, (then, frames) = time.monotonic(), self._told
         self._told = (now, self._n_frames)
-        latencies, self._latencies_s = self._latencies_s, []
-        p50, p99 = 1e3 * np.percentile(np.concatenate(latencies), (50, 99)) if latencies else (None, None)
+        latencies_s = self._latencies_s()
+        p50, p99 = 1e3 * np.percentile(latencies_s, (50, 99)) if len(latencies_s) else (None, None)
         return {keys.FRAMES_PER_S: (self._n_frames - frames) / (now - then),
                 keys.LATENCY_P50_MS: None if p50 is None else float(p50),
                 keys.LATENCY_P99_MS: None if p99 is None else float(p99)}

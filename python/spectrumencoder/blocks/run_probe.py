@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""run_probe: what the command line keeps of a run: frame count, events, messages of the blocks, waterfalls of bounded size."""
+"""run_probe: what the command line keeps of a run: events, messages of the blocks, waterfalls of bounded size."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ MAX_MESSAGES = 100
 
 
 class run_probe(SafeBlock, gr.sync_block):
-    """Sink of psd and residual (fft_size floats each), with the message inputs `events` and `status`.
+    """Message inputs `events` and `status`; with a waterfall also a sink of psd and residual (fft_size floats each).
 
     Args:
         fft_size: bins per frame.
         samp_rate, center_freq: Hz, until tags say otherwise.
-        max_rows: rows of the waterfall; 0 keeps no spectra.
+        max_rows: rows of the waterfall; 0 keeps no spectra, and takes none.
 
-    Attributes: n_frames; n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS of them);
+    Attributes: n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS of them);
     messages: (state, text) of the statuses that came, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
     """
 
     def __init__(self, fft_size: int = 1024, samp_rate: float = 1e6, center_freq: float = 0.0, max_rows: int = 0):
         vector = (np.float32, fft_size)
-        gr.sync_block.__init__(self, "run_probe", [vector, vector], None)
+        gr.sync_block.__init__(self, "run_probe", [vector, vector] if max_rows else None, None)
         self.init_safe_block()
         self.set_tag_propagation_policy(gr.TPP_DONT)
-        self.n_frames = 0
         self.n_events = 0
         self.events: dict[str, dict] = {}
         self.messages: dict[tuple[str, str], int] = {}  # -> how often
@@ -44,12 +43,6 @@ class run_probe(SafeBlock, gr.sync_block):
 
     def _work(self, input_items, output_items) -> int:
         psd, residual = input_items
-        if self.waterfall is not None:
-            self._keep(psd, residual)
-        self.n_frames += len(psd)
-        return len(psd)
-
-    def _keep(self, psd, residual):
         begin = self.nitems_read(0)
         tags: dict[int, dict] = {}
         for tag in self.get_tags_in_window(0, 0, len(psd)):
@@ -61,6 +54,7 @@ class run_probe(SafeBlock, gr.sync_block):
             elif not self.waterfall.segments:
                 self.waterfall.begin(0, self._hop, self._center, self._rate)
             self.waterfall.add(psd[start:stop], residual[start:stop])
+        return len(psd)
 
     def _retag(self, tags: dict, frame: int):
         if keys.RX_FREQ in tags:

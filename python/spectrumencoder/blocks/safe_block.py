@@ -112,6 +112,7 @@ class SafeBlock:
         signatures = self.in_sig(), self.out_sig()
         self.gateway = native_module().python_block(self.gateway.name(), *(s.gr_io_signature() for s in signatures), self,
                                                     *(s.port_types(_MOST_TYPES) for s in signatures))
+        self._tagged = True
         self.n_waiting = 0  # items that every input held when work was called last
         self.failure: Failure | None = None
         self.malformed = 0
@@ -142,10 +143,10 @@ class SafeBlock:
 
     # What GNU Radio calls
 
-    def called(self, input_items, output_items, n_waiting):
+    def called(self, input_items, output_items, n_waiting, tagged):
         """The call of work, by ``python_block``: arrays of all that every input holds and every output has room for.
-        n_waiting: items that every input holds."""
-        self.n_waiting = n_waiting
+        n_waiting: items that every input holds. tagged: whether these items of input 0 bear tags."""
+        self.n_waiting, self._tagged = n_waiting, tagged
         return self.work(input_items, output_items)
 
     def work(self, input_items, output_items):
@@ -197,6 +198,10 @@ class SafeBlock:
         return count
 
     # Tools for blocks
+
+    def get_tags_in_window(self, port, start, stop):
+        """As of any block. Input 0, which seldom bears tags, is looked at once for each call of work."""
+        return self.gateway.get_tags_in_window(port, start, stop) if port or self._tagged else []
 
     def add_input_port(self, port: str, method):
         """Registers message input `port`, handled by the bound method (marked with ``@handler``)."""

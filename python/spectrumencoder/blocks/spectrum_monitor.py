@@ -81,7 +81,8 @@ class spectrum_monitor(gr.hier_block2):
             false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode, threshold=threshold, hold=hold,
             time_source=time_source, false_events_per_hour=false_events_per_hour)
         self.tracker = doma_tracker(file=tracks_file, gate=gate, process_noise=process_noise, horizon=horizon)
-        self.health = health(self.tokenizer, self.encoder, samp_rate, live=overload == "skip")
+        self.health = health(self.tokenizer, self.encoder, live=overload == "skip")
+        self.detector.on_judged = self.health.judged
         # also keeps them alive: GNU Radio does not
         self.blocks = [self.tokenizer, self.encoder, self.detector, self.tracker, self.health]
         self._connect(motion_aware)

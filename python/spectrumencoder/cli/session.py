@@ -132,16 +132,17 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
     began = time.monotonic()
     interrupted = flowgraph.run()
     wall_s = time.monotonic() - began
-    probe = flowgraph.probe
-    if plot is not None and probe.n_frames:
+    probe, health = flowgraph.probe, flowgraph.monitor.health.snapshot()
+    n_frames = health[keys.FRAMES]
+    if plot is not None and n_frames:
         from .plot import save_plot
-        title = (f"{source.name}: {_count(probe.n_events, 'event')} in {_count(probe.n_frames, 'frame')}, "
+        title = (f"{source.name}: {_count(probe.n_events, 'event')} in {_count(n_frames, 'frame')}, "
                  f"model {flowgraph.model_name}")
         told = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
         save_plot(plot, probe.waterfall, list(probe.events.values()), title, told)
-    return Outcome(source.name, probe.n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
+    return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
-                   flowgraph.monitor.health.snapshot(), source.fault, flowgraph.hung, flowgraph.average)
+                   health, source.fault, flowgraph.hung, flowgraph.average)
 
 
 def _count(number: int, what: str) -> str:
@@ -203,8 +204,9 @@ class Flowgraph:
         self._sinks = _sinks(source, settings, append, name_in_events)
         top, monitor = self.top, self.monitor
         top.connect(source.block, monitor)
-        top.connect((monitor, 0), (self.probe, 0))
-        top.connect((monitor, 1), (self.probe, 1))
+        if keep_spectra:
+            top.connect((monitor, 0), (self.probe, 0))
+            top.connect((monitor, 1), (self.probe, 1))
         for sink in [self.probe, *self._sinks]:
             top.msg_connect(monitor, keys.ANOMALIES, sink, keys.EVENTS)
         self._encoded = encoded_file(str(encoded)) if encoded else None

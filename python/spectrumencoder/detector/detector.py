@@ -31,6 +31,8 @@ from .threat_types import shipped
 FAR, FIXED, QUANTILE = "far", "fixed", "quantile"
 THRESHOLD_MODES = (FAR, FIXED, QUANTILE)
 _KEY_COLUMNS = [layout.VARIANT, layout.K_KEPT, layout.K_EFF, layout.POLICY, layout.DTYPE]  # what table_key reads
+_KEY_SPAN = slice(min(_KEY_COLUMNS), max(_KEY_COLUMNS) + 1)  # the columns from the first to the last of them, and where they are
+_KEY_PLACES = [column - _KEY_SPAN.start for column in _KEY_COLUMNS]
 _MOST_AT_ONCE = 32  # frames: their boxes fit the second cache of a core
 _MOST_CHOSEN = 1024  # tunings and settings whose table is remembered
 _LEVEL = np.zeros(1, np.float32)  # the curve of a band that none was learned of
@@ -299,11 +301,13 @@ class Detector:
 
     def _groups(self, features, used, segment, notices):
         """The frames that were encoded alike: numbers, and as of `_choose`."""
-        settings = features[_run(used)][:, _KEY_COLUMNS]
-        if len(used) < 2 or (settings == settings[0]).all():  # nearly always
-            groups = [used] if len(used) else []
+        if not len(used):
+            return
+        settings = features[_run(used), _KEY_SPAN]
+        if len(used) == 1 or (settings == settings[0])[:, _KEY_PLACES].all():  # nearly always
+            groups = [used]
         else:
-            group_of = np.unique(settings, axis=0, return_inverse=True)[1]
+            group_of = np.unique(settings[:, _KEY_PLACES], axis=0, return_inverse=True)[1]
             groups = sorted((used[group_of == group] for group in range(group_of.max() + 1)), key=lambda rows: rows[0])
         for rows in groups:
             yield rows, *self._choose(segment, features[rows[0]], notices)
@@ -336,7 +340,7 @@ class Detector:
     def _choose(self, segment: Segment, frame: np.ndarray, notices: list[Notice]) -> tuple[str, Table | None, float, float]:
         """As `_table`, and the score above which an event opens; looked up once for a tuning and a setting of the encoder."""
         asked = (segment.rx_freq, segment.rx_rate, segment.band, segment.frame_hop, segment.frame_average,
-                 frame[_KEY_COLUMNS].tobytes())
+                 frame[layout.VARIANT], frame[layout.POLICY], frame[layout.DTYPE], frame[layout.K_KEPT], frame[layout.K_EFF])
         chosen = self._chosen.get(asked)
         if chosen is None:
             key, table, threshold = self._table(segment, frame, notices)

@@ -153,7 +153,7 @@ class FloorTrack:
         Returns:
             (F,) float32, dB; 0 for the first frame of a place.
         """
-        floors = np.asarray(floor_dbfs, np.float64).tolist()
+        floors = floor_dbfs.tolist()
         if not floors:
             return np.zeros(0, np.float32)
         track, count = self._places.pop(place, (floors[0], 0))
