@@ -60,7 +60,7 @@ def precision(model: str = "base", *, pool: Path | None = None, corpus: Path | N
             "frames": "augmented windows" if pool else f"recordings, {condition}", "dropout_rate": exact.dropout_rate,
             "batch": amounts["batch"], "pad_batch": exact.pad_batch,
             "runtimes": {d: e.runtime for d, e in engines.items()}, "device": str(exact.device), "quick": quick, "seed": seed,
-            "clock": clock_of(str(exact.device), threads),
+            "clock": clock_of(str(exact.device), threads), "threads": threads,
             "machine": machine(), "commit": commit()}
 
 
@@ -119,7 +119,7 @@ def table(result: dict) -> str:
         f"{result['n_recordings']} recordings that training did not see, r = {result['dropout_rate']:g}. Points lost: accuracy "
         "at fp32 less that at the reduced precision on the same frames, in points of 100, with its 95 % interval (bootstrap over "
         "recordings). Speed-up over fp32: ratio of the total times, interleaved on the same frames in one run on "
-        f"{result['device']} ({run['cpu']}, {run['capability']}, {run['threads']} thread, {result['clock']}), one by one and "
+        f"{result['device']} ({run['cpu']}, {run['capability']}, {result['threads']} thread, {result['clock']}), one by one and "
         f"{result['batch']} frames a call.", "",
         "| precision | runtime | accuracy | points lost | same label | residual: rms difference (of rms), largest | one by one "
         "| in batches |",
