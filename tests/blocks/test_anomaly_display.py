@@ -243,7 +243,7 @@ def test_without_qt_or_an_application_only_the_display_is_missing_and_says_why()
     *lines, last = done.stdout.splitlines()
     for line, missing in zip(lines, ("PyQt5", "pyqtgraph"), strict=True):
         assert line.startswith("the block 'anomaly_display' needs PyQt5 and pyqtgraph")
-        assert missing in line and "pip install" in line
+        assert missing in line and "apt install python3-pyqt5 python3-pyqtgraph" in line
     assert "needs a Qt application" in last
 
 

@@ -33,7 +33,7 @@ def test_spectra_come_back_at_their_places(call, encoded, demo_scene, model_file
         np.testing.assert_array_equal(got["frame_start"], frames.frame_start)
         assert np.sqrt(np.mean(np.square(got["spectra"] - frames.psd))) < 2.0  # noise of K = 16 alone has 1.1 dB
         label, confidence = got["label"], got["confidence"]
-        engine = Engine(str(model_file), dropout_rate=0.25)
+        engine = Engine(str(model_file), dropout_rate=0.25, dtype="auto")  # as run has it
         told = engine.encode(frames.items, "ism").features[:, features.PROBABILITIES][:, :len(engine.labels)]
         assert label.tolist() == [engine.labels[i] for i in told.argmax(axis=1)]
         assert np.abs(confidence - told.max(axis=1)).max() <= 1 / 32 + 1e-4

@@ -69,7 +69,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
             0: as they come.
         min_output_buffer: items, on every output.
         dtype: "fp32", "bf16" or "int8": of the matrix products in the transformer blocks; or "auto": bf16 if the CPU gains by
-            it, else fp32. Tables of fp32 and bf16 serve both, int8 needs its own.
+            it and the model bears it, else fp32. Tables of fp32 and bf16 serve both, int8 needs its own.
         confidence_threshold: of a speculative model: frames that the first is less sure of are answered by the second.
         encoded_group: frames to a PDU on `encoded`, 16..64; fewer where they end or something changes. 0: no PDUs.
         encoded_step: dB, of their quantiser: smaller is more exact and takes more bytes. Of a speculative model they are those
@@ -84,7 +84,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
     def __init__(self, model="base", fft_size=1024, stride=8, window="blackmanharris", dropout_rate=0.25,
                  dropout_policy="", rope_mode="", backend="auto", compute="auto", band="auto", overload="wait",
-                 max_latency=1.0, threads=1, pad_batch=16, min_output_buffer=64, dtype="fp32",
+                 max_latency=1.0, threads=1, pad_batch=16, min_output_buffer=64, dtype="auto",
                  confidence_threshold=CONFIDENCE_THRESHOLD, encoded_group=0, encoded_step=0.5, runtime="auto"):
         wire = layout.FrameLayout(fft_size, stride)
         spectrum = (np.float32, fft_size)

@@ -53,7 +53,7 @@ class spectrum_monitor(gr.hier_block2):
                  window="", settle_ms=0.0, dropout_rate=0.25, dropout_policy="", rope_mode="", backend="auto",
                  compute="auto", band="auto", overload="wait", max_latency=1.0, threads=1, pad_batch=16,
                  false_alarm_rate=0.01, threshold_mode="far", threshold=0.1, hold=4, time_source="tag",
-                 min_output_buffer=64, dtype="fp32", confidence_threshold=CONFIDENCE_THRESHOLD,
+                 min_output_buffer=64, dtype="auto", confidence_threshold=CONFIDENCE_THRESHOLD,
                  encoded_group=0, encoded_step=0.5, false_events_per_hour=1.0, motion_aware=False, tracks_file="",
                  gate=0.999, process_noise=1.0, horizon=HORIZONS_S, runtime="auto"):
         models = load_models(model)

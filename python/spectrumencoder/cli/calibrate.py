@@ -30,7 +30,7 @@ def calibrate(
     model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
     compute: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[str, typer.Option(help="Attention backend that will run.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Precision of the transformer blocks: fp32, bf16, int8 (CPU) or auto.")] = "fp32",
+    dtype: Annotated[str, typer.Option(help="Precision of the transformer blocks: fp32, bf16, int8 (CPU) or auto.")] = "auto",
     runtime: Annotated[str, typer.Option(help="What computes the network: native (C++, CPU), torch or auto.")] = "auto",
     dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of tokens dropped.")] = 0.25,
     policy: Annotated[str, typer.Option(help="Dropout policy; the model's own otherwise.", show_default=False)] = "",
@@ -109,7 +109,7 @@ def calibrate(
                 NOTES.print(f"note: successive frames resemble each other: {table.n} frames tell as much as "
                             f"{table.effective_n:.0f} independent ones; a longer recording narrows the interval", markup=False)
         others = {"overlap": f"{overlap:g}" if overlap else "", "band": band if band != "auto" else "", "policy": policy,
-                  "rope": rope, "backend": backend if backend != "auto" else "", "dtype": dtype if dtype != "fp32" else ""}
+                  "rope": rope, "backend": backend if backend != "auto" else "", "dtype": dtype if dtype != "auto" else ""}
         options = "".join(f" --{name} {value}" for name, value in others.items() if value)
         OUT.print(f"wrote {out}; use it with: spectrumencoder run SOURCE --model {out} --average {spectra} "
                   f"--dropout {dropout:g} --pfa {pfa:g}{options}", markup=False)

@@ -36,7 +36,7 @@ def run(
                                                      "of a lower confidence go to the large one (0.8).")] = None,
     compute: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[str, typer.Option(help="Attention backend: auto, or one of those the model holds weights for.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Precision of the transformer blocks: fp32, bf16, int8 (CPU) or auto.")] = "fp32",
+    dtype: Annotated[str, typer.Option(help="Precision of the transformer blocks: fp32, bf16, int8 (CPU) or auto.")] = "auto",
     runtime: Annotated[str, typer.Option(help="What computes the network: native (C++, CPU), torch or auto.")] = "auto",
     dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of tokens dropped.")] = 0.25,
     policy: Annotated[str, typer.Option(help="Dropout policy: gumbel, energy, entropy or random; the model's own otherwise.",

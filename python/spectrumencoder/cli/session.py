@@ -44,7 +44,7 @@ class RunSettings:
     events: Path | None = None
     annotate: str | None = None
     quiet: bool = False
-    dtype: str = "fp32"
+    dtype: str = "auto"
     runtime: str = "auto"
     confidence_threshold: float = 0.8
     encoded_step: float = 0.5

@@ -27,6 +27,7 @@ from .pytorch import device_kind, may_see_a_gpu, why_no_torch
 COMPUTE = "auto, cpu, cuda or cuda:n"
 AUTO, NATIVE, TORCH = RUNTIMES = ("auto", "native", "torch")
 SLOW_INSTRUCTIONS = "generic"  # of a processor with these PyTorch may be the faster runtime
+BF16_WIDTH = 64  # of a narrower network bf16 changes the class of more than 0.1 % of the frames (docs/results/precision.md)
 _TRIAL_FRAMES, _TRIALS = 16, 3
 _native_was_faster: dict[tuple, bool] = {}  # by model, variant, threads, padding and dtype: timed once per process
 
@@ -73,7 +74,8 @@ class Engine:
         threads: of the native runtime, or of PyTorch's operations (process wide).
         pad_batch: frames per forward pass, see the module; 0 runs batches as they come.
         dtype: fp32 | bf16 | int8 | auto, of the matrix products in the transformer blocks; see `precision`. `auto` is bf16 if
-            the native runtime serves the settings on a processor with instructions for it, else fp32; `dtype` tells which.
+            the native runtime serves the settings on a processor with instructions for it and the network is at least
+            BF16_WIDTH wide, else fp32; `dtype` tells which.
         runtime: native | torch | auto. `auto` takes `native` if it serves the settings. On a processor without AVX2 it times
             both on a few frames, once per process, and takes the faster one.
 
@@ -113,10 +115,10 @@ class Engine:
             self.set_backend(backend)
 
     def _best_dtype(self, backend: str) -> str:
-        """bf16 if it is the faster one of native products for the settings, else fp32."""
+        """bf16 if native products are faster in it and the network is wide enough for it, else fp32."""
         chosen = get_backend(self.backend if backend == AUTO else backend, self.device)
-        fast = self._wanted_runtime != TORCH and not native.why_not(chosen.oracle, self.device) and native.has_fast_bf16()
-        return BF16 if fast else FP32
+        served = self._wanted_runtime != TORCH and not native.why_not(chosen.oracle, self.device)
+        return BF16 if served and native.has_fast_bf16() and self.config.width >= BF16_WIDTH else FP32
 
     def _network(self, runtime: str, variant: str):
         """The NativeNetwork or EagerNetwork of a variant; made when it is first used."""
