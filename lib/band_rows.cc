@@ -11,7 +11,10 @@ namespace spectrumencoder {
 
 namespace {
 
-WITHIN floats of(float value) { return floats{} + value; }
+WITHIN floats of(float value)
+{
+    return floats{} + value;
+}
 
 // 10^(level / 10), as 2^whole times the Taylor series of 2^rest, |rest| <= 0.5 (relative error 2e-7 with the rounding).
 WITHIN floats power_of(floats level)
@@ -99,7 +102,8 @@ WITHIN void standardise_frame(const float* level, const band_statistics& band, f
         out[bin] = (out[bin] - usual[bin]) / band.deviation[bin];
 }
 
-// Rows of `frames` <= TOGETHER frames. power: (frames, bins), cumulative: 2 * (frames, bins + 1), room for what lies between.
+// Rows of `frames` <= TOGETHER frames. power: (frames, bins), cumulative: 2 * (frames, bins + 1), room for what lies
+// between.
 WITHIN void rows_of(const float* deviation,
                     const float* level,
                     size_t frames,
@@ -139,8 +143,8 @@ WIDE void standardise(const float* levels, size_t frames, const band_statistics&
         standardise_frame(levels + frame * band.bins, band, usual.get(), out + frame * band.bins);
 }
 
-WIDE void box_rows(
-    const float* deviation, const float* level, size_t frames, size_t bins, const box_plan& plan, float* rows)
+WIDE void
+box_rows(const float* deviation, const float* level, size_t frames, size_t bins, const box_plan& plan, float* rows)
 {
     const auto power = room_for<float>(TOGETHER * bins);
     const auto cumulative = room_for<double>(2 * TOGETHER * (bins + 1));
@@ -187,7 +191,8 @@ WIDE size_t band_rows(const float* psd,
             broken += wrong != 0;
             standardise_frame(over, band, usual.get(), deviation.get() + frame * bins);
         }
-        rows_of(deviation.get(), above.get(), count, bins, plan, power.get(), cumulative.get(), rows + first * plan.boxes);
+        rows_of(
+            deviation.get(), above.get(), count, bins, plan, power.get(), cumulative.get(), rows + first * plan.boxes);
     }
     return broken;
 }

@@ -43,8 +43,8 @@ SPECTRUMENCODER_API void standardise(const float* levels, size_t frames, const b
  *
  * deviation, level (dB): (frames, bins). rows: (frames, plan.boxes).
  */
-SPECTRUMENCODER_API void box_rows(
-    const float* deviation, const float* level, size_t frames, size_t bins, const box_plan& plan, float* rows);
+SPECTRUMENCODER_API void
+box_rows(const float* deviation, const float* level, size_t frames, size_t bins, const box_plan& plan, float* rows);
 
 /*!
  * The rows of frames from their spectra, in one pass: levels, standardise, box_rows.
@@ -66,9 +66,9 @@ SPECTRUMENCODER_API size_t band_rows(const float* psd,
 /*!
  * Adds up how far levels are from what is expected, frame after frame.
  *
- * levels: (frames, bins). expected: mean and curve (bins), taken off one after the other. limit: (bins); what is further off
- * counts as that. deviation: (bins). chosen: (frames), not 0 for those that go into sums.
- * sums, squares: (bins); of chosen frames, and of all frames in units of the deviation.
+ * levels: (frames, bins). expected: mean and curve (bins), taken off one after the other. limit: (bins); what is
+ * further off counts as that. deviation: (bins). chosen: (frames), not 0 for those that go into sums. sums, squares:
+ * (bins); of chosen frames, and of all frames in units of the deviation.
  */
 SPECTRUMENCODER_API void add_deviations(const float* levels,
                                         size_t frames,

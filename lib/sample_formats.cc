@@ -27,10 +27,22 @@ WITHIN void scale_unsigned(const T* values, size_t count, float* out)
 
 } // namespace
 
-WIDE void to_full_scale(const int8_t* values, size_t count, float* out) { scale_signed(values, count, out); }
-WIDE void to_full_scale(const uint8_t* values, size_t count, float* out) { scale_unsigned(values, count, out); }
-WIDE void to_full_scale(const int16_t* values, size_t count, float* out) { scale_signed(values, count, out); }
-WIDE void to_full_scale(const uint16_t* values, size_t count, float* out) { scale_unsigned(values, count, out); }
+WIDE void to_full_scale(const int8_t* values, size_t count, float* out)
+{
+    scale_signed(values, count, out);
+}
+WIDE void to_full_scale(const uint8_t* values, size_t count, float* out)
+{
+    scale_unsigned(values, count, out);
+}
+WIDE void to_full_scale(const int16_t* values, size_t count, float* out)
+{
+    scale_signed(values, count, out);
+}
+WIDE void to_full_scale(const uint16_t* values, size_t count, float* out)
+{
+    scale_unsigned(values, count, out);
+}
 
 } // namespace spectrumencoder
 } // namespace gr

@@ -30,7 +30,8 @@ WITHIN void raise(float& most, const float& running)
 }
 
 struct limits {
-    const float *median, *per_up, *per_down; // of the first box of a stretch; those of the next length are `boxes` further on
+    const float *median, *per_up,
+        *per_down; // of the first box of a stretch; those of the next length are `boxes` further on
     size_t boxes;
 };
 
@@ -119,8 +120,8 @@ WIDE void box_maxima(const float* rows,
                 for (size_t box = 0; box < count; ++box) {
                     if (frame < 2)
                         recent.two[frame][box] = two[box] + *(two + box - boxes);
-                    recent.four[frame][box] = (four[box] + *(four + box - boxes)) +
-                                              (*(four + box - 2 * boxes) + *(four + box - 3 * boxes));
+                    recent.four[frame][box] =
+                        (four[box] + *(four + box - boxes)) + (*(four + box - 2 * boxes) + *(four + box - 3 * boxes));
                 }
             }
             for (size_t frame = 0; frame < frames; ++frame, row += boxes) {

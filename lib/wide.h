@@ -3,8 +3,8 @@
 
 /*! \file
  * Functions marked WIDE are compiled for the wider vectors too, and the right one is chosen when the library is loaded.
- * What they call is marked WITHIN, so that it becomes part of each of them: else it would be compiled once, for no vectors.
- * Nothing is fused (lib/CMakeLists.txt): NumPy, which gives the same bits, has no fused multiply-add. */
+ * What they call is marked WITHIN, so that it becomes part of each of them: else it would be compiled once, for no
+ * vectors. Nothing is fused (lib/CMakeLists.txt): NumPy, which gives the same bits, has no fused multiply-add. */
 
 #ifndef INCLUDED_SPECTRUMENCODER_WIDE_H
 #define INCLUDED_SPECTRUMENCODER_WIDE_H
@@ -68,8 +68,8 @@ inline std::unique_ptr<T[]> room_for(size_t count)
 
 constexpr size_t TOGETHER = 4; // frames: a running sum waits for its last addition, and those of others fill the time
 
-// Running sums of `frames` <= TOGETHER rows of values (frames, bins); that of frame f begins at cumulative + f * (bins + 1),
-// with 0.
+// Running sums of `frames` <= TOGETHER rows of values (frames, bins); that of frame f begins at cumulative + f * (bins
+// + 1), with 0.
 WITHIN void running_sums(const float* values, size_t frames, size_t bins, double* cumulative)
 {
     const size_t length = bins + 1;

@@ -35,6 +35,7 @@ private:
     std::optional<pybind11::gil_scoped_release> d_released;
 };
 
-constexpr size_t LONG_FRAMES = 16, VERY_LONG_FRAMES = 64; // from as many on the detector's slower, and quicker, kernels take long
+constexpr size_t LONG_FRAMES = 16,
+                 VERY_LONG_FRAMES = 64; // from as many on the detector's slower, and quicker, kernels take long
 
 #endif

@@ -1,8 +1,8 @@
 /* -*- c++ -*- */
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-#include "band_rows.h"
 #include "arrays.h"
+#include "band_rows.h"
 #include <vector>
 
 namespace py = pybind11;
@@ -25,7 +25,8 @@ class boxes_of_frames
 public:
     boxes_of_frames(const array<uint32_t>& sizes, size_t deviation_sizes, size_t bins)
     {
-        check(sizes.ndim() == 2 && sizes.shape(1) == 2 && deviation_sizes <= static_cast<size_t>(sizes.shape(0)), "sizes");
+        check(sizes.ndim() == 2 && sizes.shape(1) == 2 && deviation_sizes <= static_cast<size_t>(sizes.shape(0)),
+              "sizes");
         d_plan.boxes = 0;
         for (ssize_t size = 0; size < sizes.shape(0); ++size) {
             d_sizes.push_back({ sizes.at(size, 0), sizes.at(size, 1) });

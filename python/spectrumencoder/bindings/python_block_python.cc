@@ -2,9 +2,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*! \file
- * What stands between the scheduler and a block whose work is Python (blocks/safe_block.py), in place of GNU Radio's own
- * block_gateway. That one asks Python at every wake-up how many items are wanted, up to seven times, and waits for the
- * interpreter's lock each time. This one answers by itself, and takes the lock when there is work. */
+ * What stands between the scheduler and a block whose work is Python (blocks/safe_block.py), in place of GNU Radio's
+ * own block_gateway. That one asks Python at every wake-up how many items are wanted, up to seven times, and waits for
+ * the interpreter's lock each time. This one answers by itself, and takes the lock when there is work. */
 
 #include <gnuradio/block.h>
 #include <gnuradio/io_signature.h>
@@ -34,7 +34,9 @@ public:
                  py::object object,
                  const py::sequence& in_types,
                  const py::sequence& out_types)
-        : gr::block(name, in, out), d_object(new py::weakref(object)), d_types(new types{ read(in_types), read(out_types) })
+        : gr::block(name, in, out),
+          d_object(new py::weakref(object)),
+          d_types(new types{ read(in_types), read(out_types) })
     {
     }
 
@@ -160,7 +162,8 @@ void bind_python_block(py::module& m)
     py::class_<python_block, gr::block, gr::basic_block, std::shared_ptr<python_block>>(
         m,
         "python_block",
-        "A block whose start, stop, called(inputs, outputs, n_waiting, tagged) and message handlers are methods of `object`, "
+        "A block whose start, stop, called(inputs, outputs, n_waiting, tagged) and message handlers are methods of "
+        "`object`, "
         "which it does not keep alive. Types: NumPy types of the items of each port, the last for all further ones.")
         .def(py::init([](const std::string& name,
                          gr::io_signature::sptr in,
@@ -188,11 +191,8 @@ void bind_python_block(py::module& m)
              py::arg("which_input"),
              py::arg("rel_start"),
              py::arg("rel_end"))
-        .def("get_tags_in_range",
-             &python_block::range,
-             py::arg("which_input"),
-             py::arg("abs_start"),
-             py::arg("abs_end"))
+        .def(
+            "get_tags_in_range", &python_block::range, py::arg("which_input"), py::arg("abs_start"), py::arg("abs_end"))
         .def_property_readonly("logger", &python_block::log)
         .def("only_count", &python_block::only_count, "Of a sink: takes all items without a call.")
         .def("set_msg_handler_pybind",

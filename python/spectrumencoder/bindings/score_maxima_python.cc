@@ -1,8 +1,8 @@
 /* -*- c++ -*- */
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-#include "score_maxima.h"
 #include "arrays.h"
+#include "score_maxima.h"
 
 namespace py = pybind11;
 using namespace gr::spectrumencoder;
@@ -17,7 +17,8 @@ public:
     {
         check(out.ndim() == 2 && static_cast<size_t>(out.shape(0)) == frames &&
                   static_cast<size_t>(out.shape(1)) == count && (count < 2 || out.strides(1) == sizeof(float)) &&
-                  out.strides(0) % sizeof(float) == 0 && (frames < 2 || out.strides(0) >= ssize_t(count * sizeof(float))),
+                  out.strides(0) % sizeof(float) == 0 &&
+                  (frames < 2 || out.strides(0) >= ssize_t(count * sizeof(float))),
               "out");
         data = out.mutable_data();
         step = out.strides(0) / sizeof(float);
