@@ -20,8 +20,8 @@ def devices(
 ):
     """List the radios that are there, as `run soapy:DEVICE` takes them."""
     soapy = _soapy()
-    found = [dict(device) for device in soapy.Device.enumerate(filter.removeprefix("soapy:"))]
-    rows = [{"device": _address(device), "label": device.get("label", "")} for device in found]
+    found = soapy.Device.enumerate(filter.removeprefix("soapy:"))
+    rows = [{"device": _address(dict(device)), "label": dict(device).get("label", "")} for device in found]
     for row, device in zip(rows, found, strict=True):
         if probe:
             row |= _probe(soapy, device)
@@ -52,7 +52,8 @@ def _address(device: dict) -> str:
     return ",".join(f"{name}={device[name]}" for name in names)
 
 
-def _probe(soapy, device: dict) -> dict:
+def _probe(soapy, device) -> dict:
+    """`device` is as `enumerate` gave it: Debian 13's SoapySDR takes a dict for no arguments at all."""
     rx = soapy.SOAPY_SDR_RX
     try:
         radio = soapy.Device(device)

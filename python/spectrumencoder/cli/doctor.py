@@ -20,7 +20,7 @@ from .console import OUT
 from .errors import CommandError
 
 PIP = "run `make setup` in the sources, or see docs/install.md"
-PACKAGES = ("safetensors", "sigmf", "scipy", "typer", "rich", "matplotlib")
+PACKAGES = ("safetensors", "sigmf", "scipy", "typer", "rich")
 DEBIAN_PACKAGES = "/usr/lib/python3/dist-packages"  # of the Python that Debian's GNU Radio is built for
 
 
@@ -51,7 +51,7 @@ def doctor():
 def examine() -> list[Finding]:
     """Everything the program needs or can use, found or not."""
     checks: list[Callable[[], Finding]] = [
-        _python, _gnuradio, _numpy, _torch, *[_package_check(name) for name in PACKAGES],
+        _python, _gnuradio, _numpy, _torch, *[_package_check(name) for name in PACKAGES], _matplotlib,
         _attention, _package, _bindings, _native_runtime, _grc_blocks, _models, _soapy, _test_radio, _display,
     ]
     return [check() for check in checks]
@@ -134,6 +134,14 @@ def _package_check(name: str) -> Callable[[], Finding]:
         except importlib.metadata.PackageNotFoundError:
             return Finding(name, cure=PIP)
     return check
+
+
+def _matplotlib() -> Finding:
+    part = "matplotlib"
+    try:
+        return Finding(part, importlib.metadata.version(part))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(part, cure="for pictures (--plot) run `sudo apt-get install python3-matplotlib`", needed=False)
 
 
 def _package() -> Finding:
