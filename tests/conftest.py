@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MINI_RATE = 1e6
 MINI_RECORDINGS = {"a_noise_01": (None, "noise-only"), "a_tone_01": ("tone", "GSM"), "a_fsk_01": ("fsk_sensor", "ISM-sensor-FSK"),
                    "b_fsk_01": ("fsk_sensor", "ISM-sensor-FSK"), "a_lora_01": ("lora", "LoRa"), "b_lora_01": ("lora", "LoRa")}
+# A shell that runs tests in the background has them ignore Ctrl-C, and the programs that they start would, too
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("GR_DONT_LOAD_PREFS", "1")
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -95,11 +96,18 @@ def long_ones(write_recording, tmp_path):
     return tmp_path
 
 
-def started(program, folder, model, *more):
+@pytest.fixture
+def started(program, long_ones, model_file):
+    """The program with two jobs on the long recordings. It ends with the test, and its jobs with it."""
     environment = {**os.environ, "SPECTRUMENCODER_DEBUG": "", "COLUMNS": "100"}
-    return subprocess.Popen([*program, "run", str(folder), "--model", str(model), "--jobs", "2", "--events",
-                             str(folder / "e.jsonl"), *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env=environment, start_new_session=True)
+    begin = partial(subprocess.Popen, [*program, "run", str(long_ones), "--model", str(model_file), "--jobs", "2", "--events",
+                                       str(long_ones / "e.jsonl")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                    env=environment, start_new_session=True)
+    begun = []
+    yield lambda: begun.append(begin()) or begun[0]
+    for process in begun:
+        process.kill()
+        process.communicate()
 
 
 def busy_children(process, count, wait_s=60.0):
@@ -117,8 +125,8 @@ def busy_children(process, count, wait_s=60.0):
 
 
 @pytest.mark.parametrize("to_all", [True, False], ids=["of the terminal", "to the program alone"])
-def test_ctrl_c_ends_all_in_good_order(program, long_ones, model_file, to_all):
-    process = started(program, long_ones, model_file)
+def test_ctrl_c_ends_all_in_good_order(started, to_all):
+    process = started()
     children = busy_children(process, 2)
     (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
     out, errors = process.communicate(timeout=30)
@@ -130,11 +138,11 @@ def test_ctrl_c_ends_all_in_good_order(program, long_ones, model_file, to_all):
             os.kill(pid, 0)
 
 
-def test_a_job_that_is_killed_is_an_error_and_the_others_go_on(program, long_ones, model_file):
+def test_a_job_that_is_killed_is_an_error_and_the_others_go_on(started, long_ones):
     for name in "bc":  # short ones
         with (long_ones / f"{name}.sigmf-data").open("r+b") as file:
             file.truncate(8 * 65536)
-    process = started(program, long_ones, model_file)
+    process = started()
     (child,) = busy_children(process, 1)
     os.kill(child, signal.SIGKILL)
     out, errors = process.communicate(timeout=60)
@@ -142,8 +150,8 @@ def test_a_job_that_is_killed_is_an_error_and_the_others_go_on(program, long_one
     assert "b: 4 frames" in out and "c: 4 frames" in out
 
 
-def test_the_jobs_end_with_the_program(program, long_ones, model_file):
-    process = started(program, long_ones, model_file)
+def test_the_jobs_end_with_the_program(started):
+    process = started()
     children = busy_children(process, 2)
     process.kill()
     process.communicate(timeout=30)

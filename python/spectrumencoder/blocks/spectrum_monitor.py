@@ -12,6 +12,7 @@ from ..tracker.doma import HORIZONS_S
 from .anomaly_detector import anomaly_detector
 from .doma_tracker import doma_tracker
 from .health import health
+from .message_relay import IN, OUT, UNTIL, message_relay
 from .native import fft_tokenizer
 from .safe_block import first_failure
 from .spectrum_encoder import spectrum_encoder
@@ -41,7 +42,7 @@ class spectrum_monitor(gr.hier_block2):
         tracks_file: JSON lines of the tracks; "" is none.
         others: see the stages.
 
-    Attributes: tokenizer, encoder, detector, tracker (the stages), health, blocks (all five), fft_size, failure (the first of any
+    Attributes: tokenizer, encoder, detector, tracker (the stages), health, blocks (all six), fft_size, failure (the first of any
     stage).
 
     Raises:
@@ -84,7 +85,8 @@ class spectrum_monitor(gr.hier_block2):
         self.health = health(self.tokenizer, self.encoder, live=overload == "skip")
         self.detector.on_judged = self.health.judged
         # also keeps them alive: GNU Radio does not
-        self.blocks = [self.tokenizer, self.encoder, self.detector, self.tracker, self.health]
+        self._relay, self._messages = message_relay(), []
+        self.blocks = [self.tokenizer, self.encoder, self.detector, self.tracker, self.health, self._relay]
         self._connect(motion_aware)
 
     def _connect(self, motion_aware):
@@ -102,22 +104,37 @@ class spectrum_monitor(gr.hier_block2):
         self.connect((self.encoder, 0), (self, 1))
         self.connect((self.encoder, 2), (self, 2))
         self.connect((self.detector, 0), (self, 3))
-        for stage in (self.encoder, self.detector):
-            self.msg_connect(self, keys.CONTROL, stage, keys.CONTROL)
-        self.msg_connect(self.detector, keys.ANOMALIES, self, keys.ANOMALIES)
-        self.msg_connect(self.detector, keys.ANOMALIES, self.tracker, keys.DETECTIONS)
         self.msg_connect(self, keys.DETECTIONS, self.tracker, keys.DETECTIONS)
-        self.msg_connect(self.tracker, keys.TRACKS, self, keys.TRACKS)
+        self.msg_connect(self, keys.CONTROL, self._relay, IN)
+        self._messages = [
+            *((self._relay, OUT, stage, keys.CONTROL) for stage in (self.encoder, self.detector)),
+            (self.detector, keys.ANOMALIES, self, keys.ANOMALIES),
+            (self.detector, keys.ANOMALIES, self.tracker, keys.DETECTIONS),
+            (self.detector, keys.STATUS, self._relay, UNTIL),
+            (self.tracker, keys.TRACKS, self, keys.TRACKS),
+            (self.encoder, keys.ENCODED, self, keys.ENCODED),
+            *((block, keys.STATUS, self, keys.STATUS) for block in self.blocks)]
         if motion_aware:
-            self.msg_connect(self.tracker, keys.CONTROL, self.encoder, keys.CONTROL)
-        self.msg_connect(self.encoder, keys.ENCODED, self, keys.ENCODED)
-        for block in self.blocks:
-            self.msg_connect(block, keys.STATUS, self, keys.STATUS)
+            self._messages.append((self.tracker, keys.CONTROL, self.encoder, keys.CONTROL))
+        for connection in self._messages:
+            self.msg_connect(*connection)
 
     @property
     def failure(self):
         """The first failure of any stage, or None."""
         return first_failure(self.blocks)
+
+    def release(self):
+        """Lets go of the stages; call it when the flowgraph has ended for good.
+
+        GNU Radio keeps a hier block whose message ports are connected inside, and with it the buffers of its flowgraph, to the
+        end of the process: after some hundred flowgraphs no memory can be mapped any more. A connection to a message *input*
+        can never be undone (findings/hier_message_port_is_kept.sh), so such inputs lead to blocks without streams alone.
+        """
+        for connection in self._messages:
+            self.msg_disconnect(*connection)
+        self._messages = []
+        self.disconnect_all()
 
     def drain(self):
         """Handles what still lies in the stages' message queues; call it when the flowgraph has ended."""

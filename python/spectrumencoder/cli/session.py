@@ -132,6 +132,8 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
     began = time.monotonic()
     interrupted = flowgraph.run()
     wall_s = time.monotonic() - began
+    if not flowgraph.hung:
+        flowgraph.monitor.release()
     probe, health = flowgraph.probe, flowgraph.monitor.health.snapshot()
     n_frames = health[keys.FRAMES]
     if plot is not None and n_frames:
