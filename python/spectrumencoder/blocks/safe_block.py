@@ -113,6 +113,7 @@ class SafeBlock:
         self.gateway = native_module().python_block(self.gateway.name(), *(s.gr_io_signature() for s in signatures), self,
                                                     *(s.port_types(_MOST_TYPES) for s in signatures))
         self._tagged = True
+        self._lingered = False
         self.n_waiting = 0  # items that every input held when work was called last
         self.failure: Failure | None = None
         self.malformed = 0
@@ -159,6 +160,7 @@ class SafeBlock:
             return WORK_DONE
 
     def start(self):
+        self._lingered = False
         try:
             self._start()
         except Exception as error:  # noqa: BLE001 (no exception may reach GNU Radio)
@@ -178,10 +180,11 @@ class SafeBlock:
             self._count_malformed("system", MalformedMessage(f"wants (done . 1), got {kind(message)}"))
             return
         quiet_since = time.monotonic()
-        while time.monotonic() - quiet_since < _LINGER_S:
+        while not self._lingered and time.monotonic() - quiet_since < _LINGER_S:
             if self._handle_queued():
                 quiet_since = time.monotonic()
             time.sleep(0.01)
+        self._lingered = True  # each neighbour says that it is done, and the first one ends the block
         self.gateway.system_handler(message)
 
     def drain(self):
