@@ -3,6 +3,7 @@
 
 #include "encoder_workspace.h"
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <future>
 #include <limits>
@@ -70,7 +71,11 @@ void encoder_network::encode(
                                         std::to_string(d_sizes.bands - 1));
     if (in.count == 0)
         return;
-    const auto run = [&](size_t first, size_t last) {
+    // Threads take groups of frames as they get done with others: one that shares its processor takes fewer.
+    const size_t parts = std::max<size_t>(1, std::min(threads, in.count));
+    const size_t share = parts == 1 ? in.count : std::min(GROUP, (in.count + parts - 1) / parts);
+    std::atomic<size_t> next{ 0 };
+    const auto run = [&] {
         std::unique_ptr<workspace> work;
         {
             const std::lock_guard<std::mutex> guard(d_mutex);
@@ -84,15 +89,15 @@ void encoder_network::encode(
         work->kept = kept;
         work->rule = rule;
         work->heads_only = heads_only;
-        encode_range(in, first, last, *work, out);
+        for (size_t first; (first = next.fetch_add(share)) < in.count;)
+            encode_range(in, first, std::min(first + share, in.count), *work, out);
         const std::lock_guard<std::mutex> guard(d_mutex);
         d_idle.push_back(std::move(work));
     };
-    const size_t parts = std::max<size_t>(1, std::min(threads, in.count));
     std::vector<std::future<void>> others;
     for (size_t part = 1; part < parts; ++part)
-        others.push_back(std::async(std::launch::async, run, in.count * part / parts, in.count * (part + 1) / parts));
-    run(0, in.count / parts);
+        others.push_back(std::async(std::launch::async, run));
+    run();
     for (auto& other : others)
         other.get();
 }
