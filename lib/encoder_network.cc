@@ -13,6 +13,10 @@ namespace gr {
 namespace spectrumencoder {
 
 namespace {
+constexpr size_t SMALL_GROUP = 4; // frames
+}
+
+namespace {
 
 // What bottleneck.py names so.
 const float LOWEST_LOG_SIGMA = std::log(0.3f), HIGHEST_LOG_SIGMA = std::log(12.0f);
@@ -71,9 +75,12 @@ void encoder_network::encode(
                                         std::to_string(d_sizes.bands - 1));
     if (in.count == 0)
         return;
-    // Threads take groups of frames as they get done with others: one that shares its processor takes fewer.
+    // Threads take groups of frames as they get done with others, smaller ones towards the end: one that shares its
+    // processor takes fewer, and none waits long for the last.
     const size_t parts = std::max<size_t>(1, std::min(threads, in.count));
-    const size_t share = parts == 1 ? in.count : std::min(GROUP, (in.count + parts - 1) / parts);
+    const auto share = [&](size_t left) {
+        return parts == 1 ? left : std::min({ GROUP, left, std::max(SMALL_GROUP, left / (2 * parts)) });
+    };
     std::atomic<size_t> next{ 0 };
     const auto run = [&] {
         std::unique_ptr<workspace> work;
@@ -89,8 +96,13 @@ void encoder_network::encode(
         work->kept = kept;
         work->rule = rule;
         work->heads_only = heads_only;
-        for (size_t first; (first = next.fetch_add(share)) < in.count;)
-            encode_range(in, first, std::min(first + share, in.count), *work, out);
+        for (size_t first = next; first < in.count;) {
+            const size_t last = first + share(in.count - first);
+            if (next.compare_exchange_weak(first, last)) {
+                encode_range(in, first, last, *work, out);
+                first = next;
+            }
+        }
         const std::lock_guard<std::mutex> guard(d_mutex);
         d_idle.push_back(std::move(work));
     };
