@@ -76,8 +76,8 @@ void encoder_network::encode(
     if (in.count == 0)
         return;
     // Threads take groups of frames as they get done with others, smaller ones towards the end: one that shares its
-    // processor takes fewer, and none waits long for the last.
-    const size_t parts = std::max<size_t>(1, std::min(threads, in.count));
+    // processor takes fewer, and none waits long for the last. A backlog is shared out, a few frames are not.
+    const size_t parts = std::max<size_t>(1, std::min(threads, in.count / GROUP)); // a thread takes time to wake
     const auto share = [&](size_t left) {
         return parts == 1 ? left : std::min({ GROUP, left, std::max(SMALL_GROUP, left / (2 * parts)) });
     };

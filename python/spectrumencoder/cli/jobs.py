@@ -54,11 +54,6 @@ def named_path(path: Path | None, name: str, folder: bool) -> Path | None:
     return path.with_name(f"{path.stem}_{name}{path.suffix}") if path is not None and folder else path
 
 
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def in_turn(plan: Plan, paths: list[Path], watch: Callable) -> Iterator[tuple[Path, Outcome | Exception]]:
     """One after the other, up to one that Ctrl-C has ended."""
     from ..tokens.recording import RecordingError

@@ -12,10 +12,10 @@ import typer
 
 from .console import NOTES, OUT, check_writable, write_json
 from .errors import CommandError, UsageError
-from .jobs import Plan, at_once, cores, in_turn
+from .jobs import Plan, at_once, in_turn
 from .live import SnippetPart, end, run_radio
 from .scan import ScanOptions, ScanPart
-from .session import Outcome, RunSettings, leave
+from .session import Outcome, RunSettings, cores, leave
 from .sources import SOAPY_PREFIX, RadioOptions
 from .watch import Watch
 

@@ -25,6 +25,11 @@ TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed
 GRACE_S = 1.5  # from Ctrl-C or a failure to the end of all blocks
 
 
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """The options of ``run`` that hold for every source; names and units are those of spectrum_monitor."""
@@ -51,7 +56,7 @@ class RunSettings:
     encoded_group: int = 32
     settle_ms: float = 0.0
     zmq: str = ""
-    threads: int = 1  # of the network (native runtime): frames of a batch are shared out among so many
+    threads: int = field(default_factory=cores)  # of the network (native runtime): among so many long batches are shared out
 
 
 @dataclass(frozen=True)
