@@ -11,7 +11,8 @@ bench throughput --json $out/bench_throughput.json
 bench tokenizer --json $out/bench_tokenizer.json
 bench pipeline --json $out/bench_pipeline.json
 bench pipeline --rate 61.44e6 --seconds 60 --model fast --json $out/bench_pipeline_paced_fast.json
-bench pipeline --rate 20e6 --seconds 60 --model base --json $out/bench_pipeline_paced_base.json
+bench pipeline --rate 122.88e6 --seconds 60 --model fast --average 16 --json $out/bench_pipeline_paced_fast_122.json
+bench pipeline --rate 61.44e6 --seconds 60 --model base --json $out/bench_pipeline_paced_base.json
 bench detector --busy-neighbour --json $out/bench_detector.json
 bench energy --json $out/bench_energy.json
 bench memory --json $out/bench_memory.json
