@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 MANY = """
+import gc
 import sys
 from pathlib import Path
 from gnuradio.spectrumencoder.cli.session import RunSettings, run_recording
@@ -13,6 +14,7 @@ from gnuradio.spectrumencoder.tokens.recording import Recording
 recording, counts = Recording.open(Path(sys.argv[1])), []
 for _ in range(7):
     run_recording(recording, RunSettings(quiet=True))
+    gc.collect()
     counts.append(sum(1 for _ in open("/proc/self/maps")))
 print(*counts)
 """
@@ -25,4 +27,4 @@ def test_runs_leave_no_buffers_behind(write_recording, noise, tmp_path):
     done = subprocess.run([sys.executable, "-c", MANY, str(recording)], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     counts = [int(count) for count in done.stdout.split()]
-    assert counts[-1] - counts[1] < 24, counts
+    assert min(counts[4:]) - min(counts[:3]) < 48, counts  # a thread of the last run may still hold some; kept, they were 96
