@@ -34,10 +34,10 @@ def main() -> int:
     parser.add_argument("--pace", type=float, default=20e6, help="samples/s at which both builds run the chain by the clock")
     parser.add_argument("--pace-seconds", type=float, default=20.0)
     parser.add_argument("--only", default="short,long,jobs,paced", help="parts to run")
-    parser.add_argument("--out", type=Path, required=True, help="folder for before_after.json and before_after.md")
+    parser.add_argument("--out", type=Path, required=True, help="folder for before_after.json and before_after.table.md")
     arguments = parser.parse_args()
     builds, parts = {"before": arguments.before, "after": arguments.after}, arguments.only.split(",")
-    rows = []
+    rows = Rows(arguments.out)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         short = write_recording(folder / "short", 0.05, seed=1)
@@ -63,12 +63,23 @@ def main() -> int:
             rows += compare("`run` on two such recordings, `--jobs 2` after `--jobs 1`", jobs, arguments.rounds)
         if "paced" in parts:
             rows += paced(builds, arguments.model, arguments.pace, arguments.pace_seconds, arguments.rounds, folder)
-    table = markdown(rows)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "before_after.json").write_text(json.dumps(rows, indent=1) + "\n")
-    (arguments.out / "before_after.md").write_text(table)
-    print(table)
+    print(markdown(rows))
     return 0
+
+
+class Rows(list):
+    """Rows of the table; what there is, is on disk."""
+
+    def __init__(self, folder: Path):
+        super().__init__()
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __iadd__(self, more):
+        self.extend(more)
+        (self.folder / "before_after.json").write_text(json.dumps(self, indent=1) + "\n")
+        (self.folder / "before_after.table.md").write_text(markdown(self))
+        return self
 
 
 def compare(what: str, commands: dict[str, list], rounds: int) -> list[dict]:
