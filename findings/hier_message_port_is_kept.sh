@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU Radio 3.10 never frees a hier block whose message ports are connected inside, and keeps the buffers of its flowgraph with it.
 #
-# Seen: GNU Radio 3.10.5.1 of Debian 12, with blocks of GNU Radio alone. Debian 13 has 3.10.12.0: say trixie.
+# Seen: GNU Radio 3.10.5.1 of Debian 12 and 3.10.12.0 of Debian 13, with blocks of GNU Radio alone.
 # * A flowgraph with a hier block that has no message port: the process has as many memory mappings after 31 runs as after one.
 # * The same with message_port_register_hier_in and msg_connect(self, "in", block, "print") inside: mappings grow with every run.
 # * msg_disconnect of a connection from the hier block's own *input* raises "Port does not exist", so nothing can undo it.
