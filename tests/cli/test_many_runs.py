@@ -21,8 +21,10 @@ print(*counts)
 
 
 def test_runs_leave_no_buffers_behind(write_recording, noise, tmp_path):
-    """GNU Radio (3.10.5.1, 3.10.12.0) keeps a hier block whose message ports are connected inside, and every buffer of its flowgraph
-    with it, 24 mappings a run: a folder of some hundred recordings ran out of them."""
+    """GNU Radio (3.10.5.1, 3.10.12.0) keeps a hier block whose message ports are connected inside.
+
+    Every buffer of its flowgraph stayed with it, 24 mappings a run: a folder of some hundred recordings ran out of them.
+    """
     recording = write_recording(tmp_path, "hiss", noise(60_000))
     done = subprocess.run([sys.executable, "-c", MANY, str(recording)], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
