@@ -7,9 +7,12 @@ import signal
 import subprocess
 import time
 from functools import partial
+from multiprocessing import active_children
 
 import numpy as np
 import pytest
+from gnuradio.spectrumencoder.cli.errors import UsageError
+from gnuradio.spectrumencoder.cli.run import run
 from test_run import read_events, without_host_values
 
 
@@ -73,6 +76,13 @@ def test_more_jobs_than_recordings(call, recordings, band_model, tmp_path):
 def test_a_setting_that_makes_no_sense_is_said_once(call, the_line, recordings, model_file):
     done = call("run", recordings, "--model", model_file, "--jobs", 2, "--backend", "nonsense")
     assert "nonsense" in the_line(done, 2)
+
+
+def test_processes_have_ended_when_an_error_is_reported(recordings, model_file):
+    """Python 3.11, at the exit of the program: a Connection that the garbage collector has finalised cannot be closed."""
+    with pytest.raises(UsageError, match="nonsense"):
+        run(str(recordings), model=str(model_file), jobs=2, backend="nonsense")
+    assert not active_children()
 
 
 @pytest.mark.parametrize("option", [("--stats",), ("--zmq", "tcp://127.0.0.1:5999"), ("--metrics", "127.0.0.1:0")])

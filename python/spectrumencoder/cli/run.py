@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -133,7 +134,9 @@ def run(
         _only_one_job(zmq=zmq, stats=stats, metrics=metrics)
     plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, (rate, format, freq))
     with Watch(stats, metrics) as watch:
-        outcomes, errors = _run_recordings(at_once(plan, paths, jobs) if jobs > 1 else in_turn(plan, paths, watch.attach), plan)
+        # Closed here: left to the garbage collector, the pool's end may come after that of what it holds.
+        with closing(at_once(plan, paths, jobs) if jobs > 1 else in_turn(plan, paths, watch.attach)) as results:
+            outcomes, errors = _run_recordings(results, plan)
     if json_file is not None:
         write_json(json_file, summary(outcomes, errors, settings))
     if outcomes and outcomes[-1].hung:
