@@ -12,7 +12,7 @@ namespace gr {
 namespace spectrumencoder {
 
 // What single frames show on a band that a calibration has learned (python/spectrumencoder/detector/band_statistics.py,
-// band_scan.py and band_drift.py say what for, and hold the same in NumPy, which gives the same bits).
+// box_search.py and band_drift.py say what for, and hold the same in NumPy, which gives the same bits).
 
 constexpr size_t PROJECTION_LANES = 32; // sums over every 32nd bin, and then of those: the order is the same everywhere
 

@@ -20,11 +20,11 @@ from gnuradio.spectrumencoder import keys
 from gnuradio.spectrumencoder.detector.detector import Detector
 from gnuradio.spectrumencoder.detector.events import OPEN, Segment
 from gnuradio.spectrumencoder.encoder.engine import Engine
+from gnuradio.spectrumencoder.recordings.sigmf import Recording
+from gnuradio.spectrumencoder.recordings.sigmf_writer import write_recording
 from gnuradio.spectrumencoder.simulate.anomaly_draws import draw_anomaly
 from gnuradio.spectrumencoder.simulate.anomaly_rendering import apply_anomaly
-from gnuradio.spectrumencoder.simulate.sigmf_writer import write_recording
 from gnuradio.spectrumencoder.simulate.signal import power_spectrum
-from gnuradio.spectrumencoder.tokens.recording import Recording
 from gnuradio.spectrumencoder.tokens.tokenize import tokenize
 
 matplotlib.use("Agg")

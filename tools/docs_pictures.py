@@ -13,7 +13,7 @@ from gnuradio.spectrumencoder.detector.detector import Detector
 from gnuradio.spectrumencoder.detector.events import Segment
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.model_file import find_model, load
-from gnuradio.spectrumencoder.tokens.recording import Recording
+from gnuradio.spectrumencoder.recordings.sigmf import Recording
 from gnuradio.spectrumencoder.tokens.tokenize import tokenize
 
 matplotlib.use("Agg")

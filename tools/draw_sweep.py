@@ -9,7 +9,7 @@ import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from gnuradio.spectrumencoder.live.scan_plan import ScanPlan
+from gnuradio.spectrumencoder.scan.scan_plan import ScanPlan
 
 
 def main(sweeps: str, out: str):

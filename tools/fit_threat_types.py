@@ -23,9 +23,9 @@ from gnuradio.spectrumencoder.detector.events import CLOSE, Segment
 from gnuradio.spectrumencoder.detector.learn_band import learn_bands
 from gnuradio.spectrumencoder.detector.threat_types import ENDED, FEATURES, GOING, NONE, ThreatTypes
 from gnuradio.spectrumencoder.encoder.engine import Engine
-from gnuradio.spectrumencoder.evaluate.anomaly_windows import WINDOW_FRAMES, Injected, Unit, draw_scene, scene_unit
+from gnuradio.spectrumencoder.evaluate.anomaly.windows import WINDOW_FRAMES, Injected, Unit, draw_scene, scene_unit
+from gnuradio.spectrumencoder.measure.provenance import commit
 from gnuradio.spectrumencoder.simulate.anomalies import ANOMALY_KINDS
-from gnuradio.spectrumencoder.training.run_folder import commit
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.cli.track_plot import draw_emissions, draw_map
+from gnuradio.spectrumencoder.display.track_picture import draw_emissions, draw_map
 from gnuradio.spectrumencoder.tracker.doma import DomaTracker
 
 matplotlib.use("Agg")

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from gnuradio.spectrumencoder.atomic_file import write_file
-from gnuradio.spectrumencoder.evaluate.track_data import TUNE, Flight, flights, smooth
+from gnuradio.spectrumencoder.evaluate.track.flights import TUNE, Flight, flights, smooth
 from gnuradio.spectrumencoder.tracker.imm import Imm
 from gnuradio.spectrumencoder.tracker.motion_field import (
     Past,

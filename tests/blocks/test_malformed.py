@@ -10,7 +10,7 @@ from flowgraphs import frame_source, run_within
 from gnuradio import blocks, gr
 from gnuradio.spectrumencoder import anomaly_detector, event_log, keys, sigmf_annotator, spectrum_encoder, spectrum_monitor
 from gnuradio.spectrumencoder.blocks.messages import MAX_DEPTH, MalformedMessage, kind, metadata, tag_key, to_pmt, to_python
-from gnuradio.spectrumencoder.blocks.run_probe import run_probe
+from gnuradio.spectrumencoder.session.run_probe import run_probe
 
 N = 128
 NOT_UTF8 = pmt.intern(b"caf\xe9")

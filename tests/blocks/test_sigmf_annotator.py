@@ -11,7 +11,7 @@ from flowgraphs import run_within, status_store, stored, wait_for
 from gnuradio import gr
 from gnuradio.spectrumencoder import keys, sigmf_annotator
 from gnuradio.spectrumencoder.blocks.messages import to_pmt
-from gnuradio.spectrumencoder.tokens.recording import Recording, RecordingError
+from gnuradio.spectrumencoder.recordings.sigmf import Recording, RecordingError
 from test_event_log import WRONG
 
 OWN = {"core:sample_start": 500, "core:sample_count": 10, "core:label": "burst"}

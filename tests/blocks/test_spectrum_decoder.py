@@ -7,13 +7,13 @@ import pytest
 from flowgraphs import collector, frame_source, run_within, status_store, stored
 from gnuradio import blocks, gr
 from gnuradio.spectrumencoder import keys, spectrum_decoder, spectrum_encoder, spectrum_monitor
-from gnuradio.spectrumencoder.blocks.encoded_file import encoded_file
 from gnuradio.spectrumencoder.blocks.messages import bytes_pdu, metadata, pdu_bytes, to_pmt
 from gnuradio.spectrumencoder.blocks.safe_block import SafeBlock, handler
 from gnuradio.spectrumencoder.encoder import features
 from gnuradio.spectrumencoder.encoder.model_file import ModelError, load
 from gnuradio.spectrumencoder.encoder.pdu import iterate, unpack
 from gnuradio.spectrumencoder.encoder.quantise import Codec
+from gnuradio.spectrumencoder.session.encoded_file import encoded_file
 from gnuradio.spectrumencoder.tokens.layout import FrameLayout
 from small_models import write_small_model
 

@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.tokens.recording import Recording
+from gnuradio.spectrumencoder.recordings.sigmf import Recording
 from gnuradio.spectrumencoder.training.corpus import ALIASES, CLASSES, open_source
 from gnuradio.spectrumencoder.training.fetch import FetchError, UnreachableError, fetch
 from gnuradio.spectrumencoder.training.public_recordings import ManifestError, read_manifest

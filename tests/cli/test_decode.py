@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gnuradio.spectrumencoder.encoder import features
 from gnuradio.spectrumencoder.encoder.engine import Engine
-from gnuradio.spectrumencoder.tokens.recording import Recording
+from gnuradio.spectrumencoder.recordings.sigmf import Recording
 from gnuradio.spectrumencoder.tokens.tokenize import tokenize
 
 

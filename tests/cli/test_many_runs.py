@@ -8,12 +8,12 @@ MANY = """
 import gc
 import sys
 from pathlib import Path
-from gnuradio.spectrumencoder.cli.session import RunSettings, run_recording
-from gnuradio.spectrumencoder.tokens.recording import Recording
+from gnuradio.spectrumencoder.session.flowgraph import RunSettings, run
+from gnuradio.spectrumencoder.recordings.sigmf import Recording
 
 recording, counts = Recording.open(Path(sys.argv[1])), []
 for _ in range(7):
-    run_recording(recording, RunSettings(quiet=True))
+    run(recording, RunSettings())
     gc.collect()
     counts.append(sum(1 for _ in open("/proc/self/maps")))
 print(*counts)

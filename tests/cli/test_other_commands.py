@@ -4,7 +4,7 @@
 import json
 from pathlib import Path
 
-from gnuradio.spectrumencoder.cli.doctor import examine
+from gnuradio.spectrumencoder.session.checks import examine
 
 FIGURES = ("balanced_accuracy", "accuracy", "recording_accuracy", "per_class", "confusion", "interval", "n_frames",
            "n_recordings", "dropout_rate", "tokens_kept")

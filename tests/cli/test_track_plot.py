@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.cli.plot import save_plot
-from gnuradio.spectrumencoder.cli.track_plot import draw_emissions, draw_map
-from gnuradio.spectrumencoder.cli.waterfall import Waterfall
+from gnuradio.spectrumencoder.display.run_picture import save_plot
+from gnuradio.spectrumencoder.display.track_picture import draw_emissions, draw_map
+from gnuradio.spectrumencoder.display.waterfall import Waterfall
 from gnuradio.spectrumencoder.tracker.doma import DomaTracker
 
 T0 = 1.7e9

@@ -4,9 +4,8 @@
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.cli.errors import CommandError
-from gnuradio.spectrumencoder.cli.plot import save_plot
-from gnuradio.spectrumencoder.cli.waterfall import MAX_COLUMNS, Waterfall
+from gnuradio.spectrumencoder.display.run_picture import save_plot
+from gnuradio.spectrumencoder.display.waterfall import MAX_COLUMNS, Waterfall
 
 
 def noise(n_frames, n_bins, seed=0):
@@ -70,5 +69,5 @@ def test_the_picture_shows_the_box_of_an_event(tmp_path):
 
 
 def test_nothing_to_plot_is_one_line(tmp_path):
-    with pytest.raises(CommandError, match="no frame"):
+    with pytest.raises(ValueError, match="no frame"):
         save_plot(tmp_path / "p.png", Waterfall(), [], "t")

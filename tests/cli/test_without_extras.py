@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gnuradio.spectrumencoder.extras import EXTRAS
 
-RECIPES = Path(__file__).resolve().parents[2] / "benchmarks"
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 HIDDEN = sorted({module for packages in EXTRAS.values() for module in packages})
 
 
@@ -55,7 +55,7 @@ def test_doctor_is_content_and_names_what_is_absent(light):
 
 
 @pytest.mark.parametrize("arguments, package", [
-    (("train", RECIPES / "train_fast.toml", "--corpus", ".", "--out", "out"), "torch"),
+    (("train", RECIPES / "train/fast.toml", "--corpus", ".", "--out", "out"), "torch"),
     (("evaluate", "anomaly", "--quick", "--json", "a.json"), "scikit-learn"),
 ])
 def test_a_command_that_needs_an_extra_names_it(light, the_line, arguments, package, tmp_path, monkeypatch):

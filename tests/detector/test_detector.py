@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from frames import CONTRACT, FREQ, HOP, KEY, RATE, SEGMENT, N, detector, frames, put, run, table
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.detector import band_drift, band_scan, band_statistics, scores
+from gnuradio.spectrumencoder.detector import band_drift, band_statistics, box_search, scores
 from gnuradio.spectrumencoder.detector.calibrate import Tuning
 from gnuradio.spectrumencoder.detector.detector import Detector, window_enbw
 from gnuradio.spectrumencoder.detector.events import BURST_EVENTS, EVENTS_PER_S
@@ -118,7 +118,7 @@ def test_without_the_compiled_module_it_gives_the_same(conformal, learned, monke
     psd, residual, rows = frames(400, seed=26)
     put(psd, residual, 120, 159, 60, 64, 15)
     compiled = run(detector(one, false_alarm_rate=0.01), psd, residual, rows, batch=37)
-    for module in (band_drift, band_scan, band_statistics, scores):
+    for module in (band_drift, box_search, band_statistics, scores):
         monkeypatch.setattr(module, "optional_native_module", lambda: None)
     numpy = run(detector(one, false_alarm_rate=0.01), psd, residual, rows, batch=37)
     np.testing.assert_array_equal(compiled[0], numpy[0])

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.detector.events import MERGE_BINS, UPDATE_FRAMES, EventTracker, Frame, Segment, Sighting
+from gnuradio.spectrumencoder.detector.events import MERGE_BINS, UPDATE_FRAMES, EventBuilder, Frame, Segment, Sighting
 from gnuradio.spectrumencoder.detector.regions import EXCESS, LEVEL, MISSING, Region
 from gnuradio.spectrumencoder.detector.threats import threat_level
 
@@ -38,7 +38,7 @@ def states(events):
 
 
 def test_opens_once_holds_and_closes_where_it_was_last_seen():
-    tracker = EventTracker(N, hold=3)
+    tracker = EventBuilder(N, hold=3)
     events = see(tracker, 5, sighting(10, 12))
     for index in (6, 8, 11):  # gaps of up to two frames, then exactly `hold` minus one
         events += see(tracker, index, sighting(10, 12))
@@ -51,14 +51,14 @@ def test_opens_once_holds_and_closes_where_it_was_last_seen():
 
 
 def test_a_second_sighting_after_the_hold_is_a_new_event():
-    tracker = EventTracker(N, hold=2)
+    tracker = EventBuilder(N, hold=2)
     events = see(tracker, 0, sighting(10, 12)) + see(tracker, 3, sighting(10, 12))
     assert [s for s, _ in states(events)] == ["open", "close", "open"]
     assert events[0][keys.EVENT_ID] != events[2][keys.EVENT_ID]
 
 
 def test_simultaneous_events_in_different_places():
-    tracker = EventTracker(N)
+    tracker = EventBuilder(N)
     events = see(tracker, 0, sighting(10, 12), sighting(100, 140)) + see(tracker, 1, sighting(101, 139), sighting(10, 11))
     assert [s for s, _ in states(events)] == ["open", "open"]
     assert tracker.n_open == 2
@@ -67,14 +67,14 @@ def test_simultaneous_events_in_different_places():
 
 
 def test_regions_side_by_side_are_one_event():
-    tracker = EventTracker(N)
+    tracker = EventBuilder(N)
     events = see(tracker, 0, sighting(10, 20), sighting(21 + MERGE_BINS - 1, 40))
     assert len(events) == 1
-    assert see(EventTracker(N), 0, sighting(10, 20), sighting(21 + MERGE_BINS, 40))[1][keys.STATE] == "open"
+    assert see(EventBuilder(N), 0, sighting(10, 20), sighting(21 + MERGE_BINS, 40))[1][keys.STATE] == "open"
 
 
 def test_events_that_grow_together_become_the_older():
-    tracker = EventTracker(N)
+    tracker = EventBuilder(N)
     see(tracker, 0, sighting(10, 20))
     see(tracker, 1, sighting(60, 70), sighting(10, 20))
     events = see(tracker, 2, sighting(10, 70))
@@ -85,13 +85,13 @@ def test_events_that_grow_together_become_the_older():
 
 
 def test_kinds_are_never_merged():
-    tracker = EventTracker(N)
+    tracker = EventBuilder(N)
     events = see(tracker, 0, sighting(10, 20), sighting(12, 18, kind=MISSING), sighting(0, N - 1, kind=LEVEL))
     assert len(events) == 3
 
 
 def test_updates_come_with_time_and_with_the_threat():
-    tracker = EventTracker(N, false_alarm_rate=0.01)
+    tracker = EventBuilder(N, false_alarm_rate=0.01)
     told = [index for index in range(3 * UPDATE_FRAMES) for e in see(tracker, index, sighting(10, 12, p=0.009))
             if e[keys.STATE] == "update"]
     assert 63 in told  # the 64th frame: LOW becomes MEDIUM
@@ -99,7 +99,7 @@ def test_updates_come_with_time_and_with_the_threat():
 
 
 def test_place_power_and_time():
-    tracker = EventTracker(N, enbw_bins=2.0, model="m")
+    tracker = EventBuilder(N, enbw_bins=2.0, model="m")
     event = see(tracker, 3, sighting(129, 131), level_db=20.0)[0]
     width = 1e6 / N
     assert event[keys.FREQ_CENTER_HZ] == pytest.approx(100e6 + 2 * width)
@@ -117,11 +117,11 @@ def test_place_power_and_time():
 
 
 def test_without_calibration_there_is_no_p_value():
-    assert keys.P_VALUE not in see(EventTracker(N), 0, sighting(10, 12, p=None))[0]
+    assert keys.P_VALUE not in see(EventBuilder(N), 0, sighting(10, 12, p=None))[0]
 
 
 def test_the_place_is_the_occupied_band_not_every_stray_bin():
-    tracker = EventTracker(N)
+    tracker = EventBuilder(N)
     for index in range(50):
         see(tracker, index, sighting(100, 102), level_db=20)
     see(tracker, 50, sighting(96, 102), level_db=0)  # one frame reaches wider, with no more power than the floor
@@ -130,7 +130,7 @@ def test_the_place_is_the_occupied_band_not_every_stray_bin():
 
 
 def test_a_sweep_covers_all_that_it_swept():
-    tracker = EventTracker(N)
+    tracker = EventBuilder(N)
     for index in range(20):
         see(tracker, index, sighting(50 + 5 * index, 54 + 5 * index))
     close = tracker.close_all()[0].fields
@@ -139,14 +139,14 @@ def test_a_sweep_covers_all_that_it_swept():
 
 
 def test_a_barrage_is_measured_over_the_expected_floor():
-    tracker = EventTracker(N)
+    tracker = EventBuilder(N)
     event = tracker.see(frame(0, 0.0, expected=-100.0), [sighting(0, N - 1, kind=LEVEL)], SEGMENT)[0].fields
     assert event[keys.SNR_DB] == pytest.approx(10 * math.log10(9), abs=1e-3)
     assert event[keys.BANDWIDTH_HZ] == pytest.approx(1e6)
 
 
 def test_residual_and_label_are_those_of_the_strongest_frame():
-    tracker = EventTracker(N)
+    tracker = EventBuilder(N)
     for index, score in ((0, 2.0), (1, 9.0), (2, 3.0)):
         see(tracker, index, sighting(10, 12, score=score))
     closed = tracker.close_all()[0]

@@ -11,7 +11,7 @@ from gnuradio.spectrumencoder.detector.calibrate import TooFewFrames, frames_nee
 from gnuradio.spectrumencoder.detector.detector import Detector
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.model_file import load
-from gnuradio.spectrumencoder.tokens.recording import Recording
+from gnuradio.spectrumencoder.recordings.sigmf import Recording
 
 RATE, N = 1e6, 1024
 NEEDED = frames_needed(0.01)

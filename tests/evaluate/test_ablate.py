@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.evaluate import ablate, ablate_backends, ablate_classical, ablate_detection, ablate_motion
-from gnuradio.spectrumencoder.evaluate.paired import PairedBootstrap, pack, unpack
-from gnuradio.spectrumencoder.evaluate.rows import AblationError, Context
+from gnuradio.spectrumencoder.evaluate.ablate import backends, classical, detection, motion
+from gnuradio.spectrumencoder.evaluate.ablate import run as ablate
+from gnuradio.spectrumencoder.measure.paired import PairedBootstrap, pack, unpack
+from gnuradio.spectrumencoder.measure.rows import AblationError, Context
 from gnuradio.spectrumencoder.training.config import ConfigError
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+RECIPES = Path(__file__).resolve().parents[2] / "recipes/ablate"
 
 
 def clustered(rng, recordings=30, windows=20, spread=0.25):
@@ -84,7 +85,7 @@ def test_configurations_refused(tmp_path):
         ablate.read_configuration(tmp_path / "none.toml", False)
 
 
-@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("ablate_*.toml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda p: p.stem)
 def test_shipped_configurations_are_read(path):
     whole, quick = (ablate.read_configuration(path, q) for q in (False, True))
     assert whole != quick and set(quick) <= set(whole) and "quick" not in whole
@@ -99,7 +100,7 @@ def check_pages(out, name, result):
 
 
 def run_quick(name, corpus, tmp_path, **settings):
-    result = ablate.ablate(BENCHMARKS / f"{name}.toml", corpus, tmp_path / "out", work=tmp_path / "work", quick=True,
+    result = ablate.ablate(RECIPES / f"{name}.toml", corpus, tmp_path / "out", work=tmp_path / "work", quick=True,
                            command="spectrumencoder evaluate ablate", **settings)
     check_pages(tmp_path / "out", name, result)
     return result
@@ -107,8 +108,8 @@ def run_quick(name, corpus, tmp_path, **settings):
 
 def test_backends(tmp_path):
     """Every backend that runs here, at every number of tokens; the score matrix is in the oracle's memory and not in flash's."""
-    result = run_quick("ablate_backends", [], tmp_path)
-    names = [b["name"] for b in ablate_backends.describe_backends("cpu") if b["available"]]
+    result = run_quick("backends", [], tmp_path)
+    names = [b["name"] for b in backends.describe_backends("cpu") if b["available"]]
     assert [r["tokens"] for r in result["rows"]] == [64, 128]
     for row in result["rows"]:
         assert sorted(row["backends"]) == sorted(names) and row["backends"]["naive"]["of_naive"] == 1.0
@@ -120,17 +121,17 @@ def test_backends(tmp_path):
 
 
 def test_backends_too_large_are_left_out():
-    config = ablate.read_configuration(BENCHMARKS / "ablate_backends.toml", True) | {"memory_limit_mb": 0.01}
-    left = ablate_backends.measure(64, config)["backends"]
+    config = ablate.read_configuration(RECIPES / "backends.toml", True) | {"memory_limit_mb": 0.01}
+    left = backends.measure(64, config)["backends"]
     assert "naive" not in left and left["flash"]["error"] is None  # its oracle is too large as well
 
 
 def test_a_backend_that_errs_is_told(monkeypatch):
     """0.1 % too much everywhere: its largest output times 1e-3, over the rms. The others of its family err as before."""
-    flash = ablate_backends.BACKENDS["flash"]
-    monkeypatch.setitem(ablate_backends.BACKENDS, "flash", replace(flash, attend=lambda *call: 1.001 * flash.attend(*call)))
-    config = ablate.read_configuration(BENCHMARKS / "ablate_backends.toml", True)
-    found = {name: b["error"] for name, b in ablate_backends.measure(64, config)["backends"].items()}
+    flash = backends.BACKENDS["flash"]
+    monkeypatch.setitem(backends.BACKENDS, "flash", replace(flash, attend=lambda *call: 1.001 * flash.attend(*call)))
+    config = ablate.read_configuration(RECIPES / "backends.toml", True)
+    found = {name: b["error"] for name, b in backends.measure(64, config)["backends"].items()}
     assert 1e-3 < found["flash"] < 1e-2 and found["naive"] < 3e-5
 
 
@@ -138,15 +139,15 @@ def test_transforms_keep_what_they_promise():
     """As many numbers as asked for; an orthonormal transform of all of them keeps the energy."""
     levels = np.random.default_rng(3).normal(size=(40, 128))
     for name in ("PCA", "wavelet", "DCT"):
-        assert ablate_classical.make_transform(name, 10, levels)(levels).shape == (40, 10)
+        assert classical.make_transform(name, 10, levels)(levels).shape == (40, 10)
     for name in ("wavelet", "DCT"):
-        whole = ablate_classical.make_transform(name, 128, levels)(levels)
+        whole = classical.make_transform(name, 128, levels)(levels)
         np.testing.assert_allclose((whole**2).sum(axis=1), (levels**2).sum(axis=1), rtol=1e-9)
-    np.testing.assert_array_equal(ablate_classical.make_transform("all bins", 10, levels)(levels), levels)
+    np.testing.assert_array_equal(classical.make_transform("all bins", 10, levels)(levels), levels)
     with pytest.raises(AblationError, match="FFT"):
-        ablate_classical.make_transform("FFT", 10, levels)
+        classical.make_transform("FFT", 10, levels)
     with pytest.raises(AblationError, match="oracle"):
-        ablate_classical.make_classifier("oracle")
+        classical.make_classifier("oracle")
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,7 @@ def own_split(tmp_path_factory):
     """The shipped configuration of that name, with the small corpus' split in place of the fold."""
     def write(name):
         folder = tmp_path_factory.mktemp("configurations")
-        lines = (BENCHMARKS / f"{name}.toml").read_text().splitlines()
+        lines = (RECIPES / f"{name}.toml").read_text().splitlines()
         lines = [line for line in lines if not line.startswith("fold = ")]
         place = lines.index("[training]")
         (folder / f"{name}.toml").write_text("\n".join([*lines[:place + 1], 'holdout = ["b_*"]', *lines[place + 1:]]))
@@ -164,8 +165,8 @@ def own_split(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def arms(own_split, mini_corpus, tmp_path_factory):
-    """A quick run of ablate_rope on the small corpus: (result, folder of the run, configuration)."""
-    folder, config = tmp_path_factory.mktemp("arms"), own_split("ablate_rope")
+    """A quick run of rope.toml on the small corpus: (result, folder of the run, configuration)."""
+    folder, config = tmp_path_factory.mktemp("arms"), own_split("rope")
     seen = []
     result = ablate.ablate(config, [mini_corpus], folder / "out", work=folder / "work", pool=folder / "pool", quick=True,
                            command="spectrumencoder evaluate ablate", progress=lambda done, total, name: seen.append(name))
@@ -177,7 +178,7 @@ def test_arms(arms):
     """Each arm and seed is trained as it says; every condition and pair is in the tables; an arm that is told no band does not
     change with what is told."""
     result, folder, _ = arms
-    page = check_pages(folder / "out", "ablate_rope", result)
+    page = check_pages(folder / "out", "rope", result)
     names = [a["name"] for a in result["configuration"]["arms"]]
     assert len({a["arm"] for a in result["accuracy"]}) == len(names) == 6 and result["seeds"] == [1, 2]
     assert {d["arm"] for d in result["differences"]} <= set(names) and "dynamic - static" in page
@@ -215,63 +216,63 @@ def test_dropout(arms, tmp_path):
     """Each policy at each kept count, and none at all where everything is kept; what the model learnt from is not judged."""
     folder = arms[1]
     model = folder / "work" / "trainings" / "dynamic_1" / "dynamic.safetensors"
-    result = run_quick("ablate_dropout", [], tmp_path, pool=folder / "pool", model=str(model))
+    result = run_quick("dropout", [], tmp_path, pool=folder / "pool", model=str(model))
     assert len(result["rows"]) == 1 + 4 * 6 and 0 < result["n_windows"] <= 40 and result["n_recordings"] == 2
     whole = result["rows"][0]
     assert whole["tokens_kept"] == 128 and whole["dropout_rate"] == 0 and whole["minus_all"]["high"] == 0
     assert all(r["mflop"] < whole["mflop"] for r in result["rows"][1:])
     with pytest.raises(AblationError, match="--model"):
-        ablate.ablate(BENCHMARKS / "ablate_dropout.toml", [], tmp_path / "out", work=tmp_path / "other")
+        ablate.ablate(RECIPES / "dropout.toml", [], tmp_path / "out", work=tmp_path / "other")
 
 
 @pytest.mark.timeout(300)
 def test_detection(model_file, tmp_path):
-    config = ablate.read_configuration(BENCHMARKS / "ablate_detection.toml", True)
+    config = ablate.read_configuration(RECIPES / "detection.toml", True)
     config |= {"rope_modes": ["dynamic"], "detectors": ["band", "mean square"], "kept": 100, "windows": 4}
     context = Context(tmp_path, [], model=str(model_file))
-    found = ablate_detection.run(config, context)
+    found = detection.run(config, context)
     assert [(r["dropout_rate"], r["detector"]) for r in found["rows"]] == [(0.0, "band"), (0.0, "mean square"), (0.5, "band"),
                                                                           (0.5, "mean square")]
     band, square = found["rows"][:2]
     assert band["pd"]["mean"] > square["pd"]["mean"] + 0.3 and band["minus_first"]["mean"] == 0
     assert all(r["encoder_ms"] > 0 and r["detector_ms"] > 0 for r in found["rows"])
-    assert "mean square" in ablate_detection.report(found)
-    ablate_detection.draw(found, tmp_path / "d.png")
+    assert "mean square" in detection.report(found)
+    detection.draw(found, tmp_path / "d.png")
     assert (tmp_path / "d.png").stat().st_size > 10_000
     with pytest.raises(AblationError, match="detector 'x' is none of band"):
-        ablate_detection.run(config | {"detectors": ["x"]}, context)
+        detection.run(config | {"detectors": ["x"]}, context)
     with pytest.raises(AblationError, match="name --model"):
-        ablate_detection.run(config, replace(context, model=""))
+        detection.run(config, replace(context, model=""))
 
 
 @pytest.mark.timeout(200)
 def test_motion(model_file, tmp_path):
-    config = ablate.read_configuration(BENCHMARKS / "ablate_motion.toml", True)
-    found = ablate_motion.run(config, Context(tmp_path, [], model=str(model_file)))
+    config = ablate.read_configuration(RECIPES / "motion.toml", True)
+    found = motion.run(config, Context(tmp_path, [], model=str(model_file)))
     (row,) = found["rows"]
     assert (row["tokens_kept"], row["level_db"]) == (32, 10.0) and found["n_frames"] == 80
     assert row["difference"]["mean"] == pytest.approx(row["aware"]["mean"] - row["plain"]["mean"], abs=2e-4)
     assert row["aware"]["mean"] > 0.05  # at 1 % false alarms
-    assert "aware" in ablate_motion.report(found)
-    ablate_motion.draw(found, tmp_path / "m.png")
+    assert "aware" in motion.report(found)
+    motion.draw(found, tmp_path / "m.png")
     with pytest.raises(AblationError, match="name --model"):
-        ablate_motion.run(config, Context(tmp_path, []))
+        motion.run(config, Context(tmp_path, []))
 
 
 def test_the_tracker_expects_the_carrier_where_it_will_be():
     rng = np.random.default_rng(0)
-    low, high = (f - ablate_motion.CENTER_HZ for f in ablate_motion._predicted(rng, 2.4e6, 300e3, 200.0))
+    low, high = (f - motion.CENTER_HZ for f in motion._predicted(rng, 2.4e6, 300e3, 200.0))
     assert low < 300e3 < high and high - low < 40e3
 
 
 def test_classical(arms, own_split, mini_corpus, tmp_path):
     """Each transform and classifier learns from the one part and is judged on the other, beside a model of the same split; a
     model that knows a held-out recording is refused."""
-    folder, config = arms[1], own_split("ablate_classical")
+    folder, config = arms[1], own_split("classical")
     model = folder / "work" / "trainings" / "static_1" / "static.safetensors"
     result = ablate.ablate(config, [mini_corpus], tmp_path / "out", work=tmp_path / "work", pool=tmp_path / "pool", quick=True,
                            model=str(model), command="spectrumencoder evaluate ablate")
-    check_pages(tmp_path / "out", "ablate_classical", result)
+    check_pages(tmp_path / "out", "classical", result)
     assert [r["system"] for r in result["rows"]] == ["PCA + logistic regression", "wavelet + logistic regression",
                                                      "static, r = 0.25"]
     assert result["held_out"] == ["b_fsk_01", "b_lora_01"] and result["rows"][0]["numbers_kept"] == 8

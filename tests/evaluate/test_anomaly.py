@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from gnuradio.spectrumencoder.cli.main import main
 from gnuradio.spectrumencoder.encoder.engine import Engine
-from gnuradio.spectrumencoder.evaluate import anomaly as experiment
-from gnuradio.spectrumencoder.evaluate import anomaly_windows
-from gnuradio.spectrumencoder.evaluate.anomaly_baselines import make_baselines
-from gnuradio.spectrumencoder.evaluate.anomaly_bound import bin_correlation, inr_for_half, likelihood_ratio_pd
-from gnuradio.spectrumencoder.evaluate.anomaly_figures import OURS, Trials, conformal, figures, half_inr
-from gnuradio.spectrumencoder.evaluate.anomaly_report import draw, report
+from gnuradio.spectrumencoder.evaluate.anomaly import run as experiment
+from gnuradio.spectrumencoder.evaluate.anomaly import windows as anomaly_windows
+from gnuradio.spectrumencoder.evaluate.anomaly.baselines import make_baselines
+from gnuradio.spectrumencoder.evaluate.anomaly.bound import bin_correlation, inr_for_half, likelihood_ratio_pd
+from gnuradio.spectrumencoder.evaluate.anomaly.figures import OURS, Trials, conformal, figures, half_inr
+from gnuradio.spectrumencoder.evaluate.anomaly.report import draw, report
 from gnuradio.spectrumencoder.simulate.anomalies import SCORED_KINDS
 from gnuradio.spectrumencoder.simulate.injections import inject
 from gnuradio.spectrumencoder.simulate.scenes import Emitter, Scene

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder.encoder.engine import Engine
-from gnuradio.spectrumencoder.evaluate.classify import Judged, classify, equalise, judge, summarise
+from gnuradio.spectrumencoder.evaluate.inference.classify import Judged, classify, equalise, judge, summarise
 from gnuradio.spectrumencoder.training import front_end
 from gnuradio.spectrumencoder.training.corpus import CorpusError, open_source
 

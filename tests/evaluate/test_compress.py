@@ -9,12 +9,19 @@ from gnuradio.spectrumencoder.cli.main import main
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.pdu import pack_classes, step_index, unpack
 from gnuradio.spectrumencoder.encoder.quantise import Codec, log_bias_db
-from gnuradio.spectrumencoder.evaluate.clean_scenes import make_scenes, scene_frames, shuffled
-from gnuradio.spectrumencoder.evaluate.compress import compress
-from gnuradio.spectrumencoder.evaluate.compress_accuracy import accuracy, classes_from_latents, held_out_groups
-from gnuradio.spectrumencoder.evaluate.compress_report import draw, report
-from gnuradio.spectrumencoder.evaluate.rate_distortion import Curve, bd_rate, bd_rmse, compared, front, rmse_at
-from gnuradio.spectrumencoder.evaluate.spectrum_codecs import Cosines, DeltaZstd, ModelCodec, PrincipalComponents, Wavelets, told
+from gnuradio.spectrumencoder.evaluate.anomaly.clean_scenes import make_scenes, scene_frames, shuffled
+from gnuradio.spectrumencoder.evaluate.compress.accuracy import accuracy, classes_from_latents, held_out_groups
+from gnuradio.spectrumencoder.evaluate.compress.rate_distortion import Curve, bd_rate, bd_rmse, compared, front, rmse_at
+from gnuradio.spectrumencoder.evaluate.compress.report import draw, report
+from gnuradio.spectrumencoder.evaluate.compress.run import compress
+from gnuradio.spectrumencoder.evaluate.compress.spectrum_codecs import (
+    Cosines,
+    DeltaZstd,
+    ModelCodec,
+    PrincipalComponents,
+    Wavelets,
+    told,
+)
 from gnuradio.spectrumencoder.tokens.layout import FrameLayout
 from gnuradio.spectrumencoder.training.corpus import CLASSES
 from small_models import write_small_model

@@ -9,10 +9,10 @@ import pytest
 from gnuradio.spectrumencoder.cli.main import main
 from gnuradio.spectrumencoder.encoder import features
 from gnuradio.spectrumencoder.encoder.ensemble import open_engine
-from gnuradio.spectrumencoder.evaluate.held_out import frames_of
-from gnuradio.spectrumencoder.evaluate.precision import precision
-from gnuradio.spectrumencoder.evaluate.speculative import speculative
-from gnuradio.spectrumencoder.evaluate.timing import PROCESSOR, WALL, Seconds, clock_of, interleaved, speed_up
+from gnuradio.spectrumencoder.evaluate.inference.held_out import frames_of
+from gnuradio.spectrumencoder.evaluate.inference.precision import precision
+from gnuradio.spectrumencoder.evaluate.inference.speculative import speculative
+from gnuradio.spectrumencoder.measure.timing import PROCESSOR, WALL, Seconds, clock_of, interleaved, speed_up
 from gnuradio.spectrumencoder.simulate.waveforms import WAVEFORMS
 from gnuradio.spectrumencoder.training.corpus import CLASSES, CorpusError
 from small_models import write_small_model

@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder.cli.main import main
-from gnuradio.spectrumencoder.evaluate import track as experiment
-from gnuradio.spectrumencoder.evaluate import track_alarm, track_multi, track_pictures, track_report, track_scene, track_spectral
-from gnuradio.spectrumencoder.evaluate.track_bank import judge_bank
-from gnuradio.spectrumencoder.evaluate.track_baselines import CvKalman, FilterpyImm, ImmSettings
-from gnuradio.spectrumencoder.evaluate.track_data import Flight, Samples
-from gnuradio.spectrumencoder.evaluate.track_figures import MEAN, single_figures
-from gnuradio.spectrumencoder.evaluate.track_single import FILTERED, NEXT, judge, rmse
-from gnuradio.spectrumencoder.evaluate.track_stonesoup import GNN, JPDA, TUNED, StoneSoupTracker
+from gnuradio.spectrumencoder.evaluate.track import alarm, emissions, multi, pictures, report
+from gnuradio.spectrumencoder.evaluate.track import run as experiment
+from gnuradio.spectrumencoder.evaluate.track import scene as scenes
+from gnuradio.spectrumencoder.evaluate.track.bank import judge_bank
+from gnuradio.spectrumencoder.evaluate.track.baselines import CvKalman, FilterpyImm, ImmSettings
+from gnuradio.spectrumencoder.evaluate.track.figures import MEAN, single_figures
+from gnuradio.spectrumencoder.evaluate.track.flights import Flight, Samples
+from gnuradio.spectrumencoder.evaluate.track.single import FILTERED, NEXT, judge, rmse
+from gnuradio.spectrumencoder.evaluate.track.stonesoup import GNN, JPDA, TUNED, StoneSoupTracker
 from gnuradio.spectrumencoder.tracker.filters import make_filter
 from gnuradio.spectrumencoder.tracker.geo import Origin
 from gnuradio.spectrumencoder.tracker.motion_field import MotionField
@@ -108,7 +109,7 @@ def test_gospa_is_stone_soups():
         truth = rng.uniform(-1500, 1500, (n_truth, 2))
         tracks = np.concatenate([truth[:n_tracks] + rng.normal(0, 300, (min(n_truth, n_tracks), 2)),
                                  rng.uniform(-1500, 1500, (max(0, n_tracks - n_truth), 2))])
-        ours, assigned, _ = track_scene.gospa(truth, tracks)
+        ours, assigned, _ = scenes.gospa(truth, tracks)
         theirs, _ = GOSPAMetric(p=2, c=1000.0).compute_gospa_metric([State(t) for t in tracks], [State(t) for t in truth])
         assert ours == pytest.approx(theirs.value["distance"], rel=1e-9)
         assert len({a for a in assigned if a >= 0}) == (assigned >= 0).sum()
@@ -122,13 +123,13 @@ def scene():
         path = flight(f"collections/switzerland:{k}", "airliner", n=60, step=10.0, begin=0.0)
         start = np.append(rng.uniform(-60e3, 60e3, 2), 0)
         crossing.append(replace(path, truth_m=path.truth_m * (-1) ** k + start, velocity_mps=path.velocity_mps * (-1) ** k))
-    return track_scene.make_scene(crossing, 0.0, 50, false_per_scan=3.0)
+    return scenes.make_scene(crossing, 0.0, 50, false_per_scan=3.0)
 
 
 def test_trackers_on_a_scene(scene):
-    figures = track_multi.multi_figures([scene])
+    figures = multi.multi_figures([scene])
     assert figures["aircraft"] == [8, 8] and 1 < figures["false_reports_per_scan"] < 6
-    assert set(figures["trackers"]) == {track_multi.OURS, f"Stone Soup {JPDA}", f"Stone Soup {GNN}"}
+    assert set(figures["trackers"]) == {multi.OURS, f"Stone Soup {JPDA}", f"Stone Soup {GNN}"}
     for row in figures["trackers"].values():
         assert row["missed_per_scan"] < 0.5 and row["false_per_scan"] < 0.5 and row["rmse_m"] < 120
         assert 0 < row["gospa_m"][0] < 600 and row["seconds_per_scan"] > 0
@@ -148,18 +149,18 @@ def test_switches_count_aircraft_that_get_another_track(scene):
             names = [1, 0, *range(2, 8)] if self._n % 2 else range(8)
             return [Name(id=name, estimate=Name(position_m=at)) for name, at in zip(names, self._now.truth, strict=True)]
 
-    score = track_scene.run(Swapping(), scene, lambda *fix: fix)
+    score = scenes.run(Swapping(), scene, lambda *fix: fix)
     assert score.switches == 2 * (len(scene.scans) - 1)
     assert max(score.gospa_m) < 1e-6 and sum(score.missed) == sum(score.false) == 0
 
 
 def test_folded_day_has_busy_hours():
     up = [flight(f"collections/switzerland:{k}", n=400, step=10.0, begin=21_600.0 * (k % 3) + 100.0) for k in range(6)]
-    flying = track_scene.airborne(up)
-    begin, = track_scene.busy_hours(flying, 1, least=6, span_s=1800.0)
+    flying = scenes.airborne(up)
+    begin, = scenes.busy_hours(flying, 1, least=6, span_s=1800.0)
     assert 100 <= begin <= 2300
     with pytest.raises(ValueError, match="ask for fewer"):
-        track_scene.busy_hours(flying, 4, least=6, span_s=1800.0)
+        scenes.busy_hours(flying, 4, least=6, span_s=1800.0)
 
 
 def test_jpda_keeps_two_that_meet_apart():
@@ -174,15 +175,15 @@ def test_jpda_keeps_two_that_meet_apart():
 def test_injected_jump_raises_an_alarm_and_the_flight_as_it_is_none():
     n = 200
     samples = Samples("abc", 1.6e9 + 5.0 * np.arange(n), 47 + 0.004 * np.arange(n), np.full(n, 8.0), np.full(n, 3000.0))
-    assert track_alarm.watch(samples).alarms == [] and track_alarm.jumps(samples) == []
-    changed, at = track_alarm.inject(samples, 30_000.0, seed=1)
-    assert track_alarm.jumps(changed) == [at]
-    seen = track_alarm.watch(changed)
+    assert alarm.watch(samples).alarms == [] and alarm.jumps(samples) == []
+    changed, at = alarm.inject(samples, 30_000.0, seed=1)
+    assert alarm.jumps(changed) == [at]
+    seen = alarm.watch(changed)
     assert len(seen.alarms) == 1 and 0 <= seen.alarms[0][0] - at <= 30 and seen.hours == pytest.approx(995 / 3600)
 
 
 def test_satellite_pass_is_a_doppler_curve():
-    emission = track_spectral.satellite_pass(5)
+    emission = emissions.satellite_pass(5)
     carrier = emission.freq_hz.mean()
     fall = np.diff(emission.freq_hz)
     assert len(emission.time_s) >= 240 and (fall < 0).all()
@@ -191,22 +192,22 @@ def test_satellite_pass_is_a_doppler_curve():
 
 
 def test_emissions_are_followed_better_than_by_holding_the_last_value():
-    emission = track_spectral.oscillator(3, n=120)
-    held, kalman, ours = (track_spectral.errors_ppb(target, emission, 0) for target in (
-        track_spectral.Held(), track_spectral.Kalman(0.3), track_spectral.Ours(emission.bandwidth_hz)))
+    emission = emissions.oscillator(3, n=120)
+    held, kalman, ours = (emissions.errors_ppb(target, emission, 0) for target in (
+        emissions.Held(), emissions.Kalman(0.3), emissions.Ours(emission.bandwidth_hz)))
     for what in ("0 s", "10 s"):
         assert kalman[what].mean() < held[what].mean() and ours[what].mean() < held[what].mean()
     assert len(held["0 s"]) == emission.seen.sum() - 10 and len(held["30 s"]) < len(held["0 s"])
 
 
 def test_hops_are_found_and_a_kalman_filter_starts_again():
-    emission = track_spectral.oscillator(1, hops=True, n=60)
-    ours, kalman = track_spectral.Ours(emission.bandwidth_hz), track_spectral.Kalman(0.3)
-    followed = track_spectral.errors_ppb(ours, emission, 0)
+    emission = emissions.oscillator(1, hops=True, n=60)
+    ours, kalman = emissions.Ours(emission.bandwidth_hz), emissions.Kalman(0.3)
+    followed = emissions.errors_ppb(ours, emission, 0)
     assert len(followed["0 s"]) == 50 and np.isfinite(followed["0 s"]).mean() > 0.6
     assert len(ours.hop_set_hz) > 0
     spread = 1e9 * 0.15 * emission.bandwidth_hz / 868e6
-    assert track_spectral.errors_ppb(kalman, emission, 0)["0 s"].mean() < 4 * spread**2
+    assert emissions.errors_ppb(kalman, emission, 0)["0 s"].mean() < 4 * spread**2
 
 
 def test_the_whole_on_made_flights(tmp_path, monkeypatch):
@@ -227,11 +228,11 @@ def test_the_whole_on_made_flights(tmp_path, monkeypatch):
     assert list(joined) == ["seed", "quick", "settings", "filters", "steps", "covariance"]
     with pytest.raises(ValueError, match="seed"):
         experiment.joined(result, experiment.head(1, True))
-    monkeypatch.setattr(track_pictures, "flights", lambda folder, split: [flight("calibration/ajaccio:4:0.0", n=320, turn=0.01)])
-    pictures = track_pictures.draw({"filters": result["filters"]}, tmp_path, tmp_path / "track.png")
-    assert pictures == {"classes": "track_classes.png", "cones": "track_cones.png"}
-    assert all((tmp_path / name).read_bytes()[1:4] == b"PNG" for name in pictures.values())
-    page = track_report.report(result, "the command", pictures)
+    monkeypatch.setattr(pictures, "flights", lambda folder, split: [flight("calibration/ajaccio:4:0.0", n=320, turn=0.01)])
+    drawn = pictures.draw({"filters": result["filters"]}, tmp_path, tmp_path / "track.png")
+    assert drawn == {"classes": "track_classes.png", "cones": "track_cones.png"}
+    assert all((tmp_path / name).read_bytes()[1:4] == b"PNG" for name in drawn.values())
+    page = report.report(result, "the command", pictures)
     assert "](track_cones.png)" in page
     assert "trial" in page and "the command" in page and "| glider |" in page and "## Covariance" in page
     with pytest.raises(ValueError, match="no part 'none'"):

@@ -7,8 +7,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.evaluate import track_data
-from gnuradio.spectrumencoder.evaluate.track_data import Samples, TrackDataError, flights, pieces, read_samples, smooth
+from gnuradio.spectrumencoder.evaluate.track import flights as track_data
+from gnuradio.spectrumencoder.evaluate.track.flights import Samples, TrackDataError, flights, pieces, read_samples, smooth
 from gnuradio.spectrumencoder.tracker.geo import Origin
 
 

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder.cli.main import main
-from gnuradio.spectrumencoder.evaluate import watch as experiment
-from gnuradio.spectrumencoder.evaluate.anomaly_windows import draw_scene
+from gnuradio.spectrumencoder.evaluate.anomaly import false_events as experiment
+from gnuradio.spectrumencoder.evaluate.anomaly.windows import draw_scene
 from gnuradio.spectrumencoder.simulate.anomalies import SCORED_KINDS
 
 pytestmark = pytest.mark.timeout(300)

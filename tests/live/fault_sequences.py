@@ -10,8 +10,8 @@ import time
 
 from gnuradio.spectrumencoder import keys
 from gnuradio.spectrumencoder.blocks.messages import to_pmt
-from gnuradio.spectrumencoder.cli.session import Flowgraph, RunSettings, quiet_logs
-from gnuradio.spectrumencoder.cli.sources import RadioOptions, RadioSource
+from gnuradio.spectrumencoder.session.flowgraph import Flowgraph, RunSettings, quiet_logs
+from gnuradio.spectrumencoder.session.sources import RadioOptions, RadioSource
 
 ENDS = ("unplug_after", "error_after", "hang_after")
 PASSES = ("overflow_every", "timeout_every")
@@ -23,7 +23,7 @@ def run(seed: int, model: str) -> dict:
     draw = random.Random(seed)
     source = RadioSource(RadioOptions(f"driver=spectrumtest,seed={seed},pace={draw.choice((0, 1))},hwtime={draw.choice((0, 1))},"
                                       f"retune_latency={draw.choice((0, 5))}", 100e6, draw.choice((250e3, 1e6)), silence_s=0.8))
-    flowgraph = Flowgraph(source, RunSettings(model=model, quiet=True), append=False, keep_spectra=False, name_in_events=False)
+    flowgraph = Flowgraph(source, RunSettings(model=model), append=False, keep_spectra=False, name_in_events=False)
     kept.append(flowgraph)
     radio, guard = source.block.source, source.block.blocks[0]
     plan = []

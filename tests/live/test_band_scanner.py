@@ -12,8 +12,8 @@ from gnuradio.spectrumencoder.blocks import radio_commands
 from gnuradio.spectrumencoder.blocks.messages import metadata, to_pmt
 from gnuradio.spectrumencoder.blocks.run_flowgraph import run_flowgraph
 from gnuradio.spectrumencoder.blocks.soapy_radio import soapy_radio
-from gnuradio.spectrumencoder.live.scan_plan import ScanPlan, parse_ranges
-from gnuradio.spectrumencoder.live.sweep import LostRetune, Retune, Sweep, Sweeper
+from gnuradio.spectrumencoder.scan.scan_plan import ScanPlan, parse_ranges
+from gnuradio.spectrumencoder.scan.sweep import LostRetune, Retune, Sweep, Sweeper
 
 RATE, N = 2.4e6, 1024
 BIN = RATE / N

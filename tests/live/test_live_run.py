@@ -12,8 +12,8 @@ import urllib.request
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.cli.errors import CommandError, UsageError
-from gnuradio.spectrumencoder.cli.watch import Watch, stats_line
+from gnuradio.spectrumencoder.session.errors import SessionError, SettingError
+from gnuradio.spectrumencoder.session.stats import RunStats, stats_line
 
 FRAMES_PER_S = 250e3 / (16 * 128)
 
@@ -64,31 +64,31 @@ def test_the_radio_is_set_as_asked(live_run, make_scene, tmp_path):
     ({"gain": 60.0}, "gain 60 is outside what the radio can do: 0..50"), ({"antenna": "TX"}, "the radio has RX, DUMMY"),
     ({"bandwidth": 1e9}, "bandwidth 1e+09 is outside"), ({"args": "scene=/no"}, "scene=/no cannot be read")])
 def test_what_the_radio_cannot_do_is_refused_before_it_is_sent(live_run, options, said):
-    with pytest.raises(CommandError) as refusal:
+    with pytest.raises(SessionError) as refusal:
         live_run(**options)
     assert said in str(refusal.value) and "\n" not in str(refusal.value)
 
 
 def test_a_setting_is_checked_and_written(small_model):
-    from gnuradio.spectrumencoder.cli.sources import RadioOptions, RadioSource
+    from gnuradio.spectrumencoder.session.sources import RadioOptions, RadioSource
     device = "driver=spectrumtest,pace=0,seed=77"
     source = RadioSource(RadioOptions(device, 100e6, 250e3, settings=("dc_dbfs=-12",)))
     assert source.block.source.read_setting("dc_dbfs") == -12.0
-    with pytest.raises(CommandError, match="no such setting; it has dc_dbfs, error_after"):
+    with pytest.raises(SessionError, match="no such setting; it has dc_dbfs, error_after"):
         RadioSource(RadioOptions(device, 100e6, 250e3, settings=("bias=1",)))
-    with pytest.raises(UsageError, match="--setting bias is not KEY=VALUE"):
+    with pytest.raises(SettingError, match="--setting bias is not KEY=VALUE"):
         RadioSource(RadioOptions(device, 100e6, 250e3, settings=("bias",)))
 
 
 def test_a_radio_that_is_not_there_is_named(live_run):
-    from gnuradio.spectrumencoder.cli.sources import RadioOptions, RadioSource
-    with pytest.raises(CommandError, match="driver=nonesuch: no such radio was found; `spectrumencoder devices` lists"):
+    from gnuradio.spectrumencoder.session.sources import RadioOptions, RadioSource
+    with pytest.raises(SessionError, match="driver=nonesuch: no such radio was found; `spectrumencoder devices` lists"):
         RadioSource(RadioOptions("driver=nonesuch", 100e6, 250e3))
 
 
-def test_health_comes_each_second_on_status_as_line_and_to_prometheus(live_run, capsys):
-    scraped, line = [], []
-    with Watch(stats=True, metrics="127.0.0.1:0") as watch:
+def test_health_comes_each_second_on_status_as_line_and_to_prometheus(live_run):
+    scraped, line, said = [], [], []
+    with RunStats(said.append, metrics="127.0.0.1:0") as watch:
         def attach(flowgraph):
             watch.attach(flowgraph)
 
@@ -105,7 +105,6 @@ def test_health_comes_each_second_on_status_as_line_and_to_prometheus(live_run, 
     for name in ("frames_total", "dropped_frames_total", "overflows_total", "events_total", "queue_depth", "frames_per_second",
                  'latency_seconds{device="driver=spectrumtest,pace=1",quantile="0.99"}'):
         assert f"spectrumencoder_{name}" in scraped[0]
-    said = capsys.readouterr().err.splitlines()
     assert len([text for text in said if "frames/s" in text]) in (2, 3)
     assert all(part in line[0] for part in ("latency p50", "queue", "0 overflows", "driver=spectrumtest"))
 
@@ -113,14 +112,14 @@ def test_health_comes_each_second_on_status_as_line_and_to_prometheus(live_run, 
 @pytest.mark.parametrize("address, said", [("9100", "not HOST:PORT"), ("127.0.0.1:x", "not HOST:PORT"),
                                            ("192.0.2.1:1", "cannot be opened")])
 def test_a_bad_metrics_address_is_bad_usage(address, said):
-    with pytest.raises(UsageError, match=said):
-        Watch(stats=False, metrics=address)
+    with pytest.raises(SettingError, match=said):
+        RunStats(None, metrics=address)
 
 
 def test_recordings_have_no_latency_and_count_no_device(demo_scene, small_model):
-    from gnuradio.spectrumencoder.cli.session import RunSettings, run_recording
-    from gnuradio.spectrumencoder.tokens.recording import Recording
-    outcome = run_recording(Recording.open(demo_scene), RunSettings(model=small_model, quiet=True))
+    from gnuradio.spectrumencoder.recordings.sigmf import Recording
+    from gnuradio.spectrumencoder.session.flowgraph import RunSettings, run
+    outcome = run(Recording.open(demo_scene), RunSettings(model=small_model))
     assert outcome.health[keys.LATENCY_P50_MS] is None and outcome.health[keys.DEVICE] == ""
     assert outcome.health[keys.FRAMES] == outcome.n_frames
 

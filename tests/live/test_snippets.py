@@ -9,9 +9,9 @@ import pytest
 from gnuradio import blocks, gr
 from gnuradio.spectrumencoder import keys, snippet_recorder
 from gnuradio.spectrumencoder.blocks.messages import pdu
+from gnuradio.spectrumencoder.blocks.pre_roll import PreRoll
 from gnuradio.spectrumencoder.blocks.run_flowgraph import run_flowgraph
-from gnuradio.spectrumencoder.live.pre_roll import PreRoll
-from gnuradio.spectrumencoder.tokens.recording import Recording
+from gnuradio.spectrumencoder.recordings.sigmf import Recording
 
 RATE = 1e5
 

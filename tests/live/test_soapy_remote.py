@@ -44,8 +44,8 @@ def server(tmp_path):
 
 
 def remote_run(address, small_model, duration, on_poll=None):
-    from gnuradio.spectrumencoder.cli.session import RunSettings, quiet_logs, run_source
-    from gnuradio.spectrumencoder.cli.sources import RadioOptions, RadioSource
+    from gnuradio.spectrumencoder.session.flowgraph import RunSettings, quiet_logs, run_source
+    from gnuradio.spectrumencoder.session.sources import RadioOptions, RadioSource
     quiet_logs()
     source = RadioSource(RadioOptions(f"driver=remote,remote={address},remote:driver=spectrumtest,remote:prot=tcp", 100e6, 500e3,
                                       gain=25.0, duration=duration, silence_s=1.5))
@@ -53,7 +53,7 @@ def remote_run(address, small_model, duration, on_poll=None):
     def watch(flowgraph):
         if on_poll:
             flowgraph.on_poll.append(lambda: on_poll(flowgraph))
-    return source, run_source(source, RunSettings(model=small_model, quiet=True), watch=watch)
+    return source, run_source(source, RunSettings(model=small_model), watch=watch)
 
 
 def test_a_run_over_the_network(server, small_model):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from gnuradio.spectrumencoder.recordings.sigmf import Recording, find_recordings
 from gnuradio.spectrumencoder.simulate.anomalies import ANOMALY_KINDS, AUTHENTIC_SNR_DB, SCORED_KINDS
 from gnuradio.spectrumencoder.simulate.anomaly_draws import draw_anomaly
 from gnuradio.spectrumencoder.simulate.anomaly_rendering import apply_anomaly
@@ -13,7 +14,6 @@ from gnuradio.spectrumencoder.simulate.occupancy import channels_of, free_place
 from gnuradio.spectrumencoder.simulate.receivers import Receiver
 from gnuradio.spectrumencoder.simulate.scenes import Emitter, Scene, held_out_seed
 from gnuradio.spectrumencoder.simulate.signal import power_spectrum
-from gnuradio.spectrumencoder.tokens.recording import Recording, find_recordings
 
 RATE, N, FIRST, SEEDS = 4e6, 1 << 19, 700_000, 5
 GNSS_DB = -15.0

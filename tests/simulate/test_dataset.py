@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gnuradio.spectrumencoder.recordings.sigmf import Recording, RecordingError
+from gnuradio.spectrumencoder.recordings.sigmf_writer import DATATYPES, encode, write_recording
 from gnuradio.spectrumencoder.simulate.anomalies import ANOMALY_KINDS
 from gnuradio.spectrumencoder.simulate.injections import LEVELS, power_in_band
-from gnuradio.spectrumencoder.simulate.sigmf_writer import DATATYPES, encode, write_recording
 from gnuradio.spectrumencoder.simulate.synthesis import Synthesis, synthesise, write
-from gnuradio.spectrumencoder.tokens.recording import Recording, RecordingError
 
 SHORT = {"seconds": 0.05, "samp_rate": 1e6}
 

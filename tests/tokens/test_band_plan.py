@@ -2,8 +2,8 @@
 """The band plan: known services, the order of overlapping ranges, and agreement with the corpus."""
 
 import pytest
+from gnuradio.spectrumencoder.recordings.sigmf import Recording, find_recordings
 from gnuradio.spectrumencoder.tokens.band_plan import BANDS, band_of, load_plan
-from gnuradio.spectrumencoder.tokens.recording import Recording, find_recordings
 
 
 @pytest.mark.parametrize(("mhz", "band"), [

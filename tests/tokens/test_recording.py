@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.tokens.recording import Recording, RecordingError, SampleFormat, find_recordings
+from gnuradio.spectrumencoder.recordings.sigmf import Recording, RecordingError, SampleFormat, find_recordings
 
 TYPES = [f"{c}{t}{e}" for c in "cr" for t in ("f64", "f32", "f16", "i32", "i16", "u32", "u16") for e in ("_le", "_be")]
 TYPES += [f"{c}{t}" for c in "cr" for t in ("i8", "u8")]

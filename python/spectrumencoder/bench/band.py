@@ -15,9 +15,9 @@ from ..detector.events import Segment
 from ..detector.learn_band import learn_bands
 from ..encoder.engine import Engine
 from ..encoder.model_file import ModelFile
+from ..recordings.sigmf import Capture, Recording
 from ..simulate.scenes import Scene
 from ..tokens.band_plan import UNKNOWN
-from ..tokens.recording import Capture, Recording
 from ..tokens.tokenize import Frames, tokenize
 from .engines import make_engine
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from ..detector.detector import Detector
+from ..measure.machine import head
 from .band import BAND_HZ, calibrated_band
 from .busy import conditions
 from .engines import AVERAGE, open_model
-from .machine import head
 from .rounds import statistics, take_turns
 
 BATCH = 16

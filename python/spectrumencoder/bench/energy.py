@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from ..measure.machine import head
 from . import reference
 from .engines import ARMS, SHIPPED, TORCH, make_engine, noise_frames, open_model
 from .latency import LIVE_RATE, REFERENCE
-from .machine import head
 from .meters import find_meter
 from .rounds import median_interval
 

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from ..encoder.encoder import mflop_per_spectrum
+from ..measure.machine import head
 from . import reference
 from .busy import conditions
 from .engines import NATIVE, SHIPPED, arm_name, make_engines, noise_frames, open_model
-from .machine import head
 from .rounds import table, take_turns
 
 REFERENCE = "reference"

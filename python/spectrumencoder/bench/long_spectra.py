@@ -12,17 +12,17 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ..encoder.eager import EagerNetwork
 from ..encoder.encoder import mflop_per_spectrum
 from ..encoder.engine import NATIVE, TORCH
 from ..encoder.native import NativeNetwork
-from ..evaluate.ablate_backends import random_network
+from ..encoder.random_network import random_network
+from ..encoder.torch_runtime import EagerNetwork
+from ..measure.machine import head
 from ..tokens.layout import FrameLayout
 from . import reference
 from .busy import conditions
 from .engines import noise_frames, open_model
 from .latency import REFERENCE, Sizes
-from .machine import head
 from .rounds import table, take_turns
 
 BACKENDS = ("flash", "grouped", "latent", "linear", "mhla")

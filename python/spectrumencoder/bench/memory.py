@@ -18,13 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from ..evaluate.ablate_backends import attention_calls, random_network
+from ..encoder.random_network import attention_calls, random_network
+from ..measure.machine import head
 from ..tokens.layout import FrameLayout
 from . import child, reference
 from .engines import ARMS, SHIPPED, make_engine, noise_frames, open_model
 from .latency import REFERENCE
 from .long_spectra import BACKENDS
-from .machine import head
 
 BATCH = 16
 TOKENS = (128, 2048)

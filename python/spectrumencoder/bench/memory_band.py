@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Samples in memory as a source of a run: what ``cli.sources`` makes of recordings and radios, for ``cli.session.run_source``."""
+"""Samples in memory as a source of a run: what ``session.sources`` makes of recordings and radios, for ``session.run_source``."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..blocks.memory_source import memory_source, paced_source
-from ..cli.sources import RECORDING_BUFFER_FRAMES, RadioSource, RecordingSource, live_buffer_frames
+from ..session.sources import RECORDING_BUFFER_FRAMES, RadioSource, RecordingSource, live_buffer_frames
+from .memory_source import memory_source, paced_source
 
 
 class _MemoryBand:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ..evaluate.plots import figure, finish
+from ..measure.plots import figure, finish
 from .engines import TORCH
 from .latency import REFERENCE
 from .scaling import bands, contention, rate_points

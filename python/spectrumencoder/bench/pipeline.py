@@ -21,9 +21,9 @@ import numpy as np
 
 from ..encoder.engine import Engine
 from ..encoder.model_file import ModelFile, save
+from ..measure.machine import head
 from .band import SCENE_CENTER_HZ, calibrated_band
 from .engines import open_model
-from .machine import head
 from .threads import ThreadTimes
 
 UNKNOWN = "unknown"
@@ -142,7 +142,7 @@ def _run_paced(path: Path, iq: np.ndarray, rate: float, seconds: float, average:
 
 def _watch(source, path: Path, average: int, runtime: str):
     """Runs the command line's flowgraph: outcome, share of a core of each thread, seconds of the processor, latencies (s)."""
-    from ..cli.session import RunSettings, quiet_logs, run_source
+    from ..session.flowgraph import RunSettings, quiet_logs, run_source
     quiet_logs()
     history, begun = [], []
 
@@ -151,7 +151,7 @@ def _watch(source, path: Path, average: int, runtime: str):
         begun.extend((time.process_time(), ThreadTimes()))
         flowgraph.on_poll.append(begun[1].read)
 
-    settings = RunSettings(model=str(path), compute="cpu", average=average, band=UNKNOWN, quiet=True, runtime=runtime)
+    settings = RunSettings(model=str(path), compute="cpu", average=average, band=UNKNOWN, runtime=runtime)
     outcome = run_source(source, settings, watch=watch)
     cpu_s = time.process_time() - begun[0]
     latencies = np.concatenate(history) if history else np.empty(0)

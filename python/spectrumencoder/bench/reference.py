@@ -3,7 +3,7 @@
 
 It takes the same tokens as ours, embeds them by one linear map, keeps all of them, and maps each back to a token's floats by
 another. It has random weights: speed does not depend on them. It lives here, in the package, so that an installed program can
-bench against it; ``benchmarks/reference.py`` in the source tree runs it alone.
+bench against it; ``recipes/performance/reference.py`` in the source tree runs it alone.
 
 PyTorch has two implementations of such a layer at inference: a fused one (its "fast path") and the plain one. `choose` times
 both in turn on this machine and takes the faster, so that ours is compared with the best of it.

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from ..atomic_file import write_file
-from ..evaluate.ablate import markdown_table
+from ..measure.page import markdown_table
 from .goals import goals_table
 from .pictures import draw_all
 from .scaling import scaling_tables

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..evaluate.timing import BOOTSTRAP
+from ..measure.timing import BOOTSTRAP
 
 QUIET, BUSY = "quiet", "busy neighbour"
 WARM_UP_CALLS, WARM_UP_S = 3, 0.5  # of each arm; no further call once so long has passed

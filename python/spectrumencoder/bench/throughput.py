@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from ..encoder.encoder import mflop_per_spectrum
+from ..measure.machine import head
 from . import reference
 from .busy import conditions
 from .capacity import CapacitySizes, capacity
 from .engines import SHIPPED, make_engines, noise_frames, open_model
 from .latency import LIVE_RATE, REFERENCE
-from .machine import head
 from .roofline import roofline
 from .rounds import Turns, median_interval, statistics, take_turns
 

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from ..measure.machine import head
 from ..tokens.tokenize import tokenize
-from .machine import head
 from .rounds import median_interval
 
 FUNCTION = "tokenize()"
@@ -46,9 +46,9 @@ def tokenizer(*, sizes: Sizes = Sizes(), seed: int = 0,
         head; `chains`: what each computes; `rows`: N, K, condition, source_buffers, `chains`: name -> ms_s, ms_per_cpu_s
         (medians over the rounds) and, of others than ours, `ours_over` (wall and cpu: median ratio within a round, its interval).
     """
-    from ..cli.session import quiet_logs
+    from ..session.flowgraph import quiet_logs
     quiet_logs()
-    from ..blocks import power_spectra
+    from . import power_spectra
     result = head("tokenizer", asdict(sizes) | {"seed": seed, "window": "blackmanharris", "stride": 8})
     result["chains"] = power_spectra.WHAT | {FUNCTION: "what fft_tokenizer computes, on an array, one thread, no flowgraph"}
     rng = np.random.default_rng(seed)

@@ -11,8 +11,8 @@ import pmt
 from gnuradio import gr
 
 from .. import keys
-from ..live.scan_plan import ScanPlan, parse_ranges
-from ..live.sweep import LostRetune, Retune, Sweep, Sweeper
+from ..scan.scan_plan import ScanPlan, parse_ranges
+from ..scan.sweep import LostRetune, Retune, Sweep, Sweeper
 from .messages import MalformedMessage, metadata, pdu, tag_key
 from .radio_commands import RADIOS, SOAPY, retune
 from .safe_block import SafeBlock, handler, setter

@@ -14,7 +14,7 @@ from gnuradio import gr
 
 from .. import keys
 from ..atomic_file import write_file
-from ..tokens.recording import DATA_SUFFIX, META_SUFFIX, Recording
+from ..recordings.sigmf import DATA_SUFFIX, META_SUFFIX, Recording
 from . import messages
 from .event_log import finite
 from .safe_block import SafeBlock, handler

@@ -12,7 +12,7 @@ import pmt
 from gnuradio import gr
 
 from .. import keys
-from ..tokens.recording import Recording, RecordingError
+from ..recordings.sigmf import Recording, RecordingError
 from .safe_block import WORK_DONE, SafeBlock
 
 _RX_FREQ, _RX_RATE, _RX_TIME = (pmt.intern(key) for key in (keys.RX_FREQ, keys.RX_RATE, keys.RX_TIME))

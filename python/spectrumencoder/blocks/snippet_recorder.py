@@ -15,10 +15,10 @@ import pmt
 from gnuradio import gr
 
 from .. import keys
-from ..live.pre_roll import PreRoll
-from ..simulate.sigmf_writer import write_encoded
-from ..tokens.recording import DATA_SUFFIX, META_SUFFIX
+from ..recordings.sigmf import DATA_SUFFIX, META_SUFFIX
+from ..recordings.sigmf_writer import write_encoded
 from .messages import MalformedMessage, metadata, tag_key
+from .pre_roll import PreRoll
 from .safe_block import SafeBlock, handler
 from .sigmf_annotator import EXTENSION, annotation_of
 

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from .console import NOTES, OUT, check_writable, progress_bar, write_json
+from ..session.record import record_radio
+from ..session.sources import SOAPY_PREFIX
+from .console import NOTES, OUT, ProgressLine, check_writable, progress_bar, write_json
 from .errors import CommandError, UsageError
-from .record import record_radio
 from .run import LIVE, average_option, find_source, only_radios, radio_options
-from .sources import SOAPY_PREFIX
 
 _MARGIN = 1.1  # of the time that is needed: an overflow or two may take a few frames
 
@@ -85,7 +85,11 @@ def calibrate(
                                     settings=tuple(setting), silence_s=silence,
                                     duration=_seconds(duration, rate, engine.n_bins, spectra, overlap, pfa, per_bin))
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".calibrate-", dir=out.parent))
-            recordings = [record_radio(options, Path(folder) / "radio.sigmf-meta", quiet)]
+            with ProgressLine(quiet=quiet) as progress:
+                recording, note = record_radio(options, Path(folder) / "radio.sigmf-meta", progress)
+            recordings = [recording]
+            if note and not quiet:
+                NOTES.print(f"note: {note}", markup=False)
         else:
             recordings = [_open(path, rate, format, freq) for path in paths]
             spectra = _spectra(spectra, [r.samp_rate for r in recordings], engine, overlap)
@@ -116,7 +120,7 @@ def calibrate(
 
 
 def _open(path: Path, rate: float | None, format: str | None, freq: float | None):
-    from ..tokens.recording import Recording
+    from ..recordings.sigmf import Recording
     return Recording.open(path) if rate is None else Recording.open_raw(path, rate, format, center_freq=freq)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -23,6 +24,36 @@ def progress_bar(*, quiet: bool = False, counts: bool = False) -> Progress:
     columns += [MofNCompleteColumn()] if counts else [TextColumn("{task.percentage:>3.0f} %")]
     return Progress(*columns, TimeRemainingColumn(), console=NOTES, transient=True,
                     disable=quiet or not NOTES.is_terminal)
+
+
+class ProgressLine:
+    """Progress on stderr for whatever calls it with (what, done, total); drawn on a terminal only."""
+
+    def __init__(self, *, quiet: bool = False, counts: bool = False):
+        self._bar = progress_bar(quiet=quiet, counts=counts)
+        self._task = self._bar.add_task("", total=None)
+
+    def __call__(self, what: str, done: int, total: int | None):
+        self._bar.update(self._task, description=what, completed=done, total=total)
+        self._bar.start()
+
+    def hide(self):
+        """Takes the line away until the next call, so that what is printed does not mix with it."""
+        self._bar.stop()
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *error):
+        self.hide()
+
+
+def leave(message: str):
+    """Reports an error and ends the process without waiting for its threads, one of which hangs."""
+    NOTES.print(f"error: {message}", markup=False)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def write_bytes(path: Path, content: bytes):

@@ -16,7 +16,7 @@ from .console import NOTES, OUT, check_writable, progress_bar, write_json
 from .errors import CommandError, UsageError
 
 if TYPE_CHECKING:
-    from ..tokens.recording import Recording
+    from ..recordings.sigmf import Recording
 
 FRAME_SAMPLES = 16 * 1024  # of the default frame: 16 windows of 1024 samples
 
@@ -33,7 +33,7 @@ def list_recordings(
     json_file: JsonOption = None,
 ):
     """Table of the recordings in a folder: label, rate, centre, length, frames."""
-    from ..tokens.recording import Recording, RecordingError, find_recordings
+    from ..recordings.sigmf import Recording, RecordingError, find_recordings
 
     rows, broken = [], []
     for path in find_recordings(folder):
@@ -183,7 +183,7 @@ def synth(
 
 def _info_file(file: Path, verify: bool, json_file: Path | None):
     """Captures, annotations, level, and on request whether the checksum is right."""
-    from ..tokens.recording import Recording
+    from ..recordings.sigmf import Recording
 
     recording = Recording.open(file)
     level = _level(recording)
@@ -207,7 +207,7 @@ def _info_file(file: Path, verify: bool, json_file: Path | None):
 
 def _info_folder(folder: Path, verify: bool, json_file: Path | None):
     """Counts, seconds and licences of the recordings in a folder; those that cannot be read, or are changed, are named."""
-    from ..tokens.recording import Recording, RecordingError, find_recordings
+    from ..recordings.sigmf import Recording, RecordingError, find_recordings
 
     rows, broken, unverified = [], [], 0
     for path in find_recordings(folder):

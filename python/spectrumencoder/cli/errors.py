@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one exception that commands raise for the user to read."""
 
+from ..session.errors import SessionError, SettingError
 
-class CommandError(Exception):
+
+class CommandError(SessionError):
     """A command that cannot go on. One line: what is wrong, with the value, and what to do. Ends the program with ``status``."""
 
     def __init__(self, message: str, status: int = 1):
-        super().__init__(" ".join(str(message).split()))
+        super().__init__(message)
         self.status = status
 
 
-class UsageError(CommandError):
+class UsageError(CommandError, SettingError):
     """What was asked for makes no sense, whatever the files hold: exit status 2."""
 
     def __init__(self, message: str):

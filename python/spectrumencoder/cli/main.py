@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import cache
 from importlib import import_module
-from types import ModuleType
 
 import typer
 
 from ..extras import how_to_get
+from ..session.errors import HungError, SettingError
+from .console import leave
 from .errors import CommandError
 
 COMMANDS = ("run", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset", "models", "doctor")
-# Files that hold the sub-commands of a command, in the order of its help
-SUB_COMMANDS = {"evaluate": {"evaluate_inference": ("speculative", "precision"), "evaluate_compress": ("compress",),
-                             "evaluate_anomaly": ("anomaly",), "evaluate_track": ("track",), "evaluate_watch": ("watch",)}}
 
 
 def program(arguments: list[str]) -> typer.core.TyperGroup:
@@ -36,22 +33,12 @@ def program(arguments: list[str]) -> typer.core.TyperGroup:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for name in arguments[:1] if arguments[:1] and arguments[0] in COMMANDS else COMMANDS:
-        module = _command(name)
+        module = import_module(f".{name}", __package__)
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
         else:
             app.command()(getattr(module, name))
     return typer.main.get_group(app)
-
-
-@cache
-def _command(name: str) -> ModuleType:
-    """The file of a command, with its sub-commands from other files."""
-    module = import_module(f".{name}", __package__)
-    for file, commands in SUB_COMMANDS.get(name, {}).items():
-        for command in commands:
-            module.app.command()(getattr(import_module(f".{file}", __package__), command))
-    return module
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,8 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = [{"--annotate": "--annotate="}.get(a, a) for a in (sys.argv[1:] if arguments is None else arguments)]
     try:
         return int(program(arguments).main(arguments, prog_name="spectrumencoder", standalone_mode=False) or 0)
+    except HungError as error:
+        leave(str(error))
     except CommandError as error:
         return _say(error, error.status, debug)
+    except SettingError as error:
+        return _say(error, 2, debug)
     except typer.exceptions.TyperException as error:  # bad usage, found by typer; without arguments it has printed the help
         return _say(error.format_message(), getattr(error, "exit_code", 2), debug) if error.format_message() else 2
     except typer.Abort:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``spectrumencoder run``: recordings, or a radio, through the chain, events out. The flowgraph itself is in ``session.py``."""
+"""``spectrumencoder run``: recordings, or a radio, through the chain, events out. The flowgraph itself is in ``session/``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from typing import Annotated
 
 import typer
 
-from .console import NOTES, OUT, check_writable, write_json
+from ..session.errors import SessionError, SettingError
+from ..session.flowgraph import Outcome, RunSettings, cores
+from ..session.jobs import Plan, at_once, in_turn
+from ..session.radio import SnippetPart, end, run_radio
+from ..session.scanning import ScanOptions, ScanPart
+from ..session.sources import SOAPY_PREFIX, RadioOptions
+from ..session.stats import RunStats
+from .console import NOTES, OUT, ProgressLine, check_writable, leave, write_json
 from .errors import CommandError, UsageError
-from .jobs import Plan, at_once, in_turn
-from .live import SnippetPart, end, run_radio
-from .scan import ScanOptions, ScanPart
-from .session import Outcome, RunSettings, cores, leave
-from .sources import SOAPY_PREFIX, RadioOptions
-from .watch import Watch
 
 LIVE = "Radio"  # the panel of --help for options of radios
 SCAN = "Scan"
@@ -115,7 +116,7 @@ def run(
     settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
                            rope_mode=rope, false_alarm_rate=pfa, average=spectra, overlap=overlap, band=band, hold=hold,
                            false_events_per_hour=false_events,
-                           events=events, annotate=annotate, quiet=quiet, dtype=dtype, runtime=runtime,
+                           events=events, annotate=annotate, dtype=dtype, runtime=runtime,
                            confidence_threshold=CONFIDENCE_THRESHOLD if confidence is None else confidence,
                            encoded_step=encoded_step, encoded_group=encoded_group, zmq=zmq,
                            settle_ms=settle_ms if scan else 0.0)
@@ -124,8 +125,9 @@ def run(
         options = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                                 settings=tuple(setting), duration=duration, silence_s=silence)
         _only_recordings(format=format, annotate=annotate, plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
-        with Watch(stats, metrics) as watch:
-            _run_radio(options, scanning, settings, watch, plot, encoded, tracks, json_file, snippets, snippets_max)
+        with RunStats(_report if stats else None, metrics) as watch, ProgressLine(quiet=quiet) as progress:
+            _run_radio(options, scanning, settings, watch, progress, quiet, plot, encoded, tracks, json_file, snippets,
+                       snippets_max)
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
                 sweeps=sweeps, snippets=snippets)
@@ -133,10 +135,11 @@ def run(
     if jobs > 1:
         _only_one_job(zmq=zmq, stats=stats, metrics=metrics)
     plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, (rate, format, freq))
-    with Watch(stats, metrics) as watch:
+    with RunStats(_report if stats else None, metrics) as watch, ProgressLine(quiet=quiet, counts=jobs > 1) as progress:
         # Closed here: left to the garbage collector, the pool's end may come after that of what it holds.
-        with closing(at_once(plan, paths, jobs) if jobs > 1 else in_turn(plan, paths, watch.attach)) as results:
-            outcomes, errors = _run_recordings(results, plan)
+        with closing(at_once(plan, paths, jobs, progress) if jobs > 1 else
+                     in_turn(plan, paths, watch.attach, progress)) as results:
+            outcomes, errors = _run_recordings(results, plan, progress, quiet)
     if json_file is not None:
         write_json(json_file, summary(outcomes, errors, settings))
     if outcomes and outcomes[-1].hung:
@@ -148,17 +151,19 @@ def run(
         raise CommandError(f"interrupted in {' and '.join(interrupted)}; what was written up to there is kept")
 
 
-def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: Plan) -> tuple[list[Outcome], list[str]]:
+def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: Plan, progress: ProgressLine,
+                    quiet: bool) -> tuple[list[Outcome], list[str]]:
     """What those gave that went well, and the errors of the others."""
-    from ..tokens.recording import RecordingError
-    outcomes, errors, told = [], [], set()
+    from ..recordings.sigmf import RecordingError
+    outcomes, errors, reported = [], [], set()
     for path, result in results:
+        progress.hide()
         if isinstance(result, Outcome):
             outcomes.append(result)
-            _tell(result, plan.settings, told)
+            _report_outcome(result, quiet, reported)
             if result.hung:
                 break
-        elif isinstance(result, (CommandError, RecordingError)) and plan.folder and not isinstance(result, UsageError):
+        elif isinstance(result, (SessionError, RecordingError)) and plan.folder and not isinstance(result, SettingError):
             errors.append(f"{path.stem}: {result}" if path.stem not in str(result) else str(result))
             NOTES.print(f"error: {errors[-1]}", markup=False)
         else:
@@ -166,16 +171,17 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
     return outcomes, errors
 
 
-def _run_radio(options: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: Watch, plot, encoded, tracks,
-               json_file, snippets: Path | None, snippets_max: float):
+def _run_radio(options: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: RunStats,
+               progress: ProgressLine, quiet: bool, plot, encoded, tracks, json_file, snippets: Path | None, snippets_max: float):
     scan = ScanPart(scanning) if scanning else None
     parts = [scan] if scan else []
     if snippets is not None:
         parts.append(SnippetPart(snippets, snippets_max))
-    outcome = run_radio(options, settings, watch=watch, plot=plot, encoded=encoded, tracks=tracks, parts=parts)
-    _tell(outcome, settings, set())
+    outcome = run_radio(options, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks, parts=parts, progress=progress)
+    progress.hide()
+    _report_outcome(outcome, quiet, set())
     swept = scan.summary(options.rate) if scan else {}
-    if scan and not settings.quiet:
+    if scan and not quiet:
         speed = f", {swept['hops_per_s']:.2f} hops/s, {100 * swept['watched_share']:.0f} % of the time watched"
         OUT.print(f"{swept['sweeps']} sweeps{speed if swept['sweeps'] else ''}", markup=False)
     if json_file is not None:
@@ -186,15 +192,19 @@ def _run_radio(options: RadioOptions, scanning: ScanOptions | None, settings: Ru
     end(outcome)
 
 
-def _tell(outcome: Outcome, settings: RunSettings, told: set[str]):
-    """The line of one source, and each note that was not told before."""
-    if settings.quiet:
+def _report(line: str):
+    NOTES.print(line, markup=False)
+
+
+def _report_outcome(outcome: Outcome, quiet: bool, reported: set[str]):
+    """Prints the line of one source, and each note that was not reported before."""
+    if quiet:
         return
     OUT.print(outcome.line(), markup=False)
     for note in outcome.notes:
-        if note not in told:
+        if note not in reported:
             NOTES.print(f"note: {note}", markup=False)
-            told.add(note)
+            reported.add(note)
 
 
 def radio_options(source: str, freq: float | None, rate: float | None, scanning: ScanOptions | None, *, agc: str,
@@ -257,7 +267,7 @@ def find_source(source: str, rate: float | None, format: str | None, freq: float
     Raises:
         UsageError: SOURCE and the options do not go together. RecordingError: there is no recording.
     """
-    from ..tokens.recording import DATA_SUFFIX, META_SUFFIX, find_recordings
+    from ..recordings.sigmf import DATA_SUFFIX, META_SUFFIX, find_recordings
     path = Path(source)
     is_sigmf = path.suffix in (META_SUFFIX, DATA_SUFFIX, ".sigmf") or path.with_name(path.name + META_SUFFIX).is_file()
     if rate is not None or format is not None:

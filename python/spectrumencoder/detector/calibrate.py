@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..encoder import features as layout
-from .band_scan import HISTORY, SCAN, BandScan, frame_rows
 from .band_statistics import BandStatistics
+from .box_search import BOX_CHANNELS, HISTORY, BoxSearch, frame_rows
 from .scores import BAND_CHANNELS, CHANNELS, FLOOR, HEAD, FloorTrack, channel_values, largest_standardised
 from .tail import Tail
 
@@ -127,7 +127,7 @@ class Table:
     window_hop: int
     tuning: Tuning | None = None
     band: BandStatistics | None = None
-    scan: BandScan | None = None
+    scan: BoxSearch | None = None
     given_tail: Tail | None = None
 
     def __post_init__(self):
@@ -240,8 +240,8 @@ class Table:
                 f"expect {100 * low:.2g} to {100 * high:.2g} % on this band (90 % interval)")
 
     def _channels_in_words(self) -> str:
-        of_scan = sum(c in SCAN for c in self.channels)
-        named = [c for c in self.channels if c not in SCAN]
+        of_scan = sum(c in BOX_CHANNELS for c in self.channels)
+        named = [c for c in self.channels if c not in BOX_CHANNELS]
         return (f"{of_scan} sizes of boxes of bins and frames, " if of_scan else "") + f"channels {', '.join(named)}"
 
     # -- the model file's form
@@ -273,7 +273,7 @@ class Table:
             tuning = Tuning(_scalar(tensors, "freq_hz"), _scalar(tensors, "samp_rate")) if "freq_hz" in tensors else None
             band = BandStatistics(*(np.asarray(tensors[f"band_{k}"], np.float32) for k in ("mean", "std", "components"))) \
                 if tuning else None
-            scan = BandScan(len(band.mean), *(np.asarray(tensors[f"scan_{k}"], np.float32) for k in ("median", "up", "down"))) \
+            scan = BoxSearch(len(band.mean), *(np.asarray(tensors[f"scan_{k}"], np.float32) for k in ("median", "up", "down"))) \
                 if tuning else None
             table = cls(tuple(bytes(np.asarray(tensors["channels"], np.uint8)).decode().split(",")),
                         np.asarray(tensors["median"], np.float32), np.asarray(tensors["spread"], np.float32),
@@ -320,7 +320,7 @@ class Calibrator:
         self._waiting: list[_Frames] = []
         self._n_frames = 0
         self._band: BandStatistics | None = None
-        self._scan: BandScan | None = None
+        self._scan: BoxSearch | None = None
         self._history: tuple[Hashable, np.ndarray | None] = (None, None)  # place, last rows there
         self._centre: tuple[np.ndarray, np.ndarray] | None = None
         self._fused: list[np.ndarray] = []
@@ -388,12 +388,12 @@ class Calibrator:
             level = np.concatenate([f.level[near[a:b]] for f, a, b in zip(waiting, edges[:-1], edges[1:], strict=True)])
             chosen = chosen[near]
             self._band = BandStatistics.learn(level[chosen])
-            self._scan = BandScan.learn(frame_rows(self._band.standardise(level), level), level.shape[1], chosen)
+            self._scan = BoxSearch.learn(frame_rows(self._band.standardise(level), level), level.shape[1], chosen)
         values = np.concatenate([self._values(f) for f in waiting])
         normal = values[parts == "N"] if (parts == "N").any() else values
         median = np.median(normal, axis=0)
         spread = np.maximum(np.quantile(normal, 0.99, axis=0) - median, [MIN_SPREAD[c] for c in self._channels])
-        of_scan = np.array([c in SCAN for c in self._channels])
+        of_scan = np.array([c in BOX_CHANNELS for c in self._channels])
         if of_scan.any():  # one that happened to be quiet must not come to speak for all
             spread[of_scan] = np.maximum(spread[of_scan], 0.5 * np.median(spread[of_scan]))
         self._centre = median.astype(np.float32), spread.astype(np.float32)
@@ -436,7 +436,7 @@ def learn(residual: np.ndarray, features: np.ndarray, frame_s: float, *, false_a
     return calibrator.finish(false_alarm_rate)
 
 
-def _rows(band: BandStatistics, scan: BandScan, level: np.ndarray, history: np.ndarray | None) -> np.ndarray:
+def _rows(band: BandStatistics, scan: BoxSearch, level: np.ndarray, history: np.ndarray | None) -> np.ndarray:
     """See ``Table.rows``."""
     return frame_rows(band.standardise(level), level, scan.begin() if history is None else history)
 

@@ -20,9 +20,9 @@ from ..encoder import features as layout
 from ..encoder.model_file import ModelFile, alike_key, table_key
 from ..tokens.band_plan import UNKNOWN
 from .band_drift import BandDrift
-from .band_scan import HISTORY, BoxRows, band_rows
+from .box_search import HISTORY, BoxRows, band_rows
 from .calibrate import Table, Tuning, check_false_alarm_rate, scores_needed
-from .events import BURST_EVENTS, EVENTS_PER_S, Emitted, EventTracker, Frame, Segment
+from .events import BURST_EVENTS, EVENTS_PER_S, Emitted, EventBuilder, Frame, Segment
 from .judge import MARGIN, FixedJudge, Judge, Part, Parts
 from .rolling import Rolling
 from .scores import FloorTrack, channel_values, mean_square
@@ -108,7 +108,7 @@ class Detector:
                 raise ValueError(f"conformal table {key} is of {len(table.band.mean)} bins, the model of {self.n_bins}; "
                                  "calibrate again")
         self._labels = list(contract["labels"]) if contract["heads"].get("classes", True) else []
-        self.tracker = EventTracker(self.n_bins, enbw_bins=window_enbw(encoder["window"], self.n_bins), model=contract["name"],
+        self.tracker = EventBuilder(self.n_bins, enbw_bins=window_enbw(encoder["window"], self.n_bins), model=contract["name"],
                                     types=shipped())
         self.floor_track = FloorTrack(drift_db_per_s)
         self.set_false_alarm_rate(false_alarm_rate)

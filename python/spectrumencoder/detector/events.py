@@ -182,7 +182,7 @@ class _Event:
         return int(np.searchsorted(energy, _TAIL * total)), int(np.searchsorted(energy, (1.0 - _TAIL) * total))
 
 
-class EventTracker:
+class EventBuilder:
     """Turns the regions of frames into events.
 
     Args:

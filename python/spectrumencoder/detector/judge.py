@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .band_scan import SCAN
+from .box_search import BOX_CHANNELS
 from .calibrate import Table
 from .events import Frame, Sighting
 from .regions import LEVEL, MISSING, Region, find_regions, scan_regions, strongest_excess
@@ -81,7 +81,7 @@ class TableJudge(NamedTuple):
         else:
             regions = scan_regions(table.scan, self.rows, normalisers, limit)
             values = table.scan.maxima(self.rows)[0]
-            shown = max((float(v) - normalisers[c][0]) / normalisers[c][1] for c, v in zip(SCAN, values, strict=True)
+            shown = max((float(v) - normalisers[c][0]) / normalisers[c][1] for c, v in zip(BOX_CHANNELS, values, strict=True)
                         if c in normalisers)
             if not regions and shown <= limit:  # what is usual on this band, and yet not what the model expected
                 window_of = {MODEL[c]: c for c in normalisers if c in MODEL}

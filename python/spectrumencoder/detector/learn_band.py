@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ..encoder.engine import Engine
+from ..recordings.sigmf import Recording
 from ..tokens.band_plan import UNKNOWN, band_of
-from ..tokens.recording import Recording
 from ..tokens.tokenize import tokenize
 from .calibrate import Calibrator, Table, TooFewFrames, Tuning, frames_needed
 

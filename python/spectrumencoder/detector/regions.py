@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .band_scan import EXCESS_SCALES, LENGTHS, PARTS, POWER, POWER_SCALES, SCAN, BandScan, Channel, boxes
+from .box_search import BOX_CHANNELS, EXCESS_SCALES, LENGTHS, PARTS, POWER, POWER_SCALES, BoxSearch, Channel, boxes
 from .scores import WINDOWS, moving_sums
 
 EXCESS, MISSING, LEVEL = "excess", "missing", "level"  # more power than expected, less, or the whole band's floor moved
@@ -62,15 +62,16 @@ def strongest_excess(residual: np.ndarray, normalisers: dict[str, tuple[float, f
     return grow(residual, best, WINDOWS[best.channel][1])._replace(score=score, channel=channel)
 
 
-def scan_regions(scan: BandScan, rows: np.ndarray, normalisers: dict[str, tuple[float, float]], threshold: float) -> list[Region]:
+def scan_regions(scan: BoxSearch, rows: np.ndarray, normalisers: dict[str, tuple[float, float]],
+                 threshold: float) -> list[Region]:
     """Regions of a frame whose boxes exceed the threshold, strongest first: those that the frame itself still shows.
 
     A box of several frames goes on speaking for a while when what it has found is over. Such a region is left out: its bins
     have fallen below half of the height that they have over the box.
 
     Args:
-        rows: (HISTORY + 1, P), of the frame and those before it. normalisers: channel -> (median, spread); those of ``SCAN``
-            are looked at. threshold: of the fused score.
+        rows: (HISTORY + 1, P), of the frame and those before it. normalisers: channel -> (median, spread); those of
+            ``BOX_CHANNELS`` are looked at. threshold: of the fused score.
 
     Returns:
         At most MAX_REGIONS, none overlapping another of its kind.
@@ -78,7 +79,7 @@ def scan_regions(scan: BandScan, rows: np.ndarray, normalisers: dict[str, tuple[
     plan, found = boxes(scan.n_bins), []
     shown = scan.at(rows)  # (T, 2, P)
     scores = np.full(shown.shape, -np.inf, np.float32)
-    for name, channel in SCAN.items():
+    for name, channel in BOX_CHANNELS.items():
         if name in normalisers:
             at = (LENGTHS.index(channel.length), int(channel.sign < 0), plan.part(PARTS.index((channel.kind, channel.scale))))
             median, spread = normalisers[name]
@@ -103,7 +104,7 @@ def scan_regions(scan: BandScan, rows: np.ndarray, normalisers: dict[str, tuple[
     return found
 
 
-def _heights(scan: BandScan, rows: np.ndarray, kind: str, box: slice, length: int, sign: int) -> np.ndarray:
+def _heights(scan: BoxSearch, rows: np.ndarray, kind: str, box: slice, length: int, sign: int) -> np.ndarray:
     """(HISTORY + 1, N): how far each bin is from what is usual: in deviations; where power has spoken and these are silent, in dB
     of power over a few bins around it."""
     deviation = rows[:, :scan.n_bins] - scan.median[0, :scan.n_bins]

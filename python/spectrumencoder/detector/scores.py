@@ -9,7 +9,7 @@
 * ``floor``: how far the frame's absolute noise floor is from its own slow track, in dB. Frames are normalised by their
   floor before the encoder sees them, so only this channel can see a barrage that raises the whole band.
 
-* ``excess_S_T``, ``missing_S_T``, ``power_S_T``, ``power_missing_S_T``: of boxes of S bins and T frames (``band_scan``).
+* ``excess_S_T``, ``missing_S_T``, ``power_S_T``, ``power_missing_S_T``: of boxes of S bins and T frames (``box_search``).
 
 On a band whose plan was learned the last kind stands in place of the first two, which look at the model's residual.
 
@@ -27,7 +27,7 @@ from collections.abc import Hashable
 import numpy as np
 
 from ..tokens.tokenize import optional_native_module
-from .band_scan import SCAN, BandScan
+from .box_search import BOX_CHANNELS, BoxSearch
 
 SCALES = (1, 4, 16, 64)
 MISSING_SCALES = (16, 64)
@@ -38,7 +38,7 @@ _WINDOW_SIGNS = np.array([sign for sign, _ in WINDOWS.values()], np.int32)
 _WINDOW_SCALES = np.array([scale for _, scale in WINDOWS.values()], np.uint32)
 MODEL = {f"model_{name.removeprefix('residual_')}": name for name in WINDOWS}  # channel -> the window that it is as wide as
 CHANNELS = (*WINDOWS, HEAD, FLOOR)  # where no band was learned
-BAND_CHANNELS = (*SCAN, *MODEL, HEAD, FLOOR)  # where one was
+BAND_CHANNELS = (*BOX_CHANNELS, *MODEL, HEAD, FLOOR)  # where one was
 _CHUNK = 256  # frames at a time: bounds the memory of the cumulative sums
 
 
@@ -82,7 +82,7 @@ def residual_maxima_numpy(residual: np.ndarray) -> np.ndarray:
     return values
 
 
-def channel_values(residual: np.ndarray, logit: np.ndarray, floor_deviation_db: np.ndarray, scan: BandScan | None = None,
+def channel_values(residual: np.ndarray, logit: np.ndarray, floor_deviation_db: np.ndarray, scan: BoxSearch | None = None,
                    rows: np.ndarray | None = None) -> np.ndarray:
     """All channels of ``CHANNELS``, or with a band's scan of ``BAND_CHANNELS``, in that order.
 
@@ -95,7 +95,7 @@ def channel_values(residual: np.ndarray, logit: np.ndarray, floor_deviation_db: 
     Returns:
         (F, C) float32.
     """
-    n_scan = 0 if scan is None else len(SCAN)
+    n_scan = 0 if scan is None else len(BOX_CHANNELS)
     values = np.empty((len(residual), n_scan + len(WINDOWS) + 2), np.float32)
     if scan is not None:
         scan.maxima(rows, values[:, :n_scan])

@@ -140,7 +140,7 @@ class Engine:
         """The class of the torch runtime's networks."""
         import torch
 
-        from .eager import EagerNetwork
+        from .torch_runtime import EagerNetwork
         torch.set_num_threads(self.threads)
         return EagerNetwork
 

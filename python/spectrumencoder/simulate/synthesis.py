@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..recordings.sigmf_writer import write_recording, write_whole
 from ..tokens.band_plan import UNKNOWN, band_of
 from .anomalies import ANOMALY_KINDS, DEFAULT_LEVELS_DB
 from .anomaly_draws import draw_anomaly
@@ -21,7 +22,6 @@ from .anomaly_rendering import anomaly_change
 from .injections import KINDS, Change, Truth, injection, note
 from .receivers import Receiver
 from .scenes import Scene
-from .sigmf_writer import write_recording, write_whole
 
 TRUTH_SUFFIX = ".truth.json"
 BITS = {"ci8": 8, "cu8": 8, "ci16_le": 12, "cf32_le": 16}

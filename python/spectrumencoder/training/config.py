@@ -121,7 +121,7 @@ def with_fold(config: dict, folds: dict, name: str) -> dict:
     general conformal tables.
 
     Args:
-        folds: tables of that name, each with a list `holdout` of shell patterns (benchmarks/folds.toml).
+        folds: tables of that name, each with a list `holdout` of shell patterns (recipes/train/folds.toml).
 
     Raises:
         ConfigError: no such fold.

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..recordings.sigmf import Recording, RecordingError, find_recordings
 from ..tokens.band_plan import band_of
-from ..tokens.recording import Recording, RecordingError, find_recordings
 
 CLASSES = ("ADS-B", "LTE", "GNSS", "LoRa", "BLE", "802.15.4", "WiFi-OFDM", "ISM-sensor-OOK", "ISM-sensor-FSK", "noise")
 ALIASES = {"LTE-20MHz": "LTE", "noise-only": "noise"}

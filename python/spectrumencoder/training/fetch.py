@@ -18,8 +18,8 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 
-from ..simulate.sigmf_writer import write_encoded
-from ..tokens.recording import META_SUFFIX, Recording, RecordingError, SampleFormat
+from ..recordings.sigmf import META_SUFFIX, Recording, RecordingError, SampleFormat
+from ..recordings.sigmf_writer import write_encoded
 from .public_recordings import PublicRecording
 
 GITHUB = "https://raw.githubusercontent.com"

@@ -14,7 +14,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import get_type_hints
 
-from ..tokens.recording import RecordingError, SampleFormat
+from ..recordings.sigmf import RecordingError, SampleFormat
 
 SHIPPED = Path(__file__).with_name("public_recordings.toml")
 FORMAT = 1

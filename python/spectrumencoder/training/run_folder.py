@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from functools import cache
 from pathlib import Path
 
 from ..atomic_file import write_file
+from ..measure.provenance import commit
 from .config import ConfigError
 
 RUN_FILE = "run.json"
@@ -39,14 +38,3 @@ def read_claim(folder: Path, name: str) -> dict | None:
 def started_at(out: Path) -> str:
     """The commit that training in `out` started from."""
     return json.loads((out / RUN_FILE).read_text())["commit"]
-
-
-@cache
-def commit() -> str:
-    """Commit of the source tree when the program first asked, or 'unknown' outside of one."""
-    try:
-        here = Path(__file__).resolve().parent
-        return subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10,
-                              check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"

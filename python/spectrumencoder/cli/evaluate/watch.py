@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``spectrumencoder evaluate watch``: false events an hour on simulated bands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..console import OUT, check_writable, progress_bar, write_bytes, write_json
+
+
+def watch(
+    model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
+    dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of tokens dropped.")] = 0.25,
+    scenes: Annotated[int, typer.Option(min=1, help="Simulated scenes.")] = 8,
+    hours: Annotated[float, typer.Option(min=1e-3, help="Clean hours, of all scenes together.")] = 2.0,
+    calibration: Annotated[list[float], typer.Option(min=1.0, help="Seconds that calibrate; several watch the same frames.")] = [  # noqa: B006
+        14.0, 120.0],
+    per_kind: Annotated[int, typer.Option(min=1, help="Anomalies of each kind in each scene.")] = 6,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the page here.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of scenes and anomalies.")] = 0,
+):
+    """Count the false events of hours on simulated bands at the detector's defaults, and the anomalies that open an event."""
+    check_writable(json_file, markdown)
+    from ...evaluate.anomaly import false_events as experiment
+    sizes = experiment.Sizes(scenes, hours, tuple(calibration), per_kind)
+    with progress_bar() as bar:
+        task = bar.add_task("watch", total=hours)
+
+        def progress(done: float, total: float, name: str):
+            bar.update(task, completed=done, total=total, description=name)
+
+        result = experiment.watch(model, sizes=sizes, dropout_rate=dropout, seed=seed, progress=progress)
+    command = " ".join(["spectrumencoder evaluate watch", f"--model {Path(model).stem}", f"--dropout {dropout:g}",
+                        f"--scenes {scenes} --hours {hours:g}", *(f"--calibration {s:g}" for s in calibration),
+                        f"--per-kind {per_kind} --seed {seed}"])
+    page = experiment.report(result, command)
+    if json_file is not None:
+        write_json(json_file, result)
+    if markdown is not None:
+        write_bytes(markdown, page.encode())
+    OUT.print(page, markup=False)

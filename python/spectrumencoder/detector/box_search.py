@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The search of a band whose plan was learned: sums of neighbouring bins and successive frames, each against its own past.
+
+A tone as strong as the noise in its one bin shows in no single frame, and yet within eight of them; a burst fills one. So boxes
+of 1 to 256 bins by 1 to 8 frames are summed: of the deviations that ``band_statistics`` gives (what is left without the band's
+own components), and of the power itself (which shows a steady emitter's absence, that looks like one of the components).
+
+Where emitters come and go boxes vary more than elsewhere. Each box is therefore measured by the most that it, or its neighbours,
+ever showed in the calibration: a busy channel then hides what is not louder than itself, and nothing in free bins. Scan
+statistics: Kulldorff 1997 (windows of all sizes, the largest counts); here with a scale for each place.
+
+Shape letters: F frames, N bins, P boxes of one frame, T lengths in frames, C channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ..tokens.tokenize import optional_native_module
+from .band_statistics import BandStatistics, standardise_numpy
+
+LENGTHS = (1, 2, 4, 8)  # frames; each twice the one before
+EXCESS_SCALES = (1, 4, 16, 64, 256)  # bins, of deviations
+POWER_SCALES = (4, 16, 64)  # bins, of power
+EXCESS, POWER = "excess", "power"
+HISTORY = LENGTHS[-1] - 1  # frames before a frame that its score reaches back to
+PARTS = tuple((EXCESS, s) for s in EXCESS_SCALES) + tuple((POWER, s) for s in POWER_SCALES)
+_STEP = 4  # boxes start every scale / _STEP bins
+_NEAR = 5  # neighbouring boxes whose most counts for each of them
+# A box counts as at least so much of the middle box of its size: what was steady for a while may have been so by chance
+_LEAST_SHARE = {EXCESS: 1.0, POWER: 0.5}
+_LEAST_POWER = np.float32(1e-9)  # over the floor
+
+
+def _most_near(values: np.ndarray) -> np.ndarray:
+    """The largest of each value (P,) and its neighbours, _NEAR in all."""
+    beyond = np.pad(values, _NEAR // 2, constant_values=-np.inf)
+    return np.lib.stride_tricks.sliding_window_view(beyond, _NEAR).max(axis=1)
+
+
+class Channel(NamedTuple):
+    """The largest of the boxes of one kind and size. sign: 1 more than usual, -1 less."""
+
+    kind: str
+    scale: int
+    length: int
+    sign: int
+
+    @property
+    def name(self) -> str:
+        kind = self.kind if self.sign > 0 else "missing" if self.kind == EXCESS else "power_missing"
+        return f"{kind}_{self.scale}_{self.length}"
+
+
+# in the order of the columns of BoxSearch.maxima
+BOX_CHANNELS = {channel.name: channel for channel in
+        (Channel(kind, scale, length, sign) for length in LENGTHS for sign in (1, -1) for kind, scale in PARTS)}
+
+
+class Boxes(NamedTuple):
+    """The boxes of one frame of N bins: first bin and the one after the last, (P,); `edges` of the parts, len(PARTS) + 1."""
+
+    low: np.ndarray
+    high: np.ndarray
+    edges: tuple[int, ...]
+
+    def part(self, number: int) -> slice:
+        return slice(self.edges[number], self.edges[number + 1])
+
+
+@lru_cache(maxsize=8)
+def boxes(n_bins: int) -> Boxes:
+    """All boxes; the first N are the single bins. A scale wider than the band is cut to it."""
+    low, high, edges = [], [], [0]
+    for _, scale in PARTS:
+        width = min(scale, n_bins)
+        starts = np.arange(0, n_bins - width + 1, max(1, width // _STEP))
+        low.append(starts)
+        high.append(starts + width)
+        edges.append(edges[-1] + len(starts))
+    return Boxes(np.concatenate(low), np.concatenate(high), tuple(edges))
+
+
+@dataclass(frozen=True, eq=False)
+class BoxSearch:
+    """What the boxes of a band usually show.
+
+    Attributes:
+        n_bins: N. median: (T, P) float32.
+        up, down: (T, P), the most above and below it, not less than ``_LEAST_SHARE`` of the middle box of that size.
+    """
+
+    n_bins: int
+    median: np.ndarray
+    up: np.ndarray
+    down: np.ndarray
+
+    def __post_init__(self):
+        shape = (len(LENGTHS), boxes(self.n_bins).edges[-1])
+        if not self.median.shape == self.up.shape == self.down.shape == shape:
+            raise ValueError(f"a band's scan of shapes {self.median.shape}, {self.up.shape} and {self.down.shape}, not {shape}")
+        if not (np.isfinite(self.median).all() and (self.up > 0).all() and (self.down > 0).all()):
+            raise ValueError("a band's scan with values that are not finite, or limits that are not positive")
+        object.__setattr__(self, "median", np.ascontiguousarray(self.median, np.float32))
+        object.__setattr__(self, "_edges", np.array(boxes(self.n_bins).edges, np.uint32))
+        object.__setattr__(self, "_per_up", (1.0 / self.up).astype(np.float32))
+        object.__setattr__(self, "_per_down", (-1.0 / self.down).astype(np.float32))
+
+    @classmethod
+    def learn(cls, rows: np.ndarray, n_bins: int, chosen: np.ndarray | None = None) -> BoxSearch:
+        """From rows (F, P) of normal frames that follow each other, as ``frame_rows`` gives them.
+
+        Args:
+            chosen: (F,) bool, the frames at which the boxes that are looked at end; None: all.
+
+        Raises:
+            ValueError: not more such frames than ``HISTORY``.
+        """
+        chosen = np.ones(len(rows), bool) if chosen is None else chosen.copy()
+        chosen[:HISTORY] = False
+        if not chosen.any():
+            raise ValueError(f"a band's scan is learned from more than {HISTORY} frames, not {len(rows)}")
+        plan = boxes(n_bins)
+        median, up, down = (np.empty((len(LENGTHS), rows.shape[1]), np.float32) for _ in range(3))
+        for number, sums in enumerate(_running(rows)):
+            sums = sums[chosen]
+            median[number] = np.median(sums, axis=0)
+            for limits, most in ((up, sums.max(axis=0) - median[number]), (down, median[number] - sums.min(axis=0))):
+                for part, (kind, _) in enumerate(PARTS):
+                    mine = most[plan.part(part)]
+                    least = max(_LEAST_SHARE[kind] * float(np.median(mine)), 1e-3)
+                    limits[number, plan.part(part)] = np.maximum(_most_near(mine), least)
+        return cls(n_bins, median, up, down)
+
+    def begin(self) -> np.ndarray:
+        """Rows (HISTORY, P) to stand before the first frame: what is usual."""
+        return np.repeat(self.median[:1], HISTORY, axis=0)
+
+    def maxima(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """The channels of ``BOX_CHANNELS``, in its order, (HISTORY + F, P) -> (F, C) float32: 1 is the most that was ever usual.
+
+        Args:
+            out: (F, C) float32, written and returned; columns of a wider array may be given.
+        """
+        out = np.empty((len(rows) - HISTORY, len(BOX_CHANNELS)), np.float32) if out is None else out
+        native = optional_native_module()
+        if native is None:
+            out[:] = self.maxima_numpy(rows)
+        else:
+            native.box_maxima(np.ascontiguousarray(rows, np.float32), self._edges, self.median, self._per_up, self._per_down, out)
+        return out
+
+    def maxima_numpy(self, rows: np.ndarray) -> np.ndarray:
+        """As ``maxima``, bit for bit, without the compiled module."""
+        edges = boxes(self.n_bins).edges[:-1]
+        out = []
+        for number, sums in enumerate(_ending(rows)):
+            over = sums - self.median[number]
+            out += [np.maximum.reduceat(over * self._per_up[number], edges, axis=1),
+                    np.maximum.reduceat(over * self._per_down[number], edges, axis=1)]
+        return np.concatenate(out, axis=1)
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        """What each box of the last frame shows, (HISTORY + 1, P) -> (T, 2, P): more and less, in units of the most."""
+        over = np.concatenate(list(_ending(rows[-HISTORY - 1:]))) - self.median
+        return np.stack((over * self._per_up, over * self._per_down), axis=1)
+
+
+class BoxRows:
+    """The rows of the frames of a band, those before a frame right before it in memory: nothing is copied but now and then."""
+
+    _ROOM = 32  # frames
+
+    def __init__(self, scan: BoxSearch):
+        self._rows = np.empty((HISTORY + self._ROOM, scan.median.shape[1]), np.float32)
+        self.restart(scan)
+
+    def restart(self, scan: BoxSearch):
+        """What is usual stands before the next frame."""
+        self._rows[:HISTORY] = scan.begin()
+        self._stop = HISTORY
+
+    def extend(self, count: int) -> np.ndarray:
+        """Rows (HISTORY + count, P) of which the last `count` (up to 32) are the next frames', to be written."""
+        if self._stop + count > len(self._rows):
+            self._rows[:HISTORY] = self._rows[self._stop - HISTORY:self._stop].copy()
+            self._stop = HISTORY
+        self._stop += count
+        return self._rows[self._stop - count - HISTORY:self._stop]
+
+
+def frame_rows(deviation: np.ndarray, level: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:
+    """What single frames show in each box, (F, N), (F, N) -> (F, P) float32; a row does not depend on its neighbours.
+
+    Args:
+        deviation: standardised. A box holds its sum / sqrt(bins). level: dB over the floor. A box holds its mean power in dB.
+        before: rows to stand before them, which the result then begins with.
+    """
+    n_bins, count = deviation.shape[1], 0 if before is None else len(before)
+    rows = np.empty((count + len(deviation), boxes(n_bins).edges[-1]), np.float32)
+    if count:
+        rows[:count] = before
+    native = optional_native_module()
+    given = _box_rows_numpy if native is None else native.box_rows
+    deviation, level = (np.ascontiguousarray(part, np.float32) for part in (deviation, level))
+    given(deviation, level, _sizes(n_bins), len(EXCESS_SCALES), rows[count:])
+    return rows
+
+
+def band_rows(psd: np.ndarray, floor: np.ndarray, curve: np.ndarray, band: BandStatistics, levels: np.ndarray,
+              rows: np.ndarray) -> int:
+    """``frame_rows`` of a band's frames, from their spectra, in one pass. Returns how many frames are not finite.
+
+    Args:
+        psd: (F, N) dBFS. floor: (F,) dBFS. curve: (N,) dB, of the band's drift, taken off.
+        levels: (F, N) float32, written: dB over the floor, without the curve taken off. rows: (F, P) float32, written.
+    """
+    native = optional_native_module()
+    given = _band_rows_numpy if native is None else native.band_rows
+    return given(np.ascontiguousarray(psd, np.float32), floor, curve, band.mean, band.std, band.components,
+                 _sizes(psd.shape[1]), len(EXCESS_SCALES), levels, rows)
+
+
+def _band_rows_numpy(psd, floor, curve, mean, std, components, sizes, n_excess, levels, rows) -> int:
+    """As the compiled module's, bit for bit."""
+    np.subtract(psd, floor[:, None], out=levels)
+    broken = int(np.count_nonzero(~np.isfinite(levels).all(axis=1)))
+    if not broken:
+        above = levels - curve
+        _box_rows_numpy(standardise_numpy(above, mean, std, components), above, sizes, n_excess, rows)
+    return broken
+
+
+@lru_cache(maxsize=8)
+def _sizes(n_bins: int) -> np.ndarray:
+    """Width and step of the boxes of each of ``PARTS``, (parts, 2) uint32."""
+    widths = [min(scale, n_bins) for _, scale in PARTS]
+    return np.array([(width, max(1, width // _STEP)) for width in widths], np.uint32)
+
+
+def _box_rows_numpy(deviation: np.ndarray, level: np.ndarray, sizes: np.ndarray, n_excess: int, rows: np.ndarray) -> None:
+    """As the compiled module's, bit for bit: every sum in the order of the bins."""
+    plan = boxes(deviation.shape[1])
+    first = plan.edges[n_excess]
+    width = (plan.high - plan.low).astype(np.float64)
+    excess, mean = slice(None, first), slice(first, None)
+    rows[:, excess] = _sums(deviation, plan.low[excess], plan.high[excess]) / np.sqrt(width[excess])
+    rows[:, mean] = _decibels((_sums(_powers(level), plan.low[mean], plan.high[mean]) / width[mean]).astype(np.float32))
+
+
+# Coefficients as the compiled module has them, for the same bits on every processor: NumPy's own exp and log10 differ
+_OCTAVES_PER_DB, _OCTAVE_DB = np.float32(0.33219280948873623), np.float32(3.0102999566398120)
+_SERIES_DB = np.float32(8.6858896380650366)  # 20 / ln 10
+_ROUND = np.float32(12582912.0)  # 1.5 * 2^23: what is added to it is rounded to whole numbers
+_POWERS_OF_2 = np.array([1.5403530393381608e-4, 1.3333558146428443e-3, 9.6181291076284772e-3, 5.5504108664821580e-2,
+                         2.4022650695910072e-1, 6.9314718055994531e-1, 1.0], np.float32)  # Taylor series of 2^x
+_ODD = np.array([1 / 9, 1 / 7, 1 / 5, 1 / 3, 1], np.float32)  # of artanh(x) / x
+_ROOT_HALF = np.int32(0x3F3504F3)  # bits of sqrt(1/2)
+
+
+def _powers(level: np.ndarray) -> np.ndarray:
+    """10^(level / 10), float32: 2^whole times the series of 2^rest, |rest| <= 0.5."""
+    octaves = np.minimum(np.maximum(level * _OCTAVES_PER_DB, np.float32(-126)), np.float32(126))
+    shifted = octaves + _ROUND
+    rest = octaves - (shifted - _ROUND)
+    return _series(rest, _POWERS_OF_2) * ((shifted.view(np.int32) - _ROUND.view(np.int32) + 127) << 23).view(np.float32)
+
+
+def _decibels(power: np.ndarray) -> np.ndarray:
+    """10 log10 of powers, at least 1e-9, float32: of the exponent, and 2 artanh(t) of the mantissa, t = (m - 1) / (m + 1)."""
+    bits = np.maximum(power, _LEAST_POWER).view(np.int32)
+    exponent = (bits - _ROOT_HALF) >> 23
+    mantissa = (bits - (exponent << 23)).view(np.float32)
+    t = (mantissa - np.float32(1)) / (mantissa + np.float32(1))
+    return exponent.astype(np.float32) * _OCTAVE_DB + _SERIES_DB * t * _series(t * t, _ODD)
+
+
+def _series(x: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """Their polynomial by Horner's rule, the highest first."""
+    total = np.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        total = total * x + coefficient
+    return total
+
+
+def _sums(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    cumulative = np.zeros((len(values), values.shape[1] + 1))
+    np.cumsum(values, axis=1, dtype=np.float64, out=cumulative[:, 1:])
+    return cumulative[:, high] - cumulative[:, low]
+
+
+def _ending(rows: np.ndarray):
+    """The sums (F, P) of ``_running`` that end at the frames after the first HISTORY rows."""
+    if len(rows) > HISTORY + 1:
+        for sums in _running(rows):
+            yield sums[HISTORY:]
+        return
+    sums = rows  # one frame: only those that its boxes are made of
+    for length in LENGTHS:
+        if length > 1:
+            sums = sums[1::2] + sums[::2]
+        yield sums[-1:] * np.float32(1.0 / np.sqrt(length))
+
+
+def _running(rows: np.ndarray):
+    """Sums over each of ``LENGTHS`` rows ending at each row, / sqrt(length). The first ones, not whole, are wrong.
+
+    Each is made of two halves, so that a row's sum does not depend on where a batch began.
+    """
+    sums = rows
+    for length in LENGTHS:
+        if length > 1:
+            half = length // 2
+            longer = sums.copy()
+            longer[half:] += sums[:-half]
+            sums = longer
+        yield sums * np.float32(1.0 / np.sqrt(length))
+

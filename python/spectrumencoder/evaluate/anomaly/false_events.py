@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hours on simulated bands in which nothing is wrong: how many events are false, at the detector's defaults, and how many of the
+anomalies that come after them open an event.
+
+Each scene has a channel plan of its own, as in ``anomaly``; its first seconds calibrate, as `spectrumencoder calibrate` would.
+Several lengths of calibration watch the same frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from scipy.stats import chi2
+
+from ... import keys
+from ...detector.detector import Detector, Result
+from ...detector.events import OPEN, Segment
+from ...detector.learn_band import learn_bands
+from ...encoder.engine import Engine
+from ...measure.provenance import commit
+from ...recordings.sigmf import Capture, Recording
+from ...simulate.anomalies import SCORED_KINDS
+from ...simulate.scenes import Scene
+from ...tokens.band_plan import UNKNOWN
+from ...tokens.tokenize import Frames, tokenize
+from .windows import INR_DB, WINDOW_FRAMES, draw_scene, inject_window
+
+_AT_ONCE = 1024  # frames
+_TOLD = (keys.FREQ_CENTER_HZ, keys.BANDWIDTH_HZ, keys.ANOMALY_SCORE, keys.ANALYSIS_TYPE)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Scenes; hours of clean frames, of all scenes together; seconds that calibrate, of each detector; anomalies of each kind in
+    each scene; K."""
+
+    scenes: int = 8
+    hours: float = 2.0
+    calibration_s: tuple[float, ...] = (14.0, 120.0)
+    per_kind: int = 6
+    average: int = 16
+
+
+class SceneRecording(Recording):
+    """The first seconds of a scene, which read as a recording does and are made as they are read."""
+
+    def __init__(self, scene: Scene, seconds: float):
+        self.name, self.samp_rate, self.n_samples = "scene", scene.samp_rate, int(seconds * scene.samp_rate)
+        self.captures, self.annotations, self._scene = [Capture(0, scene.center_freq_hz)], [], scene
+
+    def read(self, start: int = 0, count: int | None = None) -> np.ndarray:
+        count = self.n_samples - start if count is None else min(count, self.n_samples - start)
+        return self._scene.render(start, count)
+
+
+@dataclass
+class _Watcher:
+    """A detector, and what it has opened. `anomalies`: (kind, INR in dB, whether an event opened)."""
+
+    detector: Detector
+    false_events: list[dict] = field(default_factory=list)
+    anomalies: list[tuple[str, float, bool]] = field(default_factory=list)
+
+
+def watch(model: str = "base", *, sizes: Sizes = Sizes(), dropout_rate: float = 0.25, seed: int = 0,
+          progress: Callable[[float, float, str], None] = lambda done, total, name: None) -> dict:
+    """Watch scenes.
+
+    Args:
+        progress: called with hours done, hours in all and where it is.
+
+    Returns:
+        Under `by_calibration`, for each length of it: `false_events_per_hour` with its exact 95 % Poisson interval and
+        `event_pd`, both over all scenes, and each false event's scene, hour and fields.
+    """
+    engine = Engine(model, dropout_rate=dropout_rate, pad_batch=64)
+    per_scene, watched = sizes.hours / sizes.scenes, {}
+    for number in range(sizes.scenes):
+        name = f"scene {number}"
+        progress(number * per_scene, sizes.hours, f"{name}: calibrates")
+        for seconds, watcher in _watch_scene(
+                engine, draw_scene(number, seed), sizes, per_scene, np.random.default_rng([seed, 0x3A7C, number]),
+                lambda hours, name=name, before=number * per_scene: progress(before + hours, sizes.hours, name)).items():
+            watched.setdefault(seconds, []).append(watcher)
+    progress(sizes.hours, sizes.hours, "done")
+    return {"model": engine.model_name, "weights_sha256": engine.contract["weights_sha256"], "commit": commit(), "seed": seed,
+            "settings": asdict(sizes) | {"dropout_rate": engine.dropout_rate, "inr_db": list(INR_DB),
+                                         "kinds": list(SCORED_KINDS)},
+            "by_calibration": {f"{seconds:g}": _figures(of_scenes, sizes.hours) for seconds, of_scenes in watched.items()}}
+
+
+def _watch_scene(engine: Engine, scene: Scene, sizes: Sizes, hours: float, rng: np.random.Generator,
+                 progress: Callable[[float], None]) -> dict[float, _Watcher]:
+    hop = sizes.average * engine.n_bins
+    segment = Segment(scene.center_freq_hz or 0.0, scene.samp_rate, UNKNOWN, hop, sizes.average)
+    watchers = {}
+    for seconds in sizes.calibration_s:
+        tables = learn_bands([SceneRecording(scene, seconds)], engine, average=sizes.average)
+        watchers[seconds] = _Watcher(Detector(engine.contract, tables))
+    first = int(max(sizes.calibration_s) * scene.samp_rate / hop)
+
+    def frames_of(iq: np.ndarray) -> Frames:
+        return tokenize(iq, scene.samp_rate, fft_size=engine.n_bins, stride=engine.layout.stride, average=sizes.average,
+                        window=engine.config.window, flush=False)
+
+    def judged(iq: np.ndarray, start: int, detectors: list[Detector]) -> Iterator[Result]:
+        frames = frames_of(iq)
+        made = engine.encode(frames.items, segment.band)
+        for detector in detectors:
+            yield detector.process(frames.psd, made.residual, made.features, (start + np.arange(len(frames))) * hop, segment)
+
+    stop = first + round(hours * 3600.0 / segment.frame_s)
+    for start in range(first, stop, _AT_ONCE):
+        count = min(_AT_ONCE, stop - start)
+        results = judged(scene.render(start * hop, count * hop), start, [w.detector for w in watchers.values()])
+        for watcher, result in zip(watchers.values(), results, strict=True):
+            watcher.false_events += [{"hour": (e[keys.SAMPLE_START] / hop - first) * segment.frame_s / 3600.0}
+                                     | {k: e[k] for k in _TOLD} for e in _opened(result)]
+        progress((start + count - first) * segment.frame_s / 3600.0)
+    for number in range(sizes.per_kind * len(SCORED_KINDS)):
+        kind, inr_db, start = SCORED_KINDS[number % len(SCORED_KINDS)], float(rng.uniform(*INR_DB)), stop + number * WINDOW_FRAMES
+        clean = scene.render(start * hop, WINDOW_FRAMES * hop)
+        try:
+            made, _ = inject_window(clean, scene.samp_rate, kind, rng, inr_db, scene, start * hop)
+        except ValueError:  # no room or no channel for it
+            made = None
+        if made is not None:
+            results = judged(made, start, [w.detector.copy() for w in watchers.values()])
+            for watcher, result in zip(watchers.values(), results, strict=True):
+                watcher.anomalies.append((kind, inr_db, bool(_opened(result))))
+        for _ in judged(clean, start, [w.detector for w in watchers.values()]):
+            pass
+    return watchers
+
+
+def _figures(of_scenes: list[_Watcher], hours: float) -> dict:
+    events = [{"scene": number} | event for number, watcher in enumerate(of_scenes) for event in watcher.false_events]
+    trials = [trial for watcher in of_scenes for trial in watcher.anomalies]
+    count = len(events)
+    low, high = chi2.ppf(0.025, 2 * count) / 2 if count else 0.0, chi2.ppf(0.975, 2 * count + 2) / 2
+    of_kind = {kind: [opened for k, _, opened in trials if k == kind] for kind in SCORED_KINDS}
+    per_type = {kind: float(np.mean(opened)) for kind, opened in of_kind.items() if opened}
+    return {"false_events": count, "hours": hours,
+            "false_events_per_hour": {"mean": count / hours, "low": low / hours, "high": high / hours},
+            "event_pd": float(np.mean(list(per_type.values()))) if per_type else None, "event_pd_per_type": per_type,
+            "n_anomalies": len(trials), "events": events}
+
+
+def report(result: dict, command: str) -> str:
+    """Markdown."""
+    settings = result["settings"]
+    out = ["<!-- SPDX-License-Identifier: GPL-3.0-or-later -->", "# A long watch", "",
+           f"{settings['scenes']} simulated scenes at 2.4 MS/s, K = {settings['average']}, model `{result['model']}`, dropout "
+           f"{settings['dropout_rate']:g}, the detector's defaults (an event opens at scores as rare as one an hour). After the "
+           f"calibration {settings['hours']:g} hours in which nothing is wrong, of all scenes together; then anomalies of "
+           f"{settings['inr_db'][0]:g} to {settings['inr_db'][1]:g} dB INR, each within 16 frames. All lengths of calibration "
+           "watch the same frames. In brackets the exact 95 % Poisson interval.", "",
+           "| calibration | false events | an hour | anomalies that open an event (mean of kinds) |", "|---|---|---|---|"]
+    for seconds, row in result["by_calibration"].items():
+        rate = row["false_events_per_hour"]
+        out.append(f"| {seconds} s | {row['false_events']} | {rate['mean']:.2f} [{rate['low']:.2f}, {rate['high']:.2f}] | "
+                   f"{row['event_pd']:.3f} of {row['n_anomalies']} |")
+    kinds = settings["kinds"]
+    out += ["", "| calibration | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
+    for seconds, row in result["by_calibration"].items():
+        of_kind = row["event_pd_per_type"]
+        out.append(f"| {seconds} s | " + " | ".join(f"{of_kind[k]:.2f}" if k in of_kind else "-" for k in kinds) + " |")
+    return "\n".join([*out, "", f"Measured at {result['commit'][:12] or 'an unknown commit'}, weights "
+                      f"{result['weights_sha256'][:12]}, seed {result['seed']}.", "", f"`{command}`", ""])
+
+
+def _opened(result: Result) -> list[dict]:
+    return [e.fields for e in result.emitted if e.fields[keys.STATE] == OPEN]

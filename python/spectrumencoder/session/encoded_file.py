@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""encoded_file: what the command line writes `encoded` PDUs with: their bytes, one after the other (``encoder.pdu``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gnuradio import gr
+
+from .. import keys
+from ..atomic_file import close_synced
+from ..blocks import messages
+from ..blocks.safe_block import SafeBlock, handler
+
+
+class encoded_file(SafeBlock, gr.basic_block):
+    """Sink of the message input `encoded`: appends each PDU's bytes to a file, which is emptied at the first start.
+
+    Args:
+        file: path.
+
+    Attributes: n_pdus, n_bytes, n_frames: written so far.
+    """
+
+    def __init__(self, file: str):
+        gr.basic_block.__init__(self, "encoded_file", None, None)
+        self.init_safe_block()
+        self._path, self._file, self._mode = Path(file), None, "wb"
+        self.n_pdus = self.n_bytes = self.n_frames = 0
+        self.add_input_port(keys.ENCODED, self.handle_encoded)
+
+    def counters(self):
+        return {keys.FRAMES: self.n_frames, keys.ENCODED_PDUS: self.n_pdus, keys.ENCODED_BYTES: self.n_bytes}
+
+    def _start(self):
+        self._open()
+
+    def _open(self):
+        if self._file is None:
+            self._file = self._path.open(self._mode)
+            self._mode = "ab"  # whatever comes after a stop goes on in the same file
+
+    def _stop(self):
+        file, self._file = self._file, None
+        close_synced(file)
+
+    @handler
+    def handle_encoded(self, message):
+        data = messages.pdu_bytes(message)
+        self._open()
+        self._file.write(data)
+        self._file.flush()
+        self.n_pdus += 1
+        self.n_bytes += len(data)
+        self.n_frames += int(messages.metadata(message).get(keys.FRAMES, 0))

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One source through the flowgraph that GRC builds too: recording or radio -> spectrum_monitor -> event_log, sigmf_annotator."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import keys
+from ..tokens.average import AUTO, auto_average
+from .errors import SessionError, SettingError
+from .progress import Progress, no_progress
+from .sources import RadioSource, RecordingSource
+
+if TYPE_CHECKING:
+    from ..recordings.sigmf import Recording
+
+TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
+GRACE_S = 1.5  # from Ctrl-C or a failure to the end of all blocks
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The options of ``run`` that hold for every source; names and units are those of spectrum_monitor."""
+
+    model: str = "base"
+    compute: str = "auto"
+    backend: str = "auto"
+    dropout_rate: float = 0.25
+    dropout_policy: str = ""
+    rope_mode: str = ""
+    false_alarm_rate: float = 0.01
+    average: int | str = 16  # "auto": by the rate of each source
+    overlap: float = 0.0
+    band: str = "auto"
+    hold: int = 4
+    false_events_per_hour: float = 1.0
+    events: Path | None = None
+    annotate: str | None = None
+    dtype: str = "auto"
+    runtime: str = "auto"
+    confidence_threshold: float = 0.8
+    encoded_step: float = 0.5
+    encoded_group: int = 32
+    settle_ms: float = 0.0
+    zmq: str = ""
+    threads: int = field(default_factory=cores)  # of the network (native runtime): among so many long batches are shared out
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gave. seconds: of signal; wall_s: it took; real_time_factor: seconds / wall_s.
+
+    ensemble: accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty.
+    encoded_bytes: of the compressed spectra that were written, None: none were asked for.
+    health: the last status of the chain's health. hung: what did not end when it was told to; the process must be left by
+    ``os._exit``. fault: why the source gave up. average: spectra per frame.
+    """
+
+    name: str
+    n_frames: int
+    n_dropped: int
+    n_events: int
+    seconds: float
+    wall_s: float
+    interrupted: bool
+    notes: tuple[str, ...] = ()
+    ensemble: dict = field(default_factory=dict)
+    encoded_bytes: int | None = None
+    health: dict = field(default_factory=dict)
+    fault: str = ""
+    hung: str = ""
+    average: int = 16
+
+    @property
+    def real_time_factor(self) -> float:
+        return self.seconds / self.wall_s if self.wall_s > 0 else 0.0
+
+    def as_dict(self) -> dict:
+        row = asdict(self) | {"notes": list(self.notes), "real_time_factor": self.real_time_factor}
+        return row | row.pop("ensemble")
+
+    def line(self) -> str:
+        dropped = f" ({self.n_dropped} dropped)" if self.n_dropped else ""
+        overflows = self.health.get(keys.OVERFLOWS, 0)
+        lost = f", {_count(overflows, 'overflow')}" if overflows and self.health.get(keys.DEVICE) else ""
+        refined = f", {self.ensemble[keys.REFINED_FRAMES]} refined" if self.ensemble else ""
+        bytes_each = "" if not self.encoded_bytes else f" of {self.encoded_bytes / max(1, self.n_frames):.1f} bytes each"
+        return (f"{self.name}: {_count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{refined}, "
+                f"{_count(self.n_events, 'event')}, "
+                f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
+
+
+def run(recording: Recording, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
+        name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None,
+        watch: Callable[[Flowgraph], None] = lambda flowgraph: None, progress: Progress = no_progress) -> Outcome:
+    """Runs one recording to its end; see ``run_source``."""
+    quiet_logs()
+    return run_source(RecordingSource(recording), settings, append=append, plot=plot, name_in_events=name_in_events,
+                      encoded=encoded, tracks=tracks, watch=watch, progress=progress)
+
+
+def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
+               name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None,
+               watch: Callable[[Flowgraph], None] = lambda flowgraph: None, parts=(),
+               progress: Progress = no_progress) -> Outcome:
+    """Runs a source to its end. Call ``quiet_logs`` before the source is made.
+
+    Args:
+        append: keep what the events file holds.
+        plot: picture to draw at the end.
+        encoded, tracks: files to write the compressed spectra and the tracks to.
+        name_in_events: put the source's name into each event of the file.
+        watch: is shown the flowgraph before it runs.
+        parts: callables that connect more blocks to the flowgraph and return them.
+        progress: is called ten times a second with the source's name, samples played and samples in all (None: unknown).
+
+    Raises:
+        SettingError: a setting that the model or the machine cannot serve, naming what it can.
+        SessionError: the recording is too short for one frame, or a block failed; one line.
+    """
+    flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
+                          encoded=encoded, tracks=tracks)
+    for part in parts:
+        flowgraph.add(part(flowgraph))
+    watch(flowgraph)
+    began = time.monotonic()
+    interrupted = flowgraph.run(progress)
+    wall_s = time.monotonic() - began
+    if not flowgraph.hung:
+        flowgraph.monitor.release()
+    probe, health = flowgraph.probe, flowgraph.monitor.health.snapshot()
+    n_frames = health[keys.FRAMES]
+    if plot is not None and n_frames:
+        from ..display.run_picture import save_plot
+        title = (f"{source.name}: {_count(probe.n_events, 'event')} in {_count(n_frames, 'frame')}, "
+                 f"model {flowgraph.model_name}")
+        told = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
+        try:
+            save_plot(plot, probe.waterfall, list(probe.events.values()), title, told)
+        except OSError as error:
+            raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
+    return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
+                   interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
+                   health, source.fault, flowgraph.hung, flowgraph.average)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def quiet_logs():
+    """GNU Radio's log goes to stderr, and only when debugging: a failure is reported once, as one line."""
+    debug = os.environ.get("SPECTRUMENCODER_DEBUG", "") not in ("", "0")
+    os.environ.setdefault("GR_CONF_LOG_LOG_FILE", "stderr")
+    os.environ.setdefault("GR_CONF_LOG_LOG_LEVEL", "info" if debug else "off")
+
+
+class Flowgraph:
+    """The blocks of one run, connected.
+
+    Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; average: spectra per frame; on_poll:
+    called ten times a second while it runs; hung: what did not end.
+    """
+
+    def __init__(self, source: RecordingSource | RadioSource, settings: RunSettings, *, append: bool, keep_spectra: bool,
+                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None):
+        from gnuradio import gr
+
+        from ..blocks.spectrum_monitor import spectrum_monitor
+        from ..display.waterfall import MAX_ROWS
+        from ..encoder.ensemble import load_models
+        from .encoded_file import encoded_file
+        from .run_probe import run_probe
+        self.source, self.settings, self.hung = source, settings, ""
+        self.on_poll: list[Callable[[], None]] = []
+        self.top = gr.top_block("spectrumencoder run")
+        try:
+            models = load_models(settings.model)
+            contract = models[0].contract
+            fft_size = contract["encoder"]["fft_size"]
+            self.average = auto_average(source.samp_rate, fft_size, settings.overlap, contract["average"]) \
+                if settings.average == AUTO else settings.average
+            frame_hop = fft_size * self.average * (1 - settings.overlap)
+            self.monitor = spectrum_monitor(
+                model=models, samp_rate=source.samp_rate, center_freq=source.center_freq,
+                average=self.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
+                dropout_policy=settings.dropout_policy, rope_mode=settings.rope_mode, backend=settings.backend,
+                compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold,
+                false_events_per_hour=settings.false_events_per_hour,
+                dtype=settings.dtype, runtime=settings.runtime, confidence_threshold=settings.confidence_threshold,
+                encoded_group=settings.encoded_group if encoded else 0, encoded_step=settings.encoded_step,
+                tracks_file=str(tracks) if tracks else "",
+                settle_ms=settings.settle_ms, overload=source.overload, time_source=source.time_source,
+                pad_batch=source.pad_batch,
+                min_output_buffer=source.buffer_frames(frame_hop))
+        except ValueError as error:  # a setting that the model, or this machine, cannot serve
+            raise SettingError(str(error)) from error
+        self.monitor.encoder.engine.threads = settings.threads  # PyTorch's own stay one: more would change its sums
+        source.check(fft_size)
+        if source.recording is None:
+            self.monitor.health.device = source.name
+        self.probe = run_probe(fft_size, source.samp_rate, source.center_freq, MAX_ROWS if keep_spectra else 0)
+        self._sinks = _sinks(source, settings, append, name_in_events)
+        top, monitor = self.top, self.monitor
+        top.connect(source.block, monitor)
+        if keep_spectra:
+            top.connect((monitor, 0), (self.probe, 0))
+            top.connect((monitor, 1), (self.probe, 1))
+        for sink in [self.probe, *self._sinks]:
+            top.msg_connect(monitor, keys.ANOMALIES, sink, keys.EVENTS)
+        self._encoded = encoded_file(str(encoded)) if encoded else None
+        if self._encoded is not None:
+            top.msg_connect(monitor, keys.ENCODED, self._encoded, keys.ENCODED)
+            self._sinks.append(self._encoded)
+        top.msg_connect(monitor, keys.STATUS, self.probe, keys.STATUS)
+
+    def add(self, blocks: list):
+        """Takes in more blocks, which are connected already: their failures end the run, and their queues are emptied."""
+        self._sinks += blocks
+
+    @property
+    def n_dropped(self) -> int:
+        return int(self.monitor.tokenizer.dropped_frames())
+
+    @property
+    def model_name(self) -> str:
+        return self.monitor.encoder.engine.model_name
+
+    @property
+    def encoded_bytes(self) -> int | None:
+        """Bytes of compressed spectra written; None: none were asked for."""
+        return None if self._encoded is None else self._encoded.n_bytes
+
+    @property
+    def ensemble(self) -> dict:
+        """accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty."""
+        counters = self.monitor.encoder.counters()
+        return {key: counters[key] for key in (keys.ACCEPTED_FRAMES, keys.REFINED_FRAMES, keys.CONFIDENCE_THRESHOLD)
+                if key in counters}
+
+    @property
+    def seconds(self) -> float:
+        """How much signal was played."""
+        return self.source.n_samples / self.source.samp_rate
+
+    def notes(self) -> tuple[str, ...]:
+        """What the blocks said that the user should know: the first of each kind, and how many more there were."""
+        kinds: dict[str, list[str]] = {}
+        for state, text in self.probe.messages:
+            if state in TOLD_STATES and text:
+                kinds.setdefault(state, []).append(text)
+        chosen = (f"average auto: {self.average} spectra per frame at {self.source.samp_rate:g} samples/s",) \
+            if self.settings.average == AUTO else ()
+        return (*chosen, *(texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
+
+    def run(self, progress: Progress = no_progress) -> bool:
+        """Runs to the end; True when Ctrl-C ended it (in good order). ``hung`` says what did not end then, if anything.
+
+        Raises:
+            SessionError: a block failed.
+        """
+        from ..blocks.run_flowgraph import run_flowgraph
+        blocks = [*self.source.watched, *self.monitor.blocks, self.probe, *self._sinks]
+
+        def poll() -> bool:
+            progress(self.source.name, self.source.n_samples, self.source.total)
+            for call in self.on_poll:
+                call()
+            return self.source.ended()
+
+        self.source.begin()
+        try:
+            failure = run_flowgraph(self.top, blocks, should_stop=poll, grace_s=GRACE_S)
+        except KeyboardInterrupt:
+            return True
+        except TimeoutError as error:
+            self.hung = str(error)
+            for block in blocks:  # the others have ended, or may: what they hold is to be kept
+                if hasattr(block, "drain"):
+                    block.drain()
+                    block.stop()
+            return isinstance(error.__context__, KeyboardInterrupt)
+        if failure is not None:
+            raise SessionError(f"{self.source.name}: {failure}")
+        return False
+
+
+def _sinks(source: RecordingSource | RadioSource, settings: RunSettings, append: bool, name_in_events: bool) -> list:
+    from ..blocks.event_log import event_log
+    sinks = []
+    if settings.events is not None:
+        sinks.append(event_log(str(settings.events), append=append, recording=source.name if name_in_events else ""))
+    if settings.zmq:
+        sinks.append(event_log(zmq_address=settings.zmq, recording=source.name if name_in_events else ""))
+    if settings.annotate is not None:
+        sinks.append(_annotator(source.recording, settings.annotate))
+    return sinks
+
+
+def _annotator(recording: Recording, output: str):
+    from ..blocks.sigmf_annotator import sigmf_annotator
+    if recording.meta_path is None:
+        output = output or str(recording.data_path.with_name(f"{recording.name}-events.sigmf-meta"))
+        return sigmf_annotator(output=output, samp_rate=recording.samp_rate, center_freq=recording.frequency_hz or 0.0,
+                               datatype=recording.datatype)
+    return sigmf_annotator(recording=str(recording.meta_path), output=output)

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The recordings of a run: one after the other, or several at a time, each in a process of its own.
+
+What they give comes in the order of the recordings either way."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from ..atomic_file import close_synced
+from .errors import SessionError
+from .flowgraph import GRACE_S, Outcome, RunSettings, run
+from .progress import Progress, no_progress
+
+_LATE_S = 10.0  # after Ctrl-C: what has not ended by then is ended
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How each recording is run. folder: they are those of a folder, so that results bear the recording's name; raw: rate (Hz),
+    format and frequency (Hz) of raw IQ, else three times None."""
+
+    settings: RunSettings
+    folder: bool = False
+    plot: Path | None = None
+    encoded: Path | None = None
+    tracks: Path | None = None
+    raw: tuple[float | None, str | None, float | None] = (None, None, None)
+
+    def run(self, path: Path, *, append: bool = False, watch: Callable = lambda flowgraph: None,
+            progress: Progress = no_progress) -> Outcome:
+        """Runs one. Raises: as of ``session.run``; RecordingError."""
+        from ..recordings.sigmf import Recording
+        rate, format_, freq = self.raw
+        recording = Recording.open(path) if rate is None else Recording.open_raw(path, rate, format_, center_freq=freq)
+        plot, encoded, tracks = (named_path(file, recording.name, self.folder) for file in (self.plot, self.encoded, self.tracks))
+        return run(recording, self.settings, append=append, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
+                   tracks=tracks, progress=progress)
+
+
+def named_path(path: Path | None, name: str, folder: bool) -> Path | None:
+    """The file of one recording; in a folder the recording's name is added to the file's."""
+    return path.with_name(f"{path.stem}_{name}{path.suffix}") if path is not None and folder else path
+
+
+def in_turn(plan: Plan, paths: list[Path], watch: Callable,
+            progress: Progress = no_progress) -> Iterator[tuple[Path, Outcome | Exception]]:
+    """One after the other, up to one that Ctrl-C has ended."""
+    from ..recordings.sigmf import RecordingError
+    done = False
+    for path in paths:
+        try:
+            outcome = plan.run(path, append=done, watch=watch, progress=progress)
+        except (SessionError, RecordingError) as error:
+            yield path, error
+            continue
+        done = True
+        yield path, outcome
+        if outcome.interrupted:
+            return
+
+
+def at_once(plan: Plan, paths: list[Path], jobs: int,
+            progress: Progress = no_progress) -> Iterator[tuple[Path, Outcome | Exception]]:
+    """`jobs` at a time. Ctrl-C ends those that run in good order, and no other begins.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came while none ran.
+    """
+    with tempfile.TemporaryDirectory(prefix="spectrumencoder-") as folder:
+        progress("recordings", 0, len(paths))
+        private = [Path(folder) / f"{number}.jsonl" for number in range(len(paths))]
+        pool, done, some_went_well = _Pool(plan, paths, private, jobs), 0, False
+        try:
+            for number, result in pool.results():
+                _append_events(private[number], plan.settings.events, some_went_well)
+                some_went_well |= isinstance(result, Outcome)
+                done += 1
+                progress("recordings", done, len(paths))
+                yield paths[number], result
+        finally:
+            pool.close()
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: object
+    connection: Connection
+    number: int | None = None  # of the recording that it works on
+
+
+@dataclass(eq=False)
+class _Pool:
+    """Processes that work on the recordings. private: the file of each one's events."""
+
+    plan: Plan
+    paths: list[Path]
+    private: list[Path]
+    jobs: int
+    _workers: list[_Worker] = field(default_factory=list)
+    _results: dict[int, Outcome | Exception] = field(default_factory=dict)
+    _begun: int = 0
+
+    def results(self) -> Iterator[tuple[int, Outcome | Exception]]:
+        """(number, result) in the order of the recordings."""
+        told = 0
+        try:
+            while told < len(self.paths):
+                while told in self._results:
+                    yield told, self._results[told]
+                    told += 1
+                self._give_work()
+                if told < len(self.paths) and told not in self._results:
+                    self._collect(None)
+        except KeyboardInterrupt:
+            if not self._interrupt():
+                raise
+            for number in sorted(n for n in self._results if n >= told):  # those between them never began
+                yield number, self._results[number]
+
+    def close(self):
+        for worker in self._workers:
+            worker.connection.close()  # it ends by itself when it waits for work
+            if worker.number is not None:
+                worker.process.kill()
+        for worker in self._workers:
+            worker.process.join(_LATE_S)
+        self._workers.clear()
+
+    def _give_work(self):
+        idle = [worker for worker in self._workers if worker.number is None]
+        while self._begun < len(self.paths) and (idle or len(self._workers) < self.jobs):
+            worker = idle.pop() if idle else self._start()
+            worker.number, self._begun = self._begun, self._begun + 1
+            events = self.private[worker.number] if self.plan.settings.events is not None else None
+            worker.connection.send((self.paths[worker.number], events))
+
+    def _start(self) -> _Worker:
+        context = get_context("spawn")  # a fork would inherit threads, and locks that they hold
+        ours, its = context.Pipe()
+        process = context.Process(target=_work, args=(its, os.getpid(), self.plan), daemon=True)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which it inherits: Ctrl-C is ours to pass on
+        try:
+            process.start()
+        finally:
+            signal.signal(signal.SIGINT, before)
+        its.close()
+        self._workers.append(_Worker(process, ours))
+        return self._workers[-1]
+
+    def _collect(self, timeout_s: float | None) -> bool:
+        """Takes the results that are there, or the next ones that come. False: none came in time."""
+        ready = wait([worker.connection for worker in self._workers if worker.number is not None], timeout_s)
+        for worker in [w for w in self._workers if w.connection in ready]:
+            try:
+                self._results[worker.number] = worker.connection.recv()
+            except (EOFError, OSError):
+                worker.process.join(_LATE_S)
+                self._results[worker.number] = SessionError(
+                    f"{self.paths[worker.number].stem}: its process ended with {worker.process.exitcode}; "
+                    "see whether memory was short, and run it alone")
+                self._workers.remove(worker)
+            worker.number = None
+        return bool(ready)
+
+    def _interrupt(self) -> bool:
+        """Tells those that run to end, and waits for them. False: none ran."""
+        busy = [worker for worker in self._workers if worker.number is not None]
+        for worker in busy:
+            os.kill(worker.process.pid, signal.SIGINT)
+        deadline = time.monotonic() + GRACE_S + _LATE_S
+        while any(worker.number is not None for worker in busy) and self._collect(max(0.0, deadline - time.monotonic())):
+            pass
+        return bool(busy)
+
+
+def _work(connection: Connection, parent: int, plan: Plan):
+    """A process of the pool: runs what it is sent, until the other end is closed."""
+    os.setpgid(0, 0)  # the terminal's Ctrl-C goes to the parent alone, which passes it on
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # it ends with its parent
+    if os.getppid() != parent:
+        return
+    while True:
+        try:
+            path, events = connection.recv()
+        except EOFError:
+            return
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            result = replace(plan, settings=replace(plan.settings, events=events)).run(path)
+        except KeyboardInterrupt:
+            result = SessionError(f"{path.stem}: interrupted before it began")
+        except Exception as error:  # noqa: BLE001 (the parent raises it)
+            result = error
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        connection.send(_sendable(result))
+        if isinstance(result, Outcome) and result.hung:
+            os._exit(1)  # a normal exit would wait for the thread that hangs
+
+
+def _sendable(result):
+    try:
+        pickle.loads(pickle.dumps(result))
+    except Exception as error:  # noqa: BLE001 (whatever an exception's class does)
+        return SessionError(f"{type(result).__name__}: {result} ({error})")
+    return result
+
+
+def _append_events(private: Path, events: Path | None, append: bool):
+    """Takes the events of one recording into the file of all, as a run of one after the other writes it."""
+    if events is None or not private.is_file():
+        return
+    into = events.open("ab" if append else "wb")
+    try:
+        with private.open("rb") as file:
+            shutil.copyfileobj(file, into)
+    finally:
+        close_synced(into)
+    private.unlink()

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``spectrumencoder run soapy:...``: a radio through the chain, until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+
+from .. import keys
+from .errors import SessionError
+from .flowgraph import Outcome, RunSettings, quiet_logs, run_source
+from .progress import Progress, no_progress
+from .sources import RadioOptions, RadioSource
+from .stats import RunStats
+
+
+def run_radio(options: RadioOptions, settings: RunSettings, *, stats: RunStats, plot: Path | None = None,
+              encoded: Path | None = None, tracks: Path | None = None, parts=(), progress: Progress = no_progress) -> Outcome:
+    """Runs a radio until its duration is over, Ctrl-C or SIGTERM ends it, or something fails; all of them in good order.
+
+    Args:
+        stats: reports how the run is doing.
+        parts: callables that connect more blocks to the flowgraph and return them.
+
+    Raises:
+        SettingError, SessionError: as of ``run_source``, and where the radio is missing or refuses a setting.
+    """
+    quiet_logs()
+    source = RadioSource(options)
+    with _sigterm_as_interrupt():
+        return run_source(source, settings, plot=plot, encoded=encoded, tracks=tracks, watch=stats.attach, parts=parts,
+                          progress=progress)
+
+
+class SnippetPart:
+    """Connects a snippet_recorder to the source of a flowgraph."""
+
+    def __init__(self, folder: Path, max_mb: float):
+        self._folder, self._max_mb = folder, max_mb
+
+    def __call__(self, flowgraph) -> list:
+        from ..blocks.snippet_recorder import snippet_recorder
+        source = flowgraph.source
+        try:
+            recorder = snippet_recorder(str(self._folder), source.samp_rate, source.center_freq, max_mb=self._max_mb)
+        except OSError as error:
+            raise SessionError(f"--snippets {self._folder}: {error.strerror}; name a folder that can be made") from error
+        flowgraph.top.connect(source.block, recorder)
+        flowgraph.top.msg_connect(flowgraph.monitor, keys.ANOMALIES, recorder, keys.EVENTS)
+        return [recorder]
+
+
+def end(outcome: Outcome):
+    """Raises SessionError where the run did not end as it was meant to."""
+    if outcome.fault:
+        raise SessionError(f"{outcome.name}: {outcome.fault}")
+
+
+@contextmanager
+def _sigterm_as_interrupt():
+    """A service manager's way to say stop is the user's Ctrl-C."""
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""run_probe: what the command line keeps of a run: events, messages of the blocks, waterfalls of bounded size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pmt
+from gnuradio import gr
+
+from .. import keys
+from ..blocks.messages import MalformedMessage, metadata, tag_key
+from ..blocks.safe_block import SafeBlock, handler
+from ..display.waterfall import Waterfall
+
+MAX_EVENTS = 10_000
+MAX_MESSAGES = 100
+
+
+class run_probe(SafeBlock, gr.sync_block):
+    """Message inputs `events` and `status`; with a waterfall also a sink of psd and residual (fft_size floats each).
+
+    Args:
+        fft_size: bins per frame.
+        samp_rate, center_freq: Hz, until tags say otherwise.
+        max_rows: rows of the waterfall; 0 keeps no spectra, and takes none.
+
+    Attributes: n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS of them);
+    messages: (state, text) of the statuses that came, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
+    """
+
+    def __init__(self, fft_size: int = 1024, samp_rate: float = 1e6, center_freq: float = 0.0, max_rows: int = 0):
+        vector = (np.float32, fft_size)
+        gr.sync_block.__init__(self, "run_probe", [vector, vector] if max_rows else None, None)
+        self.init_safe_block()
+        self.set_tag_propagation_policy(gr.TPP_DONT)
+        self.n_events = 0
+        self.events: dict[str, dict] = {}
+        self.messages: dict[tuple[str, str], int] = {}  # -> how often
+        self.waterfall = Waterfall(max_rows) if max_rows else None
+        self._rate, self._center, self._hop = float(samp_rate), float(center_freq), fft_size
+        self.add_input_port(keys.EVENTS, self.handle_event)
+        self.add_input_port(keys.STATUS, self.handle_status)
+
+    def _work(self, input_items, output_items) -> int:
+        psd, residual = input_items
+        begin = self.nitems_read(0)
+        tags: dict[int, dict] = {}
+        for tag in self.get_tags_in_window(0, 0, len(psd)):
+            tags.setdefault(tag.offset - begin, {})[tag_key(tag)] = tag.value
+        cuts = sorted({0, len(psd), *tags})
+        for start, stop in zip(cuts, cuts[1:], strict=False):
+            if start in tags:
+                self._retag(tags[start], begin + start)
+            elif not self.waterfall.segments:
+                self.waterfall.begin(0, self._hop, self._center, self._rate)
+            self.waterfall.add(psd[start:stop], residual[start:stop])
+        return len(psd)
+
+    def _retag(self, tags: dict, frame: int):
+        if keys.RX_FREQ in tags:
+            self._center = pmt.to_double(tags[keys.RX_FREQ])
+        if keys.RX_RATE in tags:
+            self._rate = pmt.to_double(tags[keys.RX_RATE])
+        if keys.FRAME_HOP in tags:
+            self._hop = pmt.to_uint64(tags[keys.FRAME_HOP])
+        start = pmt.to_uint64(tags[keys.FRAME_START]) if keys.FRAME_START in tags else frame * self._hop
+        self.waterfall.begin(start, self._hop, self._center, self._rate)
+
+    @handler
+    def handle_event(self, message):
+        event = metadata(message)
+        if keys.EVENT_ID not in event:
+            raise MalformedMessage(f"wants an event with {keys.EVENT_ID}, got the keys {', '.join(event)[:80]}")
+        identity = str(event[keys.EVENT_ID])
+        if identity in self.events or len(self.events) < MAX_EVENTS:
+            self.n_events += identity not in self.events
+            self.events[identity] = event
+        else:
+            self.n_events += event.get(keys.STATE) == "open"
+
+    @handler
+    def handle_status(self, message):
+        status = metadata(message)
+        said = str(status.get(keys.STATUS_STATE)), str(status.get(keys.MESSAGE) or "")
+        if said in self.messages or len(self.messages) < MAX_MESSAGES:
+            self.messages[said] = self.messages.get(said, 0) + 1

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``run soapy:... --scan``: a band_scanner between the chain and the radio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import keys
+from .errors import SettingError
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """The options of ``run`` that concern a scan; units are those of band_scanner."""
+
+    ranges: str
+    dwell_ms: float = 100.0
+    usable: float = 0.8
+    overlap: float = 0.0
+    dc_bins: int = 0
+    jitter: float = 0.0
+    hold_ms: float = 0.0
+    sweeps: Path | None = None
+
+    def first_freq(self, rate: float, fft_size: int = 1024) -> float:
+        """Where to tune before the scanner takes over, Hz.
+
+        Raises:
+            SettingError: an option is out of range.
+        """
+        from ..scan.scan_plan import ScanPlan, parse_ranges
+        try:
+            first = ScanPlan(parse_ranges(self.ranges), rate, fft_size, self.usable, self.overlap).plans[0]
+        except ValueError as error:
+            raise SettingError(f"--scan {self.ranges}: {error}") from error
+        return first.frequency_hz(first.centers[0])
+
+
+class ScanPart:
+    """Connects scanner and log of the rows to a flowgraph; afterwards it can say how the scan went."""
+
+    def __init__(self, options: ScanOptions):
+        self._options = options
+        self.scanner = self.log = None
+
+    def __call__(self, flowgraph) -> list:
+        from ..blocks.band_scanner import band_scanner
+        from .sweep_log import sweep_log
+        o, top, monitor, source = self._options, flowgraph.top, flowgraph.monitor, flowgraph.source
+        try:
+            self.scanner = band_scanner(
+                o.ranges, samp_rate=source.samp_rate, center_freq=source.center_freq, fft_size=monitor.fft_size, usable=o.usable,
+                dwell_ms=o.dwell_ms, overlap=o.overlap, dc_bins=o.dc_bins, jitter=o.jitter, hold_ms=o.hold_ms)
+        except ValueError as error:
+            raise SettingError(f"--scan {o.ranges}: {error}") from error
+        self.log = sweep_log(str(o.sweeps) if o.sweeps else "")
+        top.connect((monitor, 0), self.scanner)
+        top.msg_connect(monitor, keys.ANOMALIES, self.scanner, keys.EVENTS)
+        top.msg_connect(self.scanner, keys.CMD, source.block, keys.CMD)
+        top.msg_connect(self.scanner, keys.SWEEPS, self.log, keys.SWEEPS)
+        top.msg_connect(self.scanner, keys.STATUS, flowgraph.probe, keys.STATUS)
+        return [self.scanner, self.log]
+
+    def summary(self, samp_rate: float) -> dict:
+        """Of the sweeps that were completed: how many, hops per second of signal, and the share of it that was looked at."""
+        log = self.log
+        seconds = log.sample_count / samp_rate
+        return {"sweeps": log.n_sweeps, "hops": log.n_hops, "hops_per_s": log.n_hops / seconds if seconds else None,
+                "watched_share": log.dwell_samples / log.sample_count if log.sample_count else None}

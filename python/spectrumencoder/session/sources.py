@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the samples of a run come from: a recording, or a radio. Each makes its block and says how the chain is to be set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import SessionError, SettingError
+
+if TYPE_CHECKING:
+    from ..recordings.sigmf import Recording
+
+SOAPY_PREFIX = "soapy:"
+_MIN_BUFFER_FRAMES, _MAX_BUFFER_FRAMES = 64, 8192  # of radios
+RECORDING_BUFFER_FRAMES = 512  # blocks get half of it at once
+_END_S = 20.0
+_BUFFER_S = 1.5  # more than max_latency of spectrum_encoder
+
+
+class RecordingSource:
+    """A recording, played once as fast as the chain takes it.
+
+    Attributes: name, samp_rate, center_freq (Hz), block, watched (blocks whose failures end the run), recording, and the
+    arguments `overload`, `time_source` and `pad_batch` of spectrum_monitor.
+    """
+
+    overload, time_source, pad_batch = "wait", "tag", 16
+
+    def __init__(self, recording: Recording):
+        from ..blocks.sigmf_source import sigmf_source
+        self.recording, self.name = recording, recording.name
+        self.samp_rate, self.center_freq = recording.samp_rate, recording.frequency_hz or 0.0
+        self.total = recording.n_samples
+        self.block = sigmf_source(**self._arguments())
+        self.watched = [self.block]
+
+    def _arguments(self) -> dict:
+        recording = self.recording
+        if recording.meta_path is not None:
+            return {"file": str(recording.meta_path)}
+        return {"file": str(recording.data_path), "samp_rate": recording.samp_rate, "datatype": recording.datatype,
+                "center_freq": recording.frequency_hz}
+
+    def buffer_frames(self, frame_hop: float) -> int:
+        """Room between the stages, in frames of so many samples."""
+        return RECORDING_BUFFER_FRAMES
+
+    def check(self, fft_size: int):
+        """Raises SessionError where there is nothing to analyse."""
+        if self.recording.n_samples < fft_size:
+            raise SessionError(f"{self.name} holds {self.recording.n_samples} samples, fewer than one FFT of {fft_size}: "
+                               "there is nothing to analyse; give a longer recording")
+
+    @property
+    def n_samples(self) -> int:
+        """Samples played so far."""
+        return self.block.nitems_written(0)
+
+    def begin(self):
+        """Called right before the flowgraph starts."""
+
+    def ended(self) -> bool:
+        """Asked ten times a second: whether the run is to stop in good order. A recording ends by itself."""
+        return False
+
+    @property
+    def fault(self) -> str:
+        """Why the source gave up; "" where it did not."""
+        return ""
+
+
+@dataclass(frozen=True)
+class RadioOptions:
+    """The options of a live run that concern the radio; Hz, dB, seconds."""
+
+    device: str
+    freq: float
+    rate: float
+    gain: float | None = None
+    agc: bool | None = None
+    antenna: str = ""
+    bandwidth: float | None = None
+    ppm: float = 0.0
+    settings: tuple[str, ...] = ()
+    duration: float | None = None
+    silence_s: float = 5.0
+
+
+class RadioSource:
+    """A SoapySDR radio, until ``duration`` seconds of samples are there or no sample comes for ``silence_s``.
+
+    The attributes are those of RecordingSource; ``recording`` is None.
+
+    Raises:
+        SettingError: a setting is not KEY=VALUE, or the radio cannot do what was asked. SessionError: it is not there.
+    """
+
+    overload, pad_batch = "skip", 4  # few frames wait at a time, and the fewer, the sooner they are answered
+    recording = None
+
+    def __init__(self, options: RadioOptions, clock: Callable[[], float] | None = None):
+        import time
+
+        from ..blocks.soapy_radio import RadioError, soapy_radio
+        from ..tokens.tokenize import native_module
+        self._native = native_module()
+        self._options, self._clock = options, clock or time.monotonic
+        try:
+            self.block = soapy_radio(
+                options.device, freq=options.freq, rate=options.rate, gain=options.gain, agc=options.agc,
+                antenna=options.antenna, bandwidth=options.bandwidth, ppm=options.ppm, settings=_settings(options.settings),
+                count=round((options.duration or 0.0) * options.rate))
+        except RadioError as error:
+            raise SessionError(str(error)) from error
+        self.name = options.device
+        self.samp_rate, self.center_freq = self.block.samp_rate, self.block.center_freq
+        self.time_source = "hardware" if self.block.has_clock else "tag"
+        self.watched = self.block.blocks
+        self.total = None if options.duration is None else round(options.duration * options.rate)
+        self._seen, self._seen_at = 0, self._clock()
+        self._fault = ""
+
+    def buffer_frames(self, frame_hop: float) -> int:
+        """Room for more than max_latency: frames are skipped before the radio has to wait. What waits in its own buffers
+        gets the tag of a retune that comes meanwhile, and would be taken for what lies at the new frequency."""
+        return live_buffer_frames(self.samp_rate, frame_hop)
+
+    def check(self, fft_size: int):
+        if self.total is not None and self.total < fft_size:
+            raise SettingError(f"--duration {self._options.duration:g} s at {self.samp_rate:g} samples/s is shorter than one FFT "
+                             f"of {fft_size} samples; give a longer one")
+
+    @property
+    def n_samples(self) -> int:
+        return self.block.n_samples
+
+    def begin(self):
+        self.block.set_clock()
+        self._failures_before, _ = self._native.driver_failures()
+        self._seen_at = self._clock()
+
+    def ended(self) -> bool:
+        self._native.survive_driver_failures()  # not before the start: GNU Radio sets a handler of its own there
+        now, count = self._clock(), self.n_samples
+        failures, failure = self._native.driver_failures()
+        if failures > self._failures_before:
+            self._fault = f"the radio's driver failed after {count / self.samp_rate:.3g} s of signal: {failure}"
+            return True
+        if count > self._seen:
+            self._seen, self._seen_at = count, now
+            if self.total is not None and count >= self.total:
+                self.block.end()
+        elif self.total is not None and count >= self.total:
+            return now - self._seen_at > _END_S  # the stream has ended, and the chain works off what it holds
+        elif now - self._seen_at > self._options.silence_s:
+            self._fault = (f"no samples for {self._options.silence_s:g} s, after {count / self.samp_rate:.3g} s of signal; "
+                           "see whether the radio is still plugged in and whether another program uses it (--silence SECONDS "
+                           "waits longer)")
+            return True
+        return False
+
+    @property
+    def fault(self) -> str:
+        return self._fault
+
+
+def live_buffer_frames(samp_rate: float, frame_hop: float) -> int:
+    """Frames of so many samples that last 1.5 s: the room between the stages of a live chain."""
+    return min(_MAX_BUFFER_FRAMES, max(_MIN_BUFFER_FRAMES, math.ceil(_BUFFER_S * samp_rate / frame_hop)))
+
+
+def _settings(pairs: tuple[str, ...]) -> dict[str, str]:
+    result = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise SettingError(f"--setting {pair} is not KEY=VALUE, such as --setting biastee=true")
+        result[key] = value
+    return result

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What tells a person or a monitoring system, while a run goes on, how it is doing: ``--stats`` and ``--metrics``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .. import keys
+from .prometheus import MetricsServer
+
+_FIGURES = (keys.FRAMES, keys.DROPPED_FRAMES, keys.SKIPPED_FRAMES, keys.OVERFLOWS, keys.EVENTS, keys.FRAMES_PER_S,
+            keys.QUEUE_DEPTH)
+
+
+class RunStats:
+    """Give ``attach`` to ``run_source`` and leave the context when it has returned.
+
+    Args:
+        report: is called with a line each second; None reports nothing.
+        metrics: HOST:PORT of a Prometheus endpoint; "" is none.
+    """
+
+    def __init__(self, report: Callable[[str], None] | None, metrics: str):
+        self._report, self._flowgraph, self._told = report, None, 0
+        self.server = MetricsServer(metrics, self.snapshot) if metrics else None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.server is not None:
+            self.server.close()
+
+    def attach(self, flowgraph):
+        """From here on this flowgraph is the one that is watched."""
+        self._flowgraph, self._told = flowgraph, 0
+        if self._report is not None:
+            flowgraph.on_poll.append(self._poll)
+
+    def snapshot(self) -> dict:
+        if self._flowgraph is None:
+            return dict.fromkeys(_FIGURES, 0) | {keys.LATENCY_P50_MS: None, keys.LATENCY_P99_MS: None}
+        return self._flowgraph.monitor.health.snapshot() | {keys.EVENTS: self._flowgraph.probe.n_events}
+
+    def _poll(self):
+        n_told = self._flowgraph.monitor.health.n_told
+        if n_told > self._told:
+            self._told = n_told
+            self._report(stats_line(self.snapshot()))
+
+
+def stats_line(figures: dict) -> str:
+    """One second of a run as a line."""
+    parts = [f"{figures[keys.FRAMES_PER_S]:.1f} frames/s"]
+    if figures[keys.LATENCY_P50_MS] is not None:
+        parts.append(f"latency p50 {figures[keys.LATENCY_P50_MS]:.1f} ms p99 {figures[keys.LATENCY_P99_MS]:.1f} ms")
+    parts.append(f"queue {figures[keys.QUEUE_DEPTH]}")
+    parts += [f"{figures[key]} {name}" for key, name in ((keys.DROPPED_FRAMES, "dropped"), (keys.SKIPPED_FRAMES, "skipped"),
+                                                        (keys.OVERFLOWS, "overflows"), (keys.EVENTS, "events"))]
+    device = figures.get(keys.DEVICE)
+    return ", ".join(parts) + (f", {device}" if device else "")

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""sweep_log: what the command line writes the rows of `band_scanner` with: a JSON line per sweep, the spectrum in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pmt
+from gnuradio import gr
+
+from .. import keys
+from ..atomic_file import close_synced
+from ..blocks.messages import MalformedMessage, kind, metadata
+from ..blocks.safe_block import SafeBlock, handler
+
+ROW = "power_dbfs"
+
+
+class sweep_log(SafeBlock, gr.basic_block):
+    """Sink of the message input `sweeps`.
+
+    Args:
+        file: path, emptied at the first start; "" counts only.
+
+    Attributes: n_sweeps: rows that came; n_hops, sample_count, dwell_samples: of all of them.
+    """
+
+    def __init__(self, file: str = ""):
+        gr.basic_block.__init__(self, "sweep_log", None, None)
+        self.init_safe_block()
+        self._path, self._file, self._mode = Path(file) if file else None, None, "w"
+        self.n_sweeps = self.n_hops = self.sample_count = self.dwell_samples = 0
+        self.add_input_port(keys.SWEEPS, self.handle_sweep)
+
+    def _start(self):
+        self._open()
+
+    def _open(self):
+        if self._path is not None and self._file is None:
+            self._file = self._path.open(self._mode, encoding="utf-8")
+            self._mode = "a"
+
+    def _stop(self):
+        file, self._file = self._file, None
+        close_synced(file)
+
+    @handler
+    def handle_sweep(self, message):
+        if not pmt.is_pair(message) or not pmt.is_f32vector(pmt.cdr(message)):
+            raise MalformedMessage(f"wants a PDU of floats, got {kind(message)}")
+        fields = metadata(message)
+        self.n_sweeps += 1
+        self.n_hops += int(fields.get(keys.HOPS, 0))
+        self.sample_count += int(fields.get(keys.SAMPLE_COUNT, 0))
+        self.dwell_samples += int(fields.get(keys.DWELL_SAMPLES, 0))
+        self._open()
+        if self._file is not None:
+            row = [round(value, 2) for value in pmt.f32vector_elements(pmt.cdr(message))]
+            self._file.write(json.dumps(fields | {ROW: row}) + "\n")
+            self._file.flush()
