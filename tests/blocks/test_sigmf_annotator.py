@@ -11,7 +11,7 @@ from flowgraphs import run_within, status_store, stored, wait_for
 from gnuradio import gr
 from gnuradio.spectrumencoder import keys, sigmf_annotator
 from gnuradio.spectrumencoder.blocks.messages import to_pmt
-from gnuradio.spectrumencoder.recordings.sigmf import Recording, RecordingError
+from gnuradio.spectrumencoder.recordings import RecordingError, open_recording
 from test_event_log import WRONG
 
 OWN = {"core:sample_start": 500, "core:sample_count": 10, "core:label": "burst"}
@@ -63,7 +63,7 @@ def test_annotations_beside_a_recording(make_recording, noise):
                      "core:freq_lower_edge": 433.99e6, "core:freq_upper_edge": 434.01e6, "core:label": "tone"} | {
                          keys.SIGMF_PREFIX + key: value
                          for key, value in event(state="close", sample_count=400, snr_db=None).items()}
-    written = Recording.open(annotator.path)
+    written = open_recording(annotator.path)
     assert written.n_samples == 5000 and len(written.annotations) == 3
     head = json.loads(annotator.path.read_text())["global"]
     assert head["core:extensions"] == [{"name": "spectrumencoder", "version": "0.1.0", "optional": True}]
@@ -77,7 +77,7 @@ def test_an_earlier_runs_annotations_give_way(make_recording, noise):
             wait_for(lambda run=run: run.annotator._events)
         identities = [item.get("spectrumencoder:event_id") for item in run.annotations()]
         assert identities == [None, identity]
-    assert Recording.open(path).n_samples == 5000
+    assert open_recording(path).n_samples == 5000
 
 
 def test_sample_numbers_count_from_the_recordings_offset(make_recording, noise):
@@ -89,7 +89,7 @@ def test_sample_numbers_count_from_the_recordings_offset(make_recording, noise):
         run.post(event())
         wait_for(lambda: run.annotator._events)
     assert run.annotations()[0]["core:sample_start"] == 8000
-    assert Recording.open(run.annotator.path).annotations[0].sample_start == 1000
+    assert open_recording(run.annotator.path).annotations[0].sample_start == 1000
 
 
 def test_minimal_metadata_without_a_recording(tmp_path):

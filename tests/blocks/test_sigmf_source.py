@@ -9,7 +9,7 @@ import pytest
 from flowgraphs import run_within, status_store, stored
 from gnuradio import blocks, gr
 from gnuradio.spectrumencoder import sigmf_source
-from gnuradio.spectrumencoder.recordings.sigmf import RecordingError
+from gnuradio.spectrumencoder.recordings import RecordingError
 
 
 def play(source, n_samples=None, seconds=5.0):

@@ -42,9 +42,9 @@ class Plan:
     def run(self, path: Path, *, append: bool = False, watch: Callable = lambda flowgraph: None,
             progress: Progress = no_progress) -> Outcome:
         """Runs one. Raises: as of ``session.run``; RecordingError."""
-        from ..recordings.sigmf import Recording
-        rate, format_, freq = self.raw
-        recording = Recording.open(path) if rate is None else Recording.open_raw(path, rate, format_, center_freq=freq)
+        from ..recordings import open_recording
+        rate, datatype, freq = self.raw
+        recording = open_recording(path, rate=rate, datatype=datatype, freq=freq)
         plot, encoded, tracks = (named_path(file, recording.name, self.folder) for file in (self.plot, self.encoded, self.tracks))
         return run(recording, self.settings, append=append, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
                    tracks=tracks, progress=progress)
@@ -58,7 +58,7 @@ def named_path(path: Path | None, name: str, folder: bool) -> Path | None:
 def in_turn(plan: Plan, paths: list[Path], watch: Callable,
             progress: Progress = no_progress) -> Iterator[tuple[Path, Outcome | Exception]]:
     """One after the other, up to one that Ctrl-C has ended."""
-    from ..recordings.sigmf import RecordingError
+    from ..recordings import RecordingError
     done = False
     for path in paths:
         try:
