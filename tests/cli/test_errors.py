@@ -37,6 +37,7 @@ def test_every_command_has_help(call, command):
     (["run", "a.sigmf-meta", "--rate", "1e6", "--format", "cu8"], "states its own"),
     (["run", "samples.cu8", "--rate", "1e6"], "--format"),
     (["run", "a.sigmf-meta", "--freq", "1e8"], "--freq"),
+    (["run", "samples.cu8", "--rate", "1e6", "--format", "cu9"], "hackrf"),
     (["run", "soapy:driver=rtlsdr"], "--rate HZ and --freq HZ"),
     (["evaluate", "classify", "--corpus", ".", "--condition", "nice"], "nice"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)

@@ -18,6 +18,7 @@ from .progress import Progress, no_progress
 from .sources import RadioSource, RecordingSource
 
 if TYPE_CHECKING:
+    from ..encoder.model_file import ModelFile
     from ..recordings import Recording
 
 TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
@@ -33,7 +34,7 @@ def cores() -> int:
 class RunSettings:
     """The options of ``run`` that hold for every source; names and units are those of spectrum_monitor."""
 
-    model: str = "base"
+    model: str | tuple[ModelFile, ...] = "base"  # or what ``load_models`` gave
     compute: str = "auto"
     backend: str = "auto"
     dropout_rate: float = 0.25
