@@ -42,7 +42,7 @@ class RecordingSource:
         return RECORDING_BUFFER_FRAMES
 
     def check(self, fft_size: int):
-        """Raises SessionError where there is nothing to analyse."""
+        """Raises SessionError if there is nothing to analyse."""
         if self.recording.n_samples < fft_size:
             raise SessionError(f"{self.name} holds {self.recording.n_samples} samples, fewer than one FFT of {fft_size}: "
                                "there is nothing to analyse; give a longer recording")
@@ -61,7 +61,7 @@ class RecordingSource:
 
     @property
     def fault(self) -> str:
-        """Why the source gave up; "" where it did not."""
+        """Why the source gave up; "" if it did not."""
         return ""
 
 
