@@ -18,7 +18,6 @@ from .progress import Progress, no_progress
 from .sources import RadioSource, RecordingSource
 
 if TYPE_CHECKING:
-    from ..encoder.model_file import ModelFile
     from ..recordings import Recording
 
 TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
@@ -34,7 +33,7 @@ def cores() -> int:
 class RunSettings:
     """The options of ``run`` that hold for every source; names and units are those of spectrum_monitor."""
 
-    model: str | tuple[ModelFile, ...] = "base"  # or what ``load_models`` gave
+    model: str = "base"
     compute: str = "auto"
     backend: str = "auto"
     dropout_rate: float = 0.25

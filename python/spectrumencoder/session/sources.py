@@ -42,7 +42,7 @@ class RecordingSource:
         return RECORDING_BUFFER_FRAMES
 
     def check(self, fft_size: int):
-        """Raises SessionError if there is nothing to analyse."""
+        """Raises SessionError where there is nothing to analyse."""
         if self.recording.n_samples < fft_size:
             raise SessionError(f"{self.name} holds {self.recording.n_samples} samples, fewer than one FFT of {fft_size}: "
                                "there is nothing to analyse; give a longer recording")
