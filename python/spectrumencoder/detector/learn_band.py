@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ..encoder.engine import Engine
-from ..recordings.sigmf import Recording
+from ..recordings import Recording
 from ..tokens.band_plan import UNKNOWN, band_of
 from ..tokens.tokenize import tokenize
 from .calibrate import Calibrator, Table, TooFewFrames, Tuning, frames_needed

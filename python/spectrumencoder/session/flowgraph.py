@@ -18,7 +18,7 @@ from .progress import Progress, no_progress
 from .sources import RadioSource, RecordingSource
 
 if TYPE_CHECKING:
-    from ..recordings.sigmf import Recording
+    from ..recordings import Recording
 
 TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
 GRACE_S = 1.5  # from Ctrl-C or a failure to the end of all blocks
@@ -304,14 +304,6 @@ def _sinks(source: RecordingSource | RadioSource, settings: RunSettings, append:
     if settings.zmq:
         sinks.append(event_log(zmq_address=settings.zmq, recording=source.name if name_in_events else ""))
     if settings.annotate is not None:
-        sinks.append(_annotator(source.recording, settings.annotate))
+        from ..blocks.sigmf_annotator import sigmf_annotator
+        sinks.append(sigmf_annotator(source.recording, settings.annotate))
     return sinks
-
-
-def _annotator(recording: Recording, output: str):
-    from ..blocks.sigmf_annotator import sigmf_annotator
-    if recording.meta_path is None:
-        output = output or str(recording.data_path.with_name(f"{recording.name}-events.sigmf-meta"))
-        return sigmf_annotator(output=output, samp_rate=recording.samp_rate, center_freq=recording.frequency_hz or 0.0,
-                               datatype=recording.datatype)
-    return sigmf_annotator(recording=str(recording.meta_path), output=output)
