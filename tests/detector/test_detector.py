@@ -380,14 +380,14 @@ def test_fixed_threshold_needs_no_table():
     assert event[keys.ANALYSIS_TYPE] == "mean_square"
     assert event[keys.THRESHOLD] == 2.0
     assert abs(event[keys.FREQ_CENTER_HZ] - (FREQ + (102 - N // 2) * WIDTH)) <= 2 * WIDTH
-    judge.set_threshold_mode("far")
+    judge.set_threshold_mode("calibrated")
     assert np.isnan(run(judge, psd, residual, rows)[0]).all()
 
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"false_alarm_rate": 0}, "false_alarm_rate 0"), ({"false_alarm_rate": 0.9}, "false_alarm_rate 0.9"),
-    ({"threshold_mode": "soft"}, "'soft' is not one of far, fixed"), ({"threshold": -1.0}, "threshold -1"),
-    ({"hold": -1}, "hold -1"), ({"hold": 1.5}, "hold 1.5"), ({"drift_db_per_s": -1}, "drift_db_per_s -1"),
+    ({"threshold_mode": "soft"}, "'soft' is not one of calibrated, quantile, fixed"), ({"threshold": -1.0}, "threshold -1"),
+    ({"hold": 0}, "hold 0"), ({"hold": 1.5}, "hold 1.5"), ({"drift_db_per_s": -1}, "drift_db_per_s -1"),
 ])
 def test_settings_out_of_range_are_refused(conformal, settings, message):
     with pytest.raises(ValueError, match=message):
