@@ -93,7 +93,8 @@ class Setting:
         """The value: a float if the setting is one, a choice by its present name.
 
         Raises:
-            ValueError: it is of another kind or out of range; says what is possible.
+            ValueError: it is no such number, or out of range; says what is possible.
+            TypeError: it is none at all, such as None.
         """
         if isinstance(value, str) and value in self.aliases:
             return self.aliases[value]
@@ -103,7 +104,7 @@ class Setting:
             given = float(value) if self.kind is float else value
             if self.kind is int and given != int(given):
                 raise ValueError("a fraction")
-        except (TypeError, ValueError, OverflowError):
+        except (ValueError, OverflowError):
             raise ValueError(f"{self.key} {value!r} is not {self._possible()}") from None
         if not self.allows(given):
             outside = f"outside {self._span()}" if self.kind in (float, int) else f"not {self._possible()}"

@@ -300,7 +300,7 @@ def test_a_storm_of_events_is_limited_and_counted(conformal):
     psd, residual, rows = frames(600, seed=38)
     for frame in range(0, 600, 3):
         put(psd, residual, frame, frame, 10 + frame % 230, 12 + frame % 230, 25)
-    judge = detector(conformal, hold=0)
+    judge = detector(conformal, hold=1)
     result = judge.process(psd, residual, rows, HOP * np.arange(600), SEGMENT)
     opened = sum(e[keys.STATE] == "open" for e in result.events)
     seconds = 600 * SEGMENT.frame_s
