@@ -18,6 +18,7 @@ import numpy as np
 from .. import keys
 from ..encoder import features as layout
 from ..encoder.model_file import ModelFile, alike_key, table_key
+from ..settings import DEFAULTS, SETTINGS
 from ..tokens.band_plan import UNKNOWN
 from .band_drift import BandDrift
 from .box_search import HISTORY, BoxRows, band_rows
@@ -28,8 +29,7 @@ from .rolling import Rolling
 from .scores import FloorTrack, channel_values, mean_square
 from .threat_types import shipped
 
-FAR, FIXED, QUANTILE = "far", "fixed", "quantile"
-THRESHOLD_MODES = (FAR, FIXED, QUANTILE)
+CALIBRATED, QUANTILE, FIXED = SETTINGS["threshold_mode"].choices
 _KEY_COLUMNS = [layout.VARIANT, layout.K_KEPT, layout.K_EFF, layout.POLICY, layout.DTYPE]  # what table_key reads
 _KEY_SPAN = slice(min(_KEY_COLUMNS), max(_KEY_COLUMNS) + 1)  # the columns from the first to the last of them, and where they are
 _KEY_PLACES = [column - _KEY_SPAN.start for column in _KEY_COLUMNS]
@@ -81,8 +81,8 @@ class Detector:
         contract: of the model file: names, labels, window, heads.
         tables: table key -> Table. A frame without one has no p-value, no score and no event: it is `uncalibrated`.
         false_alarm_rate: share of normal frames that may be flagged, (0, 0.5].
-        threshold_mode: "far", by the tables; "quantile": by the last scores on the band, which begin with the table's
-            (``rolling``); or "fixed": mean-square residual above `threshold`, without calibration.
+        threshold_mode: "calibrated", by the tables ("far" is its old name); "quantile": by the last scores on the band, which
+            begin with the table's (``rolling``); or "fixed": mean-square residual above `threshold`, without calibration.
         threshold: of the fixed mode. The residual is in units of the model's own deviation, so that normal frames have a
             mean square of about 1; 0.05 and 0.1 are what the rule is quoted with for spectra scaled to 0..1.
         false_events_per_hour: how many events an hour may be false on a calibrated band, as far as the tail of its table tells:
@@ -95,9 +95,10 @@ class Detector:
         ValueError: an argument is out of range, or a table does not fit the model.
     """
 
-    def __init__(self, contract: dict, tables: Mapping[str, Table], *, false_alarm_rate: float = 0.01,
-                 threshold_mode: str = FAR, threshold: float = 0.1, hold: int = 4,
-                 false_events_per_hour: float = 1.0, models: Sequence[str] = (), drift_db_per_s: float = 0.05):
+    def __init__(self, contract: dict, tables: Mapping[str, Table], *, false_alarm_rate: float = DEFAULTS.false_alarm_rate,
+                 threshold_mode: str = DEFAULTS.threshold_mode, threshold: float = DEFAULTS.threshold,
+                 hold: int = DEFAULTS.hold, false_events_per_hour: float = DEFAULTS.false_events_per_hour,
+                 models: Sequence[str] = (), drift_db_per_s: float = 0.05):
         encoder = contract["encoder"]
         self.contract, self.tables = contract, dict(tables)
         self._models = tuple(models) or (contract["name"],)
@@ -153,9 +154,7 @@ class Detector:
         self._told, self._chosen = set(), {}
 
     def set_threshold_mode(self, threshold_mode: str):
-        if threshold_mode not in THRESHOLD_MODES:
-            raise ValueError(f"threshold_mode {threshold_mode!r} is not one of {', '.join(THRESHOLD_MODES)}")
-        self.threshold_mode = threshold_mode
+        self.threshold_mode = SETTINGS["threshold_mode"].check(threshold_mode)
 
     def set_threshold(self, threshold: float):
         if not 0.0 < threshold < np.inf:
@@ -168,9 +167,7 @@ class Detector:
         self.false_events_per_hour, self._chosen = float(false_events_per_hour), {}
 
     def set_hold(self, hold: int):
-        if hold != int(hold) or not 0 <= hold <= 1_000_000:
-            raise ValueError(f"hold {hold} is not a whole number of frames in 0..1000000")
-        self.tracker.hold = int(hold)
+        self.tracker.hold = int(SETTINGS["hold"].check(hold))
 
     @property
     def hold(self) -> int:
@@ -465,5 +462,5 @@ def _timed(emitted: list[Emitted], began: float) -> list[Emitted]:
     return emitted
 
 
-__all__ = ["FAR", "FIXED", "GENERAL_TABLE", "QUANTILE", "RATE_LIMITED", "RECALIBRATE", "THRESHOLD_MODES", "UNCALIBRATED",
+__all__ = ["CALIBRATED", "FIXED", "GENERAL_TABLE", "QUANTILE", "RATE_LIMITED", "RECALIBRATE", "UNCALIBRATED",
            "Detector", "Notice", "Result", "read_tables", "window_enbw"]
