@@ -10,7 +10,8 @@ from ..encoder.engine import Engine
 from ..recordings.sigmf import Recording
 from ..tokens.band_plan import UNKNOWN, band_of
 from ..tokens.tokenize import tokenize
-from .calibrate import Calibrator, Table, TooFewFrames, Tuning, frames_needed
+from .calibrate import Calibrator, TooFewFrames, frames_needed
+from .table import Table, Tuning
 
 BLOCK_SAMPLES = 1 << 21  # read at a time, about
 
