@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from frames import CONTRACT, FREQ, HOP, KEY, RATE, SEGMENT, N, detector, frames, put, run, table
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.detector import band_drift, band_statistics, box_search, scores
-from gnuradio.spectrumencoder.detector.calibrate import Tuning
+from gnuradio.spectrumencoder.detector import band_drift, band_statistics, box_search, windows
+from gnuradio.spectrumencoder.detector import table as table_module
 from gnuradio.spectrumencoder.detector.detector import Detector, window_enbw
 from gnuradio.spectrumencoder.detector.events import BURST_EVENTS, EVENTS_PER_S
-from gnuradio.spectrumencoder.detector.judge import TableJudge
+from gnuradio.spectrumencoder.detector.judge import TableJudge, mean_square
+from gnuradio.spectrumencoder.detector.table import Tuning
 from gnuradio.spectrumencoder.encoder import features as layout
 from scipy.signal import get_window
 
@@ -118,7 +119,7 @@ def test_without_the_compiled_module_it_gives_the_same(conformal, learned, monke
     psd, residual, rows = frames(400, seed=26)
     put(psd, residual, 120, 159, 60, 64, 15)
     compiled = run(detector(one, false_alarm_rate=0.01), psd, residual, rows, batch=37)
-    for module in (band_drift, box_search, band_statistics, scores):
+    for module in (band_drift, box_search, band_statistics, table_module, windows):
         monkeypatch.setattr(module, "optional_native_module", lambda: None)
     numpy = run(detector(one, false_alarm_rate=0.01), psd, residual, rows, batch=37)
     np.testing.assert_array_equal(compiled[0], numpy[0])
@@ -300,7 +301,7 @@ def test_a_storm_of_events_is_limited_and_counted(conformal):
     psd, residual, rows = frames(600, seed=38)
     for frame in range(0, 600, 3):
         put(psd, residual, frame, frame, 10 + frame % 230, 12 + frame % 230, 25)
-    judge = detector(conformal, hold=0)
+    judge = detector(conformal, hold=1)
     result = judge.process(psd, residual, rows, HOP * np.arange(600), SEGMENT)
     opened = sum(e[keys.STATE] == "open" for e in result.events)
     seconds = 600 * SEGMENT.frame_s
@@ -369,6 +370,11 @@ def test_a_short_last_frame_covers_fewer_samples(conformal):
     assert closed(emitted)[-1][keys.SAMPLE_COUNT] == HOP // 4
 
 
+def test_mean_square():
+    residual = np.array([[1.0, -2.0, 2.0], [0.0, 0.0, 3.0]], np.float32)
+    np.testing.assert_allclose(mean_square(residual), [3.0, 3.0])
+
+
 def test_fixed_threshold_needs_no_table():
     psd, residual, rows = frames(60, seed=32)
     put(psd, residual, 20, 29, 100, 104, 30)
@@ -380,14 +386,14 @@ def test_fixed_threshold_needs_no_table():
     assert event[keys.ANALYSIS_TYPE] == "mean_square"
     assert event[keys.THRESHOLD] == 2.0
     assert abs(event[keys.FREQ_CENTER_HZ] - (FREQ + (102 - N // 2) * WIDTH)) <= 2 * WIDTH
-    judge.set_threshold_mode("far")
+    judge.set_threshold_mode("calibrated")
     assert np.isnan(run(judge, psd, residual, rows)[0]).all()
 
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"false_alarm_rate": 0}, "false_alarm_rate 0"), ({"false_alarm_rate": 0.9}, "false_alarm_rate 0.9"),
-    ({"threshold_mode": "soft"}, "'soft' is not one of far, fixed"), ({"threshold": -1.0}, "threshold -1"),
-    ({"hold": -1}, "hold -1"), ({"hold": 1.5}, "hold 1.5"), ({"drift_db_per_s": -1}, "drift_db_per_s -1"),
+    ({"threshold_mode": "soft"}, "'soft' is not one of calibrated, quantile, fixed"), ({"threshold": -1.0}, "threshold -1"),
+    ({"hold": 0}, "hold 0"), ({"hold": 1.5}, "hold 1.5"), ({"drift_db_per_s": -1}, "drift_db_per_s -1"),
 ])
 def test_settings_out_of_range_are_refused(conformal, settings, message):
     with pytest.raises(ValueError, match=message):

@@ -16,7 +16,7 @@ void bind_fft_tokenizer(py::module& m)
         "IQ samples to frames of tokens (output 0: item_size floats) and power spectra (output 1: fft_size floats, "
         "dBFS).\n\n"
         "samp_rate and center_freq stand in where the stream has no rx_rate, rx_freq tags. Message output `status`.\n"
-        "Raises ValueError naming the argument, its value and its range. See docs/architecture.md, \"Frame\".")
+        "Raises ValueError naming the argument, its value and its range. See docs/contracts.md, \"Frame\".")
         .def(py::init(&fft_tokenizer::make),
              py::arg("fft_size") = 1024,
              py::arg("stride") = 8,

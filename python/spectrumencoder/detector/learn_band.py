@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is normal on a band: recordings through tokenizer and encoder, in blocks, into one conformal table per band."""
+"""Learns bands: recordings go through tokenizer and encoder, in blocks, into one conformal table per band."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ..encoder.engine import Engine
-from ..recordings.sigmf import Recording
+from ..recordings import Recording
 from ..tokens.band_plan import UNKNOWN, band_of
 from ..tokens.tokenize import tokenize
-from .calibrate import Calibrator, Table, TooFewFrames, Tuning, frames_needed
+from .calibrate import Calibrator, TooFewFrames, frames_needed
+from .table import Table, Tuning
 
 BLOCK_SAMPLES = 1 << 21  # read at a time, about
 
@@ -34,7 +35,7 @@ def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 1
     Args:
         average, overlap: of the tokenizer, as the detector will run it.
         band: "auto" takes it from each capture's centre frequency; else one of the model's bands, for all.
-        per_bin: learn what each bin does where all of a band's frames are of one tuning.
+        per_bin: learn what each bin does if all of a band's frames are of one tuning.
         progress: called with frames done and frames in all.
 
     Raises:
@@ -75,7 +76,7 @@ def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 1
 
 
 class _FrameGrid:
-    """How frames lie on samples: `hop` from one to the next, `span` from a frame's first sample to its last, `window_hop`
+    """Places of frames in samples: `hop` from one to the next, `span` from a frame's first sample to its last, `window_hop`
     from one averaged spectrum to the next."""
 
     def __init__(self, n_bins: int, average: int, overlap: float):

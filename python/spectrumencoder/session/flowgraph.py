@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import keys
+from ..settings import RUN, SETTINGS, ChainSettings, of_command
 from ..tokens.average import AUTO, auto_average
 from .errors import SessionError, SettingError
 from .progress import Progress, no_progress
 from .sources import RadioSource, RecordingSource
 
 if TYPE_CHECKING:
-    from ..recordings.sigmf import Recording
+    from ..recordings import Recording
 
 TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
 GRACE_S = 1.5  # from Ctrl-C or a failure to the end of all blocks
@@ -30,31 +31,25 @@ def cores() -> int:
 
 
 @dataclass(frozen=True)
-class RunSettings:
-    """The options of ``run`` that hold for every source; names and units are those of spectrum_monitor."""
+class RunSettings(ChainSettings):
+    """Everything that holds for each source of a run.
 
-    model: str = "base"
-    compute: str = "auto"
-    backend: str = "auto"
-    dropout_rate: float = 0.25
-    dropout_policy: str = ""
-    rope_mode: str = ""
-    false_alarm_rate: float = 0.01
-    average: int | str = 16  # "auto": by the rate of each source
-    overlap: float = 0.0
-    band: str = "auto"
-    hold: int = 4
-    false_events_per_hour: float = 1.0
+    Attributes:
+        model, average, dropout_rate, ...: settings of spectrum_monitor, of the name and default that ``settings.py`` gives them.
+        events: JSON lines to write.
+        annotate: SigMF file for annotations; "": beside the recording; None: none.
+        zmq: address of a ZeroMQ PUB socket for the events; "": none.
+        threads: CPU threads of the native runtime; long batches are shared out among them.
+    """
+
     events: Path | None = None
     annotate: str | None = None
-    dtype: str = "auto"
-    runtime: str = "auto"
-    confidence_threshold: float = 0.8
-    encoded_step: float = 0.5
-    encoded_group: int = 32
-    settle_ms: float = 0.0
     zmq: str = ""
-    threads: int = field(default_factory=cores)  # of the network (native runtime): among so many long batches are shared out
+    threads: int = field(default_factory=cores)
+
+    def of_chain(self) -> dict:
+        """The arguments of spectrum_monitor among them."""
+        return {row.key: getattr(self, row.key) for row in of_command(RUN)}
 
 
 @dataclass(frozen=True)
@@ -192,18 +187,11 @@ class Flowgraph:
             self.average = auto_average(source.samp_rate, fft_size, settings.overlap, contract["average"]) \
                 if settings.average == AUTO else settings.average
             frame_hop = fft_size * self.average * (1 - settings.overlap)
-            self.monitor = spectrum_monitor(
-                model=models, samp_rate=source.samp_rate, center_freq=source.center_freq,
-                average=self.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
-                dropout_policy=settings.dropout_policy, rope_mode=settings.rope_mode, backend=settings.backend,
-                compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold,
-                false_events_per_hour=settings.false_events_per_hour,
-                dtype=settings.dtype, runtime=settings.runtime, confidence_threshold=settings.confidence_threshold,
-                encoded_group=settings.encoded_group if encoded else 0, encoded_step=settings.encoded_step,
-                tracks_file=str(tracks) if tracks else "",
-                settle_ms=settings.settle_ms, overload=source.overload, time_source=source.time_source,
-                pad_batch=source.pad_batch,
-                min_output_buffer=source.buffer_frames(frame_hop))
+            self.monitor = spectrum_monitor(**settings.of_chain() | {
+                "model": models, "samp_rate": source.samp_rate, "center_freq": source.center_freq, "average": self.average,
+                "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default) if encoded else 0,
+                "tracks_file": str(tracks) if tracks else "", "overload": source.overload, "time_source": source.time_source,
+                "pad_batch": source.pad_batch, "min_output_buffer": source.buffer_frames(frame_hop)})
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
             raise SettingError(str(error)) from error
         self.monitor.encoder.engine.threads = settings.threads  # PyTorch's own stay one: more would change its sums
@@ -304,14 +292,6 @@ def _sinks(source: RecordingSource | RadioSource, settings: RunSettings, append:
     if settings.zmq:
         sinks.append(event_log(zmq_address=settings.zmq, recording=source.name if name_in_events else ""))
     if settings.annotate is not None:
-        sinks.append(_annotator(source.recording, settings.annotate))
+        from ..blocks.sigmf_annotator import sigmf_annotator
+        sinks.append(sigmf_annotator(source.recording, settings.annotate))
     return sinks
-
-
-def _annotator(recording: Recording, output: str):
-    from ..blocks.sigmf_annotator import sigmf_annotator
-    if recording.meta_path is None:
-        output = output or str(recording.data_path.with_name(f"{recording.name}-events.sigmf-meta"))
-        return sigmf_annotator(output=output, samp_rate=recording.samp_rate, center_freq=recording.frequency_hz or 0.0,
-                               datatype=recording.datatype)
-    return sigmf_annotator(recording=str(recording.meta_path), output=output)
