@@ -141,8 +141,7 @@ std::vector<sample> noise_table(size_t length, uint64_t seed, double bandwidth_h
     return table;
 }
 
-// exp(j phase). The phase is the integral of Gaussian noise from 30 Hz to audio_hz with a deviation of deviation_hz
-// / 3.
+// exp(j phase). The phase is the integral of Gaussian noise from 30 Hz to audio_hz; its deviation is deviation_hz / 3.
 std::vector<sample> fm_table(size_t length, uint64_t seed, const emitter& e, double rate)
 {
     const auto audio = [&](double f) { return std::abs(f) >= 30.0 && std::abs(f) <= e.audio_hz; };
