@@ -29,7 +29,7 @@ AUTO, NATIVE, TORCH = RUNTIMES = ("auto", "native", "torch")
 SLOW_INSTRUCTIONS = "generic"  # of a processor with these PyTorch may be the faster runtime
 BF16_WIDTH = 64  # of a narrower network bf16 changes the class of more than 0.1 % of the frames (docs/results/precision.md)
 _TRIAL_FRAMES, _TRIALS = 16, 3
-_native_was_faster: dict[tuple, bool] = {}  # by model, variant, threads, padding and dtype: timed once per process
+_native_was_faster: dict[tuple, bool] = {}  # by model, variant, backend, threads, padding and dtype: timed once per process
 
 
 class EncodedFrames(NamedTuple):
@@ -67,7 +67,8 @@ class Engine:
     Args:
         model: name or path, see `find_model`; or a ModelFile already loaded.
         compute: auto | cpu | cuda[:n].
-        backend: auto (the default of the variant's family) or a name; it chooses among the file's variants.
+        backend: auto (the default of the file's first family) or a name; a name chooses among the file's variants. The named
+            backend is the one that runs: natively if the C++ library computes it (`attention.Backend.native`), else in PyTorch.
         rope_mode: none | static | dynamic; "" takes the file's default.
         dropout_rate: r in [0, 1); the nearest possible is used and can be read back.
         dropout_policy: gumbel | energy | entropy | random; "" takes the file's default.
@@ -76,8 +77,8 @@ class Engine:
         dtype: fp32 | bf16 | int8 | auto, of the matrix products in the transformer blocks; see `precision`. `auto` is bf16 if
             the native runtime serves the settings on a processor with instructions for it and the network is at least
             BF16_WIDTH wide, else fp32; `dtype` tells which.
-        runtime: native | torch | auto. `auto` takes `native` if it serves the settings. On a processor without AVX2 it times
-            both on a few frames, once per process, and takes the faster one.
+        runtime: native | torch | auto. `auto` takes `native` if it computes the backend on the device, else `torch`. On a
+            processor without AVX2 it times both on a few frames, once per process, and takes the faster one.
 
     Raises:
         ModelError: the file cannot be used. ValueError: a setting that the file, the device or the runtime cannot serve.
@@ -117,7 +118,7 @@ class Engine:
     def _best_dtype(self, backend: str) -> str:
         """bf16 if native products are faster in it and the network is wide enough for it, else fp32."""
         chosen = get_backend(self.backend if backend == AUTO else backend, self.device)
-        served = self._wanted_runtime != TORCH and not native.why_not(chosen.oracle, self.device)
+        served = self._wanted_runtime != TORCH and not chosen.why_not_native(self.device)
         return BF16 if served and native.has_fast_bf16() and self.config.width >= BF16_WIDTH else FP32
 
     def _network(self, runtime: str, variant: str):
@@ -255,7 +256,7 @@ class Engine:
 
     def _choose_runtime(self, chosen: Backend) -> str:
         """The runtime for the present settings. Raises ValueError if none serves them, or not the one that was asked for."""
-        not_native = native.why_not(chosen.oracle, self.device)
+        not_native = chosen.why_not_native(self.device)
         if self._wanted_runtime == NATIVE and not_native:
             raise ValueError(f"runtime native does not serve backend {chosen.name!r}: {not_native}; use runtime=torch or auto")
         if self._wanted_runtime == NATIVE or (
@@ -279,7 +280,7 @@ class Engine:
         return f"dtype {self._reduced!r}: {reason}" if reason else None
 
     def _native_is_faster(self) -> bool:
-        key = (self.file.name, self.variant, self.threads, self.pad_batch, self._reduced)
+        key = (self.file.name, self.variant, self.backend, self.threads, self.pad_batch, self._reduced)
         if key not in _native_was_faster:
             items = np.random.default_rng(0).normal(0.0, 3.0, (_TRIAL_FRAMES, self.layout.item_size)).astype(np.float32)
             bands, noise, seconds = np.zeros(_TRIAL_FRAMES, np.int64), self._noise(0, _TRIAL_FRAMES), {}
