@@ -68,14 +68,14 @@ def test_a_family_without_cpp_runs_in_pytorch(new_family, softmax_model, claimed
 def test_native_refuses_a_family_that_it_does_not_have(new_family):
     with pytest.raises(ValueError) as error:
         Engine(new_family(), compute="cpu", runtime="native")
-    assert str(error.value) == ("runtime native does not serve backend 'windowed': the C++ library has no windowed attention; it has "
-                                "grouped, latent, linear, mhla, softmax; use runtime=torch or auto")
+    assert str(error.value) == ("runtime native does not serve backend 'windowed': the C++ library has no windowed attention; "
+                                "it has grouped, latent, linear, mhla, softmax; use runtime=torch or auto")
 
 
 def test_a_family_without_cpp_says_that_it_needs_pytorch(new_family, monkeypatch):
     path = new_family()
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ValueError, match="backend 'windowed' cannot run on cpu: it needs PyTorch, which is not installed; install"):
+    with pytest.raises(ValueError, match="backend 'windowed' cannot run on cpu: it needs PyTorch, which is not installed"):
         Engine(path, compute="cpu")
 
 

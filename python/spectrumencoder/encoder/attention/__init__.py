@@ -11,7 +11,7 @@ A backend is `f(*inputs, rotation, key_mask) -> (B, H, T, D)`, rotation complex 
 * mhla: q, k, v (B, H, T, D), slot (B, T) int64, mix (H, P, P), slots per block
 
 A named backend runs, or says why not; only `auto` chooses. `native=True` in a row states that the C++ library computes the same
-numbers as this function, to rounding. Then `runtime=auto` may run the C++ in its place on a CPU. A row without it runs in PyTorch.
+numbers as this function, to rounding. Then `runtime=auto` may run the C++ in its place on a CPU. Other rows run in PyTorch.
 This table holds names: a function is imported, and PyTorch with it, when it is first called.
 """
 
