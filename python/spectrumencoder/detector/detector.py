@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -119,7 +119,7 @@ class Detector:
         self.reset()
 
     @classmethod
-    def from_model(cls, model: ModelFile, **settings) -> Detector:
+    def from_model(cls, model: ModelFile, **settings: Any) -> Detector:
         """A detector with the contract and the tables of a model file.
 
         Raises:
@@ -127,7 +127,7 @@ class Detector:
         """
         return cls(model.contract, read_tables(model), **settings)
 
-    def reset(self):
+    def reset(self) -> None:
         """Forgets all frames so far, counters included; keeps the settings."""
         self.n_frames = self.n_judged = self.n_flagged = self.n_uncalibrated = self.n_skipped = 0
         self._age = 0  # of the stream in frames that were not skipped
@@ -148,26 +148,26 @@ class Detector:
 
     # -- settings, which may change between batches
 
-    def set_false_alarm_rate(self, false_alarm_rate: float):
+    def set_false_alarm_rate(self, false_alarm_rate: float) -> None:
         self.false_alarm_rate = self.tracker.false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
         self._told, self._chosen = set(), {}
 
-    def set_threshold_mode(self, threshold_mode: str):
+    def set_threshold_mode(self, threshold_mode: str) -> None:
         if threshold_mode not in THRESHOLD_MODES:
             raise ValueError(f"threshold_mode {threshold_mode!r} is not one of {', '.join(THRESHOLD_MODES)}")
         self.threshold_mode = threshold_mode
 
-    def set_threshold(self, threshold: float):
+    def set_threshold(self, threshold: float) -> None:
         if not 0.0 < threshold < np.inf:
             raise ValueError(f"threshold {threshold} (mean-square residual) must be positive")
         self.threshold = float(threshold)
 
-    def set_false_events_per_hour(self, false_events_per_hour: float):
+    def set_false_events_per_hour(self, false_events_per_hour: float) -> None:
         if not false_events_per_hour > 0:
             raise ValueError(f"false_events_per_hour {false_events_per_hour} must be positive")
         self.false_events_per_hour, self._chosen = float(false_events_per_hour), {}
 
-    def set_hold(self, hold: int):
+    def set_hold(self, hold: int) -> None:
         if hold != int(hold) or not 0 <= hold <= 1_000_000:
             raise ValueError(f"hold {hold} is not a whole number of frames in 0..1000000")
         self.tracker.hold = int(hold)
@@ -251,14 +251,15 @@ class Detector:
             result.emitted += _timed(self.tracker.see(frame, sightings, segment), began)
             position += 1
 
-    def _judge_fixed(self, residual, used, result, speaks) -> Callable[[int], Judge]:
+    def _judge_fixed(self, residual: np.ndarray, used: np.ndarray, result: Result, speaks: np.ndarray) -> Callable[[int], Judge]:
         result.scores[used] = mean_square(residual[used])
         _check_finite(result.scores[used])
         result.flagged[used] = speaks[used] = result.scores[used] > self.threshold
         judge = FixedJudge(self.threshold)
         return lambda frame: judge
 
-    def _judge_by_tables(self, psd, residual, features, deviation, used, segment, result, speaks) -> Callable[[int], Judge]:
+    def _judge_by_tables(self, psd: np.ndarray, residual: np.ndarray, features: np.ndarray, deviation: np.ndarray,
+                         used: np.ndarray, segment: Segment, result: Result, speaks: np.ndarray) -> Callable[[int], Judge]:
         """Judges the frames `used`; gives what tells how the frame of a number was judged."""
         parts = Parts()
         for rows, key, table, threshold, opening in self._groups(features, used, segment, result.notices):
@@ -291,7 +292,7 @@ class Detector:
                     if shown is not None and (self.tracker.n_open or speaks.any()):  # else nobody asks where
                         kept = {place: shown[place:place + HISTORY + 1].copy() for place in flagged.nonzero()[0].tolist()}
                 parts.append(Part(taken, thresholds, opening, table, kept, curve))
-                if drift is not None:
+                if drift is not None and level is not None:
                     drift.take(level, ~flagged, segment.frame_s)
                     if drift.watch(p_values[scores <= opening], table.effective_n / table.n):
                         self._tell(result.notices, RECALIBRATE, key, "recalibrate: frames are no longer like those that the "
@@ -315,7 +316,7 @@ class Detector:
     def _show(self, key: str, table: Table, psd: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Levels over the floor (F, N) of these frames, and the rows (HISTORY + F, P) of the band's boxes; None where no band was
         learned. Both hold until the next call."""
-        if table.scan is None:
+        if table.scan is None or table.band is None:
             self._seen = False
             _check_finite(psd.sum(axis=1) + floor)
             return None, None
@@ -369,7 +370,7 @@ class Detector:
             if table is not None or found == key:
                 reasons.append(reason if table is None else f"the table {found} {reason}")
         why = "; ".join(reasons)
-        if reason:
+        if reason or table is None:
             self._tell(notices, UNCALIBRATED, key, f"uncalibrated: {why}: no p-values and no events from these frames until "
                        "`spectrumencoder calibrate` has learned this band with these settings")
             return key, None, np.inf
@@ -385,12 +386,13 @@ class Detector:
                        "`spectrumencoder calibrate` learns this band")
         return found, table, threshold
 
-    def _tell(self, notices: list[Notice], state: str, key: str, text: str):
+    def _tell(self, notices: list[Notice], state: str, key: str, text: str) -> None:
         if (state, key) not in self._told:
             self._told.add((state, key))
             notices.append(Notice(state, text))
 
-    def _frame(self, index, psd, residual, row, deviation, start, segment, judge) -> Frame:
+    def _frame(self, index: int, psd: np.ndarray, residual: np.ndarray, row: np.ndarray, deviation: float, start: int,
+               segment: Segment, judge: Judge) -> Frame:
         span = round(segment.frame_hop * min(float(row[layout.K_EFF]) / segment.frame_average, 1.0)) or segment.frame_hop
         probabilities = row[layout.PROBABILITIES][:len(self._labels)]
         best = int(probabilities.argmax()) if len(probabilities) else None
@@ -447,13 +449,13 @@ def _run(numbers: np.ndarray) -> slice | np.ndarray:
         else numbers
 
 
-def _check_finite(scores: np.ndarray):
+def _check_finite(scores: np.ndarray) -> None:
     finite = np.isfinite(scores)
     if not finite.all():
         _check_none(int((~finite).sum()))
 
 
-def _check_none(n_broken: int):
+def _check_none(n_broken: int) -> None:
     if n_broken:
         raise ValueError(f"{n_broken} frames have a residual or logit that is not finite; the model or what feeds it is broken")
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from ..encoder.engine import Engine
 from ..recordings.sigmf import Recording
 from ..tokens.band_plan import UNKNOWN, band_of
@@ -95,7 +97,7 @@ def _stretches(recording: Recording, frame: _FrameGrid, engine: Engine, band: st
         yield Stretch(recording, start, stop, freq, name if name in engine.bands else UNKNOWN, frame.n_frames(stop - start))
 
 
-def _blocks(stretch: Stretch, frame: _FrameGrid):
+def _blocks(stretch: Stretch, frame: _FrameGrid) -> Iterator[np.ndarray]:
     """Samples of a stretch in blocks of whole frames."""
     per_block = max(1, BLOCK_SAMPLES // frame.hop)
     for first in range(0, stretch.n_frames, per_block):

@@ -11,7 +11,7 @@ however the scheduler cut it.
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,9 @@ class EncodedFrames(NamedTuple):
     features: np.ndarray  # (F, 256) float32, layout in features.py
     reconstruction: np.ndarray  # (F, N) float32, dBFS
     latents: np.ndarray  # (F, L, W) float32, what the reconstruction was made of
+
+
+GivenArrays = tuple[np.ndarray | None, ...]  # in the order of EncodedFrames; None: one is to be made
 
 
 def choose_device(compute: str) -> str:
@@ -101,7 +104,7 @@ class Engine:
         self.pad_batch, self.threads = pad_batch, threads
         self._wanted_runtime = runtime
         self._configs = {v: self.file.config(v) for v in self.file.variants}
-        self._made = {}  # (runtime, variant) -> network
+        self._made: dict[tuple[str, str], Any] = {}  # (runtime, variant) -> network
         self._frame_number = 0  # counts frames for the `random` policy
         default = self.contract["variants"][0]
         self._variant, self._rope, self.backend = default["name"], default["rope"], DEFAULT_OF_FAMILY[default["attention"]]
@@ -121,7 +124,7 @@ class Engine:
         served = self._wanted_runtime != TORCH and not chosen.why_not_native(self.device)
         return BF16 if served and native.has_fast_bf16() and self.config.width >= BF16_WIDTH else FP32
 
-    def _network(self, runtime: str, variant: str):
+    def _network(self, runtime: str, variant: str) -> Any:
         """The NativeNetwork or EagerNetwork of a variant; made when it is first used."""
         made = self._made.get((runtime, variant))
         if made is None:
@@ -301,15 +304,18 @@ class Engine:
         self._frame_number = 0
 
     def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None,
-               out: EncodedFrames | None = None) -> EncodedFrames:
+               out: GivenArrays | None = None) -> EncodedFrames:
         """Encode frames.
 
         Args:
             items: (F, item_size) float32 from the tokenizer.
             bands: band of each frame, or of all; one the model does not know counts as `unknown`.
             wanted: (F, M) bool, tokens that token dropout keeps before others.
-            out: arrays to write into, and to give back; where a field is None there is an array made for it. Residual,
+            out: arrays to write into, in the order of EncodedFrames; they are returned. For None an array is made. Residual,
                 features and reconstruction may be views of wider rows.
+
+        Returns:
+            One row per frame; see EncodedFrames for shapes and units.
 
         Raises:
             ValueError: items of another size.
@@ -326,10 +332,10 @@ class Engine:
         self._compute(self.runtime, items, index, self._draw_noise(len(items)), wanted, **self._answer_of(rows))
         return rows
 
-    def _empty(self, count: int, given: EncodedFrames | None = None) -> EncodedFrames:
-        """Arrays for so many frames, where they are not given."""
-        shapes = EncodedFrames((self.n_bins,), (features.N_FEATURES,), (self.n_bins,),
-                               (self.config.latents, self.config.latent_width))
+    def _empty(self, count: int, given: GivenArrays | None = None) -> EncodedFrames:
+        """The given arrays, and new ones of `count` frames for those that are None."""
+        shapes: tuple[tuple[int, ...], ...] = ((self.n_bins,), (features.N_FEATURES,), (self.n_bins,),
+                                               (self.config.latents, self.config.latent_width))
         made = [np.empty((count, *shape), np.float32) if array is None else array
                 for array, shape in zip(given or (None,) * len(shapes), shapes, strict=True)]
         return EncodedFrames(*made)
@@ -339,8 +345,9 @@ class Engine:
         return {"embedding": rows[:, features.EMBEDDING][:, :self.config.embedding],
                 "probabilities": rows[:, features.PROBABILITIES][:, :len(self.labels)]}
 
-    def _fill(self, runtime: str, items, bands, noise, wanted, out: EncodedFrames) -> None:
-        """Everything that there is to know of the frames."""
+    def _fill(self, runtime: str, items: np.ndarray, bands: np.ndarray, noise: np.ndarray | None, wanted: np.ndarray | None,
+              out: EncodedFrames) -> None:
+        """Fills every array of `out`."""
         rows = out.features
         rows[:] = 0.0
         self._stamp(rows)
@@ -351,7 +358,8 @@ class Engine:
                       logit=rows[:, features.LOGIT:features.LOGIT + 1], keep_statistics=rows[:, features.KEEP_STATS],
                       **self._answer_of(rows))
 
-    def _compute(self, runtime: str, items, bands, noise, wanted, **out) -> None:
+    def _compute(self, runtime: str, items: np.ndarray, bands: np.ndarray, noise: np.ndarray | None, wanted: np.ndarray | None,
+                 **out: np.ndarray) -> None:
         inputs = {"items": items, "bands": bands, "kept": self.k_kept, "policy": self.dropout_policy, "noise": noise,
                   "wanted": wanted}
         network = self._network(runtime, self.variant)
@@ -360,7 +368,7 @@ class Engine:
         else:
             network.encode(**inputs, backend=self.backend, pad_batch=self.pad_batch, **out)
 
-    def _check(self, items, bands) -> tuple[np.ndarray, np.ndarray]:
+    def _check(self, items: np.ndarray, bands: list[str] | str) -> tuple[np.ndarray, np.ndarray]:
         """The frames, and the index of each one's band."""
         items = np.asarray(items, np.float32)
         if items.ndim != 2 or items.shape[1] != self.layout.item_size:

@@ -138,10 +138,11 @@ class Recording:
         head = _member(meta, "global", dict, where)
         self.datatype = str(_member(head, "core:datatype", str, where))
         self._format = SampleFormat(self.datatype)
-        self.samp_rate = _number(head, "core:sample_rate", where)
-        if self.samp_rate is None or not 0 < self.samp_rate < math.inf:
+        samp_rate = _number(head, "core:sample_rate", where)
+        if samp_rate is None or not 0 < samp_rate < math.inf:
             raise RecordingError(f"{where}: core:sample_rate is {head.get('core:sample_rate')!r}; state it in Hz in "
                                  "the metadata's global part (it is needed to place signals in frequency)")
+        self.samp_rate: float = samp_rate
         self.n_channels = _count(head, "core:num_channels", where, 1)
         if not 0 <= channel < self.n_channels:
             raise RecordingError(f"{where}: channel {channel} is asked for; the file has {self.n_channels}")

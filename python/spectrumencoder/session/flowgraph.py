@@ -6,10 +6,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .. import keys
 from ..tokens.average import AUTO, auto_average
@@ -18,6 +18,8 @@ from .progress import Progress, no_progress
 from .sources import RadioSource, RecordingSource
 
 if TYPE_CHECKING:
+    from gnuradio import gr
+
     from ..recordings.sigmf import Recording
 
 TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
@@ -112,7 +114,8 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
 
 def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
                name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None,
-               watch: Callable[[Flowgraph], None] = lambda flowgraph: None, parts=(),
+               watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
+               parts: Iterable[Callable[[Flowgraph], list]] = (),
                progress: Progress = no_progress) -> Outcome:
     """Runs a source to its end. Call ``quiet_logs`` before the source is made.
 
@@ -141,7 +144,7 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
         flowgraph.monitor.release()
     probe, health = flowgraph.probe, flowgraph.monitor.health.snapshot()
     n_frames = health[keys.FRAMES]
-    if plot is not None and n_frames:
+    if plot is not None and n_frames and probe.waterfall is not None:
         from ..display.run_picture import save_plot
         title = (f"{source.name}: {_count(probe.n_events, 'event')} in {_count(n_frames, 'frame')}, "
                  f"model {flowgraph.model_name}")
@@ -159,7 +162,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def quiet_logs():
+def quiet_logs() -> None:
     """GNU Radio's log goes to stderr, and only when debugging: a failure is reported once, as one line."""
     debug = os.environ.get("SPECTRUMENCODER_DEBUG", "") not in ("", "0")
     os.environ.setdefault("GR_CONF_LOG_LOG_FILE", "stderr")
@@ -189,8 +192,8 @@ class Flowgraph:
             models = load_models(settings.model)
             contract = models[0].contract
             fft_size = contract["encoder"]["fft_size"]
-            self.average = auto_average(source.samp_rate, fft_size, settings.overlap, contract["average"]) \
-                if settings.average == AUTO else settings.average
+            self.average: int = auto_average(source.samp_rate, fft_size, settings.overlap, contract["average"]) \
+                if settings.average == AUTO else cast(int, settings.average)  # the monitor checks it
             frame_hop = fft_size * self.average * (1 - settings.overlap)
             self.monitor = spectrum_monitor(
                 model=models, samp_rate=source.samp_rate, center_freq=source.center_freq,
@@ -225,7 +228,7 @@ class Flowgraph:
             self._sinks.append(self._encoded)
         top.msg_connect(monitor, keys.STATUS, self.probe, keys.STATUS)
 
-    def add(self, blocks: list):
+    def add(self, blocks: list) -> None:
         """Takes in more blocks, which are connected already: their failures end the run, and their queues are emptied."""
         self._sinks += blocks
 
@@ -304,11 +307,13 @@ def _sinks(source: RecordingSource | RadioSource, settings: RunSettings, append:
     if settings.zmq:
         sinks.append(event_log(zmq_address=settings.zmq, recording=source.name if name_in_events else ""))
     if settings.annotate is not None:
+        if source.recording is None:
+            raise SettingError(f"annotate={settings.annotate!r} needs a recording, not a radio; set events=FILE instead")
         sinks.append(_annotator(source.recording, settings.annotate))
     return sinks
 
 
-def _annotator(recording: Recording, output: str):
+def _annotator(recording: Recording, output: str) -> gr.basic_block:
     from ..blocks.sigmf_annotator import sigmf_annotator
     if recording.meta_path is None:
         output = output or str(recording.data_path.with_name(f"{recording.name}-events.sigmf-meta"))

@@ -116,7 +116,7 @@ class DomaTracker:
         self.reader.settled = self.reader.settled or self.spatial.any_confirmed
         self.n_anomalies += len(self.spatial.take_anomalies())
 
-    def _position(self, fields):
+    def _position(self, fields: dict) -> None:
         origin = self.reader.origin
         fix = self.reader.read(fields)
         if origin is not None and self.reader.origin != origin:
@@ -132,7 +132,7 @@ class DomaTracker:
             self.flush()
         self._held.append(fix)
 
-    def _signal(self, fields):
+    def _signal(self, fields: dict) -> None:
         try:
             signal = self._signals.read(fields)
         except Refused as refused:
@@ -145,13 +145,14 @@ class DomaTracker:
         elif verdict != ON_TIME:
             raise self._refuse(verdict, _out_of_time(verdict, signal.until_s, self._spectral_clock))
         self.spectral.add(signal)
-        if self._spectral_clock.time_s - self._expired_s >= _EXPIRE_S:
-            self._expired_s = self._spectral_clock.time_s
+        time_s = self._spectral_clock.time_s
+        if time_s is not None and time_s - self._expired_s >= _EXPIRE_S:
+            self._expired_s = time_s
             self.spectral.expire(self._expired_s)
         if signal.is_anomaly and signal.event_id is not None:
             self.spatial.correlate(signal.event_id, signal.time_s, signal.freq_center_hz, signal.bandwidth_hz, _NEAR_S)
 
-    def _refuse(self, reason, text) -> Refused:
+    def _refuse(self, reason: str, text: str) -> Refused:
         self.refused[reason] += 1
         return Refused(reason, text)
 
@@ -188,7 +189,7 @@ class DomaTracker:
                 bands += [(centre - half, centre + half) for centre in centres]
         return _joined(bands)
 
-    def _spatial_messages(self, everything):
+    def _spatial_messages(self, everything: bool) -> list[dict]:
         origin = self.reader.origin
         ended = [track for track in self.spatial.take_ended() if self._told.pop(track.id, None) is not None]
         due = self.spatial.updated_since(self._told, 0.0 if everything else self.interval_s)
@@ -198,7 +199,7 @@ class DomaTracker:
         return (spatial_dicts(ended, [CLOSE] * len(ended), (), [[] for _ in ended], origin)
                 + spatial_dicts(due, states, self.horizons_s, [ahead[track.id] for track in due], origin))
 
-    def _spectral_messages(self, everything):
+    def _spectral_messages(self, everything: bool) -> list[dict]:
         result = []
         for track in self.spectral.take_ended():
             if self._told_spectral.pop(track.id, None) is not None:
@@ -217,11 +218,11 @@ class DomaTracker:
 
 
 def _out_of_time(verdict: str, time_s: float, clock: Clock) -> str:
-    how = {OLD: "older", AHEAD: "newer"}[verdict]
-    return f"a report of {time_s} s is {abs(time_s - clock.time_s):.0f} s {how} than the newest one"
+    how, newest = {OLD: "older", AHEAD: "newer"}[verdict], time_s if clock.time_s is None else clock.time_s
+    return f"a report of {time_s} s is {abs(time_s - newest):.0f} s {how} than the newest one"
 
 
-def _joined(bands) -> list[tuple[float, float]]:
+def _joined(bands: list[tuple[float, float]]) -> list[tuple[float, float]]:
     joined: list[tuple[float, float]] = []
     for low, high in sorted(bands):
         if joined and low <= joined[-1][1]:
@@ -231,7 +232,7 @@ def _joined(bands) -> list[tuple[float, float]]:
     return joined
 
 
-def _alike(bands, others) -> bool:
+def _alike(bands: list[tuple[float, float]], others: list[tuple[float, float]]) -> bool:
     return len(bands) == len(others) and all(
         abs(a - b) <= _LEAST_CHANGE * (band[1] - band[0])
         for band, other in zip(bands, others, strict=True) for a, b in zip(band, other, strict=True))
