@@ -76,7 +76,8 @@ public:
     // The attention families that this library computes, as encoder_sizes::attention names them.
     static const std::vector<std::string>& families();
 
-    // Throws std::invalid_argument when a parameter is missing or of another shape, or the attention is not in families().
+    // Throws std::invalid_argument when a parameter is missing or of another shape, or the attention is not in
+    // families().
     encoder_network(const encoder_sizes& sizes,
                     const std::map<std::string, encoder_parameter>& parameters,
                     isa which,
