@@ -20,7 +20,7 @@ from gnuradio.spectrumencoder import keys
 from gnuradio.spectrumencoder.detector.detector import Detector
 from gnuradio.spectrumencoder.detector.events import OPEN, Segment
 from gnuradio.spectrumencoder.encoder.engine import Engine
-from gnuradio.spectrumencoder.recordings.sigmf import Recording
+from gnuradio.spectrumencoder.recordings import Recording, open_recording
 from gnuradio.spectrumencoder.recordings.sigmf_writer import write_recording
 from gnuradio.spectrumencoder.simulate.anomaly_draws import draw_anomaly
 from gnuradio.spectrumencoder.simulate.anomaly_rendering import apply_anomaly
@@ -47,7 +47,7 @@ def main():
     arguments = parser.parse_args()
     work = arguments.work
     work.mkdir(parents=True, exist_ok=True)
-    recording = Recording.open(arguments.recording)
+    recording = open_recording(arguments.recording)
     iq, rate, freq = recording.read(0, recording.n_samples), recording.samp_rate, recording.frequency_hz
     hop = AVERAGE * 1024
     usual, rest = iq[:N_CALIBRATION * hop], iq[N_CALIBRATION * hop:]

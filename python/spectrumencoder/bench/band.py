@@ -15,7 +15,7 @@ from ..detector.events import Segment
 from ..detector.learn_band import learn_bands
 from ..encoder.engine import Engine
 from ..encoder.model_file import ModelFile
-from ..recordings.sigmf import Capture, Recording
+from ..recordings import MemoryRecording
 from ..simulate.scenes import Scene
 from ..tokens.band_plan import UNKNOWN
 from ..tokens.tokenize import Frames, tokenize
@@ -24,17 +24,6 @@ from .engines import make_engine
 BAND_HZ = 2.4e6
 SCENE_SEED, SCENE_CENTER_HZ, NOISE_DBFS = 7, 868.5e6, -36.0
 FALSE_ALARM_RATE = 0.01
-
-
-class MemoryRecording(Recording):
-    """Samples (n,) complex64 in memory, which read as a recording does."""
-
-    def __init__(self, iq: np.ndarray, samp_rate: float, center_freq: float):
-        self.name, self.samp_rate, self.n_samples = "band in memory", samp_rate, len(iq)
-        self.captures, self.annotations, self._iq = [Capture(0, center_freq)], [], iq
-
-    def read(self, start: int = 0, count: int | None = None) -> np.ndarray:
-        return self._iq[start:None if count is None else start + count]
 
 
 @dataclass(frozen=True)
@@ -78,6 +67,6 @@ def calibrated_band(model: ModelFile, average: int, *, samp_rate: float = BAND_H
     hop = average * engine.n_bins
     needed = max(frames, frames_needed(FALSE_ALARM_RATE, True)) * hop
     iq = scene_iq(samp_rate, needed)
-    tables = learn_bands([MemoryRecording(iq, samp_rate, SCENE_CENTER_HZ)], engine, average=average, band=UNKNOWN,
-                         false_alarm_rate=FALSE_ALARM_RATE)
+    recording = MemoryRecording("band in memory", iq, samp_rate, SCENE_CENTER_HZ)
+    tables = learn_bands([recording], engine, average=average, band=UNKNOWN, false_alarm_rate=FALSE_ALARM_RATE)
     return CalibratedBand(iq, engine, tables, Segment(SCENE_CENTER_HZ, samp_rate, UNKNOWN, hop, average))

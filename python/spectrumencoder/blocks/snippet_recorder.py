@@ -15,7 +15,7 @@ import pmt
 from gnuradio import gr
 
 from .. import keys
-from ..recordings.sigmf import DATA_SUFFIX, META_SUFFIX
+from ..recordings import DATA_SUFFIX, META_SUFFIX
 from ..recordings.sigmf_writer import write_encoded
 from .messages import MalformedMessage, metadata, tag_key
 from .pre_roll import PreRoll

@@ -73,6 +73,7 @@ def calibrate(
     paths = [] if live else find_source(source, rate, format, freq)[0]
     from ..encoder.engine import Engine
     from ..encoder.ensemble import members
+    from ..recordings import open_recording
     if pair := members(model):
         raise UsageError(f"--model {model}: the tables of an ensemble are those of its first model; calibrate that (--model "
                          f"{pair[0]}), then run with --model speculative:{out},{pair[1]}")
@@ -91,7 +92,7 @@ def calibrate(
             if note and not quiet:
                 NOTES.print(f"note: {note}", markup=False)
         else:
-            recordings = [_open(path, rate, format, freq) for path in paths]
+            recordings = [open_recording(path, rate=rate, datatype=format, freq=freq) for path in paths]
             spectra = _spectra(spectra, [r.samp_rate for r in recordings], engine, overlap)
         bar = stack.enter_context(progress_bar(quiet=quiet, counts=True))
         task = bar.add_task("frames", total=None)
@@ -117,11 +118,6 @@ def calibrate(
         options = "".join(f" --{name} {value}" for name, value in others.items() if value)
         OUT.print(f"wrote {out}; use it with: spectrumencoder run SOURCE --model {out} --average {spectra} "
                   f"--dropout {dropout:g} --pfa {pfa:g}{options}", markup=False)
-
-
-def _open(path: Path, rate: float | None, format: str | None, freq: float | None):
-    from ..recordings.sigmf import Recording
-    return Recording.open(path) if rate is None else Recording.open_raw(path, rate, format, center_freq=freq)
 
 
 def _spectra(average: int | str, rates: list[float | None], engine, overlap: float) -> int:

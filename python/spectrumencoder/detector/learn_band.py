@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..encoder.engine import Engine
-from ..recordings.sigmf import Recording
+from ..recordings import Recording
 from ..tokens.band_plan import UNKNOWN, band_of
 from ..tokens.tokenize import tokenize
 from .calibrate import Calibrator, Table, TooFewFrames, Tuning, frames_needed

@@ -18,9 +18,8 @@ from .progress import Progress, no_progress
 from .sources import RadioSource, RecordingSource
 
 if TYPE_CHECKING:
-    from gnuradio import gr
-
-    from ..recordings.sigmf import Recording
+    from ..encoder.model_file import ModelFile
+    from ..recordings import Recording
 
 TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
 GRACE_S = 1.5  # from Ctrl-C or a failure to the end of all blocks
@@ -35,7 +34,7 @@ def cores() -> int:
 class RunSettings:
     """The options of ``run`` that hold for every source; names and units are those of spectrum_monitor."""
 
-    model: str = "base"
+    model: str | tuple[ModelFile, ...] = "base"  # or what ``load_models`` gave
     compute: str = "auto"
     backend: str = "auto"
     dropout_rate: float = 0.25
@@ -309,14 +308,6 @@ def _sinks(source: RecordingSource | RadioSource, settings: RunSettings, append:
     if settings.annotate is not None:
         if source.recording is None:
             raise SettingError(f"annotate={settings.annotate!r} needs a recording, not a radio; set events=FILE instead")
-        sinks.append(_annotator(source.recording, settings.annotate))
+        from ..blocks.sigmf_annotator import sigmf_annotator
+        sinks.append(sigmf_annotator(source.recording, settings.annotate))
     return sinks
-
-
-def _annotator(recording: Recording, output: str) -> gr.basic_block:
-    from ..blocks.sigmf_annotator import sigmf_annotator
-    if recording.meta_path is None:
-        output = output or str(recording.data_path.with_name(f"{recording.name}-events.sigmf-meta"))
-        return sigmf_annotator(output=output, samp_rate=recording.samp_rate, center_freq=recording.frequency_hz or 0.0,
-                               datatype=recording.datatype)
-    return sigmf_annotator(recording=str(recording.meta_path), output=output)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .errors import SessionError, SettingError
 
 if TYPE_CHECKING:
-    from ..recordings.sigmf import Recording
+    from ..recordings import Recording
 
 SOAPY_PREFIX = "soapy:"
 _MIN_BUFFER_FRAMES, _MAX_BUFFER_FRAMES = 64, 8192  # of radios
@@ -34,15 +34,8 @@ class RecordingSource:
         self.recording, self.name = recording, recording.name
         self.samp_rate, self.center_freq = recording.samp_rate, recording.frequency_hz or 0.0
         self.total = recording.n_samples
-        self.block = sigmf_source(**self._arguments())
+        self.block = sigmf_source(recording)
         self.watched = [self.block]
-
-    def _arguments(self) -> dict:
-        recording = self.recording
-        if recording.meta_path is not None:
-            return {"file": str(recording.meta_path)}
-        return {"file": str(recording.data_path), "samp_rate": recording.samp_rate, "datatype": recording.datatype,
-                "center_freq": recording.frequency_hz}
 
     def buffer_frames(self, frame_hop: float) -> int:
         """Room between the stages, in frames of so many samples."""

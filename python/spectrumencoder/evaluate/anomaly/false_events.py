@@ -20,7 +20,7 @@ from ...detector.events import OPEN, Segment
 from ...detector.learn_band import learn_bands
 from ...encoder.engine import Engine
 from ...measure.provenance import commit
-from ...recordings.sigmf import Capture, Recording
+from ...recordings import Capture, Recording
 from ...simulate.anomalies import SCORED_KINDS
 from ...simulate.scenes import Scene
 from ...tokens.band_plan import UNKNOWN
@@ -47,12 +47,11 @@ class SceneRecording(Recording):
     """The first seconds of a scene, which read as a recording does and are made as they are read."""
 
     def __init__(self, scene: Scene, seconds: float):
-        self.name, self.samp_rate, self.n_samples = "scene", scene.samp_rate, int(seconds * scene.samp_rate)
-        self.captures, self.annotations, self._scene = [Capture(0, scene.center_freq_hz)], [], scene
+        super().__init__("scene", scene.samp_rate, int(seconds * scene.samp_rate), [Capture(0, scene.center_freq_hz)])
+        self._scene = scene
 
-    def read(self, start: int = 0, count: int | None = None) -> np.ndarray:
-        count = self.n_samples - start if count is None else min(count, self.n_samples - start)
-        return self._scene.render(start, count)
+    def _read_samples(self, start: int, out: np.ndarray) -> None:
+        out[:] = self._scene.render(start, len(out))
 
 
 @dataclass

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...encoder.engine import Engine
-from ...recordings.sigmf import Capture, Recording, RecordingError, find_recordings
+from ...recordings import MemoryRecording, Recording, RecordingError, find_recordings, open_recording
 from ...simulate.anomalies import SCORED_KINDS
 from ...simulate.anomaly_draws import draw_anomaly
 from ...simulate.anomaly_rendering import apply_anomaly
@@ -96,17 +96,6 @@ class Unit:
         return np.mean(10.0 ** (self.clean.psd[rows].astype(np.float64) / 10.0), axis=0)
 
 
-class HeldRecording(Recording):
-    """Samples in memory that read as a recording does."""
-
-    def __init__(self, name: str, iq: np.ndarray, samp_rate: float, freq_hz: float | None = None):
-        self.name, self.samp_rate, self.n_samples, self._iq = name, float(samp_rate), len(iq), iq
-        self.captures, self.annotations = [Capture(0, freq_hz)], []
-
-    def read(self, start: int = 0, count: int | None = None) -> np.ndarray:
-        return self._iq[start:None if count is None else start + count]
-
-
 # -- the one place where an anomaly is put into a window
 
 
@@ -153,7 +142,7 @@ def scene_unit(engine: Engine, scene: Scene, number: int = 0, *, average: int, n
     hop = average * engine.n_bins
     iq = scene.render(0, (n_calibration + (n_kept + n_windows) * WINDOW_FRAMES) * hop)
     names = "+".join(e.waveform for e in scene.emitters) or "noise"
-    whole = HeldRecording(f"scene {number}: {names}", iq, scene.samp_rate)
+    whole = MemoryRecording(f"scene {number}: {names}", iq, scene.samp_rate)
     return _unit(engine, whole, n_calibration, n_kept, n_windows, average, per_kind * len(kinds), kinds,
                  np.random.default_rng([seed, 0xA40, number]), scene)
 
@@ -170,7 +159,7 @@ def find_units(engine: Engine, folder: Path, *, average: int,
     """
     found = []
     for number, path in enumerate(find_recordings(folder)):
-        recording = Recording.open(path)
+        recording = open_recording(path)
         if _first_capture(recording) // (average * engine.n_bins) >= LEAST_FRAMES:
             found.append((path, number, _band(engine, recording)))
     if not found:
@@ -184,7 +173,7 @@ def find_units(engine: Engine, folder: Path, *, average: int,
 def recorded_unit(engine: Engine, path: Path, number: int, *, average: int, per_kind: int, kinds: tuple[str, ...] = SCORED_KINDS,
                   seed: int = 0) -> Unit:
     """A recording: its first half calibrates, the whole windows of its second half are judged."""
-    recording = Recording.open(path)
+    recording = open_recording(path)
     n_frames = _first_capture(recording) // (average * engine.n_bins)
     half = n_frames // 2
     return _unit(engine, recording, half, 0, (n_frames - half) // WINDOW_FRAMES, average, per_kind * len(kinds), kinds,
