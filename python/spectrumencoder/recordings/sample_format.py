@@ -87,12 +87,13 @@ class SampleFormat:
     def decode_numpy(self, raw: np.ndarray) -> np.ndarray:
         """As ``decode``, bit for bit, without the compiled module."""
         component = self.component
-        values = raw.view(component)
+        values: np.ndarray = raw.view(component)
         if component.kind == "f":
             values = values.astype(np.float32)
         elif component.kind == "i":
             values = values.astype(np.float32) * np.float32(2.0 ** (1 - 8 * component.itemsize))
         else:
-            middle = np.asarray((2.0 ** (8 * component.itemsize) - 1) / 2, np.float32 if component.itemsize < 4 else np.float64)
-            values = ((values.astype(middle.dtype) - middle) / middle).astype(np.float32)
+            middle = (2.0 ** (8 * component.itemsize) - 1) / 2
+            wide = np.float32 if component.itemsize < 4 else np.float64
+            values = ((values.astype(wide) - wide(middle)) / wide(middle)).astype(np.float32)
         return values.view(np.complex64) if self.is_complex else values.astype(np.complex64)
