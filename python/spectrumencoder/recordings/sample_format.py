@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +88,7 @@ class SampleFormat:
     def decode_numpy(self, raw: np.ndarray) -> np.ndarray:
         """As ``decode``, bit for bit, without the compiled module."""
         component = self.component
-        values: np.ndarray = raw.view(component)
+        values: Any = raw.view(component)
         if component.kind == "f":
             values = values.astype(np.float32)
         elif component.kind == "i":
