@@ -122,6 +122,10 @@ class Detector:
     def from_model(cls, model: ModelFile, **settings: Any) -> Detector:
         """A detector with the contract and the tables of a model file.
 
+        Args:
+            model: a loaded file, such as ``Engine.file``.
+            settings: keyword arguments of the constructor.
+
         Raises:
             ValueError: as the constructor, or a table of the file is damaged.
         """
@@ -149,31 +153,37 @@ class Detector:
     # -- settings, which may change between batches
 
     def set_false_alarm_rate(self, false_alarm_rate: float) -> None:
+        """Sets the share of normal frames that may be flagged. Raises ValueError: `false_alarm_rate` is outside (0, 0.5]."""
         self.false_alarm_rate = self.tracker.false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
         self._told, self._chosen = set(), {}
 
     def set_threshold_mode(self, threshold_mode: str) -> None:
+        """Sets how the threshold is found. Raises ValueError: `threshold_mode` is not one of THRESHOLD_MODES."""
         if threshold_mode not in THRESHOLD_MODES:
             raise ValueError(f"threshold_mode {threshold_mode!r} is not one of {', '.join(THRESHOLD_MODES)}")
         self.threshold_mode = threshold_mode
 
     def set_threshold(self, threshold: float) -> None:
+        """Sets the mean-square residual of the fixed mode. Raises ValueError: `threshold` is not positive."""
         if not 0.0 < threshold < np.inf:
             raise ValueError(f"threshold {threshold} (mean-square residual) must be positive")
         self.threshold = float(threshold)
 
     def set_false_events_per_hour(self, false_events_per_hour: float) -> None:
+        """Sets how many events an hour may be false. Raises ValueError: `false_events_per_hour` is not positive."""
         if not false_events_per_hour > 0:
             raise ValueError(f"false_events_per_hour {false_events_per_hour} must be positive")
         self.false_events_per_hour, self._chosen = float(false_events_per_hour), {}
 
     def set_hold(self, hold: int) -> None:
+        """Sets for how many frames an event may be unseen. Raises ValueError: `hold` is not whole, or outside 0..1000000."""
         if hold != int(hold) or not 0 <= hold <= 1_000_000:
             raise ValueError(f"hold {hold} is not a whole number of frames in 0..1000000")
         self.tracker.hold = int(hold)
 
     @property
     def hold(self) -> int:
+        """Frames that an event may be unseen before it closes."""
         return self.tracker.hold
 
     # -- frames
@@ -185,6 +195,10 @@ class Detector:
         Args:
             psd: (F, N) dBFS. residual: (F, N) standardised. features: (F, 256), layout ``encoder.features``.
             sample_start: (F,) number of each frame's first sample.
+            segment: tuning, rate and time of these frames.
+
+        Returns:
+            Scores, p-values and flags of the F frames, and the events that they opened, updated or closed.
 
         Raises:
             ValueError: a residual or logit is not finite, or features name a variant that the model lacks.

@@ -31,13 +31,19 @@ class Stretch(NamedTuple):
 def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 16, overlap: float = 0.0, band: str = "auto",
                 false_alarm_rate: float = 0.01, per_bin: bool = True,
                 progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, Table]:
-    """Conformal tables, by table key, of the bands that the recordings are of. The recordings must hold nothing abnormal.
+    """Conformal tables of the bands that the recordings show, by table key. The recordings must hold nothing abnormal.
 
     Args:
+        recordings: normal signal of one or several bands.
+        engine: encodes the frames, with the settings that will run.
         average, overlap: of the tokenizer, as the detector will run it.
         band: "auto" takes it from each capture's centre frequency; else one of the model's bands, for all.
         per_bin: learn what each bin does where all of a band's frames are of one tuning.
+        false_alarm_rate: the smallest that the tables shall serve; it decides how many frames are needed.
         progress: called with frames done and frames in all.
+
+    Returns:
+        The tables that ``Detector`` takes.
 
     Raises:
         TooFewFrames: a band has fewer frames than the rate needs.

@@ -157,26 +157,32 @@ class Engine:
 
     @property
     def model_name(self) -> str:
+        """Name in the contract of the file; of an ensemble both names."""
         return self.contract["name"]
 
     @property
     def layout(self) -> FrameLayout:
+        """Sizes of a frame of tokens."""
         return FrameLayout(self.config.fft_size, self.config.stride)
 
     @property
     def config(self) -> EncoderConfig:
+        """Configuration of the present variant."""
         return self._configs[self.variant]
 
     @property
     def n_bins(self) -> int:
+        """Bins N of a spectrum, the FFT size."""
         return self.config.fft_size
 
     @property
     def labels(self) -> list[str]:
+        """Class names, in the order of the probabilities."""
         return list(self.contract["labels"])
 
     @property
     def bands(self) -> list[str]:
+        """Bands that the model knows; the last one is `unknown`."""
         return list(self.contract["bands"])
 
     @property
@@ -191,10 +197,12 @@ class Engine:
 
     @property
     def variant(self) -> str:
+        """Name of the weights in use."""
         return self._variant
 
     @property
     def rope_mode(self) -> str:
+        """none, static or dynamic: the RoPE mode in use."""
         return self._rope
 
     @property
@@ -216,7 +224,11 @@ class Engine:
                 if b.family == v["attention"] and not b.why_not(self.device)]
 
     def table_key(self, band: str, k_eff: int) -> str:
-        """Key of the conformal table for the present settings."""
+        """Key of the conformal table for the present settings.
+
+        Args:
+            band: of the band plan. k_eff: windows in a frame.
+        """
         row = np.zeros(features.N_FEATURES, np.float32)
         row[features.K_EFF] = k_eff
         self._stamp(row[None])
@@ -225,17 +237,21 @@ class Engine:
     # -- live changes: each raises ValueError, with the list, and keeps the old setting when it cannot be done
 
     def set_dropout_rate(self, rate: float) -> None:
+        """Takes the possible dropout rate nearest to `rate`, [0, 1)."""
         self.k_kept = self._configs[self.file.variants[0]].keep_for_rate(rate)
 
     def set_dropout_policy(self, policy: str) -> None:
+        """Takes a `policy` of those that the model was trained with."""
         if policy not in POLICIES or policy not in self.contract["policies"]:
             raise ValueError(f"dropout policy {policy!r} is not one of {', '.join(self.contract['policies'])}")
         self.dropout_policy = policy
 
     def set_rope_mode(self, mode: str) -> None:
+        """Takes the weights of RoPE `mode` none, static or dynamic, if the file has them."""
         self._switch(self.backend, mode)
 
     def set_backend(self, backend: str) -> None:
+        """Takes the attention `backend` of that name, or the default for `auto`; the runtime follows it."""
         self._switch(backend, self._rope)
 
     def _switch(self, backend: str, rope: str) -> None:
@@ -326,7 +342,11 @@ class Engine:
         return out
 
     def answer(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None) -> np.ndarray:
-        """As `encode`, without reconstruction: (F, 256) features of which only EMBEDDING and PROBABILITIES are filled."""
+        """As `encode`, without reconstruction: (F, 256) features of which only EMBEDDING and PROBABILITIES are filled.
+
+        Args:
+            items, bands, wanted: as of `encode`.
+        """
         items, index = self._check(items, bands)
         rows = np.zeros((len(items), features.N_FEATURES), np.float32)
         self._compute(self.runtime, items, index, self._draw_noise(len(items)), wanted, **self._answer_of(rows))

@@ -79,6 +79,7 @@ def find_recordings(path: str | Path, *, rate: float | None = None, datatype: st
     """Paths for ``open_recording``: of the recording that `path` names, or of those in a folder (not its subfolders), by name.
 
     Args:
+        path: a recording or a folder.
         rate, datatype, freq: as for ``open_recording``.
 
     Raises:

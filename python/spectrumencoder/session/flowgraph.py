@@ -32,7 +32,18 @@ def cores() -> int:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The options of ``run`` that hold for every source; names and units are those of spectrum_monitor."""
+    """Settings of a run, of whatever source.
+
+    Attributes:
+        model, compute, backend, dropout_rate, dropout_policy, rope_mode, false_alarm_rate, overlap, band, hold,
+            false_events_per_hour, dtype, runtime, confidence_threshold, encoded_step, encoded_group, settle_ms: as of
+            ``spectrum_monitor``.
+        average: spectra per frame, or "auto": by the rate of each source.
+        events: file of JSON lines to write; None writes none.
+        annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
+        zmq: address to publish events at; "" is none.
+        threads: of the network (native runtime), which share out long batches.
+    """
 
     model: str | tuple[ModelFile, ...] = "base"  # or what ``load_models`` gave
     compute: str = "auto"
@@ -60,12 +71,20 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave. seconds: of signal; wall_s: it took; real_time_factor: seconds / wall_s.
+    """The result of a run.
 
-    ensemble: accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty.
-    encoded_bytes: of the compressed spectra that were written, None: none were asked for.
-    health: the last status of the chain's health. hung: what did not end when it was told to; the process must be left by
-    ``os._exit``. fault: why the source gave up. average: spectra per frame.
+    Attributes:
+        name: of the source.
+        n_frames, n_dropped, n_events: frames encoded, frames that the tokenizer dropped, events.
+        seconds, wall_s: s of signal, and s that the run took.
+        interrupted: whether Ctrl-C ended it.
+        notes: one line for each kind of message that the user should know.
+        ensemble: accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty.
+        encoded_bytes: of the compressed spectra written; None if none were wanted.
+        health: the last status of the chain's health.
+        fault: why the source gave up, else "".
+        hung: the blocks that did not end after a stop, else "". Then leave the process with ``os._exit``.
+        average: spectra per frame.
     """
 
     name: str
@@ -85,13 +104,16 @@ class Outcome:
 
     @property
     def real_time_factor(self) -> float:
+        """seconds / wall_s."""
         return self.seconds / self.wall_s if self.wall_s > 0 else 0.0
 
     def as_dict(self) -> dict:
+        """All fields and the real-time factor, as JSON takes them."""
         row = asdict(self) | {"notes": list(self.notes), "real_time_factor": self.real_time_factor}
         return row | row.pop("ensemble")
 
     def line(self) -> str:
+        """One line for people."""
         dropped = f" ({self.n_dropped} dropped)" if self.n_dropped else ""
         overflows = self.health.get(keys.OVERFLOWS, 0)
         lost = f", {_count(overflows, 'overflow')}" if overflows and self.health.get(keys.DEVICE) else ""
@@ -105,7 +127,22 @@ class Outcome:
 def run(recording: Recording, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
         name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None,
         watch: Callable[[Flowgraph], None] = lambda flowgraph: None, progress: Progress = no_progress) -> Outcome:
-    """Runs one recording to its end; see ``run_source``."""
+    """Runs one recording through spectrum_monitor to its end, as the command ``run`` does.
+
+    Args:
+        recording: from ``open_recording``.
+        settings: of the chain, and the files that it writes.
+        append: keep the lines that the events file already holds.
+        plot: picture to draw at the end.
+        name_in_events: put the recording's name into each event of the file.
+        encoded, tracks: files to write the compressed spectra and the tracks to.
+        watch: called with the ``Flowgraph`` before it runs.
+        progress: called ten times a second with the recording's name, samples played and samples in all.
+
+    Raises:
+        SettingError: the model or the machine cannot serve a setting; the message names those it can.
+        SessionError: the recording is too short for one frame, or a block failed; one line.
+    """
     quiet_logs()
     return run_source(RecordingSource(recording), settings, append=append, plot=plot, name_in_events=name_in_events,
                       encoded=encoded, tracks=tracks, watch=watch, progress=progress)

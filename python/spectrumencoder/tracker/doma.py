@@ -68,19 +68,19 @@ class DomaTracker:
     # Live changes
 
     def set_horizons(self, horizons_s: Sequence[float]) -> None:
-        """Raises ValueError: not rising, or outside (0, 300] s."""
+        """Sets the times ahead of the predictions. Raises ValueError: `horizons_s` do not rise, or are outside (0, 300] s."""
         horizons = tuple(float(h) for h in horizons_s)
         if not all(0 < h <= _LONGEST_HORIZON_S for h in horizons) or list(horizons) != sorted(set(horizons)):
             raise ValueError(f"horizons {', '.join(f'{h:g}' for h in horizons)} s must rise, within 0..{_LONGEST_HORIZON_S:g} s")
         self.horizons_s = horizons
 
     def set_gate(self, gate: float) -> None:
-        """Share of a track's own reports that fall into its gate, (0, 1)."""
+        """Sets the share of a track's own reports that fall into its `gate`, (0, 1)."""
         self._spatial_settings = replace(self._spatial_settings, gate_probability=float(gate))
         self.spatial.set_settings(self._spatial_settings)
 
     def set_process_noise(self, process_noise: float) -> None:
-        """Factor on the noises of all motion models."""
+        """Sets the factor `process_noise` on the noises of all motion models."""
         self._spatial_settings = replace(self._spatial_settings, process_noise=float(process_noise))
         self.spatial.set_settings(self._spatial_settings)
         self._spectral_settings = replace(self._spectral_settings, process_noise=float(process_noise))
@@ -89,7 +89,10 @@ class DomaTracker:
     # In
 
     def report(self, fields: dict) -> None:
-        """Takes a dict: a position where it holds one, else a signal.
+        """Takes one report: a position if it holds one, else a signal.
+
+        Args:
+            fields: event or position, by the names of docs/doma_tracker.md.
 
         Raises:
             Refused: neither can be had from it; counted in ``refused``.
