@@ -16,6 +16,7 @@ PAGE = ROOT / "docs" / "python.md"
 BLOCKS = sorted(spectrumencoder._BLOCKS)
 OTHERS = sorted([*spectrumencoder._OF_FLOWGRAPHS, *spectrumencoder._FUNCTIONS,
                  *(f"{module}.{name}" for module, names in spectrumencoder._MODULES.items() for name in names)])
+OF_SETTINGS = {"spectrum_encoder", "anomaly_detector", "doma_tracker", "spectrum_monitor"}  # their rows state the types
 HEAVY = ("numpy", "scipy", "torch", "matplotlib", "sigmf", "safetensors", "pyqtgraph", "PyQt5", "pmt", "gnuradio.gr")
 HIDDEN = {"self", "cls", "args", "kwargs"}
 
@@ -83,6 +84,8 @@ def test_a_block_documents_every_parameter(name):
         assert undocumented(name, block, f"{text} {stages}", args_only=False) == []
     else:
         assert undocumented(name, block, text, args_only=True) == []
+    if name not in {"fft_tokenizer", *OF_SETTINGS}:
+        assert not_annotated(block) == []
     assert f"]({name}.md)" in PAGE.read_text(), "no link to its page"
 
 
