@@ -115,6 +115,7 @@ def test_a_row_of_the_list_is_a_format(numpy_format, write_sigmf, iq, tmp_path):
     """Found in a folder among others, opened, and read as any recording is."""
     np.save(tmp_path / "b.npy", iq)
     meta = write_sigmf(tmp_path, "a", iq)
+    (tmp_path / "folder.npy").mkdir()
     assert find_recordings(tmp_path) == [meta, tmp_path / "b.npy"]
     recording = open_recording(tmp_path / "b.npy")
     assert (recording.name, recording.n_samples, recording.duration_s, recording.frequency_hz) == ("b", 100, 1e-4, 1e8)

@@ -48,6 +48,10 @@ class Format(NamedTuple):
             return self.find(path)
         return path if path.suffix.lower() in self.suffixes and not path.is_dir() else None
 
+    def lists(self, path: Path) -> bool:
+        """True if a search of its folder finds this path."""
+        return path.suffix.lower() in self.suffixes and self.found(path) == path
+
 
 FORMATS = (
     Format("SigMF", (META_SUFFIX,), open_sigmf, find_sigmf),
@@ -91,11 +95,10 @@ def find_recordings(path: str | Path, *, rate: float | None = None, datatype: st
     if (rate, datatype, freq) != (None, None, None):
         raise RecordingArgumentError(f"{path}: is a folder, whose recordings state their own rate, datatype and frequency; "
                                      "leave these out, or name one file of raw IQ")
-    suffixes = tuple(suffix for format_ in FORMATS for suffix in format_.suffixes)
-    found = sorted(file for file in path.glob("*") if file.suffix.lower() in suffixes)
+    found = sorted(file for file in path.glob("*") if any(format_.lists(file) for format_ in FORMATS))
     if not found:
-        raise RecordingError(f"{path}: holds no {' or '.join(f'*{suffix}' for suffix in suffixes)} file; name a folder of "
-                             "recordings")
+        endings = " or ".join(f"*{suffix}" for format_ in FORMATS for suffix in format_.suffixes)
+        raise RecordingError(f"{path}: holds no {endings} file; name a folder of recordings")
     return found
 
 

@@ -18,7 +18,6 @@ from .progress import Progress, no_progress
 from .sources import RadioSource, RecordingSource
 
 if TYPE_CHECKING:
-    from ..encoder.model_file import ModelFile
     from ..recordings import Recording
 
 TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
@@ -45,7 +44,7 @@ class RunSettings:
         threads: of the network (native runtime), which share out long batches.
     """
 
-    model: str | tuple[ModelFile, ...] = "base"  # or what ``load_models`` gave
+    model: str = "base"
     compute: str = "auto"
     backend: str = "auto"
     dropout_rate: float = 0.25

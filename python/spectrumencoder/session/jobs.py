@@ -135,19 +135,19 @@ class _Pool:
 
     def results(self) -> Iterator[tuple[int, Outcome | Exception]]:
         """(number, result) in the order of the recordings."""
-        told = 0
+        reported = 0
         try:
-            while told < len(self.paths):
-                while told in self._results:
-                    yield told, self._results[told]
-                    told += 1
+            while reported < len(self.paths):
+                while reported in self._results:
+                    yield reported, self._results[reported]
+                    reported += 1
                 self._give_work()
-                if told < len(self.paths) and told not in self._results:
+                if reported < len(self.paths) and reported not in self._results:
                     self._collect(None)
         except KeyboardInterrupt:
             if not self._interrupt():
                 raise
-            for number in sorted(n for n in self._results if n >= told):  # those between them never began
+            for number in sorted(n for n in self._results if n >= reported):  # those between them never began
                 yield number, self._results[number]
 
     def close(self):

@@ -61,7 +61,7 @@ class RecordingSource:
 
     @property
     def fault(self) -> str:
-        """Why the source gave up; "" where it did not."""
+        """Why the source gave up; "" if it did not."""
         return ""
 
 
