@@ -12,8 +12,8 @@ import numpy as np
 from .. import keys
 from .estimate import Estimate
 from .geo import Origin, to_geodetic
-from .spatial import Track
 from .spectral import SpectralEstimate, SpectralTrack
+from .track import Track
 
 SPATIAL, SPECTRAL = "spatial", "spectral"
 OPEN, UPDATE, CLOSE = "open", "update", "close"
