@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.detector.calibrate import Table
 from gnuradio.spectrumencoder.detector.detector import Detector
 from gnuradio.spectrumencoder.detector.events import CLOSE, Segment
 from gnuradio.spectrumencoder.detector.learn_band import learn_bands
+from gnuradio.spectrumencoder.detector.table import Table
 from gnuradio.spectrumencoder.detector.threat_types import ENDED, FEATURES, GOING, NONE, ThreatTypes
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.evaluate.anomaly.windows import WINDOW_FRAMES, Injected, Unit, draw_scene, scene_unit

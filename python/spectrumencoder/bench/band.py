@@ -10,9 +10,10 @@ from itertools import cycle
 
 import numpy as np
 
-from ..detector.calibrate import Table, frames_needed
+from ..detector.calibrate import frames_needed
 from ..detector.events import Segment
 from ..detector.learn_band import learn_bands
+from ..detector.table import Table
 from ..encoder.engine import Engine
 from ..encoder.model_file import ModelFile
 from ..recordings import MemoryRecording

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is normal on a band: recordings through tokenizer and encoder, in blocks, into one conformal table per band."""
+"""Learns bands: recordings go through tokenizer and encoder, in blocks, into one conformal table per band."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ..encoder.engine import Engine
 from ..recordings import Recording
 from ..tokens.band_plan import UNKNOWN, band_of
 from ..tokens.tokenize import tokenize
-from .calibrate import Calibrator, Table, TooFewFrames, Tuning, frames_needed
+from .calibrate import Calibrator, TooFewFrames, frames_needed
+from .table import Table, Tuning
 
 BLOCK_SAMPLES = 1 << 21  # read at a time, about
 
@@ -38,7 +39,7 @@ def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 1
         engine: encodes the frames, with the settings that will run.
         average, overlap: of the tokenizer, as the detector will run it.
         band: "auto" takes it from each capture's centre frequency; else one of the model's bands, for all.
-        per_bin: learn what each bin does where all of a band's frames are of one tuning.
+        per_bin: learn what each bin does if all of a band's frames are of one tuning.
         false_alarm_rate: the smallest that the tables shall serve; it decides how many frames are needed.
         progress: called with frames done and frames in all.
 
@@ -83,7 +84,7 @@ def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 1
 
 
 class _FrameGrid:
-    """How frames lie on samples: `hop` from one to the next, `span` from a frame's first sample to its last, `window_hop`
+    """Places of frames in samples: `hop` from one to the next, `span` from a frame's first sample to its last, `window_hop`
     from one averaged spectrum to the next."""
 
     def __init__(self, n_bins: int, average: int, overlap: float):

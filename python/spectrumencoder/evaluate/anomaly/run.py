@@ -23,10 +23,11 @@ from pathlib import Path
 import numpy as np
 
 from ... import keys
-from ...detector.calibrate import Table, TooFewFrames
-from ...detector.detector import FAR, FIXED, Detector, Result, read_tables
+from ...detector.calibrate import TooFewFrames
+from ...detector.detector import FAR, FIXED, Detector, Result
 from ...detector.events import CLOSE, OPEN, Segment
 from ...detector.learn_band import learn_bands
+from ...detector.table import Table, read_tables
 from ...encoder.engine import Engine
 from ...measure.provenance import commit
 from ...simulate.anomalies import SCORED_KINDS
