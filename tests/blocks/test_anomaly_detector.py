@@ -295,12 +295,12 @@ def test_refused_changes_keep_the_old_value(model, setter, value):
     assert getattr(detector, setter)(value) is False
     assert detector.failure is None
     judge = detector.detector
-    assert (judge.false_alarm_rate, judge.threshold_mode, judge.threshold, judge.hold) == (0.01, "far", 0.1, 4)
+    assert (judge.false_alarm_rate, judge.threshold_mode, judge.threshold, judge.hold) == (0.01, "calibrated", 0.1, 4)
 
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"fft_size": 256}, "fft_size is 256, the model .* 128"), ({"band": "moon"}, "band 'moon'"),
-    ({"time_source": "moon"}, "time_source 'moon'"), ({"samp_rate": 0}, "0.0 is not a positive"),
+    ({"time_source": "moon"}, "time_source 'moon'"), ({"samp_rate": 0}, "samp_rate 0 is outside"),
     ({"false_alarm_rate": 2}, "false_alarm_rate 2"), ({"hold": -3}, "hold -3"),
 ])
 def test_arguments_out_of_range_are_named(model, settings, message):

@@ -53,7 +53,7 @@ def test_outputs_may_stay_unconnected(small_model, make_recording, noise, ports)
 
 
 def test_events_reach_the_log_also_those_that_close_at_the_end(small_model, make_recording, noise, tmp_path):
-    top = graph(fixed(small_model, threshold=1e-6, hold=0), sigmf_source(make_recording(noise(30 * FRAME))))
+    top = graph(fixed(small_model, threshold=1e-6, hold=1), sigmf_source(make_recording(noise(30 * FRAME))))
     log = event_log(str(tmp_path / "events.jsonl"))
     top.msg_connect(top.monitor, keys.ANOMALIES, log, keys.EVENTS)
     assert run_within(top, [top.source, *top.monitor.blocks, log]) is None
@@ -65,7 +65,7 @@ def test_events_reach_the_log_also_those_that_close_at_the_end(small_model, make
 
 @pytest.mark.parametrize("motion_aware", [False, True])
 def test_events_become_tracks_and_what_to_keep(small_model, make_recording, noise, tmp_path, motion_aware):
-    monitor = fixed(small_model, threshold=1e-6, hold=0, motion_aware=motion_aware, tracks_file=str(tmp_path / "tracks.jsonl"))
+    monitor = fixed(small_model, threshold=1e-6, hold=1, motion_aware=motion_aware, tracks_file=str(tmp_path / "tracks.jsonl"))
     top = graph(monitor, sigmf_source(make_recording(noise(60 * FRAME))))
     log = event_log(str(tmp_path / "events.jsonl"))
     top.msg_connect(monitor, keys.ANOMALIES, log, keys.EVENTS)
@@ -184,7 +184,7 @@ def test_the_same_flowgraph_again_gives_the_same(small_model, make_recording, no
     """Stopped in the middle and started again: samples, tags, bands, random draws and counters all begin anew."""
     captures = [{"core:sample_start": 0, "core:frequency": 1575.42e6, "core:datetime": "2024-05-01T12:00:00Z"},
                 {"core:sample_start": 25 * FRAME, "core:frequency": 10.0}]
-    monitor = fixed(small_model, threshold=1e-6, hold=0, dropout_policy=policy)
+    monitor = fixed(small_model, threshold=1e-6, hold=1, dropout_policy=policy)
     source = sigmf_source(make_recording(noise(51 * FRAME + N), captures=captures))
     top, log, outputs = graph(monitor, source), event_log(str(tmp_path / "events.jsonl")), []
     top.msg_connect(monitor, keys.ANOMALIES, log, keys.EVENTS)

@@ -301,7 +301,7 @@ def test_a_storm_of_events_is_limited_and_counted(conformal):
     psd, residual, rows = frames(600, seed=38)
     for frame in range(0, 600, 3):
         put(psd, residual, frame, frame, 10 + frame % 230, 12 + frame % 230, 25)
-    judge = detector(conformal, hold=0)
+    judge = detector(conformal, hold=1)
     result = judge.process(psd, residual, rows, HOP * np.arange(600), SEGMENT)
     opened = sum(e[keys.STATE] == "open" for e in result.events)
     seconds = 600 * SEGMENT.frame_s
@@ -386,14 +386,14 @@ def test_fixed_threshold_needs_no_table():
     assert event[keys.ANALYSIS_TYPE] == "mean_square"
     assert event[keys.THRESHOLD] == 2.0
     assert abs(event[keys.FREQ_CENTER_HZ] - (FREQ + (102 - N // 2) * WIDTH)) <= 2 * WIDTH
-    judge.set_threshold_mode("far")
+    judge.set_threshold_mode("calibrated")
     assert np.isnan(run(judge, psd, residual, rows)[0]).all()
 
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"false_alarm_rate": 0}, "false_alarm_rate 0"), ({"false_alarm_rate": 0.9}, "false_alarm_rate 0.9"),
-    ({"threshold_mode": "soft"}, "'soft' is not one of far, fixed"), ({"threshold": -1.0}, "threshold -1"),
-    ({"hold": -1}, "hold -1"), ({"hold": 1.5}, "hold 1.5"), ({"drift_db_per_s": -1}, "drift_db_per_s -1"),
+    ({"threshold_mode": "soft"}, "'soft' is not one of calibrated, quantile, fixed"), ({"threshold": -1.0}, "threshold -1"),
+    ({"hold": 0}, "hold 0"), ({"hold": 1.5}, "hold 1.5"), ({"drift_db_per_s": -1}, "drift_db_per_s -1"),
 ])
 def test_settings_out_of_range_are_refused(conformal, settings, message):
     with pytest.raises(ValueError, match=message):

@@ -35,10 +35,11 @@ def test_the_detector_by_quantile():
     conformal = table(8000, seed=100)
     psd, residual, rows = frames(9000, seed=50)
     put(psd, residual, 4000, 4009, 100, 103, 15)
-    by = {mode: detector(conformal, false_alarm_rate=0.01, threshold_mode=mode) for mode in ("far", "quantile")}
+    by = {mode: detector(conformal, false_alarm_rate=0.01, threshold_mode=mode) for mode in ("calibrated", "quantile")}
     found = {mode: run(judge, psd, residual, rows, 64) for mode, judge in by.items()}
-    np.testing.assert_allclose(found["far"][0], found["quantile"][0], atol=0.05)  # but for what the drift takes for suspicious
+    # but for what the drift takes for suspicious
+    np.testing.assert_allclose(found["calibrated"][0], found["quantile"][0], atol=0.05)
     assert by["quantile"].n_flagged / 9000 == pytest.approx(0.01, abs=0.004)
-    assert {e.fields["event_id"] for e in found["quantile"][1]} == {e.fields["event_id"] for e in found["far"][1]} != set()
+    assert {e.fields["event_id"] for e in found["quantile"][1]} == {e.fields["event_id"] for e in found["calibrated"][1]} != set()
     again = run(detector(conformal, false_alarm_rate=0.01, threshold_mode="quantile"), psd, residual, rows, 1, SEGMENT)
     assert [e.fields["p_value"] for e in again[1]] == [e.fields["p_value"] for e in found["quantile"][1]]

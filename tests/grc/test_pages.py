@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The page of each block: its ports, every parameter, a picture that is there, an example that runs; links of all pages."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from gnuradio import spectrumencoder
+from gnuradio.spectrumencoder.settings import DETECTOR, ENCODER, TOKENIZER, TRACKER, of_monitor, of_stage
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -28,6 +30,24 @@ def test_page_of_a_block(name):
         if parameter["id"] != "gui_hint":
             assert f"`{parameter['id']}`" in tables, parameter["id"]
     assert "```python" in text and f".{name}(" in text, "no example"
+
+
+@pytest.mark.parametrize(("name", "rows"), [
+    ("fft_tokenizer", of_stage(TOKENIZER)), ("spectrum_encoder", of_stage(ENCODER)), ("anomaly_detector", of_stage(DETECTOR)),
+    ("doma_tracker", of_stage(TRACKER)),
+    ("spectrum_monitor", [row for row in of_monitor() if row.key not in ("fft_size", "stride", "window")])])  # the model's there
+def test_defaults_on_the_page_are_the_settings(name, rows):
+    defaults = {}
+    for line in (DOCS / f"{name}.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        keys = re.fullmatch(r"(`\w+`(, )?)+", cells[1]) if len(cells) > 3 else None
+        if keys:
+            texts = re.split(r", (?![^(]*\))", cells[2])
+            defaults = dict(zip(re.findall(r"\w+", cells[1]), texts, strict=False)) | defaults  # the first table counts
+    for row in rows:
+        if row.argument:
+            text = re.sub(r" (s|\(the model.*\))$", "", defaults[row.key])
+            assert (text.strip('"') if row.kind is str else ast.literal_eval(text)) == row.default, row.key
 
 
 def test_flowgraphs_of_the_pages_run(tmp_path):

@@ -14,10 +14,16 @@ from pathlib import Path
 import pytest
 import yaml
 from gnuradio import gr, spectrumencoder
+from gnuradio.spectrumencoder.encoder.attention import BACKENDS
+from gnuradio.spectrumencoder.settings import DETECTOR, ENCODER, TOKENIZER, TRACKER, of_monitor, of_stage
+from gnuradio.spectrumencoder.tokens.band_plan import BANDS
 
 GRC = Path(__file__).resolve().parents[2] / "grc"
 FILES = sorted(GRC.glob("*.block.yml"))
 PREFIX = "spectrumencoder_"
+ROWS = {"fft_tokenizer": of_stage(TOKENIZER), "spectrum_encoder": of_stage(ENCODER), "anomaly_detector": of_stage(DETECTOR),
+        "doma_tracker": of_stage(TRACKER), "spectrum_monitor": of_monitor()}
+OF_THE_MODEL = {"fft_size", "stride", "window"}  # the constructor of spectrum_monitor takes the model's; GRC needs numbers
 
 
 @pytest.fixture(scope="session")
@@ -166,3 +172,84 @@ def test_numbers_have_ranges(raw):
     for parameter in raw["parameters"]:
         if parameter["dtype"] in ("int", "real", "float") and parameter["id"] not in free:
             assert re.search(rf"\b{parameter['id']}\b", text), parameter["id"]
+
+
+@pytest.fixture(params=ROWS)
+def stage(request, platform):
+    """(description, block as dropped in, settings) of a block that has settings."""
+    raw = yaml.safe_load((GRC / f"{PREFIX}{request.param}.block.yml").read_text())
+    block = platform.make_flow_graph().new_block(raw["id"])
+    block.params["id"].set_value("dut_0")
+    return raw, block, [row for row in ROWS[request.param] if row.argument]
+
+
+def parameters(raw):
+    return {parameter["id"]: parameter for parameter in raw["parameters"]}
+
+
+def test_every_setting_is_a_parameter_with_its_default(stage):
+    raw, _, rows = stage
+    for row in rows:
+        parameter = parameters(raw)[row.key]
+        if row.key != "samp_rate":  # the flowgraph's variable
+            text = parameter["default"]
+            assert (text if row.kind is str else ast.literal_eval(text)) == row.default, row.key
+        kinds = {float: {"real"}, int: {"int"}, str: {"string", "file_save"}, bool: {"bool"}, list: {"raw"}}
+        assert parameter["dtype"] in (kinds[row.kind] if not (row.also and raw["id"] == f"{PREFIX}spectrum_monitor") else
+                                      kinds[row.kind] | {"raw"}), row.key
+
+
+def test_options_are_the_choices(stage):
+    raw, _, rows = stage
+    fast = [name for name in BACKENDS if not name.endswith("_naive")]  # not the oracles
+    tables = {"backend": ("auto", *fast), "band": ("auto", *BANDS)}  # those that settings.py leaves to others
+    for row in rows:
+        choices = tables.get(row.key, row.choices)
+        if choices:
+            assert set(parameters(raw)[row.key]["options"]) == set(choices), row.key
+
+
+def test_asserts_are_the_ranges(stage):
+    """At both ends of each range, and beyond them, GRC says what the constructor says."""
+    raw, _, rows = stage
+    values = {row.key: row.default for row in rows}
+
+    def passes(key, value):
+        return all(eval(text.removeprefix("${").removesuffix("}"), {}, values | {key: value}) for text in raw.get("asserts", [])
+                   if re.search(rf"\b{key}\b", text))
+
+    for row in rows:
+        assert passes(row.key, row.default), row.key
+        step = 1 if row.kind is int else 1e-9
+        low, high, *_ = row.interval()
+        for end, beyond in ((low, low - step), (high, high + step)):
+            if row.range and abs(end) < float("inf"):
+                value = row.kind(end)
+                assert passes(row.key, value) == row.allows(value), f"{row.key} {value}"
+                assert not passes(row.key, row.kind(beyond)) or row.allows(row.kind(beyond)), f"{row.key} {beyond}"
+        for choice in (*row.choices, *row.aliases):
+            assert passes(row.key, choice), f"{row.key} {choice}"
+
+
+def test_callbacks_are_the_live_settings(stage):
+    raw, _, rows = stage
+    assert {text.split("(")[0] for text in raw["templates"]["callbacks"]} == {f"set_{row.key}" for row in rows if row.live}
+
+
+@pytest.mark.parametrize("name", ["anomaly_detector", "spectrum_monitor"])
+def test_a_flowgraph_that_was_saved_with_the_old_name_of_a_choice_is_valid(platform, name):
+    flowgraph = platform.make_flow_graph()
+    variable, block = flowgraph.new_block("variable"), flowgraph.new_block(f"{PREFIX}{name}")
+    for of, key, value in ((variable, "id", "samp_rate"), (variable, "value", "1e6"), (block, "id", "dut_0"),
+                           (block, "threshold_mode", "far")):
+        of.params[key].set_value(value)
+    flowgraph.rewrite()
+    flowgraph.validate()
+    assert [text for _, text in block.iter_error_messages() if "not connected" not in text] == []
+    assert "threshold_mode='far'" in block.templates.render("make")
+
+
+def test_defaults_of_the_cpp_block_are_the_settings():
+    text = spectrumencoder.fft_tokenizer.__init__.__doc__.splitlines()[0]
+    defaults = {key: ast.literal_eval(value) for key, value in re.findall(r"(\w+): \w+ = ([^,)]+)", text)}
+    assert defaults == {row.key: row.default for row in of_stage(TOKENIZER)}

@@ -12,20 +12,21 @@ from gnuradio import gr
 from gnuradio.gr.gateway import py_io_signature
 
 from .. import keys
-from ..detector.detector import FAR, Detector
+from ..detector.detector import Detector
 from ..detector.events import Emitted, Segment
 from ..encoder import features
 from ..encoder.ensemble import load_models
+from ..settings import DEFAULTS, DETECTOR
 from ..tokens.band_plan import UNKNOWN, band_of
 from . import control
 from .messages import pdu
 from .safe_block import SafeBlock, handler, setter
 from .tags import frame_tags, positive
 
-TIME_SOURCES = ("tag", "hardware")
 _ANOMALIES = pmt.intern(keys.ANOMALIES)
 
 
+@control.obeys(DETECTOR)
 class anomaly_detector(SafeBlock, gr.sync_block):
     """Judges each frame, and reports what does not belong as events that open, update and close.
 
@@ -57,8 +58,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         ValueError: an argument is out of range, or does not fit the model.
     """
 
-    def __init__(self, model="base", fft_size=1024, samp_rate=1e6, center_freq=0.0, band="auto", false_alarm_rate=0.01,
-                 threshold_mode=FAR, threshold=0.1, hold=4, time_source="tag", false_events_per_hour=1.0):
+    def __init__(self, model=DEFAULTS.model, fft_size=DEFAULTS.fft_size, samp_rate=DEFAULTS.samp_rate,
+                 center_freq=DEFAULTS.center_freq, *, band=DEFAULTS.band, time_source=DEFAULTS.time_source, **detector):
         spectrum = (np.float32, fft_size)
         gr.sync_block.__init__(self, "anomaly_detector", [spectrum, spectrum, (np.float32, features.N_FEATURES)],
                                py_io_signature(0, 1, [np.float32]))
@@ -66,21 +67,17 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         self.set_tag_propagation_policy(gr.TPP_DONT)  # each input would bring its own copy
         self.message_port_register_out(_ANOMALIES)
         files = load_models(model)
-        self.detector = Detector.from_model(files[0], false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode,
-                                            threshold=threshold, hold=hold, models=[file.name for file in files],
-                                            false_events_per_hour=float(false_events_per_hour))
+        self.detector = Detector.from_model(files[0], models=[file.name for file in files], **detector)
         if fft_size != self.detector.n_bins:
             raise ValueError(f"fft_size is {fft_size}, the model {files[0].name} was trained with {self.detector.n_bins}; set "
                              f"fft_size={self.detector.n_bins} in every stage, or choose another model")
         bands = self.detector.contract["bands"]
         if band != "auto" and band not in bands:
             raise ValueError(f"band {band!r} is none of the model's; use auto, {', '.join(bands)}")
-        if time_source not in TIME_SOURCES:
-            raise ValueError(f"time_source {time_source!r} is not one of {', '.join(TIME_SOURCES)}")
         self._bands, self._fixed_band, self._time_source = bands, None if band == "auto" else band, time_source
         self._lock = threading.Lock()
         self.on_judged = None
-        self._samp_rate, self._center_freq = positive(samp_rate), float(center_freq)
+        self._samp_rate, self._center_freq = samp_rate, center_freq
         self._clear()
         self.add_input_port(keys.CONTROL, self.handle_control)
 
@@ -90,27 +87,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
                 keys.UNCALIBRATED_FRAMES: detector.n_uncalibrated, keys.EVENTS: self._n_events,
                 keys.SUPPRESSED_EVENTS: detector.tracker.n_suppressed, keys.FALSE_ALARM_RATE: detector.false_alarm_rate}
 
-    # Live changes, from any thread
-
-    @setter
-    def set_false_alarm_rate(self, false_alarm_rate):
-        self._change("set_false_alarm_rate", float(false_alarm_rate))
-
-    @setter
-    def set_threshold_mode(self, threshold_mode):
-        self._change("set_threshold_mode", str(threshold_mode))
-
-    @setter
-    def set_threshold(self, threshold):
-        self._change("set_threshold", float(threshold))
-
-    @setter
-    def set_hold(self, hold):
-        self._change("set_hold", hold)
-
-    @setter
-    def set_false_events_per_hour(self, false_events_per_hour):
-        self._change("set_false_events_per_hour", float(false_events_per_hour))
+    # Live changes, from any thread; the setters of the detector's settings are made from the rows, see ``control``
 
     @setter
     def set_samp_rate(self, samp_rate):
@@ -126,13 +103,13 @@ class anomaly_detector(SafeBlock, gr.sync_block):
 
     @handler
     def handle_control(self, message):
-        for key, value in control.changes(message, control.DETECTOR).items():
+        for key, value in control.changes(message, DETECTOR).items():
             getattr(self, f"set_{key}")(value)
 
-    def _change(self, method: str, value):
+    def _change(self, key: str, value):
         with self._lock:  # between batches, never inside one
-            getattr(self.detector, method)(value)
-        self.publish_status("running", f"{method.removeprefix('set_')} is {value}")
+            getattr(self.detector, f"set_{key}")(value)
+        self.publish_status("running", f"{key} is {value}")
 
     # Frames
 

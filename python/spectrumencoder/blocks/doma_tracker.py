@@ -15,13 +15,14 @@ from gnuradio import gr
 
 from .. import keys
 from ..atomic_file import write_file
+from ..settings import DEFAULTS, TRACKER
 from ..tracker import describe
-from ..tracker.doma import HORIZONS_S, DomaTracker
+from ..tracker.doma import DomaTracker
 from ..tracker.fixes import Refused
 from ..tracker.geo import Origin
 from ..tracker.settings import SpatialSettings
-from . import messages
-from .safe_block import SafeBlock, handler, setter
+from . import control, messages
+from .safe_block import SafeBlock, handler
 
 _TRACKS, _CONTROL = pmt.intern(keys.TRACKS), pmt.intern(keys.CONTROL)
 _ORDINARY = ("repeat", "no_position")  # of every aircraft of gr-adsb: no news and no fault
@@ -29,6 +30,7 @@ _TICK_S = 0.1  # after which reports stop waiting for others of their moment
 _GEOJSON_S = 1.0  # between two writings of the file
 
 
+@control.obeys(TRACKER)
 class doma_tracker(SafeBlock, gr.basic_block):
     """Tracks whatever `detections` reports: emissions in frequency, and positions.
 
@@ -56,14 +58,15 @@ class doma_tracker(SafeBlock, gr.basic_block):
         ValueError: an argument is out of range, or a file's folder does not exist.
     """
 
-    def __init__(self, origin=(), position_error_m=50.0, altitude_error_m=30.0, weak_snr_db=-1000.0, interval=1.0,
-                 horizon=HORIZONS_S, gate=0.999, process_noise=1.0, group_radius_m=0.0, file="", geojson="", cot_address=""):
+    def __init__(self, origin=(), position_error_m=DEFAULTS.position_error_m, altitude_error_m=DEFAULTS.altitude_error_m,
+                 weak_snr_db=DEFAULTS.weak_snr_db, interval=DEFAULTS.interval, group_radius_m=DEFAULTS.group_radius_m, *,
+                 file="", geojson="", cot_address="", **live):
         gr.basic_block.__init__(self, "doma_tracker", None, None)
         self.init_safe_block()
         self._arguments = {"origin": Origin(*map(float, origin)) if origin else None, "position_error_m": position_error_m,
                            "altitude_error_m": altitude_error_m, "weak_snr_db": weak_snr_db, "interval_s": interval,
-                           "spatial": SpatialSettings(group_radius_m=float(group_radius_m))}
-        self._live = {"horizons": _horizons(horizon), "gate": float(gate), "process_noise": float(process_noise)}
+                           "spatial": SpatialSettings(group_radius_m=group_radius_m)}
+        self._live = live
         self._lock = threading.RLock()
         self.tracker = self._new_tracker()
         self._outputs = _Outputs(file, geojson, cot_address)
@@ -74,38 +77,32 @@ class doma_tracker(SafeBlock, gr.basic_block):
         self.message_port_register_out(_TRACKS)
         self.message_port_register_out(_CONTROL)
         self.add_input_port(keys.DETECTIONS, self.handle_detections)
+        self.add_input_port(keys.CONTROL, self.handle_control)
 
     def counters(self):
         with self._lock:
             return {keys.REPORTS: self.tracker.n_reports, keys.REFUSED_REPORTS: dict(self.tracker.refused),
                     keys.TRACKS: self.n_tracks, keys.TRACK_ANOMALIES: self.tracker.n_anomalies}
 
-    # Live changes, from any thread
+    # Live changes, from any thread; the setters are made from the rows, see ``control``
 
-    @setter
-    def set_gate(self, gate):
-        self._change("gate", float(gate))
+    @handler
+    def handle_control(self, message):
+        for key, value in control.changes(message, TRACKER).items():
+            getattr(self, f"set_{key}")(value)
 
-    @setter
-    def set_process_noise(self, process_noise):
-        self._change("process_noise", float(process_noise))
-
-    @setter
-    def set_horizon(self, horizon):
-        self._change("horizons", _horizons(horizon))
-
-    def _change(self, name, value):
+    def _change(self, key: str, value):
         with self._lock:
-            getattr(self.tracker, f"set_{name}")(value)
-            self._live[name] = value
-        self.publish_status("running", f"{name} is {value}")
+            _set(self.tracker, key, value)
+            self._live[key] = value
+        self.publish_status("running", f"{key} is {value}")
 
     # Messages
 
     def _new_tracker(self) -> DomaTracker:
         tracker = DomaTracker(**self._arguments)
         for name, value in self._live.items():
-            getattr(tracker, f"set_{name}")(value)
+            _set(tracker, name, value)
         return tracker
 
     def _start(self):
@@ -219,6 +216,13 @@ class _Outputs:
         socket_, self._socket = self._socket, None
         if socket_ is not None:
             socket_.close()
+
+
+def _set(tracker: DomaTracker, key: str, value):
+    if key == "horizon":
+        tracker.set_horizons(_horizons(value))
+    else:
+        getattr(tracker, f"set_{key}")(value)
 
 
 def _horizons(horizon) -> tuple[float, ...]:

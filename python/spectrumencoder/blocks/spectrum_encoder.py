@@ -16,14 +16,14 @@ from gnuradio.gr.gateway import py_io_signature
 from .. import keys
 from ..encoder import features
 from ..encoder.engine import EncodedFrames, Engine
-from ..encoder.ensemble import CONFIDENCE_THRESHOLD, SpeculativeEngine, open_engine
+from ..encoder.ensemble import SpeculativeEngine, open_engine
+from ..settings import DEFAULTS, ENCODER
 from ..tokens import layout
 from ..tokens.band_plan import UNKNOWN, band_of
 from . import control, messages
 from .backlog import LEAST_FRAMES, Backlog, frames_at_once
 from .safe_block import SafeBlock, handler, setter
 
-OVERLOADS = ("wait", "skip")
 _TAGS = (keys.RX_FREQ, keys.FRAME_HOP, keys.FRAME_START)
 _MOST_KEPT_BANDS = 1024
 _SKIPPED = pmt.intern(keys.SKIPPED)
@@ -34,6 +34,7 @@ class FrameMismatch(ValueError):
     """A frame, or a frame setting, that the model was not made for; names the field and the cure."""
 
 
+@control.obeys(ENCODER)
 class spectrum_encoder(SafeBlock, gr.sync_block):
     """Encodes each frame with the model; as many frames at once as have piled up (at most 256, and what takes about 0.1 s), none
     held back, none dropped.
@@ -82,19 +83,16 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         ValueError: any other argument out of range.
     """
 
-    def __init__(self, model="base", fft_size=1024, stride=8, window="blackmanharris", dropout_rate=0.25,
-                 dropout_policy="", rope_mode="", backend="auto", compute="auto", band="auto", overload="wait",
-                 max_latency=1.0, threads=1, pad_batch=16, min_output_buffer=64, dtype="auto",
-                 confidence_threshold=CONFIDENCE_THRESHOLD, encoded_group=0, encoded_step=0.5, runtime="auto"):
+    def __init__(self, model=DEFAULTS.model, fft_size=DEFAULTS.fft_size, stride=DEFAULTS.stride, window=DEFAULTS.window, *,
+                 band=DEFAULTS.band, overload=DEFAULTS.overload, max_latency=DEFAULTS.max_latency,
+                 min_output_buffer=DEFAULTS.min_output_buffer, encoded_group=DEFAULTS.encoded_group,
+                 encoded_step=DEFAULTS.encoded_step, **engine):
         wire = layout.FrameLayout(fft_size, stride)
         spectrum = (np.float32, fft_size)
         gr.sync_block.__init__(self, "spectrum_encoder", [(np.float32, wire.item_size)],
                                py_io_signature(2, 3, [spectrum, (np.float32, features.N_FEATURES), spectrum]))
         self.init_safe_block()
-        _check_arguments(overload, max_latency, min_output_buffer)
-        self.engine = open_engine(model, compute=compute, backend=backend, rope_mode=rope_mode, dropout_rate=dropout_rate,
-                                  dropout_policy=dropout_policy, threads=threads, pad_batch=pad_batch, dtype=dtype,
-                                  confidence_threshold=confidence_threshold, runtime=runtime)
+        self.engine = open_engine(model, **engine)
         _check_frame(self.engine, fft_size=fft_size, stride=stride, window=window)
         if band != "auto" and band not in self.engine.bands:
             raise ValueError(f"band {band!r} is none of the model's; use auto, {', '.join(self.engine.bands)}")
@@ -124,30 +122,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
                 keys.ROPE_MODE: engine.rope_mode, keys.BACKEND: engine.backend, keys.RUNTIME: engine.runtime,
                 **refined, **encoded}
 
-    # Live changes, from any thread
-
-    @setter
-    def set_dropout_rate(self, dropout_rate):
-        self._change("set_dropout_rate", float(dropout_rate))
-
-    @setter
-    def set_rope_mode(self, rope_mode):
-        self._change("set_rope_mode", str(rope_mode) or self.engine.contract["variants"][0]["rope"])
-
-    @setter
-    def set_backend(self, backend):
-        self._change("set_backend", str(backend))
-
-    @setter
-    def set_dropout_policy(self, dropout_policy):
-        self._change("set_dropout_policy", str(dropout_policy) or self.engine.contract.get("default_policy", "gumbel"))
-
-    @setter
-    def set_confidence_threshold(self, confidence_threshold):
-        if not isinstance(self.engine, SpeculativeEngine):
-            raise ValueError(f"confidence_threshold {confidence_threshold} is of a speculative model; {self.engine.model_name} "
-                             "is one model alone")
-        self._change("set_confidence_threshold", float(confidence_threshold))
+    # Live changes, from any thread; the setters of the engine's settings are made from the rows, see ``control``
 
     @setter
     def set_encoded_step(self, encoded_step):
@@ -165,13 +140,13 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
     @handler
     def handle_control(self, message):
-        for key, value in control.changes(message, control.ENCODER).items():
+        for key, value in control.changes(message, ENCODER).items():
             getattr(self, f"set_{key}")(value)
 
-    def _change(self, method: str, value):
+    def _change(self, key: str, value):
         with self._lock:  # between batches, never inside one
-            getattr(self.engine, method)(value)
-        self.publish_status("running", f"{method.removeprefix('set_')} is {value}")
+            getattr(self.engine, f"set_{key}")(value)
+        self.publish_status("running", f"{key} is {getattr(self.engine, key) if value == '' else value}")
 
     # Frames
 
@@ -318,15 +293,6 @@ def _encoded_output(engine, size: int, step: float):
     """The codec, which most runs do not need, takes a while to import."""
     from .encoded_output import EncodedOutput
     return EncodedOutput(engine, size, step)
-
-
-def _check_arguments(overload, max_latency, min_output_buffer):
-    if overload not in OVERLOADS:
-        raise ValueError(f"overload {overload!r} is not one of {', '.join(OVERLOADS)}")
-    if not max_latency > 0:
-        raise ValueError(f"max_latency {max_latency} s must be positive")
-    if not 1 <= min_output_buffer <= 1 << 20:
-        raise ValueError(f"min_output_buffer {min_output_buffer} items is outside 1..{1 << 20}")
 
 
 def _check_frame(engine: Engine, **settings):

@@ -6,10 +6,11 @@ from __future__ import annotations
 from gnuradio import gr
 
 from .. import keys
-from ..encoder.ensemble import CONFIDENCE_THRESHOLD, load_models
+from ..encoder.ensemble import load_models
+from ..settings import DEFAULTS, DETECTOR, ENCODER, TRACKER
 from ..tokens.average import AUTO, auto_average
-from ..tracker.doma import HORIZONS_S
 from .anomaly_detector import anomaly_detector
+from .control import own, passes_on
 from .doma_tracker import doma_tracker
 from .health import health
 from .message_relay import IN, OUT, UNTIL, message_relay
@@ -18,12 +19,13 @@ from .safe_block import first_failure
 from .spectrum_encoder import spectrum_encoder
 
 
+@passes_on
 class spectrum_monitor(gr.hier_block2):
     """fft_tokenizer, spectrum_encoder, anomaly_detector and doma_tracker, connected.
 
     Input 0: complex samples. Outputs, one item per frame (any may stay unconnected): 0 psd (fft_size floats, dBFS); 1 residual
-    (fft_size floats, standardised); 2 reconstruction (fft_size floats, dBFS); 3 score (one float). Message inputs: `control`, as
-    of spectrum_encoder and anomaly_detector, to which it goes; `detections`, position fixes and signals for doma_tracker besides
+    (fft_size floats, standardised); 2 reconstruction (fft_size floats, dBFS); 3 score (one float). Message inputs: `control`,
+    a dict of any live settings of the stages, to which it goes; `detections`, position fixes and signals for doma_tracker besides
     the anomalies. Message outputs: `anomalies` (events), `tracks`, `encoded` (compressed spectra, of spectrum_encoder), `status`
     (of all stages, and once a second the health of the chain: frames per second, latency, queue, drops, overflows).
 
@@ -40,7 +42,7 @@ class spectrum_monitor(gr.hier_block2):
         motion_aware: the tracker tells the encoder where it expects signals, and token dropout keeps them. When that reaches
             the encoder hangs on the scheduler: events are then no longer the same bit for bit from run to run.
         tracks_file: JSON lines of the tracks; "" is none.
-        others: see the stages.
+        stages: settings of the stages, by name; see there.
 
     Attributes: tokenizer, encoder, detector, tracker (the stages), health, blocks (all six), fft_size, failure (the first of any
     stage).
@@ -50,13 +52,10 @@ class spectrum_monitor(gr.hier_block2):
         ValueError: an argument is out of range or does not fit the model.
     """
 
-    def __init__(self, model="base", samp_rate=1e6, center_freq=0.0, fft_size=0, stride=0, average=16, overlap=0.0,
-                 window="", settle_ms=0.0, dropout_rate=0.25, dropout_policy="", rope_mode="", backend="auto",
-                 compute="auto", band="auto", overload="wait", max_latency=1.0, threads=1, pad_batch=16,
-                 false_alarm_rate=0.01, threshold_mode="far", threshold=0.1, hold=4, time_source="tag",
-                 min_output_buffer=64, dtype="auto", confidence_threshold=CONFIDENCE_THRESHOLD,
-                 encoded_group=0, encoded_step=0.5, false_events_per_hour=1.0, motion_aware=False, tracks_file="",
-                 gate=0.999, process_noise=1.0, horizon=HORIZONS_S, runtime="auto"):
+    def __init__(self, model=DEFAULTS.model, samp_rate=DEFAULTS.samp_rate, center_freq=DEFAULTS.center_freq, fft_size=0, stride=0,
+                 average=DEFAULTS.average, overlap=DEFAULTS.overlap, window="", settle_ms=DEFAULTS.settle_ms, *,
+                 band=DEFAULTS.band, overload=DEFAULTS.overload, min_output_buffer=DEFAULTS.min_output_buffer,
+                 motion_aware=DEFAULTS.motion_aware, tracks_file=DEFAULTS.tracks_file, **stages):
         models = load_models(model)
         contract = models[0].contract
         frame = contract["encoder"]
@@ -72,16 +71,12 @@ class spectrum_monitor(gr.hier_block2):
             samp_rate=samp_rate, center_freq=center_freq, settle_ms=settle_ms, min_output_buffer=min_output_buffer,
             live=overload == "skip")
         self.encoder = spectrum_encoder(
-            model=models, fft_size=self.fft_size, stride=stride, window=window or frame["window"],
-            dropout_rate=dropout_rate, dropout_policy=dropout_policy, rope_mode=rope_mode, backend=backend,
-            compute=compute, band=band, overload=overload, max_latency=max_latency, threads=threads, pad_batch=pad_batch,
-            min_output_buffer=min_output_buffer, dtype=dtype, confidence_threshold=confidence_threshold,
-            encoded_group=encoded_group, encoded_step=encoded_step, runtime=runtime)
+            model=models, fft_size=self.fft_size, stride=stride, window=window or frame["window"], band=band, overload=overload,
+            min_output_buffer=min_output_buffer, **own(ENCODER, stages))
         self.detector = anomaly_detector(
             model=models, fft_size=self.fft_size, samp_rate=samp_rate, center_freq=center_freq, band=band,
-            false_alarm_rate=false_alarm_rate, threshold_mode=threshold_mode, threshold=threshold, hold=hold,
-            time_source=time_source, false_events_per_hour=false_events_per_hour)
-        self.tracker = doma_tracker(file=tracks_file, gate=gate, process_noise=process_noise, horizon=horizon)
+            **own(DETECTOR, stages))
+        self.tracker = doma_tracker(file=tracks_file, **own(TRACKER, stages))
         self.health = health(self.tokenizer, self.encoder, live=overload == "skip")
         self.detector.on_judged = self.health.judged
         # also keeps them alive: GNU Radio does not
@@ -107,7 +102,7 @@ class spectrum_monitor(gr.hier_block2):
         self.msg_connect(self, keys.DETECTIONS, self.tracker, keys.DETECTIONS)
         self.msg_connect(self, keys.CONTROL, self._relay, IN)
         self._messages = [
-            *((self._relay, OUT, stage, keys.CONTROL) for stage in (self.encoder, self.detector)),
+            *((self._relay, OUT, stage, keys.CONTROL) for stage in (self.encoder, self.detector, self.tracker)),
             (self.detector, keys.ANOMALIES, self, keys.ANOMALIES),
             (self.detector, keys.ANOMALIES, self.tracker, keys.DETECTIONS),
             (self.detector, keys.STATUS, self._relay, UNTIL),
@@ -143,7 +138,7 @@ class spectrum_monitor(gr.hier_block2):
         self.tracker.drain()
         self.health.drain()
 
-    # Live changes, from any thread; each returns True when taken
+    # Live changes, from any thread; each returns True when taken. Those of a single stage are made from the rows, see ``control``
 
     def set_average(self, average):
         taken = self._tokenizer_change("average", self._spectra(average))
@@ -165,48 +160,6 @@ class spectrum_monitor(gr.hier_block2):
 
     def set_settle_ms(self, settle_ms):
         return self._tokenizer_change("settle_ms", settle_ms)
-
-    def set_dropout_rate(self, dropout_rate):
-        return self.encoder.set_dropout_rate(dropout_rate)
-
-    def set_rope_mode(self, rope_mode):
-        return self.encoder.set_rope_mode(rope_mode)
-
-    def set_backend(self, backend):
-        return self.encoder.set_backend(backend)
-
-    def set_dropout_policy(self, dropout_policy):
-        return self.encoder.set_dropout_policy(dropout_policy)
-
-    def set_confidence_threshold(self, confidence_threshold):
-        return self.encoder.set_confidence_threshold(confidence_threshold)
-
-    def set_encoded_step(self, encoded_step):
-        return self.encoder.set_encoded_step(encoded_step)
-
-    def set_false_alarm_rate(self, false_alarm_rate):
-        return self.detector.set_false_alarm_rate(false_alarm_rate)
-
-    def set_threshold_mode(self, threshold_mode):
-        return self.detector.set_threshold_mode(threshold_mode)
-
-    def set_threshold(self, threshold):
-        return self.detector.set_threshold(threshold)
-
-    def set_hold(self, hold):
-        return self.detector.set_hold(hold)
-
-    def set_false_events_per_hour(self, false_events_per_hour):
-        return self.detector.set_false_events_per_hour(false_events_per_hour)
-
-    def set_gate(self, gate):
-        return self.tracker.set_gate(gate)
-
-    def set_process_noise(self, process_noise):
-        return self.tracker.set_process_noise(process_noise)
-
-    def set_horizon(self, horizon):
-        return self.tracker.set_horizon(horizon)
 
     def _tokenizer_change(self, name: str, value) -> bool:
         """The C++ block raises where the others refuse; here both do the same."""

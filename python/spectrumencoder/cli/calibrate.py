@@ -11,57 +11,48 @@ from typing import Annotated
 import typer
 
 from ..session.record import record_radio
-from ..session.sources import SOAPY_PREFIX
+from ..session.sources import SOAPY_PREFIX, RadioOptions
+from ..settings import CALIBRATE, SETTINGS, of_command
+from . import options
 from .console import NOTES, OUT, ProgressLine, check_writable, progress_bar, write_json
 from .errors import CommandError, UsageError
-from .run import LIVE, average_option, find_source, only_radios, radio_options
+from .run import find_source, only_radios, radio_options
 
 _MARGIN = 1.1  # of the time that is needed: an overflow or two may take a few frames
 
 
+@options.settings_options(CALIBRATE, after="freq", help={
+    "model": "Name of a shipped model, or a .safetensors file.",
+    "false_alarm_rate": "Smallest false-alarm rate that you will use."})
 def calibrate(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="What is normal: a .sigmf-meta file, a folder of them, "
                                           "raw IQ with --rate and --format, or soapy:DEVICE.")],
     out: Annotated[Path, typer.Option(metavar="FILE.safetensors", help="The calibrated model file to write.")],
-    rate: Annotated[float | None, typer.Option(help="Raw IQ and radios: sample rate in Hz.", show_default=False)] = None,
-    format: Annotated[str | None, typer.Option(help="Raw IQ: SigMF data type, such as cf32_le, ci16_le or cu8.",
-                                               show_default=False)] = None,
-    freq: Annotated[float | None, typer.Option(help="Raw IQ and radios: centre frequency in Hz.", show_default=False)] = None,
-    model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
-    compute: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    backend: Annotated[str, typer.Option(help="Attention backend that will run.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Precision of the transformer blocks: fp32, bf16, int8 (CPU) or auto.")] = "auto",
-    runtime: Annotated[str, typer.Option(help="What computes the network: native (C++, CPU), torch or auto.")] = "auto",
-    dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of tokens dropped.")] = 0.25,
-    policy: Annotated[str, typer.Option(help="Dropout policy; the model's own otherwise.", show_default=False)] = "",
-    rope: Annotated[str, typer.Option(help="RoPE mode; the model's own otherwise.", show_default=False)] = "",
-    pfa: Annotated[float, typer.Option(min=1e-6, max=0.5, help="Smallest false-alarm rate that you will use.")] = 0.01,
-    average: Annotated[str, typer.Option(metavar="K|auto", help="Spectra averaged per frame, 1..64; auto: 16 or more, by the "
-                                         "sample rate.")] = "16",
-    overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="Overlap of successive spectra.")] = 0.0,
-    band: Annotated[str, typer.Option(help="Band of the recording; auto: by its centre frequency.")] = "auto",
+    rate: options.Rate = None,
+    format: options.Format = None,
+    freq: options.Freq = None,
     per_bin: Annotated[bool, typer.Option("--per-bin/--no-per-bin", help="Learn each bin's own level: sharper, as long as the "
                                           "radio stays at this centre frequency and rate.")] = True,
-    gain: Annotated[float | None, typer.Option(help="Gain in dB.", show_default=False, rich_help_panel=LIVE)] = None,
-    agc: Annotated[str, typer.Option(metavar="on|off", help="Automatic gain.", show_default=False, rich_help_panel=LIVE)] = "",
-    antenna: Annotated[str, typer.Option(help="By name.", show_default=False, rich_help_panel=LIVE)] = "",
-    bandwidth: Annotated[float | None, typer.Option(help="Of the filter, Hz.", show_default=False, rich_help_panel=LIVE)] = None,
-    ppm: Annotated[float, typer.Option(help="Correction of the crystal.", rich_help_panel=LIVE)] = 0.0,
-    setting: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="Of the device; may be given again.",
-                                               show_default=False, rich_help_panel=LIVE)] = [],  # noqa: B006
+    gain: options.Gain = None,
+    agc: options.Agc = "",
+    antenna: options.Antenna = "",
+    bandwidth: options.Bandwidth = None,
+    ppm: options.Ppm = RadioOptions.ppm,
+    setting: options.DeviceSettings = [],  # noqa: B006
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds to learn from; else as many as are needed.",
-                                                   show_default=False, rich_help_panel=LIVE)] = None,
-    silence: Annotated[float, typer.Option(min=0.1, help="Seconds without a sample after which it fails.",
-                                           rich_help_panel=LIVE)] = 5.0,
+                                                   show_default=False, rich_help_panel=options.LIVE)] = None,
+    silence: options.Silence = RadioOptions.silence_s,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write what was learned here.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: options.Quiet = False,
+    **chain,
 ):
     """Learn what is normal on your band from a recording or radio without anything unusual in it; write a calibrated model file.
 
     The settings must be those that will run: a table holds for one band, dropout rate and average.
     """
     from ..encoder import model_file
-    spectra = average_option(average)
+    model, overlap, band, pfa = (chain.pop(key) for key in ("model", "overlap", "band", "false_alarm_rate"))
+    spectra = options.average_option(chain.pop("average"))
     if out.suffix != model_file.SUFFIX:
         raise UsageError(f"--out {out} does not end in {model_file.SUFFIX}; name it so, that it is found as a model")
     check_writable(out, json_file)
@@ -77,17 +68,16 @@ def calibrate(
     if pair := members(model):
         raise UsageError(f"--model {model}: the tables of an ensemble are those of its first model; calibrate that (--model "
                          f"{pair[0]}), then run with --model speculative:{out},{pair[1]}")
-    engine = Engine(model, compute=compute, backend=backend, rope_mode=rope, dropout_rate=dropout, dropout_policy=policy,
-                    pad_batch=64, dtype=dtype, runtime=runtime)
+    engine = Engine(model, pad_batch=64, **chain)
     with ExitStack() as stack:
         if live:
             spectra = _spectra(spectra, [rate], engine, overlap)
-            options = radio_options(source, freq, rate, None, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
+            radio = radio_options(source, freq, rate, None, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                                     settings=tuple(setting), silence_s=silence,
                                     duration=_seconds(duration, rate, engine.n_bins, spectra, overlap, pfa, per_bin))
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".calibrate-", dir=out.parent))
             with ProgressLine(quiet=quiet) as progress:
-                recording, note = record_radio(options, Path(folder) / "radio.sigmf-meta", progress)
+                recording, note = record_radio(radio, Path(folder) / "radio.sigmf-meta", progress)
             recordings = [recording]
             if note and not quiet:
                 NOTES.print(f"note: {note}", markup=False)
@@ -113,11 +103,18 @@ def calibrate(
             if table.effective_n < 0.5 * table.n:
                 NOTES.print(f"note: successive frames resemble each other: {table.n} frames tell as much as "
                             f"{table.effective_n:.0f} independent ones; a longer recording narrows the interval", markup=False)
-        others = {"overlap": f"{overlap:g}" if overlap else "", "band": band if band != "auto" else "", "policy": policy,
-                  "rope": rope, "backend": backend if backend != "auto" else "", "dtype": dtype if dtype != "auto" else ""}
-        options = "".join(f" --{name} {value}" for name, value in others.items() if value)
-        OUT.print(f"wrote {out}; use it with: spectrumencoder run SOURCE --model {out} --average {spectra} "
-                  f"--dropout {dropout:g} --pfa {pfa:g}{options}", markup=False)
+        OUT.print(f"wrote {out}; use it with: spectrumencoder run SOURCE {_run_options(out, spectra, overlap, band, pfa, chain)}",
+                  markup=False)
+
+
+def _run_options(out: Path, average: int, overlap: float, band: str, pfa: float, engine: dict) -> str:
+    """The options of ``run`` with which the tables hold: some always, the others if they are not the defaults."""
+    used = engine | {"model": out, "average": average, "overlap": overlap, "band": band, "false_alarm_rate": pfa}
+    always = ("model", "average", "dropout_rate", "false_alarm_rate")
+    others = [row.key for row in of_command(CALIBRATE) if row.key not in (*always, "compute", "runtime")
+              and used[row.key] != row.default]  # where and by what it is computed is no matter to a table
+    texts = {key: f"{used[key]:g}" if isinstance(used[key], float) else used[key] for key in (*always, *others)}
+    return " ".join(f"--{SETTINGS[key].cli} {text}" for key, text in texts.items())
 
 
 def _spectra(average: int | str, rates: list[float | None], engine, overlap: float) -> int:

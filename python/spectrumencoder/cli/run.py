@@ -18,40 +18,20 @@ from ..session.radio import SnippetPart, end, run_radio
 from ..session.scanning import ScanOptions, ScanPart
 from ..session.sources import SOAPY_PREFIX, RadioOptions
 from ..session.stats import RunStats
+from ..settings import RUN
+from . import options
 from .console import NOTES, OUT, ProgressLine, check_writable, leave, write_json
 from .errors import CommandError, UsageError
 
-LIVE = "Radio"  # the panel of --help for options of radios
-SCAN = "Scan"
 
-
+@options.settings_options(RUN, after="freq", panels={"settle_ms": options.SCAN})
 def run(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A .sigmf-meta file, a folder of them, raw IQ with "
                                           "--rate and --format, or soapy:DEVICE.")],
-    rate: Annotated[float | None, typer.Option(help="Raw IQ and radios: sample rate in Hz.", show_default=False)] = None,
-    format: Annotated[str | None, typer.Option(help="Raw IQ: SigMF data type, such as cf32_le, ci16_le or cu8.",
-                                               show_default=False)] = None,
-    freq: Annotated[float | None, typer.Option(help="Raw IQ and radios: centre frequency in Hz.", show_default=False)] = None,
-    model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file; speculative, or "
-                                       "speculative:FAST,LARGE, for two of them.")] = "base",
-    confidence: Annotated[float | None, typer.Option(min=0.0, max=1.0, show_default=False, help="Of a speculative model: frames "
-                                                     "of a lower confidence go to the large one (0.8).")] = None,
-    compute: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    backend: Annotated[str, typer.Option(help="Attention backend: auto, or one of those the model holds weights for.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Precision of the transformer blocks: fp32, bf16, int8 (CPU) or auto.")] = "auto",
-    runtime: Annotated[str, typer.Option(help="What computes the network: native (C++, CPU), torch or auto.")] = "auto",
-    dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of tokens dropped.")] = 0.25,
-    policy: Annotated[str, typer.Option(help="Dropout policy: gumbel, energy, entropy or random; the model's own otherwise.",
-                                        show_default=False)] = "",
-    rope: Annotated[str, typer.Option(help="RoPE mode: none, static or dynamic; the model's own otherwise.",
-                                      show_default=False)] = "",
-    pfa: Annotated[float, typer.Option(min=1e-6, max=0.5, help="False alarms per frame that are accepted.")] = 0.01,
-    average: Annotated[str, typer.Option(metavar="K|auto", help="Spectra averaged per frame, 1..64; auto: 16 or more, by the "
-                                         "sample rate.")] = "16",
-    overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="Overlap of successive spectra.")] = 0.0,
-    band: Annotated[str, typer.Option(help="Band of the recording; auto: by its centre frequency.")] = "auto",
-    hold: Annotated[int, typer.Option(min=1, help="Frames without alarm after which an event is closed.")] = 4,
-    false_events: Annotated[float, typer.Option(min=1e-3, help="False events an hour that are accepted, calibrated.")] = 1.0,
+    rate: options.Rate = None,
+    format: options.Format = None,
+    freq: options.Freq = None,
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines.")] = None,
     annotate: Annotated[str | None, typer.Option(metavar="[=FILE]", help="Write events as SigMF annotations; without FILE "
                                                  "to NAME-events.sigmf-meta beside the recording.")] = None,
@@ -59,74 +39,65 @@ def run(
                                                 "for a folder one file each, with the recording's name added.")] = None,
     encoded: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the compressed spectra, for decode; for a folder "
                                                  "one file each, with the recording's name added.")] = None,
-    encoded_step: Annotated[float, typer.Option(min=0.016, max=512.0, help="Step of their quantiser in dB: smaller is more exact "
-                                                "and takes more bytes.")] = 0.5,
-    encoded_group: Annotated[int, typer.Option(min=16, max=64, help="Spectra that are compressed together.")] = 32,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw waterfall, residual and event boxes.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")] = None,
+    json_file: options.JsonFile = None,
     zmq: Annotated[str, typer.Option(metavar="ADDRESS", help="Publish events as JSON lines on a ZeroMQ PUB socket bound here, "
                                      "such as tcp://127.0.0.1:5556.", show_default=False)] = "",
     stats: Annotated[bool, typer.Option("--stats", help="Print a line each second: rate, latency, queue, drops.")] = False,
     metrics: Annotated[str, typer.Option(metavar="HOST:PORT", help="Serve the same to Prometheus here, such as 127.0.0.1:9100.",
                                          show_default=False)] = "",
-    gain: Annotated[float | None, typer.Option(help="Gain in dB.", show_default=False, rich_help_panel=LIVE)] = None,
-    agc: Annotated[str, typer.Option(metavar="on|off", help="Automatic gain.", show_default=False, rich_help_panel=LIVE)] = "",
-    antenna: Annotated[str, typer.Option(help="By name.", show_default=False, rich_help_panel=LIVE)] = "",
-    bandwidth: Annotated[float | None, typer.Option(help="Of the filter, Hz.", show_default=False, rich_help_panel=LIVE)] = None,
-    ppm: Annotated[float, typer.Option(help="Correction of the crystal.", rich_help_panel=LIVE)] = 0.0,
-    setting: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="Of the device; may be given again.",
-                                               show_default=False, rich_help_panel=LIVE)] = [],  # noqa: B006
+    gain: options.Gain = None,
+    agc: options.Agc = "",
+    antenna: options.Antenna = "",
+    bandwidth: options.Bandwidth = None,
+    ppm: options.Ppm = RadioOptions.ppm,
+    setting: options.DeviceSettings = [],  # noqa: B006
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds of signal; else until Ctrl-C.", show_default=False,
-                                                   rich_help_panel=LIVE)] = None,
-    silence: Annotated[float, typer.Option(min=0.1, help="Seconds without a sample after which the run fails.",
-                                           rich_help_panel=LIVE)] = 5.0,
+                                                   rich_help_panel=options.LIVE)] = None,
+    silence: options.Silence = RadioOptions.silence_s,
     scan: Annotated[str, typer.Option(metavar="LOW:HIGH[,...]", help="Scan these ranges, Hz.", show_default=False,
-                                      rich_help_panel=SCAN)] = "",
-    dwell_ms: Annotated[float, typer.Option(help="At each hop.", rich_help_panel=SCAN)] = 100.0,
-    settle_ms: Annotated[float, typer.Option(min=0.0, help="Left out after a retune.", rich_help_panel=SCAN)] = 10.0,
-    usable: Annotated[float, typer.Option(help="Share of the band that the filter passes flat.", rich_help_panel=SCAN)] = 0.8,
-    scan_overlap: Annotated[float, typer.Option(help="Share of it that neighbouring hops see both.", rich_help_panel=SCAN)] = 0.0,
-    dc_bins: Annotated[int, typer.Option(help="Bins in the middle of the band that are left out.", rich_help_panel=SCAN)] = 0,
+                                      rich_help_panel=options.SCAN)] = "",
+    dwell_ms: Annotated[float, typer.Option(help="At each hop.", rich_help_panel=options.SCAN)] = ScanOptions.dwell_ms,
+    usable: Annotated[float, typer.Option(help="Share of the band that the filter passes flat.",
+                                          rich_help_panel=options.SCAN)] = ScanOptions.usable,
+    scan_overlap: Annotated[float, typer.Option(help="Share of it that neighbouring hops see both.",
+                                                rich_help_panel=options.SCAN)] = ScanOptions.overlap,
+    dc_bins: Annotated[int, typer.Option(help="Bins in the middle of the band that are left out.",
+                                         rich_help_panel=options.SCAN)] = ScanOptions.dc_bins,
     jitter: Annotated[float, typer.Option(help="Share of the band by which hops move from sweep to sweep.",
-                                          rich_help_panel=SCAN)] = 0.0,
+                                          rich_help_panel=options.SCAN)] = ScanOptions.jitter,
     hold_ms: Annotated[float, typer.Option(help="Watch on for so long after an event's last message.",
-                                           rich_help_panel=SCAN)] = 0.0,
+                                           rich_help_panel=options.SCAN)] = ScanOptions.hold_ms,
     snippets: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the IQ around each event as SigMF here.",
-                                                  rich_help_panel=LIVE)] = None,
+                                                  rich_help_panel=options.LIVE)] = None,
     snippets_max: Annotated[float, typer.Option(min=0.001, help="MB of all of them; the oldest go.",
-                                                rich_help_panel=LIVE)] = 1000.0,
+                                                rich_help_panel=options.LIVE)] = 1000.0,
     sweeps: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write each sweep's spectrum.",
-                                                rich_help_panel=SCAN)] = None,
+                                                rich_help_panel=options.SCAN)] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="So many recordings of a folder at a time, in as many "
                                       "processes.")] = 1,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: options.Quiet = False,
+    **chain,
 ):
     """Run recordings, or a radio, through tokenizer, encoder and detector, and report what does not belong."""
-    spectra = average_option(average)
+    chain["average"] = options.average_option(chain["average"])
     live = source.startswith(SOAPY_PREFIX)
     paths, folder = ([], False) if live else find_source(source, rate, format, freq)
     if folder and annotate:
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
                          "use --annotate alone, which writes one beside each")
-    from ..encoder.ensemble import CONFIDENCE_THRESHOLD, members
-    if confidence is not None and not members(model):
-        raise UsageError(f"--confidence {confidence:g} is for a speculative model, {model} is one model alone; leave it out, or "
-                         "use --model speculative")
+    _only_where_used(context, chain)
     check_writable(events, tracks, encoded, plot, json_file, sweeps, Path(annotate) if annotate else None)
-    settings = RunSettings(model=model, compute=compute, backend=backend, dropout_rate=dropout, dropout_policy=policy,
-                           rope_mode=rope, false_alarm_rate=pfa, average=spectra, overlap=overlap, band=band, hold=hold,
-                           false_events_per_hour=false_events,
-                           events=events, annotate=annotate, dtype=dtype, runtime=runtime,
-                           confidence_threshold=CONFIDENCE_THRESHOLD if confidence is None else confidence,
-                           encoded_step=encoded_step, encoded_group=encoded_group, zmq=zmq,
-                           settle_ms=settle_ms if scan else 0.0)
+    if not scan:
+        chain["settle_ms"] = RunSettings.settle_ms
+    settings = RunSettings(**chain, events=events, annotate=annotate, zmq=zmq)
     if live:
         scanning = ScanOptions(scan, dwell_ms, usable, scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
-        options = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
+        radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                                 settings=tuple(setting), duration=duration, silence_s=silence)
         _only_recordings(format=format, annotate=annotate, plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
         with RunStats(_report if stats else None, metrics) as watch, ProgressLine(quiet=quiet) as progress:
-            _run_radio(options, scanning, settings, watch, progress, quiet, plot, encoded, tracks, json_file, snippets,
+            _run_radio(radio, scanning, settings, watch, progress, quiet, plot, encoded, tracks, json_file, snippets,
                        snippets_max)
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
@@ -171,16 +142,16 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
     return outcomes, errors
 
 
-def _run_radio(options: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: RunStats,
+def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: RunStats,
                progress: ProgressLine, quiet: bool, plot, encoded, tracks, json_file, snippets: Path | None, snippets_max: float):
     scan = ScanPart(scanning) if scanning else None
     parts = [scan] if scan else []
     if snippets is not None:
         parts.append(SnippetPart(snippets, snippets_max))
-    outcome = run_radio(options, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks, parts=parts, progress=progress)
+    outcome = run_radio(radio, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks, parts=parts, progress=progress)
     progress.hide()
     _report_outcome(outcome, quiet, set())
-    swept = scan.summary(options.rate) if scan else {}
+    swept = scan.summary(radio.rate) if scan else {}
     if scan and not quiet:
         speed = f", {swept['hops_per_s']:.2f} hops/s, {100 * swept['watched_share']:.0f} % of the time watched"
         OUT.print(f"{swept['sweeps']} sweeps{speed if swept['sweeps'] else ''}", markup=False)
@@ -241,17 +212,15 @@ def _only_one_job(**options):
         raise UsageError(f"--{given[0]} watches one recording at a time; leave it out, or --jobs")
 
 
-def average_option(text: str) -> int | str:
-    """What --average says: a whole number, or "auto".
-
-    Raises:
-        UsageError: neither.
-    """
-    from ..tokens.average import parse_average
-    try:
-        return parse_average(text)
-    except ValueError as error:
-        raise UsageError(f"--{error}") from error
+def _only_where_used(context: typer.Context, chain: dict):
+    """Raises UsageError if a setting was given that the others make useless."""
+    from ..encoder.ensemble import members
+    model = chain["model"]
+    if options.was_given(context, "confidence_threshold") and not members(model):
+        raise UsageError(f"--confidence {chain['confidence_threshold']:g} is for a speculative model, {model} is one model "
+                         "alone; leave it out, or use --model speculative")
+    if options.was_given(context, "threshold") and chain["threshold_mode"] != "fixed":
+        raise UsageError(f"--threshold {chain['threshold']:g} is for --threshold-mode fixed; leave it out, or add that")
 
 
 def only_radios(**options):

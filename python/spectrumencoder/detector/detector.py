@@ -20,6 +20,7 @@ import numpy as np
 from .. import keys
 from ..encoder import features as layout
 from ..encoder.model_file import ModelFile
+from ..settings import DEFAULTS, SETTINGS
 from .events import BURST_EVENTS, EVENTS_PER_S, Emitted, EventBuilder, Frame, Segment
 from .frame_batch import FrameBatch, FrameInputs, used_frames
 from .judge import Judge, Judgement, judge_fixed
@@ -29,8 +30,7 @@ from .table import Table, check_false_alarm_rate, read_tables
 from .table_choice import Rates
 from .threat_types import shipped
 
-FAR, FIXED, QUANTILE = "far", "fixed", "quantile"
-THRESHOLD_MODES = (FAR, FIXED, QUANTILE)
+CALIBRATED, QUANTILE, FIXED = SETTINGS["threshold_mode"].choices
 
 
 @dataclass
@@ -64,8 +64,8 @@ class Detector:
         contract: of the model file: names, labels, window, heads.
         tables: table key -> Table. A frame without one has no p-value, no score and no event: it is `uncalibrated`.
         false_alarm_rate: share of normal frames that may be flagged, (0, 0.5].
-        threshold_mode: "far", by the tables; "quantile": by the last scores on the band, which begin with the table's
-            (``rolling``); or "fixed": mean-square residual above `threshold`, without calibration.
+        threshold_mode: "calibrated", by the tables ("far" is its old name); "quantile": by the last scores on the band, which
+            begin with the table's (``rolling``); or "fixed": mean-square residual above `threshold`, without calibration.
         threshold: of the fixed mode. The residual is in units of the model's own deviation, so that normal frames have a
             mean square of about 1; 0.05 and 0.1 are what the rule is quoted with for spectra scaled to 0..1.
         false_events_per_hour: how many events an hour may be false on a calibrated band, as far as the tail of its table tells:
@@ -78,9 +78,10 @@ class Detector:
         ValueError: an argument is out of range, or a table does not fit the model.
     """
 
-    def __init__(self, contract: dict, tables: Mapping[str, Table], *, false_alarm_rate: float = 0.01,
-                 threshold_mode: str = FAR, threshold: float = 0.1, hold: int = 4,
-                 false_events_per_hour: float = 1.0, models: Sequence[str] = (), drift_db_per_s: float = 0.05):
+    def __init__(self, contract: dict, tables: Mapping[str, Table], *, false_alarm_rate: float = DEFAULTS.false_alarm_rate,
+                 threshold_mode: str = DEFAULTS.threshold_mode, threshold: float = DEFAULTS.threshold,
+                 hold: int = DEFAULTS.hold, false_events_per_hour: float = DEFAULTS.false_events_per_hour,
+                 models: Sequence[str] = (), drift_db_per_s: float = 0.05):
         encoder = contract["encoder"]
         self.contract, self.tables = contract, dict(tables)
         self._models = tuple(models) or (contract["name"],)
@@ -136,10 +137,8 @@ class Detector:
         self._scorer.repeat_notices()
 
     def set_threshold_mode(self, threshold_mode: str) -> None:
-        """Sets how the threshold is found. Raises ValueError: `threshold_mode` is not one of THRESHOLD_MODES."""
-        if threshold_mode not in THRESHOLD_MODES:
-            raise ValueError(f"threshold_mode {threshold_mode!r} is not one of {', '.join(THRESHOLD_MODES)}")
-        self.threshold_mode = threshold_mode
+        """Sets how the threshold is found. Raises ValueError: `threshold_mode` is none of its choices in settings.py."""
+        self.threshold_mode = SETTINGS["threshold_mode"].check(threshold_mode)
 
     def set_threshold(self, threshold: float) -> None:
         """Sets the mean-square residual of the fixed mode. Raises ValueError: `threshold` is not positive."""
@@ -154,10 +153,8 @@ class Detector:
         self.false_events_per_hour = float(false_events_per_hour)
 
     def set_hold(self, hold: int) -> None:
-        """Sets for how many frames an event may be unseen. Raises ValueError: `hold` is not whole, or outside 0..1000000."""
-        if hold != int(hold) or not 0 <= hold <= 1_000_000:
-            raise ValueError(f"hold {hold} is not a whole number of frames in 0..1000000")
-        self.tracker.hold = int(hold)
+        """Sets for how many frames an event may be unseen. Raises ValueError: `hold` is not whole, or out of range."""
+        self.tracker.hold = int(SETTINGS["hold"].check(hold))
 
     @property
     def hold(self) -> int:
@@ -284,4 +281,4 @@ def _timed(emitted: list[Emitted], began: float) -> list[Emitted]:
     return emitted
 
 
-__all__ = ["FAR", "FIXED", "QUANTILE", "THRESHOLD_MODES", "Detector", "Notice", "Result", "window_enbw"]
+__all__ = ["CALIBRATED", "FIXED", "QUANTILE", "Detector", "Notice", "Result", "window_enbw"]

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import keys
+from ..settings import DEFAULTS
 from .regions import EDGE, EXCESS, LEVEL, MISSING, Region
 from .threat_types import MAX_FRAMES, Neighbour, Shape, ThreatTypes, Track, features_of
 from .threats import LEVELS, threat_level
@@ -193,8 +194,8 @@ class EventBuilder:
         types: puts possible types into events; None: events have none.
     """
 
-    def __init__(self, n_bins: int, *, hold: int = 4, false_alarm_rate: float = 0.01, enbw_bins: float = 1.0, model: str = "",
-                 types: ThreatTypes | None = None):
+    def __init__(self, n_bins: int, *, hold: int = DEFAULTS.hold, false_alarm_rate: float = DEFAULTS.false_alarm_rate,
+                 enbw_bins: float = 1.0, model: str = "", types: ThreatTypes | None = None):
         self.n_bins, self.hold, self.false_alarm_rate = n_bins, hold, false_alarm_rate
         self.enbw_bins, self.model, self.types = enbw_bins, model, types
         self.reset()

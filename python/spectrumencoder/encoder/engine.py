@@ -15,17 +15,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..settings import DEFAULTS, SETTINGS
 from ..tokens import layout
 from ..tokens.layout import FrameLayout
 from . import features, native
 from .attention import BACKENDS, DEFAULT_OF_FAMILY, Backend, get_backend
-from .config import LARGEST_BATCH, POLICIES, EncoderConfig
-from .features import BF16, DTYPES, FP32
+from .config import POLICIES, EncoderConfig
+from .features import BF16, FP32
 from .model_file import ModelError, ModelFile, find_model, load, table_key
 from .pytorch import device_kind, may_see_a_gpu, why_no_torch
 
 COMPUTE = "auto, cpu, cuda or cuda:n"
-AUTO, NATIVE, TORCH = RUNTIMES = ("auto", "native", "torch")
+AUTO, NATIVE, TORCH = RUNTIMES = SETTINGS["runtime"].choices
 SLOW_INSTRUCTIONS = "generic"  # of a processor with these PyTorch may be the faster runtime
 BF16_WIDTH = 64  # of a narrower network bf16 changes the class of more than 0.1 % of the frames (docs/results/precision.md)
 _TRIAL_FRAMES, _TRIALS = 16, 3
@@ -65,7 +66,7 @@ def choose_device(compute: str) -> str:
 
 
 class Engine:
-    """Inference with one model file.
+    """Inference with one model file. Ranges and defaults are those of ``settings.py``, but `dtype`: an engine alone is exact.
 
     Args:
         model: name or path, see `find_model`; or a ModelFile already loaded.
@@ -87,17 +88,13 @@ class Engine:
         ModelError: the file cannot be used. ValueError: a setting that the file, the device or the runtime cannot serve.
     """
 
-    def __init__(self, model: str | ModelFile = "base", *, compute: str = "auto", backend: str = "auto", rope_mode: str = "",
-                 dropout_rate: float = 0.25, dropout_policy: str = "", threads: int = 1, pad_batch: int = 16,
-                 dtype: str = FP32, runtime: str = AUTO):
-        if runtime not in RUNTIMES:
-            raise ValueError(f"runtime {runtime!r} is not one of {', '.join(RUNTIMES)}")
-        if threads < 1:
-            raise ValueError(f"threads {threads} must be at least 1")
-        if not 0 <= pad_batch <= LARGEST_BATCH:
-            raise ValueError(f"pad_batch {pad_batch} is outside 0..{LARGEST_BATCH}")
-        if dtype not in (AUTO, *DTYPES):
-            raise ValueError(f"dtype {dtype!r} is not one of {AUTO}, {', '.join(DTYPES)}")
+    def __init__(self, model: str | ModelFile = DEFAULTS.model, *, compute: str = DEFAULTS.compute,
+                 backend: str = DEFAULTS.backend, rope_mode: str = DEFAULTS.rope_mode,
+                 dropout_rate: float = DEFAULTS.dropout_rate, dropout_policy: str = DEFAULTS.dropout_policy,
+                 threads: int = DEFAULTS.threads, pad_batch: int = DEFAULTS.pad_batch, dtype: str = FP32,
+                 runtime: str = DEFAULTS.runtime):
+        for key, value in (("runtime", runtime), ("threads", threads), ("pad_batch", pad_batch), ("dtype", dtype)):
+            SETTINGS[key].check(value)
         self.file = model if isinstance(model, ModelFile) else load(find_model(model))
         self.contract = self.file.contract
         self.device = choose_device(compute)
@@ -109,7 +106,7 @@ class Engine:
         default = self.contract["variants"][0]
         self._variant, self._rope, self.backend = default["name"], default["rope"], DEFAULT_OF_FAMILY[default["attention"]]
         self._reduced = self._best_dtype(backend) if dtype == AUTO else dtype
-        self.set_dropout_policy(dropout_policy or self.contract.get("default_policy", "gumbel"))
+        self.set_dropout_policy(dropout_policy)
         self.set_dropout_rate(dropout_rate)
         if rope_mode and backend != "auto":
             self._switch(backend, rope_mode)
@@ -223,6 +220,11 @@ class Engine:
         return [f"{b.name}/{v['rope']}" for v in self.contract["variants"] for b in BACKENDS.values()
                 if b.family == v["attention"] and not b.why_not(self.device)]
 
+    def file_default(self, key: str) -> str:
+        """What "" means for `rope_mode` and `dropout_policy`."""
+        return {"rope_mode": self.contract["variants"][0]["rope"],
+                "dropout_policy": self.contract.get("default_policy", "gumbel")}[key]
+
     def table_key(self, band: str, k_eff: int) -> str:
         """Key of the conformal table for the present settings.
 
@@ -241,18 +243,23 @@ class Engine:
         self.k_kept = self._configs[self.file.variants[0]].keep_for_rate(rate)
 
     def set_dropout_policy(self, policy: str) -> None:
-        """Takes a `policy` of those that the model was trained with."""
+        """Takes a `policy` of those that the model was trained with; "" is the file's default."""
+        policy = policy or self.file_default("dropout_policy")
         if policy not in POLICIES or policy not in self.contract["policies"]:
             raise ValueError(f"dropout policy {policy!r} is not one of {', '.join(self.contract['policies'])}")
         self.dropout_policy = policy
 
     def set_rope_mode(self, mode: str) -> None:
-        """Takes the weights of RoPE `mode` none, static or dynamic, if the file has them."""
-        self._switch(self.backend, mode)
+        """Takes the weights of RoPE `mode` none, static or dynamic, if the file has them; "" is the file's default."""
+        self._switch(self.backend, mode or self.file_default("rope_mode"))
 
     def set_backend(self, backend: str) -> None:
         """Takes the attention `backend` of that name, or the default for `auto`; the runtime follows it."""
         self._switch(backend, self._rope)
+
+    def set_confidence_threshold(self, confidence_threshold: float) -> None:
+        raise ValueError(f"confidence_threshold {confidence_threshold} is of a speculative model; {self.model_name} is one model "
+                         "alone")
 
     def _switch(self, backend: str, rope: str) -> None:
         if backend == "auto":

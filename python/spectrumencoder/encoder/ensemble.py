@@ -21,10 +21,12 @@ or paths); `load_models` and `open_engine` understand all of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ..settings import DEFAULTS, ENCODER, SETTINGS, of_stage
 from . import features
 from .engine import EncodedFrames, Engine, GivenArrays
 from .model_file import ModelError, ModelFile, find_model, load
@@ -32,7 +34,7 @@ from .model_file import ModelError, ModelFile, find_model, load
 SPECULATIVE = "speculative"
 SHIPPED = ("fast", "large")
 FAST, LARGE = 0, 1  # features[ANSWERED_BY]
-CONFIDENCE_THRESHOLD = 0.8
+CONFIDENCE_THRESHOLD = DEFAULTS.confidence_threshold
 REFINE_BATCH = 4  # few frames are in doubt at a time: a batch as large as that of `fast` would be mostly padding
 _SIMD_FLOATS = 64  # an element-wise kernel of PyTorch takes so many at once, and rounds what is left over otherwise
 
@@ -81,18 +83,11 @@ def open_engine(model: str | ModelFile | tuple[ModelFile, ...], *, confidence_th
     Raises:
         ModelError, ValueError: as the constructors.
     """
-    check_confidence_threshold(confidence_threshold)
+    SETTINGS["confidence_threshold"].check(confidence_threshold)
     files = load_models(model)
     if len(files) == 1:
         return Engine(files[0], **settings)
     return SpeculativeEngine(*files, confidence_threshold=confidence_threshold, **settings)
-
-
-def check_confidence_threshold(value: float) -> float:
-    """The value as a float. Raises ValueError outside [0, 1]."""
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"confidence_threshold {value} is outside [0, 1]")
-    return float(value)
 
 
 class SpeculativeEngine(Engine):
@@ -111,7 +106,7 @@ class SpeculativeEngine(Engine):
     """
 
     def __init__(self, fast: ModelFile, large: ModelFile, *, confidence_threshold: float = CONFIDENCE_THRESHOLD,
-                 pad_batch: int = 16, **settings: Any):
+                 pad_batch: int = DEFAULTS.pad_batch, **settings: Any):
         _check_pair(fast, large)
         self.set_confidence_threshold(confidence_threshold)
         self.n_accepted = self.n_refined = 0
@@ -131,25 +126,14 @@ class SpeculativeEngine(Engine):
     def trained_on(self) -> set[str]:
         return super().trained_on | self.large.trained_on
 
-    # -- live changes hold for both, or for none
+    # -- live changes hold for both, or for none; the other setters are made below
 
     def set_confidence_threshold(self, confidence_threshold: float) -> None:
-        self.confidence_threshold = check_confidence_threshold(confidence_threshold)
-
-    def set_dropout_rate(self, rate: float) -> None:
-        self._set_both("dropout_rate", rate)
-
-    def set_dropout_policy(self, policy: str) -> None:
-        self._set_both("dropout_policy", policy)
-
-    def set_rope_mode(self, mode: str) -> None:
-        self._set_both("rope_mode", mode)
-
-    def set_backend(self, backend: str) -> None:
-        self._set_both("backend", backend)
+        self.confidence_threshold = SETTINGS["confidence_threshold"].check(confidence_threshold)
 
     def _set_both(self, name: str, value: Any) -> None:
         before = getattr(self.large, name)
+        value = self.file_default(name) if value == "" else value
         getattr(self.large, f"set_{name}")(value)
         try:
             getattr(super(), f"set_{name}")(value)
@@ -182,6 +166,18 @@ class SpeculativeEngine(Engine):
                 encoded.features[doubtful, part] = answer[:, part]
             encoded.features[doubtful, features.ANSWERED_BY] = LARGE
         return encoded
+
+
+def _setter_of_both(key: str) -> Callable[[SpeculativeEngine, Any], None]:
+    def set_both(self: SpeculativeEngine, value: Any) -> None:
+        self._set_both(key, value)
+    return set_both
+
+
+for _row in of_stage(ENCODER):
+    _name = f"set_{_row.key}"
+    if _row.live and hasattr(Engine, _name) and _name not in vars(SpeculativeEngine):
+        setattr(SpeculativeEngine, _name, _setter_of_both(_row.key))
 
 
 def _check_pair(fast: ModelFile, large: ModelFile) -> None:

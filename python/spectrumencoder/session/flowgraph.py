@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from .. import keys
+from ..settings import RUN, SETTINGS, ChainSettings, of_command
 from ..tokens.average import AUTO, auto_average
 from .errors import SessionError, SettingError
 from .progress import Progress, no_progress
@@ -30,13 +31,13 @@ def cores() -> int:
 
 
 @dataclass(frozen=True)
-class RunSettings:
+class RunSettings(ChainSettings):
     """Settings of a run, of whatever source.
 
     Attributes:
-        model, compute, backend, dropout_rate, dropout_policy, rope_mode, false_alarm_rate, overlap, band, hold,
-            false_events_per_hour, dtype, runtime, confidence_threshold, encoded_step, encoded_group, settle_ms: as of
-            ``spectrum_monitor``.
+        model, compute, backend, dropout_rate, dropout_policy, rope_mode, false_alarm_rate, threshold_mode, threshold, overlap,
+            band, hold, false_events_per_hour, dtype, runtime, confidence_threshold, encoded_step, encoded_group, settle_ms:
+            as of ``spectrum_monitor``, with the defaults that ``settings.py`` gives the command ``run``.
         average: spectra per frame, or "auto": by the rate of each source.
         events: file of JSON lines to write; None writes none.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
@@ -44,28 +45,14 @@ class RunSettings:
         threads: of the network (native runtime), which share out long batches.
     """
 
-    model: str = "base"
-    compute: str = "auto"
-    backend: str = "auto"
-    dropout_rate: float = 0.25
-    dropout_policy: str = ""
-    rope_mode: str = ""
-    false_alarm_rate: float = 0.01
-    average: int | str = 16  # "auto": by the rate of each source
-    overlap: float = 0.0
-    band: str = "auto"
-    hold: int = 4
-    false_events_per_hour: float = 1.0
     events: Path | None = None
     annotate: str | None = None
-    dtype: str = "auto"
-    runtime: str = "auto"
-    confidence_threshold: float = 0.8
-    encoded_step: float = 0.5
-    encoded_group: int = 32
-    settle_ms: float = 0.0
     zmq: str = ""
-    threads: int = field(default_factory=cores)  # of the network (native runtime): among so many long batches are shared out
+    threads: int = field(default_factory=cores)
+
+    def of_chain(self) -> dict:
+        """The arguments of spectrum_monitor among them."""
+        return {row.key: getattr(self, row.key) for row in of_command(RUN)}
 
 
 @dataclass(frozen=True)
@@ -230,18 +217,11 @@ class Flowgraph:
             self.average: int = auto_average(source.samp_rate, fft_size, settings.overlap, contract["average"]) \
                 if settings.average == AUTO else cast(int, settings.average)  # the monitor checks it
             frame_hop = fft_size * self.average * (1 - settings.overlap)
-            self.monitor = spectrum_monitor(
-                model=models, samp_rate=source.samp_rate, center_freq=source.center_freq,
-                average=self.average, overlap=settings.overlap, dropout_rate=settings.dropout_rate,
-                dropout_policy=settings.dropout_policy, rope_mode=settings.rope_mode, backend=settings.backend,
-                compute=settings.compute, band=settings.band, false_alarm_rate=settings.false_alarm_rate, hold=settings.hold,
-                false_events_per_hour=settings.false_events_per_hour,
-                dtype=settings.dtype, runtime=settings.runtime, confidence_threshold=settings.confidence_threshold,
-                encoded_group=settings.encoded_group if encoded else 0, encoded_step=settings.encoded_step,
-                tracks_file=str(tracks) if tracks else "",
-                settle_ms=settings.settle_ms, overload=source.overload, time_source=source.time_source,
-                pad_batch=source.pad_batch,
-                min_output_buffer=source.buffer_frames(frame_hop))
+            self.monitor = spectrum_monitor(**settings.of_chain() | {
+                "model": models, "samp_rate": source.samp_rate, "center_freq": source.center_freq, "average": self.average,
+                "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default) if encoded else 0,
+                "tracks_file": str(tracks) if tracks else "", "overload": source.overload, "time_source": source.time_source,
+                "pad_batch": source.pad_batch, "min_output_buffer": source.buffer_frames(frame_hop)})
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
             raise SettingError(str(error)) from error
         self.monitor.encoder.engine.threads = settings.threads  # PyTorch's own stay one: more would change its sums

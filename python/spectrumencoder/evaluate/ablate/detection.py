@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...detector.detector import FAR, FIXED
+from ...detector.detector import CALIBRATED, FIXED
 from ...detector.events import Segment
 from ...encoder.engine import Engine
 from ...encoder.model_file import find_model, load
@@ -27,7 +27,7 @@ from ..anomaly.figures import OURS, Trials, figures, hits
 from ..anomaly.run import CalibratedDetector, EncodedUnit, scaled, trials_of
 from ..anomaly.windows import Unit, draw_scene, scene_unit
 
-DETECTORS = {"band": dict(per_bin=True, threshold_mode=FAR), "model": dict(per_bin=False, threshold_mode=FAR),
+DETECTORS = {"band": dict(per_bin=True, threshold_mode=CALIBRATED), "model": dict(per_bin=False, threshold_mode=CALIBRATED),
              "mean square": dict(threshold_mode=FIXED)}
 _AVERAGE, _TIMED_FRAMES = 16, 200
 

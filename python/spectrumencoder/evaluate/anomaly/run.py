@@ -24,7 +24,7 @@ import numpy as np
 
 from ... import keys
 from ...detector.calibrate import TooFewFrames
-from ...detector.detector import FAR, FIXED, Detector, Result
+from ...detector.detector import CALIBRATED, FIXED, Detector, Result
 from ...detector.events import CLOSE, OPEN, Segment
 from ...detector.learn_band import learn_bands
 from ...detector.table import Table, read_tables
@@ -193,7 +193,7 @@ class CalibratedDetector:
             residual.
     """
 
-    def __init__(self, units: list[Unit], engine: Engine, *, per_bin: bool = True, threshold_mode: str = FAR):
+    def __init__(self, units: list[Unit], engine: Engine, *, per_bin: bool = True, threshold_mode: str = CALIBRATED):
         self._engine, tables = engine, read_tables(engine.file)
         if threshold_mode == FIXED:
             self.calibrated_by, self.detector = "nothing", Detector(engine.contract, {}, threshold_mode=FIXED)
