@@ -221,7 +221,7 @@ class Engine:
                 if b.family == v["attention"] and not b.why_not(self.device)]
 
     def file_default(self, key: str) -> str:
-        """What "" means for `rope_mode` and `dropout_policy`."""
+        """The file's own value of a setting whose value is "": `key` is rope_mode or dropout_policy."""
         return {"rope_mode": self.contract["variants"][0]["rope"],
                 "dropout_policy": self.contract.get("default_policy", "gumbel")}[key]
 
@@ -258,6 +258,7 @@ class Engine:
         self._switch(backend, self._rope)
 
     def set_confidence_threshold(self, confidence_threshold: float) -> None:
+        """Raises ValueError: `confidence_threshold` belongs to a SpeculativeEngine; this engine has one model."""
         raise ValueError(f"confidence_threshold {confidence_threshold} is of a speculative model; {self.model_name} is one model "
                          "alone")
 

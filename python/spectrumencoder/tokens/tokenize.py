@@ -49,7 +49,7 @@ class Frames:
 
 def tokenize(iq: ArrayLike, samp_rate: float, *, fft_size: int = 1024, stride: int = 8, average: int = 16, overlap: float = 0.0,
              window: str = "blackmanharris", center_freq: float = 0.0, flush: bool = True) -> Frames:
-    """Frames of tokens of `iq` (docs/architecture.md, "Frame").
+    """Frames of tokens of `iq` (docs/contracts.md, "Frame").
 
     Args:
         iq: complex (n,), full scale = 1.0; complex64 and contiguous is taken without a copy.
