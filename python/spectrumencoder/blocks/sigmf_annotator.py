@@ -44,7 +44,8 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
         ValueError: there is neither recording nor output, the folder does not exist, or samp_rate is not positive.
     """
 
-    def __init__(self, recording="", output="", samp_rate=0.0, center_freq=0.0, datatype="cf32_le"):
+    def __init__(self, recording: Recording | str | Path = "", output: str = "", samp_rate: float = 0.0,
+                 center_freq: float = 0.0, datatype: str = "cf32_le") -> None:
         gr.basic_block.__init__(self, "sigmf_annotator", None, None)
         self.init_safe_block()
         source = recording if isinstance(recording, Recording) else open_recording(recording) if recording else None
@@ -117,7 +118,7 @@ def annotation_of(event: dict, offset: int = 0) -> dict:
         raise messages.MalformedMessage(f"its sample numbers are no numbers ({error})") from error
     annotation = {"core:sample_start": max(0, offset + start), "core:sample_count": count,
                   "core:generator": _GENERATOR}
-    center, width = event.get(keys.FREQ_CENTER_HZ), event.get(keys.BANDWIDTH_HZ)
+    center, width = event.get(keys.FREQ_CENTER_HZ, math.nan), event.get(keys.BANDWIDTH_HZ, math.nan)
     if all(isinstance(value, (int, float)) and math.isfinite(value) for value in (center, width)):
         annotation |= {"core:freq_lower_edge": center - width / 2, "core:freq_upper_edge": center + width / 2}
     annotation["core:label"] = str(event.get(keys.ANALYSIS_TYPE) or event.get(keys.LABEL) or "anomaly")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 
 import numpy as np
 import pmt
@@ -42,8 +43,8 @@ class sigmf_source(SafeBlock, gr.sync_block):
         ValueError: an argument is out of range, or says what the recording says itself.
     """
 
-    def __init__(self, file, repeat=False, throttle=False, samp_rate=0.0, datatype="", center_freq=None,
-                 start=0, count=0):
+    def __init__(self, file: Recording | str | Path, repeat: bool = False, throttle: bool = False, samp_rate: float = 0.0,
+                 datatype: str = "", center_freq: float | None = None, start: int = 0, count: int = 0) -> None:
         gr.sync_block.__init__(self, "sigmf_source", None, [np.complex64])
         self.init_safe_block()
         self.recording = file if isinstance(file, Recording) else _open(file, samp_rate, datatype, center_freq)
@@ -63,7 +64,8 @@ class sigmf_source(SafeBlock, gr.sync_block):
         self._center_freq = _center_freq(self.recording, self._first, self._last, None if datatype else center_freq)
         self._tag_samples = sorted({self._first} | {capture.sample_start for capture in self.recording.captures
                                                     if self._first < capture.sample_start < self._last})
-        self._clock_start, self._clock_samples = None, 0
+        self._clock_start: float | None = None
+        self._clock_samples = 0
         self.set_min_output_buffer(_CHUNK)
 
     def _start(self):

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -102,15 +103,19 @@ class Detector:
         self.set_false_events_per_hour(false_events_per_hour)
 
     @classmethod
-    def from_model(cls, model: ModelFile, **settings) -> Detector:
+    def from_model(cls, model: ModelFile, **settings: Any) -> Detector:
         """A detector with the contract and the tables of a model file.
+
+        Args:
+            model: a loaded file, such as ``Engine.file``.
+            settings: keyword arguments of the constructor.
 
         Raises:
             ValueError: as the constructor, or a table of the file is damaged.
         """
         return cls(model.contract, read_tables(model), **settings)
 
-    def reset(self):
+    def reset(self) -> None:
         """Forgets all frames so far, counters included; keeps the settings."""
         self.n_frames = self.n_judged = self.n_flagged = self.n_uncalibrated = self.n_skipped = 0
         self._age = 0  # of the stream in frames that were not skipped
@@ -126,28 +131,34 @@ class Detector:
 
     # -- settings, which may change between batches
 
-    def set_false_alarm_rate(self, false_alarm_rate: float):
+    def set_false_alarm_rate(self, false_alarm_rate: float) -> None:
+        """Sets the share of normal frames that may be flagged. Raises ValueError: `false_alarm_rate` is outside (0, 0.5]."""
         self.false_alarm_rate = self.tracker.false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
         self._scorer.repeat_notices()
 
-    def set_threshold_mode(self, threshold_mode: str):
+    def set_threshold_mode(self, threshold_mode: str) -> None:
+        """Sets how the threshold is found. Raises ValueError: `threshold_mode` is none of its choices in settings.py."""
         self.threshold_mode = SETTINGS["threshold_mode"].check(threshold_mode)
 
-    def set_threshold(self, threshold: float):
+    def set_threshold(self, threshold: float) -> None:
+        """Sets the mean-square residual of the fixed mode. Raises ValueError: `threshold` is not positive."""
         if not 0.0 < threshold < np.inf:
             raise ValueError(f"threshold {threshold} (mean-square residual) must be positive")
         self.threshold = float(threshold)
 
-    def set_false_events_per_hour(self, false_events_per_hour: float):
+    def set_false_events_per_hour(self, false_events_per_hour: float) -> None:
+        """Sets how many events an hour may be false. Raises ValueError: `false_events_per_hour` is not positive."""
         if not false_events_per_hour > 0:
             raise ValueError(f"false_events_per_hour {false_events_per_hour} must be positive")
         self.false_events_per_hour = float(false_events_per_hour)
 
-    def set_hold(self, hold: int):
+    def set_hold(self, hold: int) -> None:
+        """Sets for how many frames an event may be unseen. Raises ValueError: `hold` is not whole, or out of range."""
         self.tracker.hold = int(SETTINGS["hold"].check(hold))
 
     @property
     def hold(self) -> int:
+        """Frames that an event may be unseen before it closes."""
         return self.tracker.hold
 
     # -- frames
@@ -159,6 +170,10 @@ class Detector:
         Args:
             psd: (F, N) dBFS. residual: (F, N) standardised. features: (F, 256), layout ``encoder.features``.
             sample_start: (F,) number of each frame's first sample.
+            segment: tuning, rate and time of these frames.
+
+        Returns:
+            Scores, p-values and flags of the F frames, and the events that they opened, updated or closed.
 
         Raises:
             ValueError: a residual or logit is not finite, or features name a variant that the model lacks.
@@ -203,7 +218,7 @@ class Detector:
     # -- parts
 
     def _follow(self, batch: FrameBatch, sample_start: np.ndarray, segment: Segment, used: np.ndarray, judged: np.ndarray,
-                judgement: Judgement, emitted: list[Emitted], began: float):
+                judgement: Judgement, emitted: list[Emitted], began: float) -> None:
         """Gives the event builder the frames of which an event may open, and those that come while one is open."""
         ages = self._age + np.searchsorted(used, judged)  # frames without a table age an event, skipped ones do not
         flagged, speaks = judgement.flagged[judged], judgement.speaks[judged]
@@ -222,6 +237,7 @@ class Detector:
             position += 1
 
     def _frame(self, batch: FrameBatch, number: int, age: int, start: int, segment: Segment, judge: Judge) -> Frame:
+        assert batch.psd is not None  # `process` gives it
         psd, residual, row = batch.psd[number], batch.residual[number], batch.features[number]
         span = round(segment.frame_hop * min(float(row[layout.K_EFF]) / segment.frame_average, 1.0)) or segment.frame_hop
         probabilities = row[layout.PROBABILITIES][:len(self._labels)]

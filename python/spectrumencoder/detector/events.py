@@ -38,7 +38,7 @@ _REMEMBERED = 32  # closed events, for the types of those about them in time
 
 @dataclass(frozen=True)
 class Segment:
-    """The state between two tags, which holds for a run of frames.
+    """Tuning, rate and time of a run of frames between two tags.
 
     Attributes:
         rx_freq: Hz, centre. rx_rate: samples per second. band: of the band plan.

@@ -73,7 +73,7 @@ class ModelFile:
     @property
     def tables(self) -> dict[str, dict[str, np.ndarray]]:
         """Conformal tables: key -> field -> array."""
-        tables = {}
+        tables: dict[str, dict[str, np.ndarray]] = {}
         for name, value in self.tensors.items():
             if name.startswith("table."):
                 key, _, part = name[len("table."):].rpartition(".")

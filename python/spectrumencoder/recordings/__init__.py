@@ -72,7 +72,10 @@ def open_recording(path: str | Path, *, rate: float | None = None, datatype: str
         RecordingArgumentError: the arguments do not go with the path. RecordingError: missing, truncated or invalid.
     """
     format_, found = _resolve(Path(path), rate, datatype, freq)
-    return open_raw(found, rate, datatype, freq) if format_ is None else format_.open(found)
+    if format_ is not None:
+        return format_.open(found)
+    assert rate is not None and datatype is not None  # else it was refused
+    return open_raw(found, rate, datatype, freq)
 
 
 def find_recordings(path: str | Path, *, rate: float | None = None, datatype: str | None = None,
@@ -80,6 +83,7 @@ def find_recordings(path: str | Path, *, rate: float | None = None, datatype: st
     """Paths for ``open_recording``: of the recording that `path` names, or of those in a folder (not its subfolders), by name.
 
     Args:
+        path: a recording or a folder.
         rate, datatype, freq: as for ``open_recording``.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from io import RawIOBase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,14 +72,14 @@ class SampleFile:
             if low < high:
                 self._read_run(byte_start + (low - first) * self.stride_bytes, out[low - start:high - start])
 
-    def _read_run(self, byte_start: int, out: np.ndarray):
+    def _read_run(self, byte_start: int, out: np.ndarray) -> None:
         raw = np.empty((min(len(out), _PIECE), self.stride_bytes), np.uint8)
         try:  # no memory map: one whose file is cut off kills the process
             with self.path.open("rb", buffering=0) as file:
                 file.seek(byte_start)
                 for done in range(0, len(out), _PIECE):
                     piece = raw[:len(out) - done]
-                    if _read_all(file, memoryview(piece).cast("B")) < piece.nbytes:
+                    if _read_all(file, piece.data.cast("B")) < piece.nbytes:
                         raise RecordingError(f"{self.path}: has become shorter since it was opened; open it again")
                     if self.n_channels > 1:
                         piece = np.ascontiguousarray(piece.reshape(len(piece), self.n_channels, -1)[:, self.channel])
@@ -133,7 +134,7 @@ def check_arguments(path: Path, rate: float | None, datatype: str | None, freq: 
         raise RecordingArgumentError(f"{path}: centre frequency {freq:g} is not a finite number of Hz")
 
 
-def _read_all(file, into: memoryview) -> int:
+def _read_all(file: RawIOBase, into: memoryview) -> int:
     """Bytes read: fewer than there is room for only at the end of the file."""
     done = 0
     while done < len(into) and (more := file.readinto(into[done:])):

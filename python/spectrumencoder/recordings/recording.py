@@ -60,6 +60,7 @@ class Recording(ABC):
         samp_rate: Hz.
         n_samples: samples in all, at least 1.
         captures: by their first sample; empty is one capture without frequency and time.
+        annotations: marks that the file holds.
         path: the file that names the recording; None for one in memory.
         datatype: the samples' type in the file, as SigMF names it.
 

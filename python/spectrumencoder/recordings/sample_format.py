@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,9 @@ class SampleFormat:
     @cached_property
     def component(self) -> np.dtype:
         """NumPy type of one I or Q value."""
-        _, kind, endian = _DATATYPE.fullmatch(self.name).groups()
+        match = _DATATYPE.fullmatch(self.name)
+        assert match is not None  # the constructor has checked it
+        _, kind, endian = match.groups()
         return np.dtype(f"{'>' if endian == '_be' else '<'}{kind[0]}{int(kind[1:]) // 8}")
 
     @property
@@ -85,7 +88,7 @@ class SampleFormat:
     def decode_numpy(self, raw: np.ndarray) -> np.ndarray:
         """As ``decode``, bit for bit, without the compiled module."""
         component = self.component
-        values = raw.view(component)
+        values: Any = raw.view(component)
         if component.kind == "f":
             values = values.astype(np.float32)
         elif component.kind == "i":

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from .raw import FileRecording, Run, SampleFile
 from .recording import Annotation, Capture, RecordingError
@@ -148,7 +149,7 @@ def _runs(samples: SampleFile, captures: list[Capture], headers: list[int], trai
     return runs
 
 
-def _member(mapping: dict, key: str, kind: type, where: str):
+def _member(mapping: dict, key: str, kind: type, where: str) -> Any:
     value = mapping.get(key)
     if not isinstance(value, kind):
         raise RecordingError(f"{where}: {key} is {'missing' if value is None else repr(value)[:40]}; SigMF requires it "
@@ -187,6 +188,8 @@ def _time_parts(text: object, where: str) -> tuple[int, float] | None:
         return None
     match = _DATETIME.fullmatch(str(text).strip())
     try:
+        if match is None:
+            raise ValueError("not ISO 8601")
         zone = {None: "+00:00", "Z": "+00:00"}.get(match[3], match[3])
         moment = datetime.fromisoformat(f"{match[1].replace(' ', 'T')}{zone}").astimezone(UTC)
     except (TypeError, ValueError) as error:

@@ -7,7 +7,7 @@ Each file appears whole or not at all, and the metadata after the samples that i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,7 +38,7 @@ def encode(iq: np.ndarray, datatype: str) -> np.ndarray:
 
 
 def write_recording(path: str | Path, iq: np.ndarray | Iterable[np.ndarray], samp_rate: float, datatype: str, *, description: str,
-                    center_freq_hz: float | None = None, datetime: str | None = None, annotations: list[dict] = (),
+                    center_freq_hz: float | None = None, datetime: str | None = None, annotations: Sequence[dict] = (),
                     extra: dict | None = None) -> Path:
     """Writes NAME.sigmf-data and NAME.sigmf-meta; returns the path of the metadata.
 
@@ -63,7 +63,7 @@ def write_recording(path: str | Path, iq: np.ndarray | Iterable[np.ndarray], sam
 
 
 def write_encoded(path: str | Path, data: bytes | Iterable[bytes], samp_rate: float, datatype: str, *, description: str,
-                  center_freq_hz: float | None = None, datetime: str | None = None, annotations: list[dict] = (),
+                  center_freq_hz: float | None = None, datetime: str | None = None, annotations: Sequence[dict] = (),
                   extra: dict | None = None) -> Path:
     """As ``write_recording``, for samples that already are bytes of any SigMF data type, whole or in pieces.
 

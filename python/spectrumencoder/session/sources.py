@@ -41,7 +41,7 @@ class RecordingSource:
         """Room between the stages, in frames of so many samples."""
         return RECORDING_BUFFER_FRAMES
 
-    def check(self, fft_size: int):
+    def check(self, fft_size: int) -> None:
         """Raises SessionError where there is nothing to analyse."""
         if self.recording.n_samples < fft_size:
             raise SessionError(f"{self.name} holds {self.recording.n_samples} samples, fewer than one FFT of {fft_size}: "
@@ -121,7 +121,7 @@ class RadioSource:
         gets the tag of a retune that comes meanwhile, and would be taken for what lies at the new frequency."""
         return live_buffer_frames(self.samp_rate, frame_hop)
 
-    def check(self, fft_size: int):
+    def check(self, fft_size: int) -> None:
         if self.total is not None and self.total < fft_size:
             raise SettingError(f"--duration {self._options.duration:g} s at {self.samp_rate:g} samples/s is shorter than one FFT "
                              f"of {fft_size} samples; give a longer one")

@@ -74,31 +74,19 @@ class DomaTracker:
     # Live changes
 
     def set_horizons(self, horizons_s: Sequence[float]) -> None:
-        """Sets the horizons of predictions.
-
-        Raises:
-            ValueError: they do not rise, or lie outside (0, 300] s.
-        """
+        """Sets the times ahead of the predictions. Raises ValueError: `horizons_s` do not rise, or are outside (0, 300] s."""
         horizons = tuple(float(h) for h in horizons_s)
         if not all(0 < h <= _MAX_HORIZON_S for h in horizons) or list(horizons) != sorted(set(horizons)):
             raise ValueError(f"horizons {', '.join(f'{h:g}' for h in horizons)} s must rise, within 0..{_MAX_HORIZON_S:g} s")
         self.horizons_s = horizons
 
     def set_gate(self, gate: float) -> None:
-        """Sets the share of a track's own reports that fall into its gate.
-
-        Raises:
-            ValueError: it is outside (0, 1).
-        """
+        """Sets the share of a track's own reports that fall into its `gate`, (0, 1)."""
         self._spatial_settings = replace(self._spatial_settings, gate_probability=float(gate))
         self.spatial.set_settings(self._spatial_settings)
 
     def set_process_noise(self, process_noise: float) -> None:
-        """Sets the factor on the noises of all motion models.
-
-        Raises:
-            ValueError: it is not positive.
-        """
+        """Sets the factor `process_noise` on the noises of all motion models."""
         self._spatial_settings = replace(self._spatial_settings, process_noise=float(process_noise))
         self.spatial.set_settings(self._spatial_settings)
         self._spectral_settings = replace(self._spectral_settings, process_noise=float(process_noise))
@@ -107,7 +95,10 @@ class DomaTracker:
     # In
 
     def report(self, fields: dict) -> None:
-        """Takes a dict: a position if it holds one, else a signal.
+        """Takes one report: a position if it holds one, else a signal.
+
+        Args:
+            fields: event or position, by the names of docs/doma_tracker.md.
 
         Raises:
             Refused: it gives neither; it is counted in ``refused``.
@@ -134,7 +125,7 @@ class DomaTracker:
         self.reader.settled = self.reader.settled or self.spatial.any_confirmed
         self.n_anomalies += len(self.spatial.take_anomalies())
 
-    def _position(self, fields):
+    def _position(self, fields: dict) -> None:
         origin = self.reader.origin
         fix = self.reader.read(fields)
         if origin is not None and self.reader.origin != origin:
@@ -150,7 +141,7 @@ class DomaTracker:
             self.flush()
         self._held.append(fix)
 
-    def _signal(self, fields):
+    def _signal(self, fields: dict) -> None:
         try:
             signal = self._signals.read(fields)
         except Refused as refused:
@@ -163,13 +154,14 @@ class DomaTracker:
         elif verdict != ON_TIME:
             raise self._refuse(verdict, _out_of_time(verdict, signal.until_s, self._spectral_clock))
         self.spectral.add(signal)
-        if self._spectral_clock.time_s - self._expired_s >= _EXPIRE_S:
-            self._expired_s = self._spectral_clock.time_s
+        time_s = self._spectral_clock.time_s
+        if time_s is not None and time_s - self._expired_s >= _EXPIRE_S:
+            self._expired_s = time_s
             self.spectral.expire(self._expired_s)
         if signal.is_anomaly and signal.event_id is not None:
             self.spatial.correlate(signal.event_id, signal.time_s, signal.freq_center_hz, signal.bandwidth_hz, _NEAR_S)
 
-    def _refuse(self, reason, text) -> Refused:
+    def _refuse(self, reason: str, text: str) -> Refused:
         self.refused[reason] += 1
         return Refused(reason, text)
 
@@ -210,7 +202,7 @@ class DomaTracker:
                 bands += [(centre - half, centre + half) for centre in centres]
         return _joined(bands)
 
-    def _spatial_messages(self, everything):
+    def _spatial_messages(self, everything: bool) -> list[dict]:
         origin = self.reader.origin
         ended = [track for track in self.spatial.take_ended() if self._reported.pop(track.id, None) is not None]
         due = self.spatial.updated_since(self._reported, 0.0 if everything else self.interval_s)
@@ -220,7 +212,7 @@ class DomaTracker:
         return (spatial_dicts(ended, [CLOSE] * len(ended), (), [[] for _ in ended], origin)
                 + spatial_dicts(due, states, self.horizons_s, [ahead[track.id] for track in due], origin))
 
-    def _spectral_messages(self, everything):
+    def _spectral_messages(self, everything: bool) -> list[dict]:
         result = []
         for track in self.spectral.take_ended():
             if self._reported_spectral.pop(track.id, None) is not None:
@@ -239,11 +231,11 @@ class DomaTracker:
 
 
 def _out_of_time(verdict: str, time_s: float, clock: Clock) -> str:
-    how = {OLD: "older", AHEAD: "newer"}[verdict]
-    return f"a report of {time_s} s is {abs(time_s - clock.time_s):.0f} s {how} than the newest one"
+    how, newest = {OLD: "older", AHEAD: "newer"}[verdict], time_s if clock.time_s is None else clock.time_s
+    return f"a report of {time_s} s is {abs(time_s - newest):.0f} s {how} than the newest one"
 
 
-def _joined(bands) -> list[tuple[float, float]]:
+def _joined(bands: list[tuple[float, float]]) -> list[tuple[float, float]]:
     joined: list[tuple[float, float]] = []
     for low, high in sorted(bands):
         if joined and low <= joined[-1][1]:
@@ -253,7 +245,7 @@ def _joined(bands) -> list[tuple[float, float]]:
     return joined
 
 
-def _alike(bands, others) -> bool:
+def _alike(bands: list[tuple[float, float]], others: list[tuple[float, float]]) -> bool:
     return len(bands) == len(others) and all(
         abs(a - b) <= _MIN_CHANGE * (band[1] - band[0])
         for band, other in zip(bands, others, strict=True) for a, b in zip(band, other, strict=True))
