@@ -176,7 +176,7 @@ _ROWS = (
             commands=_BOTH),
 
     # Detector
-    Setting("false_alarm_rate", (DETECTOR,), 0.01, float, "False alarms per frame that are accepted.", range="(0, 0.5]",
+    Setting("false_alarm_rate", (DETECTOR,), 0.01, float, "False alarms per frame that are accepted.", range="[1e-6, 0.5]",
             live=True, cli="pfa", commands=_BOTH),
     Setting("threshold_mode", (DETECTOR,), "calibrated", str, "Threshold by the calibrated tables (calibrated), by the last "
             "scores (quantile), or --threshold (fixed).", choices=("calibrated", "quantile", "fixed"),

@@ -47,7 +47,7 @@ def test_what_is_in_range_passes(key, value, checked):
 @pytest.mark.parametrize(("key", "value", "text"), [
     ("hold", 0, r"hold 0 is outside \[1, 1000000\] frames"), ("hold", 1.5, "hold 1.5 is not a whole number"),
     ("hold", float("inf"), "hold inf is not a whole number"), ("dropout_rate", 1.0, r"1.0 is outside \[0, 1\)"),
-    ("false_alarm_rate", 0.0, r"0.0 is outside \(0, 0.5\]"), ("threshold", float("nan"), "nan is outside"),
+    ("false_alarm_rate", 0.0, r"0.0 is outside \[1e-6, 0.5\]"), ("threshold", float("nan"), "nan is outside"),
     ("gate", "near", "gate 'near' is not a number"), ("encoded_group", 8, r"8 is outside \[16, 64\] frames, and not 0"),
     ("threshold_mode", "soft", "'soft' is not one of calibrated, quantile, fixed")])
 def test_what_is_not_says_what_is_possible(key, value, text):

@@ -43,7 +43,7 @@ def test_the_blocks_names_give_what_the_short_ones_give(call, write_recording, n
 
 @pytest.mark.parametrize("arguments, says", [
     (["--hold", "0"], "hold 0 is outside [1, 1000000] frames"), (["--dropout", "1"], "1.0 is outside [0, 1)"),
-    (["--false-alarm-rate", "0"], "outside (0, 0.5]"), (["--encoded-group", "0"], "0 is outside [16, 64]"),
+    (["--false-alarm-rate", "0"], "outside [1e-6, 0.5]"), (["--encoded-group", "0"], "0 is outside [16, 64]"),
     (["--threshold", "0.1"], "--threshold 0.1 is for --threshold-mode fixed"),
     (["--confidence", "0.8"], "base is one model alone"),
     (["--threshold-mode", "soft"], "not one of calibrated, quantile, fixed"),

@@ -42,7 +42,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         fft_size: must be the model's.
         samp_rate, center_freq: Hz, where the stream carries no tags.
         band: "auto" takes it from the centre frequency through the band plan; else one of the model's bands.
-        false_alarm_rate: share of normal frames that may be flagged, (0, 0.5].
+        false_alarm_rate: share of normal frames that may be flagged, 1e-6 to 0.5.
         threshold_mode: "far" uses the model file's conformal tables; "quantile" the last scores on the band, which
             begin with the table's; "fixed" flags a mean-square residual above `threshold`.
         threshold: of the fixed mode.
