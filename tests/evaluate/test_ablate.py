@@ -185,7 +185,7 @@ def test_arms(arms):
     assert sorted(p.name for p in (folder / "work" / "trainings").iterdir()) == sorted(
         f"{name.replace(' ', '_')}_{seed}" for name in names for seed in (1, 2))
     for a in (a for a in result["accuracy"] if a["arm"] in ("none", "static")):
-        own = next(b for b in result["accuracy"] if b["band_told"] == "own" and all(a[k] == b[k] for k in ("arm", "bin_width")))
+        own = next(b for b in result["accuracy"] if b["band_given"] == "own" and all(a[k] == b[k] for k in ("arm", "bin_width")))
         assert (a["mean"], a["low"], a["high"]) == (own["mean"], own["low"], own["high"])
     assert {name.split(", seed")[0] for name in result["theta"]} == {"dynamic", "dynamic, shuffled bands"}
 

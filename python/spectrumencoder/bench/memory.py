@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Memory: the peak of a process that loads a model and encodes a batch; keys and values by attention family.
 
-Each model and backend has a process of its own. Its peak is VmHWM of /proc, over the value after Python and PyTorch were imported.
-The families' networks have random weights and the sizes of `base` (for keys and values those of `large`, too).
+Each model and backend has a process of its own. Its peak is VmHWM of /proc, over the value after Python and PyTorch were
+imported. The families' networks have random weights and the sizes of `base` (for keys and values those of `large`, too).
 
-Keys and values are tensors of a forward pass, counted as they are made, for one frame and one layer with all tokens kept. `inputs`
-is what a layer makes of each token: a latent of a few floats for `latent`, fewer heads for `grouped`. `kernel` is what the
-attention kernel then gets: `latent` writes out the keys and values of all heads.
+Keys and values are tensors of a forward pass, counted as they are made, for one frame and one layer with all tokens kept.
+`inputs` is what a layer makes of each token: a latent of a few floats for `latent`, fewer heads for `grouped`. `kernel` is
+what the attention kernel then gets: `latent` writes out the keys and values of all heads.
 """
 
 from __future__ import annotations

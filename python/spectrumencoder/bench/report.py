@@ -44,7 +44,8 @@ the frames that are played: r = 0.25, N = 1024, no overlap. Threads have the nam
 The same by the clock with a radio's settings. Frames more than 1 s late are skipped. Samples not taken within 0.1 s are lost.
 Latency is from the arrival of a frame's last sample to its verdict.""", None),
     "detector": ("Detector", """
-The detector alone, on a band that it has learned: the goals have its time. Batches and a busy neighbour are in the JSON.""", None),
+The detector alone, on a band that it has learned: the goals have its time. Batches and a busy neighbour are in the
+JSON.""", None),
     "energy": ("Energy of a spectrum", "The goals have the ratios.", None),
     "memory": ("Memory", """
 Peak memory of a process, and keys and values of an attention layer: the goals have the latter.""", None),
@@ -118,7 +119,8 @@ def page(results: dict[str, list[dict]], pictures: dict[str, str], folder: Path,
             parts.append(f"![Cost against tokens and dropout rate, bands against cores]({pictures['scaling']})\n")
     parts += ["## Machine and commands\n", _machines(every)]
     parts.append(command_block(*dict.fromkeys(r["command"] for r in every),
-                               f"spectrumencoder bench report --json-dir {folder}{f' --about {about}' if about else ''} --out {out}"))
+                               f"spectrumencoder bench report --json-dir {folder}{f' --about {about}' if about else ''} --out "
+                               f"{out}"))
     return whole_page(TITLE, "\n".join(parts), about.read_text() if about else kept_words(out))
 
 
@@ -169,5 +171,6 @@ def _core_assumptions(result: dict) -> str:
     return paragraph(
         "P processes, each with bands of its own on one thread, watch P R / (1 + s (P - 1)) bands, if one alone watches R; "
         f"{measured}. The reference is given the s of the first network. More cores than were measured are an extrapolation: "
-        "it assumes that cores added are like those measured, that clocks do not fall, and that memory keeps up. A band's samples "
-        f"are {1e3 * need:.0f} MB/s, so that one thread's {triad:.0f} GB/s alone would feed {triad / need:.0f} bands.") + "\n"
+        "it assumes that cores added are like those measured, that clocks do not fall, and that memory keeps up. A band's "
+        f"samples are {1e3 * need:.0f} MB/s, so that one thread's {triad:.0f} GB/s alone would feed {triad / need:.0f} "
+        "bands.") + "\n"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The peaks of this machine, measured in the same run: products of PyTorch and of our kernel, memory traffic of NumPy.
 
-PyTorch's fp32 products are those of MKL, which is slow on processors of other makers. The peak is therefore the better of the two.
-Ours is measured with factors that stay in the caches, where it is fastest.
+PyTorch's fp32 products are those of MKL, which is slow on processors of other makers. The peak is therefore the better of the
+two. Ours is measured with factors that stay in the caches, where it is fastest.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import math
 
 from .latency import REFERENCE
 
+
 def contention(rates: dict[str, dict[str, float]]) -> float | None:
     """s, never below 0, from {processes: {frames_per_s}}; None if only one process was measured."""
     alone = rates["1"]["frames_per_s"]

@@ -55,8 +55,8 @@ def _latency_tokens(results: list[dict]) -> TextTable:
     backends = dict.fromkeys(name.split()[0] for name in arms if name != REFERENCE)
     rows = [[backend, *cells(f"{backend} {NATIVE}"), *cells(f"{backend} {TORCH}")] for backend in backends]
     rows.append([REFERENCE, "-", "-", "-", *cells(REFERENCE)])
-    return TextTable(f"{tokens} tokens, {threads} thread{'s' * (threads != '1')}: ms of one spectrum, and the power of the number of "
-                     "tokens that it grows with",
+    return TextTable(f"{tokens} tokens, {threads} thread{'s' * (threads != '1')}: ms of one spectrum, and the power of the "
+                     "number of tokens that it grows with",
                      ["backend", "native, ms", "reference / ours", "power", "PyTorch, ms", "reference / ours", "power"], rows)
 
 
@@ -73,8 +73,8 @@ def _throughput(results: list[dict]) -> TextTable:
                      interval(best.get("speed_up", {}).get("wall")), f"{100 * best['share_of_fp32_peak']:.0f} %",
                      interval(capacity["bands_per_core"].get(name)), interval(capacity["over_reference"].get(name))])
     return TextTable(f"Spectra a second, {threads} thread{'s' * (threads != '1')}",
-                     ["network", *(f"batch {size}" for size in shown), f"reference / ours, {last}", f"of peak, {last}", "bands a core",
-                      "ours / reference"], rows)
+                     ["network", *(f"batch {size}" for size in shown), f"reference / ours, {last}", f"of peak, {last}",
+                      "bands a core", "ours / reference"], rows)
 
 
 def _tokenizer(results: list[dict]) -> TextTable:
@@ -90,7 +90,8 @@ def _tokenizer(results: list[dict]) -> TextTable:
 
 
 def _pipeline(results: list[dict]) -> TextTable:
-    return TextTable("As fast as it goes", ["model", "K", "MS/s", "frames/s", "CPU ms a frame", "busiest threads, share of a core"], [
+    return TextTable("As fast as it goes", ["model", "K", "MS/s", "frames/s", "CPU ms a frame",
+                                            "busiest threads, share of a core"], [
         [f"{row['model']} {row['runtime']}", str(row["average"]), number(row["ms_s"]), number(row["frames_s"]),
          number(row["cpu_ms_per_frame"]),
          ", ".join(f"{name} {100 * share:.0f} %" for name, share in list(row["threads"].items())[:_THREADS_SHOWN])]

@@ -13,7 +13,7 @@ MAIN, HELPERS = "main thread", "helper threads"  # the latter: Python's and othe
 
 
 class ThreadTimes:
-    """Seconds that threads have used since this was made. Call `read` while they live: a thread that ended is known up to then."""
+    """Seconds that threads have used since this was made. `read` it while they live: a thread that ended is known up to then."""
 
     def __init__(self):
         self._tick = 1.0 / os.sysconf("SC_CLK_TCK")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """MS/s of the FFT tokenizer against GNU Radio's own logpwrfft and a bare FFT chain, same window, same N, and as a plain function.
 
-Samples of noise come from memory. Two sizes of the buffer behind the source are tried, and a chain gets the one it is faster with.
-Under `one CPU` all threads of a flowgraph are pinned to one; under `all CPUs` they are free. MS/s are by the wall clock. MS per
-CPU second are of all threads together and hardly depend on what else runs.
+Samples of noise come from memory. Two sizes of the buffer behind the source are tried, and a chain gets the one it is faster
+with. Under `one CPU` all threads of a flowgraph are pinned to one; under `all CPUs` they are free. MS/s are by the wall clock.
+MS per CPU second are of all threads together and hardly depend on what else runs.
 """
 
 from __future__ import annotations

@@ -138,9 +138,9 @@ def memory(model: Models = None, quick: Quick = False, json_file: Json = None):
 def report(
     json_dir: Annotated[Path, typer.Option("--json-dir", metavar="DIR", help="Folder of the benches' JSON, bench_*.json.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.md", help="The page; pictures go beside it.")],
-    about: Annotated[Path | None, typer.Option("--about", metavar="FILE.md", exists=True, dir_okay=False,
-                                               help="Markdown that the page begins with. [default: the words of the page that is there]",
-                                               show_default=False)] = None,
+    about: Annotated[Path | None, typer.Option("--about", metavar="FILE.md", exists=True, dir_okay=False, show_default=False,
+                                               help="Markdown that the page begins with. [default: the words of the page that "
+                                               "is there]")] = None,
 ):
     """Write the page of goals, tables and pictures from the JSON of the benches. It measures nothing."""
     check_writable(out)

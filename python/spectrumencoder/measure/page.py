@@ -48,6 +48,20 @@ def command_block(*commands: str) -> str:
     return f"Made by\n\n```\n{lines}\n```\n"
 
 
+def with_origin(figures: str, result: dict, command: str = "", picture: str = "", title: str = "") -> str:
+    """The figures with what all pages have around them: a warning before a quick trial, then picture, command and origin."""
+    return "\n".join([*([QUICK + "\n"] if result.get("quick") else []), figures.strip() + "\n",
+                      *([f"![{title}]({picture})\n"] if picture else []), *([command_block(command)] if command else []),
+                      measured_at(result)])
+
+
+def measured_at(result: dict) -> str:
+    """Where a figure is from: commit, weights and seed of the result, as a sentence."""
+    weights = f", weights {result['weights_sha256'][:12]}" if "weights_sha256" in result else ""
+    seed = f", seed {result['seed']}" if "seed" in result else ""
+    return f"Measured at {result['commit'][:12] or 'an unknown commit'}{weights}{seed}."
+
+
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table, all columns but the first set to the right; several tables, one after the other, if it is too wide."""
     lines = [[str(cell) for cell in line] for line in (header, *rows)]
