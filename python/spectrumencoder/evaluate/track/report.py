@@ -10,6 +10,7 @@ from .single import FILTERED, NEXT
 
 TITLE = "The tracker"
 _AHEAD = ("1 s", "5 s", "10 s", "30 s")
+_CALLED = {NEXT: "next report"}
 
 
 def report(result: dict, command: str = "", pictures: dict[str, str] | None = None) -> str:
@@ -38,8 +39,7 @@ def report(result: dict, command: str = "", pictures: dict[str, str] | None = No
 
 _CAPTIONS = {
     "filters": {"classes": "RMSE over that of the tuned IMM by class of flight; bars are 95 % intervals",
-                "cones": "A calibration flight: reports, the track, and predictions 1 to 30 s ahead with the ellipses that "
-                         "should hold 95 %"},
+                "cones": "A calibration flight: reports, track, predictions 1 to 30 s ahead with ellipses that should hold 95 %"},
     "scenes": {"scene": "Ten minutes of a scene: tracks over what flew; dots are the reports, false ones among them"},
     "alarms": {"alarm": "The spoofed flight: reports and the alarm"},
     "emissions": {"emissions": "Sightings and spectral tracks of three satellite passes, an oscillator and a hopper"},
@@ -49,8 +49,11 @@ _CAPTIONS = {
 def _filters(part: dict) -> list[str]:
     of = part["filters"]
     imm = of[REFERENCE]["rmse_m"]
-    errors = [[_bold(name), *(_metres(row["rmse_m"][what][MEAN]) for what in (FILTERED, NEXT, *_AHEAD))]
-              for name, row in of.items()]
+
+    def errors(columns: tuple[str, ...]) -> str:
+        rows = [[_bold(name), *(_metres(row["rmse_m"][c][MEAN]) for c in columns)] for name, row in of.items()]
+        return markdown_table(["filter", *(_CALLED.get(c, c) for c in columns)], rows)
+
     ratios = [[_bold(name), *(_ratio(row["ratio"][what][MEAN]) for what in (FILTERED, "10 s")),
                f"{1e3 * row['seconds_per_update']:.2f}"] for name, row in of.items()]
     ours = {name: row for name, row in of.items() if name.startswith("spectrumencoder")}
@@ -60,36 +63,39 @@ def _filters(part: dict) -> list[str]:
                 for c in part["counts"]]
     return [f"## Filters, sigma {part['sigma_m']:g} m\n",
             "RMSE in metres, the mean over classes of flight: filtered, and ahead of the last report.\n",
-            markdown_table(["filter", "filtered", "next report", *_AHEAD], errors),
+            errors((FILTERED, NEXT, *_AHEAD[:1])), errors(_AHEAD[1:]),
             "The same over the tuned IMM, and the time of an update:\n",
             markdown_table(["filter", "filtered", "10 s ahead", "ms per update"], ratios),
             "Flights by class, and the RMSE of the tuned IMM in metres:\n",
             markdown_table(["class", "flights", "reports", "filtered", "10 s ahead"], flown),
             "Over the tuned IMM, by class:\n",
-            markdown_table(["class", *(f"{name}: {what}" for name in ours for what in ("filtered", "10 s"))], by_class)]
+            markdown_table(["class", *(f"{_brief(name)}: {what}" for name in ours for what in ("filtered", "10 s"))], by_class)]
 
 
 def _steps(part: dict) -> list[str]:
     classes = list(part["counts"])
-    rows = [[_bold(name), *(_metres(row["rmse_m"][NEXT][c]) for c in [*classes, MEAN]), _ratio(row["ratio"][NEXT][MEAN])]
-            for name, row in part["filters"].items()]
+    rows = [[_bold(name), *(_metres(row["rmse_m"][NEXT][c]) for c in classes)] for name, row in part["filters"].items()]
+    means = [[_bold(name), _metres(row["rmse_m"][NEXT][MEAN]), _ratio(row["ratio"][NEXT][MEAN])]
+             for name, row in part["filters"].items()]
     under = part["under_10_m"]
     flown = ", ".join(f"{_short(name)} {value:.1f}" for name, value in sorted(under["flights"].items(), key=lambda f: f[1])[:40])
     return [f"## One step ahead, sigma {part['sigma_m']:g} m, a report a second\n",
             "RMSE in metres of the prediction of the next report.\n",
-            markdown_table(["filter", *classes, "mean", "over the tuned IMM"], rows),
+            markdown_table(["filter", *classes], rows), markdown_table(["filter", "mean", "over the tuned IMM"], means),
             paragraph(f"Under 10 m on {len(under['flights'])} of {under['of']} flights{': ' if flown else ''}{flown}.") + "\n"]
 
 
 def _covariance(part: dict) -> list[str]:
     classes = list(part["flights"])
-    rows = [[_bold(name), *(f"{row['nees'][FILTERED][c]:.2f}" for c in [*classes, MEAN]), f"{row['nees']['10 s'][MEAN]:.2f}",
-             f"{row['state_nees'][MEAN]:.2f}"] for name, row in part["filters"].items()]
+    rows = [[_bold(name), *(f"{row['nees'][FILTERED][c]:.2f}" for c in classes)] for name, row in part["filters"].items()]
+    means = [[_bold(name), f"{row['nees'][FILTERED][MEAN]:.2f}", f"{row['nees']['10 s'][MEAN]:.2f}",
+              f"{row['state_nees'][MEAN]:.2f}"] for name, row in part["filters"].items()]
     return ["## Covariance\n", paragraph(
         f"Normalised estimation error squared per dimension (NEES), {part['seeds']} noise seeds, sigma {part['sigma_m']:g} m, "
-        "the flight of median length of each class. The last two columns are of the position 10 s ahead, and of position and "
-        "velocity together; the others are of the filtered position. 1 is right; above 1 the filter is too sure.") + "\n",
-        markdown_table(["filter", *classes, "mean", "10 s ahead", "with velocity"], rows)]
+        "the flight of median length of each class. 1 is right; above 1 the filter is too sure. The filtered position, by "
+        "class:") + "\n",
+        markdown_table(["filter", *classes], rows), "The mean over the classes:\n",
+        markdown_table(["filter", "filtered", "10 s ahead", "position and velocity"], means)]
 
 
 def _scenes(part: dict) -> list[str]:
@@ -162,6 +168,10 @@ def _plain(value) -> str:
 
 def _bold(name: str) -> str:
     return f"**{name}**" if name.startswith("spectrumencoder") and name != OURS_IMM else name
+
+
+def _brief(name: str) -> str:
+    return name.replace("spectrumencoder", "ours")
 
 
 def _short(name: str) -> str:
