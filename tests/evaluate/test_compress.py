@@ -148,7 +148,7 @@ def test_quick_run_makes_page_and_picture(model_file, tmp_path):
         points = [p for points in condition["points"].values() for p in points]
         assert all(p["bytes"] > condition["class_bytes"] and np.isfinite(p["rmse_db"]) for p in points)
     page = report(result, "the command")
-    assert "| **latents + detail** |" in page and "`the command`" in page
+    assert "| **latents + detail** |" in page and "\nthe command\n" in page
     assert "carry the label and the confidence" in page and " are label and confidence." in page
     draw(result, tmp_path / "c.png")
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
