@@ -126,7 +126,7 @@ def test_backends_too_large_are_left_out():
     assert "naive" not in left and left["flash"]["error"] is None  # its oracle is too large as well
 
 
-def test_a_backend_that_errs_is_told(monkeypatch):
+def test_a_backend_that_errs_is_reported(monkeypatch):
     """0.1 % too much everywhere: its largest output times 1e-3, over the rms. The others of its family err as before."""
     flash = backends.BACKENDS["flash"]
     monkeypatch.setitem(backends.BACKENDS, "flash", replace(flash, attend=lambda *call: 1.001 * flash.attend(*call)))

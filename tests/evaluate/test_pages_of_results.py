@@ -55,7 +55,7 @@ def test_a_wide_table_is_split_and_each_part_has_the_first_column():
 
 
 def test_a_long_command_goes_on_in_the_next_line():
-    command = "spectrumencoder evaluate speculative " + " ".join(f"--model models/folds/some_fold{n}.safetensors" for n in range(6))
+    command = "spectrumencoder evaluate speculative " + " ".join(f"--model models/folds/fold{n}.safetensors" for n in range(6))
     text = page.command_block(command)
     assert max(map(len, text.splitlines())) <= page.LINE
     assert " ".join(text.split("```\n")[1].replace("\\\n", " ").split()) == command

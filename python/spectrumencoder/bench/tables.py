@@ -43,7 +43,7 @@ def interval(value: dict | None) -> str:
 
 
 def _times(title: str, arms: dict, name_of: str = "network", extra=()) -> TextTable:
-    """p50, p90, p99, max, CPU and speed-up of each arm; extra: pairs of a column's title and a function of the arm's name."""
+    """p50, p90, p99, max, CPU and speed-up of each arm. extra: pairs of a column's title and a function of the arm's name."""
     header = [name_of, *(name for name, _ in extra), "p50 ms", "p90", "p99", "max", "first", "p99 of others", "CPU ms",
               "reference / ours", "by CPU time"]
     rows = []

@@ -47,7 +47,10 @@ class ThreadTimes:
 
 
 def _block_name(thread: str) -> str:
-    """GNU Radio names a thread by its block and a number, and Linux keeps 15 characters of it. PyTorch's own bear the name of the
-    thread that made them."""
+    """The block's name, from the name of its thread.
+
+    GNU Radio names a thread by its block and a number, and Linux keeps 15 characters of it. PyTorch's own threads have the
+    name of the thread that made them.
+    """
     bare = thread.rstrip("0123456789")
     return next((name for name in _BLOCKS if bare and name.startswith(bare)), thread)

@@ -78,9 +78,10 @@ def _function(iq: np.ndarray, count: int, fft_size: int, average: int):
 
 
 def _turns(arms: dict, rounds: int, rng) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """name -> (rounds, 2) seconds, wall and processor; and the source's buffer of each, the one that it was fastest with.
+    """name -> (rounds, 2) seconds, wall and processor; and name -> the source's buffer that it was fastest with.
 
-    An arm makes its flowgraph, untimed, and gives what runs it."""
+    An arm makes its flowgraph, untimed, and returns the function that runs it.
+    """
     for make in arms.values():
         make()()  # FFTW plans on first use
     tried = {key: min(_timed(make()) for _ in range(2))[0] for key, make in arms.items()}
