@@ -232,7 +232,7 @@ def test_the_whole_on_made_flights(tmp_path, monkeypatch):
     drawn = pictures.draw({"filters": result["filters"]}, tmp_path, tmp_path / "track.png")
     assert drawn == {"classes": "track_classes.png", "cones": "track_cones.png"}
     assert all((tmp_path / name).read_bytes()[1:4] == b"PNG" for name in drawn.values())
-    page = report.report(result, "the command", pictures)
+    page = report.report(result, "the command", drawn)
     assert "](track_cones.png)" in page
     assert "trial" in page and "the command" in page and "| glider |" in page and "## Covariance" in page
     with pytest.raises(ValueError, match="no part 'none'"):

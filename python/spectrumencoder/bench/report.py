@@ -169,8 +169,8 @@ def _core_assumptions(result: dict) -> str:
     triad = max(r["memory"]["triad"] for r in result["roofline"].values())
     need = 8e-9 * capacity["settings"]["band_hz"]
     return paragraph(
-        "P processes, each with bands of its own on one thread, watch P R / (1 + s (P - 1)) bands, if one alone watches R; "
-        f"{measured}. The reference is given the s of the first network. More cores than were measured are an extrapolation: "
-        "it assumes that cores added are like those measured, that clocks do not fall, and that memory keeps up. A band's "
-        f"samples are {1e3 * need:.0f} MB/s, so that one thread's {triad:.0f} GB/s alone would feed {triad / need:.0f} "
-        "bands.") + "\n"
+        "If one process on one thread watches R bands, P of them watch P R / (1 + s (P - 1)). "
+        f"{measured[0].upper()}{measured[1:]}. The reference gets the s of the first network. More cores than were measured "
+        "are an extrapolation: it assumes that cores added are like those measured, that clocks do not fall, and that memory "
+        f"keeps up. A band's samples are {1e3 * need:.0f} MB/s, so that one thread's {triad:.0f} GB/s alone would feed "
+        f"{triad / need:.0f} bands.") + "\n"

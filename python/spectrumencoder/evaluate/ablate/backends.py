@@ -116,11 +116,11 @@ def report(result: dict) -> str:
         f"{result['processor']}, PyTorch {result['torch']}, fp32, one frame at a time. The machine was not quiet: trust the "
         "ratios rather than the times.") + "\n", markdown_table(["tokens", *names], times),
         "Peak memory held in the blocks, MB, over what was held when they began.\n", markdown_table(["tokens", *names], memory),
-        paragraph("Accuracy as numbers: the largest error of the attention's output in fp32, against the oracle of the backend's "
-                  "own family in fp64 on the same inputs, over the root mean square of the exact output; the worst of the "
-                  "blocks. Weights are random; those of a trained model may be kinder or harsher. Accuracy as classes depends "
-                  "on the family, not on the backend: "
-                  "`recipes/ablate/attention.toml`.") + "\n", markdown_table(["tokens", *names], errors), *absent])
+        paragraph("Accuracy as numbers: the largest error of the attention's output in fp32, of the worst block, over the root "
+                  "mean square of the exact output. The oracle of the backend's own family in fp64, on the same inputs, is "
+                  "exact. Weights are random; those of a trained model may be kinder or harsher. Accuracy as classes depends on "
+                  "the family, not on the backend: `recipes/ablate/attention.toml`.") + "\n",
+        markdown_table(["tokens", *names], errors), *absent])
 
 
 def draw(result: dict, path: Path) -> None:

@@ -21,10 +21,10 @@ def report(result: dict, command: str = "", picture: str = "") -> str:
         f"Model `{result['model']}`, dropout {settings['dropout_rate']:g}. Windows of {settings['window_frames']} frames are "
         f"judged by their largest frame score. The INR is uniform from {settings['inr_db'][0]:g} to {settings['inr_db'][1]:g} "
         "dB: power over noise and signals in the anomaly's own bins. Every detector learns from the same frames and judges "
-        "the same windows. Thresholds are conformal: at 1 % in a scene they come from clean windows kept for that, else from "
-        "the clean windows of all other scenes or recordings, each on a scale of its own. Brackets hold 95 % intervals, drawn "
-        "over scenes or recordings with the thresholds kept. *bound* is a detector that knows place, level and clean spectrum "
-        "(assumptions: `evaluate/anomaly/bound.py`).") + "\n")
+        "the same windows. Thresholds are conformal. At 1 % in a scene they come from clean windows kept for that. Else they "
+        "come from the clean windows of all other scenes or recordings, each on its own scale. Brackets hold 95 % intervals, "
+        "drawn over scenes or recordings with the thresholds kept. *bound* is a detector that knows place, level and clean "
+        "spectrum (assumptions: `evaluate/anomaly/bound.py`).") + "\n")
     if picture:
         out.append(f"![Detection against INR]({picture})\n")
     out += _part(f"Simulated scenes, K = {settings['average']['simulated']}", result)
@@ -40,9 +40,9 @@ def _part(title: str, part: dict) -> list[str]:
     on, events = part["measured_on"], part["false_events_per_hour"]
     by = ", ".join(f"{name}: {count}" for name, count in on["calibrated_by"].items())
     out = [f"## {title}\n", paragraph(
-        f"{on['anomalies']} windows with an anomaly and {on['clean_windows']} clean ones in {on['units']} scenes or recordings, "
-        f"{on['trained_on']} of which the model was trained on. {on['kept_windows']} more windows were kept for thresholds. "
-        f"Calibrated by {by}.") + "\n"]
+        f"{on['anomalies']} windows with an anomaly and {on['clean_windows']} clean ones in {on['units']} "
+        f"{title.partition(',')[0].split()[-1].lower()}. The model was trained on {on['trained_on']} of these. "
+        f"{on['kept_windows']} more windows were kept for thresholds. Calibrated by {by}.") + "\n"]
     rows = {f"**{OURS}**": part} | part["baselines"]
     detectors = [[name, *(_ranged(row["pd_at_far"][f"{r:g}"]) for r in RATES), _ranged(row["single_frame_pd"][_AT])]
                  for name, row in rows.items()]

@@ -50,7 +50,7 @@ class Sizes:
     each kind; draws of the bootstrap."""
 
     airliner_every: int = 12
-    most_reports: int = 300
+    max_reports: int = 300
     nees_seeds: int = 50
     nees_reports: int = 100
     scenes: int = 4
@@ -60,7 +60,7 @@ class Sizes:
     draws: int = 1000
 
 
-QUICK = Sizes(airliner_every=100, most_reports=60, nees_seeds=2, nees_reports=40, scenes=1, scans=40, alarm_flights=1,
+QUICK = Sizes(airliner_every=100, max_reports=60, nees_seeds=2, nees_reports=40, scenes=1, scans=40, alarm_flights=1,
               emissions=2, draws=50)
 
 
@@ -156,7 +156,7 @@ def _chosen(judged: Sequence[Flight], sizes: Sizes) -> list[Flight]:
     airliners = [f for f in judged if f.flight_class == "airliner"]
     others = [f for f in judged if f.flight_class != "airliner"]
     chosen = others + airliners[::sizes.airliner_every]
-    return [f.part(sizes.most_reports) for f in chosen]
+    return [f.part(sizes.max_reports) for f in chosen]
 
 
 def _filters(run: _Run) -> dict:
