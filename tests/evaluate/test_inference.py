@@ -148,8 +148,10 @@ def test_commands_leave_table_picture_and_figures(model, pair, recordings, tmp_p
     page = (tmp_path / "s.md").read_text()
     printed = capsys.readouterr().out
     assert "| threshold | accepted |" in page and "| threshold | accepted |" in printed
-    assert "\n![Speculative ensemble" in page and page.startswith("# ") and "A quick trial" in page
-    assert f"evaluate speculative --model {model} --corpus CORPUS --condition plain --threshold 0.3 --quick\n" in page
+    assert "\n![Speculative ensemble" in page and "A quick trial" in page
+    assert page.splitlines()[1].startswith("# Speculative ensemble")
+    command = f"evaluate speculative --model {model} --corpus CORPUS --condition plain --threshold 0.3 --quick\n"
+    assert command in page.replace(" \\\n    ", " ")
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     assert main(["evaluate", "precision", "--model", pair[0], "--corpus", str(recordings), "--condition", "plain", "--quick",
                  "--json", str(tmp_path / "p.json"), "--markdown", str(tmp_path / "p.md")]) == 0

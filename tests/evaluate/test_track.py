@@ -157,10 +157,10 @@ def test_switches_count_aircraft_that_get_another_track(scene):
 def test_folded_day_has_busy_hours():
     up = [flight(f"collections/switzerland:{k}", n=400, step=10.0, begin=21_600.0 * (k % 3) + 100.0) for k in range(6)]
     flying = scenes.airborne(up)
-    begin, = scenes.busy_hours(flying, 1, least=6, span_s=1800.0)
+    begin, = scenes.busy_hours(flying, 1, min_aircraft=6, span_s=1800.0)
     assert 100 <= begin <= 2300
     with pytest.raises(ValueError, match="ask for fewer"):
-        scenes.busy_hours(flying, 4, least=6, span_s=1800.0)
+        scenes.busy_hours(flying, 4, min_aircraft=6, span_s=1800.0)
 
 
 def test_jpda_keeps_two_that_meet_apart():

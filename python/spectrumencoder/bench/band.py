@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A simulated band in memory that a detector has learned: that of the bundled demo, without its anomaly, played as a loop."""
+"""A simulated band in memory that a detector has learned: the bundled demo without its anomaly, played as a loop."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FALSE_ALARM_RATE = 0.01
 
 @dataclass(frozen=True)
 class CalibratedBand:
-    """Samples (n,) complex64 that loop, the engine that learned them, its tables, and what holds for the frames."""
+    """Samples (n,) complex64 that loop, the engine that learned them, its tables, and the segment of the frames."""
 
     iq: np.ndarray
     engine: Engine
@@ -37,12 +37,12 @@ class CalibratedBand:
     segment: Segment
 
     def stretches(self, count: int) -> Iterator[np.ndarray]:
-        """Samples of so many frames, one stretch after the other, over and over: from memory, not from the caches."""
+        """Samples of `count` frames, one stretch after the other, over and over: from memory, not from the caches."""
         hop = count * self.segment.frame_hop
         return cycle([self.iq[start:start + hop] for start in range(0, len(self.iq) - hop + 1, hop)])
 
     def frames(self, count: int) -> Frames:
-        """The first so many frames."""
+        """The first `count` frames."""
         hop = self.segment.frame_hop
         return tokenize(self.iq[:count * hop], self.segment.rx_rate, fft_size=self.engine.n_bins,
                         stride=self.engine.layout.stride, average=self.segment.frame_average, window=self.engine.config.window,
@@ -58,11 +58,10 @@ def scene_iq(samp_rate: float, n_samples: int) -> np.ndarray:
 
 def calibrated_band(model: ModelFile, average: int, *, samp_rate: float = BAND_HZ, frames: int = 0,
                     engine: Engine | None = None) -> CalibratedBand:
-    """The band at that rate, learned with K = `average` from as many frames as a false-alarm rate of 1 % needs: they are the
-    loop.
+    """The band at that rate, learned with K = `average`. The loop is the frames that a false-alarm rate of 1 % needs.
 
     Args:
-        frames: the loop holds at least so many. engine: learns, and is kept; one with 16 frames to a pass where None.
+        frames: minimum length of the loop. engine: the one that learns; None makes one with 16 frames to a pass.
     """
     engine = engine or make_engine(model)
     hop = average * engine.n_bins
