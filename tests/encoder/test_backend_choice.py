@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from gnuradio.spectrumencoder import keys, spectrum_encoder
-from gnuradio.spectrumencoder.encoder import config, layers, native
+from gnuradio.spectrumencoder.encoder import config, layers
 from gnuradio.spectrumencoder.encoder.attention import BACKENDS, DEFAULT_OF_FAMILY, Backend, describe_backends
 from gnuradio.spectrumencoder.encoder.attention.naive import naive
 from gnuradio.spectrumencoder.encoder.engine import Engine
+from gnuradio.spectrumencoder.encoder.native_support import families
 from small_models import SMALL_FFT, write_small_model
 
 REACH = 3  # tokens to either side
@@ -120,9 +121,9 @@ def test_a_block_reports_the_backend_and_the_runtime_that_run(register, softmax_
 
 def test_one_backend_of_each_family_of_the_library_runs_natively():
     """`auto` and the default's own name are the same: the C++ library computes that backend, and no other of its family."""
-    by_family = {family: [b.name for b in BACKENDS.values() if b.native and b.family == family] for family in native.families()}
-    assert by_family == {family: [DEFAULT_OF_FAMILY[family]] for family in native.families()}
-    assert {b.family for b in BACKENDS.values() if b.native} <= native.families()
+    by_family = {family: [b.name for b in BACKENDS.values() if b.native and b.family == family] for family in families()}
+    assert by_family == {family: [DEFAULT_OF_FAMILY[family]] for family in families()}
+    assert {b.family for b in BACKENDS.values() if b.native} <= families()
 
 
 @pytest.mark.parametrize("name", [b.name for b in BACKENDS.values() if b.native])

@@ -10,7 +10,8 @@ from gnuradio.spectrumencoder.encoder import features
 from gnuradio.spectrumencoder.encoder.config import POLICIES, EncoderConfig
 from gnuradio.spectrumencoder.encoder.encoder import SpectrumEncoder
 from gnuradio.spectrumencoder.encoder.engine import Engine
-from gnuradio.spectrumencoder.encoder.native import NativeNetwork, families
+from gnuradio.spectrumencoder.encoder.native import NativeNetwork
+from gnuradio.spectrumencoder.encoder.native_support import families
 from gnuradio.spectrumencoder.encoder.precision import reduce_precision
 from gnuradio.spectrumencoder.tokens.layout import FrameLayout
 from gnuradio.spectrumencoder.tokens.tokenize import native_module

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 
-from .. import native
+from .. import native_support
 from ..pytorch import why_no_torch
 
 FLASH_NEEDS = "a CPU, or a CUDA device of compute capability 8.0 (there in bf16; the flash-attn package where installed)"
@@ -66,7 +66,7 @@ class Backend:
 
     def why_not_native(self, device: str) -> str | None:
         """None when the C++ library runs it on the device, else the reason."""
-        return native.why_not(self.name, self.family, self.native, device)
+        return native_support.why_not(self.name, self.family, self.native, device)
 
     def why_not(self, device: str) -> str | None:
         """None when the C++ library or PyTorch runs it on the device, else the reason."""
