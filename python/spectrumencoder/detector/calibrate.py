@@ -170,7 +170,7 @@ class Calibrator:
             before, history = self._history
             rows = learned_rows(self._band, self._search, _level(batch), history if before == place else None)
             self._history = place, rows[-HISTORY:]
-            batch = batch.of(slice(None), self._search, rows)
+            batch = batch.with_boxes(self._search, rows)
         return self._plan.values(batch)[:, self._plan.columns]
 
     def _fuse(self, values: np.ndarray) -> np.ndarray:

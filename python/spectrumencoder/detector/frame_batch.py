@@ -33,11 +33,14 @@ class FrameBatch(NamedTuple):
     def n_frames(self) -> int:
         return len(self.residual)
 
-    def of(self, frames: slice | np.ndarray, search: BoxSearch | None = None, rows: np.ndarray | None = None) -> FrameBatch:
-        """Some of the frames; a slice copies nothing. The rows of their boxes are given, or left out."""
+    def of(self, frames: slice | np.ndarray) -> FrameBatch:
+        """Some of the frames, without boxes; a slice copies nothing."""
         psd, residual, features, floor_deviation = self[:4]
-        return FrameBatch(None if psd is None else psd[frames], residual[frames], features[frames], floor_deviation[frames],
-                          search, rows)
+        return FrameBatch(None if psd is None else psd[frames], residual[frames], features[frames], floor_deviation[frames])
+
+    def with_boxes(self, search: BoxSearch, rows: np.ndarray) -> FrameBatch:
+        """The same frames, with the boxes of their band."""
+        return FrameBatch(*self[:4], search, rows)
 
 
 class FrameInputs:
@@ -63,8 +66,12 @@ class FrameInputs:
             used: (U,) numbers of the frames that were not skipped: only these are remembered.
             frame_s: seconds from frame to frame. place: any key that tells one tuning from another.
         """
-        floor_deviation = np.zeros(len(residual), np.float32)
-        floor_deviation[used] = self._floor.deviations(features[as_slice(used), layout.FLOOR_DBFS], frame_s, place)
+        deviations = self._floor.deviations(features[as_slice(used), layout.FLOOR_DBFS], frame_s, place)
+        if len(used) < len(residual):
+            floor_deviation = np.zeros(len(residual), np.float32)
+            floor_deviation[used] = deviations
+        else:
+            floor_deviation = deviations
         return FrameBatch(psd, residual, features, floor_deviation)
 
 

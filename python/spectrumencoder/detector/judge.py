@@ -79,7 +79,9 @@ class TableJudge(NamedTuple):
     def locate(self, frame: Frame, score: float) -> list[Sighting]:
         """The regions that speak for a flagged frame's score, each with its own p-value; none if all of them are over."""
         part, table = self.part, self.part.table
-        one = part.batch.of(slice(self.place, self.place + 1), table.search, part.rows.get(self.place))
+        one = part.batch.of(slice(self.place, self.place + 1))
+        if table.search is not None:
+            one = one.with_boxes(table.search, part.rows[self.place])
         regions = table.locate(FlaggedFrame(frame, one, table.shown(part.values[self.place]), table.normalisers,
                                             self.threshold - MARGIN * abs(self.threshold), score))
         if not regions:

@@ -85,9 +85,11 @@ class Scorer:
                      rates: Rates, rolling: bool, events_open: bool, judgement: Judgement):
         """Judges up to _CHUNK frames of one table, through which the curve of its drift holds."""
         some, (key, table, threshold, opening) = as_slice(numbers), choice
-        level, rows = self._level_and_rows(key, table, batch.psd[some], batch.features[some, layout.FLOOR_DBFS])
+        chunk = batch if len(numbers) == batch.n_frames else batch.of(some)
+        level, rows = self._level_and_rows(key, table, chunk)
+        if rows is not None:
+            chunk = chunk.with_boxes(table.search, rows)
         curve = _NO_DRIFT if drift is None else drift.curve
-        chunk = batch.of(some, table.search, rows)
         values = table.values(chunk)
         scores = table.fuse(values)
         check_finite(scores)
@@ -117,21 +119,21 @@ class Scorer:
         """Numbers of the frames that were encoded alike, and the choice of their table."""
         if not len(used):
             return
-        settings = features[as_slice(used), _KEY_SPAN]
-        if len(used) == 1 or (settings == settings[0])[:, _KEY_PLACES].all():  # nearly always
-            groups = [used]
-        else:
-            group_of = np.unique(settings[:, _KEY_PLACES], axis=0, return_inverse=True)[1]
-            groups = sorted((used[group_of == group] for group in range(group_of.max() + 1)), key=lambda rows: rows[0])
+        groups = [used]
+        if len(used) > 1:
+            settings = features[as_slice(used), _KEY_SPAN]
+            if not (settings == settings[0])[:, _KEY_PLACES].all():  # seldom
+                group_of = np.unique(settings[:, _KEY_PLACES], axis=0, return_inverse=True)[1]
+                groups = sorted((used[group_of == group] for group in range(group_of.max() + 1)), key=lambda rows: rows[0])
         for numbers in groups:
             yield numbers, self._choice.choose(segment, features[numbers[0]], rates)
 
-    def _level_and_rows(self, key: str, table: Table, psd: np.ndarray,
-                        floor: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _level_and_rows(self, key: str, table: Table, chunk: FrameBatch) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Levels over the floor (F, N) of these frames, and rows (HISTORY + F, P) of the band's boxes.
 
         Both hold until the next call. Both are None if no band was learned.
         """
+        psd, floor = chunk.psd, chunk.features[:, layout.FLOOR_DBFS]
         if table.search is None:
             self._rows_go_on = False
             check_finite(psd.sum(axis=1) + floor)
