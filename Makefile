@@ -81,8 +81,9 @@ check:           ## run the tests on what is installed
 soak: .make/venv-test install ## the tests that take minutes
 	$(PYTHON) -m pytest -q -m soak --timeout 1800
 
-lint: .make/venv-test ## ruff and clang-format
+lint: .make/venv-test ## ruff, mypy and clang-format
 	$(PYTHON) -m ruff check --quiet .
+	$(PYTHON) -m mypy --no-error-summary
 	$(ROOT)/.venv/bin/clang-format --dry-run -Werror $(CXX_SOURCES)
 
 format: .make/venv-test ## let the linters repair what they can

@@ -12,10 +12,7 @@ import sys
 from pathlib import Path
 
 from gnuradio import gr, spectrumencoder
-from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.blocks.messages import metadata
-from gnuradio.spectrumencoder.blocks.run_flowgraph import run_flowgraph
-from gnuradio.spectrumencoder.blocks.safe_block import SafeBlock, handler
+from gnuradio.spectrumencoder import SafeBlock, handler, keys, metadata, run_flowgraph
 
 SCENE = Path(__file__).resolve().parent / "recordings" / "demo_scene.sigmf-meta"
 

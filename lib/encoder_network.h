@@ -22,7 +22,7 @@ namespace spectrumencoder {
 struct encoder_sizes {
     size_t fft_size, stride, width, layers, heads, kv_heads, kv_rank, mhla_blocks, mlp_width, score_width, sub_bands,
         token_share, latents, latent_width, decoder_width, embedding, labels, bands;
-    std::string attention; // softmax, grouped, linear, latent or mhla
+    std::string attention; // one of encoder_network::families()
     std::string rope;      // none, static or dynamic
     bool band_token;
 
@@ -73,8 +73,11 @@ public:
         const uint8_t* wanted; // (count, n_tokens), tokens kept before others; may be null
     };
 
-    // Throws std::invalid_argument when a parameter is missing or of another shape, or the attention is none of
-    // the five.
+    // The attention families that this library computes, as encoder_sizes::attention names them.
+    static const std::vector<std::string>& families();
+
+    // Throws std::invalid_argument when a parameter is missing or of another shape, or the attention is not in
+    // families().
     encoder_network(const encoder_sizes& sizes,
                     const std::map<std::string, encoder_parameter>& parameters,
                     isa which,

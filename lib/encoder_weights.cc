@@ -20,9 +20,13 @@ constexpr float MEAN_DB = 10.0f; // one unit of the decoder's output, as bottlen
 void check(const encoder_sizes& s)
 {
     const auto refuse = [](const std::string& what) { throw std::invalid_argument(what); };
-    const std::vector<std::string> families = { "softmax", "grouped", "linear", "latent", "mhla" };
-    if (std::find(families.begin(), families.end(), s.attention) == families.end())
-        refuse("attention " + s.attention + " is not one of softmax, grouped, linear, latent, mhla");
+    const std::vector<std::string>& families = encoder_network::families();
+    if (std::find(families.begin(), families.end(), s.attention) == families.end()) {
+        std::string known;
+        for (const std::string& family : families)
+            known += (known.empty() ? "" : ", ") + family;
+        refuse("attention " + s.attention + " is not one of " + known);
+    }
     if (s.rope != "none" && s.rope != "static" && s.rope != "dynamic")
         refuse("rope " + s.rope + " is not one of none, static, dynamic");
     for (const size_t n : { s.fft_size,
@@ -198,6 +202,12 @@ struct encoder_network::reader {
         return read;
     }
 };
+
+const std::vector<std::string>& encoder_network::families()
+{
+    static const std::vector<std::string> all = { "softmax", "grouped", "linear", "latent", "mhla" };
+    return all;
+}
 
 encoder_network::encoder_network(const encoder_sizes& sizes,
                                  const std::map<std::string, encoder_parameter>& parameters,

@@ -11,9 +11,9 @@
 namespace gr {
 namespace spectrumencoder {
 
-// The parts of the detector that look for the largest of what a frame shows
-// (python/spectrumencoder/detector/box_search.py and scores.py say what for, and hold the same in NumPy, which gives the
-// same bits). Results of a frame are `step` floats after those of the frame before.
+// The parts of the detector that look for a frame's maxima. In python/spectrumencoder/detector, box_search.py,
+// windows.py and table.py say what for, and hold the same in NumPy, which gives the same bits. Results of a frame are
+// `step` floats after those of the frame before.
 
 constexpr size_t BOX_LENGTHS = 4;                             // 1, 2, 4, 8 frames
 constexpr size_t BOX_HISTORY = (1u << (BOX_LENGTHS - 1)) - 1; // frames before a frame that its boxes reach back to

@@ -73,7 +73,26 @@ def corpus() -> Path:
 
 
 @pytest.fixture(scope="session")
-def mini_corpus(tmp_path_factory):
+def write_sigmf():
+    """Writes samples as NAME.sigmf-data and .sigmf-meta, at 1 MS/s and 433.92 MHz if nothing else is said; returns the latter.
+
+    iq is complex and written as cf32_le, or it is the bytes of a datatype. fields: more of the metadata's global part.
+    """
+    def write(folder, name, iq, samp_rate=1e6, *, freq_hz=433.92e6, datatype="cf32_le", captures=None, annotations=(), **fields):
+        if not isinstance(iq, bytes):
+            import numpy as np  # not before OMP_NUM_THREADS is set
+            iq = np.asarray(iq, np.complex64).tobytes()
+        captures = [{"core:sample_start": 0, "core:frequency": freq_hz}] if captures is None else captures
+        meta = {"global": {"core:datatype": datatype, "core:sample_rate": samp_rate, "core:version": "1.2.0", **fields},
+                "captures": captures, "annotations": list(annotations)}
+        (folder / f"{name}.sigmf-data").write_bytes(iq)
+        (folder / f"{name}.sigmf-meta").write_text(json.dumps(meta))
+        return folder / f"{name}.sigmf-meta"
+    return write
+
+
+@pytest.fixture(scope="session")
+def mini_corpus(tmp_path_factory, write_sigmf):
     """Folder of six cf32 recordings, 1 MS/s, 0.13 s each, labelled as the project's corpus is."""
     import numpy as np  # not before OMP_NUM_THREADS is set
     from gnuradio.spectrumencoder.simulate.waveforms import WAVEFORMS
@@ -85,12 +104,9 @@ def mini_corpus(tmp_path_factory):
         iq = rng.standard_normal((n, 2), np.float32).view(np.complex64)[:, 0] * np.float32(0.01)
         if waveform:
             iq += 0.2 * WAVEFORMS[waveform].function(rng, n, MINI_RATE)
-        iq.astype(np.complex64).tofile(folder / f"{name}.sigmf-data")
-        meta = {"global": {"core:datatype": "cf32_le", "core:sample_rate": MINI_RATE, "core:version": "1.2.0"},
-                "captures": [{"core:sample_start": 0, "core:frequency": 868e6}],
-                "annotations": [{"core:sample_start": 0, "core:sample_count": n, "core:label": cls,
-                                 "core:comment": f"whole file; family=ism; class={cls}"}]}
-        (folder / f"{name}.sigmf-meta").write_text(json.dumps(meta))
+        write_sigmf(folder, name, iq, MINI_RATE, freq_hz=868e6, annotations=[
+            {"core:sample_start": 0, "core:sample_count": n, "core:label": cls,
+             "core:comment": f"whole file; family=ism; class={cls}"}])
     return folder
 
 

@@ -12,6 +12,7 @@ import json
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -20,7 +21,7 @@ from gnuradio.spectrumencoder import keys
 from gnuradio.spectrumencoder.detector.detector import Detector
 from gnuradio.spectrumencoder.detector.events import OPEN, Segment
 from gnuradio.spectrumencoder.encoder.engine import Engine
-from gnuradio.spectrumencoder.recordings.sigmf import Recording
+from gnuradio.spectrumencoder.recordings import Recording, open_recording
 from gnuradio.spectrumencoder.recordings.sigmf_writer import write_recording
 from gnuradio.spectrumencoder.simulate.anomaly_draws import draw_anomaly
 from gnuradio.spectrumencoder.simulate.anomaly_rendering import apply_anomaly
@@ -47,7 +48,7 @@ def main():
     arguments = parser.parse_args()
     work = arguments.work
     work.mkdir(parents=True, exist_ok=True)
-    recording = Recording.open(arguments.recording)
+    recording = open_recording(arguments.recording)
     iq, rate, freq = recording.read(0, recording.n_samples), recording.samp_rate, recording.frequency_hz
     hop = AVERAGE * 1024
     usual, rest = iq[:N_CALIBRATION * hop], iq[N_CALIBRATION * hop:]
@@ -132,32 +133,34 @@ def draw(traces: dict, lines: dict, rate: float, freq: float, frame_s: float, pa
 
 
 def page(rows: list, commands: list, said: list[str], event: dict, truth, recording: Recording, n_events: int) -> str:
-    header = ["spoofer stronger by", "adds to the noise in its 2 MHz", "frames flagged", "event, 1000 false ones an hour",
-              "event, 1 an hour (default)"]
+    header = ["spoofer stronger by", "adds to the noise in its 2 MHz", "frames flagged", "event, 1000 false/h",
+              "event, 1 false/h (default)"]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|", *("| " + " | ".join(row) + " |" for row in rows)]
     calibrated_s = N_CALIBRATION * AVERAGE * 1024 / recording.samp_rate
     put_in = (f"samples {truth.sample_start} to {truth.sample_start + truth.sample_count}, {truth.freq_center_hz / 1e6:.3f} MHz, "
               f"{truth.bandwidth_hz / 1e6:.3f} MHz wide")
     shown = {key: event[key] for key in SHOWN_FIELDS if key in event}
     shell = "\n".join("spectrumencoder " + shlex.join(map(str, command)) for command in commands)
+    shell = shell.replace(" --events", " \\\n    --events")
     return f"""<!-- SPDX-License-Identifier: GPL-3.0-or-later -->
 <!-- Written by tools/case_study_gnss.py: change it there. -->
 # Case study: a spoofer on GPS L1
 
-A spoofer sends copies of the satellites' signals, a little stronger, to draw a receiver away from where it is. They lie, as the
-real ones do, under the noise. What can a detector see that knows nothing of the code and looks at averaged spectra alone?
+A spoofer sends copies of the satellites' signals, a little stronger, to draw a receiver away from its true position. The copies
+lie under the noise, as the real ones do. The question here: what does a detector see that knows nothing of the code and looks at
+averaged spectra alone?
 
-**What is real and what is not.** The recording is off the air (GPS L1, {recording.samp_rate / 1e6:g} MS/s,
+**Real and simulated parts.** The recording is off the air (GPS L1, {recording.samp_rate / 1e6:g} MS/s,
 {recording.duration_s:.2f} s, made by others). The spoofer is simulated: `simulate`'s `spoof`, a second constellation of C/A-like
-codes with a delay and a drifting carrier, added to the recorded samples. The authentic signals, which cannot be measured under
-the noise, are taken as 20 dB below the noise in 2.046 MHz; if they are stronger, all levels here shift with them.
+codes with a delay and a drifting carrier, added to the recorded samples. The authentic signals cannot be measured under the
+noise. They are taken as 20 dB below the noise in 2.046 MHz. If they are stronger, all levels here shift with them.
 
 ![Spectra and scores](pictures/case_study_gnss.png)
 
 ## From the flowgraph to the message
 
 The first {N_CALIBRATION} frames of {AVERAGE} spectra ({calibrated_s:.2f} s) teach what is normal, the rest is
-judged; the spoofer comes on after {ONSET} more frames. `run` builds the flowgraph of `spectrum_monitor`, as GNU Radio Companion
+judged. The spoofer comes on after {ONSET} more frames. `run` builds the flowgraph of `spectrum_monitor`, as GNU Radio Companion
 does.
 
 ```
@@ -167,18 +170,18 @@ does.
 `calibrate` says:
 
 ```
-{chr(10).join(said)}
+{chr(10).join(textwrap.fill(line, 126, subsequent_indent="    ") for line in said)}
 ```
 
 With the spoofer {SHOWN_DB} dB stronger than the authentic signals (its power then equals the noise in its band) `run` opens
-{n_events} event{"s" * (n_events != 1)}; the strongest, as it ends, in part:
+{n_events} event{"s" * (n_events != 1)}. The strongest, as it ends, in part:
 
 ```json
 {json.dumps(shown, indent=1)}
 ```
 
-Put in were {put_in}. The label is what the classifier takes the whole frame for, with its confidence: it was
-trained on no spoofer, and is wrong here.
+The truth is {put_in}.
+The label is the classifier's class of the whole frame, with its confidence. It was trained on no spoofer, and is wrong here.
 
 ## How much stronger a spoofer must be to show
 
@@ -186,16 +189,16 @@ Each level with {len(SEEDS)} constellations, the same recorded samples:
 
 {chr(10).join(lines)}
 
-* A spoofer of matched power, or a few dB stronger, does not show in a spectrum: it adds a tenth of a dB. What finds those is a
-  receiver that correlates with the code, or several antennas. The detector is no substitute, and says nothing where it sees
+* A spoofer of matched power, or a few dB stronger, does not show in a spectrum: it adds a tenth of a dB. A receiver that
+  correlates with the code, or several antennas, can find those. The detector is no substitute. It reports nothing if it sees
   nothing.
 * A spoofer that overpowers by 13 dB or more raises the middle of the band by more than half a dB. Sums over 256 bins and 8 frames
   find that, though no single bin shows it.
-* The default of one false event an hour asks for a score that {recording.duration_s:.1f} s of recording can hardly vouch for: the
-  calibration has a few hundred scores, from which what one frame in seven million shows is extrapolated. With a longer
-  recording the default would ask for less; none was at hand.
+* The default of one false event per hour requires a very rare score, which {recording.duration_s:.1f} s of recording can hardly
+  support. The calibration has a few hundred scores, and the level of one frame in seven million is extrapolated from them. A
+  longer recording would lower that level. None was at hand.
 
-Made by `tools/case_study_gnss.py --recording GPS-L1.sigmf-meta --work FOLDER --docs docs`, the recording being
+Made by `tools/case_study_gnss.py --recording GPS-L1.sigmf-meta --work FOLDER --docs docs`. The recording is
 `{recording.name}` of the corpus.
 """
 

@@ -13,7 +13,7 @@ from gnuradio.spectrumencoder.detector.detector import Detector
 from gnuradio.spectrumencoder.detector.events import Segment
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.model_file import find_model, load
-from gnuradio.spectrumencoder.recordings.sigmf import Recording
+from gnuradio.spectrumencoder.recordings import open_recording
 from gnuradio.spectrumencoder.tokens.tokenize import tokenize
 
 matplotlib.use("Agg")
@@ -30,7 +30,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    recording = Recording.open(SCENE)
+    recording = open_recording(SCENE)
     center = recording.captures[0].frequency_hz
     frames = tokenize(recording.read(0, recording.n_samples), recording.samp_rate, center_freq=center)
     model = load(find_model(arguments.model))

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.detector.calibrate import Table
 from gnuradio.spectrumencoder.detector.detector import Detector
 from gnuradio.spectrumencoder.detector.events import CLOSE, Segment
 from gnuradio.spectrumencoder.detector.learn_band import learn_bands
+from gnuradio.spectrumencoder.detector.table import Table
 from gnuradio.spectrumencoder.detector.threat_types import ENDED, FEATURES, GOING, NONE, ThreatTypes
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.evaluate.anomaly.windows import WINDOW_FRAMES, Injected, Unit, draw_scene, scene_unit
+from gnuradio.spectrumencoder.measure.page import command_block, kept_words, markdown_table, page, paragraph
 from gnuradio.spectrumencoder.measure.provenance import commit
 from gnuradio.spectrumencoder.simulate.anomalies import ANOMALY_KINDS
 from scipy.optimize import minimize_scalar
@@ -84,7 +85,8 @@ def main():
     content = fit([t for t in told if t.scene < a.scenes]) | {
         "commit": commit(), "model": engine.model_name, "seed": a.seed, "scenes": a.scenes, "per_kind": a.per_kind}
     a.out.write_text(as_text(content))
-    a.report.write_text(report(content, [t for t in told if t.scene >= a.scenes], a.judged))
+    figures = report(content, [t for t in told if t.scene >= a.scenes], a.judged)
+    a.report.write_text(page("Possible threats: the names given to events", figures, kept_words(a.report)))
 
 
 # -- what the detector tells of scenes
@@ -232,14 +234,14 @@ def as_text(content: dict) -> str:
 
 
 def report(content: dict, told: list[Told], n_scenes: int) -> str:
-    """A Markdown page: shares named and right with intervals over scenes, and what was named what."""
+    """The figures as Markdown: shares named and right with intervals over scenes, and what was named what."""
     types = ThreatTypes(content)
-    lines = ["<!-- SPDX-License-Identifier: GPL-3.0-or-later -->", "# Possible threats: what was named what", "",
-             f"Made by `tools/fit_threat_types.py` at commit {content['commit'][:12]}: fitted on {content['scenes']} simulated",
-             f"scenes, judged on {n_scenes} others, {content['per_kind']} windows with each kind in a scene, 0 to 20 dB INR.",
-             "A message is of the anomaly where at least 5 % of the power in its bins and frames came or went by that;",
-             "others in such a window are side effects. False alarms are those of clean windows with `false_events_per_hour` of",
-             "infinity: every flagged frame may open one. Intervals: 95 %, bootstrap over scenes."]
+    lines = [paragraph(
+        f"Fitted on {content['scenes']} simulated scenes, judged on {n_scenes} others, {content['per_kind']} windows with each "
+        "kind in a scene, 0 to 20 dB INR. A message is of the anomaly if the anomaly adds or takes 5 % or more of the power "
+        "in its bins and frames; other messages in such a window are side effects. False alarms are the messages of clean "
+        "windows with `false_events_per_hour` of infinity: every flagged frame may open one. Intervals: 95 %, bootstrap over "
+        "scenes. The columns *new*, *displaced* and *missing* are signals.")]
     for head, mine in ((ENDED, [t for t in told if t.state == CLOSE]), (GOING, [t for t in told if t.state != CLOSE])):
         named = [types.possible(t.features, head == ENDED) for t in mine]
         best = np.array([next(iter(n)) if n else "" for n in named], object)
@@ -251,16 +253,24 @@ def report(content: dict, told: list[Told], n_scenes: int) -> str:
         known = sorted({k for k in kind[real]}, key=KINDS.index)
         lines += ["", "## Events that have ended (`close`)" if head == ENDED else "## Events that go on (`open`, `update`)", "",
                   *(f"* {text}: {share(of, what, scene)}" for text, of, what in figures), "",
-                  "| put in | messages | " + " | ".join(NAMES) + " | nothing |", "|---" * (len(NAMES) + 3) + "|"]
-        for row in (*known, SIDE_EFFECT, FALSE_ALARM):
-            here = kind == row
-            counts = [int((here & (best == n)).sum()) for n in (*NAMES, "")]
-            lines.append(f"| {row} | {int(here.sum())} | " + " | ".join(
-                f"**{c}**" if c and n == TYPES.get(row) else str(c) for n, c in zip((*NAMES, ""), counts, strict=True)) + " |")
-        lines += ["", *calibration(types, mine, head)]
-    lines += ["", f"`tools/fit_threat_types.py --scenes {content['scenes']} --judged {n_scenes} --per-kind {content['per_kind']} "
-              f"--seed {content['seed']} --out threat_types.json --report threat_types.md`"]
-    return "\n".join(lines) + "\n"
+                  *named_table(kind, best, (*known, SIDE_EFFECT, FALSE_ALARM)).splitlines(), "",
+                  *calibration(types, mine, head)]
+    lines += ["", command_block(f"tools/fit_threat_types.py --scenes {content['scenes']} --judged {n_scenes} --per-kind "
+                                f"{content['per_kind']} --seed {content['seed']} --out threat_types.json --report "
+                                "threat_types.md"),
+              f"Measured at {content['commit'][:12]}."]
+    return "\n".join(lines)
+
+
+def named_table(kind: np.ndarray, best: np.ndarray, rows: tuple[str, ...]) -> str:
+    """What was put in, and how many of its messages were named what; right names in bold."""
+    lines = []
+    for row in rows:
+        here = kind == row
+        counts = [int((here & (best == n)).sum()) for n in (*NAMES, "")]
+        lines.append([row, int(here.sum()), *(f"**{c}**" if c and n == TYPES.get(row) else str(c)
+                                              for n, c in zip((*NAMES, ""), counts, strict=True))])
+    return markdown_table(["put in", "messages", *(n.removesuffix(" signal") for n in NAMES), "nothing"], lines)
 
 
 def share(of: np.ndarray, what: np.ndarray, scene: np.ndarray) -> str:

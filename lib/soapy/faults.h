@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*! \file
- * What goes wrong with a radio, on demand: counted in reads of the stream, so that a test knows when. */
+ * Faults of a radio, on demand. They are counted in reads of the stream, so that a test knows when they come. */
 
 #ifndef INCLUDED_SPECTRUMTEST_FAULTS_H
 #define INCLUDED_SPECTRUMTEST_FAULTS_H
@@ -20,7 +20,7 @@ class faults
 public:
     enum class kind { none, overflow, timeout, error, unplug, hang };
 
-    //! \return false where there is no fault of this name
+    //! \return false if there is no fault of this name
     bool set(const std::string& name, uint64_t reads)
     {
         for (auto& fault : d_faults)
@@ -32,7 +32,8 @@ public:
         return false;
     }
 
-    //! Counts a read of the stream and says what becomes of it.
+    //! Counts a read of the stream.
+    //! \return its fault
     kind next()
     {
         const uint64_t now = ++d_reads;

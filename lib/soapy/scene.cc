@@ -30,7 +30,7 @@ double amplitude(double db)
     return std::pow(10.0, db / 20.0);
 }
 
-// splitmix64: a well mixed number of a seed and a counter
+// splitmix64: a well mixed number from a seed and a counter
 uint64_t mix(uint64_t seed, uint64_t counter)
 {
     uint64_t z = seed + 0x9E3779B97F4A7C15u * (counter + 1);
@@ -141,13 +141,13 @@ std::vector<sample> noise_table(size_t length, uint64_t seed, double bandwidth_h
     return table;
 }
 
-// exp(j phase): the phase is the integral of Gaussian noise of 30 Hz to audio_hz, whose deviation is deviation_hz / 3.
+// exp(j phase). The phase is the integral of Gaussian noise from 30 Hz to audio_hz; its deviation is deviation_hz / 3.
 std::vector<sample> fm_table(size_t length, uint64_t seed, const emitter& e, double rate)
 {
     const auto audio = [&](double f) { return std::abs(f) >= 30.0 && std::abs(f) <= e.audio_hz; };
     auto table = shaped(
         length, seed, [&](double f, sample draw) { return audio(f) ? draw / float(f) : sample(0); }, rate);
-    double mean_square = 0.0; // of the frequency, which the real part's derivative over 2 pi is
+    double mean_square = 0.0; // of the frequency, the derivative of the real part over 2 pi
     for (size_t n = 0; n < length; ++n) {
         const double step = table[(n + 1) % length].real() - table[n].real();
         mean_square += std::pow(step * rate / (2 * M_PI), 2) / length;
@@ -217,7 +217,7 @@ void scene::render(uint64_t block, const tuning& where, sample* out)
             add_emitter(block, number, where, out);
 }
 
-// Two stretches of one table, each begun anywhere: a sum that does not come again.
+// Sum of two stretches of one table, each with its own start, so that it does not repeat.
 void scene::add_noise(uint64_t block, float amplitude, sample* out) const
 {
     const uint64_t draw = mix(d_seed, block);
@@ -302,7 +302,7 @@ void add_shifted(const sample* values, uint64_t first, double cycles, float ampl
     }
 }
 
-// Silence where the emitter is off; false where it is off all through.
+// Silences values while the emitter is off. Returns false if it is off all the time.
 bool gate(const emitter& e, uint64_t first, double rate, sample* values)
 {
     if (e.start_s == 0.0 && std::isinf(e.stop_s) && std::isinf(e.period_s))

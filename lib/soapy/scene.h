@@ -32,7 +32,7 @@ struct emitter {
     bool seen_from(const tuning& where) const;
 };
 
-//! Two circular tables of coprime lengths, whose sum (noise) or product (fm) repeats only after hours.
+//! Two circular tables of coprime lengths. Their sum (noise) or product (fm) repeats only after hours.
 struct waveform {
     std::vector<sample> a, b;
 };
@@ -47,7 +47,7 @@ public:
     void render(uint64_t block, const tuning& where, sample* out) override;
     double power(const tuning& where) const override;
 
-    static const char* const builtin;    //!< JSON of the scene that is played when none is named
+    static const char* const builtin;    //!< JSON of the scene that is played if none is named
     static const char* const noise_only; //!< the same without emitters
 
 private:

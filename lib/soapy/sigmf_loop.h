@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*! \file
- * A SigMF recording, again and again. */
+ * A SigMF recording, played in a loop. */
 
 #ifndef INCLUDED_SPECTRUMTEST_SIGMF_LOOP_H
 #define INCLUDED_SPECTRUMTEST_SIGMF_LOOP_H
@@ -16,8 +16,8 @@ namespace spectrumtest {
 class sigmf_loop : public signal
 {
 public:
-    //! \param path of the .sigmf-meta; types cf32_le, ci16_le, ci8 and cu8, up to 1 GiB of samples, which are kept in
-    //! memory \throws std::invalid_argument one line: what is wrong with the file
+    //! \param path of the .sigmf-meta; types cf32_le, ci16_le, ci8 and cu8, up to 1 GiB of samples, kept in memory
+    //! \throws std::invalid_argument one line: what is wrong with the file
     explicit sigmf_loop(const std::string& path);
 
     void render(uint64_t block, const tuning& where, sample* out) override;

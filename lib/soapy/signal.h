@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*! \file
- * What the test radio plays: samples as a function of their number, of where the radio is tuned, and of nothing else.
+ * The signal that the test radio plays: samples as a function of their number and of the tuning, and of nothing else.
  */
 
 #ifndef INCLUDED_SPECTRUMTEST_SIGNAL_H
@@ -17,7 +17,7 @@ namespace spectrumtest {
 
 using sample = std::complex<float>;
 
-//! Samples are rendered in blocks of this many, each by itself: what comes out does not hang on how it is read.
+//! Length of a block of samples. Each is rendered by itself, so that the samples do not depend on how they are read.
 constexpr size_t BLOCK = 4096;
 
 struct tuning {
@@ -36,16 +36,16 @@ class signal
 public:
     virtual ~signal() = default;
 
-    //! Makes what takes long, before the clock runs.
+    //! Computes tables that take long, before the clock runs.
     virtual void prepare(double rate) { (void)rate; }
 
     //! Samples [block * BLOCK, (block + 1) * BLOCK), full scale = 1, at a gain of 0 dB from the reference.
     virtual void render(uint64_t block, const tuning& where, sample* out) = 0;
 
-    //! Mean power at this tuning, full scale = 1: what an automatic gain control would measure.
+    //! Mean power at this tuning, full scale = 1, as an automatic gain control measures it.
     virtual double power(const tuning& where) const = 0;
 
-    virtual std::optional<double> only_rate() const { return std::nullopt; } //!< a recording knows one
+    virtual std::optional<double> only_rate() const { return std::nullopt; } //!< of a recording
     virtual std::optional<double> only_freq() const { return std::nullopt; }
 };
 

@@ -133,7 +133,7 @@ HOPS = "hops"
 HELD_HOPS = "held_hops"            # those at which an event held the scanner up
 DWELL_SAMPLES = "dwell_samples"    # that went into the row
 
-# Settings that messages or status hold, with DROPOUT_RATE and THRESHOLD above; settings.py has all, and says which are live
+# Settings in status (with DROPOUT_RATE and THRESHOLD, above); `settings.py` says which of them `control` messages change
 DROPOUT_POLICY = "dropout_policy"
 ROPE_MODE = "rope_mode"
 BACKEND = "backend"

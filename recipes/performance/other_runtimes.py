@@ -6,7 +6,7 @@ torch.compile, AOTInductor, ONNX Runtime and OpenVINO get the whole network at f
 the engine around it, and so do less than the native runtime, which is timed through `Engine.encode`. What is not installed is
 left out: `pip install onnx onnxscript onnxruntime openvino "numpy<2"` in a venv of its own. ONNX has no complex numbers, so the
 variant without rotary embedding is exported, and attention is written out for the exports. Nothing of this is needed to run the
-project: the table in docs/results/performance.md says why there is no such runtime in it.
+project: the table in docs/results/performance_notes.md says why there is no such runtime in it.
 
     recipes/performance/other_runtimes.py --model base --rope none --out other_runtimes.json
 """

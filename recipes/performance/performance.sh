@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# All benches on this machine, into docs/results/bench_*.json, and the page of them. About half an hour; let nothing else run.
+# Runs all benches on this machine, writes docs/results/bench_*.json and the page. It takes about half an hour; let nothing else run.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=docs/results
@@ -16,4 +16,4 @@ bench pipeline --rate 61.44e6 --seconds 60 --model base --json $out/bench_pipeli
 bench detector --busy-neighbour --json $out/bench_detector.json
 bench energy --json $out/bench_energy.json
 bench memory --json $out/bench_memory.json
-bench report --json-dir $out --about recipes/performance/performance.md --out $out/performance.md
+bench report --json-dir $out --out $out/performance.md

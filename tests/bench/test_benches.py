@@ -70,8 +70,8 @@ def test_latency_has_every_model_rate_and_padding_beside_the_reference():
             if name != "reference":
                 assert_interval(row["speed_up"]["wall"])
                 assert_interval(row["speed_up"]["cpu"])
-    told = result["reference"]["1"]
-    assert told["fast_path"] == (told["median_ms"]["fast path"] <= told["median_ms"]["plain"])
+    chosen = result["reference"]["1"]
+    assert chosen["fast_path"] == (chosen["median_ms"]["fast path"] <= chosen["median_ms"]["plain"])
 
 
 def test_long_spectra_have_every_backend():

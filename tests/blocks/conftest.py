@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the block tests share: a small model file, frames, and a recording, all made on the fly and seeded."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -50,17 +48,11 @@ def make_items():
 
 
 @pytest.fixture
-def make_recording(tmp_path):
-    """make_recording(iq, name=..., samp_rate=..., captures=..., annotations=...) -> path of a cf32 .sigmf-meta."""
+def make_recording(tmp_path, write_sigmf):
+    """make_recording(iq, name=..., samp_rate=..., captures=..., annotations=...) -> path of a cf32 .sigmf-meta with a time."""
     def make(iq, name="recording", samp_rate=1e6, captures=None, annotations=()):
-        np.asarray(iq, np.complex64).tofile(tmp_path / f"{name}.sigmf-data")
-        captures = captures or [{"core:sample_start": 0, "core:frequency": 433.92e6,
-                                 "core:datetime": "2024-05-01T12:00:00.25Z"}]
-        meta = {"global": {"core:datatype": "cf32_le", "core:sample_rate": samp_rate, "core:version": "1.2.0"},
-                "captures": captures, "annotations": list(annotations)}
-        path = tmp_path / f"{name}.sigmf-meta"
-        path.write_text(json.dumps(meta))
-        return path
+        return write_sigmf(tmp_path, name, iq, samp_rate, annotations=annotations, captures=captures or [
+            {"core:sample_start": 0, "core:frequency": 433.92e6, "core:datetime": "2024-05-01T12:00:00.25Z"}])
     return make
 
 

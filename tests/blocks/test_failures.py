@@ -12,7 +12,7 @@ from gnuradio.spectrumencoder import anomaly_detector, sigmf_source, spectrum_en
 from gnuradio.spectrumencoder.blocks.messages import to_pmt
 from gnuradio.spectrumencoder.blocks.run_flowgraph import run_flowgraph
 from gnuradio.spectrumencoder.blocks.safe_block import SafeBlock, first_failure, handler
-from gnuradio.spectrumencoder.recordings.sigmf import RecordingError
+from gnuradio.spectrumencoder.recordings import RecordingError
 
 N = 128
 

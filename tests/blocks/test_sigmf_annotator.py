@@ -11,7 +11,7 @@ from flowgraphs import run_within, status_store, stored, wait_for
 from gnuradio import gr
 from gnuradio.spectrumencoder import keys, sigmf_annotator
 from gnuradio.spectrumencoder.blocks.messages import to_pmt
-from gnuradio.spectrumencoder.recordings.sigmf import Recording, RecordingError
+from gnuradio.spectrumencoder.recordings import MemoryRecording, RecordingError, open_recording
 from test_event_log import WRONG
 
 OWN = {"core:sample_start": 500, "core:sample_count": 10, "core:label": "burst"}
@@ -63,10 +63,31 @@ def test_annotations_beside_a_recording(make_recording, noise):
                      "core:freq_lower_edge": 433.99e6, "core:freq_upper_edge": 434.01e6, "core:label": "tone"} | {
                          keys.SIGMF_PREFIX + key: value
                          for key, value in event(state="close", sample_count=400, snr_db=None).items()}
-    written = Recording.open(annotator.path)
+    written = open_recording(annotator.path)
     assert written.n_samples == 5000 and len(written.annotations) == 3
     head = json.loads(annotator.path.read_text())["global"]
     assert head["core:extensions"] == [{"name": "spectrumencoder", "version": "0.1.0", "optional": True}]
+
+
+def test_a_recording_is_taken_as_it_is(make_recording, noise, tmp_path):
+    """It is not opened again: the file holds what was read when it was opened."""
+    path = make_recording(noise(5000), annotations=[OWN])
+    recording = open_recording(path)
+    path.unlink()
+    with running(sigmf_annotator(recording)) as run:
+        run.post(event())
+        wait_for(lambda: run.annotator._events)
+    assert run.annotator.path.name == "recording-events.sigmf-meta" and len(run.annotations()) == 2
+    (tmp_path / "x.cu8").write_bytes(bytes(200))
+    raw = sigmf_annotator(open_recording(tmp_path / "x.cu8", rate=2e6, datatype="rtl"))
+    with running(raw):
+        pass
+    assert json.loads((tmp_path / "x-events.sigmf-meta").read_text()) == {
+        "global": {"core:datatype": "cu8", "core:sample_rate": 2e6, "core:version": "1.2.0", "core:metadata_only": True,
+                   "core:extensions": [{"name": "spectrumencoder", "version": "0.1.0", "optional": True}]},
+        "captures": [{"core:sample_start": 0, "core:frequency": 0.0}], "annotations": []}
+    with pytest.raises(ValueError, match="neither a recording in a file nor an output"):
+        sigmf_annotator(MemoryRecording("held", noise(1000), 1e6))
 
 
 def test_an_earlier_runs_annotations_give_way(make_recording, noise):
@@ -77,7 +98,7 @@ def test_an_earlier_runs_annotations_give_way(make_recording, noise):
             wait_for(lambda run=run: run.annotator._events)
         identities = [item.get("spectrumencoder:event_id") for item in run.annotations()]
         assert identities == [None, identity]
-    assert Recording.open(path).n_samples == 5000
+    assert open_recording(path).n_samples == 5000
 
 
 def test_sample_numbers_count_from_the_recordings_offset(make_recording, noise):
@@ -89,7 +110,7 @@ def test_sample_numbers_count_from_the_recordings_offset(make_recording, noise):
         run.post(event())
         wait_for(lambda: run.annotator._events)
     assert run.annotations()[0]["core:sample_start"] == 8000
-    assert Recording.open(run.annotator.path).annotations[0].sample_start == 1000
+    assert open_recording(run.annotator.path).annotations[0].sample_start == 1000
 
 
 def test_minimal_metadata_without_a_recording(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from flowgraphs import run_within, status_store, stored
 from gnuradio import blocks, gr
 from gnuradio.spectrumencoder import sigmf_source
-from gnuradio.spectrumencoder.recordings.sigmf import RecordingError
+from gnuradio.spectrumencoder.recordings import MemoryRecording, RecordingError, open_recording
 
 
 def play(source, n_samples=None, seconds=5.0):
@@ -38,6 +38,25 @@ def test_raw_samples(tmp_path, noise, datatype, stored_type, scale):
     samples, tags = play(source)
     np.testing.assert_allclose(samples, (values / scale).astype(np.float32).view(np.complex64), atol=1e-7)
     assert tags == [(0, "rx_freq", 100e6), (0, "rx_rate", 2e6)]
+
+
+def test_a_recording_is_taken_as_it_is(make_recording, noise):
+    """It is not opened again: its metadata may be gone meanwhile."""
+    path = make_recording(noise(1000))
+    recording = open_recording(path)
+    path.unlink()
+    source = sigmf_source(recording)
+    samples, tags = play(source)
+    np.testing.assert_array_equal(samples, noise(1000))
+    assert (0, "rx_freq", 433.92e6) in tags and source.recording is recording
+    with pytest.raises(ValueError, match="datatype 'cu8' are for the path of raw samples"):
+        sigmf_source(recording, samp_rate=1e6, datatype="cu8")
+
+
+def test_samples_in_memory_are_played(noise):
+    samples, tags = play(sigmf_source(MemoryRecording("held", noise(1000), 2e6), center_freq=1e8))
+    np.testing.assert_array_equal(samples, noise(1000))
+    assert tags == [(0, "rx_freq", 1e8), (0, "rx_rate", 2e6)]
 
 
 def test_tags_at_every_capture(make_recording, noise):

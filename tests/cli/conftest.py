@@ -36,18 +36,6 @@ def the_line():
 
 
 @pytest.fixture(scope="session")
-def write_recording():
-    """Writes samples as SigMF, cf32_le at 1 MS/s (or samp_rate) and 433.92 MHz; returns the .sigmf-meta."""
-    def write(folder, name, iq, samp_rate=1e6):
-        np.asarray(iq, np.complex64).tofile(folder / f"{name}.sigmf-data")
-        meta = {"global": {"core:datatype": "cf32_le", "core:sample_rate": samp_rate, "core:version": "1.2.0"},
-                "captures": [{"core:sample_start": 0, "core:frequency": 433.92e6}], "annotations": []}
-        (folder / f"{name}.sigmf-meta").write_text(json.dumps(meta))
-        return folder / f"{name}.sigmf-meta"
-    return write
-
-
-@pytest.fixture(scope="session")
 def noise():
     """White noise, complex64 (n,), -37 dBFS, the same every time."""
     def make(n_samples):

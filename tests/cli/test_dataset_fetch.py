@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.recordings.sigmf import Recording
+from gnuradio.spectrumencoder.recordings import open_recording
 from gnuradio.spectrumencoder.training.corpus import ALIASES, CLASSES, open_source
 from gnuradio.spectrumencoder.training.fetch import FetchError, UnreachableError, fetch
 from gnuradio.spectrumencoder.training.public_recordings import ManifestError, read_manifest
@@ -109,7 +109,7 @@ def whole(out, name="a", content=BYTES["a.cu8"]):
     """Exactly one recording, with these bytes, and no trace of the transfer."""
     assert sorted(p.name for p in out.iterdir()) == [f"{name}.sigmf-data", f"{name}.sigmf-meta"]
     assert (out / f"{name}.sigmf-data").read_bytes() == content
-    assert Recording.open(out / name).verify()
+    assert open_recording(out / name).verify()
 
 
 def test_fetched_and_labelled(server, row, out):
@@ -141,9 +141,9 @@ def test_header_excerpt_and_scale(server, manifest, out):
         table("other", "floats.cf32", datatype="cf32_le", sha512="0" * 128)))
     for row in rows[:2]:
         fetch(row, out, base_url=server.url, **FAST)
-    header = Recording.open(out / "header")
+    header = open_recording(out / "header")
     assert header.data_path.read_bytes() == BYTES["with header.wav"][44 + 20:44 + 20 + 1000] and header.frequency_hz is None
-    floats = Recording.open(out / "floats")
+    floats = open_recording(out / "floats")
     assert floats.datatype == "ci16_le" and floats.data_path.read_bytes() == wanted
     assert np.abs(np.frombuffer(wanted, "<i2")).max() == 29000
     with pytest.raises(FetchError, match="sha512"):
@@ -256,7 +256,7 @@ def test_shipped_manifest_is_that_of_the_corpus(corpus):
         meta = corpus / f"{row.name}.sigmf-meta"
         if not meta.is_file():
             continue
-        recording = Recording.open(meta)
+        recording = open_recording(meta)
         head = recording.meta["global"]
         assert head["core:sha512"] == row.sha512 and row.sha256 in head["core:description"]
         assert (recording.samp_rate, recording.frequency_hz, recording.n_samples) == (

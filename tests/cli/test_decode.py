@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gnuradio.spectrumencoder.encoder import features
 from gnuradio.spectrumencoder.encoder.engine import Engine
-from gnuradio.spectrumencoder.recordings.sigmf import Recording
+from gnuradio.spectrumencoder.recordings import open_recording
 from gnuradio.spectrumencoder.tokens.tokenize import tokenize
 
 
@@ -25,7 +25,7 @@ def encoded(call, demo_scene, tmp_path_factory):
 def test_spectra_come_back_at_their_places(call, encoded, demo_scene, model_file, tmp_path):
     done = call("decode", encoded, "--npz", tmp_path / "s.npz", "--csv", tmp_path / "s.csv", "--json", tmp_path / "s.json")
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    recording = Recording.open(demo_scene)
+    recording = open_recording(demo_scene)
     frames = tokenize(recording.read(0, recording.n_samples), recording.samp_rate, center_freq=recording.frequency_hz)
     with np.load(tmp_path / "s.npz") as got:
         assert got["spectra"].shape == frames.psd.shape
@@ -84,9 +84,9 @@ def test_another_model(call, encoded, tmp_path, model_file):
     assert done.returncode == 1 and "another model" in done.stderr and "0 spectra" in done.stdout
 
 
-def test_a_folder_gives_a_file_for_each_recording(call, noise, write_recording, tmp_path):
+def test_a_folder_gives_a_file_for_each_recording(call, noise, write_sigmf, tmp_path):
     for name in ("a", "b"):
-        write_recording(tmp_path, name, noise(1024 * 40))
+        write_sigmf(tmp_path, name, noise(1024 * 40))
     done = call("run", tmp_path, "--encoded", tmp_path / "out.enc", "--quiet")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out_a.enc").is_file() and (tmp_path / "out_b.enc").is_file()

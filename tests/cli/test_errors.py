@@ -37,6 +37,7 @@ def test_every_command_has_help(call, command):
     (["run", "a.sigmf-meta", "--rate", "1e6", "--format", "cu8"], "states its own"),
     (["run", "samples.cu8", "--rate", "1e6"], "--format"),
     (["run", "a.sigmf-meta", "--freq", "1e8"], "--freq"),
+    (["run", "samples.cu8", "--rate", "1e6", "--format", "cu9"], "hackrf"),
     (["run", "soapy:driver=rtlsdr"], "--rate HZ and --freq HZ"),
     (["evaluate", "classify", "--corpus", ".", "--condition", "nice"], "nice"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
@@ -56,16 +57,16 @@ def test_raw_samples_without_their_rate(call, the_line, tmp_path):
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 an archive of pickles", b"\x80\x04 a pickle", bytes(64)],
                          ids=["missing", "empty", "zip", "pickle", "zeros"])
-def test_what_is_no_model(call, the_line, write_recording, noise, tmp_path, content):
-    recording = write_recording(tmp_path, "noise", noise(20_000))
+def test_what_is_no_model(call, the_line, write_sigmf, noise, tmp_path, content):
+    recording = write_sigmf(tmp_path, "noise", noise(20_000))
     model = tmp_path / "wrong.safetensors"
     if content is not None:
         model.write_bytes(content)
     assert "wrong.safetensors" in the_line(call("run", recording, "--model", model), 1)
 
 
-def test_an_unknown_model_names_those_that_exist(call, the_line, write_recording, noise, tmp_path):
-    recording = write_recording(tmp_path, "noise", noise(20_000))
+def test_an_unknown_model_names_those_that_exist(call, the_line, write_sigmf, noise, tmp_path):
+    recording = write_sigmf(tmp_path, "noise", noise(20_000))
     line = the_line(call("run", recording, "--model", "gigantic"), 1)
     assert "gigantic" in line and "base" in line
 
@@ -73,8 +74,8 @@ def test_an_unknown_model_names_those_that_exist(call, the_line, write_recording
 @pytest.mark.parametrize("option, value, says", [("--backend", "magic", "flash"), ("--rope", "spiral", "dynamic"),
                                                  ("--policy", "best", "gumbel"), ("--compute", "abacus", "cpu"),
                                                  ("--band", "tv", "aero")])
-def test_a_setting_that_the_model_cannot_serve(call, the_line, write_recording, noise, tmp_path, model_file, option, value, says):
-    recording = write_recording(tmp_path, "noise", noise(20_000))
+def test_a_setting_that_the_model_cannot_serve(call, the_line, write_sigmf, noise, tmp_path, model_file, option, value, says):
+    recording = write_sigmf(tmp_path, "noise", noise(20_000))
     line = the_line(call("run", recording, option, value), 2)
     assert value in line and says in line
 
@@ -84,28 +85,28 @@ def test_a_setting_that_the_model_cannot_serve(call, the_line, write_recording, 
     (lambda folder: (folder / "noise.sigmf-meta").write_text("{"), "JSON"),
     (lambda folder: (folder / "noise.sigmf-meta").unlink(), "no such recording"),
 ], ids=["no samples", "damaged metadata", "no file"])
-def test_damaged_recordings(call, the_line, write_recording, noise, tmp_path, damage, says):
-    recording = write_recording(tmp_path, "noise", noise(20_000))
+def test_damaged_recordings(call, the_line, write_sigmf, noise, tmp_path, damage, says):
+    recording = write_sigmf(tmp_path, "noise", noise(20_000))
     damage(tmp_path)
     assert says in the_line(call("run", recording), 1)
 
 
 @pytest.mark.parametrize("option, name", [("--events", "nowhere/e.jsonl"), ("--plot", "nowhere/p.png"),
                                           ("--json", "nowhere/s.json")])
-def test_a_result_with_no_place_to_go_is_found_before_the_run(call, the_line, write_recording, noise, tmp_path, option, name):
-    recording = write_recording(tmp_path, "noise", noise(20_000))
+def test_a_result_with_no_place_to_go_is_found_before_the_run(call, the_line, write_sigmf, noise, tmp_path, option, name):
+    recording = write_sigmf(tmp_path, "noise", noise(20_000))
     assert "nowhere" in the_line(call("run", recording, option, tmp_path / name), 1)
 
 
-def test_shorter_than_one_fft(call, the_line, write_recording, noise, tmp_path, model_file):
-    recording = write_recording(tmp_path, "short", noise(1000))
+def test_shorter_than_one_fft(call, the_line, write_sigmf, noise, tmp_path, model_file):
+    recording = write_sigmf(tmp_path, "short", noise(1000))
     line = the_line(call("run", recording), 1)
     assert "1000 samples" in line and "1024" in line
 
 
-def test_a_folder_goes_on_after_a_bad_recording(call, write_recording, noise, tmp_path, model_file):
-    write_recording(tmp_path, "a_short", noise(100))
-    write_recording(tmp_path, "b_good", noise(40_000))
+def test_a_folder_goes_on_after_a_bad_recording(call, write_sigmf, noise, tmp_path, model_file):
+    write_sigmf(tmp_path, "a_short", noise(100))
+    write_sigmf(tmp_path, "b_good", noise(40_000))
     done = call("run", tmp_path, "--events", tmp_path / "e.jsonl", "--json", tmp_path / "s.json")
     assert done.returncode == 1
     assert "b_good: 3 frames" in done.stdout and "a_short" in done.stderr

@@ -98,10 +98,10 @@ def test_a_radio_has_no_jobs(call, the_line, model_file):
 
 
 @pytest.fixture
-def long_ones(write_recording, tmp_path):
+def long_ones(write_sigmf, tmp_path):
     """Three that take long, at any speed: noise without end on a disk that holds nothing of it."""
     for name in "abc":
-        path = write_recording(tmp_path, name, np.zeros(1024))
+        path = write_sigmf(tmp_path, name, np.zeros(1024))
         with path.with_suffix(".sigmf-data").open("r+b") as file:
             file.truncate(8 * 3_000_000_000)
     return tmp_path

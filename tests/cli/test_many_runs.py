@@ -7,11 +7,10 @@ import sys
 MANY = """
 import gc
 import sys
-from pathlib import Path
 from gnuradio.spectrumencoder.session.flowgraph import RunSettings, run
-from gnuradio.spectrumencoder.recordings.sigmf import Recording
+from gnuradio.spectrumencoder.recordings import open_recording
 
-recording, counts = Recording.open(Path(sys.argv[1])), []
+recording, counts = open_recording(sys.argv[1]), []
 for _ in range(7):
     run(recording, RunSettings())
     gc.collect()
@@ -20,12 +19,12 @@ print(*counts)
 """
 
 
-def test_runs_leave_no_buffers_behind(write_recording, noise, tmp_path):
+def test_runs_leave_no_buffers_behind(write_sigmf, noise, tmp_path):
     """GNU Radio (3.10.5.1, 3.10.12.0) keeps a hier block whose message ports are connected inside.
 
     Every buffer of its flowgraph stayed with it, 24 mappings a run: a folder of some hundred recordings ran out of them.
     """
-    recording = write_recording(tmp_path, "hiss", noise(60_000))
+    recording = write_sigmf(tmp_path, "hiss", noise(60_000))
     done = subprocess.run([sys.executable, "-c", MANY, str(recording)], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     counts = [int(count) for count in done.stdout.split()]

@@ -82,23 +82,23 @@ def test_a_folder_names_the_recording_in_each_event(call, demo_scene, band_model
     assert (tmp_path / "p_one.png").is_file() and (tmp_path / "p_two.png").is_file()
 
 
-def test_an_uncalibrated_band_is_said_to_be(call, write_recording, noise, model_file, tmp_path):
-    recording = write_recording(tmp_path, "noise", noise(100_000))
+def test_an_uncalibrated_band_is_said_to_be(call, write_sigmf, noise, model_file, tmp_path):
+    recording = write_sigmf(tmp_path, "noise", noise(100_000))
     done = call("run", recording, "--policy", "gumbel", "--events", tmp_path / "e.jsonl")  # the shipped tables are for energy
     assert done.returncode == 0, done.stderr
     assert "uncalibrated" in done.stderr and read_events(tmp_path / "e.jsonl") == []
 
 
-def test_the_band_may_be_said(call, the_line, write_recording, noise, model_file, tmp_path):
-    recording = write_recording(tmp_path, "noise", noise(60_000))
+def test_the_band_may_be_said(call, the_line, write_sigmf, noise, model_file, tmp_path):
+    recording = write_sigmf(tmp_path, "noise", noise(60_000))
     done = call("run", recording, "--policy", "gumbel", "--band", "aero")
     assert done.returncode == 0, done.stderr
     assert "/aero/" in done.stderr
     assert "band 'moon'" in the_line(call("run", recording, "--band", "moon"), 2)
 
 
-def test_an_overlap_that_was_not_calibrated_is_uncalibrated(call, write_recording, noise, model_file, tmp_path):
-    recording = write_recording(tmp_path, "noise", noise(330_000))
+def test_an_overlap_that_was_not_calibrated_is_uncalibrated(call, write_sigmf, noise, model_file, tmp_path):
+    recording = write_sigmf(tmp_path, "noise", noise(330_000))
     done = call("calibrate", recording, "--model", model_file, "--average", 1, "--overlap", 0.5,
                 "--out", tmp_path / "m.safetensors")
     assert done.returncode == 0, done.stderr
@@ -109,10 +109,10 @@ def test_an_overlap_that_was_not_calibrated_is_uncalibrated(call, write_recordin
     assert done.returncode == 0 and "note" not in done.stderr, done.stderr
 
 
-def test_average_auto_is_the_same_for_run_and_calibrate(call, the_line, write_recording, noise, model_file, tmp_path):
+def test_average_auto_is_the_same_for_run_and_calibrate(call, the_line, write_sigmf, noise, model_file, tmp_path):
     """30 MS/s: 32 spectra a frame. Recordings of rates that need different ones are not calibrated together."""
     (tmp_path / "fast").mkdir()
-    recording = write_recording(tmp_path / "fast", "noise", noise(700_000), samp_rate=30e6)
+    recording = write_sigmf(tmp_path / "fast", "noise", noise(700_000), samp_rate=30e6)
     out = tmp_path / "m.safetensors"
     common = ("--average", "auto", "--pfa", "0.1", "--no-per-bin")
     done = call("calibrate", recording, "--model", model_file, *common, "--out", out)
@@ -123,15 +123,15 @@ def test_average_auto_is_the_same_for_run_and_calibrate(call, the_line, write_re
     assert done.returncode == 0 and "average auto: 32 spectra per frame at 3e+07 samples/s" in done.stderr, done.stderr
     (row,) = json.loads((tmp_path / "s.json").read_text())["recordings"]
     assert row["average"] == 32 and row["n_frames"] == -(-700_000 // frame)
-    write_recording(tmp_path / "fast", "slow", noise(100_000), samp_rate=1e6)
+    write_sigmf(tmp_path / "fast", "slow", noise(100_000), samp_rate=1e6)
     done = call("calibrate", tmp_path / "fast", "--model", model_file, *common, "--out", out)
     assert "would be 16, 32 for recordings of different rates" in the_line(done, 2)
 
 
-def test_nan_frames_are_dropped_and_counted(call, write_recording, noise, model_file, tmp_path):
+def test_nan_frames_are_dropped_and_counted(call, write_sigmf, noise, model_file, tmp_path):
     iq = noise(20 * 16384)
     iq[5 * 16384 + 100:5 * 16384 + 200] = np.nan
-    done = call("run", write_recording(tmp_path, "nan", iq), "--json", tmp_path / "s.json")
+    done = call("run", write_sigmf(tmp_path, "nan", iq), "--json", tmp_path / "s.json")
     assert done.returncode == 0, done.stderr
     (recording,) = json.loads((tmp_path / "s.json").read_text())["recordings"]
     assert recording["n_dropped"] == 1 and recording["n_frames"] == 19

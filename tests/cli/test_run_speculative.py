@@ -16,8 +16,8 @@ def pair(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("confidence", "refined"), [(0, 0), (1, 40)])
-def test_run_counts_who_answered(call, write_recording, noise, pair, tmp_path, confidence, refined):
-    recording = write_recording(tmp_path, "hiss", noise(40 * 16 * 128))
+def test_run_counts_who_answered(call, write_sigmf, noise, pair, tmp_path, confidence, refined):
+    recording = write_sigmf(tmp_path, "hiss", noise(40 * 16 * 128))
     done = call("run", recording, "--model", "speculative:" + ",".join(pair), "--confidence", confidence, "--dtype", "int8",
                 "--json", tmp_path / "run.json")
     assert done.returncode == 0, done.stderr

@@ -21,13 +21,13 @@ def light(call, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def band(write_recording, tmp_path_factory):
+def band(write_sigmf, tmp_path_factory):
     """Noise, and noise with a tone in its second half: 1.3 s each at 1 MS/s."""
     folder, rng = tmp_path_factory.mktemp("band"), np.random.default_rng(5)
     quiet, loud = (0.01 * (rng.normal(size=1_310_720) + 1j * rng.normal(size=1_310_720)) for _ in range(2))
     half = len(loud) // 2
     loud[half:] += 0.01 * np.exp(2j * np.pi * 0.11 * np.arange(half))
-    return write_recording(folder, "quiet", quiet), write_recording(folder, "loud", loud)
+    return write_sigmf(folder, "quiet", quiet), write_sigmf(folder, "loud", loud)
 
 
 def test_watching_needs_no_extra(light, band, tmp_path):

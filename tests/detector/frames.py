@@ -5,6 +5,7 @@ import numpy as np
 from gnuradio.spectrumencoder.detector import calibrate
 from gnuradio.spectrumencoder.detector.detector import Detector
 from gnuradio.spectrumencoder.detector.events import Segment
+from gnuradio.spectrumencoder.detector.table import Tuning
 from gnuradio.spectrumencoder.encoder import features as layout
 
 N, STRIDE, K_KEPT, K_EFF = 256, 8, 24, 16
@@ -15,7 +16,7 @@ CONTRACT = {"name": "synthetic", "encoder": {"fft_size": N, "stride": STRIDE, "w
 KEY = f"softmax-dynamic/ism/{K_KEPT}/{K_EFF}/gumbel/fp32"
 SEGMENT = Segment(rx_freq=FREQ, rx_rate=RATE, band="ism", frame_hop=HOP, frame_average=K_EFF, time_anchor=(1.7e9, 0),
                   time_source="tag")
-TUNING = calibrate.Tuning(FREQ, RATE)
+TUNING = Tuning(FREQ, RATE)
 FLOOR_DBFS = -90.0
 
 

@@ -12,11 +12,11 @@ from gnuradio.spectrumencoder.detector.box_search import (
     LENGTHS,
     BoxRows,
     BoxSearch,
-    Channel,
+    BoxSize,
     boxes,
     frame_rows,
 )
-from gnuradio.spectrumencoder.detector.regions import MISSING, scan_regions
+from gnuradio.spectrumencoder.detector.regions import MISSING, box_regions
 from gnuradio.spectrumencoder.tokens.tokenize import native_module
 
 N = 256
@@ -28,7 +28,7 @@ def noise():
 
 
 @pytest.fixture(scope="module")
-def scan(noise):
+def search(noise):
     return BoxSearch.learn(frame_rows(noise, 1.1 * noise), N)
 
 
@@ -38,7 +38,7 @@ def plain(deviation, level, low, high, kind):
     return 10 * np.log10(sum(10 ** (float(x) / 10) for x in level[low:high]) / (high - low))
 
 
-def test_rows_and_maxima_equal_plain_loops(noise, scan):
+def test_rows_and_maxima_equal_plain_loops(noise, search):
     few, level = noise[:20, :], 1.1 * noise[:20, :]
     rows = frame_rows(few, level)
     plan = boxes(N)
@@ -47,14 +47,14 @@ def test_rows_and_maxima_equal_plain_loops(noise, scan):
         for box in range(*plan.part(number).indices(len(plan.low)))[::7]:
             assert plan.high[box] - plan.low[box] == scale
             assert rows[5, box] == pytest.approx(plain(few[5], level[5], plan.low[box], plan.high[box], kind), abs=2e-4)
-    maxima = scan.maxima(rows)
+    maxima = search.maxima(rows)
     assert maxima.shape == (20 - HISTORY, len(BOX_CHANNELS))
     for column, channel in list(enumerate(BOX_CHANNELS.values()))[::5]:
         at, mine = LENGTHS.index(channel.length), plan.part(parts.index((channel.kind, channel.scale)))
-        limit = (scan.up if channel.sign > 0 else scan.down)[at, mine]
+        limit = (search.up if channel.sign > 0 else search.down)[at, mine]
         for frame in (HISTORY, 19):
             total = rows[frame - channel.length + 1:frame + 1, mine].sum(axis=0) / channel.length**0.5
-            wanted = (channel.sign * (total - scan.median[at, mine]) / limit).max()
+            wanted = (channel.sign * (total - search.median[at, mine]) / limit).max()
             assert maxima[frame - HISTORY, column] == pytest.approx(wanted, rel=1e-4)
 
 
@@ -70,12 +70,12 @@ def test_compiled_sums_give_the_bits_of_numpy_for_any_number_of_bins(n_bins, mon
 
 
 @pytest.mark.parametrize("frames", [1, 2, 40])
-def test_compiled_search_gives_the_bits_of_numpy(noise, scan, frames, monkeypatch):
-    rows = np.concatenate((scan.begin(), frame_rows(noise[:frames], 1.1 * noise[:frames])))
-    assert np.array_equal(scan.maxima(rows), scan.maxima_numpy(rows))
+def test_compiled_search_gives_the_bits_of_numpy(noise, search, frames, monkeypatch):
+    rows = np.concatenate((search.begin(), frame_rows(noise[:frames], 1.1 * noise[:frames])))
+    assert np.array_equal(search.maxima(rows), search.maxima_numpy(rows))
     monkeypatch.setattr(box_search, "optional_native_module", lambda: None)
     assert np.array_equal(frame_rows(noise[:frames], 1.1 * noise[:frames]), rows[HISTORY:])
-    assert np.array_equal(scan.maxima(rows), scan.maxima_numpy(rows))
+    assert np.array_equal(search.maxima(rows), search.maxima_numpy(rows))
 
 
 def test_compiled_search_refuses_what_does_not_fit():
@@ -144,54 +144,54 @@ def test_powers_and_decibels_are_those_of_the_definition():
     assert (frame_rows(np.zeros((1, 16), np.float32), np.full((1, 16), -400, np.float32))[0, -1:] == np.float32(-90)).all()
 
 
-def test_rows_stand_behind_those_of_the_frames_before(scan):
+def test_rows_stand_behind_those_of_the_frames_before(search):
     """However many come at a time, and when the memory begins anew."""
-    rng, before = np.random.default_rng(9), scan.begin()
-    recent = BoxRows(scan)
+    rng, before = np.random.default_rng(9), search.begin()
+    recent = BoxRows(search)
     for count in (1, 5, 32, 20, 3, 32, 1, 1, 31):
         given, fresh = recent.extend(count), rng.standard_normal((count, before.shape[1])).astype(np.float32)
         np.testing.assert_array_equal(given[:HISTORY], before[-HISTORY:])
         given[HISTORY:] = fresh
         before = np.concatenate((before, fresh))
-    recent.restart(scan)
-    np.testing.assert_array_equal(recent.extend(2)[:HISTORY], scan.begin())
+    recent.restart(search)
+    np.testing.assert_array_equal(recent.extend(2)[:HISTORY], search.begin())
 
 
 def test_names_tell_the_box():
-    assert BOX_CHANNELS["excess_4_8"] == Channel(EXCESS, 4, 8, 1) and BOX_CHANNELS["power_missing_64_1"].sign == -1
+    assert BOX_CHANNELS["excess_4_8"] == BoxSize(EXCESS, 4, 8, 1) and BOX_CHANNELS["power_missing_64_1"].sign == -1
     assert len(BOX_CHANNELS) == 2 * len(LENGTHS) * 8 == len({c.name for c in BOX_CHANNELS.values()})
 
 
 @pytest.mark.parametrize("batch", [1, 3, 50])
-def test_batches_do_not_matter(noise, scan, batch):
-    whole = scan.maxima(np.concatenate((scan.begin(), frame_rows(noise[:100], noise[:100]))))
-    history, parts = scan.begin(), []
+def test_batches_do_not_matter(noise, search, batch):
+    whole = search.maxima(np.concatenate((search.begin(), frame_rows(noise[:100], noise[:100]))))
+    history, parts = search.begin(), []
     for i in range(0, 100, batch):
         part = noise[i:min(i + batch, 100)]
         rows = np.concatenate((history, frame_rows(part, part)))
-        parts.append(scan.maxima(rows))
+        parts.append(search.maxima(rows))
         history = rows[-HISTORY:]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
-def test_what_is_usual_is_at_most_one(noise, scan):
-    own = scan.maxima(frame_rows(noise, 1.1 * noise))
+def test_what_is_usual_is_at_most_one(noise, search):
+    own = search.maxima(frame_rows(noise, 1.1 * noise))
     assert own.max() == pytest.approx(1.0, abs=1e-4)  # the most that was seen
     other = np.random.default_rng(1).standard_normal((1500, N)).astype(np.float32)
-    assert np.quantile(scan.maxima(frame_rows(other, 1.1 * other)), 0.99) < 1.1
+    assert np.quantile(search.maxima(frame_rows(other, 1.1 * other)), 0.99) < 1.1
 
 
-def test_a_carrier_too_weak_for_one_frame_shows_in_eight(noise, scan):
+def test_a_carrier_too_weak_for_one_frame_shows_in_eight(noise, search):
     """2.5 deviations in one bin: fewer than the most of 256 in each frame, and yet 7 of the mean's after eight."""
     signal = np.random.default_rng(2).standard_normal((HISTORY + 9, N)).astype(np.float32)
     signal[HISTORY:, 100] += 2.5
-    values = scan.maxima(frame_rows(signal, 1.1 * signal))
+    values = search.maxima(frame_rows(signal, 1.1 * signal))
     names = list(BOX_CHANNELS)
     assert values[-1, names.index("excess_1_8")] > 1.4
     assert values[-1, names.index("excess_1_1")] < 1.2
 
 
-def test_a_busy_channel_hides_what_is_no_louder_and_nothing_beside(scan):
+def test_a_busy_channel_hides_what_is_no_louder_and_nothing_beside(search):
     rng = np.random.default_rng(3)
     levels = rng.standard_normal((1500, N)).astype(np.float32)
     levels[:, 60:80] += 12 * (rng.random((1500, 1)) < 0.3)
@@ -209,30 +209,30 @@ def unit(names=BOX_CHANNELS):
     return dict.fromkeys(names, (0.0, 1.0))
 
 
-def test_regions_are_where_it_is_and_end_when_it_ends(scan):
+def test_regions_are_where_it_is_and_end_when_it_ends(search):
     rng = np.random.default_rng(4)
     signal = rng.standard_normal((40, N)).astype(np.float32)
     signal[20:30, 100:104] += 5
     signal[20:30, 200:220] -= 4
-    rows = np.concatenate((scan.begin(), frame_rows(signal, 1.1 * signal)))
+    rows = np.concatenate((search.begin(), frame_rows(signal, 1.1 * signal)))
     for frame in (24, 29):
-        found = scan_regions(scan, rows[frame:frame + HISTORY + 1], unit(), 1.3)
+        found = box_regions(search, rows[frame:frame + HISTORY + 1], unit(), 1.3)
         assert len(found) == 2
         more, less = sorted(found, key=lambda r: r.low)
         assert abs(more.low - 100) <= 1 and abs(more.high - 103) <= 1 and more.kind == "excess"
         assert abs(less.low - 200) <= 3 and abs(less.high - 219) <= 3 and less.kind == MISSING
     after = rows[31:31 + HISTORY + 1]
-    assert scan.maxima(after).max() > 1.3  # the boxes of eight frames still speak
-    assert scan_regions(scan, after, unit(), 1.3) == []
+    assert search.maxima(after).max() > 1.3  # the boxes of eight frames still speak
+    assert box_regions(search, after, unit(), 1.3) == []
 
 
-def test_what_cannot_be_learned_or_read_is_refused(noise, scan):
+def test_what_cannot_be_learned_or_read_is_refused(noise, search):
     with pytest.raises(ValueError, match=f"more than {HISTORY} frames"):
         BoxSearch.learn(frame_rows(noise[:HISTORY], noise[:HISTORY]), N)
-    with pytest.raises(ValueError, match="scan of shapes"):
-        BoxSearch(N, scan.median[:, :-1], scan.up, scan.down)
+    with pytest.raises(ValueError, match="box search of shapes"):
+        BoxSearch(N, search.median[:, :-1], search.up, search.down)
     with pytest.raises(ValueError, match="not positive"):
-        BoxSearch(N, scan.median, scan.up, np.zeros_like(scan.down))
+        BoxSearch(N, search.median, search.up, np.zeros_like(search.down))
 
 
 def test_a_band_narrower_than_a_box():

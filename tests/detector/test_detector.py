@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from frames import CONTRACT, FREQ, HOP, KEY, RATE, SEGMENT, N, detector, frames, put, run, table
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.detector import band_drift, band_statistics, box_search, scores
-from gnuradio.spectrumencoder.detector.calibrate import Tuning
+from gnuradio.spectrumencoder.detector import band_drift, band_statistics, box_search, windows
+from gnuradio.spectrumencoder.detector import table as table_module
 from gnuradio.spectrumencoder.detector.detector import Detector, window_enbw
 from gnuradio.spectrumencoder.detector.events import BURST_EVENTS, EVENTS_PER_S
-from gnuradio.spectrumencoder.detector.judge import TableJudge
+from gnuradio.spectrumencoder.detector.judge import TableJudge, mean_square
+from gnuradio.spectrumencoder.detector.table import Tuning
 from gnuradio.spectrumencoder.encoder import features as layout
 from scipy.signal import get_window
 
@@ -118,7 +119,7 @@ def test_without_the_compiled_module_it_gives_the_same(conformal, learned, monke
     psd, residual, rows = frames(400, seed=26)
     put(psd, residual, 120, 159, 60, 64, 15)
     compiled = run(detector(one, false_alarm_rate=0.01), psd, residual, rows, batch=37)
-    for module in (band_drift, box_search, band_statistics, scores):
+    for module in (band_drift, box_search, band_statistics, table_module, windows):
         monkeypatch.setattr(module, "optional_native_module", lambda: None)
     numpy = run(detector(one, false_alarm_rate=0.01), psd, residual, rows, batch=37)
     np.testing.assert_array_equal(compiled[0], numpy[0])
@@ -367,6 +368,11 @@ def test_a_short_last_frame_covers_fewer_samples(conformal):
     judge = Detector(CONTRACT, {KEY: conformal, KEY.replace("/16/", "/4/"): conformal}, false_alarm_rate=0.001)
     _, emitted = run(judge, psd, residual, rows)
     assert closed(emitted)[-1][keys.SAMPLE_COUNT] == HOP // 4
+
+
+def test_mean_square():
+    residual = np.array([[1.0, -2.0, 2.0], [0.0, 0.0, 3.0]], np.float32)
+    np.testing.assert_allclose(mean_square(residual), [3.0, 3.0])
 
 
 def test_fixed_threshold_needs_no_table():

@@ -7,9 +7,10 @@ Beta distributed about 1 % with a standard deviation of 0.1 %: the seeds are fix
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.detector.calibrate import Calibrator, Tuning
+from gnuradio.spectrumencoder.detector.calibrate import Calibrator
 from gnuradio.spectrumencoder.detector.detector import Detector
 from gnuradio.spectrumencoder.detector.events import Segment
+from gnuradio.spectrumencoder.detector.table import Tuning
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.simulate.receivers import Receiver
 from gnuradio.spectrumencoder.simulate.scenes import Emitter, Scene, monte_carlo

@@ -8,7 +8,7 @@ from gnuradio.spectrumencoder.detector.detector import Detector
 from gnuradio.spectrumencoder.detector.events import BURST_EVENTS, EVENTS_PER_S, Segment
 from gnuradio.spectrumencoder.detector.learn_band import learn_bands
 from gnuradio.spectrumencoder.encoder.engine import Engine
-from gnuradio.spectrumencoder.evaluate.anomaly.windows import HeldRecording
+from gnuradio.spectrumencoder.recordings import MemoryRecording
 from gnuradio.spectrumencoder.tokens.tokenize import tokenize
 
 RATE, N, N_FRAMES, BLOCK = 2.4e6, 1024, 10_000, 2000
@@ -21,7 +21,7 @@ def engine():
 
 @pytest.fixture(scope="module")
 def table(engine):
-    return learn_bands([HeldRecording("quiet", noise(np.random.default_rng(0), 2000 * N), RATE)], engine, average=1)
+    return learn_bands([MemoryRecording("quiet", noise(np.random.default_rng(0), 2000 * N), RATE)], engine, average=1)
 
 
 def noise(rng, count, level=0.01):

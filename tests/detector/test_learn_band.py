@@ -11,7 +11,7 @@ from gnuradio.spectrumencoder.detector.calibrate import TooFewFrames, frames_nee
 from gnuradio.spectrumencoder.detector.detector import Detector
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.model_file import load
-from gnuradio.spectrumencoder.recordings.sigmf import Recording
+from gnuradio.spectrumencoder.recordings import open_recording
 
 RATE, N = 1e6, 1024
 NEEDED = frames_needed(0.01)
@@ -23,23 +23,21 @@ def engine(model_file):
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory):
+def record(tmp_path_factory, write_sigmf):
     """record(n_samples, captures) -> path of a recording of noise."""
     folder = tmp_path_factory.mktemp("recordings")
 
     def make(n_samples, captures=((0, 433.92e6),), seed=1):
         name = f"noise_{n_samples}_{len(captures)}_{seed}"
         rng = np.random.default_rng(seed)
-        (0.01 * rng.standard_normal(2 * n_samples, np.float32)).tofile(folder / f"{name}.sigmf-data")
-        meta = {"global": {"core:datatype": "cf32_le", "core:sample_rate": RATE, "core:version": "1.2.0"}, "annotations": [],
-                "captures": [{"core:sample_start": start, "core:frequency": freq} for start, freq in captures]}
-        (folder / f"{name}.sigmf-meta").write_text(json.dumps(meta))
-        return folder / f"{name}.sigmf-meta"
+        iq = (0.01 * rng.standard_normal(2 * n_samples, np.float32)).view(np.complex64)
+        return write_sigmf(folder, name, iq, RATE, captures=[
+            {"core:sample_start": start, "core:frequency": freq} for start, freq in captures])
     return make
 
 
 def learned(engine, path, **settings):
-    return learn_band.learn_bands([Recording.open(path)], engine, average=1, **settings)
+    return learn_band.learn_bands([open_recording(path)], engine, average=1, **settings)
 
 
 def test_one_table_of_the_band_of_the_recording(engine, record):
@@ -79,7 +77,7 @@ def test_refusals(engine, record):
     with pytest.raises(ValueError, match="band 'moon'"):
         learned(engine, record(100), band="moon")
     with pytest.raises(ValueError, match="average 1000"):
-        learn_band.learn_bands([Recording.open(record(100))], engine, average=1000)
+        learn_band.learn_bands([open_recording(record(100))], engine, average=1000)
 
 
 def calibrate(program, model_file, *arguments):

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder.detector import regions
-from gnuradio.spectrumencoder.detector.scores import WINDOWS, residual_maxima
+from gnuradio.spectrumencoder.detector.windows import WINDOWS, residual_maxima
 
 N = 1024
 

@@ -16,7 +16,7 @@ from gnuradio.spectrumencoder.detector.threat_types import (
     ENDED,
     FEATURES,
     GOING,
-    LEAST_PROBABILITY,
+    MIN_PROBABILITY,
     NONE,
     PATH,
     Neighbour,
@@ -88,7 +88,7 @@ def test_the_likeliest_type_of_a_plain_event(table, change, name):
     chances = event[keys.POSSIBLE_THREATS]
     assert next(iter(chances)) == name
     assert list(chances.values()) == sorted(chances.values(), reverse=True)
-    assert min(chances.values()) >= LEAST_PROBABILITY and sum(chances.values()) <= 1.001
+    assert min(chances.values()) >= MIN_PROBABILITY and sum(chances.values()) <= 1.001
     assert NONE not in chances
 
 

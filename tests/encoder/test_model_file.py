@@ -9,7 +9,19 @@ import pytest
 import torch
 from gnuradio.spectrumencoder.encoder.config import POLICIES, EncoderConfig
 from gnuradio.spectrumencoder.encoder.encoder import SpectrumEncoder
-from gnuradio.spectrumencoder.encoder.model_file import CONTRACT_KEY, ModelError, find_model, load, save, table_key
+from gnuradio.spectrumencoder.encoder.model_file import (
+    CONTRACT_KEY,
+    ModelError,
+    ModelFile,
+    find_model,
+    found_models,
+    load,
+    save,
+    save_apart,
+    save_tables,
+    table_key,
+    tables_path,
+)
 from safetensors.numpy import save_file
 
 SMALL = dict(fft_size=128, width=16, layers=1, heads=2, kv_heads=1, mlp_width=32, keep_choices=(4, 8, 16), score_width=4,
@@ -174,3 +186,39 @@ def test_table_key_names_how_the_frame_was_encoded(path):
     row = engine.encode(items, "ism").features[0]
     assert table_key(engine.contract, "ism", row) == "softmax-dynamic/ism/8/4/energy/fp32" == engine.table_key("ism", 4)
     assert row[features.K_KEPT] == 8
+
+
+def test_tables_beside_the_weights_load_as_if_they_were_in_the_file(contents, tmp_path):
+    contract, tensors = contents
+    whole, apart = tmp_path / "whole.safetensors", tmp_path / "apart.safetensors"
+    model = ModelFile(contract, dict(tensors))
+    model.set_table("a/b", {"scores": np.arange(5.0), "n": np.int64(5)})
+    save(whole, contract, model.tensors)
+    save_apart(apart, contract, model.tensors)
+    one, two = load(whole), load(apart)
+    assert one.tensors.keys() == two.tensors.keys() and two.tables["a/b"]["scores"].tolist() == [0, 1, 2, 3, 4]
+    assert one.contract == {k: v for k, v in two.contract.items() if k != "tables"}
+    assert tables_path(apart).stat().st_size < apart.stat().st_size < whole.stat().st_size
+    save(tmp_path / "again.safetensors", two.contract, two.tensors)  # as calibrate does
+    assert (tmp_path / "again.safetensors").read_bytes() == whole.read_bytes()
+
+
+def test_tables_beside_that_are_missing_or_of_other_weights_are_an_error(contents, tmp_path):
+    contract, tensors = contents
+    tensors = {**tensors, "table.a/b.scores": np.arange(5.0)}
+    path = tmp_path / "apart.safetensors"
+    save_apart(path, contract, tensors)
+    with pytest.raises(ModelError, match="holds tables alone; name the model file beside it"):
+        load(tables_path(path))
+    save_tables(path, "0" * 64, tensors)
+    with pytest.raises(ModelError, match="tables of other weights than those of apart.safetensors"):
+        load(path)
+    tables_path(path).unlink()
+    with pytest.raises(ModelError, match=r"keeps its tables in apart\.tables\.safetensors, which is missing"):
+        load(path)
+
+
+def test_tables_are_no_model_of_their_own(monkeypatch, contents, tmp_path):
+    monkeypatch.setenv("SPECTRUMENCODER_MODELS", str(tmp_path))
+    save_apart(tmp_path / "mine.safetensors", contents[0], {**contents[1], "table.a/b.scores": np.arange(5.0)})
+    assert [path.name for path in found_models() if path.parent == tmp_path] == ["mine.safetensors"]

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from gnuradio.spectrumencoder.encoder import features
-from gnuradio.spectrumencoder.encoder.config import ATTENTION_FAMILIES, POLICIES, EncoderConfig
+from gnuradio.spectrumencoder.encoder.config import POLICIES, EncoderConfig
 from gnuradio.spectrumencoder.encoder.encoder import SpectrumEncoder
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.native import NativeNetwork
+from gnuradio.spectrumencoder.encoder.native_support import families
 from gnuradio.spectrumencoder.encoder.precision import reduce_precision
 from gnuradio.spectrumencoder.tokens.layout import FrameLayout
 from gnuradio.spectrumencoder.tokens.tokenize import native_module
@@ -21,6 +22,7 @@ ODD = EncoderConfig(fft_size=80, stride=4, width=30, heads=3, kv_heads=1, layers
                     labels=("a",), sub_bands=4, latents=2, latent_width=3, decoder_width=21, embedding=10, kv_rank=5,
                     score_width=9, token_share=2, band_token=True, mhla_blocks=4)
 CONFIGS = {"small": SMALL, "odd": ODD}
+FAMILIES = sorted(families())
 INSTRUCTIONS = ("generic", "avx2", "avx512", "avx512_bf16")
 REDUCED = ("bf16", "int8")
 
@@ -90,7 +92,7 @@ def usable(instructions):
 
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("family", ATTENTION_FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_and_instruction_set_equals_the_oracle(family, name, instructions):
     usable(instructions)
     config = replace(CONFIGS[name], attention=family)
@@ -104,7 +106,7 @@ def test_every_family_and_instruction_set_equals_the_oracle(family, name, instru
 
 
 @pytest.mark.parametrize("rope", ["none", "static", "dynamic"])
-@pytest.mark.parametrize("family", ATTENTION_FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_rope_mode_equals_the_oracle(family, rope):
     config = replace(SMALL, attention=family, rope=rope)
     network = network_of(config)
@@ -124,7 +126,7 @@ def difference(got, wanted, name):
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
 @pytest.mark.parametrize("dtype", REDUCED)
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("family", ATTENTION_FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_reduced_precision_loses_as_little_as_with_pytorch(family, name, dtype, instructions):
     usable(instructions)
     config = replace(CONFIGS[name], attention=family)
@@ -195,7 +197,7 @@ def test_every_policy_keeps_what_the_oracle_keeps(policy, wish):
 
 
 @pytest.mark.parametrize("dtype", ("fp32", *REDUCED))
-@pytest.mark.parametrize("family", ATTENTION_FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_neither_batch_nor_threads_change_a_bit(family, dtype):
     config = replace(SMALL, attention=family)
     network = network_of(config)
@@ -275,7 +277,7 @@ def test_a_model_without_labels_has_everything_but_probabilities():
     assert np.isfinite(out["residual"]).all() and out["probabilities"].shape == (2, 0)
 
 
-@pytest.mark.parametrize("family", ATTENTION_FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("heads", [1, 3, 10])  # of 60, 20 and 6 floats
 def test_head_widths_that_fill_no_vector(family, heads):
     config = replace(ODD, width=60, heads=heads, attention=family, kv_heads=1)
@@ -359,7 +361,7 @@ def test_runtime_follows_the_settings():
 
 
 @pytest.mark.parametrize(("settings", "reason"), [
-    ({"backend": "naive"}, "oracle backends are PyTorch's"),
+    ({"backend": "naive"}, "'naive' is computed by PyTorch only"),
 ])
 def test_native_is_refused_where_it_does_not_serve(settings, reason):
     with pytest.raises(ValueError, match=f"runtime native does not serve .*{reason}"):
@@ -368,6 +370,10 @@ def test_native_is_refused_where_it_does_not_serve(settings, reason):
     with pytest.raises(ValueError, match="use runtime=torch or auto"):
         engine.set_backend("naive")
     assert engine.backend == "flash" and engine.runtime == "native"
+
+
+def test_the_library_has_all_five_families():
+    assert FAMILIES == ["grouped", "latent", "linear", "mhla", "softmax"]
 
 
 def test_a_runtime_that_does_not_exist_is_refused():

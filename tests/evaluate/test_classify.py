@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is judged and how it is counted; and the shipped model on recordings that it never saw."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +15,20 @@ LABELS = ["BLE", "LoRa", "noise"]
 FRAME = 1024
 
 
-def write(folder, name, n, cls, rate=1e6, bursts=(), level=0.0, seed=0):
-    """A labelled cf32 recording: noise, and a carrier of that level during the bursts."""
-    rng = np.random.default_rng(seed)
-    iq = rng.standard_normal((n, 2), np.float32).view(np.complex64)[:, 0] * np.float32(0.01)
-    carrier = (level * np.exp(2j * np.pi * 0.1 * np.arange(n))).astype(np.complex64)
-    for start, count in bursts:
-        iq[start:start + count] += carrier[start:start + count]
-    iq.tofile(folder / f"{name}.sigmf-data")
-    notes = [{"core:sample_start": 0, "core:sample_count": n, "core:label": cls,
-              "core:comment": f"whole file; family=ism; class={cls}"}]
-    notes += [{"core:sample_start": s, "core:sample_count": c, "core:label": cls} for s, c in bursts]
-    meta = {"global": {"core:datatype": "cf32_le", "core:sample_rate": rate, "core:version": "1.2.0"},
-            "captures": [{"core:sample_start": 0, "core:frequency": 868e6}], "annotations": notes}
-    (folder / f"{name}.sigmf-meta").write_text(json.dumps(meta))
-    return open_source(folder / f"{name}.sigmf-meta")
+@pytest.fixture
+def write(write_sigmf):
+    """Writes a labelled cf32 recording of noise, and a carrier of that level during the bursts; returns it opened."""
+    def make(folder, name, n, cls, rate=1e6, bursts=(), level=0.0, seed=0):
+        rng = np.random.default_rng(seed)
+        iq = rng.standard_normal((n, 2), np.float32).view(np.complex64)[:, 0] * np.float32(0.01)
+        carrier = (level * np.exp(2j * np.pi * 0.1 * np.arange(n))).astype(np.complex64)
+        for start, count in bursts:
+            iq[start:start + count] += carrier[start:start + count]
+        notes = [{"core:sample_start": 0, "core:sample_count": n, "core:label": cls,
+                  "core:comment": f"whole file; family=ism; class={cls}"}]
+        notes += [{"core:sample_start": s, "core:sample_count": c, "core:label": cls} for s, c in bursts]
+        return open_source(write_sigmf(folder, name, iq, rate, freq_hz=868e6, annotations=notes))
+    return make
 
 
 def rows(*entries):
@@ -58,7 +56,7 @@ def test_balanced_accuracy_is_the_mean_recall_and_a_file_without_frames_is_wrong
     assert result["interval"][0] <= result["balanced_accuracy"] <= result["interval"][1]
 
 
-def test_only_frames_that_hold_the_signal_are_judged(tmp_path, model_file):
+def test_only_frames_that_hold_the_signal_are_judged(write, tmp_path, model_file):
     engine = Engine(str(model_file))
     source = write(tmp_path, "x_BLE_01", 160 * FRAME, "BLE", bursts=[(20 * FRAME, 4 * FRAME), (97 * FRAME, 2 * FRAME)], level=0.3)
     held, gaps = judge(source, "plain", 0, engine)
@@ -67,7 +65,7 @@ def test_only_frames_that_hold_the_signal_are_judged(tmp_path, model_file):
     assert (engine.layout.split(held.items)[1][:, 1] == 16).all()
 
 
-def test_few_frames_are_judged_at_k_4_and_too_few_samples_yield_none(tmp_path, model_file):
+def test_few_frames_are_judged_at_k_4_and_too_few_samples_yield_none(write, tmp_path, model_file):
     engine = Engine(str(model_file))
     short = write(tmp_path, "x_LTE_01", 50 * FRAME, "LTE")
     (held,) = judge(short, "plain", 0, engine)
@@ -77,7 +75,7 @@ def test_few_frames_are_judged_at_k_4_and_too_few_samples_yield_none(tmp_path, m
     assert len(held.items) == 0
 
 
-def test_equalised_is_seeded_quantised_and_resampled(tmp_path, model_file):
+def test_equalised_is_seeded_quantised_and_resampled(write, tmp_path, model_file):
     source = write(tmp_path, "x_LoRa_01", 64 * FRAME, "LoRa", bursts=[(0, 64 * FRAME)], level=0.3)
     (one, factor), (two, _), (three, _) = (equalise(np.random.default_rng(s), source) for s in (5, 5, 6))
     assert np.array_equal(one, two) and not np.array_equal(one[:100], three[:100])
@@ -87,7 +85,7 @@ def test_equalised_is_seeded_quantised_and_resampled(tmp_path, model_file):
     assert held.band == "unknown"
 
 
-def test_a_front_end_is_that_of_the_noise_and_the_control_is_judged_as_noise(tmp_path, model_file):
+def test_a_front_end_is_that_of_the_noise_and_the_control_is_judged_as_noise(write, tmp_path, model_file):
     """A tilt of 12 dB on a recording's noise is its front end; the strong carrier in its bursts is not."""
     source = write(tmp_path, "x_BLE_01", 512 * FRAME, "BLE", bursts=[(200 * FRAME, 30 * FRAME)], level=3.0)
     tilt = 10.0 ** (np.fft.fftfreq(128) * 12 / 20)
@@ -99,7 +97,7 @@ def test_a_front_end_is_that_of_the_noise_and_the_control_is_judged_as_noise(tmp
     assert [(j.label, j.shaped_by, len(j.items)) for j in judged] == [("noise", "BLE", 12)]
 
 
-def test_the_front_end_of_a_recording_that_is_never_quiet(tmp_path, model_file):
+def test_the_front_end_of_a_recording_that_is_never_quiet(write, tmp_path, model_file):
     """What lies beside a steady narrow signal is bridged over it; beside a signal as wide as the band nothing is to be seen."""
     source = write(tmp_path, "x_LoRa_01", 256 * FRAME, "LoRa", bursts=[], level=0.0)
     tilt = 10.0 ** (np.fft.fftfreq(128) * 4 / 20)
@@ -113,7 +111,7 @@ def test_the_front_end_of_a_recording_that_is_never_quiet(tmp_path, model_file):
     assert front_end.response(wide) is None and judge(wide, "front-end", 0, Engine(str(model_file))) == []
 
 
-def test_recordings_of_the_training_are_left_out(tmp_path, model_file):
+def test_recordings_of_the_training_are_left_out(write, tmp_path, model_file):
     name = Engine(str(model_file)).contract["training"]["trained_on"][0]
     write(tmp_path, name, 64 * FRAME, "LTE")
     with pytest.raises(CorpusError, match="every labelled recording was used in training of"):

@@ -157,10 +157,10 @@ def test_switches_count_aircraft_that_get_another_track(scene):
 def test_folded_day_has_busy_hours():
     up = [flight(f"collections/switzerland:{k}", n=400, step=10.0, begin=21_600.0 * (k % 3) + 100.0) for k in range(6)]
     flying = scenes.airborne(up)
-    begin, = scenes.busy_hours(flying, 1, least=6, span_s=1800.0)
+    begin, = scenes.busy_hours(flying, 1, min_aircraft=6, span_s=1800.0)
     assert 100 <= begin <= 2300
     with pytest.raises(ValueError, match="ask for fewer"):
-        scenes.busy_hours(flying, 4, least=6, span_s=1800.0)
+        scenes.busy_hours(flying, 4, min_aircraft=6, span_s=1800.0)
 
 
 def test_jpda_keeps_two_that_meet_apart():
@@ -232,7 +232,7 @@ def test_the_whole_on_made_flights(tmp_path, monkeypatch):
     drawn = pictures.draw({"filters": result["filters"]}, tmp_path, tmp_path / "track.png")
     assert drawn == {"classes": "track_classes.png", "cones": "track_cones.png"}
     assert all((tmp_path / name).read_bytes()[1:4] == b"PNG" for name in drawn.values())
-    page = report.report(result, "the command", pictures)
+    page = report.report(result, "the command", drawn)
     assert "](track_cones.png)" in page
     assert "trial" in page and "the command" in page and "| glider |" in page and "## Covariance" in page
     with pytest.raises(ValueError, match="no part 'none'"):

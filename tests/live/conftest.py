@@ -12,7 +12,7 @@ def tell_of_a_hang(monkeypatch):
     """A run that hangs in this process ends the test, and not the process."""
     def leave(message):
         raise RuntimeError(message)
-    for module in ("run", "record"):
+    for module in ("run", "main"):
         monkeypatch.setattr(f"gnuradio.spectrumencoder.cli.{module}.leave", leave)
 
 

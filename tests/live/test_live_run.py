@@ -117,9 +117,9 @@ def test_a_bad_metrics_address_is_bad_usage(address, said):
 
 
 def test_recordings_have_no_latency_and_count_no_device(demo_scene, small_model):
-    from gnuradio.spectrumencoder.recordings.sigmf import Recording
+    from gnuradio.spectrumencoder.recordings import open_recording
     from gnuradio.spectrumencoder.session.flowgraph import RunSettings, run
-    outcome = run(Recording.open(demo_scene), RunSettings(model=small_model))
+    outcome = run(open_recording(demo_scene), RunSettings(model=small_model))
     assert outcome.health[keys.LATENCY_P50_MS] is None and outcome.health[keys.DEVICE] == ""
     assert outcome.health[keys.FRAMES] == outcome.n_frames
 

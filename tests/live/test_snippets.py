@@ -11,7 +11,7 @@ from gnuradio.spectrumencoder import keys, snippet_recorder
 from gnuradio.spectrumencoder.blocks.messages import pdu
 from gnuradio.spectrumencoder.blocks.pre_roll import PreRoll
 from gnuradio.spectrumencoder.blocks.run_flowgraph import run_flowgraph
-from gnuradio.spectrumencoder.recordings.sigmf import Recording
+from gnuradio.spectrumencoder.recordings import open_recording
 
 RATE = 1e5
 
@@ -44,7 +44,7 @@ def record(folder, events, n=300_000, tags=(), **settings):
     for message in events:
         recorder.to_basic_block()._post(pmt.intern(keys.EVENTS), message)
     assert run_flowgraph(top, [recorder]) is None
-    return recorder, {path.name.split("-", 2)[2].removesuffix(".sigmf-meta"): Recording.open(path)
+    return recorder, {path.name.split("-", 2)[2].removesuffix(".sigmf-meta"): open_recording(path)
                       for path in sorted(folder.glob("*.sigmf-meta"))}
 
 

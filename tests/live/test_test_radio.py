@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The test radio itself, through SoapySDR: what it plays, how it keeps time, and how it fails."""
 
-import json
 import os
 import subprocess
 import sys
@@ -60,14 +59,11 @@ def test_pulses_are_on_when_the_scene_says_so(open_radio, make_scene):
     assert np.array_equal(on, expected)
 
 
-def test_a_recording_is_played_in_a_loop(open_radio, tmp_path):
+def test_a_recording_is_played_in_a_loop(open_radio, write_sigmf, tmp_path):
     rng = np.random.default_rng(0)
     raw = rng.integers(-20000, 20000, 2 * 10_000, np.int16)
-    raw.tofile(tmp_path / "r.sigmf-data")
-    (tmp_path / "r.sigmf-meta").write_text(json.dumps({
-        "global": {"core:datatype": "ci16_le", "core:sample_rate": 250e3, "core:version": "1.2.0"},
-        "captures": [{"core:sample_start": 0, "core:frequency": 868e6}], "annotations": []}))
-    radio = open_radio(f"pace=0,file={tmp_path / 'r.sigmf-meta'}", 868e6)
+    path = write_sigmf(tmp_path, "r", raw.tobytes(), 250e3, datatype="ci16_le", freq_hz=868e6)
+    radio = open_radio(f"pace=0,file={path}", 868e6)
     expected = (raw.astype(np.float32) / 32768).view(np.complex64)
     assert np.array_equal(radio.read(25_000), np.concatenate([expected, expected, expected[:5000]]))
     assert radio.device.getSampleRate(radio.soapy.SOAPY_SDR_RX, 0) == 250e3

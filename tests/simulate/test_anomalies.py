@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.recordings.sigmf import Recording, find_recordings
+from gnuradio.spectrumencoder.recordings import find_recordings, open_recording
 from gnuradio.spectrumencoder.simulate.anomalies import ANOMALY_KINDS, AUTHENTIC_SNR_DB, SCORED_KINDS
 from gnuradio.spectrumencoder.simulate.anomaly_draws import draw_anomaly
 from gnuradio.spectrumencoder.simulate.anomaly_rendering import apply_anomaly
@@ -203,7 +203,7 @@ def test_into_real_recordings(corpus):
     """Each kind goes into some of them at its level; where it cannot, one line says why."""
     done = dict.fromkeys(FROM_RECORDINGS, 0)
     for path in find_recordings(corpus)[::20]:
-        recording = Recording.open(path)
+        recording = open_recording(path)
         iq = recording.read(0, 1 << 17)
         if len(iq) < 1 << 17:
             continue

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.recordings.sigmf import Recording, RecordingError
+from gnuradio.spectrumencoder.recordings import RecordingError, open_recording
 from gnuradio.spectrumencoder.recordings.sigmf_writer import DATATYPES, encode, write_recording
 from gnuradio.spectrumencoder.simulate.anomalies import ANOMALY_KINDS
 from gnuradio.spectrumencoder.simulate.injections import LEVELS, power_in_band
@@ -25,7 +25,7 @@ def truth_of(meta_path: Path) -> dict:
 def test_every_datatype_read_back(tmp_path, datatype):
     rng = np.random.default_rng(1)
     iq = (0.3 * (rng.normal(size=5000) + 1j * rng.normal(size=5000))).clip(-0.99 - 0.99j, 0.99 + 0.99j).astype(np.complex64)
-    recording = Recording.open(write_recording(tmp_path / "r", iq, 48e3, datatype, description="noise"))
+    recording = open_recording(write_recording(tmp_path / "r", iq, 48e3, datatype, description="noise"))
     step = {"cf32_le": 0, "ci16_le": 2 ** -16, "ci8": 2 ** -8, "cu8": 1 / 255}[datatype]
     inside = (np.abs(iq.real) < 0.99) & (np.abs(iq.imag) < 0.99)
     error = (recording.read() - iq)[inside]
@@ -37,7 +37,7 @@ def test_scene_with_its_truth(tmp_path):
     """What is written is valid for the sigmf package, and metadata and truth file say the same."""
     import sigmf
     path = write(Synthesis(**SHORT), tmp_path / "scene")
-    recording = Recording.open(path)
+    recording = open_recording(path)
     iq, _, (truth,) = synthesise(Synthesis(**SHORT))
     np.testing.assert_array_equal(recording.read(), iq)
     assert (recording.datatype, recording.samp_rate, recording.frequency_hz) == ("ci8", 1e6, 868.5e6)
@@ -58,7 +58,7 @@ def test_every_kind_is_written_with_its_truth(tmp_path, kind):
         what = replace(what, center_freq_hz=1575.42e6, samp_rate=4e6)
     path = write(what, tmp_path / "scene")
     rows = truth_of(path)["anomalies"]
-    notes = [a for a in Recording.open(path).annotations if a.label == f"anomaly: {kind}"]
+    notes = [a for a in open_recording(path).annotations if a.label == f"anomaly: {kind}"]
     key, name = LEVELS.get(kind, ("inr_db", "INR"))
     assert len(rows) == len(notes) > (4 if kind == "hopper" else 0)
     for row, mark in zip(rows, notes, strict=True):
@@ -81,7 +81,7 @@ def test_same_band_on_another_day(tmp_path):
     other = truth_of(write(Synthesis(noise_seed=8, anomaly="none", **SHORT), tmp_path / "b"))
     assert other["emitters"] == scene["emitters"]
     assert (scene["noise_seed"], other["noise_seed"], other["anomalies"]) == (7, 8, [])
-    assert not np.array_equal(Recording.open(tmp_path / "a").read(), Recording.open(tmp_path / "b").read())
+    assert not np.array_equal(open_recording(tmp_path / "a").read(), open_recording(tmp_path / "b").read())
     with_anomaly, _, _ = synthesise(Synthesis(datatype="cf32_le", **SHORT))
     without, _, _ = synthesise(Synthesis(datatype="cf32_le", anomaly="none", **SHORT))
     np.testing.assert_array_equal(with_anomaly[:15_000], without[:15_000])
@@ -102,7 +102,7 @@ def test_demo_scene_is_what_synth_makes(demo_scene, tmp_path):
     bundled_truth, made_truth = truth_of(demo_scene)["anomalies"], truth_of(path)["anomalies"]
     for key in ("sample_start", "sample_count", "freq_center_hz", "bandwidth_hz", "inr_db"):
         assert bundled_truth[0][key] == pytest.approx(made_truth[0][key], rel=1e-9)
-    Recording.open(demo_scene).verify()
+    open_recording(demo_scene).verify()
 
 
 def test_memory_does_not_grow_with_the_recording(tmp_path, program):
@@ -119,7 +119,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path, program):
 
 def test_demo_anomaly_stands_alone(demo_scene):
     """The anomaly raises its own bins by 15 dB when it comes, and no emitter of the plan is within its width of it."""
-    recording, content = Recording.open(demo_scene), truth_of(demo_scene)
+    recording, content = open_recording(demo_scene), truth_of(demo_scene)
     truth = content["anomalies"][0]
     offset, width = truth["freq_center_hz"] - recording.frequency_hz, truth["bandwidth_hz"]
     start, count = truth["sample_start"], truth["sample_count"]
@@ -158,7 +158,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(RecordingError, match="No space"):
         write_recording(tmp_path / "r", np.zeros(100, np.complex64), 1e6, "ci8", description="new")
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
-    assert Recording.open(path).verify()
+    assert open_recording(path).verify()
 
 
 def run(program, *arguments):

@@ -2,7 +2,7 @@
 """The band plan: known services, the order of overlapping ranges, and agreement with the corpus."""
 
 import pytest
-from gnuradio.spectrumencoder.recordings.sigmf import Recording, find_recordings
+from gnuradio.spectrumencoder.recordings import find_recordings, open_recording
 from gnuradio.spectrumencoder.tokens.band_plan import BANDS, band_of, load_plan
 
 
@@ -46,7 +46,7 @@ def test_agrees_with_the_corpus(corpus):
     """Recordings of the four families lie in their bands; those of the family "other" in none."""
     wrong = []
     for path in find_recordings(corpus):
-        recording = Recording.open(path)
+        recording = open_recording(path)
         family = recording.annotations[0].comment.split("family=")[1].split(";")[0]
         if band_of(recording.frequency_hz) != (family if family in BANDS else "unknown"):
             wrong.append(recording.name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The FFT tokenizer once more in plain NumPy, float64, straight from docs/architecture.md: the oracle of the C++ kernel."""
+"""The FFT tokenizer once more in plain NumPy, float64, straight from docs/contracts.md: the oracle of the C++ kernel."""
 
 import numpy as np
 

@@ -68,7 +68,7 @@ def test_a_hopper_is_one_emitter_with_its_set():
 
 
 def test_silence_ends_a_track_and_rows_are_used_again():
-    tracker = SpectralTracker(SpectralSettings(most_tracks=2, silence_s=5.0))
+    tracker = SpectralTracker(SpectralSettings(max_tracks=2, silence_s=5.0))
     for t in (0.0, 1.0):
         for k in range(3):
             tracker.add(seen(t, 400e6 + 200e6 * k))

@@ -16,7 +16,7 @@ namespace gr {
 namespace spectrumencoder {
 
 /*!
- * \brief Turns IQ samples into frames of tokens (docs/architecture.md, "Frame").
+ * \brief Turns IQ samples into frames of tokens (docs/contracts.md, "Frame").
  * \ingroup spectrumencoder
  *
  * \details

@@ -25,7 +25,7 @@ namespace spectrumencoder {
 struct frame_sums;
 
 /*!
- * \brief Turns windows of IQ samples into frames of tokens (docs/architecture.md, "Frame").
+ * \brief Turns windows of IQ samples into frames of tokens (docs/contracts.md, "Frame").
  *
  * \details
  * N = fft_size bins, S = stride, M = N / S tokens of S + 2 floats, K = average windows in a frame. A frame is built by

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How many bands a core watches: tokenizer, encoder and detector of a frame, with each network in the encoder's place.
+"""Bands that a core watches: tokenizer, encoder and detector of a frame, with each network in the encoder's place.
 
 A band is 2.4 MS/s, K = 16, N = 1024: 146 frames a second. Costs of a frame are measured in turn, on one thread, 16 frames at a
-time: the tokenizer on the samples of the frames, the encoder or the reference on their tokens, the detector, with a calibration
-of that band, on what the encoder gave. The sum of a round's costs is what a core spends on a frame; the reference has no
-detector of its own and is charged ours. How much less several cores do than that many times one is measured too: processes of
-their own, each with a band, at the same time.
+time: the tokenizer on the samples of the frames, the encoder or the reference on their tokens, the detector on the encoder's
+output, with a calibration of that band. A core spends the sum of a round's costs on a frame. The reference has no detector of
+its own and is charged ours. Several cores do less than that many times one. That is measured too: processes of their own, each
+with a band, at the same time.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from .rounds import median_interval, statistics, take_turns
 
 @dataclass(frozen=True)
 class CapacitySizes:
-    """Rounds; numbers of processes at once (() measures up to the cores that are there); seconds of each; K; frames in a
-    batch."""
+    """Sizes of the measurement.
+
+    Rounds; numbers of processes at once (() measures up to the cores that are there); seconds of each; K; frames in a batch.
+    """
 
     rounds: int = 30
     processes: tuple[int, ...] = ()
@@ -41,12 +43,12 @@ class CapacitySizes:
 
 def capacity(models: tuple[str, ...], *, sizes: CapacitySizes = CapacitySizes(), seed: int = 0,
              progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
-    """Bands per core.
+    """Measures the bands per core.
 
     Returns:
-        settings; `stages`: name -> statistics of 16 frames; `bands_per_core`: network -> {median, low, high}; `over_reference`:
-        likewise, the ratio; `scaling`: network -> processes -> frames_per_s, all together, and
-        frames_per_cpu_s, of one.
+        settings; `stages`: name -> statistics of 16 frames; `bands_per_core`: network -> {median, low, high};
+        `over_reference`: likewise, the ratio; `scaling`: network -> processes -> frames_per_s of all together, and
+        frames_per_cpu_s of one.
     """
     torch.set_num_threads(1)
     band = calibrated_band(open_model(models[0]), sizes.average, frames=sizes.frames)
@@ -96,7 +98,7 @@ def _scaling(engines: dict, sizes: CapacitySizes) -> dict[str, dict[str, dict[st
 
 
 def watch_band(model: str, runtime: str, average: int, frames: int, seconds: float) -> dict:
-    """In a child process: the whole chain on one thread for so many seconds, from the parent's word on."""
+    """In a child process: runs the whole chain on one thread for `seconds`, from the parent's word on."""
     band = calibrated_band(open_model(model), average, frames=frames, engine=make_engine(open_model(model), runtime))
     detector, samples, n_frames = Detector(band.engine.contract, band.tables), band.stretches(frames), 0
     print("ready", flush=True)  # noqa: T201 (read by the parent)

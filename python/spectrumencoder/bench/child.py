@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Functions of this folder in processes of their own, for what one process cannot tell: its peak memory, a neighbour, scaling."""
+"""Functions of this folder in processes of their own, for measurements that need one: peak memory, a neighbour, scaling."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class ChildError(Exception):
 
 
 def start(module: str, function: str, **arguments) -> subprocess.Popen:
-    """Starts `function(**arguments)` of the module of this folder; `result` gives what it returns (both as JSON)."""
+    """Starts `function(**arguments)` of the module of this folder. `result` returns its value (both as JSON)."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     return subprocess.Popen([sys.executable, "-c", _CODE, f"{__package__}.{module}", function, json.dumps(arguments)],
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def result(process: subprocess.Popen, timeout_s: float = 300.0):
-    """Waits for it.
+    """Waits for the process and returns the value of its function.
 
     Raises:
         ChildError: it failed, or took too long.

@@ -30,7 +30,11 @@ QUICK = Sizes(3, 2, 4)
 
 def detection(model: str = "base", *, sizes: Sizes = Sizes(), busy_neighbour: bool = False, seed: int = 0,
               progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
-    """head; `times`: condition -> `one at a time` or `batches of 16` -> statistics of a call, with ms_per_frame."""
+    """Measures the detector.
+
+    Returns:
+        head; `times`: condition -> `one at a time` or `batches of 16` -> statistics of a call, with ms_per_frame.
+    """
     result = head("detector", asdict(sizes) | {"model": model, "band_hz": BAND_HZ, "seed": seed})
     band = calibrated_band(open_model(model), sizes.average)
     frames = band.frames(8 * BATCH)

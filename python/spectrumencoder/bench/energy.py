@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Joules of a spectrum, the reference's over ours.
+"""Joules of a spectrum: the reference's over ours.
 
-Each arm works for a second or so at a time, in turn, while the meter runs; the counters of RAPL and NVML step in milliseconds.
-A meter counts what the whole package or GPU draws: what it draws at rest is measured too, in turn, and stated, and taken off in
-`net`. The estimate, where there is no meter, is of this process alone and has no rest to take off.
+Each arm works for a second or so at a time, in turn, while the meter runs. The counters of RAPL and NVML step in milliseconds.
+A meter counts the draw of the whole package or GPU. Its draw at rest is measured too, in turn, and stated, and taken off in
+`net`. The estimate, if there is no meter, is of this process alone and has no rest to take off.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ QUICK = Sizes(2, 0.1, (1, 4))
 
 def energy(models: tuple[str, ...] = SHIPPED, *, sizes: Sizes = Sizes(), watts_per_core: float = 10.0, compute: str = "cpu",
            seed: int = 0, progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
-    """Energy.
+    """Measures the energy of a spectrum.
 
     Args:
         compute: cpu or cuda.
 
     Returns:
         head; `meter`, `measured` (False: an estimate), `rest_w`; `rows`: batch -> arm -> mj_per_spectrum {median, low, high},
-        net_mj (None of an estimate), cpu_ms_per_spectrum, and of ours `reference_over` the same.
+        net_mj (None for an estimate), cpu_ms_per_spectrum, and for ours `reference_over` the same.
 
     Raises:
         OSError: no meter on that device.
@@ -89,7 +89,7 @@ def _arms(models, batch: int, compute: str) -> dict[str, Callable[[], object] | 
 
 
 def _rounds(arms: dict, batch: int, sizes: Sizes, meter, seed: int, progress) -> dict[str, np.ndarray]:
-    """arm -> (rounds, 3): of a spectrum joules, seconds of the clock and of the processor; of the rest (joules, watts, 0)."""
+    """arm -> (rounds, 3): joules, seconds of the clock and of the processor of a spectrum; for the rest (joules, watts, 0)."""
     rng = np.random.default_rng(seed)
     rows = {name: np.empty((sizes.rounds, 3)) for name in arms}
     for call in filter(None, arms.values()):

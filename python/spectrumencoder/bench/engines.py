@@ -20,12 +20,16 @@ def open_model(name: str) -> ModelFile:
 
 
 def make_engine(model: ModelFile, runtime: str = TORCH, **settings) -> Engine:
-    """An Engine on the CPU in that runtime. Raises ValueError where it cannot run here."""
+    """An Engine on the CPU in that runtime.
+
+    Raises:
+        ValueError: the runtime cannot run here.
+    """
     return Engine(model, **{"compute": "cpu", "runtime": runtime} | settings)
 
 
 def make_engines(model: ModelFile, unavailable: dict[str, str], **settings) -> dict[str, Engine]:
-    """runtime -> Engine; why a runtime cannot run here goes into `unavailable`."""
+    """runtime -> Engine. `unavailable` gets the reason of each runtime that cannot run here."""
     made = {}
     for runtime in ARMS:
         try:
@@ -39,8 +43,9 @@ def noise_frames(count: int, layout: FrameLayout = FrameLayout(), *, average: in
                  seed: int = 0) -> np.ndarray:
     """(count, item_size) float32: frames of white noise as the tokenizer would give them, without the compiled module.
 
-    Powers of `average` windows are drawn for each bin, independent of each other (a window makes neighbours alike, which changes
-    no time)."""
+    Powers of `average` windows are drawn for each bin, independent of each other. A window makes neighbours alike, which
+    changes no time.
+    """
     rng, tokens = np.random.default_rng(seed), layout.n_tokens
     items = np.zeros((count, layout.item_size), np.float32)
     values, side = layout.split(items)

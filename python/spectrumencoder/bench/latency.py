@@ -2,8 +2,8 @@
 """One spectrum at a time: the reference network against every shipped model, through `Engine.encode` as live use has it.
 
 Ours is more than a forward pass: heads, residual, reconstruction and features are made and copied out. The reference gets its
-tokens as a tensor and gives one. Of PyTorch's runtime `pad 16` is how recordings are run (a lone frame then costs what 16 do),
-`pad 4` how radios are, `pad 0` a batch as it comes; the native one pads nothing.
+tokens as a tensor and returns one. PyTorch's runtime runs recordings with `pad 16` (a lone frame then costs what 16 do) and
+radios with `pad 4`; `pad 0` is a batch as it comes. The native runtime pads nothing.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ QUICK = Sizes(rounds=3, calls=2, threads=(1,))
 
 def latency(models: tuple[str, ...] = SHIPPED, *, sizes: Sizes = Sizes(), busy_neighbour: bool = False, seed: int = 0,
             progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
-    """Times of one spectrum.
+    """Measures the times of one spectrum.
 
     Returns:
-        head; `arms`: what each is (model, dropout_rate, pad_batch, runtime, mflop); `reference`: by threads, both of its
+        head; `arms`: model, dropout_rate, pad_batch, runtime and mflop of each; `reference`: by threads, both of its
         implementations; `times`: threads -> condition -> arm -> statistics and `speed_up` over the reference; `unavailable`.
     """
     result = head("latency", asdict(sizes) | {"models": list(models), "busy_neighbour": busy_neighbour, "seed": seed})

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Longer spectra: time of one frame by number of tokens and attention backend.
 
-No model is shipped for more than 128 tokens, so these are networks of `base`'s sizes with weights as they are initialised:
-speed does not depend on them. Eight bins to a token, all tokens kept, the whole network and its residual, one frame.
+No model is shipped for more than 128 tokens. The networks have `base`'s sizes and random weights; speed does not depend on
+them. A token has eight bins, all tokens are kept, and the time is that of the whole network and its residual for one frame.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ TOKENS = (128, 512, 2048)
 
 def long_spectra(tokens: tuple[int, ...] = TOKENS, *, sizes: Sizes = Sizes(), busy_neighbour: bool = False, seed: int = 0,
                  progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
-    """Times by number of tokens.
+    """Measures the times by number of tokens.
 
     Returns:
-        head; `times`: threads -> tokens -> condition -> "backend runtime" -> statistics, `speed_up` over the reference; `mflop`:
-        tokens -> arm.
+        head; `times`: threads -> tokens -> condition -> "backend runtime" -> statistics and `speed_up` over the reference;
+        `mflop`: tokens -> arm.
     """
     result = head("latency_tokens", {"tokens": list(tokens), "rounds": sizes.rounds, "calls": sizes.calls,
                                      "threads": list(sizes.threads), "dropout_rate": 0.0, "seed": seed})

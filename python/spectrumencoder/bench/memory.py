@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Memory: the most that a process held which loaded a model and encoded a batch; keys and values by attention family.
+"""Memory: the peak of a process that loads a model and encodes a batch; keys and values by attention family.
 
-Each model and backend has a process of its own. Its peak is VmHWM of /proc, over what it was once Python and PyTorch were
-imported. The families' networks have `base`'s sizes (keys and values: `large`'s too) and random weights. Keys and values are
-tensors of a forward pass, counted as they are made: `inputs` is what a layer makes of each token (a latent of a few floats for
-`latent`, fewer heads for `grouped`), `kernel` what the attention kernel is then given (`latent` writes all heads' keys and
-values out), of one frame, one layer, all tokens kept.
+Each model and backend has a process of its own. Its peak is VmHWM of /proc, over the value after Python and PyTorch were
+imported. The families' networks have random weights and the sizes of `base` (for keys and values those of `large`, too).
+
+Keys and values are tensors of a forward pass, counted as they are made, for one frame and one layer with all tokens kept.
+`inputs` is what a layer makes of each token: a latent of a few floats for `latent`, fewer heads for `grouped`. `kernel` is
+what the attention kernel then gets: `latent` writes out the keys and values of all heads.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ KV_SIZES = ("base", "large")  # 4 and 6 heads; `grouped` has 2 for keys and valu
 def memory(models: tuple[str, ...] = SHIPPED, *, tokens: tuple[int, ...] = TOKENS, backends: tuple[str, ...] = BACKENDS,
            batch: int = BATCH,
            progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
-    """Memory.
+    """Measures the peak memory of processes, and counts keys and values.
 
     Returns:
         head; `processes`: arm -> imported_mb, peak_mb, over_mb; `keys_and_values`: sizes of a model -> tokens -> backend ->
@@ -75,7 +76,7 @@ def peak(batch: int, model: str = "", runtime: str = "torch", backend: str = "",
 
 @torch.inference_mode()
 def keys_and_values(backend: str, n_tokens: int, sizes: str = "base") -> dict[str, int | None]:
-    """Bytes of one frame and one layer of a network of that model's sizes. kernel: None where no softmax kernel is called."""
+    """Bytes of one frame and one layer of a network with that model's sizes. kernel: None if no softmax kernel is called."""
     network = random_network(backend, n_tokens, open_model(sizes).contract["encoder"] | {"keep_choices": [n_tokens]})
     inputs = _inputs(network, 1)
     call = attention_calls(network, backend, inputs)[0]
@@ -108,6 +109,6 @@ def _bytes(x: torch.Tensor) -> int:
 
 
 def _high_water_mb() -> float:
-    """Most that this process has held. `ru_maxrss` would do, but a child inherits its parent's."""
+    """Peak memory of this process, MB. `ru_maxrss` would do, but a child inherits its parent's."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024e-6

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Samples in memory as a source of a run: what ``session.sources`` makes of recordings and radios, for ``session.run_source``."""
+"""Samples in memory as a source of a run, for ``session.flowgraph.run_source``: the counterpart of ``session.sources``."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class _MemoryBand:
 
 
 def unthrottled(iq: np.ndarray, samp_rate: float, center_freq: float, count: int) -> _MemoryBand:
-    """So many samples, with the settings of a recording."""
+    """`count` samples, with the settings of a recording."""
     return _MemoryBand(memory_source(iq, count), samp_rate, center_freq, count, RecordingSource)
 
 
 def by_the_clock(iq: np.ndarray, samp_rate: float, center_freq: float, seconds: float) -> _MemoryBand:
-    """So many seconds of samples, with the settings of a radio."""
+    """`seconds` of samples, with the settings of a radio."""
     return _MemoryBand(paced_source(iq, samp_rate, center_freq, seconds), samp_rate, center_freq, round(samp_rate * seconds),
                        RadioSource)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sources that play samples in memory over and over: as fast as they are taken, or by the clock, losing what is late."""
+"""Sources that play samples in memory over and over: as fast as they are taken, or by the clock with late samples lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..blocks.safe_block import WORK_DONE, SafeBlock
 
 _DEVICE_BUFFER_S = 0.1  # of samples that a radio's driver keeps for a late reader
 _BUFFER_SAMPLES = 1 << 17
-_LEAST_S = 1e-3  # of samples in a call: as long as a radio's transfers last
+_MIN_CALL_S = 1e-3  # of samples in a call: as long as a radio's transfers last
 
 
 class memory_source(SafeBlock, gr.sync_block):
@@ -48,8 +48,8 @@ class memory_source(SafeBlock, gr.sync_block):
 class paced_source(SafeBlock, gr.sync_block):
     """`iq` (n,) complex64, repeated, at `samp_rate` by the computer's clock for `seconds`.
 
-    Samples that are not taken within 0.1 s are lost, as they are where a radio's driver has no more room: they are counted in
-    `n_lost`, and the next sample is tagged anew with rx_rate and rx_freq, as gr-soapy does after an overflow.
+    Samples that are not taken within 0.1 s are lost, as when a radio's driver has no more room. `n_lost` counts them. The next
+    sample is tagged anew with rx_rate and rx_freq, as gr-soapy does after an overflow.
     """
 
     def __init__(self, iq: np.ndarray, samp_rate: float, center_freq: float, seconds: float):
@@ -86,10 +86,10 @@ class paced_source(SafeBlock, gr.sync_block):
             self._position, due = self._position + lost, due - lost
             self.n_lost, self.n_overflows = self.n_lost + lost, self.n_overflows + 1
             self._tag()
-        least = min(len(out), max(1, int(_LEAST_S * self._rate)))
-        if due < least:
-            time.sleep((least - due) / self._rate)
-            due = least
+        enough = min(len(out), max(1, int(_MIN_CALL_S * self._rate)))
+        if due < enough:
+            time.sleep((enough - due) / self._rate)
+            due = enough
         count = min(len(out), due)
         _copy(self._iq, self._position, out[:count])
         self._position += count

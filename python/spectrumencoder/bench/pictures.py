@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pictures of the page. Each takes the results by bench and draws, where what it needs was measured."""
+"""The pictures of the page. Each takes the results by bench and is drawn if the results that it needs were measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REFERENCE_COLOUR = "0.25"
 
 
 def draw_all(results: dict[str, list[dict]], folder: Path, stem: str) -> dict[str, Path]:
-    """Draws into `folder`; name -> file of those that could be drawn."""
+    """Draws into `folder`; returns name -> file of the pictures drawn."""
     drawn = {}
     for name, (bench, draw) in PICTURES.items():
         if results.get(bench):
@@ -106,7 +106,7 @@ def draw_tokenizer(results):
 
 
 def draw_pipeline(results):
-    """Share of a core by thread, as fast as it goes and, where measured, by the clock."""
+    """Share of a core by thread, as fast as it goes and, if measured, by the clock."""
     runs = [("as fast as it goes", row) for result in results["pipeline"] for row in result["rows"]]
     runs += [(f"{result['settings']['rate'] / 1e6:g} MS/s", row) for result in results.get("pipeline_paced", [])
              for row in result["rows"]]

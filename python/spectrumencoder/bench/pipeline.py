@@ -2,11 +2,11 @@
 """The whole chain, IQ in memory to events: `spectrum_monitor` in the flowgraph that ``spectrumencoder run`` builds.
 
 * `pipeline`: as fast as it goes, on a band that the detector has learned: MS/s and frames a second that are sustained.
-* `paced`: samples by the clock, as a radio gives them, with a radio's settings (frames that are late are skipped, batches of
-  4): what is skipped and lost, and the latency from the arrival of a frame's last sample to its verdict.
+* `paced`: samples by the clock, as a radio gives them, with a radio's settings (late frames are skipped, batches of 4): frames
+  skipped, samples lost, and the latency from the arrival of a frame's last sample to its verdict.
 
-Both state how much of a core each thread took, by the names that GNU Radio gives them, so that the bottleneck shows. The samples
-themselves come from a block that only copies.
+Both state the share of a core of each thread, by the names that GNU Radio gives them, so that the bottleneck shows. The
+samples come from a block that only copies.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from .engines import open_model
 from .threads import ThreadTimes
 
 UNKNOWN = "unknown"
-_PILOT_FRAMES = 256  # of the first run, which tells how many samples the others get
+_PILOT_FRAMES = 256  # of the first run, whose rate decides how many samples the others get
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Seconds of a run, about; rounds; K; the rate that the band is said to have, samples/s."""
+    """Seconds of a run, about; rounds; K; the nominal rate of the band, samples/s."""
 
     seconds: float = 10.0
     rounds: int = 3
@@ -45,7 +45,7 @@ QUICK = Sizes(0.4, 1, (16,))
 
 def pipeline(models: tuple[str, ...] = ("fast", "base"), *, sizes: Sizes = Sizes(), seed: int = 0,
              progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
-    """Unthrottled.
+    """Measures the chain unthrottled.
 
     Returns:
         head; `rows`: model, runtime, average, and of each round (median run by rate): ms_s, frames_s, cpu_s_per_s_of_signal,
@@ -78,11 +78,11 @@ def pipeline(models: tuple[str, ...] = ("fast", "base"), *, sizes: Sizes = Sizes
 def paced(models: tuple[str, ...] = ("fast", "base"), *, rate: float = 61.44e6, seconds: float = 60.0,
           averages: tuple[int, ...] = (16, 64),
           progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
-    """By the clock.
+    """Measures the chain by the clock.
 
     Returns:
-        head; `rows`: model, runtime, average, frames, skipped, skipped_share, lost_share (of samples), overflows, p50_ms, p99_ms,
-        max_ms, events, threads, cpu_s_per_s_of_signal.
+        head; `rows`: model, runtime, average, frames, skipped, skipped_share, lost_share (of samples), overflows, p50_ms,
+        p99_ms, max_ms, events, threads, cpu_s_per_s_of_signal.
     """
     result = head("pipeline_paced", {"rate": rate, "seconds": seconds, "averages": list(averages), "models": list(models),
                                      "dropout_rate": 0.25, "overlap": 0.0})
@@ -97,7 +97,7 @@ def paced(models: tuple[str, ...] = ("fast", "base"), *, rate: float = 61.44e6, 
 
 
 def _arms(models, averages) -> list[tuple[str, str, int]]:
-    """(model, runtime, K), in the runtime that `auto` takes."""
+    """(model, runtime, K), with the runtime that `auto` chooses."""
     return [(name, Engine(open_model(name), compute="cpu").runtime, average) for name in models for average in averages]
 
 

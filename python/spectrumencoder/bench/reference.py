@@ -2,11 +2,11 @@
 """The network to compare with: PyTorch's own transformer encoder, 512 wide, 8 heads, 6 layers, feed-forward 2048, fp32.
 
 It takes the same tokens as ours, embeds them by one linear map, keeps all of them, and maps each back to a token's floats by
-another. It has random weights: speed does not depend on them. It lives here, in the package, so that an installed program can
-bench against it; ``recipes/performance/reference.py`` in the source tree runs it alone.
+another. It has random weights, since speed does not depend on them. It lives in the package, so that an installed program can
+bench against it. ``recipes/performance/reference.py`` in the source tree runs it alone.
 
 PyTorch has two implementations of such a layer at inference: a fused one (its "fast path") and the plain one. `choose` times
-both in turn on this machine and takes the faster, so that ours is compared with the best of it.
+both in turn on this machine and takes the faster, so that ours is compared with the better of the two.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Reference(nn.Module):
     """(B, M, 10) -> (B, M, 10).
 
     Args:
-        fast_path: which of PyTorch's implementations runs; a switch of the whole process, set for the call and put back.
+        fast_path: selects PyTorch's fused implementation. It is a switch of the whole process, set for the call and put back.
     """
 
     def __init__(self, fast_path: bool = True):

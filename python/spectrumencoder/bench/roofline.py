@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What this machine can do at most, measured in the same run: products of PyTorch and of our kernel, memory traffic of NumPy.
+"""The peaks of this machine, measured in the same run: products of PyTorch and of our kernel, memory traffic of NumPy.
 
-PyTorch's fp32 products are those of MKL, which is slow on processors of other makers. So the peak is the better of the two: ours
-is measured where it is fastest, with factors that stay in the caches.
+PyTorch's fp32 products are those of MKL, which is slow on processors of other makers. The peak is therefore the better of the
+two. Ours is measured with factors that stay in the caches, where it is fastest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CHUNK = 1 << 16  # floats: NumPy's triad in pieces whose intermediate stays in 
 
 
 def gemm_gflops(dtype: torch.dtype, squares: tuple[int, ...] = SQUARES, seconds: float = 0.3) -> dict:
-    """GFLOP/s of square products by size, the best of several calls on the present number of threads; `peak` is the largest."""
+    """GFLOP/s of square products by size: the best of several calls on the present number of threads. `peak` is the largest."""
     rates = {}
     for size in squares:
         a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
@@ -33,7 +33,7 @@ def gemm_gflops(dtype: torch.dtype, squares: tuple[int, ...] = SQUARES, seconds:
 
 
 def kernel_gflops(threads: int, seconds: float = 0.3) -> dict:
-    """As `gemm_gflops`, of the product kernel of the native runtime, each thread with factors of its own; empty without it."""
+    """The same of the native runtime's product kernel, each thread with factors of its own; empty without the compiled module."""
     module = optional_native_module()
     rates = {}
     with ThreadPoolExecutor(threads) as pool:
@@ -78,7 +78,7 @@ def roofline(threads: int, quick: bool = False) -> dict:
 
 
 def _best(call: Callable[[], object], seconds: float) -> float:
-    """The shortest of the calls that fit into so many seconds, at least three."""
+    """Seconds of the shortest call, of all calls that fit into `seconds`; never of fewer than three."""
     call()
     began, best, count = time.perf_counter(), float("inf"), 0
     while count < 3 or time.perf_counter() - began < seconds:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Arms in turn: every round runs every arm once, in an order drawn anew, so that whatever else the machine does hits all alike.
+"""Arms in turn: every round runs every arm once, in an order drawn anew, so that other load on the machine hits all alike.
 
-An arm's turn is several calls, one after the other, as it is used; the first of them has the caches as another arm left them
-and is stated apart. Ratios are of medians of the turns of one round, their median over the rounds with its bootstrap interval.
+An arm's turn is several calls, one after the other, as it is used. The first of them has the caches as another arm left them
+and is stated apart. Ratios are of medians of the turns of one round: their median over the rounds, with its bootstrap
+interval.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ WARM_UP_CALLS, WARM_UP_S = 3, 0.5  # of each arm; no further call once so long h
 
 @dataclass(frozen=True)
 class Turns:
-    """Seconds of an arm's calls (rounds, calls): by the clock on the wall, and of the processor, all threads of this process."""
+    """Seconds of an arm's calls (rounds, calls): by the wall clock, and of the processor, all threads of this process."""
 
     wall: np.ndarray
     processor: np.ndarray
@@ -33,7 +34,7 @@ def take_turns(arms: dict[str, Callable[[], object]], rounds: int, *, calls: int
     """Times of every arm under every condition.
 
     Args:
-        arms: name -> what is called. rounds: how often each arm has its turn. calls: in a turn.
+        arms: name -> function to call. rounds: number of turns of each arm. calls: number of calls in a turn.
         enter: called with a condition before the turns under it; within a round each condition comes once, in random order.
 
     Returns:
@@ -62,11 +63,14 @@ def take_turns(arms: dict[str, Callable[[], object]], rounds: int, *, calls: int
 
 
 def statistics(turns: Turns, items: int = 1) -> dict:
-    """Milliseconds of a call: percentiles over all calls of `wall`, the median of the first call in each turn, the 99 % point of
-    the others (`warm_p99_ms`: what another arm left in the caches is gone), and the median of the processor's time.
+    """Milliseconds of a call.
+
+    Percentiles are over all calls by the wall clock. `first_p50_ms` is the median of the first call in each turn.
+    `warm_p99_ms` is the 99 % point of the others, when nothing of another arm is left in the caches. `cpu_p50_ms` is the
+    median of the processor's time.
 
     Args:
-        items: spectra in a call; `per_s` is how many a second, at the median.
+        items: spectra in a call; `per_s` is their number a second, at the median.
     """
     p50, p90, p99 = (float(q) for q in 1e3 * np.percentile(turns.wall, (50, 90, 99)))
     return {"p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "max_ms": 1e3 * float(turns.wall.max()),
@@ -77,7 +81,7 @@ def statistics(turns: Turns, items: int = 1) -> dict:
 
 
 def paired_ratio(reference: Turns, ours: Turns, seed: int = 0) -> dict:
-    """How many times the reference takes of ours, by both clocks: median of the rounds' ratios with its 95 % interval."""
+    """Time of the reference over ours, by both clocks: the median of the rounds' ratios with its 95 % interval."""
     return {"wall": _ratio(reference.wall, ours.wall, seed), "cpu": _ratio(reference.processor, ours.processor, seed)}
 
 
@@ -93,7 +97,7 @@ def _ratio(reference: np.ndarray, ours: np.ndarray, seed: int) -> dict:
 
 
 def table(turns: dict[str, dict[str, Turns]], reference: str | None = None, items: int = 1) -> dict:
-    """condition -> arm -> statistics, with `speed_up` over the reference where there is one."""
+    """condition -> arm -> statistics, with `speed_up` over the reference if one is named."""
     return {condition: {name: statistics(t, items) | (
         {"speed_up": paired_ratio(arms[reference], t)} if reference and name != reference else {})
         for name, t in arms.items()} for condition, arms in turns.items()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each bench's result as tables of text: the command line prints them, the page holds them."""
+"""The result of each bench as tables of text, which the command line prints. The page shows a few of their rows (``summary``)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def tables(result: dict) -> list[TextTable]:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """With so many significant digits and no exponent; "-" for None."""
+    """The value with `digits` significant digits and no exponent; "-" for None."""
     if value is None:
         return "-"
     text = f"{value:.{digits}g}"
@@ -43,7 +43,7 @@ def interval(value: dict | None) -> str:
 
 
 def _times(title: str, arms: dict, name_of: str = "network", extra=()) -> TextTable:
-    """p50, p90, p99, max, CPU and speed-up of each arm; extra: pairs of a column's title and a function of the arm's name."""
+    """p50, p90, p99, max, CPU and speed-up of each arm. extra: pairs of a column's title and a function of the arm's name."""
     header = [name_of, *(name for name, _ in extra), "p50 ms", "p90", "p99", "max", "first", "p99 of others", "CPU ms",
               "reference / ours", "by CPU time"]
     rows = []
@@ -125,8 +125,8 @@ def _tokenizer(result: dict) -> list[TextTable]:
     return out
 
 
-def _threads(shares: dict, most: int = 4) -> str:
-    return ", ".join(f"{name} {100 * share:.0f} %" for name, share in list(shares.items())[:most])
+def _threads(shares: dict, count: int = 4) -> str:
+    return ", ".join(f"{name} {100 * share:.0f} %" for name, share in list(shares.items())[:count])
 
 
 def _pipeline(result: dict) -> list[TextTable]:

@@ -13,7 +13,7 @@ MAIN, HELPERS = "main thread", "helper threads"  # the latter: Python's and othe
 
 
 class ThreadTimes:
-    """Seconds that threads have used since this was made. `read` it while they live: what ended is known up to then."""
+    """Seconds that threads have used since this was made. `read` it while they live: a thread that ended is known up to then."""
 
     def __init__(self):
         self._tick = 1.0 / os.sysconf("SC_CLK_TCK")
@@ -23,14 +23,14 @@ class ThreadTimes:
     def read(self):
         self._latest |= self._now()
 
-    def shares(self, wall_s: float, least: float = 0.005) -> dict[str, float]:
-        """name -> share of one core, largest first; threads of one name together, and those under `least` left out."""
+    def shares(self, wall_s: float, min_share: float = 0.005) -> dict[str, float]:
+        """name -> share of one core, largest first. Threads of one name count together; shares under `min_share` are left out."""
         shares: dict[str, float] = {}
         own = Path("/proc/self/comm").read_text().strip()
         for key, used in self._latest.items():
             name = MAIN if key[0] == os.getpid() else HELPERS if key[1] == own else _block_name(key[1])
             shares[name] = shares.get(name, 0.0) + (used - self._before.get(key, 0.0)) / wall_s
-        return dict(sorted(((name, share) for name, share in shares.items() if share >= least), key=lambda row: -row[1]))
+        return dict(sorted(((name, share) for name, share in shares.items() if share >= min_share), key=lambda row: -row[1]))
 
     def _now(self) -> dict[tuple[int, str], float]:
         """(thread, name) -> seconds, user and system."""
@@ -47,7 +47,10 @@ class ThreadTimes:
 
 
 def _block_name(thread: str) -> str:
-    """GNU Radio names a thread by its block and a number, and Linux keeps 15 characters of it. PyTorch's own bear the name of the
-    thread that made them."""
+    """The block's name, from the name of its thread.
+
+    GNU Radio names a thread by its block and a number, and Linux keeps 15 characters of it. PyTorch's own threads have the
+    name of the thread that made them.
+    """
     bare = thread.rstrip("0123456789")
     return next((name for name in _BLOCKS if bare and name.startswith(bare)), thread)

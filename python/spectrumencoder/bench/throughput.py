@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Spectra a second by batch size, and how much of the machine that is: GFLOP/s beside the peak of the same run.
+"""Spectra a second by batch size, and GFLOP/s beside the peak of the same run.
 
 Ours goes through `Engine.encode` with batches as they come (`pad_batch` 0), r = 0.25. The share of the peak counts the
 multiply-adds of the products and of attention alone (`mflop_per_spectrum`), over the whole time of a call.
@@ -26,7 +26,7 @@ from .rounds import Turns, median_interval, statistics, take_turns
 
 @dataclass(frozen=True)
 class Sizes:
-    """Rounds, batch sizes, threads (each in turn), the largest batch that the reference gets, and the sizes of `capacity`."""
+    """Rounds, batch sizes, threads (each in turn), the reference's largest batch, and the sizes of `capacity`."""
 
     rounds: int = 20
     batches: tuple[int, ...] = (1, 4, 16, 64, 256)
@@ -41,12 +41,13 @@ QUICK = Sizes(2, (1, 4), (1,), 2, CapacitySizes(rounds=2, processes=(1, 2), seco
 def throughput(models: tuple[str, ...] = SHIPPED, *, sizes: Sizes = Sizes(), busy_neighbour: bool = False, seed: int = 0,
                quick: bool = False,
                progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
-    """Throughput.
+    """Measures throughput, the machine's peaks and the capacity of a core.
 
     Returns:
         head; `roofline`: by threads; `times`: threads -> batch -> condition -> arm -> statistics, gflop_s, share_of_fp32_peak
-        and `speed_up` per spectrum over the reference in batches of at most `reference_batch`; `mflop`; `bytes`: of the weights,
-        and of what goes in and comes out with a spectrum (the least traffic, for the roofline); `capacity`; `unavailable`.
+        and `speed_up` per spectrum over the reference, whose batches have `reference_batch` spectra or fewer; `mflop`;
+        `bytes`: of the weights, and of the input and output of a spectrum (the smallest traffic, for the roofline);
+        `capacity`; `unavailable`.
     """
     result = head("throughput", asdict(sizes) | {"models": list(models), "dropout_rate": LIVE_RATE, "seed": seed,
                                                  "busy_neighbour": busy_neighbour})

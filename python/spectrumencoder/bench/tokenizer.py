@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """MS/s of the FFT tokenizer against GNU Radio's own logpwrfft and a bare FFT chain, same window, same N, and as a plain function.
 
-In flowgraphs samples of noise come from memory. A chain gets that of two sizes of the buffer behind the source that it is faster
-with. Under `one CPU` all threads of a flowgraph are pinned to one, under `all CPUs` they
-are free. MS/s are by the clock on the wall; MS per CPU second are of all threads together and hardly depend on what else runs.
+Samples of noise come from memory. Two sizes of the buffer behind the source are tried, and a chain gets the one it is faster
+with. Under `one CPU` all threads of a flowgraph are pinned to one; under `all CPUs` they are free. MS/s are by the wall clock.
+MS per CPU second are of all threads together and hardly depend on what else runs.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ QUICK = Sizes(2, (256, 1024), (16,), 2.0)
 
 def tokenizer(*, sizes: Sizes = Sizes(), seed: int = 0,
               progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
-    """Rates.
+    """Measures the rates.
 
     Returns:
         head; `chains`: what each computes; `rows`: N, K, condition, source_buffers, `chains`: name -> ms_s, ms_per_cpu_s
-        (medians over the rounds) and, of others than ours, `ours_over` (wall and cpu: median ratio within a round, its interval).
+        (medians over the rounds) and, except for ours, `ours_over` (wall and cpu: median ratio within a round, its interval).
     """
     from ..session.flowgraph import quiet_logs
     quiet_logs()
@@ -61,7 +61,8 @@ def tokenizer(*, sizes: Sizes = Sizes(), seed: int = 0,
         arms = {(name, size): lambda name=name, size=size, n=n, k=k: power_spectra.make(
             name, iq, count, fft_size=n, average=k, source_buffer=size).run for name in power_spectra.WHAT for size in BUFFERS}
         if condition == PINNED:
-            arms[FUNCTION, 0] = lambda n=n, k=k: lambda: _function(iq, count, n, k)
+            samples = np.resize(iq, max(len(iq), n * k))  # a frame, if that is longer
+            arms[FUNCTION, 0] = lambda n=n, k=k, samples=samples: lambda: _function(samples, count, n, k)
         with _pinned(condition == PINNED):
             seconds, buffers = _turns(arms, sizes.rounds, rng)
         result["rows"].append({"fft_size": n, "average": k, "condition": condition,
@@ -77,9 +78,10 @@ def _function(iq: np.ndarray, count: int, fft_size: int, average: int):
 
 
 def _turns(arms: dict, rounds: int, rng) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """name -> (rounds, 2) seconds, wall and processor; and the source's buffer of each, the one that it was fastest with.
+    """name -> (rounds, 2) seconds, wall and processor; and name -> the source's buffer that it was fastest with.
 
-    An arm makes its flowgraph, untimed, and gives what runs it."""
+    An arm makes its flowgraph, untimed, and returns the function that runs it.
+    """
     for make in arms.values():
         make()()  # FFTW plans on first use
     tried = {key: min(_timed(make()) for _ in range(2))[0] for key, make in arms.items()}

@@ -220,6 +220,9 @@ void bind_encoder_network(py::module& m)
              py::arg("weights"),
              py::arg("instructions") = "",
              py::arg("dtype") = "fp32")
+        .def_static("families",
+                    &encoder_network::families,
+                    "The attention families that this library computes, as EncoderConfig.attention names them")
         .def_property_readonly("dtype",
                                [](const encoder_network& of) { return DTYPES[static_cast<size_t>(of.of_blocks())]; })
         .def_property_readonly("instructions", [](const encoder_network& of) { return isa_name(of.instructions()); })

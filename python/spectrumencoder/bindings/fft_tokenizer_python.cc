@@ -13,10 +13,24 @@ void bind_fft_tokenizer(py::module& m)
     py::class_<fft_tokenizer, gr::block, gr::basic_block, std::shared_ptr<fft_tokenizer>>(
         m,
         "fft_tokenizer",
-        "IQ samples to frames of tokens (output 0: item_size floats) and power spectra (output 1: fft_size floats, "
-        "dBFS).\n\n"
-        "samp_rate and center_freq stand in where the stream has no rx_rate, rx_freq tags. Message output `status`.\n"
-        "Raises ValueError naming the argument, its value and its range. See docs/architecture.md, \"Frame\".")
+        R"(IQ samples to frames of tokens (output 0: item_size floats) and power spectra (output 1: fft_size floats, dBFS).
+
+The page docs/fft_tokenizer.md describes the frame. Message output `status`.
+
+Args:
+    fft_size: bins N, 16..65536.
+    stride: bins in a token; divides fft_size.
+    average: windows in a frame, 1..64.
+    overlap: fraction of a window shared with the next one, 0..0.95.
+    window: blackman, blackmanharris, flattop, hamming, hann, nuttall or rectangular.
+    samp_rate: samples per second, until an `rx_rate` tag comes.
+    center_freq: Hz, until an `rx_freq` tag comes.
+    settle_ms: ms of samples skipped after a retune, 0..60000.
+    min_output_buffer: frames that each output has room for, 1..65536; the next block works in batches up to that.
+    live: the samples come from a radio: after a retune the samples that its buffers held before are skipped, too.
+
+Raises:
+    ValueError: an argument is out of range; names it, its value and its range.)")
         .def(py::init(&fft_tokenizer::make),
              py::arg("fft_size") = 1024,
              py::arg("stride") = 8,

@@ -48,8 +48,7 @@ py::tuple tokenize(tokenizer& self, const samples_array& samples, double samp_ra
 
 void bind_tokenizer(py::module& m)
 {
-    py::class_<tokenizer>(
-        m, "tokenizer", "The FFT tokenizer's mathematics, without a scheduler (docs/architecture.md).")
+    py::class_<tokenizer>(m, "tokenizer", "The FFT tokenizer's mathematics, without a scheduler (docs/contracts.md).")
         .def(py::init<int, int, int, double, const std::string&>(),
              py::arg("fft_size") = 1024,
              py::arg("stride") = 8,

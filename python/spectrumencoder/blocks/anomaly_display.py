@@ -55,8 +55,8 @@ class anomaly_display(SafeBlock, gr.sync_block):
         RuntimeError: there is no QApplication yet, or this is not its thread.
     """
 
-    def __init__(self, fft_size=1024, samp_rate=1e6, center_freq=0.0, history_s=10.0, draw_rate=20.0, level_min=0.0,
-                 level_max=0.0, model="base"):
+    def __init__(self, fft_size: int = 1024, samp_rate: float = 1e6, center_freq: float = 0.0, history_s: float = 10.0,
+                 draw_rate: float = 20.0, level_min: float = 0.0, level_max: float = 0.0, model: str = "base") -> None:
         spectrum = (np.float32, fft_size)
         gr.sync_block.__init__(self, "anomaly_display", py_io_signature(1, 4, [spectrum, spectrum, spectrum, np.float32]), None)
         self.init_safe_block()

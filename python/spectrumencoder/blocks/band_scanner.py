@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pmt
@@ -46,8 +47,10 @@ class band_scanner(SafeBlock, gr.sync_block):
         ValueError: an argument is out of range.
     """
 
-    def __init__(self, ranges="88e6:108e6", samp_rate=2.4e6, center_freq=0.0, fft_size=1024, dwell_ms=100.0, pause=False,
-                 usable=0.8, overlap=0.0, dc_bins=0, jitter=0.0, hold_ms=0.0, max_hold_ms=10000.0, radio=SOAPY, seed=0):
+    def __init__(self, ranges: str = "88e6:108e6", samp_rate: float = 2.4e6, center_freq: float = 0.0, fft_size: int = 1024,
+                 dwell_ms: float = 100.0, pause: bool = False, usable: float = 0.8, overlap: float = 0.0, dc_bins: int = 0,
+                 jitter: float = 0.0, hold_ms: float = 0.0, max_hold_ms: float = 10000.0, radio: str = SOAPY,
+                 seed: int = 0) -> None:
         gr.sync_block.__init__(self, "band_scanner", [(np.float32, fft_size)], None)
         self.init_safe_block()
         self.set_tag_propagation_policy(gr.TPP_DONT)
@@ -58,7 +61,7 @@ class band_scanner(SafeBlock, gr.sync_block):
         self._hold_ms, self._max_hold_ms = (_between(name, value, 0.0, 3.6e6) for name, value in
                                             (("hold_ms", hold_ms), ("max_hold_ms", max_hold_ms)))
         self._dc_bins = int(_between("dc_bins", dc_bins, 0, fft_size // 2))
-        self._plan_settings = {"fft_size": int(fft_size), "usable": usable, "overlap": overlap, "jitter": jitter}
+        self._plan_settings: dict[str, Any] = {"fft_size": int(fft_size), "usable": usable, "overlap": overlap, "jitter": jitter}
         self._rate, self._center, self._hop = float(samp_rate), float(center_freq), int(fft_size)
         self._radio, self._seed, self._paused = radio, int(seed), bool(pause)
         self._plan()  # what is out of range is told now

@@ -32,7 +32,8 @@ class event_log(SafeBlock, gr.basic_block):
         ValueError: the file's folder does not exist, pyzmq is missing, or nothing to write to is given.
     """
 
-    def __init__(self, file="", append=False, stdout=False, zmq_address="", recording=""):
+    def __init__(self, file: str | Path = "", append: bool = False, stdout: bool = False, zmq_address: str = "",
+                 recording: str = "") -> None:
         gr.basic_block.__init__(self, "event_log", None, None)
         self.init_safe_block()
         self._path = Path(file) if file else None

@@ -7,6 +7,8 @@ A message is a bare dict or a PDU, ``cons(dict, uniform vector)``; both are acce
 from __future__ import annotations
 
 import numbers
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pmt
@@ -18,9 +20,12 @@ class MalformedMessage(ValueError):
     """A message that a port cannot use. It is counted and logged by the block, and is never a failure."""
 
 
-def to_pmt(value):
-    """A PMT of a Python value: None, bool, str, real number, dict, list or tuple of those, array (of float64 an f64vector, of
-    anything else an f32vector).
+def to_pmt(value: Any) -> Any:
+    """A PMT of a Python value.
+
+    Args:
+        value: None, bool, str, real number, or a dict, list or tuple of those; or an array: float64 becomes an f64vector, any
+            other type an f32vector.
 
     Raises:
         TypeError: the value is of another kind.
@@ -55,18 +60,18 @@ def to_pmt(value):
     raise TypeError(f"no PMT for {type(value).__name__} {value!r}")
 
 
-def pdu(metadata: dict, values=()):
+def pdu(metadata: dict, values: Any = ()) -> Any:
     """The PDU ``cons(metadata, f32vector)``."""
     values = np.asarray(values, np.float32)
     return pmt.cons(to_pmt(metadata), pmt.init_f32vector(values.size, values.tolist()))
 
 
-def bytes_pdu(metadata: dict, data: bytes):
+def bytes_pdu(metadata: dict, data: bytes) -> Any:
     """The PDU ``cons(metadata, u8vector)``."""
     return pmt.cons(to_pmt(metadata), pmt.init_u8vector(len(data), list(data)))
 
 
-def pdu_bytes(message) -> bytes:
+def pdu_bytes(message: Any) -> bytes:
     """The bytes of a PDU's u8vector.
 
     Raises:
@@ -77,7 +82,7 @@ def pdu_bytes(message) -> bytes:
     return bytes(pmt.u8vector_elements(pmt.cdr(message)))
 
 
-def to_python(value):
+def to_python(value: Any) -> Any:
     """The Python value of a PMT: vectors, tuples and lists as lists, keys of dicts as str.
 
     Raises:
@@ -87,7 +92,7 @@ def to_python(value):
     return _to_python(value, 0)
 
 
-def _to_python(value, depth: int):
+def _to_python(value: Any, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise MalformedMessage(f"a PMT that nests deeper than {MAX_DEPTH}")
     if pmt.is_null(value):
@@ -109,7 +114,7 @@ def _to_python(value, depth: int):
         raise MalformedMessage(f"a PMT that has no Python value ({error})") from error
 
 
-def _items(pair):
+def _items(pair: Any) -> Iterator[Any]:
     """The elements of a list, or of a chain of pairs that does not end in nil."""
     while pmt.is_pair(pair):
         yield pmt.car(pair)
@@ -118,13 +123,16 @@ def _items(pair):
         yield pair
 
 
-def _entries(dictionary):
+def _entries(dictionary: Any) -> Iterator[Any]:
     """The (key . value) pairs in the order in which they were added (PMT lists the newest first)."""
     return reversed(list(_items(pmt.dict_items(dictionary))))
 
 
-def metadata(message) -> dict:
-    """The dict of a message, which is a PDU or a bare dict.
+def metadata(message: Any) -> dict:
+    """The dict of a message.
+
+    Args:
+        message: a PMT: a PDU, or a bare dict.
 
     Raises:
         MalformedMessage: it is neither, it is empty, or it holds what ``to_python`` does not take.
@@ -136,7 +144,7 @@ def metadata(message) -> dict:
     return to_python(message)
 
 
-def tag_key(tag) -> str:
+def tag_key(tag: Any) -> str:
     """The key of a stream tag; "" where it is no text, and so none of ours."""
     try:
         return pmt.symbol_to_string(tag.key)
@@ -144,7 +152,7 @@ def tag_key(tag) -> str:
         return ""
 
 
-def kind(message) -> str:
+def kind(message: Any) -> str:
     """What a PMT is, cut to a length that a log line can hold; never raises."""
     try:
         text = pmt.write_string(message)

@@ -5,26 +5,36 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from .safe_block import Failure, first_failure
 
+if TYPE_CHECKING:
+    from gnuradio import gr
 
-def run_flowgraph(top_block, blocks, *, should_stop=None, poll_s=0.1, grace_s=10.0) -> Failure | None:
+
+def run_flowgraph(top_block: gr.top_block, blocks: Iterable[object], *, should_stop: Callable[[], bool] | None = None,
+                  poll_s: float = 0.1, grace_s: float = 10.0) -> Failure | None:
     """Starts the flowgraph and returns when it has ended: None, or the failure that ended it.
 
     Args:
         top_block: a gr.top_block, not started.
-        blocks: those whose ``failure`` is watched (one stops the flowgraph, also that of a message-only block), and
-            whose message queues are emptied at the end.
+        blocks: those to watch. A ``failure`` of one stops the flowgraph, even if the block has no streams. Their message
+            queues are emptied at the end.
         should_stop: called at every poll; True stops the flowgraph in good order (a duration, a key).
         poll_s: seconds between polls.
-        grace_s: how long the blocks have to end once they were told to stop.
+        grace_s: seconds that the blocks have to end after a stop.
+
+    Returns:
+        None, or the failure that ended the flowgraph: `block`, `where` and `error` describe it, and ``str`` gives one line.
 
     Raises:
         TimeoutError: a block did not end in time (a radio driver that hangs); the process should exit. It names, and has
             as its cause, the failure for which the flowgraph was stopped, if there was one.
         KeyboardInterrupt: Ctrl-C; the flowgraph has been stopped in good order before.
     """
+    blocks = list(blocks)
     top_block.start()
     ended = threading.Event()
     threading.Thread(target=_wait, args=(top_block, ended), daemon=True).start()
@@ -41,12 +51,12 @@ def run_flowgraph(top_block, blocks, *, should_stop=None, poll_s=0.1, grace_s=10
     return first_failure(blocks)
 
 
-def _wait(top_block, ended: threading.Event):
+def _wait(top_block: gr.top_block, ended: threading.Event) -> None:
     top_block.wait()
     ended.set()
 
 
-def _stop(top_block, ended: threading.Event, grace_s: float, blocks):
+def _stop(top_block: gr.top_block, ended: threading.Event, grace_s: float, blocks: Sequence[object]) -> None:
     deadline = time.monotonic() + grace_s
     threading.Thread(target=top_block.stop, daemon=True).start()  # stop itself may wait for a stalled driver
     if not ended.wait(max(0.0, deadline - time.monotonic())):

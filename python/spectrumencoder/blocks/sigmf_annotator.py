@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import threading
@@ -14,7 +13,7 @@ from gnuradio import gr
 
 from .. import keys
 from ..atomic_file import write_file
-from ..recordings.sigmf import DATA_SUFFIX, META_SUFFIX, Recording
+from ..recordings import META_SUFFIX, Recording, open_recording
 from . import messages
 from .event_log import finite
 from .safe_block import SafeBlock, handler
@@ -34,7 +33,8 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
     annotations that an earlier run left in it give way to this run's.
 
     Args:
-        recording: the .sigmf-meta to start from; "" starts from minimal metadata (live, or raw samples).
+        recording: a ``Recording``, or the path of one such as NAME.sigmf-meta, whose metadata to start from. "" starts from
+            minimal metadata (live, or raw samples).
         output: path of the .sigmf-meta to write; "" is NAME-events.sigmf-meta beside the recording. It may be the
             recording's own file, which is then completed.
         samp_rate, center_freq, datatype: Hz, Hz, SigMF type; for the minimal metadata only.
@@ -44,10 +44,11 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
         ValueError: there is neither recording nor output, the folder does not exist, or samp_rate is not positive.
     """
 
-    def __init__(self, recording="", output="", samp_rate=0.0, center_freq=0.0, datatype="cf32_le"):
+    def __init__(self, recording: Recording | str | Path = "", output: str = "", samp_rate: float = 0.0,
+                 center_freq: float = 0.0, datatype: str = "cf32_le") -> None:
         gr.basic_block.__init__(self, "sigmf_annotator", None, None)
         self.init_safe_block()
-        source = Recording.open(recording) if recording else None
+        source = recording if isinstance(recording, Recording) else open_recording(recording) if recording else None
         self.path = _output_path(source, output)
         self._offset = source.offset if source else 0
         self._meta = _from_recording(source, self.path) if source else _minimal(samp_rate, center_freq, datatype)
@@ -117,7 +118,7 @@ def annotation_of(event: dict, offset: int = 0) -> dict:
         raise messages.MalformedMessage(f"its sample numbers are no numbers ({error})") from error
     annotation = {"core:sample_start": max(0, offset + start), "core:sample_count": count,
                   "core:generator": _GENERATOR}
-    center, width = event.get(keys.FREQ_CENTER_HZ), event.get(keys.BANDWIDTH_HZ)
+    center, width = event.get(keys.FREQ_CENTER_HZ, math.nan), event.get(keys.BANDWIDTH_HZ, math.nan)
     if all(isinstance(value, (int, float)) and math.isfinite(value) for value in (center, width)):
         annotation |= {"core:freq_lower_edge": center - width / 2, "core:freq_upper_edge": center + width / 2}
     annotation["core:label"] = str(event.get(keys.ANALYSIS_TYPE) or event.get(keys.LABEL) or "anomaly")
@@ -130,34 +131,27 @@ def _output_path(source: Recording | None, output) -> Path:
         path = Path(output)
         if path.suffix != META_SUFFIX:
             path = path.with_name(path.name + META_SUFFIX)
-    elif source is not None:
-        path = source.meta_path.with_name(f"{source.name}-events{META_SUFFIX}")
+    elif source is not None and source.path is not None:
+        path = source.path.with_name(f"{source.name}-events{META_SUFFIX}")
     else:
-        raise ValueError("sigmf_annotator has neither a recording nor an output; give at least one of them")
+        raise ValueError("sigmf_annotator has neither a recording in a file nor an output; give at least one of them")
     if not path.parent.is_dir():
         raise ValueError(f"output {path}: the folder {path.parent} does not exist; make it first")
     return path
 
 
 def _from_recording(source: Recording, path: Path) -> dict:
-    """The recording's metadata, pointing at its samples where they do not have the file's own name."""
-    meta = copy.deepcopy(source.meta)
-    head = meta["global"]
-    if path.with_suffix(DATA_SUFFIX).resolve() != source.data_path.resolve():
-        if path.parent.resolve() == source.data_path.parent.resolve():
-            head["core:dataset"] = source.data_path.name
-        else:
-            head["core:metadata_only"] = True
-    _declare_extension(head)
-    prefix = keys.SIGMF_PREFIX + keys.EVENT_ID  # an earlier run's annotations give way to this one's
-    meta["annotations"] = [item for item in meta.get("annotations") or [] if prefix not in item]
-    meta.setdefault("captures", [])
+    """The recording's metadata, without the annotations of an earlier run."""
+    meta = source.sigmf_meta(path)
+    _declare_extension(meta["global"])
+    prefix = keys.SIGMF_PREFIX + keys.EVENT_ID
+    meta["annotations"] = [item for item in meta["annotations"] if prefix not in item]
     return finite(meta)
 
 
 def _minimal(samp_rate, center_freq, datatype) -> dict:
     if not samp_rate > 0:
-        raise ValueError(f"samp_rate {samp_rate} must be positive where there is no recording to take it from")
+        raise ValueError(f"samp_rate {samp_rate} must be positive if there is no recording to take it from")
     head = {"core:datatype": datatype, "core:sample_rate": float(samp_rate), "core:version": "1.2.0",
             "core:metadata_only": True}
     _declare_extension(head)

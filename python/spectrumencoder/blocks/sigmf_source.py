@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Source block: a SigMF recording, or a raw IQ file, as complex samples with the tags that a radio would give."""
+"""Source block: a recording of any format, or raw IQ, as complex samples with the tags that a radio would give."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pmt
 from gnuradio import gr
 
 from .. import keys
-from ..recordings.sigmf import Recording, RecordingError
+from ..recordings import Recording, RecordingError, open_recording
 from .safe_block import WORK_DONE, SafeBlock
 
 _RX_FREQ, _RX_RATE, _RX_TIME = (pmt.intern(key) for key in (keys.RX_FREQ, keys.RX_RATE, keys.RX_TIME))
-_CHUNK = 1 << 18  # samples in the output buffer, of which a call gives half: so few calls that what they cost is no matter
+_CHUNK = 1 << 18  # samples in the output buffer; a call fills half of it, so that calls are few and their cost is no matter
 _THROTTLE_STEP_S = 0.01
 
 
@@ -30,24 +30,27 @@ class sigmf_source(SafeBlock, gr.sync_block):
     at the seam, so that no frame is averaged across it. Each start of the flowgraph plays from the beginning.
 
     Args:
-        file: path of a .sigmf-meta or .sigmf-data file, or of raw samples when ``datatype`` is given.
+        file: a ``Recording``; or the path of one, such as NAME.sigmf-meta, or of raw samples if ``datatype`` is given.
         repeat: start again at the end.
         throttle: give samples no faster than ``samp_rate`` by the clock; else as fast as the flowgraph takes them.
-        samp_rate, datatype: of raw samples only: Hz, a SigMF type such as "cf32_le".
-        center_freq: Hz, of raw samples, or of those captures of a SigMF recording that state none; None: not known.
+        samp_rate, datatype: of raw samples only: Hz; a SigMF type such as "cf32_le" or a synonym such as "rtl".
+        center_freq: Hz, of raw samples, or of those captures of a recording that state none; None: not known.
         start, count: the part to play, in samples; count 0 is up to the end.
 
     Raises:
-        RecordingError: the file is missing, truncated or invalid, or some captures state a frequency, others do not,
-            and center_freq is not given: what follows in the chain would take the last one stated.
-        ValueError: an argument is out of range, or says what a SigMF file says itself.
+        RecordingError: the file is missing, truncated or invalid. Or some captures state a frequency, others do not,
+            and center_freq is not given: the rest of the chain would take the last one stated.
+        ValueError: an argument is out of range, or says what the recording says itself.
     """
 
-    def __init__(self, file, repeat=False, throttle=False, samp_rate=0.0, datatype="", center_freq=None,
-                 start=0, count=0):
+    def __init__(self, file: Recording | str | Path, repeat: bool = False, throttle: bool = False, samp_rate: float = 0.0,
+                 datatype: str = "", center_freq: float | None = None, start: int = 0, count: int = 0) -> None:
         gr.sync_block.__init__(self, "sigmf_source", None, [np.complex64])
         self.init_safe_block()
-        self.recording = _open(file, samp_rate, datatype, center_freq)
+        self.recording = file if isinstance(file, Recording) else _open(file, samp_rate, datatype, center_freq)
+        if self.recording is file and (samp_rate or datatype):
+            raise ValueError(f"samp_rate {samp_rate:g} and datatype {datatype!r} are for the path of raw samples; leave them out "
+                             f"for the recording {file.name}, which has its own")
         n_samples = self.recording.n_samples
         if not 0 <= start < n_samples:
             raise ValueError(f"start {start} is outside 0..{n_samples - 1}, the samples of {self.recording.name}")
@@ -58,10 +61,11 @@ class sigmf_source(SafeBlock, gr.sync_block):
         self._first, self._last = int(start), int(start + count) if count else n_samples
         self._repeat, self._throttle = bool(repeat), bool(throttle)
         self._position = self._first
-        self._center_freq = _center_freq(self.recording, self._first, self._last, center_freq)
+        self._center_freq = _center_freq(self.recording, self._first, self._last, None if datatype else center_freq)
         self._tag_samples = sorted({self._first} | {capture.sample_start for capture in self.recording.captures
                                                     if self._first < capture.sample_start < self._last})
-        self._clock_start, self._clock_samples = None, 0
+        self._clock_start: float | None = None
+        self._clock_samples = 0
         self.set_min_output_buffer(_CHUNK)
 
     def _start(self):
@@ -106,7 +110,7 @@ class sigmf_source(SafeBlock, gr.sync_block):
             yield _RX_TIME, pmt.make_tuple(pmt.from_uint64(seconds + int(whole)), pmt.from_double(fraction))
 
     def _due(self, wanted: int) -> int:
-        """How many of the wanted samples the clock allows now; sleeps a step where there are none."""
+        """The number of wanted samples that the clock allows now; sleeps a step if there are none."""
         now = time.monotonic()
         if self._clock_start is None:
             self._clock_start, self._clock_samples = now, 0
@@ -123,21 +127,21 @@ def _open(file, samp_rate, datatype, center_freq) -> Recording:
     if not str(file):
         raise ValueError("file is empty; name a .sigmf-meta file, or raw samples with their samp_rate and datatype")
     if datatype:
-        return Recording.open_raw(Path(file), samp_rate, datatype, center_freq=center_freq)
+        return open_recording(file, rate=samp_rate, datatype=datatype, freq=center_freq)
     if samp_rate:
-        raise ValueError(f"samp_rate {samp_rate:g} is for raw samples, which need a datatype too; leave it out for SigMF, "
-                         "whose metadata states it")
-    return Recording.open(Path(file))
+        raise ValueError(f"samp_rate {samp_rate:g} is for raw samples, which need a datatype too; leave it out for SigMF and "
+                         "other formats that state it")
+    return open_recording(file)
 
 
 def _center_freq(recording: Recording, first: int, last: int, center_freq: float | None) -> float | None:
-    """Hz of the captures of samples [first, last) that state none; checked."""
+    """The frequency (Hz) of those captures of samples [first, last) that state none; checked."""
     begun = recording.capture_at(first)
     played = [begun, *(c for c in recording.captures if c is not begun and first < c.sample_start < last)]
     silent = [capture for capture in played if capture.frequency_hz is None]
     if center_freq is not None and not math.isfinite(center_freq):
         raise ValueError(f"center_freq {center_freq} is not a finite number of Hz")
-    if center_freq is not None and not silent and recording.meta_path is not None:
+    if center_freq is not None and not silent:
         raise ValueError(f"center_freq {center_freq:g}: {recording.name} states its frequency itself; leave it out")
     if center_freq is None and silent and len(silent) < len(played):
         raise RecordingError(f"{recording.name}: the capture at sample {silent[0].sample_start} states no core:frequency, "

@@ -15,7 +15,7 @@ import pmt
 from gnuradio import gr
 
 from .. import keys
-from ..recordings.sigmf import DATA_SUFFIX, META_SUFFIX
+from ..recordings import DATA_SUFFIX, META_SUFFIX
 from ..recordings.sigmf_writer import write_encoded
 from .messages import MalformedMessage, metadata, tag_key
 from .pre_roll import PreRoll
@@ -55,7 +55,8 @@ class snippet_recorder(SafeBlock, gr.sync_block):
         ValueError: an argument is out of range. OSError: the folder cannot be made.
     """
 
-    def __init__(self, folder="snippets", samp_rate=1e6, center_freq=0.0, pre_s=0.05, post_s=0.05, max_s=1.0, max_mb=1000.0):
+    def __init__(self, folder: str | Path = "snippets", samp_rate: float = 1e6, center_freq: float = 0.0, pre_s: float = 0.05,
+                 post_s: float = 0.05, max_s: float = 1.0, max_mb: float = 1000.0) -> None:
         gr.sync_block.__init__(self, "snippet_recorder", [np.complex64], None)
         self.init_safe_block()
         for name, value, low in (("samp_rate", samp_rate, 1e-9), ("pre_s", pre_s, 0), ("post_s", post_s, 0),

@@ -43,7 +43,7 @@ class spectrum_decoder(SafeBlock, gr.sync_block):
         ValueError: fft_size is not the model's, or min_output_buffer out of range.
     """
 
-    def __init__(self, model="base", fft_size=1024, min_output_buffer=64):
+    def __init__(self, model: str = "base", fft_size: int = 1024, min_output_buffer: int = 64) -> None:
         gr.sync_block.__init__(self, "spectrum_decoder", None, [(np.float32, fft_size)])
         self.init_safe_block()
         file = load(find_model(model))
@@ -126,7 +126,9 @@ class spectrum_decoder(SafeBlock, gr.sync_block):
 
     def _tag(self, offset: int, first: int, count: int):
         """Tags of frames [first, first + count) of the group, of which the first goes out at `offset`."""
-        header = self._group.header
+        group = self._group
+        assert group is not None  # a frame of it is going out
+        header = group.header
         if first == 0 and not _follows(self._last, header):
             tags = {keys.RX_FREQ: header.rx_freq, keys.RX_RATE: header.rx_rate}
             for key, value in tags.items():
@@ -139,10 +141,10 @@ class spectrum_decoder(SafeBlock, gr.sync_block):
             for key, value in ((keys.FRAME_START, header.frame_start), (keys.FRAME_HOP, header.frame_hop),
                                (keys.FRAME_AVERAGE, header.average[0])):
                 self.add_item_tag(0, offset, pmt.intern(key), pmt.from_uint64(value))
-        if self._group.label is not None:
+        if group.label is not None and group.confidence is not None:
             for frame in range(first, first + count):
-                self._tell(offset + frame - first, {keys.LABEL: self._group.label[frame],
-                                                    keys.CONFIDENCE: float(self._group.confidence[frame])})
+                self._tell(offset + frame - first, {keys.LABEL: group.label[frame],
+                                                    keys.CONFIDENCE: float(group.confidence[frame])})
 
     def _tell(self, offset: int, values: dict):
         """Tags of those values that are not what was told last."""

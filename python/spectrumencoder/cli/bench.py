@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``spectrumencoder bench ...``: speed, energy and memory on this machine; each prints a table and writes its JSON."""
+"""``spectrumencoder bench ...``: speed, energy and memory on this machine. Each prints a table and writes its JSON."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def pipeline(
         _run(bench.pipeline, json_file, names, sizes=sizes, seed=seed)
         return
     if not 1e3 <= rate < float("inf"):
-        raise UsageError(f"--rate {rate:g} is not a rate of at least 1000 samples/s")
+        raise UsageError(f"--rate {rate:g} is not a rate; give 1000 samples/s or more")
     _run(bench.paced, json_file, names, rate=rate, averages=sizes.averages, seconds=seconds or (1.0 if quick else 60.0))
 
 
@@ -131,26 +131,27 @@ def memory(model: Models = None, quick: Quick = False, json_file: Json = None):
     """Peak memory of a process by model and backend; bytes of keys and values by attention family."""
     from ..bench.memory import memory as bench
     smallest = {"tokens": (128,), "backends": ("latent",)} if quick else {}
-    _run(bench, json_file, _names(model, most=1 if quick else None), **smallest)
+    _run(bench, json_file, _names(model, count=1 if quick else None), **smallest)
 
 
 @app.command()
 def report(
     json_dir: Annotated[Path, typer.Option("--json-dir", metavar="DIR", help="Folder of the benches' JSON, bench_*.json.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.md", help="The page; pictures go beside it.")],
-    about: Annotated[Path | None, typer.Option("--about", metavar="FILE.md", exists=True, dir_okay=False,
-                                               help="What was learnt: Markdown that the page begins with.")] = None,
+    about: Annotated[Path | None, typer.Option("--about", metavar="FILE.md", exists=True, dir_okay=False, show_default=False,
+                                               help="Markdown that the page begins with. [default: the words of the page that "
+                                               "is there]")] = None,
 ):
-    """The page of tables and pictures, from what the benches wrote."""
+    """Write the page of goals, tables and pictures from the JSON of the benches. It measures nothing."""
     check_writable(out)
     from ..bench.report import write_report
     for path in write_report(json_dir, out, about):
         OUT.print(f"wrote {path}", markup=False)
 
 
-def _names(model: list[str] | None, most: int | None = None) -> tuple[str, ...]:
+def _names(model: list[str] | None, count: int | None = None) -> tuple[str, ...]:
     from ..bench.engines import SHIPPED
-    return (tuple(model) if model else SHIPPED)[:most]
+    return (tuple(model) if model else SHIPPED)[:count]
 
 
 def _sizes(sizes, **changes):

@@ -64,6 +64,7 @@ def calibrate(
     paths = [] if live else find_source(source, rate, format, freq)[0]
     from ..encoder.engine import Engine
     from ..encoder.ensemble import members
+    from ..recordings import open_recording
     if pair := members(model):
         raise UsageError(f"--model {model}: the tables of an ensemble are those of its first model; calibrate that (--model "
                          f"{pair[0]}), then run with --model speculative:{out},{pair[1]}")
@@ -81,7 +82,7 @@ def calibrate(
             if note and not quiet:
                 NOTES.print(f"note: {note}", markup=False)
         else:
-            recordings = [_open(path, rate, format, freq) for path in paths]
+            recordings = [open_recording(path, rate=rate, datatype=format, freq=freq) for path in paths]
             spectra = _spectra(spectra, [r.samp_rate for r in recordings], engine, overlap)
         bar = stack.enter_context(progress_bar(quiet=quiet, counts=True))
         task = bar.add_task("frames", total=None)
@@ -114,11 +115,6 @@ def _run_options(out: Path, average: int, overlap: float, band: str, pfa: float,
               and used[row.key] != row.default]  # where and by what it is computed is no matter to a table
     texts = {key: f"{used[key]:g}" if isinstance(used[key], float) else used[key] for key in (*always, *others)}
     return " ".join(f"--{SETTINGS[key].cli} {text}" for key, text in texts.items())
-
-
-def _open(path: Path, rate: float | None, format: str | None, freq: float | None):
-    from ..recordings.sigmf import Recording
-    return Recording.open(path) if rate is None else Recording.open_raw(path, rate, format, center_freq=freq)
 
 
 def _spectra(average: int | str, rates: list[float | None], engine, overlap: float) -> int:

@@ -16,7 +16,7 @@ from .console import NOTES, OUT, check_writable, progress_bar, write_json
 from .errors import CommandError, UsageError
 
 if TYPE_CHECKING:
-    from ..recordings.sigmf import Recording
+    from ..recordings import Recording
 
 FRAME_SAMPLES = 16 * 1024  # of the default frame: 16 windows of 1024 samples
 
@@ -33,12 +33,12 @@ def list_recordings(
     json_file: JsonOption = None,
 ):
     """Table of the recordings in a folder: label, rate, centre, length, frames."""
-    from ..recordings.sigmf import Recording, RecordingError, find_recordings
+    from ..recordings import RecordingError, find_recordings, open_recording
 
     rows, broken = [], []
     for path in find_recordings(folder):
         try:
-            rows.append(_row(Recording.open(path)))
+            rows.append(_row(open_recording(path)))
         except RecordingError as error:
             broken.append(str(error))
     table = Table(box=None, header_style="bold")
@@ -183,9 +183,9 @@ def synth(
 
 def _info_file(file: Path, verify: bool, json_file: Path | None):
     """Captures, annotations, level, and on request whether the checksum is right."""
-    from ..recordings.sigmf import Recording
+    from ..recordings import open_recording
 
-    recording = Recording.open(file)
+    recording = open_recording(file)
     level = _level(recording)
     row = _row(recording) | {"n_samples": recording.n_samples, "n_channels": recording.n_channels, **level}
     row["checksum"] = "not checked"
@@ -207,12 +207,12 @@ def _info_file(file: Path, verify: bool, json_file: Path | None):
 
 def _info_folder(folder: Path, verify: bool, json_file: Path | None):
     """Counts, seconds and licences of the recordings in a folder; those that cannot be read, or are changed, are named."""
-    from ..recordings.sigmf import Recording, RecordingError, find_recordings
+    from ..recordings import RecordingError, find_recordings, open_recording
 
     rows, broken, unverified = [], [], 0
     for path in find_recordings(folder):
         try:
-            recording = Recording.open(path)
+            recording = open_recording(path)
             if verify:
                 unverified += not recording.verify()
         except RecordingError as error:
@@ -221,8 +221,8 @@ def _info_folder(folder: Path, verify: bool, json_file: Path | None):
         comments = [dict(part.strip().split("=", 1) for part in note.comment.split(";") if "=" in part)
                     for note in recording.annotations if "class=" in (note.comment or "")]
         rows.append({"class": comments[0]["class"] if comments else "not labelled",
-                     "licence": str(recording.meta["global"].get("core:license", "none stated")),
-                     "seconds": recording.duration_s, "bytes": recording.data_path.stat().st_size})
+                     "licence": recording.license or "none stated",
+                     "seconds": recording.duration_s, "bytes": recording.size_bytes})
     _print_counts(str(folder), rows, json_file, {"unreadable": broken})
     if unverified:
         NOTES.print(f"{unverified} recordings have no checksum in their metadata", style="yellow")

@@ -26,17 +26,22 @@ def doctor():
 
 
 def backend_table() -> Group:
-    """One row per attention backend: whether it runs on the device that compute=auto takes, its weights, what it is, or why it
-    does not run; below, which kernel runs and what it needs."""
+    """One row per attention backend, for the device that compute=auto takes.
+
+    A row names the weights, the runtimes that compute it (`runtime=auto` prefers the first) and its kind, or why it does not run.
+    The lines below name PyTorch's kernel and its needs.
+    """
     device, rows = attention_backends()
-    table = Table("", "backend", "weights", "", title=f"attention backends on {device}", title_justify="left",
+    table = Table("", "backend", "weights", "runtimes", "", title=f"attention backends on {device}", title_justify="left",
                   title_style="bold", box=None)
     for row in rows:
         mark = "[green]ok[/]" if row["available"] else "[yellow]absent[/]"
-        table.add_row(mark, row["name"], row["family"], row["about"] if row["available"] else row["reason"])
+        table.add_row(mark, row["name"], row["family"], ", ".join(row["runtimes"]),
+                      row["about"] if row["available"] else row["reason"])
     notes = {}
     for row in rows:
         if row["needs"] != "nothing":
             notes.setdefault((row["kernel"], row["needs"]), []).append(row["name"])
-    lines = [f" {', '.join(names)}: {f'{kernel}; ' if kernel else ''}need {needs}" for (kernel, needs), names in notes.items()]
+    lines = [f" {', '.join(names)} in torch: {f'{kernel}; ' if kernel else ''}need {needs}"
+             for (kernel, needs), names in notes.items()]
     return Group(table, *lines, " the others need nothing")

@@ -20,12 +20,12 @@ def models(
 ):
     """List models: size, variants (attention/RoPE), backends, labels, calibrated bands, metrics."""
     from ..encoder.ensemble import members
-    from ..encoder.model_file import SUFFIX, find_model, load, model_folders
+    from ..encoder.model_file import find_model, found_models, load, model_folders
     check_writable(json_file)
     if names:
         paths = [find_model(part) for name in names for part in members(name) or (name,)]
     else:
-        paths = sorted({path.resolve() for folder in model_folders() for path in folder.glob(f"*{SUFFIX}")})
+        paths = found_models()
     if not paths:
         folders = ", ".join(map(str, model_folders()))
         raise CommandError(f"no model file in {folders}; train one (spectrumencoder train) or set SPECTRUMENCODER_MODELS")

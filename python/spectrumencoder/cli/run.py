@@ -125,7 +125,7 @@ def run(
 def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: Plan, progress: ProgressLine,
                     quiet: bool) -> tuple[list[Outcome], list[str]]:
     """What those gave that went well, and the errors of the others."""
-    from ..recordings.sigmf import RecordingError
+    from ..recordings import RecordingError
     outcomes, errors, reported = [], [], set()
     for path, result in results:
         progress.hide()
@@ -236,20 +236,11 @@ def find_source(source: str, rate: float | None, format: str | None, freq: float
     Raises:
         UsageError: SOURCE and the options do not go together. RecordingError: there is no recording.
     """
-    from ..recordings.sigmf import DATA_SUFFIX, META_SUFFIX, find_recordings
-    path = Path(source)
-    is_sigmf = path.suffix in (META_SUFFIX, DATA_SUFFIX, ".sigmf") or path.with_name(path.name + META_SUFFIX).is_file()
-    if rate is not None or format is not None:
-        if path.is_dir() or is_sigmf:
-            raise UsageError(f"--rate and --format are for raw IQ; {path} states its own, leave them out")
-        if rate is None or format is None:
-            raise UsageError("raw IQ needs both --rate HZ and --format TYPE, such as --rate 2e6 --format ci16_le")
-        return [path], False
-    if freq is not None:
-        raise UsageError("--freq is for raw IQ, with --rate and --format; SigMF states its own frequency")
-    if path.is_file() and not is_sigmf:
-        raise UsageError(f"{path} is not SigMF; give --rate HZ and --format TYPE (cf32_le, ci16_le, cu8, ...) for raw IQ")
-    return find_recordings(path), path.is_dir()
+    from ..recordings import RecordingArgumentError, find_recordings
+    try:
+        return find_recordings(source, rate=rate, datatype=format, freq=freq), Path(source).is_dir()
+    except RecordingArgumentError as error:
+        raise UsageError(f"{error} (--rate HZ, --format TYPE, --freq HZ)") from error
 
 
 def summary(outcomes: list[Outcome], errors: list[str], settings: RunSettings) -> dict:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What changes slowly on a calibrated band: tilt and ripple of the receiver are followed, and more than that is noticed.
+"""Slow changes of a calibrated band: tilt and ripple of the receiver are followed, and larger changes are noticed.
 
-Gain is taken off frame by frame, with the noise floor. What bends the floor (temperature, ageing of a filter) is followed by
-a curve of ``KNOTS`` points over the bins that no emitter uses, from frames that are not suspicious, by at most
-``DRIFT_DB_PER_HOUR``: so slow that nothing which comes within minutes is taken for drift. When the scores have moved all the
-same (the table's own p-values say so), or most quiet bins deviate by more than they did, the calibration no longer holds.
+Gain is taken off frame by frame, with the noise floor. Temperature, or the ageing of a filter, bends the floor. A curve of
+``KNOTS`` points over the bins that no emitter uses follows that bend, from frames that are not suspicious. It moves by at most
+``DRIFT_DB_PER_HOUR``: so slowly that nothing which comes within minutes is taken for drift.
+
+The calibration no longer holds if the scores have moved all the same, by the table's own p-values. It does not hold either if
+most quiet bins deviate by more than they did.
 """
 
 from __future__ import annotations
@@ -17,14 +19,14 @@ from .spline import cubic_spline
 
 KNOTS = 16
 DRIFT_DB_PER_HOUR = 5.0
-BLOCK_FRAMES = 64  # after as many frames the curve moves: what a frame gives does not hang on how frames were batched
+BLOCK_FRAMES = 64  # the curve moves after as many frames, however frames are batched
 QUIET_STD = 1.5  # an emitter's bins vary this many times more than the middle bin, or belong to a component
-_GAIN = 0.2  # of a block's mean deviation that the curve takes at once
+_GAIN = 0.2  # share of a block's mean deviation that the curve takes at once
 _CLIP_STD = 3.0
 WATCHED_FRAMES = 4096
-SHARE, SURPLUS = 0.1, 0.1  # frames with p <= SHARE are so many; more than SURPLUS above that, twice on end, is no chance
+SHARE, SURPLUS = 0.1, 0.1  # the share of frames with p <= SHARE is SHARE; SURPLUS more than that, twice on end, is no chance
 _SIGNIFICANT = 5.0
-ROUGHER = 1.2  # the deviation of the middle quiet bin, of that of the calibration: as much again, or as little, twice on end
+ROUGHER = 1.2  # deviation of the median quiet bin over that of the calibration: above this, or below 1 / this, twice on end
 
 
 class BandDrift:
@@ -38,7 +40,7 @@ class BandDrift:
         parts = [np.flatnonzero(quiet[part]) + part[0] for part in np.array_split(np.arange(n_bins), self._n_knots)]
         self._all_quiet = np.flatnonzero(quiet)
         self._usable = np.array([len(part) >= 4 for part in parts])
-        self._counts = np.array([len(part) for part in parts])[self._usable]  # of the bins of each usable knot, which follow
+        self._counts = np.array([len(part) for part in parts])[self._usable]  # number of bins of each usable knot
         self._bins = np.concatenate([np.zeros(0, int), *(part for part in parts if len(part) >= 4)])
         self._limit = np.float32(_CLIP_STD) * band.std
         self._spline = self._through_knots(np.array([part.mean() for part in np.array_split(np.arange(n_bins), self._n_knots)]))
@@ -54,8 +56,12 @@ class BandDrift:
         return BLOCK_FRAMES - self._n_block
 
     def take(self, level: np.ndarray, unsuspicious: np.ndarray, frame_s: float) -> None:
-        """Levels (F, N) float32, F <= left(), dB over the floor without the curve, that were judged with it; `unsuspicious` (F,)
-        bool."""
+        """Takes frames that were judged with the curve.
+
+        Args:
+            level: (F, N) float32, F <= left(), dB over the floor, the curve not taken off.
+            unsuspicious: (F,) bool. frame_s: seconds from frame to frame.
+        """
         native, band = optional_native_module(), self._band
         given = _add_deviations_numpy if native is None else native.add_deviations
         given(level, band.mean, self.curve, self._limit, band.std, unsuspicious, self._off, self._off_squares)
@@ -76,9 +82,9 @@ class BandDrift:
         self._off[:], self._off_squares[:] = 0.0, 0.0
 
     def _through_knots(self, centres: np.ndarray) -> np.ndarray:
-        """(usable knots, N): the curve through a knot of 1 where the others are 0. A curve is linear in its knots.
+        """The curve through a knot of 1 if the others are 0, (usable knots, N). A curve is linear in its knots.
 
-        A cubic spline: between straight lines ripple would leave what boxes of many bins see.
+        A cubic spline: boxes of many bins would see the error of straight lines.
         """
         places, bins = centres[self._usable], np.arange(len(self._band.mean))
         units = np.eye(len(places))
@@ -113,7 +119,7 @@ class BandDrift:
 
 
 def _add_deviations_numpy(levels, mean, curve, limit, deviation, chosen, sums, squares) -> None:
-    """As the compiled module's, bit for bit: adds to the sums frame by frame."""
+    """The same as the compiled module's, bit for bit: adds to the sums frame by frame."""
     for level, counts in zip(levels, chosen, strict=True):
         off = np.maximum(np.minimum(level - mean - curve, limit), -limit)
         if counts:

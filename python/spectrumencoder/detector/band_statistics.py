@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What each bin of one tuning usually does: mean level, what bins do together, and the deviation that is left.
+"""Usual behaviour of each bin at one tuning: mean level, the components that bins share, and the deviation that is left.
 
-A model that has learned all kinds of signals reconstructs a new one as well as an old one: on a band without a plan it is no
-anomaly. On a band with a plan, which calibration learns here, it is one: its bins are louder than they have ever been. What
-emitters of the plan do in coming and going is taken off first, along the principal components of the calibration frames that
-stand out of what noise alone would show.
+A model that has learned all kinds of signals reconstructs a new one as well as an old one. On a band without a plan a new signal
+is no anomaly. On a band with a plan, which calibration learns here, it is one: its bins are louder than they have ever been. The
+coming and going of the plan's emitters is taken off first. It lies along those principal components of the calibration frames
+whose variance noise alone cannot explain.
 
 Shape letters: F frames, N bins, R components.
 """
@@ -21,14 +21,20 @@ PROJECTION_LANES = 32  # sums over every 32nd bin, and then of those
 PSEUDO_FRAMES = 50.0  # weight of the median bin's deviation in that of each bin
 MIN_BIN_STD = 0.1  # dB
 MAX_COMPONENTS = 16
-MOST_SPREAD = 0.25  # share of the bins over which a component may be spread: a wider one would put what is new in some bins, with
-# the other sign, into all others
+# Share of the bins over which a component may be spread. A wider one would put a new signal, with the other sign, into all bins
+MAX_COMPONENT_SPREAD = 0.25
 EDGE_MARGIN = 1.5  # a component's variance must exceed the greatest of noise (Marchenko-Pastur edge) this many times
 
 
 @dataclass(frozen=True, eq=False)
 class BandStatistics:
-    """Levels in dB over the frame's floor: mean (N,), std (N,) of what the components (R, N), orthonormal, leave. float32."""
+    """Levels in dB over the frame's floor: mean (N,), std (N,) of what remains without the components (R, N).
+
+    All are float32; components are orthonormal.
+
+    Raises:
+        ValueError: shapes do not fit, or values are out of range.
+    """
 
     mean: np.ndarray
     std: np.ndarray
@@ -38,15 +44,15 @@ class BandStatistics:
         n_bins = len(self.mean)
         if self.std.shape != (n_bins,) or self.components.ndim != 2 or self.components.shape[1] != n_bins:
             raise ValueError(f"band statistics of {n_bins} means, deviations {self.std.shape} and components "
-                             f"{self.components.shape} do not fit each other")
+                             f"{self.components.shape} do not fit each other; calibrate again")
         if not (np.isfinite(self.mean).all() and np.isfinite(self.components).all() and (self.std > 0).all()):
-            raise ValueError("band statistics that are not finite, or deviations that are not positive")
+            raise ValueError("band statistics that are not finite, or deviations that are not positive; calibrate again")
         for name in ("mean", "std", "components"):
             object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), np.float32))
 
     @classmethod
     def learn(cls, level: np.ndarray) -> BandStatistics:
-        """From levels (F, N) of normal frames. The deviation of each bin is shrunk towards that of the median bin."""
+        """Learns from levels (F, N) of normal frames. The deviation of each bin is shrunk towards that of the median bin."""
         count, n_bins = level.shape
         mean = level.mean(axis=0, dtype=np.float64).astype(np.float32)
         centred = level - mean
@@ -57,7 +63,7 @@ class BandStatistics:
         return cls(mean, np.maximum(np.sqrt(variance), MIN_BIN_STD).astype(np.float32), components)
 
     def standardise(self, level: np.ndarray) -> np.ndarray:
-        """Deviations (F, N) float32 of levels (F, N), in units of what each bin does. A row does not depend on its neighbours.
+        """Deviations (F, N) float32 of levels (F, N), in units of each bin's own. A row does not depend on its neighbours.
 
         Raises:
             ValueError: another number of bins.
@@ -72,8 +78,10 @@ class BandStatistics:
 
 
 def standardise_numpy(levels: np.ndarray, mean: np.ndarray, std: np.ndarray, components: np.ndarray) -> np.ndarray:
-    """As the compiled module's ``standardise``, bit for bit: every sum in a stated order. (A BLAS has its own, from machine to
-    machine and batch to batch, and may set threads to work that others need.)"""
+    """The same as the compiled module's ``standardise``, bit for bit: every sum in a stated order.
+
+    The order of a BLAS differs between machines and batches, and a BLAS may start threads.
+    """
     centred = levels - mean
     count, n_bins = components.shape
     products = np.zeros((count, -(-n_bins // PROJECTION_LANES) * PROJECTION_LANES), np.float32)
@@ -86,9 +94,9 @@ def standardise_numpy(levels: np.ndarray, mean: np.ndarray, std: np.ndarray, com
 
 
 def principal_components(centred: np.ndarray) -> np.ndarray:
-    """Orthonormal rows (R, N) float32, R up to 16, of centred frames (F, N): those whose variance noise cannot explain.
+    """Orthonormal rows (R, N) float32, R up to 16, of centred frames (F, N): components whose variance noise cannot explain.
 
-    Those that are spread over much of the band (by their participation ratio, 1 / sum c^4) are left out.
+    A component that is spread over much of the band (by its participation ratio, 1 / sum c^4) is left out.
     Noise of the median bin's variance s^2 has no eigenvalue above s^2 (1 + sqrt(N / F))^2 (Marchenko and Pastur 1967).
     """
     count, n_bins = centred.shape
@@ -98,6 +106,6 @@ def principal_components(centred: np.ndarray) -> np.ndarray:
     noise = float(np.median(centred.var(axis=0, dtype=np.float64)))
     edge = EDGE_MARGIN * noise * (1.0 + np.sqrt(n_bins / count)) ** 2
     spread = 1.0 / np.sum(vectors**4, axis=0)
-    usable = (values > max(edge, 1e-12)) & (spread <= MOST_SPREAD * n_bins)
+    usable = (values > max(edge, 1e-12)) & (spread <= MAX_COMPONENT_SPREAD * n_bins)
     chosen = np.flatnonzero(usable)[::-1][:min(MAX_COMPONENTS, count // 8)]
     return np.ascontiguousarray(vectors[:, chosen].T, np.float32)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The search of a band whose plan was learned: sums of neighbouring bins and successive frames, each against its own past.
 
-A tone as strong as the noise in its one bin shows in no single frame, and yet within eight of them; a burst fills one. So boxes
-of 1 to 256 bins by 1 to 8 frames are summed: of the deviations that ``band_statistics`` gives (what is left without the band's
-own components), and of the power itself (which shows a steady emitter's absence, that looks like one of the components).
+A tone as strong as the noise in its one bin shows in no single frame, and yet within eight of them. A burst fills one frame. So
+boxes of 1 to 256 bins by 1 to 8 frames are summed. There are boxes of the deviations that ``band_statistics`` gives, which are
+left without the band's own components. And there are boxes of the power itself: a steady emitter's absence looks like one of the
+components, and shows only there.
 
-Where emitters come and go boxes vary more than elsewhere. Each box is therefore measured by the most that it, or its neighbours,
-ever showed in the calibration: a busy channel then hides what is not louder than itself, and nothing in free bins. Scan
+Boxes vary more than elsewhere if emitters come and go. The unit of each box is therefore the largest excursion that it, or its
+neighbours, showed in the calibration. A busy channel then hides what is not louder than itself, and nothing in free bins. Scan
 statistics: Kulldorff 1997 (windows of all sizes, the largest counts); here with a scale for each place.
 
 Shape letters: F frames, N bins, P boxes of one frame, T lengths in frames, C channels.
@@ -27,23 +28,23 @@ LENGTHS = (1, 2, 4, 8)  # frames; each twice the one before
 EXCESS_SCALES = (1, 4, 16, 64, 256)  # bins, of deviations
 POWER_SCALES = (4, 16, 64)  # bins, of power
 EXCESS, POWER = "excess", "power"
-HISTORY = LENGTHS[-1] - 1  # frames before a frame that its score reaches back to
+HISTORY = LENGTHS[-1] - 1  # a frame's score reaches back to so many frames before it
 PARTS = tuple((EXCESS, s) for s in EXCESS_SCALES) + tuple((POWER, s) for s in POWER_SCALES)
 _STEP = 4  # boxes start every scale / _STEP bins
-_NEAR = 5  # neighbouring boxes whose most counts for each of them
-# A box counts as at least so much of the middle box of its size: what was steady for a while may have been so by chance
-_LEAST_SHARE = {EXCESS: 1.0, POWER: 0.5}
-_LEAST_POWER = np.float32(1e-9)  # over the floor
+_NEAR = 5  # neighbouring boxes that share their largest excursion
+# Lower bound on a box's unit, relative to the median box of its size: a short steady spell may have been chance
+MIN_SHARE = {EXCESS: 1.0, POWER: 0.5}
+_MIN_POWER = np.float32(1e-9)  # over the floor
 
 
-def _most_near(values: np.ndarray) -> np.ndarray:
+def _max_near(values: np.ndarray) -> np.ndarray:
     """The largest of each value (P,) and its neighbours, _NEAR in all."""
     beyond = np.pad(values, _NEAR // 2, constant_values=-np.inf)
     return np.lib.stride_tricks.sliding_window_view(beyond, _NEAR).max(axis=1)
 
 
-class Channel(NamedTuple):
-    """The largest of the boxes of one kind and size. sign: 1 more than usual, -1 less."""
+class BoxSize(NamedTuple):
+    """The boxes of one kind and size; the largest of them is a channel. sign: 1 more than usual, -1 less."""
 
     kind: str
     scale: int
@@ -57,12 +58,16 @@ class Channel(NamedTuple):
 
 
 # in the order of the columns of BoxSearch.maxima
-BOX_CHANNELS = {channel.name: channel for channel in
-        (Channel(kind, scale, length, sign) for length in LENGTHS for sign in (1, -1) for kind, scale in PARTS)}
+BOX_CHANNELS = {size.name: size for size in
+                (BoxSize(kind, scale, length, sign) for length in LENGTHS for sign in (1, -1) for kind, scale in PARTS)}
 
 
 class Boxes(NamedTuple):
-    """The boxes of one frame of N bins: first bin and the one after the last, (P,); `edges` of the parts, len(PARTS) + 1."""
+    """The boxes of one frame of N bins.
+
+    Attributes:
+        low, high: (P,) first bin, and the one after the last. edges: (len(PARTS) + 1,), numbers of the boxes that part the parts.
+    """
 
     low: np.ndarray
     high: np.ndarray
@@ -87,11 +92,14 @@ def boxes(n_bins: int) -> Boxes:
 
 @dataclass(frozen=True, eq=False)
 class BoxSearch:
-    """What the boxes of a band usually show.
+    """Calibrated statistics of each box of a band.
 
     Attributes:
         n_bins: N. median: (T, P) float32.
-        up, down: (T, P), the most above and below it, not less than ``_LEAST_SHARE`` of the middle box of that size.
+        up, down: (T, P), largest excursion above and below it, at least ``MIN_SHARE`` of that of the median box of the size.
+
+    Raises:
+        ValueError: shapes do not fit, or values are out of range.
     """
 
     n_bins: int
@@ -102,9 +110,11 @@ class BoxSearch:
     def __post_init__(self):
         shape = (len(LENGTHS), boxes(self.n_bins).edges[-1])
         if not self.median.shape == self.up.shape == self.down.shape == shape:
-            raise ValueError(f"a band's scan of shapes {self.median.shape}, {self.up.shape} and {self.down.shape}, not {shape}")
+            raise ValueError(f"a band's box search of shapes {self.median.shape}, {self.up.shape} and {self.down.shape}, "
+                             f"not {shape}; calibrate again")
         if not (np.isfinite(self.median).all() and (self.up > 0).all() and (self.down > 0).all()):
-            raise ValueError("a band's scan with values that are not finite, or limits that are not positive")
+            raise ValueError("a band's box search with values that are not finite, or limits that are not positive; calibrate "
+                             "again")
         object.__setattr__(self, "median", np.ascontiguousarray(self.median, np.float32))
         object.__setattr__(self, "_edges", np.array(boxes(self.n_bins).edges, np.uint32))
         object.__setattr__(self, "_per_up", (1.0 / self.up).astype(np.float32))
@@ -112,10 +122,11 @@ class BoxSearch:
 
     @classmethod
     def learn(cls, rows: np.ndarray, n_bins: int, chosen: np.ndarray | None = None) -> BoxSearch:
-        """From rows (F, P) of normal frames that follow each other, as ``frame_rows`` gives them.
+        """Learns from normal frames.
 
         Args:
-            chosen: (F,) bool, the frames at which the boxes that are looked at end; None: all.
+            rows: (F, P) of frames that follow each other, as ``frame_rows`` gives them.
+            chosen: (F,) bool, the frames at which the boxes that count end; None: all.
 
         Raises:
             ValueError: not more such frames than ``HISTORY``.
@@ -123,7 +134,7 @@ class BoxSearch:
         chosen = np.ones(len(rows), bool) if chosen is None else chosen.copy()
         chosen[:HISTORY] = False
         if not chosen.any():
-            raise ValueError(f"a band's scan is learned from more than {HISTORY} frames, not {len(rows)}")
+            raise ValueError(f"a band's box search is learned from more than {HISTORY} frames, not {len(rows)}")
         plan = boxes(n_bins)
         median, up, down = (np.empty((len(LENGTHS), rows.shape[1]), np.float32) for _ in range(3))
         for number, sums in enumerate(_running(rows)):
@@ -132,19 +143,21 @@ class BoxSearch:
             for limits, most in ((up, sums.max(axis=0) - median[number]), (down, median[number] - sums.min(axis=0))):
                 for part, (kind, _) in enumerate(PARTS):
                     mine = most[plan.part(part)]
-                    least = max(_LEAST_SHARE[kind] * float(np.median(mine)), 1e-3)
-                    limits[number, plan.part(part)] = np.maximum(_most_near(mine), least)
+                    least = max(MIN_SHARE[kind] * float(np.median(mine)), 1e-3)
+                    limits[number, plan.part(part)] = np.maximum(_max_near(mine), least)
         return cls(n_bins, median, up, down)
 
     def begin(self) -> np.ndarray:
-        """Rows (HISTORY, P) to stand before the first frame: what is usual."""
+        """Rows (HISTORY, P) to stand before the first frame: the medians."""
         return np.repeat(self.median[:1], HISTORY, axis=0)
 
     def maxima(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """The channels of ``BOX_CHANNELS``, in its order, (HISTORY + F, P) -> (F, C) float32: 1 is the most that was ever usual.
+        """The channels of ``BOX_CHANNELS``, in its order, (HISTORY + F, P) -> (F, C) float32.
+
+        1 is the largest excursion of the calibration.
 
         Args:
-            out: (F, C) float32, written and returned; columns of a wider array may be given.
+            out: (F, C) float32, written and returned; it may be columns of a wider array.
         """
         out = np.empty((len(rows) - HISTORY, len(BOX_CHANNELS)), np.float32) if out is None else out
         native = optional_native_module()
@@ -155,7 +168,7 @@ class BoxSearch:
         return out
 
     def maxima_numpy(self, rows: np.ndarray) -> np.ndarray:
-        """As ``maxima``, bit for bit, without the compiled module."""
+        """The same as ``maxima``, bit for bit, without the compiled module."""
         edges = boxes(self.n_bins).edges[:-1]
         out = []
         for number, sums in enumerate(_ending(rows)):
@@ -165,27 +178,27 @@ class BoxSearch:
         return np.concatenate(out, axis=1)
 
     def at(self, rows: np.ndarray) -> np.ndarray:
-        """What each box of the last frame shows, (HISTORY + 1, P) -> (T, 2, P): more and less, in units of the most."""
+        """Excess and deficit of each box of the last frame, (HISTORY + 1, P) -> (T, 2, P), in units of their limits."""
         over = np.concatenate(list(_ending(rows[-HISTORY - 1:]))) - self.median
         return np.stack((over * self._per_up, over * self._per_down), axis=1)
 
 
 class BoxRows:
-    """The rows of the frames of a band, those before a frame right before it in memory: nothing is copied but now and then."""
+    """The rows of a band's frames in memory, each right behind those before it: they are seldom copied."""
 
     _ROOM = 32  # frames
 
-    def __init__(self, scan: BoxSearch):
-        self._rows = np.empty((HISTORY + self._ROOM, scan.median.shape[1]), np.float32)
-        self.restart(scan)
+    def __init__(self, search: BoxSearch):
+        self._rows = np.empty((HISTORY + self._ROOM, search.median.shape[1]), np.float32)
+        self.restart(search)
 
-    def restart(self, scan: BoxSearch):
-        """What is usual stands before the next frame."""
-        self._rows[:HISTORY] = scan.begin()
+    def restart(self, search: BoxSearch):
+        """Forgets the frames so far: the medians stand before the next frame."""
+        self._rows[:HISTORY] = search.begin()
         self._stop = HISTORY
 
     def extend(self, count: int) -> np.ndarray:
-        """Rows (HISTORY + count, P) of which the last `count` (up to 32) are the next frames', to be written."""
+        """Rows (HISTORY + count, P); the caller writes the last `count` (up to 32), which are the next frames'."""
         if self._stop + count > len(self._rows):
             self._rows[:HISTORY] = self._rows[self._stop - HISTORY:self._stop].copy()
             self._stop = HISTORY
@@ -194,11 +207,11 @@ class BoxRows:
 
 
 def frame_rows(deviation: np.ndarray, level: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:
-    """What single frames show in each box, (F, N), (F, N) -> (F, P) float32; a row does not depend on its neighbours.
+    """The boxes of single frames, (F, N), (F, N) -> (F, P) float32; a row does not depend on its neighbours.
 
     Args:
         deviation: standardised. A box holds its sum / sqrt(bins). level: dB over the floor. A box holds its mean power in dB.
-        before: rows to stand before them, which the result then begins with.
+        before: rows that the result begins with.
     """
     n_bins, count = deviation.shape[1], 0 if before is None else len(before)
     rows = np.empty((count + len(deviation), boxes(n_bins).edges[-1]), np.float32)
@@ -213,11 +226,14 @@ def frame_rows(deviation: np.ndarray, level: np.ndarray, before: np.ndarray | No
 
 def band_rows(psd: np.ndarray, floor: np.ndarray, curve: np.ndarray, band: BandStatistics, levels: np.ndarray,
               rows: np.ndarray) -> int:
-    """``frame_rows`` of a band's frames, from their spectra, in one pass. Returns how many frames are not finite.
+    """The same as ``frame_rows``, from a band's spectra, in one pass.
 
     Args:
         psd: (F, N) dBFS. floor: (F,) dBFS. curve: (N,) dB, of the band's drift, taken off.
         levels: (F, N) float32, written: dB over the floor, without the curve taken off. rows: (F, P) float32, written.
+
+    Returns:
+        The number of frames that are not finite; if there are any, `rows` mean nothing.
     """
     native = optional_native_module()
     given = _band_rows_numpy if native is None else native.band_rows
@@ -226,7 +242,7 @@ def band_rows(psd: np.ndarray, floor: np.ndarray, curve: np.ndarray, band: BandS
 
 
 def _band_rows_numpy(psd, floor, curve, mean, std, components, sizes, n_excess, levels, rows) -> int:
-    """As the compiled module's, bit for bit."""
+    """The same as the compiled module's, bit for bit."""
     np.subtract(psd, floor[:, None], out=levels)
     broken = int(np.count_nonzero(~np.isfinite(levels).all(axis=1)))
     if not broken:
@@ -243,7 +259,7 @@ def _sizes(n_bins: int) -> np.ndarray:
 
 
 def _box_rows_numpy(deviation: np.ndarray, level: np.ndarray, sizes: np.ndarray, n_excess: int, rows: np.ndarray) -> None:
-    """As the compiled module's, bit for bit: every sum in the order of the bins."""
+    """The same as the compiled module's, bit for bit: every sum in the order of the bins."""
     plan = boxes(deviation.shape[1])
     first = plan.edges[n_excess]
     width = (plan.high - plan.low).astype(np.float64)
@@ -252,10 +268,10 @@ def _box_rows_numpy(deviation: np.ndarray, level: np.ndarray, sizes: np.ndarray,
     rows[:, mean] = _decibels((_sums(_powers(level), plan.low[mean], plan.high[mean]) / width[mean]).astype(np.float32))
 
 
-# Coefficients as the compiled module has them, for the same bits on every processor: NumPy's own exp and log10 differ
+# The compiled module's coefficients, for the same bits on every processor: NumPy's own exp and log10 differ
 _OCTAVES_PER_DB, _OCTAVE_DB = np.float32(0.33219280948873623), np.float32(3.0102999566398120)
 _SERIES_DB = np.float32(8.6858896380650366)  # 20 / ln 10
-_ROUND = np.float32(12582912.0)  # 1.5 * 2^23: what is added to it is rounded to whole numbers
+_ROUND = np.float32(12582912.0)  # 1.5 * 2^23: a number added to it is rounded to a whole number
 _POWERS_OF_2 = np.array([1.5403530393381608e-4, 1.3333558146428443e-3, 9.6181291076284772e-3, 5.5504108664821580e-2,
                          2.4022650695910072e-1, 6.9314718055994531e-1, 1.0], np.float32)  # Taylor series of 2^x
 _ODD = np.array([1 / 9, 1 / 7, 1 / 5, 1 / 3, 1], np.float32)  # of artanh(x) / x
@@ -271,8 +287,8 @@ def _powers(level: np.ndarray) -> np.ndarray:
 
 
 def _decibels(power: np.ndarray) -> np.ndarray:
-    """10 log10 of powers, at least 1e-9, float32: of the exponent, and 2 artanh(t) of the mantissa, t = (m - 1) / (m + 1)."""
-    bits = np.maximum(power, _LEAST_POWER).view(np.int32)
+    """10 log10 of powers, at least 1e-9, float32: the exponent's, and 2 artanh(t) of the mantissa m, t = (m - 1) / (m + 1)."""
+    bits = np.maximum(power, _MIN_POWER).view(np.int32)
     exponent = (bits - _ROOT_HALF) >> 23
     mantissa = (bits - (exponent << 23)).view(np.float32)
     t = (mantissa - np.float32(1)) / (mantissa + np.float32(1))
@@ -280,7 +296,7 @@ def _decibels(power: np.ndarray) -> np.ndarray:
 
 
 def _series(x: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    """Their polynomial by Horner's rule, the highest first."""
+    """The polynomial of these coefficients, the highest first, by Horner's rule."""
     total = np.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
         total = total * x + coefficient
@@ -299,7 +315,7 @@ def _ending(rows: np.ndarray):
         for sums in _running(rows):
             yield sums[HISTORY:]
         return
-    sums = rows  # one frame: only those that its boxes are made of
+    sums = rows  # one frame: only the rows that its boxes are made of
     for length in LENGTHS:
         if length > 1:
             sums = sums[1::2] + sums[::2]

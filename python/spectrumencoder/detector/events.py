@@ -3,12 +3,12 @@
 
 A region joins the event of its kind that lies within ``MERGE_BINS`` of it, else it opens one. Two events that grow together
 become one: the older lives on, the younger closes. Once open, an event is seen for as long as its own bins keep half of its
-height, whether or not the whole frame is flagged: its end is then judged as its edges in frequency are. It closes
-``hold`` frames after the last frame in which it was seen, at a discontinuity, and at the end of the stream; it ends where it
-was last seen, not where it was given up.
+height, whether or not the whole frame is flagged. Its end is thus judged like its edges in frequency. It closes ``hold`` frames
+after the last frame in which it was seen, at a discontinuity, and at the end of the stream. Its last frame is the last in which
+it was seen.
 
-Its place is the occupied band of what it has shown so far: the narrowest stretch that leaves 0.5 % of its excess energy on
-each side (99 % occupied bandwidth, ITU-R SM.328), so that one stray bin in one frame does not widen a long event.
+Its place is the occupied band of its excess energy so far: the narrowest stretch that leaves 0.5 % of it on each side (99 %
+occupied bandwidth, ITU-R SM.328). One stray bin in one frame does not widen a long event.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ import numpy as np
 from .. import keys
 from ..settings import DEFAULTS
 from .regions import EDGE, EXCESS, LEVEL, MISSING, Region
-from .threat_types import MOST_FRAMES, Neighbour, Shape, ThreatTypes, Track, features_of
+from .threat_types import MAX_FRAMES, Neighbour, Shape, ThreatTypes, Track, features_of
 from .threats import LEVELS, threat_level
 
 OPEN, UPDATE, CLOSE = "open", "update", "close"
 MERGE_BINS = 8
-BURST_EVENTS, EVENTS_PER_S = 64, 1.0  # as many may open at once, and then as many a second: the others are counted
-UPDATE_FRAMES = 32  # an event that is still seen says so after as many frames
+BURST_EVENTS, EVENTS_PER_S = 64, 1.0  # events that may open at once, and then per second: others are counted
+UPDATE_FRAMES = 32  # an event that is still seen sends an update after as many frames
 _TAIL = 0.005
-_LEAST_SIGNIFICANCE = 3.0  # of an open event's bins, in deviations of their sum: below, they are noise
-_LEAST_SNR = 1e-3  # -30 dB: what has no power over the floor
+_MIN_SIGNIFICANCE = 3.0  # of an open event's bins, in deviations of their sum: below, they are noise
+_MIN_SNR = 1e-3  # -30 dB: for an event without power over the floor
 _REMEMBERED = 32  # closed events, for the types of those about them in time
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What holds for a run of frames between two tags.
+    """Tuning, rate and time of a run of frames between two tags.
 
     Attributes:
         rx_freq: Hz, centre. rx_rate: samples per second. band: of the band plan.
@@ -73,7 +73,7 @@ class Frame(NamedTuple):
     sample_stop: int
     psd: np.ndarray  # (N,) dBFS
     residual: np.ndarray  # (N,) of the encoder
-    standard: np.ndarray  # (N,) in units of what each bin does on this band
+    standard: np.ndarray  # (N,) deviation of each bin from its usual level, in units of its own deviation
     floor_dbfs: float  # of this frame
     expected_floor_dbfs: float  # of the slow track
     label: str | None
@@ -86,7 +86,7 @@ class Frame(NamedTuple):
 
 
 class Sighting(NamedTuple):
-    """A region with the p-value of its score (None where nothing was calibrated)."""
+    """A region with the p-value of its score (None if nothing was calibrated)."""
 
     region: Region
     p_value: float | None
@@ -110,12 +110,12 @@ class _Event:
     sample_stop: int = 0
     last_index: int = 0
     n_frames: int = 0
-    frames_told: int = 0
-    level_told: str = LEVELS[0]
+    frames_reported: int = 0
+    level_reported: str = LEVELS[0]
     weight: np.ndarray = field(default=None, repr=False)  # (N,) excess energy, or sightings, per bin
     power: np.ndarray = field(default=None, repr=False)  # (N,) sum of linear powers
     floor: float = 0.0  # sum of linear floors per bin
-    height: float = 0.0  # the most that a region of it rose to on average: deviations per bin, or dB of the floor
+    height: float = 0.0  # largest mean height of its regions: deviations per bin, or dB of the floor
     best: Sighting | None = None
     best_frame: dict = field(default_factory=dict)  # label, confidence, model, dropout rate, threshold at the best frame
     residual: np.ndarray = field(default=None, repr=False)
@@ -127,7 +127,7 @@ class _Event:
         self.weight, self.power = np.zeros(self.n_bins), np.zeros(self.n_bins)
 
     def add(self, frame: Frame, sightings: list[Sighting], power: np.ndarray):
-        """Takes what one frame shows of it; `power` (N,) is the frame's linear power."""
+        """Takes the event's regions in one frame; `power` (N,) is the frame's linear power."""
         floor = self.extend(frame, power)
         for region, _ in sightings:
             self.low, self.high = min(self.low, region.low), max(self.high, region.high)
@@ -144,7 +144,7 @@ class _Event:
                                "threshold": frame.threshold, "model": frame.model}
 
     def extend(self, frame: Frame, power: np.ndarray) -> float:
-        """Reaches to the end of this frame; returns the linear floor that it is measured against."""
+        """Extends it to the end of this frame; returns the linear floor that it is measured against."""
         floor = 10.0 ** ((frame.expected_floor_dbfs if self.kind == LEVEL else frame.floor_dbfs) / 10.0)
         self.power += power
         self.floor += floor
@@ -156,7 +156,7 @@ class _Event:
         """Whether its own bins still keep half of its height."""
         low, high = self.extent()
         height = self._height_in(frame, low, high)
-        return height >= EDGE * self.height and (self.kind == LEVEL or height * math.sqrt(high - low + 1) >= _LEAST_SIGNIFICANCE)
+        return height >= EDGE * self.height and (self.kind == LEVEL or height * math.sqrt(high - low + 1) >= _MIN_SIGNIFICANCE)
 
     def _height_in(self, frame: Frame, low: int, high: int) -> float:
         if self.kind == LEVEL:
@@ -191,7 +191,7 @@ class EventBuilder:
         false_alarm_rate: of the threshold, for the threat level.
         enbw_bins: equivalent noise bandwidth of the window in bins: bins add up to ENBW times the power of what they hold.
         model: name put into events whose frames name none.
-        types: what puts possible types into events; None: nothing does.
+        types: puts possible types into events; None: events have none.
     """
 
     def __init__(self, n_bins: int, *, hold: int = DEFAULTS.hold, false_alarm_rate: float = DEFAULTS.false_alarm_rate,
@@ -206,14 +206,14 @@ class EventBuilder:
         self._closed: deque[Neighbour] = deque(maxlen=_REMEMBERED)
         self._segment = Segment()
         self._count = self.n_suppressed = 0
-        self._allowance, self._allowed_at = float(BURST_EVENTS), 0  # events that may still open, as of a frame
+        self._allowance, self._allowed_at = float(BURST_EVENTS), 0  # events that may still open, at a frame
 
     @property
     def n_open(self) -> int:
         return len(self._events)
 
     def expire(self, index: int) -> list[Emitted]:
-        """Closes what was last seen more than `hold` frames before frame `index`."""
+        """Closes the events that were last seen more than `hold` frames before frame `index`."""
         due = sorted((e for e in self._events if index - e.last_index > self.hold), key=lambda e: e.last_index)
         return [self._close(event) for event in due]
 
@@ -221,7 +221,7 @@ class EventBuilder:
         """Takes a frame, with its sightings (none: it comes while events are open).
 
         Returns:
-            What opens, is due for an update, or closes because it is due or has merged.
+            Messages of events that open, are due for an update, or close because they are due or have merged.
         """
         emitted = self.expire(frame.index)
         self._segment = segment
@@ -232,7 +232,7 @@ class EventBuilder:
         for event in self._events:
             if event.last_index < frame.index and event.goes_on(frame):
                 event.extend(frame, power)
-                emitted += self._tell(event)
+                emitted += self._report(event)
         return emitted
 
     def close_all(self) -> list[Emitted]:
@@ -273,14 +273,14 @@ class EventBuilder:
             seen.setdefault(id(event), (event, []))[1].extend(group)
         for event, group in seen.values():
             event.add(frame, group, power)
-            emitted += self._tell(event)
+            emitted += self._report(event)
         return emitted
 
-    def _tell(self, event: _Event) -> list[Emitted]:
+    def _report(self, event: _Event) -> list[Emitted]:
         if event.n_frames == 1:
             state = OPEN
-        elif event.n_frames - event.frames_told >= UPDATE_FRAMES or \
-                LEVELS.index(self._level(event)) > LEVELS.index(event.level_told):
+        elif event.n_frames - event.frames_reported >= UPDATE_FRAMES or \
+                LEVELS.index(self._level(event)) > LEVELS.index(event.level_reported):
             state = UPDATE
         else:
             return []
@@ -299,13 +299,13 @@ class EventBuilder:
                             extent=(high - low + 1) / self.n_bins, n_frames=event.n_frames)
 
     def _emit(self, event: _Event, state: str) -> Emitted:
-        event.frames_told, event.level_told = event.n_frames, self._level(event)
+        event.frames_reported, event.level_reported = event.n_frames, self._level(event)
         segment, best = self._segment, event.best_frame
         low, high = event.extent()
         width = segment.rx_rate / self.n_bins
         power = event.power[low:high + 1].sum() / event.n_frames
         floor = (high - low + 1) * event.floor / event.n_frames
-        snr_db = 10.0 * math.log10(max(power / max(floor, 1e-20) - 1.0, _LEAST_SNR))
+        snr_db = 10.0 * math.log10(max(power / max(floor, 1e-20) - 1.0, _MIN_SNR))
         fields = {
             keys.EVENT_ID: event.event_id,
             keys.STATE: state,
@@ -321,7 +321,7 @@ class EventBuilder:
             keys.P_VALUE: event.best.p_value,
             keys.THRESHOLD: float(best["threshold"]),
             keys.IS_ANOMALY: True,
-            keys.THREAT_LEVEL: event.level_told,
+            keys.THREAT_LEVEL: event.level_reported,
             keys.ANALYSIS_TYPE: event.best.region.channel,
             keys.POSSIBLE_THREATS: self._types(event, low, high, snr_db, state),
             keys.LABEL: best["label"],
@@ -333,12 +333,12 @@ class EventBuilder:
         return Emitted({key: value for key, value in fields.items() if value is not None}, event.residual)
 
     def _types(self, event: _Event, low: int, high: int, snr_db: float, state: str) -> dict[str, float] | None:
-        """What kinds of thing the event may be; None where that is not known."""
+        """Possible types of the event with their probabilities; None if they are not known."""
         if self.types is None or event.occupied is None:
             return None
         shape = Shape(event.kind, low, high, event.first_index, event.last_index, event.n_frames, snr_db,
                       event.best.region.score / event.best_frame["threshold"], event.weight, event.track)
-        others = [o for o in self._closed if event.first_index - o.last < MOST_FRAMES]
+        others = [o for o in self._closed if event.first_index - o.last < MAX_FRAMES]
         others += [Neighbour(e.kind, e.low, e.high, e.last_index) for e in self._events if e is not event]
         return self.types.possible(features_of(shape, self.n_bins, event.occupied, others), state == CLOSE)
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a frame was judged, for those frames of which somebody asks: what in it speaks for its score, and where."""
+"""Judgements of frames: scores, p-values and flags of a batch, and for the few frames that matter the regions behind a flag.
+
+Shape letters: F frames, N bins, P boxes of one frame, C columns of channel values.
+"""
 
 from __future__ import annotations
 
@@ -7,97 +10,78 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .box_search import BOX_CHANNELS
-from .calibrate import Table
+from .channels import FlaggedFrame
 from .events import Frame, Sighting
-from .regions import LEVEL, MISSING, Region, find_regions, scan_regions, strongest_excess
-from .scores import FLOOR, HEAD, MODEL, WINDOWS
+from .frame_batch import FrameBatch
+from .regions import strongest_excess
+from .table import Table
 from .threat_types import occupied_bins
+from .windows import UNIT
 
 MEAN_SQUARE = "mean_square"  # analysis_type of the fixed threshold
 MARGIN = 1e-4  # relative: a region must not be lost to rounding when its frame was flagged
-_UNIT = {name: (0.0, 1.0) for name in WINDOWS}
-
-
-class Part(NamedTuple):
-    """Frames of one table that were judged at once: their numbers (F,), thresholds (F,), and as of TableJudge."""
-
-    numbers: np.ndarray
-    thresholds: np.ndarray
-    opening: float
-    table: Table
-    rows: dict[int, np.ndarray]  # place of a flagged frame -> (HISTORY + 1, P), where a band was learned
-    curve: np.ndarray
-
-
-class Parts(list):
-    """Those of one batch: of most frames nobody asks how they were judged."""
-
-    def judge_of(self, frame: int) -> TableJudge:
-        part = next(p for p in self if p.numbers[0] <= frame <= p.numbers[-1] and frame in p.numbers)
-        place = int(np.searchsorted(part.numbers, frame))
-        return TableJudge(float(part.thresholds[place]), part.opening, part.table, part.rows.get(place), part.curve)
 
 
 class FixedJudge(NamedTuple):
-    """Places what the fixed threshold has flagged."""
+    """Places a frame that the fixed threshold has flagged."""
 
     threshold: float
     opening: float = -np.inf
 
-    def deviation(self, residual, level):
+    def deviation(self, residual: np.ndarray, level: np.ndarray) -> np.ndarray:
+        """(N,) in units of what each bin does: the model's residual (N,)."""
         return residual
 
-    def occupied(self):
+    def occupied(self) -> None:
+        """No plan of the band is known."""
         return None
 
     def locate(self, frame: Frame, score: float) -> list[Sighting]:
-        return [Sighting(strongest_excess(frame.standard, _UNIT, score, MEAN_SQUARE), None)]
+        """The largest excess of the residual."""
+        return [Sighting(strongest_excess(frame.standard, UNIT, score, MEAN_SQUARE), None)]
+
+
+class Part(NamedTuple):
+    """F frames that one table has judged at once."""
+
+    numbers: np.ndarray  # (F,) in the batch of the detector, ascending
+    thresholds: np.ndarray  # (F,)
+    opening: float
+    table: Table
+    batch: FrameBatch
+    values: np.ndarray  # (F, C) of the channels
+    rows: dict[int, np.ndarray]  # place of a flagged frame -> (HISTORY + 1, P), if the band was learned
+    curve: np.ndarray  # (N,) of the band's drift, dB
 
 
 class TableJudge(NamedTuple):
-    """Places what a conformal table has flagged."""
+    """Places a frame that a conformal table has flagged."""
 
-    threshold: float
-    opening: float
-    table: Table
-    rows: np.ndarray | None  # (HISTORY + 1, P) of the band's boxes, the frame's own the last
-    curve: np.ndarray  # of the band's drift, dB
+    part: Part
+    place: int  # of the frame in the part
 
-    def deviation(self, residual, level):
-        return self.table.deviation(residual, level - self.curve)
+    @property
+    def threshold(self) -> float:
+        return float(self.part.thresholds[self.place])
 
-    def occupied(self):
-        return None if self.table.band is None else occupied_bins(self.table.band)
+    @property
+    def opening(self) -> float:
+        return self.part.opening
+
+    def deviation(self, residual: np.ndarray, level: np.ndarray) -> np.ndarray:
+        """(N,) in units of what each bin does on this band. level: (N,) dB over the floor."""
+        return self.part.table.deviation(residual, level - self.part.curve)
+
+    def occupied(self) -> np.ndarray | None:
+        """(N + 1,) of ``threat_types.occupied_bins``; None if no plan of the band was learned."""
+        return None if self.part.table.band is None else occupied_bins(self.part.table.band)
 
     def locate(self, frame: Frame, score: float) -> list[Sighting]:
-        """The regions that speak for a flagged frame's score, each with its own p-value; none where all that does is over."""
-        table = self.table
-        normalisers = {c: (float(m), float(s)) for c, m, s in zip(table.channels, table.median, table.spread, strict=True)}
-        limit = self.threshold - MARGIN * abs(self.threshold)
-        shown = 0.0  # by the boxes of a learned band
-        if table.scan is None:
-            regions = find_regions(frame.standard, normalisers, limit)
-        else:
-            regions = scan_regions(table.scan, self.rows, normalisers, limit)
-            values = table.scan.maxima(self.rows)[0]
-            shown = max((float(v) - normalisers[c][0]) / normalisers[c][1] for c, v in zip(BOX_CHANNELS, values, strict=True)
-                        if c in normalisers)
-            if not regions and shown <= limit:  # what is usual on this band, and yet not what the model expected
-                window_of = {MODEL[c]: c for c in normalisers if c in MODEL}
-                regions = [r._replace(channel=window_of[r.channel])
-                           for r in find_regions(frame.residual, {w: normalisers[c] for w, c in window_of.items()}, limit)]
-        deviation = frame.floor_dbfs - frame.expected_floor_dbfs
-        if FLOOR in normalisers:
-            median, spread = normalisers[FLOOR]
-            level = (abs(deviation) - median) / spread
-            if level > limit:
-                if deviation > 0:  # a risen floor hides what is there: that is not missing besides
-                    regions = [r for r in regions if r.kind != MISSING]
-                regions.append(Region(LEVEL, 0, len(frame.standard) - 1, level, FLOOR))
-        if not regions and shown <= limit:  # nothing but the head speaks for it
-            scales = normalisers if table.scan is None else {w: normalisers[c] for c, w in MODEL.items() if c in normalisers}
-            regions = [strongest_excess(frame.standard, scales, score, HEAD)]
+        """The regions that speak for a flagged frame's score, each with its own p-value; none if all of them are over."""
+        part, table = self.part, self.part.table
+        one = part.batch.of(slice(self.place, self.place + 1), table.search, part.rows.get(self.place))
+        regions = table.locate(FlaggedFrame(frame, one, table.shown(part.values[self.place]), table.normalisers,
+                                            self.threshold - MARGIN * abs(self.threshold), score))
         if not regions:
             return []
         p_values = table.p_values(np.array([r.score for r in regions], np.float32))
@@ -105,3 +89,65 @@ class TableJudge(NamedTuple):
 
 
 Judge = FixedJudge | TableJudge
+
+
+class Judgement:
+    """The judgement of a batch of F frames.
+
+    Attributes:
+        scores: (F,) float32, NaN if a frame was not judged.
+        p_values: (F,) float64, NaN likewise, and with the fixed threshold.
+        flagged: (F,) bool. speaks: (F,) bool, flagged frames of which an event may open.
+        n_uncalibrated: frames that no table fits.
+        parts: of the tables. fixed: of the fixed threshold; None: tables have judged.
+    """
+
+    def __init__(self, count: int, fixed: FixedJudge | None = None):
+        self.scores, self.p_values = np.empty(count, np.float32), np.empty(count)
+        self.scores.fill(np.nan)
+        self.p_values.fill(np.nan)
+        self.flagged, self.speaks = np.zeros(count, bool), np.zeros(count, bool)
+        self.n_uncalibrated = 0
+        self.parts: list[Part] = []
+        self.fixed = fixed
+
+    def judge_of(self, frame: int) -> Judge:
+        """Places the frame of this number. It is made on demand: nobody asks for it of most frames."""
+        if self.fixed is not None:
+            return self.fixed
+        part = next(p for p in self.parts if p.numbers[0] <= frame <= p.numbers[-1] and frame in p.numbers)
+        return TableJudge(part, int(np.searchsorted(part.numbers, frame)))
+
+
+def judge_fixed(residual: np.ndarray, used: np.ndarray, threshold: float) -> Judgement:
+    """Judges frames by their mean-square residual alone, without calibration.
+
+    Args:
+        residual: (F, N). used: (U,) numbers of the frames that are judged.
+
+    Raises:
+        ValueError: a residual is not finite.
+    """
+    judgement = Judgement(len(residual), FixedJudge(threshold))
+    scores = judgement.scores[used] = mean_square(residual[used])
+    check_finite(scores)
+    judgement.flagged[used] = judgement.speaks[used] = scores > threshold
+    return judgement
+
+
+def mean_square(residual: np.ndarray) -> np.ndarray:
+    """Mean-square residual of each frame, (F, N) -> (F,) float32: the score of the fixed threshold."""
+    return np.array([np.dot(row, row) / len(row) for row in np.asarray(residual, np.float64)], np.float32)
+
+
+def check_finite(scores: np.ndarray):
+    """Raises ValueError if a score (F,) is not finite."""
+    finite = np.isfinite(scores)
+    if not finite.all():
+        check_none_broken(int((~finite).sum()))
+
+
+def check_none_broken(n_broken: int):
+    """Raises ValueError if there are frames that are not finite."""
+    if n_broken:
+        raise ValueError(f"{n_broken} frames have a residual or logit that is not finite; the model or what feeds it is broken")

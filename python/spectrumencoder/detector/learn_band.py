@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is normal on a band: recordings through tokenizer and encoder, in blocks, into one conformal table per band."""
+"""Learns bands: recordings go through tokenizer and encoder, in blocks, into one conformal table per band."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from ..encoder.engine import Engine
-from ..recordings.sigmf import Recording
+from ..recordings import Recording
 from ..tokens.band_plan import UNKNOWN, band_of
 from ..tokens.tokenize import tokenize
-from .calibrate import Calibrator, Table, TooFewFrames, Tuning, frames_needed
+from .calibrate import Calibrator, TooFewFrames, frames_needed
+from .table import Table, Tuning
 
 BLOCK_SAMPLES = 1 << 21  # read at a time, about
 
@@ -29,13 +32,19 @@ class Stretch(NamedTuple):
 def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 16, overlap: float = 0.0, band: str = "auto",
                 false_alarm_rate: float = 0.01, per_bin: bool = True,
                 progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, Table]:
-    """Conformal tables, by table key, of the bands that the recordings are of. The recordings must hold nothing abnormal.
+    """Conformal tables of the bands that the recordings show, by table key. The recordings must hold nothing abnormal.
 
     Args:
+        recordings: normal signal of one or several bands.
+        engine: encodes the frames, with the settings that will run.
         average, overlap: of the tokenizer, as the detector will run it.
         band: "auto" takes it from each capture's centre frequency; else one of the model's bands, for all.
-        per_bin: learn what each bin does where all of a band's frames are of one tuning.
+        per_bin: learn what each bin does if all of a band's frames are of one tuning.
+        false_alarm_rate: the smallest that the tables shall serve; it decides how many frames are needed.
         progress: called with frames done and frames in all.
+
+    Returns:
+        The tables that ``Detector`` takes.
 
     Raises:
         TooFewFrames: a band has fewer frames than the rate needs.
@@ -75,7 +84,7 @@ def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 1
 
 
 class _FrameGrid:
-    """How frames lie on samples: `hop` from one to the next, `span` from a frame's first sample to its last, `window_hop`
+    """Places of frames in samples: `hop` from one to the next, `span` from a frame's first sample to its last, `window_hop`
     from one averaged spectrum to the next."""
 
     def __init__(self, n_bins: int, average: int, overlap: float):
@@ -95,7 +104,7 @@ def _stretches(recording: Recording, frame: _FrameGrid, engine: Engine, band: st
         yield Stretch(recording, start, stop, freq, name if name in engine.bands else UNKNOWN, frame.n_frames(stop - start))
 
 
-def _blocks(stretch: Stretch, frame: _FrameGrid):
+def _blocks(stretch: Stretch, frame: _FrameGrid) -> Iterator[np.ndarray]:
     """Samples of a stretch in blocks of whole frames."""
     per_block = max(1, BLOCK_SAMPLES // frame.hop)
     for first in range(0, stretch.n_frames, per_block):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where in frequency a frame is anomalous: the regions of bins that speak for its score."""
+"""The regions of bins that speak for a frame's score: where in frequency it is anomalous."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .box_search import BOX_CHANNELS, EXCESS_SCALES, LENGTHS, PARTS, POWER, POWER_SCALES, BoxSearch, Channel, boxes
-from .scores import WINDOWS, moving_sums
+from .box_search import BOX_CHANNELS, EXCESS_SCALES, LENGTHS, PARTS, POWER, POWER_SCALES, BoxSearch, BoxSize, boxes
+from .windows import WINDOWS, moving_sums
 
 EXCESS, MISSING, LEVEL = "excess", "missing", "level"  # more power than expected, less, or the whole band's floor moved
 MAX_REGIONS = 8  # in one frame
 EDGE = 0.5  # a region reaches to where the residual has fallen to this share of its height (half the decibels)
-GUARD_BINS = 4  # around a found region no other is looked for: the window's main lobe
+GUARD_BINS = 4  # no other region is looked for so near to one that was found: the window's main lobe
 _SIGNIFICANT = 4.0  # sum of a box's deviations over its own deviation
 _SMOOTH = {1: 1, 4: 1, 16: 3, 64: 9, 256: 9}  # bins of smoothing before the edges are looked for, per scale
 
@@ -33,7 +33,7 @@ def find_regions(residual: np.ndarray, normalisers: dict[str, tuple[float, float
 
     Args:
         residual: (N,) standardised.
-        normalisers: channel -> (median, spread); those of ``scores.WINDOWS`` are looked at.
+        normalisers: channel -> (median, spread); those of ``windows.WINDOWS`` count.
         threshold: of the fused score.
 
     Returns:
@@ -56,32 +56,38 @@ def find_regions(residual: np.ndarray, normalisers: dict[str, tuple[float, float
 
 
 def strongest_excess(residual: np.ndarray, normalisers: dict[str, tuple[float, float]], score: float, channel: str) -> Region:
-    """The one region that shows the largest excess, whatever its own score: for channels that have no place themselves."""
-    scores = _window_scores(residual, {name: normalisers[name] for name, (sign, _) in WINDOWS.items() if sign > 0})
+    """The one region with the largest excess, whatever its own score: for channels that have no place themselves.
+
+    Args:
+        residual: (N,) standardised. normalisers: window -> (median, spread), at least one of a positive sign.
+        score, channel: put into the region.
+    """
+    scores = _window_scores(residual, {name: normalisers[name] for name, (sign, _) in WINDOWS.items()
+                                       if sign > 0 and name in normalisers})
     best = _strongest(scores)
     return grow(residual, best, WINDOWS[best.channel][1])._replace(score=score, channel=channel)
 
 
-def scan_regions(scan: BoxSearch, rows: np.ndarray, normalisers: dict[str, tuple[float, float]],
-                 threshold: float) -> list[Region]:
-    """Regions of a frame whose boxes exceed the threshold, strongest first: those that the frame itself still shows.
+def box_regions(search: BoxSearch, rows: np.ndarray, normalisers: dict[str, tuple[float, float]],
+                threshold: float) -> list[Region]:
+    """Regions of a frame whose boxes exceed the threshold, strongest first, if the frame itself still shows them.
 
-    A box of several frames goes on speaking for a while when what it has found is over. Such a region is left out: its bins
-    have fallen below half of the height that they have over the box.
+    A box of several frames goes on speaking for a while after an emission ends. Such a region is left out: its bins have fallen
+    below half of the height that they have over the box.
 
     Args:
-        rows: (HISTORY + 1, P), of the frame and those before it. normalisers: channel -> (median, spread); those of
-            ``BOX_CHANNELS`` are looked at. threshold: of the fused score.
+        rows: (HISTORY + 1, P), of the frame and those before it.
+        normalisers: channel -> (median, spread); those of ``BOX_CHANNELS`` count. threshold: of the fused score.
 
     Returns:
         At most MAX_REGIONS, none overlapping another of its kind.
     """
-    plan, found = boxes(scan.n_bins), []
-    shown = scan.at(rows)  # (T, 2, P)
+    plan, found = boxes(search.n_bins), []
+    shown = search.at(rows)  # (T, 2, P)
     scores = np.full(shown.shape, -np.inf, np.float32)
-    for name, channel in BOX_CHANNELS.items():
+    for name, size in BOX_CHANNELS.items():
         if name in normalisers:
-            at = (LENGTHS.index(channel.length), int(channel.sign < 0), plan.part(PARTS.index((channel.kind, channel.scale))))
+            at = (LENGTHS.index(size.length), int(size.sign < 0), plan.part(PARTS.index((size.kind, size.scale))))
             median, spread = normalisers[name]
             scores[at] = (shown[at] - median) / spread
     for _ in range(MAX_REGIONS):
@@ -91,11 +97,11 @@ def scan_regions(scan: BoxSearch, rows: np.ndarray, normalisers: dict[str, tuple
             break
         kind, scale = PARTS[int(np.searchsorted(plan.edges, box, side="right")) - 1]
         sign = -1 if down else 1
-        name = Channel(kind, scale, LENGTHS[length], sign).name
+        name = BoxSize(kind, scale, LENGTHS[length], sign).name
         low, high = int(plan.low[box]), int(plan.high[box]) - 1
-        heights = sign * _heights(scan, rows, kind, slice(low, high + 1), LENGTHS[length], sign)
+        heights = sign * _heights(search, rows, kind, slice(low, high + 1), LENGTHS[length], sign)
         over_box = heights[-LENGTHS[length]:].mean(axis=0)
-        region = grow(over_box, Region(MISSING if down else EXCESS, low, high, score, name), min(scale, scan.n_bins))
+        region = grow(over_box, Region(MISSING if down else EXCESS, low, high, score, name), min(scale, search.n_bins))
         mine = slice(region.low, region.high + 1)
         if LENGTHS[length] == 1 or heights[-1, mine].mean() >= EDGE * over_box[mine].mean():
             found.append(region)
@@ -104,16 +110,18 @@ def scan_regions(scan: BoxSearch, rows: np.ndarray, normalisers: dict[str, tuple
     return found
 
 
-def _heights(scan: BoxSearch, rows: np.ndarray, kind: str, box: slice, length: int, sign: int) -> np.ndarray:
-    """(HISTORY + 1, N): how far each bin is from what is usual: in deviations; where power has spoken and these are silent, in dB
-    of power over a few bins around it."""
-    deviation = rows[:, :scan.n_bins] - scan.median[0, :scan.n_bins]
+def _heights(search: BoxSearch, rows: np.ndarray, kind: str, box: slice, length: int, sign: int) -> np.ndarray:
+    """Distance of each bin from its median, (HISTORY + 1, N), in deviations.
+
+    If a box of power has spoken and the deviations are silent, it is in dB of power over a few bins around the bin.
+    """
+    deviation = rows[:, :search.n_bins] - search.median[0, :search.n_bins]
     if kind != POWER or sign * deviation[-length:, box].sum() >= _SIGNIFICANT * np.sqrt(length * (box.stop - box.start)):
         return deviation
-    part = boxes(scan.n_bins).part(len(EXCESS_SCALES))  # of the narrowest power, one box from each bin on
-    over = rows[:, part] - scan.median[0, part]
+    part = boxes(search.n_bins).part(len(EXCESS_SCALES))  # of the narrowest power, one box from each bin on
+    over = rows[:, part] - search.median[0, part]
     before = POWER_SCALES[0] // 2
-    return np.pad(over, ((0, 0), (before, scan.n_bins - over.shape[1] - before)), mode="edge")
+    return np.pad(over, ((0, 0), (before, search.n_bins - over.shape[1] - before)), mode="edge")
 
 
 def _scale(residual: np.ndarray, name: str) -> int:
@@ -121,7 +129,7 @@ def _scale(residual: np.ndarray, name: str) -> int:
 
 
 def _window_scores(residual: np.ndarray, normalisers: dict[str, tuple[float, float]]) -> dict[str, np.ndarray]:
-    """Channel -> standardised moving sum at each position."""
+    """Standardised moving sum at each position, by window."""
     sums = moving_sums(residual[None])
     return {name: (WINDOWS[name][0] * sums[WINDOWS[name][1]][0] - median) / spread
             for name, (median, spread) in normalisers.items()}
@@ -141,7 +149,7 @@ def grow(heights: np.ndarray, window: Region, scale: int) -> Region:
     """The bins around a window's peak that belong to it: contiguous, but for gaps as narrow as the smoothing.
 
     Args:
-        heights: (N,) of what is looked for, upwards. scale: bins of the window that found it.
+        heights: (N,), upwards in the region's direction. scale: bins of the window that found it.
     """
     smooth = _SMOOTH.get(scale, 1)
     heights = np.asarray(heights, np.float64)
@@ -149,7 +157,7 @@ def grow(heights: np.ndarray, window: Region, scale: int) -> Region:
         heights = np.convolve(np.pad(heights, smooth // 2, mode="edge"), np.full(smooth, 1.0 / smooth), mode="valid")
     inside = heights[window.low:window.high + 1]
     peak = window.low + int(inside.argmax())
-    # the height of what is there: over many bins the largest is noise on top of it, and a wide window is not always filled
+    # the height of the emission: over many bins the largest is noise on top of it, and a wide window is not always filled
     height = float(inside.max() if scale <= 4 else np.quantile(inside, 0.8))
     above = np.flatnonzero(heights >= EDGE * height)
     groups = np.split(above, np.flatnonzero(np.diff(above) > max(2, smooth)) + 1)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A table that goes along: conformal p-values against the last scores of one band, in place of those of its calibration.
+"""A rolling table: conformal p-values against the last scores of one band, in place of those of its calibration.
 
-It begins with the table's scores and takes in each new one that could open no event, flagged or not: were flagged ones left
-out, the threshold would sink with every one of them. What changes over hours changes the threshold then, not the share of
-frames that are flagged; an anomaly that stays below an event for hours becomes usual, too.
+It begins with the table's scores and takes in each new score that could open no event, flagged or not. If flagged ones were left
+out, the threshold would sink with each of them. A change over hours then moves the threshold, not the share of frames that are
+flagged. An anomaly that stays below an event for hours becomes usual, too.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Rolling:
     """The last CAPACITY scores of one band.
 
     Args:
-        scores: (n,) to begin with, in any order; evenly spaced ones where they are more.
+        scores: (n,) to begin with, in any order; of more than CAPACITY, evenly spaced ones.
     """
 
     def __init__(self, scores: np.ndarray):
         few = np.sort(np.asarray(scores, np.float32))[np.unique(np.linspace(0, len(scores) - 1, CAPACITY).astype(int))].tolist()
         self._sorted = few
-        self._order = deque(few[::2] + few[1::2][::-1])  # what goes first is neither the low nor the high ones
+        self._order = deque(few[::2] + few[1::2][::-1])  # so that neither the low nor the high ones go first
 
     def judge(self, scores: np.ndarray, rate: float, opening: float) -> tuple[np.ndarray, np.ndarray]:
         """p-values (F,) and thresholds (F,) at this rate of scores (F,) in the order of time; takes in those up to `opening`."""

@@ -20,7 +20,7 @@ def cubic_spline(places: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.n
         raise ValueError(f"a cubic spline goes through at least 4 points, not {count}")
     wide = np.diff(places)
     rise = np.diff(values) / wide
-    # of the curvatures at the points: equal slopes from both sides, and at the ends equal third derivatives
+    # equations for the curvatures at the points: equal slopes from both sides, and at the ends equal third derivatives
     system, wanted = np.zeros((count, count)), np.zeros(count)
     for i in range(1, count - 1):
         system[i, i - 1:i + 2] = wide[i - 1], 2.0 * (wide[i - 1] + wide[i]), wide[i]

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What kind of thing an event may be: a guess from its shape and time alone, with probabilities, or none.
+"""Possible types of an event: a guess from its shape and time alone, with probabilities, or none.
 
-Multinomial logistic regression (Hastie, Tibshirani, Friedman 2009, ch. 4.4) on the standardised ``FEATURES`` of an event, one
-for events that go on and one for those that have ended; probabilities are tempered (Guo et al. 2017, arXiv:1706.04599). The
-weights are a JSON file that ``tools/fit_threat_types.py`` writes. The class ``NONE`` is of false alarms, of side effects of
-another event, and of signals that changed in their channel, which no event shows reliably. Nothing is said where that is the
-likeliest class, where the likeliest type stays below the file's limit, or where no plan of the band was learned.
+Multinomial logistic regression (Hastie, Tibshirani, Friedman 2009, ch. 4.4) on the standardised ``FEATURES`` of an event. There
+is one for events that go on and one for those that have ended. Probabilities are tempered (Guo et al. 2017, arXiv:1706.04599).
+The weights are a JSON file that ``tools/fit_threat_types.py`` writes.
 
-It was fitted on simulated anomalies and knows no others; it says nothing about intent.
+The class ``NONE`` stands for false alarms, for side effects of another event, and for signals that changed in their channel,
+which no event shows reliably. No type is given in three cases: that class is the likeliest, the likeliest type stays below the
+file's limit, or no plan of the band was learned.
+
+The classifier was fitted on simulated anomalies and knows no others; it says nothing about intent.
 """
 
 from __future__ import annotations
@@ -27,19 +29,18 @@ from .regions import EXCESS, LEVEL, MISSING
 NONE = "none"
 GOING, ENDED = "going", "ended"
 PATH = Path(__file__).with_name("threat_types.json")
-MOST_FRAMES = 16  # a longer event counts as this long: those that the weights were fitted on end then
-LEAST_PROBABILITY = 0.05  # of what is told
+MAX_FRAMES = 16  # a longer event counts as this long: the events that the weights were fitted on end then
+MIN_PROBABILITY = 0.05  # of a type that is reported
 OCCUPIED_DB = 2.0  # a bin whose usual level exceeds that of the quiet ones by this much is occupied
 _QUIET = 0.25  # quantile of the usual levels: of bins that are not occupied
-_LEAST_SHARE = 1e-6
 
-# name -> what it is. "Frames" are those from its first to its last; "seen" those in which it has regions of its own.
+# name -> meaning. "Frames" are those from an event's first to its last; "seen" those in which it has regions of its own.
 FEATURES = {
     "missing": "1: less power than expected",
     "level": "1: the whole band's floor has moved",
     "width": "log10 of its share of the band",
     "width_squared": "square of `width`",
-    "frames": f"log2 of its frames, at most {MOST_FRAMES}",
+    "frames": f"log2 of its frames, at most {MAX_FRAMES}",
     "frames_squared": "square of `frames`",
     "duty": "frames in which it was seen or went on / frames",
     "snr": "dB, -10 to 30",
@@ -53,15 +54,15 @@ FEATURES = {
     "power_change": "standard deviation of its power over the frames seen, dB",
     "ripple": "mean step from bin to bin in the strongest frame, dB",
     "busy": "share of its bins that are occupied in the calibration",
-    "others": f"log2 of 1 + other events of its kind within {MOST_FRAMES} frames",
-    "opposite": f"1: an event of the opposite kind within {MOST_FRAMES} frames",
+    "others": f"log2 of 1 + other events of its kind within {MAX_FRAMES} frames",
+    "opposite": f"1: an event of the opposite kind within {MAX_FRAMES} frames",
     "opposite_here": "share of its bins that such an event covers, too",
 }
 
 
 @dataclass
 class Track:
-    """What an event's frames have shown so far, as running sums; `bins` where not said otherwise."""
+    """Running sums over an event's frames so far; in bins if not said otherwise."""
 
     seen: int = 0
     pieces: int = 0
@@ -105,7 +106,7 @@ class Track:
 
 
 class Shape(NamedTuple):
-    """What is known of an event when it is told. Frames are numbers of frames, bins first and last."""
+    """An event when it is reported. Frames are numbers of frames, bins first and last."""
 
     kind: str
     low: int
@@ -132,20 +133,20 @@ def features_of(shape: Shape, n_bins: int, occupied: np.ndarray | None, others: 
     """(len(FEATURES),) float64, in the order of ``FEATURES``.
 
     Args:
-        occupied: (N + 1,) number of occupied bins below each bin (``occupied_bins``); None: not known, as if none were.
+        occupied: (N + 1,) number of occupied bins below each bin (``occupied_bins``); None: not known, counts as none.
         others: events about it in time, whatever their kind.
     """
     s, t = shape, shape.track
     bins = s.high - s.low + 1
     width = math.log10(bins / n_bins)
-    frames = math.log2(min(s.last - s.first + 1, MOST_FRAMES))
+    frames = math.log2(min(s.last - s.first + 1, MAX_FRAMES))
     seen = max(t.seen, 1)
     mean = t.width / seen
     spread = math.sqrt(max(t.width_2 / seen - mean * mean, 0.0))
     level = t.level / seen
     inside = s.weight[s.low:s.high + 1]
     total = float(inside.sum())
-    near = [o for o in others if s.first - o.last < MOST_FRAMES]
+    near = [o for o in others if s.first - o.last < MAX_FRAMES]
     opposite = {EXCESS: MISSING, MISSING: EXCESS}.get(s.kind)
     against = [o for o in near if o.kind == opposite]
     covered = max((min(o.high, s.high) - max(o.low, s.low) + 1 for o in against), default=0)
@@ -162,7 +163,7 @@ def features_of(shape: Shape, n_bins: int, occupied: np.ndarray | None, others: 
 
 @lru_cache(maxsize=8)
 def occupied_bins(band: BandStatistics) -> np.ndarray:
-    """(N + 1,) how many bins below each one are occupied in a band's calibration."""
+    """Number of occupied bins below each bin in a band's calibration, (N + 1,)."""
     busy = band.mean > np.quantile(band.mean, _QUIET) + OCCUPIED_DB
     return np.concatenate(([0], np.cumsum(busy)))
 
@@ -176,7 +177,7 @@ class _Head:
     weights: np.ndarray  # (D, C)
     bias: np.ndarray  # (C,)
     temperature: float
-    limit: float  # nothing is said where the likeliest type has less
+    limit: float  # no type is given if the likeliest has less
 
     @classmethod
     def read(cls, of: dict, n_classes: int) -> _Head:
@@ -202,14 +203,14 @@ class ThreatTypes:
     """The classifier of a weights file.
 
     Attributes:
-        classes: names, ``NONE`` among them. fitted: what else the file states: commit, seed, scenes.
+        classes: names, ``NONE`` among them. fitted: the origin that the file states: commit, seed, scenes.
     """
 
     def __init__(self, content: dict):
-        """Takes what ``json.load`` gives.
+        """Takes the content of a weights file, by ``json.load``.
 
         Raises:
-            ValueError: it does not hold what it should, or is of other features; one line.
+            ValueError: a part is missing or invalid, or the features are others; one line.
         """
         try:
             self.classes = tuple(content["classes"])
@@ -241,15 +242,17 @@ class ThreatTypes:
         return self._heads[ENDED if ended else GOING].probabilities(features)
 
     def possible(self, features: np.ndarray, ended: bool) -> dict[str, float] | None:
-        """Types of an event with their probabilities, most likely first; None where it is not known. The rest, up to 1, is
-        that of a false alarm and of what is less likely than ``LEAST_PROBABILITY``."""
+        """Types of an event with their probabilities, most likely first; None if they are not known.
+
+        The remainder, up to 1, belongs to a false alarm and to types that are less likely than ``MIN_PROBABILITY``.
+        """
         chances = self.probabilities(features, ended)
         order = np.argsort(-chances, kind="stable")
         best = order[0]
         if self.classes[best] == NONE or chances[best] < self._heads[ENDED if ended else GOING].limit:
             return None
         return {self.classes[c]: round(float(chances[c]), 3) for c in order
-                if self.classes[c] != NONE and chances[c] >= LEAST_PROBABILITY}
+                if self.classes[c] != NONE and chances[c] >= MIN_PROBABILITY}
 
 
 @lru_cache(maxsize=1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much attention an event deserves: a rule of four points that can be read in one glance.
+"""The threat level, the attention that an event deserves: a rule of four points that can be read in one glance.
 
 One point each for
 
@@ -23,7 +23,7 @@ def threat_level(*, score: float, threshold: float, p_value: float | None, false
 
     Args:
         score, threshold: anomaly score of its strongest frame and what it was compared with.
-        p_value: of that frame; None where nothing was calibrated (then only the score tells the strength).
+        p_value: of that frame; None if nothing was calibrated (only the score then says how strong it is).
         extent: its share of the band, 0..1. n_frames: frames in which it was seen.
     """
     strong = score >= STRONG_SCORE * threshold or (p_value is not None and p_value <= STRONG_P * false_alarm_rate)

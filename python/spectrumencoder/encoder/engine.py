@@ -11,7 +11,7 @@ however the scheduler cut it.
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,7 +30,7 @@ AUTO, NATIVE, TORCH = RUNTIMES = SETTINGS["runtime"].choices
 SLOW_INSTRUCTIONS = "generic"  # of a processor with these PyTorch may be the faster runtime
 BF16_WIDTH = 64  # of a narrower network bf16 changes the class of more than 0.1 % of the frames (docs/results/precision.md)
 _TRIAL_FRAMES, _TRIALS = 16, 3
-_native_was_faster: dict[tuple, bool] = {}  # by model, variant, threads, padding and dtype: timed once per process
+_native_was_faster: dict[tuple, bool] = {}  # by model, variant, backend, threads, padding and dtype: timed once per process
 
 
 class EncodedFrames(NamedTuple):
@@ -38,6 +38,9 @@ class EncodedFrames(NamedTuple):
     features: np.ndarray  # (F, 256) float32, layout in features.py
     reconstruction: np.ndarray  # (F, N) float32, dBFS
     latents: np.ndarray  # (F, L, W) float32, what the reconstruction was made of
+
+
+GivenArrays = tuple[np.ndarray | None, ...]  # in the order of EncodedFrames; None: one is to be made
 
 
 def choose_device(compute: str) -> str:
@@ -68,7 +71,8 @@ class Engine:
     Args:
         model: name or path, see `find_model`; or a ModelFile already loaded.
         compute: auto | cpu | cuda[:n].
-        backend: auto (the default of the variant's family) or a name; it chooses among the file's variants.
+        backend: auto (the default of the file's first family) or a name; a name chooses among the file's variants. The named
+            backend is the one that runs: natively if the C++ library computes it (`attention.Backend.native`), else in PyTorch.
         rope_mode: none | static | dynamic; "" takes the file's default.
         dropout_rate: r in [0, 1); the nearest possible is used and can be read back.
         dropout_policy: gumbel | energy | entropy | random; "" takes the file's default.
@@ -77,8 +81,8 @@ class Engine:
         dtype: fp32 | bf16 | int8 | auto, of the matrix products in the transformer blocks; see `precision`. `auto` is bf16 if
             the native runtime serves the settings on a processor with instructions for it and the network is at least
             BF16_WIDTH wide, else fp32; `dtype` tells which.
-        runtime: native | torch | auto. `auto` takes `native` if it serves the settings. On a processor without AVX2 it times
-            both on a few frames, once per process, and takes the faster one.
+        runtime: native | torch | auto. `auto` takes `native` if it computes the backend on the device, else `torch`. On a
+            processor without AVX2 it times both on a few frames, once per process, and takes the faster one.
 
     Raises:
         ModelError: the file cannot be used. ValueError: a setting that the file, the device or the runtime cannot serve.
@@ -97,7 +101,7 @@ class Engine:
         self.pad_batch, self.threads = pad_batch, threads
         self._wanted_runtime = runtime
         self._configs = {v: self.file.config(v) for v in self.file.variants}
-        self._made = {}  # (runtime, variant) -> network
+        self._made: dict[tuple[str, str], Any] = {}  # (runtime, variant) -> network
         self._frame_number = 0  # counts frames for the `random` policy
         default = self.contract["variants"][0]
         self._variant, self._rope, self.backend = default["name"], default["rope"], DEFAULT_OF_FAMILY[default["attention"]]
@@ -114,10 +118,10 @@ class Engine:
     def _best_dtype(self, backend: str) -> str:
         """bf16 if native products are faster in it and the network is wide enough for it, else fp32."""
         chosen = get_backend(self.backend if backend == AUTO else backend, self.device)
-        served = self._wanted_runtime != TORCH and not native.why_not(chosen.oracle, self.device)
+        served = self._wanted_runtime != TORCH and not chosen.why_not_native(self.device)
         return BF16 if served and native.has_fast_bf16() and self.config.width >= BF16_WIDTH else FP32
 
-    def _network(self, runtime: str, variant: str):
+    def _network(self, runtime: str, variant: str) -> Any:
         """The NativeNetwork or EagerNetwork of a variant; made when it is first used."""
         made = self._made.get((runtime, variant))
         if made is None:
@@ -150,26 +154,32 @@ class Engine:
 
     @property
     def model_name(self) -> str:
+        """Name in the contract of the file; of an ensemble both names."""
         return self.contract["name"]
 
     @property
     def layout(self) -> FrameLayout:
+        """Sizes of a frame of tokens."""
         return FrameLayout(self.config.fft_size, self.config.stride)
 
     @property
     def config(self) -> EncoderConfig:
+        """Configuration of the present variant."""
         return self._configs[self.variant]
 
     @property
     def n_bins(self) -> int:
+        """Bins N of a spectrum, the FFT size."""
         return self.config.fft_size
 
     @property
     def labels(self) -> list[str]:
+        """Class names, in the order of the probabilities."""
         return list(self.contract["labels"])
 
     @property
     def bands(self) -> list[str]:
+        """Bands that the model knows; the last one is `unknown`."""
         return list(self.contract["bands"])
 
     @property
@@ -184,10 +194,12 @@ class Engine:
 
     @property
     def variant(self) -> str:
+        """Name of the weights in use."""
         return self._variant
 
     @property
     def rope_mode(self) -> str:
+        """none, static or dynamic: the RoPE mode in use."""
         return self._rope
 
     @property
@@ -209,12 +221,16 @@ class Engine:
                 if b.family == v["attention"] and not b.why_not(self.device)]
 
     def file_default(self, key: str) -> str:
-        """What "" means for `rope_mode` and `dropout_policy`."""
+        """The file's own value of a setting whose value is "": `key` is rope_mode or dropout_policy."""
         return {"rope_mode": self.contract["variants"][0]["rope"],
                 "dropout_policy": self.contract.get("default_policy", "gumbel")}[key]
 
     def table_key(self, band: str, k_eff: int) -> str:
-        """Key of the conformal table for the present settings."""
+        """Key of the conformal table for the present settings.
+
+        Args:
+            band: of the band plan. k_eff: windows in a frame.
+        """
         row = np.zeros(features.N_FEATURES, np.float32)
         row[features.K_EFF] = k_eff
         self._stamp(row[None])
@@ -223,21 +239,26 @@ class Engine:
     # -- live changes: each raises ValueError, with the list, and keeps the old setting when it cannot be done
 
     def set_dropout_rate(self, rate: float) -> None:
+        """Takes the possible dropout rate nearest to `rate`, [0, 1)."""
         self.k_kept = self._configs[self.file.variants[0]].keep_for_rate(rate)
 
     def set_dropout_policy(self, policy: str) -> None:
+        """Takes a `policy` of those that the model was trained with; "" is the file's default."""
         policy = policy or self.file_default("dropout_policy")
         if policy not in POLICIES or policy not in self.contract["policies"]:
             raise ValueError(f"dropout policy {policy!r} is not one of {', '.join(self.contract['policies'])}")
         self.dropout_policy = policy
 
     def set_rope_mode(self, mode: str) -> None:
+        """Takes the weights of RoPE `mode` none, static or dynamic, if the file has them; "" is the file's default."""
         self._switch(self.backend, mode or self.file_default("rope_mode"))
 
     def set_backend(self, backend: str) -> None:
+        """Takes the attention `backend` of that name, or the default for `auto`; the runtime follows it."""
         self._switch(backend, self._rope)
 
     def set_confidence_threshold(self, confidence_threshold: float) -> None:
+        """Raises ValueError: `confidence_threshold` belongs to a SpeculativeEngine; this engine has one model."""
         raise ValueError(f"confidence_threshold {confidence_threshold} is of a speculative model; {self.model_name} is one model "
                          "alone")
 
@@ -262,7 +283,7 @@ class Engine:
 
     def _choose_runtime(self, chosen: Backend) -> str:
         """The runtime for the present settings. Raises ValueError if none serves them, or not the one that was asked for."""
-        not_native = native.why_not(chosen.oracle, self.device)
+        not_native = chosen.why_not_native(self.device)
         if self._wanted_runtime == NATIVE and not_native:
             raise ValueError(f"runtime native does not serve backend {chosen.name!r}: {not_native}; use runtime=torch or auto")
         if self._wanted_runtime == NATIVE or (
@@ -286,7 +307,7 @@ class Engine:
         return f"dtype {self._reduced!r}: {reason}" if reason else None
 
     def _native_is_faster(self) -> bool:
-        key = (self.file.name, self.variant, self.threads, self.pad_batch, self._reduced)
+        key = (self.file.name, self.variant, self.backend, self.threads, self.pad_batch, self._reduced)
         if key not in _native_was_faster:
             items = np.random.default_rng(0).normal(0.0, 3.0, (_TRIAL_FRAMES, self.layout.item_size)).astype(np.float32)
             bands, noise, seconds = np.zeros(_TRIAL_FRAMES, np.int64), self._noise(0, _TRIAL_FRAMES), {}
@@ -307,15 +328,18 @@ class Engine:
         self._frame_number = 0
 
     def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None,
-               out: EncodedFrames | None = None) -> EncodedFrames:
+               out: GivenArrays | None = None) -> EncodedFrames:
         """Encode frames.
 
         Args:
             items: (F, item_size) float32 from the tokenizer.
             bands: band of each frame, or of all; one the model does not know counts as `unknown`.
             wanted: (F, M) bool, tokens that token dropout keeps before others.
-            out: arrays to write into, and to give back; where a field is None there is an array made for it. Residual,
+            out: arrays to write into, in the order of EncodedFrames; they are returned. For None an array is made. Residual,
                 features and reconstruction may be views of wider rows.
+
+        Returns:
+            One row per frame; see EncodedFrames for shapes and units.
 
         Raises:
             ValueError: items of another size.
@@ -326,16 +350,20 @@ class Engine:
         return out
 
     def answer(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None) -> np.ndarray:
-        """As `encode`, without reconstruction: (F, 256) features of which only EMBEDDING and PROBABILITIES are filled."""
+        """As `encode`, without reconstruction: (F, 256) features of which only EMBEDDING and PROBABILITIES are filled.
+
+        Args:
+            items, bands, wanted: as of `encode`.
+        """
         items, index = self._check(items, bands)
         rows = np.zeros((len(items), features.N_FEATURES), np.float32)
         self._compute(self.runtime, items, index, self._draw_noise(len(items)), wanted, **self._answer_of(rows))
         return rows
 
-    def _empty(self, count: int, given: EncodedFrames | None = None) -> EncodedFrames:
-        """Arrays for so many frames, where they are not given."""
-        shapes = EncodedFrames((self.n_bins,), (features.N_FEATURES,), (self.n_bins,),
-                               (self.config.latents, self.config.latent_width))
+    def _empty(self, count: int, given: GivenArrays | None = None) -> EncodedFrames:
+        """The given arrays, and new ones of `count` frames for those that are None."""
+        shapes: tuple[tuple[int, ...], ...] = ((self.n_bins,), (features.N_FEATURES,), (self.n_bins,),
+                                               (self.config.latents, self.config.latent_width))
         made = [np.empty((count, *shape), np.float32) if array is None else array
                 for array, shape in zip(given or (None,) * len(shapes), shapes, strict=True)]
         return EncodedFrames(*made)
@@ -345,8 +373,9 @@ class Engine:
         return {"embedding": rows[:, features.EMBEDDING][:, :self.config.embedding],
                 "probabilities": rows[:, features.PROBABILITIES][:, :len(self.labels)]}
 
-    def _fill(self, runtime: str, items, bands, noise, wanted, out: EncodedFrames) -> None:
-        """Everything that there is to know of the frames."""
+    def _fill(self, runtime: str, items: np.ndarray, bands: np.ndarray, noise: np.ndarray | None, wanted: np.ndarray | None,
+              out: EncodedFrames) -> None:
+        """Fills every array of `out`."""
         rows = out.features
         rows[:] = 0.0
         self._stamp(rows)
@@ -357,7 +386,8 @@ class Engine:
                       logit=rows[:, features.LOGIT:features.LOGIT + 1], keep_statistics=rows[:, features.KEEP_STATS],
                       **self._answer_of(rows))
 
-    def _compute(self, runtime: str, items, bands, noise, wanted, **out) -> None:
+    def _compute(self, runtime: str, items: np.ndarray, bands: np.ndarray, noise: np.ndarray | None, wanted: np.ndarray | None,
+                 **out: np.ndarray) -> None:
         inputs = {"items": items, "bands": bands, "kept": self.k_kept, "policy": self.dropout_policy, "noise": noise,
                   "wanted": wanted}
         network = self._network(runtime, self.variant)
@@ -366,7 +396,7 @@ class Engine:
         else:
             network.encode(**inputs, backend=self.backend, pad_batch=self.pad_batch, **out)
 
-    def _check(self, items, bands) -> tuple[np.ndarray, np.ndarray]:
+    def _check(self, items: np.ndarray, bands: list[str] | str) -> tuple[np.ndarray, np.ndarray]:
         """The frames, and the index of each one's band."""
         items = np.asarray(items, np.float32)
         if items.ndim != 2 or items.shape[1] != self.layout.item_size:

@@ -21,11 +21,14 @@ or paths); `load_models` and `open_engine` understand all of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ..settings import DEFAULTS, ENCODER, SETTINGS, of_stage
 from . import features
-from .engine import EncodedFrames, Engine
+from .engine import EncodedFrames, Engine, GivenArrays
 from .model_file import ModelError, ModelFile, find_model, load
 
 SPECULATIVE = "speculative"
@@ -70,7 +73,7 @@ def load_models(model: str | ModelFile | tuple[ModelFile, ...]) -> tuple[ModelFi
 
 
 def open_engine(model: str | ModelFile | tuple[ModelFile, ...], *, confidence_threshold: float = CONFIDENCE_THRESHOLD,
-                **settings) -> Engine:
+                **settings: Any) -> Engine:
     """An Engine, or a SpeculativeEngine where `model` names an ensemble; settings as of Engine.
 
     Args:
@@ -103,7 +106,7 @@ class SpeculativeEngine(Engine):
     """
 
     def __init__(self, fast: ModelFile, large: ModelFile, *, confidence_threshold: float = CONFIDENCE_THRESHOLD,
-                 pad_batch: int = DEFAULTS.pad_batch, **settings):
+                 pad_batch: int = DEFAULTS.pad_batch, **settings: Any):
         _check_pair(fast, large)
         self.set_confidence_threshold(confidence_threshold)
         self.n_accepted = self.n_refined = 0
@@ -128,7 +131,7 @@ class SpeculativeEngine(Engine):
     def set_confidence_threshold(self, confidence_threshold: float) -> None:
         self.confidence_threshold = SETTINGS["confidence_threshold"].check(confidence_threshold)
 
-    def _set_both(self, name: str, value) -> None:
+    def _set_both(self, name: str, value: Any) -> None:
         before = getattr(self.large, name)
         value = self.file_default(name) if value == "" else value
         getattr(self.large, f"set_{name}")(value)
@@ -146,12 +149,12 @@ class SpeculativeEngine(Engine):
         self.n_accepted = self.n_refined = 0
 
     def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None,
-               out: EncodedFrames | None = None) -> EncodedFrames:
+               out: GivenArrays | None = None) -> EncodedFrames:
         """As Engine.encode; of the frames in doubt the embedding and the class probabilities are those of `large`.
 
         The `random` policy draws for `large` by the number of the refined frame."""
-        out = super().encode(items, bands, wanted, out)
-        confidence = out.features[:, features.PROBABILITIES].max(axis=1, initial=0.0)
+        encoded = super().encode(items, bands, wanted, out)
+        confidence = encoded.features[:, features.PROBABILITIES].max(axis=1, initial=0.0)
         doubtful = np.flatnonzero(confidence < self.confidence_threshold)
         self.n_refined += len(doubtful)
         self.n_accepted += len(items) - len(doubtful)
@@ -160,13 +163,13 @@ class SpeculativeEngine(Engine):
             answer = self.large.answer(np.asarray(items, np.float32)[doubtful], of_these,
                                        None if wanted is None else wanted[doubtful])
             for part in (features.EMBEDDING, features.PROBABILITIES):
-                out.features[doubtful, part] = answer[:, part]
-            out.features[doubtful, features.ANSWERED_BY] = LARGE
-        return out
+                encoded.features[doubtful, part] = answer[:, part]
+            encoded.features[doubtful, features.ANSWERED_BY] = LARGE
+        return encoded
 
 
-def _setter_of_both(key: str):
-    def set_both(self, value):
+def _setter_of_both(key: str) -> Callable[[SpeculativeEngine, Any], None]:
+    def set_both(self: SpeculativeEngine, value: Any) -> None:
         self._set_both(key, value)
     return set_both
 

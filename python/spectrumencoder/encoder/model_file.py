@@ -7,6 +7,9 @@ be had), `dtypes`, `steps` (0 = untrained: refused), `training` (config, commit,
 
 Tensors: `weights.<variant>.<parameter>`, `weights.shared.<parameter>` for what is equal in all variants, and the conformal
 tables as `table.<key>.<field>`, key from `table_key`.
+
+Shipped models keep their general tables in a second file, NAME.tables.safetensors; their contract says `tables: beside`. The
+header of that file holds the `weights_sha256` that the tables were learned with. A calibrated model is one whole file.
 """
 
 from __future__ import annotations
@@ -29,6 +32,9 @@ from .config import POLICIES, EncoderConfig
 FORMAT_VERSION = 1
 CONTRACT_KEY = "spectrumencoder"
 SUFFIX = ".safetensors"
+TABLES_SUFFIX = ".tables.safetensors"
+TABLES_KEY = "spectrumencoder_tables"  # of the header of such a file
+BESIDE = "beside"
 SHARED = "shared"  # in place of a variant's name
 REQUIRED = {"format_version": int, "name": str, "encoder": dict, "variants": list, "policies": list, "labels": list,
             "bands": list, "average": list, "steps": int, "heads": dict}  # entries of the contract and their types
@@ -67,7 +73,7 @@ class ModelFile:
     @property
     def tables(self) -> dict[str, dict[str, np.ndarray]]:
         """Conformal tables: key -> field -> array."""
-        tables = {}
+        tables: dict[str, dict[str, np.ndarray]] = {}
         for name, value in self.tensors.items():
             if name.startswith("table."):
                 key, _, part = name[len("table."):].rpartition(".")
@@ -122,20 +128,62 @@ def weights_sha256(tensors: dict[str, np.ndarray]) -> str:
 
 
 def save(path: Path, contract: dict, tensors: dict[str, np.ndarray]) -> None:
-    """Write a model file, atomically."""
-    path = Path(path)
+    """Write a model file with its tables in it, atomically."""
     contract = {**contract, "format_version": FORMAT_VERSION, "weights_sha256": weights_sha256(tensors)}
-    data = to_bytes({k: np.asarray(v, order="C") for k, v in tensors.items()}, {CONTRACT_KEY: json.dumps(contract)})
-    write_file(path, data)
+    contract.pop("tables", None)
+    _write(Path(path), tensors, CONTRACT_KEY, contract)
+
+
+def save_apart(path: Path, contract: dict, tensors: dict[str, np.ndarray]) -> None:
+    """Write a model file, and its tables (if it has any) beside it in NAME.tables.safetensors. Each is written atomically."""
+    if not any(name.startswith("table.") for name in tensors):
+        save(path, contract, tensors)
+        return
+    digest = weights_sha256(tensors)
+    save_tables(Path(path), digest, tensors)
+    contract = {**contract, "format_version": FORMAT_VERSION, "weights_sha256": digest, "tables": BESIDE}
+    _write(Path(path), {k: v for k, v in tensors.items() if not k.startswith("table.")}, CONTRACT_KEY, contract)
+
+
+def save_tables(path: Path, digest: str, tensors: dict[str, np.ndarray]) -> None:
+    """Write the tables among `tensors` beside the model file `path`, whose weights have this sha256."""
+    _write(tables_path(path), {k: v for k, v in tensors.items() if k.startswith("table.")}, TABLES_KEY,
+           {"format_version": FORMAT_VERSION, "weights_sha256": digest})
+
+
+def tables_path(path: Path) -> Path:
+    """Path of the tables of a model file that keeps them beside it."""
+    return path.with_name(path.name.removesuffix(SUFFIX) + TABLES_SUFFIX)
+
+
+def _write(path: Path, tensors: dict[str, np.ndarray], key: str, about: dict) -> None:
+    write_file(path, to_bytes({k: np.asarray(v, order="C") for k, v in tensors.items()}, {key: json.dumps(about)}))
 
 
 def load(path: Path | str) -> ModelFile:
     """Read and check a model file.
 
     Raises:
-        ModelError: missing, truncated, not a model file (pickle, for instance), other contract, untrained.
+        ModelError: missing, truncated, not a model file (pickle, for instance), other contract, untrained; its tables lie
+            beside it and are missing, or belong to other weights.
     """
     path = Path(path)
+    contract, tensors = _read(path, CONTRACT_KEY)
+    model = ModelFile(contract, tensors, path)
+    _check(model)
+    if contract.get("tables") == BESIDE:
+        tables = tables_path(path)
+        if not tables.is_file():
+            raise ModelError(f"{path} keeps its tables in {tables.name}, which is missing; copy that file beside it too")
+        about, fields = _read(tables, TABLES_KEY)
+        if about.get("weights_sha256") != contract["weights_sha256"]:
+            raise ModelError(f"{tables} holds tables of other weights than those of {path.name}; copy both files again")
+        tensors.update(fields)
+    return model
+
+
+def _read(path: Path, key: str) -> tuple[dict, dict[str, np.ndarray]]:
+    """The JSON of that key in the header, and the tensors."""
     if not path.is_file():
         raise ModelError(f"no model file at {path}")
     with open(path, "rb") as file:
@@ -151,21 +199,22 @@ def load(path: Path | str) -> ModelFile:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}
     except (safetensors.SafetensorError, ValueError, OSError) as error:
         raise ModelError(f"{path} is truncated or damaged ({error}); copy or train it again") from error
-    if CONTRACT_KEY not in metadata:
-        raise ModelError(f"{path} is a safetensors file of another program: its header holds no {CONTRACT_KEY!r} contract")
+    if CONTRACT_KEY in metadata and key == TABLES_KEY or TABLES_KEY in metadata and key == CONTRACT_KEY:
+        raise ModelError(f"{path} holds {'tables alone' if key == CONTRACT_KEY else 'a model and not its tables'}; "
+                         f"{'name the model file beside it' if key == CONTRACT_KEY else 'copy it again'}")
+    if key not in metadata:
+        raise ModelError(f"{path} is a safetensors file of another program: its header holds no {key!r} contract")
     try:
-        contract = json.loads(metadata[CONTRACT_KEY])
+        about = json.loads(metadata[key])
     except json.JSONDecodeError as error:
         raise ModelError(f"{path} holds a contract that is not JSON ({error}); train it again") from error
-    model = ModelFile(contract, tensors, path)
-    _check(model)
-    return model
+    if not isinstance(about, dict):
+        raise ModelError(f"{path} has a contract that is a {type(about).__name__}, not a table; train it again")
+    return about, tensors
 
 
 def _check(model: ModelFile) -> None:
     contract, path = model.contract, model.path
-    if not isinstance(contract, dict):
-        raise ModelError(f"{path} has a contract that is a {type(contract).__name__}, not a table; train it again")
     version = contract.get("format_version")
     if version != FORMAT_VERSION:
         raise ModelError(f"{path} has contract version {version}, this program reads {FORMAT_VERSION}; train it again or update")
@@ -222,6 +271,12 @@ def find_model(name: str | Path) -> Path:
     for folder in model_folders():
         if (folder / f"{name}{SUFFIX}").is_file():
             return folder / f"{name}{SUFFIX}"
-    there = sorted({p.stem for folder in model_folders() for p in folder.glob(f"*{SUFFIX}")})
+    there = sorted({path.stem for path in found_models()})
     raise ModelError(f"no model named {name!r}; there is: {', '.join(there) or 'none'} (or give a path, or set "
                      "SPECTRUMENCODER_MODELS)")
+
+
+def found_models() -> list[Path]:
+    """Model files in the folders that are searched by name."""
+    return sorted({path.resolve() for folder in model_folders() for path in folder.glob(f"*{SUFFIX}")
+                   if not path.name.endswith(TABLES_SUFFIX)})

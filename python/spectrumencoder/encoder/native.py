@@ -12,32 +12,18 @@ processors with AVX-512 BF16 and VNNI; others compute the same products, slower 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..tokens.tokenize import optional_native_module
 from .config import EncoderConfig
 from .features import FP32
-from .pytorch import device_kind
+
+if TYPE_CHECKING:
+    from .encoder import SpectrumEncoder
 
 FAST_BF16 = "avx512_bf16"  # the instructions that make bf16 and int8 faster than fp32
-
-
-def why_not(oracle: bool, device: str) -> str | None:
-    """None where the native runtime serves these settings, else the reason.
-
-    Args:
-        oracle: whether the backend is one to check others against.
-        device: cpu, cuda, cuda:1, ...
-    """
-    module = optional_native_module()
-    if module is None:
-        return "the C++ library is not installed"
-    if device_kind(device) != "cpu":
-        return f"it runs on a CPU, not on {device_kind(device)}"
-    if oracle:
-        return "oracle backends are PyTorch's"
-    return None
 
 
 def best_instructions() -> str:
@@ -72,7 +58,7 @@ class NativeNetwork:
         self._network = optional_native_module().EncoderNetwork(sizes, weights, instructions, dtype)
 
     @classmethod
-    def of(cls, network, instructions: str = "", dtype: str = FP32) -> NativeNetwork:
+    def of(cls, network: SpectrumEncoder, instructions: str = "", dtype: str = FP32) -> NativeNetwork:
         """The same network as a `SpectrumEncoder` (PyTorch) that is in eval mode, on the CPU, in fp32."""
         return cls(network.config, {name: value.detach().numpy() for name, value in network.state_dict().items()},
                    instructions, dtype)
@@ -81,8 +67,8 @@ class NativeNetwork:
     def instructions(self) -> str:
         return self._network.instructions
 
-    def encode(self, items: np.ndarray, bands: np.ndarray, kept: int, policy: str, *, noise=None, wanted=None, threads: int = 1,
-               **out: np.ndarray) -> None:
+    def encode(self, items: np.ndarray, bands: np.ndarray, kept: int, policy: str, *, noise: np.ndarray | None = None,
+               wanted: np.ndarray | None = None, threads: int = 1, **out: np.ndarray) -> None:
         """Encode frames into the given arrays.
 
         Args:

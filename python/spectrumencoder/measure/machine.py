@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a bench was run on, and the head that every bench's JSON begins with."""
+"""The machine that a bench runs on, and the head that every bench's JSON begins with."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import torch
 from .provenance import commit
 from .timing import cpu_model
 
-TOLD_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_tile", "amx_bf16", "amx_int8")
+REPORTED_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_tile", "amx_bf16", "amx_int8")
 
 
 def machine() -> dict:
-    """CPU, its flags, cores that this process may use, versions, load and date. What is not there is None."""
+    """CPU, its flags, cores that this process may use, versions, load and date. A value that is not known is None."""
     return {"cpu": cpu_model(), "cpu_flags": _flags(), "cores": len(os.sched_getaffinity(0)), "caches_kib": _caches(),
             "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
             "system": f"{platform.system()} {platform.release()}", "python": platform.python_version(),
@@ -40,7 +40,7 @@ def _flags() -> list[str]:
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.is_file() else []
     flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
-    return [flag for flag in TOLD_FLAGS if flag in flags]
+    return [flag for flag in REPORTED_FLAGS if flag in flags]
 
 
 def _caches() -> dict[str, int]:

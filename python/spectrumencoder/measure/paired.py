@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Balanced accuracy of several settings judged on the same windows, and intervals of it and of differences between settings.
 
-The bootstrap (Efron and Tibshirani, 1993, chapter 8) draws whole recordings with replacement within each class, the same ones for
-every setting, so that differences are paired; where a setting was trained several times, it draws the trainings too.
+The bootstrap (Efron and Tibshirani, 1993, chapter 8) draws whole recordings with replacement within each class. It draws the
+same ones for every setting, so that differences are paired. If a setting was trained several times, it draws the trainings
+too.
 """
 
 from __future__ import annotations
@@ -64,5 +65,5 @@ def pack(right: np.ndarray) -> str:
 
 
 def unpack(text: str, count: int) -> np.ndarray:
-    """The first `count` of what `pack` wrote, (count,) bool."""
+    """The first `count` values that `pack` wrote, (count,) bool."""
     return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=count).astype(bool)

@@ -19,9 +19,10 @@ class AblationError(Exception):
 
 @dataclass(frozen=True)
 class Context:
-    """Where an experiment finds recordings and frames (`pool`), keeps its rows (`work`), and reports (done, total, what).
+    """Folders and callbacks of an experiment.
 
-    `commits`: those that the rows used so far were measured at.
+    It finds recordings in `corpus` and frames in `pool`, keeps its rows in `work`, and reports (done, total, name) to
+    `progress`. `commits` are those that the rows used so far were measured at.
     """
 
     work: Path
@@ -32,7 +33,7 @@ class Context:
     commits: set[str] = field(default_factory=set)
 
     def row(self, key: str, settings, measure: Callable[[], dict]) -> dict:
-        """The row of that key: read when it was measured with the same settings, else measured and written.
+        """The row of that key: read if it was measured with the same settings, else measured and written.
 
         Raises:
             AblationError: there is one that was measured with other settings.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Speed of settings against each other: called in turn on the same input in one run, so that other load hits all alike.
 
-One thread on a CPU is timed by the processor time it used: on a machine that does something else besides, the clock on the wall
-would mostly tell how long it waited for its turn, which is alike for short and long calls. Where the machine is free both are the
-same; both are stated. More threads, and GPUs, are timed by the clock on the wall.
+One thread on a CPU is timed by the processor time it used. On a busy machine the wall clock would mostly measure how long it
+waited for its turn, which is alike for short and long calls. On a free machine both are the same; both are stated. More
+threads, and GPUs, are timed by the wall clock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PROCESSOR, WALL = "processor time", "wall clock"
 
 
 class Seconds(NamedTuple):
-    """Of each call (n,): by the clock on the wall, and used by this thread of the processor."""
+    """Seconds of each call (n,): by the wall clock, and used by this thread of the processor."""
 
     wall: np.ndarray
     processor: np.ndarray
@@ -59,7 +59,7 @@ def interleaved(calls: dict[str, Callable[[int], object]], count: int, *, seed: 
 
 
 def clock_of(device: str, threads: int) -> str:
-    """Which of the two times counts."""
+    """The time that counts on this device: PROCESSOR or WALL."""
     return PROCESSOR if device == "cpu" and threads == 1 else WALL
 
 
@@ -82,7 +82,7 @@ def speed_up(of: Seconds, against: Seconds, clock: str, frames: int = 1, seed: i
 
 
 def machine() -> dict:
-    """What the times were measured on."""
+    """The machine that the times were measured on."""
     return {"cpu": cpu_model(), "torch": torch.__version__, "capability": torch.backends.cpu.get_cpu_capability(),
             "threads": torch.get_num_threads()}
 

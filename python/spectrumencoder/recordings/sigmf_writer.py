@@ -1,26 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes samples as a valid SigMF recording: each file whole or not at all, the metadata after the samples it describes."""
+"""Writes samples as a valid SigMF recording.
+
+Each file appears whole or not at all, and the metadata after the samples that it describes.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from ..atomic_file import write_file
-from .sigmf import DATA_SUFFIX, META_SUFFIX, RecordingError
+from .recording import RecordingError
+from .sigmf import DATA_SUFFIX, META_SUFFIX
 
 DATATYPES = ("cf32_le", "ci16_le", "ci8", "cu8")
 
 
 def encode(iq: np.ndarray, datatype: str) -> np.ndarray:
-    """complex64 (n,), full scale = 1.0, -> I and Q in turn (2n,) in the type's own numbers, rounded and clipped.
+    """Samples complex64 (n,), full scale = 1.0, -> I and Q in turn (2n,) in the type's own numbers, rounded and clipped.
 
     Raises:
-        ValueError: a type that is not written (see DATATYPES).
+        ValueError: the type is none of DATATYPES.
     """
     parts = np.ascontiguousarray(iq, np.complex64).view(np.float32)
     if datatype == "cf32_le":
@@ -34,16 +38,22 @@ def encode(iq: np.ndarray, datatype: str) -> np.ndarray:
 
 
 def write_recording(path: str | Path, iq: np.ndarray | Iterable[np.ndarray], samp_rate: float, datatype: str, *, description: str,
-                    center_freq_hz: float | None = None, datetime: str | None = None, annotations: list[dict] = (),
+                    center_freq_hz: float | None = None, datetime: str | None = None, annotations: Sequence[dict] = (),
                     extra: dict | None = None) -> Path:
     """Writes NAME.sigmf-data and NAME.sigmf-meta; returns the path of the metadata.
 
     Args:
-        path: NAME, with or without .sigmf-meta. iq: complex64 (n,), full scale = 1.0, whole or in blocks. datetime: ISO 8601
-        of the first sample. annotations: SigMF dicts. extra: more fields of the global part.
+        path: NAME, with or without .sigmf-meta.
+        iq: complex64 (n,), full scale = 1.0, whole or in blocks.
+        samp_rate, center_freq_hz: Hz; None: not known.
+        datatype: one of DATATYPES.
+        datetime: ISO 8601, of the first sample.
+        annotations: SigMF dicts.
+        extra: more fields of the global part.
 
     Raises:
-        RecordingError: the folder does not exist or cannot be written. ValueError: the type is not written.
+        RecordingError: the folder does not exist or cannot be written.
+        ValueError: the type is none of DATATYPES.
         sigmf.error.SigMFError: the metadata is not valid.
     """
     blocks = (iq,) if isinstance(iq, np.ndarray) else iq
@@ -53,12 +63,13 @@ def write_recording(path: str | Path, iq: np.ndarray | Iterable[np.ndarray], sam
 
 
 def write_encoded(path: str | Path, data: bytes | Iterable[bytes], samp_rate: float, datatype: str, *, description: str,
-                  center_freq_hz: float | None = None, datetime: str | None = None, annotations: list[dict] = (),
+                  center_freq_hz: float | None = None, datetime: str | None = None, annotations: Sequence[dict] = (),
                   extra: dict | None = None) -> Path:
-    """As `write_recording`, of samples that already are bytes of any SigMF data type, whole or in pieces.
+    """As ``write_recording``, for samples that already are bytes of any SigMF data type, whole or in pieces.
 
     Raises:
-        RecordingError: the folder does not exist or cannot be written. sigmf.error.SigMFError: the metadata is not valid.
+        RecordingError: the folder does not exist or cannot be written.
+        sigmf.error.SigMFError: the metadata is not valid.
     """
     import sigmf
 
@@ -86,7 +97,7 @@ def write_encoded(path: str | Path, data: bytes | Iterable[bytes], samp_rate: fl
 
 
 def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
-    """A file appears with all of its content, on disk, or not at all. content: as of ``atomic_file.write_file``.
+    """Writes a file that appears on disk with all of its content, or not at all. content: as for ``atomic_file.write_file``.
 
     Raises:
         RecordingError: the folder does not exist or cannot be written.

@@ -6,10 +6,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .. import keys
 from ..settings import RUN, SETTINGS, ChainSettings, of_command
@@ -19,7 +19,7 @@ from .progress import Progress, no_progress
 from .sources import RadioSource, RecordingSource
 
 if TYPE_CHECKING:
-    from ..recordings.sigmf import Recording
+    from ..recordings import Recording
 
 TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
 GRACE_S = 1.5  # from Ctrl-C or a failure to the end of all blocks
@@ -32,14 +32,17 @@ def cores() -> int:
 
 @dataclass(frozen=True)
 class RunSettings(ChainSettings):
-    """Everything that holds for each source of a run.
+    """Settings of a run, of whatever source.
 
     Attributes:
-        model, average, dropout_rate, ...: settings of spectrum_monitor, of the name and default that ``settings.py`` gives them.
-        events: JSON lines to write.
-        annotate: SigMF file for annotations; "": beside the recording; None: none.
-        zmq: address of a ZeroMQ PUB socket for the events; "": none.
-        threads: CPU threads of the native runtime; long batches are shared out among them.
+        model, compute, backend, dropout_rate, dropout_policy, rope_mode, false_alarm_rate, threshold_mode, threshold, overlap,
+            band, hold, false_events_per_hour, dtype, runtime, confidence_threshold, encoded_step, encoded_group, settle_ms:
+            as of ``spectrum_monitor``, with the defaults that ``settings.py`` gives the command ``run``.
+        average: spectra per frame, or "auto": by the rate of each source.
+        events: file of JSON lines to write; None writes none.
+        annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
+        zmq: address to publish events at; "" is none.
+        threads: of the network (native runtime), which share out long batches.
     """
 
     events: Path | None = None
@@ -54,12 +57,20 @@ class RunSettings(ChainSettings):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave. seconds: of signal; wall_s: it took; real_time_factor: seconds / wall_s.
+    """The result of a run.
 
-    ensemble: accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty.
-    encoded_bytes: of the compressed spectra that were written, None: none were asked for.
-    health: the last status of the chain's health. hung: what did not end when it was told to; the process must be left by
-    ``os._exit``. fault: why the source gave up. average: spectra per frame.
+    Attributes:
+        name: of the source.
+        n_frames, n_dropped, n_events: frames encoded, frames that the tokenizer dropped, events.
+        seconds, wall_s: s of signal, and s that the run took.
+        interrupted: whether Ctrl-C ended it.
+        notes: one line for each kind of message that the user should know.
+        ensemble: accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty.
+        encoded_bytes: of the compressed spectra written; None if none were wanted.
+        health: the last status of the chain's health.
+        fault: why the source gave up, else "".
+        hung: the blocks that did not end after a stop, else "". Then leave the process with ``os._exit``.
+        average: spectra per frame.
     """
 
     name: str
@@ -79,13 +90,16 @@ class Outcome:
 
     @property
     def real_time_factor(self) -> float:
+        """seconds / wall_s."""
         return self.seconds / self.wall_s if self.wall_s > 0 else 0.0
 
     def as_dict(self) -> dict:
+        """All fields and the real-time factor, as JSON takes them."""
         row = asdict(self) | {"notes": list(self.notes), "real_time_factor": self.real_time_factor}
         return row | row.pop("ensemble")
 
     def line(self) -> str:
+        """One line for people."""
         dropped = f" ({self.n_dropped} dropped)" if self.n_dropped else ""
         overflows = self.health.get(keys.OVERFLOWS, 0)
         lost = f", {_count(overflows, 'overflow')}" if overflows and self.health.get(keys.DEVICE) else ""
@@ -99,7 +113,22 @@ class Outcome:
 def run(recording: Recording, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
         name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None,
         watch: Callable[[Flowgraph], None] = lambda flowgraph: None, progress: Progress = no_progress) -> Outcome:
-    """Runs one recording to its end; see ``run_source``."""
+    """Runs one recording through spectrum_monitor to its end, as the command ``run`` does.
+
+    Args:
+        recording: from ``open_recording``.
+        settings: of the chain, and the files that it writes.
+        append: keep the lines that the events file already holds.
+        plot: picture to draw at the end.
+        name_in_events: put the recording's name into each event of the file.
+        encoded, tracks: files to write the compressed spectra and the tracks to.
+        watch: called with the ``Flowgraph`` before it runs.
+        progress: called ten times a second with the recording's name, samples played and samples in all.
+
+    Raises:
+        SettingError: the model or the machine cannot serve a setting; the message names those it can.
+        SessionError: the recording is too short for one frame, or a block failed; one line.
+    """
     quiet_logs()
     return run_source(RecordingSource(recording), settings, append=append, plot=plot, name_in_events=name_in_events,
                       encoded=encoded, tracks=tracks, watch=watch, progress=progress)
@@ -107,7 +136,8 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
 
 def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
                name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None,
-               watch: Callable[[Flowgraph], None] = lambda flowgraph: None, parts=(),
+               watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
+               parts: Iterable[Callable[[Flowgraph], list]] = (),
                progress: Progress = no_progress) -> Outcome:
     """Runs a source to its end. Call ``quiet_logs`` before the source is made.
 
@@ -136,7 +166,7 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
         flowgraph.monitor.release()
     probe, health = flowgraph.probe, flowgraph.monitor.health.snapshot()
     n_frames = health[keys.FRAMES]
-    if plot is not None and n_frames:
+    if plot is not None and n_frames and probe.waterfall is not None:
         from ..display.run_picture import save_plot
         title = (f"{source.name}: {_count(probe.n_events, 'event')} in {_count(n_frames, 'frame')}, "
                  f"model {flowgraph.model_name}")
@@ -154,7 +184,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def quiet_logs():
+def quiet_logs() -> None:
     """GNU Radio's log goes to stderr, and only when debugging: a failure is reported once, as one line."""
     debug = os.environ.get("SPECTRUMENCODER_DEBUG", "") not in ("", "0")
     os.environ.setdefault("GR_CONF_LOG_LOG_FILE", "stderr")
@@ -184,8 +214,8 @@ class Flowgraph:
             models = load_models(settings.model)
             contract = models[0].contract
             fft_size = contract["encoder"]["fft_size"]
-            self.average = auto_average(source.samp_rate, fft_size, settings.overlap, contract["average"]) \
-                if settings.average == AUTO else settings.average
+            self.average: int = auto_average(source.samp_rate, fft_size, settings.overlap, contract["average"]) \
+                if settings.average == AUTO else cast(int, settings.average)  # the monitor checks it
             frame_hop = fft_size * self.average * (1 - settings.overlap)
             self.monitor = spectrum_monitor(**settings.of_chain() | {
                 "model": models, "samp_rate": source.samp_rate, "center_freq": source.center_freq, "average": self.average,
@@ -213,7 +243,7 @@ class Flowgraph:
             self._sinks.append(self._encoded)
         top.msg_connect(monitor, keys.STATUS, self.probe, keys.STATUS)
 
-    def add(self, blocks: list):
+    def add(self, blocks: list) -> None:
         """Takes in more blocks, which are connected already: their failures end the run, and their queues are emptied."""
         self._sinks += blocks
 
@@ -292,14 +322,8 @@ def _sinks(source: RecordingSource | RadioSource, settings: RunSettings, append:
     if settings.zmq:
         sinks.append(event_log(zmq_address=settings.zmq, recording=source.name if name_in_events else ""))
     if settings.annotate is not None:
-        sinks.append(_annotator(source.recording, settings.annotate))
+        if source.recording is None:
+            raise SettingError(f"annotate={settings.annotate!r} needs a recording, not a radio; set events=FILE instead")
+        from ..blocks.sigmf_annotator import sigmf_annotator
+        sinks.append(sigmf_annotator(source.recording, settings.annotate))
     return sinks
-
-
-def _annotator(recording: Recording, output: str):
-    from ..blocks.sigmf_annotator import sigmf_annotator
-    if recording.meta_path is None:
-        output = output or str(recording.data_path.with_name(f"{recording.name}-events.sigmf-meta"))
-        return sigmf_annotator(output=output, samp_rate=recording.samp_rate, center_freq=recording.frequency_hz or 0.0,
-                               datatype=recording.datatype)
-    return sigmf_annotator(recording=str(recording.meta_path), output=output)

@@ -14,7 +14,7 @@ from .. import keys
 from ..atomic_file import close_synced, write_file
 from ..blocks.messages import tag_key
 from ..blocks.safe_block import WORK_DONE, SafeBlock
-from ..recordings.sigmf import DATA_SUFFIX
+from ..recordings import DATA_SUFFIX
 
 
 class iq_recorder(SafeBlock, gr.sync_block):

@@ -29,8 +29,14 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Plan:
-    """How each recording is run. folder: they are those of a folder, so that results bear the recording's name; raw: rate (Hz),
-    format and frequency (Hz) of raw IQ, else three times None."""
+    """How each recording is run.
+
+    Attributes:
+        settings: their model may be a name, or files already loaded.
+        folder: the recordings are those of a folder, so that results bear the recording's name.
+        plot, encoded, tracks: files to write.
+        raw: rate (Hz), data type and frequency (Hz) of raw IQ, as for ``open_recording``; else three times None.
+    """
 
     settings: RunSettings
     folder: bool = False
@@ -41,13 +47,27 @@ class Plan:
 
     def run(self, path: Path, *, append: bool = False, watch: Callable = lambda flowgraph: None,
             progress: Progress = no_progress) -> Outcome:
-        """Runs one. Raises: as of ``session.run``; RecordingError."""
-        from ..recordings.sigmf import Recording
-        rate, format_, freq = self.raw
-        recording = Recording.open(path) if rate is None else Recording.open_raw(path, rate, format_, center_freq=freq)
+        """Runs one recording.
+
+        Raises:
+            RecordingError: it cannot be opened. Others as ``session.run``.
+        """
+        from ..recordings import open_recording
+        rate, datatype, freq = self.raw
+        recording = open_recording(path, rate=rate, datatype=datatype, freq=freq)
         plot, encoded, tracks = (named_path(file, recording.name, self.folder) for file in (self.plot, self.encoded, self.tracks))
         return run(recording, self.settings, append=append, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
                    tracks=tracks, progress=progress)
+
+
+def loaded(plan: Plan) -> Plan:
+    """The plan with its model files read, so that all recordings are run with the same ones. Loaded files pass as they are.
+
+    Raises:
+        ModelError: a file cannot be used.
+    """
+    from ..encoder.ensemble import load_models
+    return replace(plan, settings=replace(plan.settings, model=load_models(plan.settings.model)))
 
 
 def named_path(path: Path | None, name: str, folder: bool) -> Path | None:
@@ -58,8 +78,8 @@ def named_path(path: Path | None, name: str, folder: bool) -> Path | None:
 def in_turn(plan: Plan, paths: list[Path], watch: Callable,
             progress: Progress = no_progress) -> Iterator[tuple[Path, Outcome | Exception]]:
     """One after the other, up to one that Ctrl-C has ended."""
-    from ..recordings.sigmf import RecordingError
-    done = False
+    from ..recordings import RecordingError
+    plan, done = loaded(plan), False
     for path in paths:
         try:
             outcome = plan.run(path, append=done, watch=watch, progress=progress)
@@ -115,19 +135,19 @@ class _Pool:
 
     def results(self) -> Iterator[tuple[int, Outcome | Exception]]:
         """(number, result) in the order of the recordings."""
-        told = 0
+        reported = 0
         try:
-            while told < len(self.paths):
-                while told in self._results:
-                    yield told, self._results[told]
-                    told += 1
+            while reported < len(self.paths):
+                while reported in self._results:
+                    yield reported, self._results[reported]
+                    reported += 1
                 self._give_work()
-                if told < len(self.paths) and told not in self._results:
+                if reported < len(self.paths) and reported not in self._results:
                     self._collect(None)
         except KeyboardInterrupt:
             if not self._interrupt():
                 raise
-            for number in sorted(n for n in self._results if n >= told):  # those between them never began
+            for number in sorted(n for n in self._results if n >= reported):  # those between them never began
                 yield number, self._results[number]
 
     def close(self):
@@ -199,6 +219,7 @@ def _work(connection: Connection, parent: int, plan: Plan):
             return
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
+            plan = loaded(plan)
             result = replace(plan, settings=replace(plan.settings, events=events)).run(path)
         except KeyboardInterrupt:
             result = SessionError(f"{path.stem}: interrupted before it began")

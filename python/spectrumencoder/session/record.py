@@ -13,7 +13,7 @@ from .progress import Progress, no_progress
 from .sources import RadioOptions, RadioSource
 
 if TYPE_CHECKING:
-    from ..recordings.sigmf import Recording
+    from ..recordings import Recording
 
 _BYTES = 8  # of a cf32 sample
 
@@ -30,7 +30,7 @@ def record_radio(options: RadioOptions, meta: Path, progress: Progress = no_prog
     from gnuradio import gr
 
     from ..blocks.run_flowgraph import run_flowgraph
-    from ..recordings.sigmf import Recording
+    from ..recordings import open_recording
     from .iq_recorder import iq_recorder
     quiet_logs()
     source = RadioSource(options)
@@ -57,6 +57,6 @@ def record_radio(options: RadioOptions, meta: Path, progress: Progress = no_prog
         raise HungError(f"{source.name}: {source.fault or error}") from error
     if failure is not None or source.fault:
         raise SessionError(f"{source.name}: {source.fault or failure}")
-    recording = Recording.open(meta)
+    recording = open_recording(meta)
     gaps = len(recording.captures) - 1
     return recording, f"{gaps} overflows while recording; no frame is learned across one" if gaps else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .errors import SessionError, SettingError
 
 if TYPE_CHECKING:
-    from ..recordings.sigmf import Recording
+    from ..recordings import Recording
 
 SOAPY_PREFIX = "soapy:"
 _MIN_BUFFER_FRAMES, _MAX_BUFFER_FRAMES = 64, 8192  # of radios
@@ -34,21 +34,14 @@ class RecordingSource:
         self.recording, self.name = recording, recording.name
         self.samp_rate, self.center_freq = recording.samp_rate, recording.frequency_hz or 0.0
         self.total = recording.n_samples
-        self.block = sigmf_source(**self._arguments())
+        self.block = sigmf_source(recording)
         self.watched = [self.block]
-
-    def _arguments(self) -> dict:
-        recording = self.recording
-        if recording.meta_path is not None:
-            return {"file": str(recording.meta_path)}
-        return {"file": str(recording.data_path), "samp_rate": recording.samp_rate, "datatype": recording.datatype,
-                "center_freq": recording.frequency_hz}
 
     def buffer_frames(self, frame_hop: float) -> int:
         """Room between the stages, in frames of so many samples."""
         return RECORDING_BUFFER_FRAMES
 
-    def check(self, fft_size: int):
+    def check(self, fft_size: int) -> None:
         """Raises SessionError where there is nothing to analyse."""
         if self.recording.n_samples < fft_size:
             raise SessionError(f"{self.name} holds {self.recording.n_samples} samples, fewer than one FFT of {fft_size}: "
@@ -68,7 +61,7 @@ class RecordingSource:
 
     @property
     def fault(self) -> str:
-        """Why the source gave up; "" where it did not."""
+        """Why the source gave up; "" if it did not."""
         return ""
 
 
@@ -128,7 +121,7 @@ class RadioSource:
         gets the tag of a retune that comes meanwhile, and would be taken for what lies at the new frequency."""
         return live_buffer_frames(self.samp_rate, frame_hop)
 
-    def check(self, fft_size: int):
+    def check(self, fft_size: int) -> None:
         if self.total is not None and self.total < fft_size:
             raise SettingError(f"--duration {self._options.duration:g} s at {self.samp_rate:g} samples/s is shorter than one FFT "
                              f"of {fft_size} samples; give a longer one")

@@ -9,6 +9,7 @@ from functools import lru_cache
 from importlib import import_module
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .layout import FrameLayout
 
@@ -46,9 +47,9 @@ class Frames:
         return self.center_freq + (np.arange(n_bins) - n_bins // 2) * (self.samp_rate / n_bins)
 
 
-def tokenize(iq, samp_rate: float, *, fft_size: int = 1024, stride: int = 8, average: int = 16, overlap: float = 0.0,
+def tokenize(iq: ArrayLike, samp_rate: float, *, fft_size: int = 1024, stride: int = 8, average: int = 16, overlap: float = 0.0,
              window: str = "blackmanharris", center_freq: float = 0.0, flush: bool = True) -> Frames:
-    """Frames of tokens of `iq` (docs/architecture.md, "Frame").
+    """Frames of tokens of `iq` (docs/contracts.md, "Frame").
 
     Args:
         iq: complex (n,), full scale = 1.0; complex64 and contiguous is taken without a copy.

@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One clock for reports of many senders: which of their times to believe.
 
-A report is in time when it is at most `reorder_s` older than the newest one and at most `ahead_s` newer. What lies outside is
-refused, unless several refused ones in a row agree with each other: then the clock was set, a recording was started again, or
-nothing came for long, and time goes on from there.
+A report is in time if it is at most `reorder_s` older and at most `ahead_s` newer than the newest one. Others are refused, unless
+several refused ones in a row agree with each other. Then the clock was set, a recording was started again, or nothing came for
+long, and time goes on from there.
 """
 
 from __future__ import annotations
 
 ON_TIME, OLD, AHEAD, RESET = "on_time", "old", "ahead", "reset"
-_AGREE = 5  # refused reports in a row, in order and close together, that set the clock
+_AGREE = 5  # number of refused reports in a row, in order and close together, that set the clock
 _CLOSE_S = 10.0
 
 
 class Clock:
-    """Args: reorder_s, ahead_s, seconds. Attribute: time_s, the newest time believed; None before any."""
+    """Judges the times of reports.
+
+    Args:
+        reorder_s: seconds that a report may be older than the newest one.
+        ahead_s: seconds that it may be newer.
+
+    Attributes:
+        time_s: the newest time believed; None before any.
+    """
 
     def __init__(self, reorder_s: float = 10.0, ahead_s: float = 600.0):
         self.reorder_s, self.ahead_s = float(reorder_s), float(ahead_s)
@@ -22,7 +30,7 @@ class Clock:
         self._refused: list[float] = []
 
     def judge(self, time_s: float) -> str:
-        """ON_TIME, OLD, AHEAD, or RESET: believed, but everything before is of another time."""
+        """Returns ON_TIME, OLD, AHEAD, or RESET: the time is believed, and everything before is of another time."""
         if self.time_s is None or -self.reorder_s <= time_s - self.time_s <= self.ahead_s:
             self.time_s = time_s if self.time_s is None else max(self.time_s, time_s)
             self._refused.clear()

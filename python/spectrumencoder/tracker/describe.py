@@ -12,12 +12,12 @@ import numpy as np
 from .. import keys
 from .estimate import Estimate
 from .geo import Origin, to_geodetic
-from .spatial import Track
 from .spectral import SpectralEstimate, SpectralTrack
+from .track import Track
 
 SPATIAL, SPECTRAL = "spatial", "spectral"
 OPEN, UPDATE, CLOSE = "open", "update", "close"
-COT_TYPE = "a-u-G"  # an atom of unknown affiliation, on the ground; air where it flies
+COT_TYPE = "a-u-G"  # an atom of unknown affiliation, on the ground; _COT_AIR if it flies
 _COT_AIR = "a-u-A"
 _COT_UNKNOWN = "9999999.0"
 _FLYING_MPS = 30.0
@@ -25,7 +25,7 @@ _FLYING_MPS = 30.0
 
 def spatial_dicts(tracks: list[Track], states: list[str], horizons_s, ahead: list[list[Estimate]],
                   origin: Origin | None) -> list[dict]:
-    """The dicts of position tracks, with their predictions; with an origin also in degrees. See ``keys.TRACK_FIELDS``."""
+    """The dicts of position tracks, with their predictions (``keys.TRACK_FIELDS``); with an origin, also in degrees."""
     estimates = [[track.estimate, *predictions] for track, predictions in zip(tracks, ahead, strict=True)]
     places = iter(_places([e.position_m for row in estimates for e in row], origin))
     return [_spatial_dict(track, state, horizons_s, row, [next(places) for _ in row])
@@ -72,7 +72,7 @@ def spectral_dict(track: SpectralTrack, state: str, horizons_s, predictions: lis
 
 
 def feature(fields: dict) -> dict | None:
-    """A GeoJSON feature (RFC 7946) of a track's dict; None where it has no place on earth. Its predictions are a line."""
+    """A GeoJSON feature (RFC 7946) of a track's dict, with the predictions as a line; None if it has no place on earth."""
     if keys.LATITUDE not in fields:
         return None
     point = {"type": "Point", "coordinates": _coordinates(fields)}
@@ -85,7 +85,7 @@ def feature(fields: dict) -> dict | None:
 
 
 def cursor_on_target(fields: dict, stale_s: float = 120.0) -> bytes | None:
-    """A Cursor-on-Target event (version 2.0) of a track's dict; None where it has no place on earth."""
+    """A Cursor-on-Target event (version 2.0) of a track's dict; None if it has no place on earth."""
     if keys.LATITUDE not in fields:
         return None
     velocity = fields[keys.VELOCITY_MPS]
@@ -115,7 +115,7 @@ def cursor_on_target(fields: dict, stale_s: float = 120.0) -> bytes | None:
 
 
 def json_line(fields: dict) -> str:
-    """A track's dict as one line of JSON; what is not a finite number becomes null."""
+    """A track's dict as one line of JSON; numbers that are not finite become null."""
     return json.dumps(_plain(fields), allow_nan=False)
 
 
@@ -130,7 +130,7 @@ def _plain(value):
 
 
 def _places(positions_m: list[np.ndarray], origin: Origin | None) -> list[dict]:
-    """Degrees and, where there is a height, metres of all positions at once."""
+    """Degrees, and metres if there is a height, of all positions at once."""
     if origin is None or not positions_m:
         return [{} for _ in positions_m]
     up = np.array([[*p[:2], p[2] if len(p) == 3 else 0.0] for p in positions_m])
@@ -147,7 +147,7 @@ def _coordinates(fields: dict) -> list[float]:
 
 
 def _printable(text: str) -> str:
-    """Without what XML 1.0 cannot hold."""
+    """The text without characters that XML 1.0 cannot hold."""
     return "".join(c for c in text if c.isprintable())
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole tracker: dicts in, by what they hold into one kind of track or the other; dicts of tracks and kept bands out.
+"""The whole tracker: dicts of positions and signals in, dicts of tracks and bands to keep out.
 
-Reports of one moment make one scan: they are held until a report of another moment comes, or ``flush``.
+Reports of one moment make one scan. They are held until a report of another moment comes, or ``flush``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from .spatial import SpatialTracker
 from .spectral import SpectralSettings, SpectralTracker
 
 HORIZONS_S = (1.0, 5.0, 10.0, 30.0)
-_LONGEST_HORIZON_S = 300.0
+_MAX_HORIZON_S = 300.0
 _POSITION = ("latitude", "longitude", "position_m", "emitter_location", "receivers", "icao")
-_NEAR_S = 5.0  # between an anomaly and the last fix of a track whose emission it may be
+_NEAR_S = 5.0  # max time between an anomaly and the last fix of a track whose emission it may be
 _BAND_SIGMAS = 2.0
 _EXPIRE_S = 1.0
-_LEAST_CHANGE = 0.1  # of a band's width, before kept bands are told again
+_MIN_CHANGE = 0.1  # share of a band's width; kept bands are sent again if one has moved more
 
 
 class DomaTracker:
@@ -36,12 +36,18 @@ class DomaTracker:
     Args:
         origin: of local metres; None takes the first position.
         position_error_m, altitude_error_m: standard deviations of a fix that carries none.
-        weak_snr_db: fixes fainter than that start no track.
-        interval_s: of the reports' time, between two dicts of a track.
-        horizons_s: of the predictions in each.
-        spatial, spectral: settings.
+        weak_snr_db: fainter fixes start no track.
+        interval_s: min time between two dicts of a track, by the clock of the reports.
+        horizons_s: of the predictions in each dict.
+        spatial, spectral: settings of position tracks and of emissions.
 
-    Attributes: refused, count by reason; n_reports, those that could be read; n_anomalies of motion.
+    Attributes:
+        refused: number of refused reports by reason.
+        n_reports: number of reports that were read.
+        n_anomalies: number of impossible motions.
+
+    Raises:
+        ValueError: a value is out of its range.
     """
 
     def __init__(self, origin: Origin | None = None, position_error_m: float = 50.0, altitude_error_m: float = 30.0,
@@ -60,27 +66,27 @@ class DomaTracker:
         self._clock = Clock(self._spatial_settings.reorder_s)
         self._spectral_clock = Clock(self._spectral_settings.silence_s)
         self._held: list[Fix] = []
-        self._told: dict[str, float] = {}
-        self._told_spectral: dict[str, float] = {}
-        self._told_bands: list[tuple[float, float]] = []
-        self._expired_s = self._controlled_s = float("-inf")  # when spectral tracks were last expired, and bands last told
+        self._reported: dict[str, float] = {}
+        self._reported_spectral: dict[str, float] = {}
+        self._sent_bands: list[tuple[float, float]] = []
+        self._expired_s = self._controlled_s = float("-inf")  # when spectral tracks last expired, and bands were last sent
 
     # Live changes
 
     def set_horizons(self, horizons_s: Sequence[float]) -> None:
-        """Raises ValueError: not rising, or outside (0, 300] s."""
+        """Sets the times ahead of the predictions. Raises ValueError: `horizons_s` do not rise, or are outside (0, 300] s."""
         horizons = tuple(float(h) for h in horizons_s)
-        if not all(0 < h <= _LONGEST_HORIZON_S for h in horizons) or list(horizons) != sorted(set(horizons)):
-            raise ValueError(f"horizons {', '.join(f'{h:g}' for h in horizons)} s must rise, within 0..{_LONGEST_HORIZON_S:g} s")
+        if not all(0 < h <= _MAX_HORIZON_S for h in horizons) or list(horizons) != sorted(set(horizons)):
+            raise ValueError(f"horizons {', '.join(f'{h:g}' for h in horizons)} s must rise, within 0..{_MAX_HORIZON_S:g} s")
         self.horizons_s = horizons
 
     def set_gate(self, gate: float) -> None:
-        """Share of a track's own reports that fall into its gate, (0, 1)."""
+        """Sets the share of a track's own reports that fall into its `gate`, (0, 1)."""
         self._spatial_settings = replace(self._spatial_settings, gate_probability=float(gate))
         self.spatial.set_settings(self._spatial_settings)
 
     def set_process_noise(self, process_noise: float) -> None:
-        """Factor on the noises of all motion models."""
+        """Sets the factor `process_noise` on the noises of all motion models."""
         self._spatial_settings = replace(self._spatial_settings, process_noise=float(process_noise))
         self.spatial.set_settings(self._spatial_settings)
         self._spectral_settings = replace(self._spectral_settings, process_noise=float(process_noise))
@@ -89,10 +95,13 @@ class DomaTracker:
     # In
 
     def report(self, fields: dict) -> None:
-        """Takes a dict: a position where it holds one, else a signal.
+        """Takes one report: a position if it holds one, else a signal.
+
+        Args:
+            fields: event or position, by the names of docs/doma_tracker.md.
 
         Raises:
-            Refused: neither can be had from it; counted in ``refused``.
+            Refused: it gives neither; it is counted in ``refused``.
         """
         if any(name in fields or f"spatial:{name}" in fields for name in _POSITION):
             self._position(fields)
@@ -108,7 +117,7 @@ class DomaTracker:
         return bool(self._held)
 
     def flush(self) -> None:
-        """Makes a scan of what is held."""
+        """Makes a scan of the reports that are held."""
         held, self._held = self._held, []
         if not held:
             return
@@ -116,12 +125,12 @@ class DomaTracker:
         self.reader.settled = self.reader.settled or self.spatial.any_confirmed
         self.n_anomalies += len(self.spatial.take_anomalies())
 
-    def _position(self, fields):
+    def _position(self, fields: dict) -> None:
         origin = self.reader.origin
         fix = self.reader.read(fields)
         if origin is not None and self.reader.origin != origin:
             self._held.clear()
-            self.spatial.restart()  # no track was made of what the old origin came from
+            self.spatial.restart()  # the position that gave the old origin has no track
         verdict = self._clock.judge(fix.time_s)
         if verdict == RESET:
             self.flush()
@@ -132,7 +141,7 @@ class DomaTracker:
             self.flush()
         self._held.append(fix)
 
-    def _signal(self, fields):
+    def _signal(self, fields: dict) -> None:
         try:
             signal = self._signals.read(fields)
         except Refused as refused:
@@ -145,38 +154,43 @@ class DomaTracker:
         elif verdict != ON_TIME:
             raise self._refuse(verdict, _out_of_time(verdict, signal.until_s, self._spectral_clock))
         self.spectral.add(signal)
-        if self._spectral_clock.time_s - self._expired_s >= _EXPIRE_S:
-            self._expired_s = self._spectral_clock.time_s
+        time_s = self._spectral_clock.time_s
+        if time_s is not None and time_s - self._expired_s >= _EXPIRE_S:
+            self._expired_s = time_s
             self.spectral.expire(self._expired_s)
         if signal.is_anomaly and signal.event_id is not None:
             self.spatial.correlate(signal.event_id, signal.time_s, signal.freq_center_hz, signal.bandwidth_hz, _NEAR_S)
 
-    def _refuse(self, reason, text) -> Refused:
+    def _refuse(self, reason: str, text: str) -> Refused:
         self.refused[reason] += 1
         return Refused(reason, text)
 
     # Out
 
     def messages(self, everything: bool = False) -> list[dict]:
-        """Dicts of the tracks that opened or closed, or were updated an interval ago or more, since the last call. `everything`:
-        of all that were updated, as at the end of a recording."""
+        """Dicts of the tracks that opened or closed since the last call, or whose newest report is an interval after their last
+        dict.
+
+        Args:
+            everything: send all tracks that were updated, as at the end of a recording.
+        """
         return self._spatial_messages(everything) + self._spectral_messages(everything)
 
     def control(self) -> dict | None:
-        """What to tell the encoder, asked again after an interval; None while it would change little."""
+        """The control message for the encoder, at most one an interval; None while its bands would change little."""
         time_s = self.spectral.time_s
         if time_s is None or time_s - self._controlled_s < self.interval_s:
             return None
         bands = self.predicted_bands()
         if bands:
             self._controlled_s = time_s
-        if _alike(bands, self._told_bands):
+        if _alike(bands, self._sent_bands):
             return None
-        self._told_bands = bands
+        self._sent_bands = bands
         return {keys.KEEP_BANDS_HZ: [list(band) for band in bands]}
 
     def predicted_bands(self) -> list[tuple[float, float]]:
-        """Where signals that are tracked will be within the first horizon: rising, separate pairs of frequencies."""
+        """Bands of the tracked signals until the first horizon: rising, separate pairs of frequencies."""
         if self.spectral.time_s is None or not self.horizons_s:
             return []
         bands = []
@@ -188,40 +202,40 @@ class DomaTracker:
                 bands += [(centre - half, centre + half) for centre in centres]
         return _joined(bands)
 
-    def _spatial_messages(self, everything):
+    def _spatial_messages(self, everything: bool) -> list[dict]:
         origin = self.reader.origin
-        ended = [track for track in self.spatial.take_ended() if self._told.pop(track.id, None) is not None]
-        due = self.spatial.updated_since(self._told, 0.0 if everything else self.interval_s)
-        states = [UPDATE if track.id in self._told else OPEN for track in due]
-        self._told.update({track.id: track.updated_s for track in due})
+        ended = [track for track in self.spatial.take_ended() if self._reported.pop(track.id, None) is not None]
+        due = self.spatial.updated_since(self._reported, 0.0 if everything else self.interval_s)
+        states = [UPDATE if track.id in self._reported else OPEN for track in due]
+        self._reported.update({track.id: track.updated_s for track in due})
         ahead = self.spatial.forecasts(self.horizons_s, ids={track.id for track in due}) if due else {}
         return (spatial_dicts(ended, [CLOSE] * len(ended), (), [[] for _ in ended], origin)
                 + spatial_dicts(due, states, self.horizons_s, [ahead[track.id] for track in due], origin))
 
-    def _spectral_messages(self, everything):
+    def _spectral_messages(self, everything: bool) -> list[dict]:
         result = []
         for track in self.spectral.take_ended():
-            if self._told_spectral.pop(track.id, None) is not None:
+            if self._reported_spectral.pop(track.id, None) is not None:
                 result.append(spectral_dict(track, CLOSE, (), []))
-        for track in self.spectral.updated_since(self._told_spectral, 0.0 if everything else self.interval_s):
+        for track in self.spectral.updated_since(self._reported_spectral, 0.0 if everything else self.interval_s):
             ahead = [self.spectral.forecast(track.id, track.estimate.time_s + h) for h in self.horizons_s]
-            state = UPDATE if track.id in self._told_spectral else OPEN
+            state = UPDATE if track.id in self._reported_spectral else OPEN
             result.append(spectral_dict(track, state, self.horizons_s, ahead))
-            self._told_spectral[track.id] = track.updated_s
+            self._reported_spectral[track.id] = track.updated_s
         return result
 
     @property
     def counts(self) -> Counter:
-        """What became of fixes and signals; see the two trackers."""
+        """Number of fixes and signals by what became of them; see the two trackers."""
         return self.spatial.counts + self.spectral.counts
 
 
 def _out_of_time(verdict: str, time_s: float, clock: Clock) -> str:
-    how = {OLD: "older", AHEAD: "newer"}[verdict]
-    return f"a report of {time_s} s is {abs(time_s - clock.time_s):.0f} s {how} than the newest one"
+    how, newest = {OLD: "older", AHEAD: "newer"}[verdict], time_s if clock.time_s is None else clock.time_s
+    return f"a report of {time_s} s is {abs(time_s - newest):.0f} s {how} than the newest one"
 
 
-def _joined(bands) -> list[tuple[float, float]]:
+def _joined(bands: list[tuple[float, float]]) -> list[tuple[float, float]]:
     joined: list[tuple[float, float]] = []
     for low, high in sorted(bands):
         if joined and low <= joined[-1][1]:
@@ -231,7 +245,7 @@ def _joined(bands) -> list[tuple[float, float]]:
     return joined
 
 
-def _alike(bands, others) -> bool:
+def _alike(bands: list[tuple[float, float]], others: list[tuple[float, float]]) -> bool:
     return len(bands) == len(others) and all(
-        abs(a - b) <= _LEAST_CHANGE * (band[1] - band[0])
+        abs(a - b) <= _MIN_CHANGE * (band[1] - band[0])
         for band, other in zip(bands, others, strict=True) for a, b in zip(band, other, strict=True))

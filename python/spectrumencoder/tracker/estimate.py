@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a filter of one target gives and does: the interface that our filters and those they are compared with share."""
+"""The interface of filters of one target, which our filters share with those they are compared with."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Estimate:
-    """Where a target is and how it moves at one moment, in local east-north-up metres; D is 2 or 3.
+    """Position and velocity of a target at one moment, in local east-north-up metres; D is 2 or 3.
 
-    Attributes: time_s (POSIX), position_m (D,), velocity_mps (D,), covariance (2D, 2D) of [position, velocity].
+    Attributes:
+        time_s: POSIX.
+        position_m: (D,).
+        velocity_mps: (D,).
+        covariance: (2D, 2D), of [position, velocity].
     """
 
     time_s: float
@@ -23,11 +27,12 @@ class Estimate:
 
     @property
     def dimensions(self) -> int:
+        """D."""
         return len(self.position_m)
 
     @property
     def position_covariance_m2(self) -> np.ndarray:
-        """(D, D)."""
+        """The position's part (D, D) of the covariance."""
         return self.covariance[:self.dimensions, :self.dimensions]
 
 
@@ -38,7 +43,7 @@ class TargetFilter(Protocol):
         """Takes a position (D,) with its covariance (D, D)."""
 
     def state(self) -> Estimate:
-        """At the last update."""
+        """The estimate at the last update."""
 
     def forecast(self, time_s: float) -> Estimate:
-        """At a later time; changes nothing."""
+        """The estimate at a later time; changes nothing."""

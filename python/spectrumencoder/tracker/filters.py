@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Filters of one target.
 
-Height is filtered apart from the horizontal: its motion is another, its errors are others, and it may be missing.
+Height is filtered apart from the horizontal: its motion differs, its errors differ, and it may be missing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from .settings import SpatialSettings
 
 
 class ImmFilter:
-    """A ``TargetFilter``: IMM of the horizontal and, in three dimensions, another of the height."""
+    """A ``TargetFilter``: an IMM of the horizontal and, in three dimensions, another of the height.
+
+    Raises:
+        ValueError: the dimensions are neither 2 nor 3.
+    """
 
     def __init__(self, dimensions: int, settings: SpatialSettings):
         if dimensions not in (2, 3):
@@ -27,7 +31,11 @@ class ImmFilter:
         self._time_s: float | None = None
 
     def update(self, time_s: float, position_m: np.ndarray, covariance_m2: np.ndarray) -> None:
-        """Takes a position; raises ValueError when it is older than the last one."""
+        """Takes a position (D,) with its covariance (D, D).
+
+        Raises:
+            ValueError: it is older than the last one.
+        """
         dt = 0.0 if self._time_s is None else float(time_s) - self._time_s
         if dt < 0:
             raise ValueError(f"a report at {time_s} s is {-dt:g} s older than the last")
@@ -36,9 +44,15 @@ class ImmFilter:
         self._time_s = float(time_s)
 
     def state(self) -> Estimate:
+        """The estimate at the last update."""
         return self.forecast(self._time_s)
 
     def forecast(self, time_s: float) -> Estimate:
+        """The estimate at a later time.
+
+        Raises:
+            ValueError: there was no update yet.
+        """
         if self._time_s is None:
             raise ValueError("a filter without a report has no state; call update first")
         return assemble(time_s, self._combined(float(time_s) - self._time_s))
@@ -70,7 +84,7 @@ class _Part:
 
 
 def assemble(time_s: float, parts: list[tuple[np.ndarray, np.ndarray]]) -> Estimate:
-    """Means (3 d,) and covariances (3 d, 3 d) of groups of axes that are filtered apart -> one estimate of all axes."""
+    """One estimate of all axes from the means (3 d,) and covariances (3 d, 3 d) of groups of d axes that are filtered apart."""
     dimensions = sum(len(mean) // 3 for mean, _ in parts)
     position, velocity = np.empty(dimensions), np.empty(dimensions)
     covariance, begin = np.zeros((2 * dimensions, 2 * dimensions)), 0
@@ -86,7 +100,7 @@ def assemble(time_s: float, parts: list[tuple[np.ndarray, np.ndarray]]) -> Estim
 
 def add_field(correction: Correction, mean: np.ndarray, covariance: np.ndarray,
               horizon_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The IMM's means (T, 6) and covariances (T, 6, 6), horizon_s (T,) after the update, with the field's residual on them."""
+    """Adds the field's residual to the IMM's means (T, 6) and covariances (T, 6, 6), horizon_s (T,) after the update."""
     position, velocity = correction.at(horizon_s)
     moved = mean.copy()
     moved[:, :2] += position
@@ -95,7 +109,11 @@ def add_field(correction: Correction, mean: np.ndarray, covariance: np.ndarray,
 
 
 class FieldFilter(ImmFilter):
-    """The IMM with a motion field's residual on its horizontal estimate. Its own recursion is that of the IMM alone."""
+    """The IMM with a motion field's residual on its horizontal estimate. Its recursion is that of the IMM alone.
+
+    Raises:
+        ValueError: the field was trained with another number of models.
+    """
 
     def __init__(self, dimensions: int, settings: SpatialSettings, field: MotionField):
         super().__init__(dimensions, settings)
@@ -123,5 +141,5 @@ class FieldFilter(ImmFilter):
 
 
 def make_filter(dimensions: int, settings: SpatialSettings, field: MotionField | None = None) -> TargetFilter:
-    """The filter of one target in 2 or 3 dimensions; with a motion field, the one that adds its residual."""
+    """A filter of one target in 2 or 3 dimensions; with a motion field, one that adds its residual."""
     return ImmFilter(dimensions, settings) if field is None else FieldFilter(dimensions, settings, field)

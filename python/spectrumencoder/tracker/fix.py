@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A position report as the tracker takes it."""
+"""A position report in the form that the tracker takes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Fix:
-    """Where something was at one moment, in local metres.
+    """Position of something at one moment, in local metres.
 
-    time_s: POSIX. position_m (2,) or (3,): east, north, and height where known. covariance_m2 (2, 2) or (3, 3).
-    identity: what the target calls itself (a Mode S address); None where nothing says. weak: too faint to start a track.
-    source: what gave it, such as "adsb" or "tdoa". anomaly_id, freq_center_hz: of the emission it was heard by, where known.
+    Attributes:
+        time_s: POSIX.
+        position_m: (2,) or (3,): east, north, and height if known.
+        covariance_m2: (2, 2) or (3, 3), of the position.
+        identity: name that the target reports, such as a Mode S address; None if it reports none.
+        weak: whether it is too faint to start a track.
+        source: kind of report, such as "adsb" or "tdoa".
+        anomaly_id: event of the emission that was located; None if unknown.
+        freq_center_hz: frequency of that emission; None if unknown.
     """
 
     time_s: float

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The dict of a PDU becomes a ``Fix``, or is refused with a reason.
 
-What is read (names as SigMF's `spatial` extension 1.1 has them, with or without its prefix):
+These fields are read, named as in SigMF's `spatial` extension 1.1, with or without its prefix:
 
 * latitude, longitude (degrees), altitude (metres, may be missing), or `emitter_location`, a GeoJSON point;
-* gr-adsb's decoded PDU as it is: altitude in feet, NaN where nothing was heard yet. It repeats the last position with every
-  message of an aircraft; repeats are no fixes and are left out;
+* gr-adsb's decoded PDU as it is: altitude in feet, NaN if nothing was heard yet. It repeats the last position with every message
+  of an aircraft; repeats are no fixes and are left out;
 * `position_m`: local metres, [east, north] or [east, north, up];
 * `receivers`: a list of {latitude, longitude, altitude or position_m; bearing {azimuth, az_error} (degrees) and/or toa_s,
   toa_error_s}, solved by ``geo``.
@@ -29,18 +29,18 @@ from .geo import BadGeometry, Heard, Origin, locate, to_local
 METRES = {"m": 1.0, "km": 1000.0, "ft": 0.3048, "NM": 1852.0}
 _SPATIAL = "spatial:"
 _ADSB = ("icao", "df")
-_REPEAT_S = 10.0  # for so long the same place again is a repeat; later it is news that nothing has moved
-_MOST_IDENTITIES = 20_000
-_SWAP_M = 20_000.0  # a jump this far, undone by exchanging latitude and longitude, is an exchange
-_LONGEST_IDENTITY = 64
-_FASTEST_MPS = 1000.0
-_LARGEST_M = 1e9
+_REPEAT_S = 10.0  # the same place again is a repeat within this time; later it is news that nothing has moved
+_MAX_IDENTITIES = 20_000
+_SWAP_M = 20_000.0  # min length of a jump that exchanging latitude and longitude undoes, to be taken for an exchange
+_MAX_IDENTITY = 64
+_MAX_SPEED_MPS = 1000.0
+_MAX_M = 1e9
 _EARTH_M = 6.371e6
 _FAR_M = 1.5e6  # from the origin; local metres are of no use beyond
 
 
 class Refused(ValueError):
-    """A dict that gives no fix. `reason`: one word to count by."""
+    """A dict gives no fix. `reason`: one word by which it is counted."""
 
     def __init__(self, reason: str, text: str):
         super().__init__(text)
@@ -59,15 +59,21 @@ class FixReader:
     Args:
         origin: None takes the first accepted position.
         position_error_m, altitude_error_m: standard deviations per axis of a fix that does not carry its own.
-        weak_snr_db: a fix fainter than that starts no track.
-        largest_gdop: of a position from several receivers.
+        weak_snr_db: a fainter fix starts no track.
+        max_gdop: of a position from several receivers.
 
-    Attributes: origin; settled: positions have proved that it is where things are (one that no track was made of may itself have
-    been an error, and moves when the next position is far away); refused: count of refused dicts by reason.
+    Attributes:
+        origin: the origin; None before any.
+        settled: whether tracks have confirmed the origin. Until then the first position may have been an error, and the origin
+            moves if the next position is far away.
+        refused: number of refused dicts by reason.
+
+    Raises:
+        ValueError: a value is out of its range.
     """
 
     def __init__(self, origin: Origin | None = None, position_error_m: float = 50.0, altitude_error_m: float = 30.0,
-                 weak_snr_db: float = -1000.0, largest_gdop: float = 50.0):
+                 weak_snr_db: float = -1000.0, max_gdop: float = 50.0):
         for name, value in (("position_error_m", position_error_m), ("altitude_error_m", altitude_error_m)):
             if not 0 < value < math.inf:
                 raise ValueError(f"{name} {value} m must be positive")
@@ -75,7 +81,7 @@ class FixReader:
             raise ValueError(f"weak_snr_db {weak_snr_db} dB is outside -1000..1000")
         self.origin, self.settled = origin, origin is not None
         self.position_error_m, self.altitude_error_m = float(position_error_m), float(altitude_error_m)
-        self.weak_snr_db, self.largest_gdop = float(weak_snr_db), float(largest_gdop)
+        self.weak_snr_db, self.max_gdop = float(weak_snr_db), float(max_gdop)
         self.refused: Counter[str] = Counter()
         self._last: OrderedDict[str, _Last] = OrderedDict()  # accepted positions, by identity
         self._newest: _Last | None = None  # of the dict that is being read
@@ -84,19 +90,19 @@ class FixReader:
         """The fix of a dict.
 
         Raises:
-            Refused: it gives none; counted in ``refused``.
+            Refused: it gives none; it is counted in ``refused``.
         """
         origin, self._newest = self.origin, None
         try:
             fix = self._read({str(name).removeprefix(_SPATIAL): value for name, value in fields.items()})
         except Refused as refused:
-            self.origin = origin  # what is refused moves nothing
+            self.origin = origin  # a refused dict moves nothing
             self.refused[refused.reason] += 1
             raise
         if self._newest is not None:
             self._last[fix.identity] = self._newest
             self._last.move_to_end(fix.identity)
-            if len(self._last) > _MOST_IDENTITIES:
+            if len(self._last) > _MAX_IDENTITIES:
                 self._last.popitem(last=False)
         return fix
 
@@ -111,8 +117,8 @@ class FixReader:
         else:
             position, source = self._geographic(fields, time_s, identity)
             covariance = self._covariance(fields, len(position))
-        if not np.abs(position).max() < _LARGEST_M:
-            raise Refused("range", f"a position {np.abs(position).max():.3g} m away; local positions are within {_LARGEST_M:g} m")
+        if not np.abs(position).max() < _MAX_M:
+            raise Refused("range", f"a position {np.abs(position).max():.3g} m away; local positions are within {_MAX_M:g} m")
         snr = _optional(fields, "snr", _optional(fields, keys.SNR_DB, math.inf))
         event = fields.get(keys.EVENT_ID)
         return Fix(time_s, position, covariance, identity, bool(snr < self.weak_snr_db), str(fields.get("source") or source)[:64],
@@ -145,12 +151,12 @@ class FixReader:
         return _great_circle_m(self.origin.latitude, self.origin.longitude, latitude, longitude)
 
     def _check_last(self, identity, time_s, latitude, longitude):
-        """Refuses the last position once more, and one that is far away only because its coordinates are exchanged."""
+        """Refuses a repeat of the last position, and one that is far away only because its coordinates are exchanged."""
         last = self._last.get(identity)
         if last is not None:
             if (latitude, longitude) == last[1:] and 0 <= time_s - last.time_s < _REPEAT_S:
                 raise Refused("repeat", f"{identity}: the position of {last.time_s} s again")
-            reach_m = _SWAP_M + _FASTEST_MPS * abs(time_s - last.time_s)
+            reach_m = _SWAP_M + _MAX_SPEED_MPS * abs(time_s - last.time_s)
             if self._apart_m(last, latitude, longitude) > reach_m and abs(longitude) <= 90 and (
                     self._apart_m(last, longitude, latitude) < reach_m):
                 raise Refused("swapped", f"{identity} at {latitude:g}, {longitude:g}: latitude and longitude are exchanged")
@@ -168,7 +174,7 @@ class FixReader:
         height = _optional(fields, "altitude", None)
         up = 0.0 if height is None or self.origin is None else height * _unit(fields, "altitude", "m") - self.origin.altitude_m
         try:
-            solution = locate(heard, up, self.largest_gdop)
+            solution = locate(heard, up, self.max_gdop)
         except BadGeometry as error:
             raise Refused("geometry", str(error)) from error
         return solution.position_m, solution.covariance_m2, "tdoa" if any(h.toa_s is not None for h in heard) else "bearings"
@@ -196,13 +202,13 @@ class FixReader:
             return _given_covariance(fields, dimensions)
         across = _optional(fields, "position_error_m", self.position_error_m)
         up = _optional(fields, "altitude_error_m", self.altitude_error_m)
-        if not (0 < across < _LARGEST_M and 0 < up < _LARGEST_M):
+        if not (0 < across < _MAX_M and 0 < up < _MAX_M):
             raise Refused("covariance", f"position_error_m {across:g} and altitude_error_m {up:g} must be positive")
         return np.diag([across**2, across**2, up**2][:dimensions])
 
 
 def _great_circle_m(latitude, longitude, other_latitude, other_longitude) -> float:
-    """By the haversine, which keeps its digits for near places."""
+    """Distance by the haversine formula, which keeps its digits for near places."""
     a, b = math.radians(latitude), math.radians(other_latitude)
     half = math.sin((b - a) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(math.radians(other_longitude - longitude) / 2) ** 2
     return 2 * _EARTH_M * math.asin(min(1.0, math.sqrt(half)))
@@ -242,14 +248,14 @@ def _identity(fields) -> str | None:
     for name in ("identity", "icao"):
         value = fields.get(name)
         if isinstance(value, str) and value.strip():
-            return value.strip().lower()[:_LONGEST_IDENTITY]
+            return value.strip().lower()[:_MAX_IDENTITY]
         if isinstance(value, int) and not isinstance(value, bool):
             return f"{value:06x}"
     return None
 
 
 def _unit(fields, quantity: str, otherwise: str) -> float:
-    """Metres of one unit of what the dict gives."""
+    """Metres of one unit of a quantity of the dict."""
     units = fields.get("units")
     if units is None:
         return METRES[otherwise]

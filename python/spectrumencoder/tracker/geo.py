@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""WGS 84 and local metres, and where an emitter is from what several receivers heard of it.
+"""WGS 84 and local metres, and the position of an emitter from the measurements of several receivers.
 
-Local metres are east and north of an origin, taken at the origin's height, and the difference in height above the ellipsoid:
-so a fix without a height has the same east and north as one with it. At 100 km from the origin, lengths come out 0.01 % short.
+Local metres are east and north of an origin, taken at the origin's height, and the difference in height above the ellipsoid. A
+fix without a height therefore has the same east and north as one with it. Lengths 100 km from the origin are 0.01 % short.
 
-The fixer solves weighted least squares by Gauss-Newton (Foy 1976): bearings from true north, and times of arrival whose common
-emission time is an unknown, which is the same as time differences with their full covariance (Torrieri 1984). It refuses what
-it cannot solve: too few measurements, a geometry that leaves the position undetermined, measurements that contradict one another.
+The fixer solves weighted least squares by Gauss-Newton (Foy 1976). It takes bearings from true north, and times of arrival with a
+common unknown emission time, which equal time differences with their full covariance (Torrieri 1984). It refuses too few
+measurements, a geometry that leaves the position undetermined, and measurements that contradict one another.
 """
 
 from __future__ import annotations
@@ -16,22 +16,26 @@ from dataclasses import dataclass
 import numpy as np
 
 SPEED_OF_LIGHT_MPS = 299_792_458.0
-LARGEST_GDOP = 50.0
+MAX_GDOP = 50.0
 _AXIS_M, _FLATTENING = 6378137.0, 1 / 298.257223563
 _ECCENTRICITY2 = _FLATTENING * (2 - _FLATTENING)
-_MOST_STEPS = 50
+_MAX_STEPS = 50
 _CLOSE_ENOUGH_M = 1e-3
-_AS_GOOD = 9.0  # a second solution whose cost is no further above the best is as good
-_CONTRADICTION = 1e-6  # measurements that fit worse than this share of honest ones do not belong together
+_AS_GOOD = 9.0  # a second solution is as good if its cost is above the best by no more than this
+_CONTRADICTION = 1e-6  # measurements contradict one another if only this share of honest ones fits worse
 
 
 class BadGeometry(ValueError):
-    """Measurements from which no position can be had; one line that says why."""
+    """The measurements give no position; the message says why in one line."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The place that is 0, 0, 0: degrees, degrees, metres above the ellipsoid."""
+    """The place of 0, 0, 0 in local metres: degrees north, degrees east, metres above the ellipsoid.
+
+    Raises:
+        ValueError: it is no place on earth.
+    """
 
     latitude: float
     longitude: float
@@ -45,9 +49,14 @@ class Origin:
 
 @dataclass(frozen=True)
 class Heard:
-    """What one receiver measured of an emission. position_m (2,): east, north of the receiver, in local metres; height_m above
-    the origin. azimuth_deg clockwise from true north with its standard deviation; toa_s: time of arrival, from any epoch that all
-    share, with its standard deviation. None: not measured."""
+    """The measurements of an emission by one receiver.
+
+    Attributes:
+        position_m: (2,), east and north of the receiver, in local metres.
+        height_m: height of the receiver above the origin.
+        azimuth_deg, azimuth_error_deg: bearing clockwise from true north, and its standard deviation; None if not measured.
+        toa_s, toa_error_s: time of arrival from an epoch that all share, and its standard deviation; None if not measured.
+    """
 
     position_m: np.ndarray
     height_m: float = 0.0
@@ -59,8 +68,14 @@ class Heard:
 
 @dataclass(frozen=True)
 class Solution:
-    """position_m (2,) and covariance_m2 (2, 2) of an emitter; gdop: its error in metres for one metre of measurement error
-    (a bearing's is taken across the line of sight); n_measurements; receivers."""
+    """The position of an emitter.
+
+    Attributes:
+        position_m, covariance_m2: (2,) and (2, 2), east and north.
+        gdop: its error in metres for one metre of measurement error. The error of a bearing is taken across the line of sight.
+        n_measurements: number of bearings and times used.
+        receivers: number of places from which they came.
+    """
 
     position_m: np.ndarray
     covariance_m2: np.ndarray
@@ -70,7 +85,7 @@ class Solution:
 
 
 def to_local(latitude, longitude, altitude_m, origin: Origin) -> np.ndarray:
-    """Degrees, degrees, metres -> local metres (..., 3) about the origin."""
+    """Local metres (..., 3) about the origin of degrees, degrees, metres."""
     latitude, longitude = np.asarray(latitude, float), np.asarray(longitude, float)
     ground = np.full(np.broadcast(latitude, longitude).shape, origin.altitude_m)
     local = (_to_ecef(latitude, longitude, ground) - _to_ecef(*_degrees(origin))) @ _east_north_up(origin).T
@@ -79,7 +94,7 @@ def to_local(latitude, longitude, altitude_m, origin: Origin) -> np.ndarray:
 
 
 def to_geodetic(position_m: np.ndarray, origin: Origin) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Local metres (..., 2 or 3) -> latitude, longitude (degrees), altitude (m; the origin's where there is no third axis)."""
+    """Latitude and longitude (degrees) and altitude (m) of local metres (..., 2 or 3); the third axis is 0 if it is missing."""
     position_m = np.asarray(position_m, float)
     flat = np.zeros((*position_m.shape[:-1], 3))
     flat[..., :2] = position_m[..., :2]
@@ -92,17 +107,17 @@ def to_geodetic(position_m: np.ndarray, origin: Origin) -> tuple[np.ndarray, np.
     return latitude, (longitude + 180) % 360 - 180, up + origin.altitude_m
 
 
-def locate(heard: list[Heard], height_m: float = 0.0, largest_gdop: float = LARGEST_GDOP) -> Solution:
+def locate(heard: list[Heard], height_m: float = 0.0, max_gdop: float = MAX_GDOP) -> Solution:
     """The emitter, at a height of height_m above the origin, from bearings and times of arrival of several receivers.
 
     Raises:
-        BadGeometry: fewer than two bearings and fewer than three times, parallel lines, a GDOP above largest_gdop, no
-            convergence, two solutions, or residuals that honest errors would give less than once in a million times.
+        BadGeometry: fewer than two bearings and fewer than three times, parallel lines, a GDOP above max_gdop, no convergence,
+            two solutions, or residuals that honest errors would give less than once in a million times.
     """
     bearings = [h for h in heard if h.azimuth_deg is not None]
     times = [h for h in heard if h.toa_s is not None]
     if len(times) == 1:
-        times = []  # one time alone only tells when
+        times = []  # one time alone only gives the emission time
     n_equations = len(bearings) + max(0, len(times) - 1)
     if n_equations < 2:
         raise BadGeometry(f"{len(bearings)} bearings and {len(times)} times of arrival do not fix a position; two bearings or "
@@ -111,23 +126,23 @@ def locate(heard: list[Heard], height_m: float = 0.0, largest_gdop: float = LARG
     solved = [s for start in _starts(bearings, times) if (s := _solve(start, bearings, times, height_m)) is not None]
     if not solved:
         raise BadGeometry("the least squares do not converge; the lines of position hardly cross")
-    sharp = [s for s in solved if s[3] <= largest_gdop]
+    sharp = [s for s in solved if s[3] <= max_gdop]
     if not sharp:
-        raise BadGeometry(f"GDOP {min(s[3] for s in solved):.3g} is above {largest_gdop:g}; receivers and emitter are nearly in "
+        raise BadGeometry(f"GDOP {min(s[3] for s in solved):.3g} is above {max_gdop:g}; receivers and emitter are nearly in "
                           "line")
     position, cost, covariance, gdop = min(sharp, key=lambda s: s[1])
     apart_m = 10 * np.sqrt(np.trace(covariance)) + 1
     if any(s[1] < cost + _AS_GOOD and np.linalg.norm(s[0] - position) > apart_m for s in sharp):
         raise BadGeometry("two positions fit the measurements equally well; one more receiver tells them apart")
     spare = n_equations - 2
-    if spare > 0 and cost > _largest_cost(spare):
+    if spare > 0 and cost > _max_cost(spare):
         raise BadGeometry(f"the measurements contradict one another (residuals {cost:.0f} with {spare} to spare)")
     places = {tuple(np.round(h.position_m, 3)) for h in (*bearings, *times)}
     return Solution(position, covariance, gdop, len(bearings) + len(times), len(places))
 
 
-def _largest_cost(spare: int) -> float:
-    """What the cost of honest measurements exceeds with a probability of _CONTRADICTION: a quantile of chi-squared."""
+def _max_cost(spare: int) -> float:
+    """Cost that honest measurements exceed with a probability of _CONTRADICTION: a quantile of chi-squared."""
     from scipy.special import chdtri
     return float(chdtri(spare, _CONTRADICTION))
 
@@ -140,7 +155,7 @@ def _check_errors(bearings, times):
 
 
 def _starts(bearings, times):
-    """Where to begin: the lines' crossing, and around the receivers, since hyperbolas may cross twice."""
+    """Starting points: the lines' crossing, and places around the receivers, since hyperbolas may cross twice."""
     places = np.array([h.position_m for h in (*bearings, *times)])
     if len(bearings) >= 2:
         normal = np.array([[np.cos(a), -np.sin(a)] for a in np.radians([h.azimuth_deg for h in bearings])])
@@ -157,10 +172,10 @@ def _starts(bearings, times):
 
 
 def _solve(position, bearings, times, height_m):
-    """Gauss-Newton with halved steps; (position, cost, covariance, gdop), or None."""
+    """Gauss-Newton with halved steps: position, cost, covariance and gdop; None if it fails."""
     position = np.array(position, float)
     cost = _equations(position, bearings, times, height_m)[2]
-    for _ in range(_MOST_STEPS):
+    for _ in range(_MAX_STEPS):
         jacobian, residual, _, _ = _equations(position, bearings, times, height_m)
         information = jacobian.T @ jacobian
         if np.linalg.cond(information) > 1e12:
@@ -240,7 +255,7 @@ def _to_ecef(latitude, longitude, altitude_m) -> np.ndarray:
 
 
 def _from_ecef(ecef: np.ndarray):
-    """Degrees, degrees, metres; by iteration on the latitude, exact to a micrometre near the ground."""
+    """Degrees, degrees, metres, by iteration on the latitude; exact to a micrometre near the ground."""
     x, y, z = ecef[..., 0], ecef[..., 1], ecef[..., 2]
     across = np.hypot(x, y)
     lat = np.arctan2(z, across * (1 - _ECCENTRICITY2))

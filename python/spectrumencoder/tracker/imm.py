@@ -2,7 +2,7 @@
 """Interacting multiple models (Blom and Bar-Shalom 1988) over many tracks at once.
 
 All models share the state [position (D), velocity (D), acceleration (D)] of ``motion_models``, so that mixing needs no maps
-between them. Functions take and give whole banks of tracks and change nothing in place; a bank of one is a filter of one
+between them. Functions take and return whole banks of tracks and change nothing in place. A bank of one is a filter of one
 target. Measurements are positions (D,).
 
 Shape letters: T tracks, M models, D axes (1 or 2), S = 3 D state.
@@ -16,9 +16,9 @@ import numpy as np
 
 from .motion_models import MotionModel, turn_rate
 
-_SMALLEST_PROBABILITY = 1e-6
-_LONGEST_STEP_S = 5.0  # longer predictions are made of several, so that models can change on the way
-_MOST_STEPS = 12
+_MIN_PROBABILITY = 1e-6
+_MAX_STEP_S = 5.0  # a longer prediction is made of several steps, so that models can change on the way
+_MAX_STEPS = 12
 
 
 class ImmState(NamedTuple):
@@ -43,8 +43,10 @@ class ImmState(NamedTuple):
 
 
 class Innovation(NamedTuple):
-    """Of one update: residual (T, D), its covariance (T, D, D), squared Mahalanobis distance (T,), all of the mixture, and the
-    logarithm of the measurement's likelihood (T,)."""
+    """The innovation of one update, of the mixture of models.
+
+    residual (T, D), its covariance (T, D, D), its squared Mahalanobis distance2 (T,), and log_likelihood (T,) of the measurement.
+    """
 
     residual: np.ndarray
     covariance: np.ndarray
@@ -53,12 +55,15 @@ class Innovation(NamedTuple):
 
 
 class Imm:
-    """The models and what they do to a bank.
+    """Prediction, update and mixing of a bank.
 
     Args:
         models: at least one; `ct` needs D = 2.
         dimensions: D.
         start_speed_mps: standard deviation of the velocity, per axis, of a target seen once.
+
+    Raises:
+        ValueError: D is neither 1 nor 2, or the models do not go with it.
     """
 
     def __init__(self, models: tuple[MotionModel, ...], dimensions: int, start_speed_mps: float = 150.0):
@@ -83,9 +88,9 @@ class Imm:
         return ImmState(mean, covariance, np.tile(self._stationary, (n, 1)))
 
     def predict(self, state: ImmState, dt_s: np.ndarray) -> ImmState:
-        """The bank dt_s (T,) later, each track in steps of at most 5 s up to a minute; a step of 0 changes nothing."""
+        """The bank dt_s (T,) later. Each track goes in steps of at most 5 s, at most 12 of them; a step of 0 changes nothing."""
         dt_s = np.asarray(dt_s, float)
-        n_steps = np.clip(np.ceil(dt_s / _LONGEST_STEP_S), 0, _MOST_STEPS).astype(int)
+        n_steps = np.clip(np.ceil(dt_s / _MAX_STEP_S), 0, _MAX_STEPS).astype(int)
         step = dt_s / np.maximum(n_steps, 1)
         for k in range(n_steps.max(initial=0)):
             rows = np.flatnonzero(n_steps > k)
@@ -114,7 +119,7 @@ class Imm:
         top = joint.max(axis=1, keepdims=True)
         weight = np.exp(joint - top)
         total = weight.sum(axis=1, keepdims=True)
-        probability = np.maximum(weight / total, _SMALLEST_PROBABILITY)
+        probability = np.maximum(weight / total, _MIN_PROBABILITY)
         updated = ImmState(mean, covariance, probability / probability.sum(axis=1, keepdims=True))
         return updated, self._innovation(state, residual, s, (top + np.log(total))[:, 0])
 
@@ -161,7 +166,7 @@ class Imm:
             return ImmState(state.mean, state.covariance, state.probability.copy())
         switch = self._transition(dt)  # (T, from, to)
         joint = state.probability[:, :, None] * switch
-        probability = np.maximum(joint.sum(axis=1), _SMALLEST_PROBABILITY)
+        probability = np.maximum(joint.sum(axis=1), _MIN_PROBABILITY)
         weight = joint / probability[:, None]  # (T, from, to)
         mean = np.swapaxes(weight, 1, 2) @ state.mean
         spread = state.mean[:, :, None] - mean[:, None]  # (T, from, to, S)
@@ -203,7 +208,7 @@ def _apply(f: np.ndarray, mean: np.ndarray, dimensions: int) -> np.ndarray:
 
 
 def _heading(mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """u u' (T, 2, 2) of the direction of motion u, fading to 0 where the velocity is no larger than its error."""
+    """u u' (T, 2, 2) of the direction of motion u. It fades to 0 as the velocity falls to its error."""
     velocity = mean[:, 2:4]
     spread = covariance[:, 2, 2] + covariance[:, 3, 3]
     return np.einsum("ti,tj->tij", velocity, velocity) / (np.einsum("ti,ti->t", velocity, velocity) + spread)[:, None, None]

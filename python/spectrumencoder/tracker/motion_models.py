@@ -3,8 +3,9 @@
 
 A model is a transition of one axis, F (3, 3), the same for every axis, with process noise Q (3, 3):
 
-* `cv`, constant velocity: white acceleration of spectral density q (m2/s3). Its acceleration is no memory but a draw from
-  N(0, acceleration_mps2^2), which is what a manoeuvre starts from when the mixing hands it to another model.
+* `cv`, constant velocity: white acceleration of spectral density q (m2/s3). The acceleration in its state carries no memory: it
+  is redrawn from N(0, acceleration_mps2^2) at every step. When mixing hands this state to another model, a manoeuvre starts
+  there.
 * `ca`, acceleration that fades with a time constant (Singer 1970; a long one is constant acceleration), kept up by white
   noise to the standard deviation acceleration_mps2.
 * `ct`, coordinated turn: the velocity turns at the rate omega = |v x a| / |v|^2 of the estimate, so that a' = -omega^2 v
@@ -22,16 +23,23 @@ import numpy as np
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
 KINDS = ("cv", "ca", "ct")
-_FASTEST_TURN_RADPS = 0.6  # beyond what a fix a second can follow; keeps the linearisation sane
+_MAX_TURN_RADPS = 0.6  # beyond what a fix a second can follow; keeps the linearisation sane
 
 
 @dataclass(frozen=True)
 class MotionModel:
     """One model of the IMM.
 
-    kind: "cv", "ca" or "ct". noise: q, m2/s3 for cv, m2/s5 for ct; not used by ca. acceleration_mps2: see the module.
-    fade_s: time constant of ca. leave_per_s: how often a target leaves this model for another. along: how many times the noise
-    is larger along the track than across it: time stamps are off along, turns are across.
+    Attributes:
+        kind: "cv", "ca" or "ct".
+        noise: q, in m2/s3 for cv and m2/s5 for ct; ca does not use it.
+        acceleration_mps2: standard deviation, see the module.
+        fade_s: time constant of ca.
+        leave_per_s: rate at which a target leaves this model for another.
+        along: ratio of the noise along the track to that across it. Errors of time stamps lie along, turns lie across.
+
+    Raises:
+        ValueError: a value is out of its range.
     """
 
     kind: str
@@ -51,7 +59,7 @@ class MotionModel:
             raise ValueError(f"noise {self.noise} of a motion model must not be negative")
 
     def transition(self, dt_s: np.ndarray, turn_radps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """F and Q, (T, 3, 3) each, over the steps dt_s (T,); turn_radps (T,) is used by ct alone."""
+        """F and Q, (T, 3, 3) each, over the steps dt_s (T,). Only ct uses turn_radps (T,)."""
         return getattr(self, f"_{self.kind}")(dt_s, turn_radps)
 
     def _cv(self, dt, _turn):
@@ -80,7 +88,7 @@ class MotionModel:
         return f, q
 
     def _ct(self, dt, turn):
-        angle = np.minimum(turn, _FASTEST_TURN_RADPS) * dt
+        angle = np.minimum(turn, _MAX_TURN_RADPS) * dt
         sin_over, half = np.sinc(angle / np.pi) * dt, np.sinc(angle / (2 * np.pi)) * dt
         turn = angle / dt
         f, q = _zeros(dt), _zeros(dt)
@@ -96,7 +104,7 @@ class MotionModel:
 
 
 def scaled(models: tuple[MotionModel, ...], process_noise: float) -> tuple[MotionModel, ...]:
-    """The models with all noises (densities and squared accelerations) times a factor."""
+    """The models with all noises (densities and squared accelerations) multiplied by a factor."""
     return tuple(replace(model, noise=model.noise * process_noise,
                          acceleration_mps2=model.acceleration_mps2 * process_noise**0.5) for model in models)
 

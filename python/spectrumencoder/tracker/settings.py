@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is settled about targets before any is seen: motion models, and rules of association."""
+"""Settings of position tracks: motion models, and rules of association."""
 
 from __future__ import annotations
 
@@ -26,17 +26,27 @@ VERTICAL_MODELS = (
 class SpatialSettings:
     """How targets are expected to move, and when a report is theirs.
 
-    horizontal, vertical: models of the IMMs. process_noise: factor on all their noises (densities and squared accelerations).
-    start_speed_mps, start_climb_mps: standard deviation per axis of the velocity of a target seen once.
-    gate_probability: share of a track's own reports that fall inside its gate. false_density: false reports and new targets
-    expected per square metre and scan; a report less likely than that to be a track's own is not.
-    confirm_hits, confirm_scans: a track is confirmed by this many reports in this many scans (without an identity; with one,
-    by as many reports of it). death_sigma_m: a track without an identity ends when its predicted position is this uncertain,
-    or after death_scans scans in a row without a report of it (0: never so; for sensors that look at everything in each scan);
-    every track ends after silence_s. reorder_s: how old a report may be and still be put into its place in the past.
-    top_speed_mps: nothing that is tracked is faster; see ``impossible``. motion_field: whether the shipped motion field adds to
-    what the IMM says. group_radius_m: tracks that are as near as that and move alike share a field that carries those of them
-    which fall silent, see ``group_field``; 0 is none.
+    Attributes:
+        horizontal, vertical: models of the IMMs.
+        process_noise: factor on the noises of all models (densities and squared accelerations).
+        start_speed_mps, start_climb_mps: standard deviation per axis of the velocity of a target seen once.
+        gate_probability: share of a track's own reports that fall inside its gate.
+        false_density: false reports and new targets expected per square metre and scan. A report that is less likely than that to
+            be a track's own is not its own.
+        confirm_hits, confirm_scans: a track is confirmed by this many reports in this many scans. For a track with an identity,
+            only its own reports count as scans.
+        death_sigma_m: a track without an identity ends when its predicted position is this uncertain.
+        death_scans: it also ends after this many scans in a row without its report; 0 is never. This is for sensors that look at
+            everything in each scan.
+        silence_s: every track ends after this time without a report.
+        reorder_s: max age of a late report that is still put into its place in the past.
+        top_speed_mps: no target is faster (``impossible``).
+        motion_field: whether the shipped motion field adds its residual to the IMM's estimates.
+        group_radius_m: tracks as near as this that move alike form a group, which carries its silent members (``group_field``);
+            0 is none.
+
+    Raises:
+        ValueError: a value is out of its range.
     """
 
     horizontal: tuple[MotionModel, ...] = HORIZONTAL_MODELS
@@ -73,7 +83,9 @@ class SpatialSettings:
                 raise ValueError(f"{name} {getattr(self, name)} must not be negative")
 
     def horizontal_imm(self) -> Imm:
+        """The models of the motion east and north."""
         return Imm(scaled(self.horizontal, self.process_noise), 2, self.start_speed_mps)
 
     def vertical_imm(self) -> Imm:
+        """The models of the height."""
         return Imm(scaled(self.vertical, self.process_noise), 1, self.start_climb_mps)

@@ -9,15 +9,18 @@ from .. import keys
 from .fixes import Refused
 from .spectral import Signal
 
-_LEAST_BANDWIDTH_HZ = 1.0
-_MOST_HZ = 1e13
-_TEXT = 64
-_LONGEST_EVENT_S = 7 * 86400.0
+_MIN_BANDWIDTH_HZ = 1.0
+_MAX_HZ = 1e13
+_MAX_TEXT = 64
+_MAX_EVENT_S = 7 * 86400.0
 
 
 class SignalReader:
-    """An event tells its first sample, its length in samples and the time of its first sample, but not its rate: that follows
-    from two events of one recording that began at different times. Until it is known an event's length is taken as nothing."""
+    """Reads signals, and learns the sample rate on the way.
+
+    An event carries its first sample, its length in samples and the time of its first sample, but no rate. The rate follows from
+    two events of one recording that began at different times. Until it is known, the length of an event is taken as 0 s.
+    """
 
     def __init__(self):
         self._rate_hz: float | None = None
@@ -32,15 +35,16 @@ class SignalReader:
         time_s = _number(fields, keys.TIMESTAMP, "time")
         frequency = _number(fields, keys.FREQ_CENTER_HZ, "frequency")
         bandwidth = _number(fields, keys.BANDWIDTH_HZ, "bandwidth")
-        if abs(frequency) > _MOST_HZ or not 0 <= bandwidth <= _MOST_HZ:
+        if abs(frequency) > _MAX_HZ or not 0 <= bandwidth <= _MAX_HZ:
             raise Refused("range", f"{frequency:g} Hz, {bandwidth:g} Hz wide, is no emission")
         power = fields.get(keys.POWER_DBFS)
         power = float(power) if _is_number(power) and math.isfinite(power) else math.nan
         event_id, label = fields.get(keys.EVENT_ID), fields.get(keys.LABEL)
         length_s = self._length_s(time_s, fields)
-        return Signal(time_s + length_s / 2, time_s + length_s, frequency, max(bandwidth, _LEAST_BANDWIDTH_HZ), power,
-                      str(event_id)[:_TEXT] if event_id is not None else None, str(fields.get(keys.STATE) or "")[:_TEXT] or None,
-                      str(label)[:_TEXT] if label else None, bool(fields.get(keys.IS_ANOMALY)))
+        return Signal(time_s + length_s / 2, time_s + length_s, frequency, max(bandwidth, _MIN_BANDWIDTH_HZ), power,
+                      str(event_id)[:_MAX_TEXT] if event_id is not None else None,
+                      str(fields.get(keys.STATE) or "")[:_MAX_TEXT] or None,
+                      str(label)[:_MAX_TEXT] if label else None, bool(fields.get(keys.IS_ANOMALY)))
 
     def _length_s(self, time_s, fields) -> float:
         start, count = fields.get(keys.SAMPLE_START), fields.get(keys.SAMPLE_COUNT)
@@ -51,7 +55,7 @@ class SignalReader:
         elif start > self._first[1] and time_s > self._first[0]:
             self._rate_hz = (start - self._first[1]) / (time_s - self._first[0])
         length_s = count / self._rate_hz if self._rate_hz else 0.0
-        return length_s if length_s <= _LONGEST_EVENT_S else 0.0
+        return length_s if length_s <= _MAX_EVENT_S else 0.0
 
 
 def _is_number(value) -> bool:

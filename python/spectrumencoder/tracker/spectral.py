@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Emitters in frequency, bandwidth and power: from anomaly events and classified signals to drift, Doppler curve and hop set.
 
-A track's frequency is filtered in parts per billion of its carrier by the same IMM as positions (one axis): a model that drifts
-steadily, for oscillators, and one whose drift changes, for Doppler curves. What is measured is the middle of a signal, off by
-what its width allows.
+A track's frequency is filtered in parts per billion of its carrier, by the IMM of positions on one axis. One model drifts
+steadily, for oscillators; the drift of the other changes, for Doppler curves. The middle of a signal is measured; its error
+follows from its width.
 
-A signal belongs to the track whose event it continues; else to the nearest in frequency, width and power together (global nearest
-neighbour would need several at once; signals come one by one). One that fits no track in frequency but, in width and power, one
-that fell silent a moment ago may be that emitter gone elsewhere. It starts a track that remembers the other; when the next such
-change comes and the other has not been heard again meanwhile, the two are one emitter that hops. Frequencies that it has been
-on are its hop set; a signal on one of them, while it is silent elsewhere, is its own.
+A signal belongs to the track whose event it continues, else to the nearest track in frequency, width and power together. (Global
+nearest neighbour would need several signals at once; they come one by one.) A signal may fit no track in frequency, but fit in
+width and power a track that fell silent a moment ago. Then it may be that emitter gone elsewhere, and starts a track that
+remembers the other. The two are one emitter that hops if the next such change comes and the other was not heard meanwhile. The
+frequencies of an emitter are its hop set. A signal on one of them, while the emitter is silent elsewhere, is its own.
 """
 
 from __future__ import annotations
@@ -22,22 +22,30 @@ import numpy as np
 from .imm import Imm, ImmState
 from .motion_models import MotionModel, scaled
 
-_LEAST_CARRIER_HZ = 1e7  # below, as in baseband recordings, rates are those of a carrier of 10 MHz
-_MOST_HOPS, _MOST_EVENTS = 128, 32
+_MIN_CARRIER_HZ = 1e7  # carriers below it, as in baseband recordings, are treated like one of 10 MHz
+_MAX_CHANNELS, _MAX_EVENTS = 128, 32
 _CLOSE = "close"
-_MOST_WIDTHS, _MOST_PPM = 1.5, 3.0  # bandwidths and parts per million that a signal may be off its track: else it is elsewhere
-_NEW_HITS = 20  # signals until a track is no longer taken for one channel of a hopper
+_MAX_WIDTHS, _MAX_PPM = 1.5, 3.0  # bandwidths and parts per million; a signal further off its track is elsewhere
+_NEW_HITS = 20  # signals; a track with more is not taken for a channel of a hopper
 _LIKE = 4.0  # squared distance in width and power within which a signal elsewhere may be a hop
 
 
 @dataclass(frozen=True)
 class SpectralSettings:
-    """models: of the frequency, in ppb of the carrier (noise ppb2/s3, acceleration_mps2 in ppb/s2). process_noise: factor on
-    their noises. gate: squared distance (frequency, log width, power) up to which a signal is a track's. width_factor, power_db:
-    standard deviations of a signal's width (as a factor) and power about its track's. frequency_error: standard deviation of a
-    measured middle, as a share of the bandwidth. start_drift_ppb_s: of a signal seen once. confirm_hits: signals until a track
-    counts. silence_s: after which it ends. hop_gap_s: silence within which it may come up elsewhere, at most
-    hop_span_hz away. most_tracks: at one time."""
+    """Settings of the tracks of emissions.
+
+    Attributes:
+        models: of the frequency in ppb of the carrier (noise in ppb2/s3, acceleration_mps2 in ppb/s2).
+        process_noise: factor on their noises.
+        gate: squared distance (frequency, log width, power) up to which a signal belongs to a track.
+        width_factor, power_db: standard deviations of a signal's width, as a factor, and power about those of its track.
+        frequency_error: standard deviation of a measured middle, as a share of the bandwidth.
+        start_drift_ppb_s: standard deviation of the drift of a signal seen once.
+        confirm_hits: number of signals that confirm a track.
+        silence_s: a track ends after this time without a signal.
+        hop_gap_s, hop_span_hz: max silence after which, and max distance at which, an emitter comes up elsewhere.
+        max_tracks: at one time.
+    """
 
     models: tuple[MotionModel, ...] = (MotionModel("cv", noise=1e-3, acceleration_mps2=0.3, leave_per_s=0.003),
                                        MotionModel("ca", acceleration_mps2=3.0, fade_s=60.0, leave_per_s=0.01))
@@ -51,17 +59,26 @@ class SpectralSettings:
     silence_s: float = 60.0
     hop_gap_s: float = 0.5
     hop_span_hz: float = 100e6
-    most_tracks: int = 500
+    max_tracks: int = 500
 
     def imm(self) -> Imm:
+        """The models as a filter of one axis."""
         return Imm(scaled(self.models, self.process_noise), 1, self.start_drift_ppb_s)
 
 
 @dataclass(frozen=True)
 class Signal:
-    """One sighting of an emission. time_s: when its middle was at freq_center_hz (of an event: the middle of its time so far).
-    until_s: when it was last on. bandwidth_hz; power_dbfs, NaN where unknown; event_id and state as of its event (None: no
-    event); label of a classifier; is_anomaly."""
+    """One sighting of an emission.
+
+    Attributes:
+        time_s: when its middle was at freq_center_hz; for an event, the middle of its time so far.
+        until_s: when it was last on.
+        freq_center_hz, bandwidth_hz: its middle and width.
+        power_dbfs: its power; NaN if unknown.
+        event_id, state: of its event; None without one.
+        label: of a classifier; None without one.
+        is_anomaly: whether its event is an anomaly.
+    """
 
     time_s: float
     until_s: float
@@ -76,7 +93,7 @@ class Signal:
 
 @dataclass(frozen=True)
 class SpectralEstimate:
-    """time_s, freq_center_hz, drift_hz_s and their covariance (2, 2)."""
+    """Frequency and drift of an emission at time_s, and their covariance (2, 2)."""
 
     time_s: float
     freq_center_hz: float
@@ -86,8 +103,14 @@ class SpectralEstimate:
 
 @dataclass(frozen=True)
 class SpectralTrack:
-    """As ``spatial.Track``, of an emission. hop_set_hz: rising centre frequencies it has hopped between; empty: it does not.
-    curve: (time_s, freq_center_hz) as filtered, the last of them. active: an event of it is open."""
+    """A track of an emission at one moment: as ``track.Track``, and
+
+    Attributes:
+        hop_set_hz: rising centre frequencies between which it has hopped; empty if it does not hop.
+        hops: number of hops.
+        curve: the last filtered pairs (time_s, freq_center_hz).
+        active: whether an event of it is open.
+    """
 
     id: str
     state: str
@@ -119,7 +142,7 @@ class _Entry:
     power_dbfs: float
     hits: int = 1
     came_from: str = ""  # id of the track whose emitter it may be
-    base: tuple | None = None  # the newest event's id, and bank (None: it began with it) and its time before that event
+    base: tuple | None = None  # the newest event's id, and the bank (None if the track began with it) and time before that event
     label: str | None = None
     labels: Counter = field(default_factory=Counter)
     open_events: set = field(default_factory=set)
@@ -132,7 +155,9 @@ class _Entry:
 class SpectralTracker:
     """Tracks of emissions.
 
-    Attributes: counts, signals by what became of them: used, born, hop, full, old; time_s of the newest signal.
+    Attributes:
+        counts: number of signals by what became of them: used, born, hop, full, old.
+        time_s: time of the newest signal; None before any.
     """
 
     def __init__(self, settings: SpectralSettings | None = None):
@@ -143,21 +168,21 @@ class SpectralTracker:
         self._entries: dict[int, _Entry] = {}
         self._by_event: dict[str, int] = {}
         self._row_of: dict[str, int] = {}  # by track id
-        self._changed: dict[int, None] = {}  # rows that updated_since has not told of, in order
+        self._changed: dict[int, None] = {}  # rows that updated_since has not reported yet, in order
         self._n_born = 0
         self._ended: list[SpectralTrack] = []
-        n = self.settings.most_tracks
+        n = self.settings.max_tracks
         self._free = list(range(n - 1, -1, -1))
-        # what gating needs, per row: filtered_s, until_s, frequency, drift, their (co)variances (Hz), log width, power
+        # for gating, per row: filtered_s, until_s, frequency, drift, their three (co)variances (Hz), log width, power
         self._table = np.full((n, 9), np.nan)
 
     def set_settings(self, settings: SpectralSettings):
         """Takes effect with the next signal."""
-        self.settings = replace(settings, most_tracks=self.settings.most_tracks)
+        self.settings = replace(settings, max_tracks=self.settings.max_tracks)
         self._imm = self.settings.imm()
 
     def add(self, signal: Signal) -> None:
-        """Takes one sighting; those more than silence_s older than the newest are left out."""
+        """Takes one sighting; it is left out if it is older than the newest by more than silence_s."""
         if self.time_s is not None and signal.time_s < self.time_s - self.settings.silence_s:
             self.counts["old"] += 1
             return
@@ -186,7 +211,7 @@ class SpectralTracker:
             self.counts["full"] += 1
 
     def expire(self, time_s: float) -> None:
-        """Ends what has been silent for silence_s."""
+        """Ends tracks that have been silent for silence_s."""
         for entry in [e for e in self._entries.values() if time_s - e.until_s > self.settings.silence_s]:
             self._end(entry, time_s)
 
@@ -202,13 +227,18 @@ class SpectralTracker:
         return [self._describe(entry, time_s) for entry in self._entries.values() if self._confirmed(entry)]
 
     def forecast(self, track_id: str, time_s: float) -> SpectralEstimate:
-        """Of one track, at a later time. Raises KeyError: there is no such track."""
+        """The estimate of one track at a later time.
+
+        Raises:
+            KeyError: there is no such track.
+        """
         return self._estimate(self._entries[self._row_of[track_id]], time_s)
 
-    def updated_since(self, told_s: dict[str, float], interval_s: float) -> list[SpectralTrack]:
-        """Confirmed tracks that are not in told_s, or have a signal newer than told_s[id] by interval_s or more."""
+    def updated_since(self, reported_s: dict[str, float], interval_s: float) -> list[SpectralTrack]:
+        """Confirmed tracks that are not in reported_s, or have a signal newer than reported_s[id] by interval_s or more."""
         due = [row for row in self._changed if self._confirmed(self._entries[row]) and (
-            self._entries[row].id not in told_s or self._entries[row].until_s - told_s[self._entries[row].id] >= interval_s)]
+            self._entries[row].id not in reported_s
+            or self._entries[row].until_s - reported_s[self._entries[row].id] >= interval_s)]
         for row in due:
             del self._changed[row]
         return [self._describe(self._entries[row], self.time_s) for row in due]
@@ -229,13 +259,13 @@ class SpectralTracker:
         variance = t[:, 4] + 2 * dt * t[:, 5] + dt**2 * t[:, 6] + self._variance(signal)
         off = np.abs(signal.freq_center_hz - t[:, 2] - dt * t[:, 3])
         distance = off**2 / variance + self._unlike(signal)
-        reach = _MOST_WIDTHS * signal.bandwidth_hz + _MOST_PPM * 1e-6 * max(abs(signal.freq_center_hz), _LEAST_CARRIER_HZ)
+        reach = _MAX_WIDTHS * signal.bandwidth_hz + _MAX_PPM * 1e-6 * max(abs(signal.freq_center_hz), _MIN_CARRIER_HZ)
         distance = np.where(np.isnan(distance) | (off > reach), np.inf, distance)
         best = int(np.argmin(distance))
         return best if distance[best] <= self.settings.gate else None
 
     def _silent_like(self, signal: Signal) -> list[int]:
-        """Tracks that fell silent a moment ago and are like this signal in all but frequency, the likest and latest first."""
+        """Rows that fell silent a moment ago and resemble this signal in all but frequency, best and latest first."""
         silent = signal.time_s - self._table[:, 1]
         unlike = self._unlike(signal)
         close = (silent > 0) & (silent <= self.settings.hop_gap_s) & (unlike <= _LIKE)
@@ -245,7 +275,7 @@ class SpectralTracker:
         return sorted(rows, key=lambda row: unlike[row] + _LIKE * silent[row] / self.settings.hop_gap_s)
 
     def _may_be_a_channel(self, entry: _Entry, signal: Signal) -> bool:
-        """A track so new, and silent for so long, that it may have been a hopper's all the time."""
+        """Whether a track is so new, and silent for so long, that it may have been a channel of a hopper all the time."""
         return entry.hits <= _NEW_HITS and not entry.open_events and signal.time_s - entry.until_s > self.settings.hop_gap_s
 
     @staticmethod
@@ -269,13 +299,13 @@ class SpectralTracker:
     # Filtering
 
     def _start(self, signal: Signal, before: _Entry | None = None):
-        """A new track; `before`: the one whose emitter it may be. If that in turn may be another's, the two are one that hops."""
+        """Starts a track. `before` is the one whose emitter it may be. If that may be another's, those two are one that hops."""
         self.counts["born"] += 1
         if before is not None and (first := self._came_from(before)) is not None:
             before = self._merge(first, before)
         self._n_born += 1
         row = self._free.pop()
-        scale = max(abs(signal.freq_center_hz), _LEAST_CARRIER_HZ) * 1e-9
+        scale = max(abs(signal.freq_center_hz), _MIN_CARRIER_HZ) * 1e-9
         entry = _Entry(f"F{self._n_born}", row, signal.time_s, signal.time_s, signal.until_s, scale, self._fresh(signal, scale),
                        float(np.log(signal.bandwidth_hz)), signal.power_dbfs, came_from=before.id if before else "")
         self._entries[row] = entry
@@ -291,7 +321,7 @@ class SpectralTracker:
         self.counts["used"] += 1
         if entry.base is None or entry.base[0] is None or entry.base[0] != signal.event_id:
             entry.base = (signal.event_id, entry.bank, entry.filtered_s)
-        _, bank, time_s = entry.base  # what an event says later takes the place of what it said before
+        _, bank, time_s = entry.base  # a later sighting of an event replaces the earlier one
         dt = signal.time_s - time_s
         if bank is None:
             entry.bank, entry.filtered_s = self._fresh(signal, entry.scale), signal.time_s
@@ -324,7 +354,7 @@ class SpectralTracker:
             first.curve = list(second.curve)
             self._table[first.row, :7] = self._table[second.row, :7]
         first.labels.update(second.labels)
-        first.anomaly_ids = [*first.anomaly_ids, *second.anomaly_ids][-_MOST_EVENTS:]
+        first.anomaly_ids = [*first.anomaly_ids, *second.anomaly_ids][-_MAX_EVENTS:]
         self._changed[first.row] = None
         self._end(second, second.until_s)
         return first
@@ -332,7 +362,7 @@ class SpectralTracker:
     @staticmethod
     def _add_channel(entry: _Entry, frequency: float):
         near = [c for c in entry.channels_hz if abs(c - frequency) < max(np.exp(entry.log_width) / 2, 1.0)]
-        if not near and len(entry.channels_hz) < _MOST_HOPS:
+        if not near and len(entry.channels_hz) < _MAX_CHANNELS:
             entry.channels_hz.append(frequency)
 
     def _seen(self, entry: _Entry, signal: Signal):
@@ -346,7 +376,7 @@ class SpectralTracker:
         self._note(entry, signal)
 
     def _note(self, entry: _Entry, signal: Signal):
-        """Labels, events, the curve, and the row that gating reads."""
+        """Notes labels, events, the curve, and the row that gating reads."""
         if signal.label:
             entry.labels[signal.label] += 1
             entry.label = entry.labels.most_common(1)[0][0]
@@ -367,7 +397,7 @@ class SpectralTracker:
             entry.open_events.add(signal.event_id)
             self._by_event[signal.event_id] = entry.row
         if signal.is_anomaly and signal.event_id not in entry.anomaly_ids:
-            entry.anomaly_ids = [*entry.anomaly_ids, signal.event_id][-_MOST_EVENTS:]
+            entry.anomaly_ids = [*entry.anomaly_ids, signal.event_id][-_MAX_EVENTS:]
 
     def _end(self, entry: _Entry, time_s: float):
         if self._confirmed(entry):
@@ -383,7 +413,7 @@ class SpectralTracker:
     # Descriptions
 
     def _confirmed(self, entry: _Entry) -> bool:
-        """With enough signals, and not only until it shows whose emitter it is."""
+        """Whether the track has enough signals, and may no longer turn out to be another track's emitter."""
         if entry.until_s - entry.born_s <= self.settings.hop_gap_s and self._came_from(entry) is not None:
             return False
         return entry.hits >= self.settings.confirm_hits

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..recordings.sigmf import Recording, RecordingError, find_recordings
+from ..recordings import Recording, RecordingError, find_recordings, open_recording
 from ..tokens.band_plan import band_of
 
 CLASSES = ("ADS-B", "LTE", "GNSS", "LoRa", "BLE", "802.15.4", "WiFi-OFDM", "ISM-sensor-OOK", "ISM-sensor-FSK", "noise")
@@ -124,7 +124,7 @@ def open_source(path: Path) -> Source:
         CorpusError: no whole-file annotation with a class.
     """
     try:
-        recording = Recording.open(path)
+        recording = open_recording(path)
     except RecordingError as error:
         raise CorpusError(str(error)) from error
     whole = next((a for a in recording.annotations if "class=" in (a.comment or "")), None)

@@ -18,7 +18,9 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 
-from ..recordings.sigmf import META_SUFFIX, Recording, RecordingError, SampleFormat
+from ..recordings import RecordingError
+from ..recordings.sample_format import SampleFormat
+from ..recordings.sigmf import META_SUFFIX, open_sigmf
 from ..recordings.sigmf_writer import write_encoded
 from .public_recordings import PublicRecording
 
@@ -57,7 +59,7 @@ def is_present(row: PublicRecording, folder: Path) -> bool:
     if not meta_path.is_file():
         return False
     try:
-        recording = Recording.open(meta_path)
+        recording = open_sigmf(meta_path)
         if not recording.verify():
             return False
     except RecordingError:  # damaged or cut off: fetched again

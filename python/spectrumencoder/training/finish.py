@@ -11,7 +11,7 @@ import torch
 from ..encoder.config import POLICIES, EncoderConfig
 from ..encoder.encoder import SpectrumEncoder, mflop_per_spectrum
 from ..encoder.fit_codec import fit_codec
-from ..encoder.model_file import SHARED, SUFFIX, ModelFile, save
+from ..encoder.model_file import SHARED, SUFFIX, ModelFile, save_apart
 from .corpus import Source
 from .run_folder import started_at
 from .shards import without
@@ -24,7 +24,7 @@ TEST_SHARDS = 2  # of the pool's part `test`
 def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe, training, config: dict, trained: list[Source],
            held_out: list[Source], out: Path, test_pool, start: SpectrumEncoder | None,
            codec_frames: dict[str, torch.Tensor]) -> Path:
-    """Write `out/<name>.safetensors` from trained networks (variant name -> network, the first is the default).
+    """Write `out/<name>.safetensors` and its tables beside it, from networks (variant name -> network, the first is the default).
 
     The temperature of each variant's class softmax is fitted on test frames of held-out recordings and of the simulator (one
     scalar: it moves no decision). When all recordings were trained on, it is that of `start`, whose training held some out. The
@@ -72,7 +72,7 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
               codec_frames["side"].numpy(), seed=training.seed)
     if training.table_frames:
         general_tables(model, held_out or trained, training.table_frames)
-    save(path, model.contract, model.tensors)
+    save_apart(path, model.contract, model.tensors)
     return path
 
 

@@ -14,7 +14,8 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import get_type_hints
 
-from ..recordings.sigmf import RecordingError, SampleFormat
+from ..recordings import RecordingError
+from ..recordings.sample_format import SampleFormat
 
 SHIPPED = Path(__file__).with_name("public_recordings.toml")
 FORMAT = 1

@@ -33,6 +33,7 @@ def anomaly(
     from dataclasses import replace
 
     from ...evaluate.anomaly import report, run
+    from ...measure.page import kept_words, page
     sizes = replace(run.Sizes(), scenes=scenes, windows=windows, per_kind=per_kind)
     with progress_bar(counts=True) as bar:
         task = bar.add_task("anomaly", total=None)
@@ -45,11 +46,13 @@ def anomaly(
                         f"--model {Path(model).stem}", f"--dropout {dropout:g}",
                         f"--scenes {scenes} --windows {windows} --per-kind {per_kind}" * (not quick),
                         f"--seed {seed}", "--quick" * quick])
-    page = report.report(result, " ".join(command.split()), picture=plot.name if plot is not None else "")
+    result["command"] = " ".join(command.split())
+    figures = report.report(result, result["command"], picture=plot.name if plot is not None else "")
+    text = page(report.TITLE, figures, kept_words(markdown))
     if json_file is not None:
         write_json(json_file, result)
     if markdown is not None:
-        write_bytes(markdown, page.encode())
+        write_bytes(markdown, text.encode())
     if plot is not None:
         report.draw(result, plot)
-    OUT.print(page, markup=False)
+    OUT.print(text, markup=False)

@@ -32,6 +32,7 @@ def compress(
         raise UsageError("--corpus is for the accuracy, whose classifiers learn from the frames of --pool DIR; give that too")
     check_writable(json_file, markdown, plot)
     from ...evaluate.compress import report, run
+    from ...measure.page import kept_words, page
     with progress_bar(counts=True) as bar:
         task = bar.add_task("compress", total=None)
 
@@ -39,15 +40,16 @@ def compress(
             bar.update(task, completed=done, total=total, description=name)
 
         result = run.compress(model, pool=pool, corpus=corpus, fold=fold, n_scenes=scenes, seed=seed, quick=quick,
-                                     progress=progress)
+                              progress=progress)
     command = " ".join(["spectrumencoder evaluate compress", f"--model {Path(model).stem}", "--pool POOL" * bool(pool),
                         "--corpus CORPUS" * bool(corpus), f"--fold {Path(fold).stem}" * bool(fold), f"--scenes {scenes}",
                         f"--seed {seed}", "--quick" * quick])
-    page = report.report(result, " ".join(command.split()))
+    result["command"] = " ".join(command.split())
+    text = page(report.TITLE, report.report(result, result["command"]), kept_words(markdown))
     if json_file is not None:
         write_json(json_file, result)
     if markdown is not None:
-        write_bytes(markdown, page.encode())
+        write_bytes(markdown, text.encode())
     if plot is not None:
         report.draw(result, plot)
-    OUT.print(page, markup=False)
+    OUT.print(text, markup=False)

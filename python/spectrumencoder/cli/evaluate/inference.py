@@ -15,7 +15,8 @@ from .classify import Condition
 Pool = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of augmented windows (train --pool).", show_default=False)]
 Corpus = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of SigMF recordings labelled as the corpus is.",
                                              show_default=False)]
-Most = Annotated[int | None, typer.Option(min=1, help="At most so many windows of the pool, per model.", show_default=False)]
+MaxWindows = Annotated[int | None, typer.Option("--max-windows", "--most", min=1, show_default=False,
+                                                help="Largest number of windows of the pool, per model. [default: all]")]
 Dropout = Annotated[float, typer.Option(min=0.0, max=0.99, help="Token dropout rate.")]
 Judging = Annotated[Condition, typer.Option(help="Of recordings: as for evaluate classify.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
@@ -27,8 +28,9 @@ Page = Annotated[Path | None, typer.Option("--markdown", metavar="FILE.md", help
 
 def speculative(
     model: Annotated[list[str], typer.Option(help="speculative, or speculative:FAST,LARGE; several (folds) are judged together, "
-                                             "each on what it was not trained on; the first is timed.")] = ["speculative"],  # noqa: B006
-    pool: Pool = None, corpus: Corpus = None, condition: Judging = Condition.equalised, most: Most = None,
+                                             "each on what it was not trained on; the first is "
+                                             "timed.")] = ["speculative"],  # noqa: B006
+    pool: Pool = None, corpus: Corpus = None, condition: Judging = Condition.equalised, max_windows: MaxWindows = None,
     dropout: Dropout = 0.25,
     dtype: Annotated[str, typer.Option(help="fp32, bf16, int8 or auto, of both models.")] = "fp32",
     threshold: Annotated[list[float] | None, typer.Option(min=0.0, max=1.0, help="Thresholds of the confidence; 0.5 to 0.99 "
@@ -41,19 +43,19 @@ def speculative(
     check_writable(json_file, markdown, plot)
     from ...evaluate.inference import speculative as experiment
     with _bar() as progress:
-        result = experiment.speculative(model, pool=pool, corpus=corpus, condition=condition.value, most=most,
+        result = experiment.speculative(model, pool=pool, corpus=corpus, condition=condition.value, max_windows=max_windows,
                                         thresholds=tuple(threshold or experiment.THRESHOLDS), dropout_rate=dropout, dtype=dtype,
                                         threads=threads, seed=seed, quick=quick, progress=progress)
-    result["command"] = _command("speculative", model, pool, condition, seed, most=most, dropout=dropout, dtype=dtype,
-                                 threshold=threshold, threads=threads, quick=quick)
-    _leave(result, "Speculative ensemble: accuracy lost and speed gained", experiment.table(result), json_file, markdown, plot)
+    result["command"] = _command("speculative", model, pool, condition, seed, max_windows=max_windows, dropout=dropout,
+                                 dtype=dtype, threshold=threshold, threads=threads, quick=quick)
+    _write(result, experiment, json_file, markdown, plot)
     if plot is not None:
         experiment.draw(result, plot)
 
 
 def precision(
     model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
-    pool: Pool = None, corpus: Corpus = None, condition: Judging = Condition.equalised, most: Most = None,
+    pool: Pool = None, corpus: Corpus = None, condition: Judging = Condition.equalised, max_windows: MaxWindows = None,
     dropout: Dropout = 0.25, compute: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     runtime: Annotated[str, typer.Option(help="native, torch or auto, of all three.")] = "auto",
     threads: Threads = 1, seed: Seed = 0, quick: Quick = False, json_file: Json = None, markdown: Page = None,
@@ -63,12 +65,12 @@ def precision(
     check_writable(json_file, markdown)
     from ...evaluate.inference import precision as experiment
     with _bar() as progress:
-        result = experiment.precision(model, pool=pool, corpus=corpus, condition=condition.value, most=most, dropout_rate=dropout,
-                                      compute=compute, runtime=runtime, threads=threads, seed=seed, quick=quick,
-                                      progress=progress)
-    result["command"] = _command("precision", [model], pool, condition, seed, most=most, dropout=dropout, compute=compute,
-                                 runtime=runtime, threads=threads, quick=quick)
-    _leave(result, "Reduced precision: what bf16 and int8 lose and gain", experiment.table(result), json_file, markdown)
+        result = experiment.precision(model, pool=pool, corpus=corpus, condition=condition.value, max_windows=max_windows,
+                                      dropout_rate=dropout, compute=compute, runtime=runtime, threads=threads, seed=seed,
+                                      quick=quick, progress=progress)
+    result["command"] = _command("precision", [model], pool, condition, seed, max_windows=max_windows, dropout=dropout,
+                                 compute=compute, runtime=runtime, threads=threads, quick=quick)
+    _write(result, experiment, json_file, markdown)
 
 
 def _one_source(pool: Path | None, corpus: Path | None):
@@ -99,17 +101,18 @@ def _command(name: str, models: list[str], pool: Path | None, condition: Conditi
     words += [f"--pool {pool}"] if pool else ["--corpus CORPUS", f"--condition {condition.value}"]
     for option, value in {**options, "seed": seed}.items():
         values = value if isinstance(value, list) else [value]
-        words += [f"--{option}" if v is True else f"--{option} {v:g}" if isinstance(v, float) else f"--{option} {v}"
+        name = f"--{option.replace('_', '-')}"
+        words += [name if v is True else f"{name} {v:g}" if isinstance(v, float) else f"{name} {v}"
                   for v in values if v != defaults.get(option)]
     return " ".join(words)
 
 
-def _leave(result: dict, title: str, table: str, json_file: Path | None, markdown: Path | None, plot: Path | None = None):
+def _write(result: dict, experiment, json_file: Path | None, markdown: Path | None, plot: Path | None = None):
+    """Prints the tables; writes the JSON and the page, if they are asked for."""
+    from ...measure.page import kept_words, page
     if json_file is not None:
         write_json(json_file, result)
     if markdown is not None:
-        quick = "**A quick trial: the figures say nothing.**\n\n" if result["quick"] else ""
-        picture = f"![{title}]({plot.name})\n\n" if plot is not None else ""
-        write_bytes(markdown, (f"# {title}\n\n{quick}{table}\n{picture}Made by\n\n```\n{result['command']}\n```\n\nMeasured at "
-                               f"{result['commit'][:12]}.\n").encode())
-    OUT.print(table, markup=False)
+        figures = experiment.report(result, result["command"], picture=plot.name if plot is not None else "")
+        write_bytes(markdown, page(experiment.TITLE, figures, kept_words(markdown)).encode())
+    OUT.print(experiment.table(result), markup=False)

@@ -39,6 +39,7 @@ def track(
     check_writable(json_file, markdown, plot)
     from ...evaluate.track import flights as flight_data
     from ...evaluate.track import report, run
+    from ...measure.page import kept_words, page
     try:
         if download:
             flight_data.download(flights)
@@ -48,7 +49,7 @@ def track(
             return
         before = _before(json_file, run.head(seed, quick)) if part else {}
         result = run.track(flights, parts=part or _PARTS, seed=seed, quick=quick, work=work,
-                                  progress=lambda name: NOTES.print(name, markup=False))
+                           progress=lambda name: NOTES.print(name, markup=False))
     except flight_data.TrackDataError as error:
         raise CommandError(str(error)) from error
     result = before | result
@@ -57,12 +58,13 @@ def track(
     if plot is not None:
         from ...evaluate.track.pictures import draw
         pictures = draw(result, flights, plot)
-    page = report.report(result, " ".join(command.split()), pictures)
+    result["command"] = " ".join(command.split())
+    text = page(report.TITLE, report.report(result, result["command"], pictures), kept_words(markdown))
     if json_file is not None:
         write_json(json_file, result)
     if markdown is not None:
-        write_bytes(markdown, page.encode())
-    OUT.print(page, markup=False)
+        write_bytes(markdown, text.encode())
+    OUT.print(text, markup=False)
 
 
 def _before(json_file: Path | None, head: dict) -> dict:

@@ -26,6 +26,7 @@ def watch(
     """Count the false events of hours on simulated bands at the detector's defaults, and the anomalies that open an event."""
     check_writable(json_file, markdown)
     from ...evaluate.anomaly import false_events as experiment
+    from ...measure.page import kept_words, page
     sizes = experiment.Sizes(scenes, hours, tuple(calibration), per_kind)
     with progress_bar() as bar:
         task = bar.add_task("watch", total=hours)
@@ -34,12 +35,12 @@ def watch(
             bar.update(task, completed=done, total=total, description=name)
 
         result = experiment.watch(model, sizes=sizes, dropout_rate=dropout, seed=seed, progress=progress)
-    command = " ".join(["spectrumencoder evaluate watch", f"--model {Path(model).stem}", f"--dropout {dropout:g}",
-                        f"--scenes {scenes} --hours {hours:g}", *(f"--calibration {s:g}" for s in calibration),
-                        f"--per-kind {per_kind} --seed {seed}"])
-    page = experiment.report(result, command)
+    result["command"] = " ".join(["spectrumencoder evaluate watch", f"--model {Path(model).stem}", f"--dropout {dropout:g}",
+                                  f"--scenes {scenes} --hours {hours:g}", *(f"--calibration {s:g}" for s in calibration),
+                                  f"--per-kind {per_kind} --seed {seed}"])
+    text = page(experiment.TITLE, experiment.report(result, result["command"]), kept_words(markdown))
     if json_file is not None:
         write_json(json_file, result)
     if markdown is not None:
-        write_bytes(markdown, page.encode())
-    OUT.print(page, markup=False)
+        write_bytes(markdown, text.encode())
+    OUT.print(text, markup=False)

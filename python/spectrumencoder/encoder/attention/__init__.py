@@ -1,28 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Attention backends behind one interface; each family of weights has a plain oracle.
 
-| backend | family | what it is | needs |
-|---|---|---|---|
-| naive | softmax | the score matrix written out: the oracle of `flash` | nothing |
-| flash | softmax | flash-attn on a CUDA device where installed, else SDPA with the flash kernel forced | CPU or CUDA; no mask |
-| grouped | grouped | grouped-query attention, flash kernel with shared keys and values | as flash |
-| grouped_naive | grouped | its oracle: keys and values repeated per head | nothing |
-| latent | latent | keys and values from one low-rank latent per token, flash kernel | as flash |
-| latent_naive | latent | its oracle: the latents are mixed, then raised to values | nothing |
-| linear | linear | elu + 1 feature map, O(T) | nothing |
-| linear_naive | linear | its oracle: the normalised score matrix written out | nothing |
-| mhla | mhla | linear attention with a summary per sub-band and learned weights between sub-bands | nothing |
-| mhla_naive | mhla | its oracle: the weights of all pairs written out | nothing |
+`BACKENDS` below has one row per backend: name, family, function, and what it needs. docs/spectrum_encoder.md explains each one.
 
 A backend is `f(*inputs, rotation, key_mask) -> (B, H, T, D)`, rotation complex (B, T, D/2) or None, key_mask bool (B, T) or None.
-The inputs are the family's, as `layers.Attention` of that family makes them:
+`layers.Attention` of the family makes the inputs:
 
 * softmax, linear: q, k, v (B, H, T, D); grouped: k, v (B, G, T, D)
 * latent: q (B, H, T, D), the latents c (B, T, R), up (2, H, D, R)
 * mhla: q, k, v (B, H, T, D), slot (B, T) int64, mix (H, P, P), slots per block
 
-A named backend works or says why not; only `auto` chooses. On a CPU the C++ library runs all but the oracles (see `native`), so
-this table holds names: a function is imported, and PyTorch with it, when it is first called.
+A named backend runs, or says why not; only `auto` chooses. `native=True` in a row states that the C++ library computes the same
+numbers as this function, to rounding. Then `runtime=auto` may run the C++ in its place on a CPU. Other rows run in PyTorch.
+This table holds names: a function is imported, and PyTorch with it, when it is first called.
 """
 
 from __future__ import annotations
@@ -32,7 +22,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 
-from .. import native
+from .. import native_support
 from ..pytorch import why_no_torch
 
 FLASH_NEEDS = "a CPU, or a CUDA device of compute capability 8.0 (there in bf16; the flash-attn package where installed)"
@@ -50,35 +40,63 @@ def _from(module: str, name: str) -> Callable:
 
 @dataclass(frozen=True)
 class Backend:
+    """One row of the registry.
+
+    Attributes:
+        name: the user names it so. family: of the weights that it needs, one of `config.ATTENTION_FAMILIES`.
+        attend: the function, see the module.
+        about: one line for `doctor`.
+        oracle: written out, to check the others against; takes a key mask.
+        flash_kernel: its softmax runs in a flash kernel, on CUDA in half precision.
+        native: the C++ library computes the same as `attend`.
+    """
+
     name: str
     family: str
     attend: Callable
     about: str
-    oracle: bool = False  # written out, to check the others against; takes a key mask
-    flash_kernel: bool = False  # its softmax runs in a flash kernel, on CUDA in half precision
+    oracle: bool = False
+    flash_kernel: bool = False
+    native: bool = False
 
     @property
     def needs(self) -> str:
+        """The hardware or package that PyTorch needs for it; "nothing" if any will do."""
         return FLASH_NEEDS if self.flash_kernel else "nothing"
+
+    def why_not_native(self, device: str) -> str | None:
+        """None when the C++ library runs it on the device, else the reason."""
+        return native_support.why_not(self.name, self.family, self.native, device)
 
     def why_not(self, device: str) -> str | None:
         """None when the C++ library or PyTorch runs it on the device, else the reason."""
-        if native.why_not(self.oracle, device) is None:
+        if self.why_not_native(device) is None:
             return None
+        return self._why_not_torch(device)
+
+    def runtimes(self, device: str) -> tuple[str, ...]:
+        """Which of "native" and "torch" run it on the device; the first one is what `runtime=auto` prefers."""
+        return (*(("native",) if self.why_not_native(device) is None else ()),
+                *(("torch",) if self._why_not_torch(device) is None else ()))
+
+    def _why_not_torch(self, device: str) -> str | None:
         return why_no_torch() or (_function("flash", "why_no_flash")(device) if self.flash_kernel else None)
 
 
 BACKENDS = {
     b.name: b for b in (
         Backend("naive", "softmax", _from("naive", "naive"), "softmax attention written out; the oracle of flash", oracle=True),
-        Backend("flash", "softmax", _from("flash", "flash"), "softmax attention, flash kernel", flash_kernel=True),
-        Backend("grouped", "grouped", _from("flash", "grouped"), "grouped-query attention, flash kernel", flash_kernel=True),
+        Backend("flash", "softmax", _from("flash", "flash"), "softmax attention, flash kernel", flash_kernel=True, native=True),
+        Backend("grouped", "grouped", _from("flash", "grouped"), "grouped-query attention, flash kernel", flash_kernel=True,
+                native=True),
         Backend("grouped_naive", "grouped", _from("naive", "grouped_naive"), "the oracle of grouped", oracle=True),
-        Backend("latent", "latent", _from("latent", "latent"), "keys and values of one latent, flash kernel", flash_kernel=True),
+        Backend("latent", "latent", _from("latent", "latent"), "keys and values of one latent, flash kernel", flash_kernel=True,
+                native=True),
         Backend("latent_naive", "latent", _from("latent", "latent_naive"), "the oracle of latent", oracle=True),
-        Backend("linear", "linear", _from("linear", "linear"), "linear attention, elu + 1 feature map"),
+        Backend("linear", "linear", _from("linear", "linear"), "linear attention, elu + 1 feature map", native=True),
         Backend("linear_naive", "linear", _from("linear", "linear_naive"), "the oracle of linear", oracle=True),
-        Backend("mhla", "mhla", _from("mhla", "mhla"), "linear attention, a summary per sub-band, mixed by learned weights"),
+        Backend("mhla", "mhla", _from("mhla", "mhla"), "linear attention, a summary per sub-band, mixed by learned weights",
+                native=True),
         Backend("mhla_naive", "mhla", _from("mhla", "mhla_naive"), "the oracle of mhla", oracle=True),
     )
 }
@@ -100,12 +118,16 @@ def get_backend(name: str, device: str = "cpu") -> Backend:
 
 
 def describe_backends(device: str = "cpu") -> list[dict]:
-    """One row per backend: name, family, about, needs, kernel (which one runs, where there is a choice), available (bool),
-    reason (empty when available)."""
+    """The registry as `doctor` shows it, for one device.
+
+    Returns:
+        One row per backend: name, family, about, needs (of PyTorch), available (bool), runtimes (those that run it, the preferred
+        one first), kernel (the one that PyTorch takes, if it has a choice), reason (empty when available).
+    """
     rows = []
     for b in BACKENDS.values():
         reason = b.why_not(device)
         kernel = _function("flash", "kernel_note")(device) if b.flash_kernel and not why_no_torch() else ""
         rows.append({"name": b.name, "family": b.family, "about": b.about, "needs": b.needs, "available": reason is None,
-                     "kernel": kernel, "reason": reason or ""})
+                     "runtimes": list(b.runtimes(device)), "kernel": kernel, "reason": reason or ""})
     return rows

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ablation of position, band and attention: the same small network trained several ways, judged where bin width or band change.
+"""Ablation of position, band and attention: one small network trained several ways, judged when bin width or band change.
 
-Training sees real recordings with the bin width that they were made with, to a quarter (`bin_width_range`), and noise. Judged
-are windows of held-out recordings: with such bin widths (`near`) and with others (`far`: resampled by up to 2), told their own
-band, a wrong one, or none. Arms with the same seed start from the same weights and see the same batches: differences are paired.
+Training sees noise, and real recordings whose bin width is within a quarter of the one they were made with
+(`bin_width_range`). Windows of held-out recordings are judged with such bin widths (`near`) and with others (`far`: resampled
+by up to 2). The encoder is given their own band, a wrong one, or none. Arms with the same seed start from the same weights and
+see the same batches, so that differences are paired.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from ...atomic_file import write_file
 from ...encoder.engine import Engine
 from ...encoder.model_file import load
-from ...measure.page import markdown_table, with_interval
+from ...measure.page import markdown_table, paragraph, with_interval
 from ...measure.paired import PairedBootstrap, pack, unpack
 from ...measure.rows import Context
 from ...training.config import read_config
@@ -24,14 +25,14 @@ from ...training.corpus import CLASSES, load_corpus
 from ...training.loop import make_pool, train
 from ...training.run_folder import RUN_FILE, claim, read_claim
 from ...training.shards import FIELDS, shard_path
-from ..inference.windows import Windows, held_out_windows, right
+from ..inference.windows import Windows, held_out_windows, is_correct
 
-WIDTHS, TOLD = ("near", "far"), ("own", "wrong", "unknown")
+WIDTHS, BANDS_GIVEN = ("near", "far"), ("own", "wrong", "unknown")
 DROPOUT_RATE = 0.25
 
 
 def run(config: dict, context: Context) -> dict:
-    """Trains and judges every (arm, seed) that has no row yet; gives the table.
+    """Trains and judges every (arm, seed) that has no row yet; returns the table.
 
     Args:
         config: seeds, train_shards, test_shards, bin_width_range, policy (of token dropout, in judging),
@@ -61,7 +62,7 @@ def run(config: dict, context: Context) -> dict:
 
 
 def trained(settings: dict, context: Context, out: Path, pool: Path) -> Path:
-    """The model file of a training, which is begun, taken up, or left as it is where it has ended."""
+    """The model file of a training, which is begun, taken up, or left as it is if it has ended."""
     path = out / f"{settings['training']['name']}.safetensors"
     claim = read_claim(out, RUN_FILE)
     if path.is_file() and claim and claim["config"] == json.loads(json.dumps(settings)):
@@ -78,7 +79,7 @@ def arm_settings(config: dict, arm: dict, seed: int) -> dict:
 
 
 def prepare_pools(config: dict, context: Context, pool: Path, narrow: Path, rates: dict[str, float]) -> None:
-    """The pool, made where missing, and one beside it with the frames of the training's bin widths only."""
+    """Makes the pool if it is missing, and one beside it with the frames of the training's bin widths only."""
     encoder, recipe, training = read_config(arm_settings(config, config["arms"][0], config["seeds"][0]))
     narrow.mkdir(parents=True, exist_ok=True)
     claim(narrow, "narrow.json", {"bin_width_range": config["bin_width_range"], "data": config["data"]})
@@ -110,18 +111,18 @@ def prepare_pools(config: dict, context: Context, pool: Path, narrow: Path, rate
 
 
 def judge(model: Path, windows: Windows, rates: dict[str, float], config: dict, seed: int) -> dict:
-    """Right or wrong for every window, told its own band, a wrong one, none; and how the windows fall into near and far."""
+    """Right or wrong for every window, given its own band, a wrong one, none; and which windows are near and which far."""
     engine = Engine(str(model), dropout_rate=DROPOUT_RATE, dropout_policy=config["policy"])
     named = [b for b in engine.bands if b != "unknown"]
     rng = np.random.default_rng((seed, 5))
     wrong = [str(rng.choice([b for b in named if b != own])) for own in windows.band]
-    told = {"own": windows.band, "wrong": wrong, "unknown": "unknown"}
+    given = {"own": windows.band, "wrong": wrong, "unknown": "unknown"}
     native = np.array([rates[name] for name in windows.names])[windows.source] / engine.n_bins
     factor = engine.layout.split(windows.items)[1][:, 2] / native
     low, high = config["bin_width_range"]
-    own = pack(right(engine, windows, windows.band))
-    tells = engine.config.rope == "dynamic" or engine.config.band_token  # the others do not read the band at all
-    answers = {name: pack(right(engine, windows, told[name])) if tells and name != "own" else own for name in TOLD}
+    own = pack(is_correct(engine, windows, windows.band))
+    reads = engine.config.rope == "dynamic" or engine.config.band_token  # the others do not read the band at all
+    answers = {name: pack(is_correct(engine, windows, given[name])) if reads and name != "own" else own for name in BANDS_GIVEN}
     return {"right": answers, "n_windows": len(windows),
             "near": pack((factor >= low) & (factor <= high)), "label": windows.label.tolist(),
             "source": windows.source.tolist(), "theta": load(model).contract["theta"],
@@ -129,25 +130,25 @@ def judge(model: Path, windows: Windows, rates: dict[str, float], config: dict, 
 
 
 def table(rows: list[dict], config: dict) -> dict:
-    """Per arm and condition the balanced accuracy, per pair of arms the paired difference, all in per cent with intervals."""
+    """Balanced accuracy per arm and condition, paired difference per pair of arms, all as shares of 1 with intervals."""
     first = rows[0]
     count, label, source = first["n_windows"], np.array(first["label"]), np.array(first["source"])
     near = unpack(first["near"], count)
-    right_of = {name: {told: np.stack([unpack(r["right"][told], count) for r in rows if r["arm"] == name]) for told in TOLD}
-                for name in (arm["name"] for arm in config["arms"])}
+    right_of = {name: {band: np.stack([unpack(r["right"][band], count) for r in rows if r["arm"] == name])
+                       for band in BANDS_GIVEN} for name in (arm["name"] for arm in config["arms"])}
     accuracy, differences, n = [], [], {}
     for width, chosen in zip(WIDTHS, (near, ~near), strict=True):
         n[width] = int(chosen.sum())
         if not n[width]:
             continue
         bootstrap = PairedBootstrap(label[chosen], source[chosen])
-        for told in TOLD:
+        for band in BANDS_GIVEN:
             for name, right_by in right_of.items():
-                accuracy.append({"arm": name, "bin_width": width, "band_told": told,
-                                 **bootstrap.interval(right_by[told][:, chosen])})
+                accuracy.append({"arm": name, "bin_width": width, "band_given": band,
+                                 **bootstrap.interval(right_by[band][:, chosen])})
             for one, other in config["compare"]:
-                a, b = right_of[one][told][:, chosen], right_of[other][told][:, chosen]
-                differences.append({"arm": one, "minus": other, "bin_width": width, "band_told": told,
+                a, b = right_of[one][band][:, chosen], right_of[other][band][:, chosen]
+                differences.append({"arm": one, "minus": other, "bin_width": width, "band_given": band,
                                     **bootstrap.interval(a, b), "per_seed": [
                                         round(float(x), 4) for x in (bootstrap.balanced(a) - bootstrap.balanced(b))[:, 0]]})
     return {"accuracy": accuracy, "differences": differences, "n_windows": n, "n_recordings": len(np.unique(source)),
@@ -157,33 +158,38 @@ def table(rows: list[dict], config: dict) -> dict:
 
 
 def report(result: dict) -> str:
-    """Accuracy by arm and condition; differences between arms."""
+    """Accuracy by arm and condition, differences between arms, the thetas learnt; a table for each kind of bin width."""
     arms = list(dict.fromkeys(a["arm"] for a in result["accuracy"]))
-    conditions = list(dict.fromkeys((a["bin_width"], a["band_told"]) for a in result["accuracy"]))
-    of = {(a["arm"], a["bin_width"], a["band_told"]): a for a in result["accuracy"]}
-    header = [f"{width}, {told} band" for width, told in conditions]
-    accuracy = markdown_table(["arm", *header], [[arm, *(with_interval(of[arm, *c]) for c in conditions)] for arm in arms])
     pairs = list(dict.fromkeys((d["arm"], d["minus"]) for d in result["differences"]))
-    of = {(d["arm"], d["minus"], d["bin_width"], d["band_told"]): d for d in result["differences"]}
-    differences = markdown_table(["difference, points", *header], [
-        [f"{a} - {b}", *(with_interval(of[a, b, *c], True) for c in conditions)] for a, b in pairs])
-    theta = [[name, *values.values()] for name, values in result["theta"].items()]
+    accuracy_of = {(a["arm"], a["bin_width"], a["band_given"]): a for a in result["accuracy"]}
+    difference_of = {(d["arm"], d["minus"], d["bin_width"], d["band_given"]): d for d in result["differences"]}
+    accuracy, differences = [], []
+    for width in result["n_windows"]:
+        bands = list(dict.fromkeys(a["band_given"] for a in result["accuracy"] if a["bin_width"] == width))
+        if bands:
+            header = [f"{width}, {band} band" for band in bands]
+            accuracy.append(markdown_table(["arm", *header], [
+                [arm, *(with_interval(accuracy_of[arm, width, band]) for band in bands)] for arm in arms]))
+            differences.append(markdown_table(["difference, points", *header], [
+                [f"{a} - {b}", *(with_interval(difference_of[a, b, width, band], True) for band in bands)] for a, b in pairs]))
     names = list(next(iter(result["theta"].values()), {}))
-    learnt = markdown_table(["theta at 1 kHz bins, by band", *names], theta) if theta else ""
+    theta = markdown_table(["theta at 1 kHz bins, by band", *names], [[name, *values.values()]
+                                                                     for name, values in result["theta"].items()])
     counts = ", ".join(f"{n} {width}" for width, n in result["n_windows"].items())
-    return (f"Balanced accuracy, %, with {result['tokens_kept']} tokens kept by `{result['configuration']['policy']}`, mean of "
-            f"{len(result['seeds'])} trainings (seeds {', '.join(map(str, result['seeds']))}) of each arm; 95 % intervals drawn "
-            f"over recordings and trainings. Windows of {result['n_recordings']} held-out recordings ({counts}). *near*: bin "
-            f"width as in training, within the range of the configuration; *far*: outside it. *own*, *wrong*, *unknown*: the "
-            f"band that the encoder is told.\n\n{accuracy}\nPaired differences (same seeds, batches and windows):\n\n"
-            f"{differences}\n{learnt}")
+    return "\n".join([paragraph(
+        f"Balanced accuracy, %, with {result['tokens_kept']} tokens kept by `{result['configuration']['policy']}`, mean of "
+        f"{len(result['seeds'])} trainings (seeds {', '.join(map(str, result['seeds']))}) of each arm; 95 % intervals drawn "
+        f"over recordings and trainings. Windows of {result['n_recordings']} held-out recordings ({counts}). *near*: bin width "
+        "as in training, within the range of the configuration. *far*: outside it. *own*, *wrong*, *unknown*: the band that "
+        "is given to the encoder.") + "\n", *accuracy, "Paired differences (same seeds, batches and windows):\n", *differences,
+        *([theta] if names else [])])
 
 
 def draw(result: dict, path: Path) -> None:
     """Accuracy of the arms, and the paired differences with their intervals."""
     from ...measure.plots import figure, finish
 
-    conditions = list(dict.fromkeys((a["bin_width"], a["band_told"]) for a in result["accuracy"]))
+    conditions = list(dict.fromkeys((a["bin_width"], a["band_given"]) for a in result["accuracy"]))
     fig, axes = figure(2, width=6.5, height=5.2)
     called = {"accuracy": lambda a: a["arm"], "differences": lambda a: f"{a['arm']} - {a['minus']}"}
     for axis, (key, name) in zip(axes, called.items(), strict=True):
@@ -194,7 +200,7 @@ def draw(result: dict, path: Path) -> None:
             middle, low, high = (np.array([100 * a[k] for a in mine]) for k in ("mean", "low", "high"))
             axis.errorbar(middle, place, xerr=(np.maximum(middle - low, 0), np.maximum(high - middle, 0)), fmt="o", markersize=4,
                           capsize=2, label=label)
-        axis.set_yticks(range(len(conditions)), [f"{width} bin width,\n{told} band" for width, told in conditions], fontsize=8)
+        axis.set_yticks(range(len(conditions)), [f"{width} bin width,\n{band} band" for width, band in conditions], fontsize=8)
         axis.invert_yaxis()
         axis.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     axes[0].set_xlabel("balanced accuracy, %")

@@ -4,7 +4,7 @@
 The network is that of the configuration with random weights (neither time nor memory depends on them) and a spectrum of 8 bins
 per token; all tokens are kept. Time is taken around the blocks, since the rest is the same for all. The backends take turns
 within each round, in random order, so that whatever else the machine does hits all alike: trust ratios rather than times.
-Memory is the most that PyTorch's CPU allocator held at once during the blocks, over what it held when they began.
+Memory is the peak of PyTorch's CPU allocator during the blocks, over what it held when they began.
 The error is that of the attention alone, fp32 against the oracle of the backend's family in fp64, on what the blocks of that same
 network and spectrum give it. How well a family tells classes is another question: that of `recipes/ablate/attention.toml`.
 """
@@ -22,11 +22,11 @@ import torch
 from ...encoder.attention import BACKENDS, DEFAULT_OF_FAMILY, describe_backends
 from ...encoder.encoder import SpectrumEncoder
 from ...encoder.random_network import STRIDE, attention_calls, random_network
-from ...measure.page import markdown_table
+from ...measure.page import markdown_table, paragraph
 from ...measure.rows import AblationError, Context
 
 REFERENCE = "naive"  # ratios are to it
-LARGEST_ROUNDS = 400
+MAX_ROUNDS = 400
 ORACLES = {b.family: b.attend for b in BACKENDS.values() if b.oracle}
 
 
@@ -49,7 +49,7 @@ def run(config: dict, context: Context) -> dict:
 
 
 def measure(n_tokens: int, config: dict) -> dict:
-    """Of each backend: median and quartiles of ms per frame, median ratio to `naive` within a round, peak MB, error; rounds."""
+    """Rounds, and for each backend ms per frame (median, quartiles), median ratio to `naive` within a round, peak MB, error."""
     networks = {name: random_network(name, n_tokens, config["encoder"]) for name in _available()
                 if not name.endswith("naive") or _scores_mb(n_tokens, config["encoder"]) < config["memory_limit_mb"]}
     if not networks:
@@ -61,7 +61,7 @@ def measure(n_tokens: int, config: dict) -> dict:
     error = attention_errors(networks, inputs, config["memory_limit_mb"])
     seconds: dict[str, list[float]] = {name: [] for name in networks}
     began, rounds = time.monotonic(), 0
-    while rounds < 5 or (time.monotonic() - began < config["seconds"] and rounds < LARGEST_ROUNDS):
+    while rounds < 5 or (time.monotonic() - began < config["seconds"] and rounds < MAX_ROUNDS):
         rounds += 1
         for name in rng.permutation(list(networks)):
             seconds[name].append(_time(networks[name], name, inputs))
@@ -75,7 +75,7 @@ def measure(n_tokens: int, config: dict) -> dict:
 
 @torch.inference_mode()
 def attention_errors(networks: dict[str, SpectrumEncoder], inputs, memory_limit_mb: float) -> dict[str, float | None]:
-    """Of each backend: its largest error over the blocks, relative to the root mean square of the exact output of that block.
+    """The largest error of each backend over the blocks, relative to the root mean square of that block's exact output.
 
     Args:
         networks: by backend; those of a family hold the same weights.
@@ -109,17 +109,18 @@ def report(result: dict) -> str:
     errors = [[row["tokens"], *(cell(row, n, lambda b: "-" if b["error"] is None else f"{b['error']:.1e}") for n in names)]
               for row in result["rows"]]
     rounds = [row["rounds"] for row in result["rows"]]
-    absent = "".join(f"\n`{name}` was not measured: {why}." for name, why in result["unavailable"].items())
-    return (f"Milliseconds of processor time that a frame takes in the transformer blocks, median; in brackets the median ratio "
-            f"to `naive` within a round. {min(rounds)} to {max(rounds)} rounds, backends in turn; {result['threads']} thread of "
-            f"{result['processor']}, PyTorch {result['torch']}, fp32, one frame at a time. The machine was not quiet: trust "
-            f"the ratios rather than the times.\n\n{markdown_table(['tokens', *names], times)}\n"
-            f"Most memory held in the blocks, MB, over what was held when they began.\n\n"
-            f"{markdown_table(['tokens', *names], memory)}\n"
-            f"Accuracy as numbers: the largest error of the attention's output in fp32, against the oracle of the backend's own "
-            f"family in fp64 on the same inputs, over the root mean square of the exact output; the worst of the blocks. Weights "
-            f"are random; those of a trained model may be kinder or harsher. Accuracy as classes does not depend on the backend, "
-            f"but on the family: `recipes/ablate/attention.toml`.\n\n{markdown_table(['tokens', *names], errors)}{absent}\n")
+    absent = [paragraph(f"`{name}` was not measured: {why}.") + "\n" for name, why in result["unavailable"].items()]
+    return "\n".join([paragraph(
+        "Milliseconds of processor time that a frame takes in the transformer blocks, median; in brackets the median ratio to "
+        f"`naive` within a round. {min(rounds)} to {max(rounds)} rounds, backends in turn; {result['threads']} thread of "
+        f"{result['processor']}, PyTorch {result['torch']}, fp32, one frame at a time. The machine was not quiet: trust the "
+        "ratios rather than the times.") + "\n", markdown_table(["tokens", *names], times),
+        "Peak memory held in the blocks, MB, over what was held when they began.\n", markdown_table(["tokens", *names], memory),
+        paragraph("Accuracy as numbers: the largest error of the attention's output in fp32, of the worst block, over the root "
+                  "mean square of the exact output. The oracle of the backend's own family in fp64, on the same inputs, is "
+                  "exact. Weights are random; those of a trained model may be kinder or harsher. Accuracy as classes depends on "
+                  "the family, not on the backend: `recipes/ablate/attention.toml`.") + "\n",
+        markdown_table(["tokens", *names], errors), *absent])
 
 
 def draw(result: dict, path: Path) -> None:
@@ -194,7 +195,7 @@ def _time(network: SpectrumEncoder, backend: str, inputs) -> float:
 
 
 def _peak_mb(network: SpectrumEncoder, backend: str, inputs) -> float:
-    """Most memory of the CPU allocator during the blocks, over that at their begin, MB, from the profiler's trace."""
+    """Peak memory of the CPU allocator during the blocks, over that at their begin, MB, from the profiler's trace."""
     marks = []
     hooks = [network.blocks[0].register_forward_pre_hook(lambda *_: marks.append(torch.zeros(3, 7))),  # seen in the trace
              network.blocks[-1].register_forward_hook(lambda *_: marks.append(torch.zeros(3, 7)))]

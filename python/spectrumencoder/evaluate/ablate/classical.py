@@ -16,7 +16,7 @@ import numpy as np
 
 from ...encoder.engine import Engine
 from ...encoder.model_file import find_model, load
-from ...measure.page import markdown_table, with_interval
+from ...measure.page import markdown_table, paragraph, with_interval
 from ...measure.paired import PairedBootstrap, pack, unpack
 from ...measure.rows import AblationError, Context
 from ...tokens.layout import FrameLayout
@@ -25,7 +25,7 @@ from ...training.corpus import CLASSES, load_corpus, split
 from ...training.loop import make_pool
 from ...training.run_folder import read_claim
 from ...training.shards import FIELDS, without
-from ..inference.windows import Windows, as_windows, right
+from ..inference.windows import Windows, as_windows, is_correct
 
 WAVELET, LEVELS = "db4", 6  # of PyWavelets, periodic at the edges
 CLASSIFIERS = ("logistic regression", "RBF SVM", "random forest")
@@ -105,8 +105,8 @@ class _Frames:
 def fit_and_judge(frames: _Frames, config: dict, transform: str, classifier: str) -> dict:
     """Right or wrong for each test window; frames learnt from; ms of processor time per judged window."""
     levels, side, labels = frames.seen("train")
-    most = config["train_frames"][classifier]
-    chosen = np.random.default_rng(0).permutation(len(labels))[:most]
+    count = config["train_frames"][classifier]
+    chosen = np.random.default_rng(0).permutation(len(labels))[:count]
     reduce = make_transform(transform, config["coefficients"], levels[chosen])
     model = make_classifier(classifier)
     source = frames.get("train")["source"][chosen].astype(int)
@@ -133,7 +133,7 @@ def judge_model(frames: _Frames, name: str, dropout_rate: float) -> dict:
                             "name the model of the configuration's fold")
     windows = frames.windows()
     began = time.process_time()
-    found = right(engine, windows)
+    found = is_correct(engine, windows)
     spent = time.process_time() - began
     return {"right": pack(found), "n_windows": len(found), "n_trained": None, "ms_per_window": round(1e3 * spent / len(found), 4),
             "numbers_kept": engine.config.latents * engine.config.latent_width}
@@ -212,11 +212,12 @@ def report(result: dict) -> str:
     lines = [[r["system"], r["numbers_kept"], r["n_trained"] or "see its card", with_interval(r["accuracy"]),
               f"{r['ms_per_window']:.3g}", *([with_interval(r["minus_model"], True)] if result["model"] else [])]
              for r in result["rows"]]
-    return (f"{result['n_windows']} augmented windows of {result['n_recordings']} recordings held out from every system (the "
-            f"fold of the configuration); in brackets 95 % intervals, drawn over recordings. *numbers*: what the classifier sees "
-            f"of the spectrum (of the model: the floats in its latents). The strength of each classifier was chosen on a quarter "
-            f"of the training recordings. Milliseconds are of processor time, one thread, not on a quiet machine.\n\n"
-            f"{markdown_table(header, lines)}")
+    return "\n".join([paragraph(
+        f"{result['n_windows']} augmented windows of {result['n_recordings']} recordings held out from every system (the fold "
+        "of the configuration); in brackets 95 % intervals, drawn over recordings. *numbers*: the size of the classifier's "
+        "input from the spectrum (for the model: the floats in its latents). The strength of each classifier was chosen on a "
+        "quarter of the training recordings. Milliseconds are of processor time, one thread, not on a quiet "
+        "machine.") + "\n", markdown_table(header, lines)])
 
 
 def draw(result: dict, path: Path) -> None:

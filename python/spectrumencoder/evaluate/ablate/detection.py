@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Detection against RoPE mode, token dropout and what the detector goes by, of one model on the same windows of simulated scenes.
+"""Detection against RoPE mode, token dropout and kind of score, of one model on the same windows of simulated scenes.
 
-Detectors: ``band``, the default: a table with statistics of the band; ``model``: a table of the model's residual alone, as where
-no band was learned; ``mean square``: the mean-square residual, what the paper's rule of 0.05 is about. Each gets a threshold of
-its own from the windows kept for that, so that all are compared at one false-alarm rate.
+Detectors: ``band``, the default, is a table with statistics of the band. ``model`` is a table of the model's residual alone,
+as on a band that was not learned. ``mean square`` is the mean-square residual, which the paper's rule of 0.05 is about. Each
+has a threshold of its own from the windows kept for that, so that all are compared at one false-alarm rate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ...detector.detector import CALIBRATED, FIXED
 from ...detector.events import Segment
 from ...encoder.engine import Engine
 from ...encoder.model_file import find_model, load
-from ...measure.page import markdown_table, with_interval
+from ...measure.page import markdown_table, paragraph, with_interval
 from ...measure.paired import PairedBootstrap
 from ...measure.provenance import commit
 from ...measure.rows import AblationError, Context
@@ -123,19 +123,21 @@ def _times(engine: Engine, unit: Unit, settings: list, judges: dict) -> dict:
 
 
 def report(result: dict) -> str:
-    """A table for each detector."""
-    out = [f"`{result['model']}` on {result['n_anomalies']} windows with an anomaly of 0 to 20 dB INR in {result['n_scenes']} "
-           "simulated scenes, K = 16, ten kinds with equal weight. Pd per window at 1 % false alarms per window, F1 at 5 % "
-           "prevalence; 95 % intervals drawn over scenes. *minus*: paired difference to the first row. ms: processor time of one "
-           "frame alone, median, of the encoder and what the detector adds to it.\n"]
+    """A table for each detector, and the times."""
+    out = [paragraph(
+        f"`{result['model']}` on {result['n_anomalies']} windows with an anomaly of 0 to 20 dB INR in {result['n_scenes']} "
+        "simulated scenes, K = 16, ten kinds with equal weight. Pd per window at 1 % false alarms per window, F1 at 5 % "
+        "prevalence; 95 % intervals drawn over scenes. *minus*: paired difference to the first row. ms: processor time of one "
+        f"frame alone, median, of the encoder and what the detector adds to it, on {result['machine']['cpu']}, one thread, not "
+        "quiet.") + "\n"]
     for name in dict.fromkeys(r["detector"] for r in result["rows"]):
         rows = [r for r in result["rows"] if r["detector"] == name]
-        out.append(f"## Detector: {name}\n\n" + markdown_table(
+        out += [f"## Detector: {name}\n", markdown_table(
             ["RoPE", "r", "kept", "Pd, %", "minus, points", "F1, %", "AUC, %", "encoder, ms", "detector, ms"],
             [[r["rope"], f"{r['dropout_rate']:g}", r["tokens_kept"], with_interval(r["pd"]),
               with_interval(r["minus_first"], True), with_interval(r["f1"]), with_interval(r["auc"]), f"{r['encoder_ms']:.2f}",
-              f"{r['detector_ms']:.2f}"] for r in rows]))
-    return "\n".join([*out, f"Timed on {result['machine']['cpu']}, one thread, not quiet."])
+              f"{r['detector_ms']:.2f}"] for r in rows])]
+    return "\n".join(out)
 
 
 def draw(result: dict, path: Path) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Accuracy against token dropout: one trained model, judged at each kept count and policy that it serves, on the same windows.
 
-Of the windows only those of recordings that the model was not trained on are judged. The model learnt with all counts and
-policies mixed (training configuration), so this says what may be chosen live, not what training for one setting alone would give.
+Only windows of recordings that the model was not trained on are judged. The model learnt with all counts and policies mixed
+(training configuration). So the figures hold for a choice made live, not for a network trained for one setting alone.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import numpy as np
 from ...encoder.encoder import mflop_per_spectrum
 from ...encoder.engine import Engine
 from ...encoder.model_file import find_model, load
-from ...measure.page import markdown_table, with_interval
+from ...measure.page import markdown_table, paragraph, with_interval
 from ...measure.paired import PairedBootstrap, pack, unpack
 from ...measure.rows import AblationError, Context
-from ..inference.windows import held_out_windows, right
+from ..inference.windows import held_out_windows, is_correct
 
 
 def run(config: dict, context: Context) -> dict:
     """Judges every (policy, kept count) that has no row yet.
 
     Args:
-        config: policies; windows (how many at most).
+        config: policies; windows (their largest number).
     """
     if context.pool is None or not context.model:
         raise AblationError("this ablation judges a trained model on the windows of a pool; name --model and --pool")
     file = load(find_model(context.model))
-    windows = held_out_windows(context.pool, context.model, most=config["windows"])
+    windows = held_out_windows(context.pool, context.model, max_windows=config["windows"])
     engine = Engine(file, dropout_rate=0.0)
     counts = sorted(engine.config.keep_choices, reverse=True)
     # with all tokens kept there is nothing to choose
@@ -60,7 +60,7 @@ def judge(engine: Engine, windows, policy: str, k: int) -> dict:
         raise AblationError(f"the model keeps {engine.k_kept} tokens where {k} are asked for")
     engine.reset()
     began = time.process_time()
-    found = right(engine, windows)
+    found = is_correct(engine, windows)
     return {"right": pack(found), "dropout_rate": engine.dropout_rate, "mflop": round(mflop_per_spectrum(engine.config, k), 2),
             "ms_per_window": round(1e3 * (time.process_time() - began) / len(windows), 4)}
 
@@ -78,12 +78,13 @@ def report(result: dict) -> str:
 
     costs = [[f"{r['dropout_rate']:.3g}", r["tokens_kept"], f"{r['mflop']:.2f}", f"{r['ms_per_window']:.3f}"]
              for r in result["rows"] if r["policy"] in ("all", policies[0])]
-    return (f"`{result['model']}` on {result['n_windows']} augmented windows of {result['n_recordings']} recordings that it was "
-            f"not trained on; balanced accuracy, %, 95 % intervals drawn over recordings. With all tokens kept (r = 0): "
-            f"{with_interval(whole['accuracy'])}.\n\n{markdown_table(['r', 'kept', *policies], lines('accuracy', False))}\n"
-            f"Minus r = 0, points, paired:\n\n{markdown_table(['r', 'kept', *policies], lines('minus_all', True))}\n"
-            f"Cost of a spectrum ({policies[0]}): multiply-adds times two of the network, and ms of processor time, one thread, "
-            f"on a machine that was not quiet.\n\n{markdown_table(['r', 'kept', 'MFLOP', 'ms'], costs)}")
+    return "\n".join([paragraph(
+        f"`{result['model']}` on {result['n_windows']} augmented windows of {result['n_recordings']} recordings that it was not "
+        "trained on; balanced accuracy, %, 95 % intervals drawn over recordings. With all tokens kept (r = 0): "
+        f"{with_interval(whole['accuracy'])}.") + "\n", markdown_table(["r", "kept", *policies], lines("accuracy", False)),
+        "Minus r = 0, points, paired:\n", markdown_table(["r", "kept", *policies], lines("minus_all", True)),
+        paragraph(f"Cost of a spectrum ({policies[0]}): multiply-adds times two of the network, and ms of processor time, one "
+                  "thread, on a machine that was not quiet.") + "\n", markdown_table(["r", "kept", "MFLOP", "ms"], costs)])
 
 
 def draw(result: dict, path: Path) -> None:

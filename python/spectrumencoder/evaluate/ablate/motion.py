@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Motion-aware token dropout: what it brings to keep the tokens in which the tracker expects a signal, at the same number of
-tokens.
+"""Motion-aware token dropout: the tokens in which the tracker expects a signal are kept, at the same number of tokens.
 
-Simulated scenes. A carrier that drifts was heard well a while ago (``HEARD`` reports, a second apart, each off by up to half a
-bin); the tracker predicts its band. Then it is weak. Frames with and without it are encoded with k tokens, with and without
-``keep_bands_hz``. Score: the model's largest residual in the predicted band, the same bins for all; threshold: of the frames
-without the carrier, which keep the same tokens.
+In simulated scenes a drifting carrier was heard well a while ago (``HEARD`` reports, a second apart, each off by up to half a
+bin), and the tracker predicts its band. Then the carrier is weak. Frames with and without it are encoded with k tokens, with
+and without ``keep_bands_hz``. The score is the model's largest residual in the predicted band, the same bins for all. The
+threshold is that of the frames without the carrier, which keep the same tokens.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 from ... import keys
 from ...encoder.engine import Engine
 from ...encoder.model_file import find_model, load
-from ...measure.page import markdown_table, with_interval
+from ...measure.page import markdown_table, paragraph, with_interval
 from ...measure.paired import PairedBootstrap
 from ...measure.provenance import commit
 from ...measure.rows import AblationError, Context
@@ -99,11 +98,13 @@ def report(result: dict) -> str:
     rows = [[r["tokens_kept"], f"{r['level_db']:g}", with_interval(r["plain"]), with_interval(r["aware"]),
              with_interval(r["difference"], True)] for r in result["rows"]]
     header = ["k of 128", "carrier over the noise in a bin, dB", "plain", "aware", "aware - plain, points"]
-    return (f"`{result['model']}`, {result['n_frames']} frames in {result['n_scenes']} simulated scenes, K = {_AVERAGE}. A "
-            f"drifting carrier that was heard well for {HEARD} s, then weak: share of frames in which the model's largest "
-            "residual in the predicted band tells it, %, at 1 % false alarms a frame. *plain*: the k loudest tokens are kept; "
-            "*aware*: those that the tracker names are among the k: as many tokens, the same compute. 95 % intervals drawn over "
-            "scenes.\n\n" + markdown_table(header, rows))
+    return "\n".join([paragraph(
+        f"`{result['model']}`, {result['n_frames']} frames in {result['n_scenes']} simulated scenes, K = {_AVERAGE}. A "
+        f"drifting carrier is heard well for {HEARD} s, then it is weak. The share of its frames that are found, %, at 1 % "
+        "false alarms a frame, by the model's largest residual in the predicted band. *plain*: the k loudest tokens are kept. "
+        "*aware*: the tokens that the tracker names are among the k, so that the compute is the same. 95 % intervals drawn "
+        "over scenes.") + "\n",
+        markdown_table(header, rows)])
 
 
 def draw(result: dict, path: Path) -> None:

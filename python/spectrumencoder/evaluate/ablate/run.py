@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs an ablation from its configuration and leaves its table, figure and numbers: NAME.md, NAME.png, NAME.json.
+"""Runs an ablation from its configuration and writes its page, picture and numbers: NAME.md, NAME.png, NAME.json.
 
-A configuration names its ``experiment`` (one module of this folder each, with ``run``, ``report`` and ``draw``); its
-table ``quick`` holds what is smaller in a trial run. Rows that are measured already are not measured again.
+A configuration names its ``experiment``: a module of this folder with ``run``, ``report`` and ``draw``. Its table ``quick`` holds
+the smaller settings of a trial run. Rows that were measured already are not measured again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...atomic_file import write_file
-from ...measure.page import page
+from ...measure.page import QUICK, command_block, kept_words, page
 from ...measure.provenance import commit
 from ...measure.rows import Context
 from ...training.config import ConfigError, with_fold
@@ -24,16 +24,19 @@ EXPERIMENTS = ("arms", "backends", "classical", "detection", "dropout", "motion"
 
 def ablate(config_path: Path, corpus: list[Path], out: Path, *, work: Path, pool: Path | None = None, model: str = "",
            quick: bool = False, command: str = "", progress: Callable[[int, int, str], None] | None = None) -> dict:
-    """Regenerates one table and figure.
+    """Measures one ablation and writes its page, picture and numbers.
 
     Args:
-        config_path: TOML, see `recipes/ablate/*.toml`. corpus: labelled recordings. out: where the results go, made when
-        missing. work: where rows and trained networks are kept; running again goes on there. pool: training frames to share.
-        model: judged in place of the configuration's (dropout, detection, motion, backends). quick: the small trial. command:
-        noted in the results.
+        config_path: TOML, see `recipes/ablate/*.toml`.
+        corpus: labelled recordings.
+        out: folder of the results, made when missing. The words of a page that is there are kept.
+        work: folder of rows and trained networks; a second run goes on there.
+        pool: training frames to share.
+        model: judged in place of the configuration's (dropout, detection, motion, backends).
+        quick: the small trial. command: noted in the results.
 
     Returns:
-        What NAME.json holds.
+        The content of NAME.json.
 
     Raises:
         AblationError, ConfigError, CorpusError, ModelError: one line that says what is wrong.
@@ -48,9 +51,19 @@ def ablate(config_path: Path, corpus: list[Path], out: Path, *, work: Path, pool
     out.mkdir(parents=True, exist_ok=True)
     name = config_path.stem
     module.draw(result, out / f"{name}.png")
-    write_file(out / f"{name}.md", page(result, name, module.report(result)).encode())
+    write_file(out / f"{name}.md", whole_page(result, out / f"{name}.md").encode())
     write_file(out / f"{name}.json", (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
     return result
+
+
+def whole_page(result: dict, path: Path) -> str:
+    """The page of a result: the words of the page that is at `path`, tables, picture, the command that makes it again."""
+    figures = importlib.import_module(f".{result['experiment']}", __package__).report(result)
+    commits = ", ".join(c[:12] for c in result["measured_at_commits"])
+    parts = [QUICK + "\n"] if result["quick"] else []
+    parts += [figures.strip() + "\n", f"![{result['title']}]({path.stem}.png)\n", command_block(result["command"]),
+              f"Measured at {commits}, written at {result['commit'][:12]}."]
+    return page(result["title"], "\n".join(parts), kept_words(path))
 
 
 def read_configuration(path: Path, quick: bool) -> dict:

@@ -2,8 +2,7 @@
 """Detectors to compare with: each learns from clean frames with ``fit`` and scores frames, each for itself, with ``score``.
 
 Frames are (F, N) float, bins in dB over the floor that the calibration frames had: one number for a recording, so that a floor
-that rises stays visible. Scores are (F,) float; more is more unusual. A threshold is not theirs: the evaluation sets all of them
-alike.
+that rises stays visible. Scores are (F,) float; a higher score is more unusual. The evaluation sets all thresholds alike.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from scipy.linalg import eigh
 
 COMPONENTS = 16
 SCALES = (1, 8, 16, 64)  # bins of the moving means
-_LEAST_STD = 0.1  # dB, of a bin
-_LEAST_SPREAD = 0.05
+_MIN_STD = 0.1  # dB, of a bin
+_MIN_SPREAD = 0.05
 _MAD_TO_STD = 1.4826
 _CHUNK = 256  # frames at a time
 
@@ -39,7 +38,7 @@ def make_baselines(seed: int = 0) -> list[Baseline]:
 
 
 class Energy:
-    """Power of the whole band, dB: how far from its median on clean frames, up or down."""
+    """Power of the whole band, dB: its distance from the median of clean frames, up or down."""
 
     name = "energy"
 
@@ -101,14 +100,14 @@ class RobustZ:
     def fit(self, frames):
         self._median = np.median(frames, axis=0)
         spread = np.median(np.abs(frames - self._median), axis=0)
-        self._std = np.maximum(_MAD_TO_STD * spread, _LEAST_STD)
+        self._std = np.maximum(_MAD_TO_STD * spread, _MIN_STD)
 
     def score(self, frames):
         return np.max(np.abs(frames - self._median) / self._std, axis=1).astype(float)
 
 
 class Subspace:
-    """Mean and the first principal components of frames, and what they leave, in standard deviations of each bin."""
+    """Mean and first principal components of frames, and the rest of a frame in standard deviations of each bin."""
 
     def __init__(self, frames: np.ndarray):
         self._mean = frames.mean(axis=0, dtype=np.float64)
@@ -117,7 +116,7 @@ class Subspace:
         count = max(1, min(COMPONENTS, len(frames) // 4))
         _, vectors = eigh(centred.T @ centred, subset_by_index=[n_bins - count, n_bins - 1])
         self._components = vectors[:, ::-1].T
-        self._std = np.maximum((centred - self.coefficients(frames) @ self._components).std(axis=0), _LEAST_STD)
+        self._std = np.maximum((centred - self.coefficients(frames) @ self._components).std(axis=0), _MIN_STD)
 
     def coefficients(self, frames: np.ndarray) -> np.ndarray:
         """(F, COMPONENTS), fewer where there were fewer than four frames for each."""
@@ -142,7 +141,7 @@ class MatchedResidual:
         self._subspace = Subspace(learn)
         maxima = self._maxima(frames[len(learn):])
         self._median = np.median(maxima, axis=0)
-        self._spread = np.maximum(np.quantile(maxima, 0.99, axis=0) - self._median, _LEAST_SPREAD)
+        self._spread = np.maximum(np.quantile(maxima, 0.99, axis=0) - self._median, _MIN_SPREAD)
 
     def score(self, frames):
         return np.max((self._maxima(frames) - self._median) / self._spread, axis=1)
@@ -156,10 +155,10 @@ class MatchedResidual:
 class _OnFeatures:
     """An estimator of scikit-learn on 16 coefficients and the log residual energy of 16 parts of the band, standardised.
 
-    It is fitted on at most MOST_ROWS frames, evenly spaced, whose components were learned from others.
+    It is fitted on MAX_ROWS frames or fewer, evenly spaced, whose components were learned from others.
     """
 
-    MOST_ROWS, PARTS = 1000, 16
+    MAX_ROWS, PARTS = 1000, 16
 
     def __init__(self, name: str, make: Callable[[int], object]):
         self.name, self._make = name, make
@@ -168,7 +167,7 @@ class _OnFeatures:
         learn = frames[::3]
         rest = np.delete(frames, np.s_[::3], axis=0)
         self._subspace = Subspace(learn)
-        features = self._raw(rest[np.linspace(0, len(rest) - 1, min(len(rest), self.MOST_ROWS)).astype(int)])
+        features = self._raw(rest[np.linspace(0, len(rest) - 1, min(len(rest), self.MAX_ROWS)).astype(int)])
         self._mean, self._std = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-3)
         self._estimator = self._make(len(features)).fit((features - self._mean) / self._std)
 
@@ -199,13 +198,12 @@ def one_class_svm() -> Baseline:
 
 
 class AdversarialAutoencoder:
-    """After SAIFE (Rajendran et al. 2018, arXiv:1807.08316), for single frames: convolutional encoder and decoder, 20 latent
-    floats that a discriminator tells from a standard normal draw.
+    """After SAIFE (Rajendran et al. 2018, arXiv:1807.08316), for single frames: convolutional encoder and decoder with 20 latent
+    floats. A discriminator separates the latents from a standard normal draw.
 
-    The score is the larger of two: the mean-square error of reconstruction, and what the discriminator takes the latents for;
-        each
-    standardised (median 0, 99 % quantile 1) by frames that the networks did not learn from. The class latents of the paper, which
-    need labelled modulations, are left out.
+    The score is the larger of two: the mean-square error of reconstruction, and the discriminator's logit of the latents. Each
+    is standardised (median 0, 99 % quantile 1) by frames that the networks did not learn from. The class latents of the paper,
+    which need labelled modulations, are left out.
     """
 
     name = "adversarial autoencoder"
@@ -218,7 +216,7 @@ class AdversarialAutoencoder:
         import torch
 
         learn = _two_thirds(frames)
-        self._mean, self._std = float(learn.mean()), float(max(learn.std(), _LEAST_STD))
+        self._mean, self._std = float(learn.mean()), float(max(learn.std(), _MIN_STD))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
             self._build(frames.shape[1])
@@ -290,5 +288,5 @@ def _power_db(frames: np.ndarray) -> np.ndarray:
 
 
 def _two_thirds(frames: np.ndarray) -> np.ndarray:
-    """The first two thirds of the frames; the rest is for what must not have been learned from."""
+    """The first two thirds of the frames; the rest must not be learned from."""
     return frames[:max(1, 2 * len(frames) // 3)]

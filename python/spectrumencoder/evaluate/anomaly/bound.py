@@ -1,24 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The clairvoyant bound: what a detector can reach that is told all but whether the anomaly is there.
+"""The clairvoyant bound: the reach of a detector that knows everything except whether the anomaly is there.
 
-It knows the anomaly's bins, frames and level and the clean mean spectrum. Its statistic is the logarithm of the likelihood ratio
-(Neyman and Pearson; Kay, Detection Theory, 1998, section 5.3). The mean x of K periodogram bins of a Gaussian process of mean
-power mu is gamma distributed with shape K and mean mu. For a change mu -> mu + a of one bin of one frame
+It knows the anomaly's bins, frames and level and the clean mean spectrum. Its statistic is the logarithm of the likelihood
+ratio (Neyman and Pearson; Kay, Detection Theory, 1998, section 5.3). The mean x of K periodogram bins of a Gaussian process of
+mean power mu is gamma distributed with shape K and mean mu. For a change mu -> mu + a of one bin of one frame
 
     log LR = K x (1 / mu - 1 / (mu + a)) - K log((mu + a) / mu)
 
-and the statistic is its sum over the bins and frames of the anomaly. With r = a / mu and G = x / E[x], and without constants, it
-is the sum of r / (1 + r) G where the window is clean and of r G where it holds the anomaly: sums of gamma variables, whose
-distribution is taken to be the shifted gamma of the same mean, variance and skewness (exact where all r are the same).
+The statistic is its sum over the bins and frames of the anomaly. Let r = a / mu and G = x / E[x]. Without constants the
+statistic is the sum of r / (1 + r) G if the window is clean, and of r G if it holds the anomaly. Both are sums of gamma
+variables. Their distribution is taken to be the shifted gamma of the same mean, variance and skewness (exact if all r are the
+same).
 
 Assumptions:
 
-* Signals, noise and anomaly are Gaussian and stationary within a frame. A carrier fluctuates less than that, and traffic that
-  comes and goes more: then the clean frames are harder to tell from the anomaly, and no detector may reach the bound.
+* Signals, noise and anomaly are Gaussian and stationary within a frame. A carrier fluctuates less than that. Traffic that
+  comes and goes fluctuates more: then the clean frames are harder to separate from the anomaly, and no detector may reach the
+  bound.
 * The clean mean spectrum is that of the window itself, the mean of its 16 clean frames.
 * Neighbouring bins are correlated by the analysis window: a sum over bins varies c = N sum w^4 / (sum w^2)^2 times as much as
   with independent ones, so that each bin counts with shape K / c.
-* It sees the averaged spectrum only, as the baselines do; the model sees the max-hold, too, which tells more of short pulses.
+* It sees the averaged spectrum only, as the baselines do. The model also sees the max-hold, which says more about short
+  pulses.
 * It looks at one place, so that it pays nothing for the search.
 """
 
@@ -29,8 +32,8 @@ from scipy.signal import get_window
 from scipy.special import gammainccinv
 from scipy.stats import gamma, norm
 
-_LEAST = 1e-3  # relative change of a bin that counts, of the largest one
-_MOST_TAKEN = 0.99  # of a bin's power
+_MIN_CHANGE = 1e-3  # of a bin that counts, over the largest one
+_MAX_TAKEN = 0.99  # of a bin's power
 
 
 def likelihood_ratio_pd(clean: np.ndarray, change: np.ndarray, average: int, false_alarm_rate: float,
@@ -41,9 +44,9 @@ def likelihood_ratio_pd(clean: np.ndarray, change: np.ndarray, average: int, fal
         clean: (N,) or (F, N) mean linear power. change: (F, N) what the anomaly adds to it, negative where it takes away.
         average: K. false_alarm_rate: of the window. correlation: c, see the module.
     """
-    ratio = np.maximum(change / clean, -_MOST_TAKEN)
+    ratio = np.maximum(change / clean, -_MAX_TAKEN)
     size = np.abs(ratio)
-    ratio = ratio[size > _LEAST * size.max()]
+    ratio = ratio[size > _MIN_CHANGE * size.max()]
     if not ratio.size:
         return float(false_alarm_rate)
     shape = average / correlation

@@ -23,8 +23,11 @@ _TINY = np.complex64(1e-12)  # keeps the spectrum of silence finite
 
 @dataclass(frozen=True)
 class SceneFrames:
-    """F successive frames of a scene: items as the tokenizer gives them, psd and clean (F, N) dBFS, floor (F,) dBFS, average K,
-    samp_rate Hz, name; label (F,) int and confidence (F,) that a model gave them (see `spectrum_codecs.told`), None: none."""
+    """F successive frames of a scene.
+
+    `items` are as the tokenizer gives them; `psd` and `clean` (F, N) dBFS; `floor` (F,) dBFS; `average` K; `samp_rate` Hz;
+    `name`. `label` (F,) int and `confidence` (F,) are those that a model gave (see `spectrum_codecs.with_labels`), None: none.
+    """
 
     items: np.ndarray
     psd: np.ndarray
@@ -43,8 +46,9 @@ class SceneFrames:
 
 
 def scene_frames(seed: int, n_frames: int, average: int, layout: FrameLayout, window: str) -> SceneFrames | None:
-    """Frames of the scene of a seed, as the scenes of training are drawn (1 to 5 emitters, 0 to 25 dB); None where the draw gives
-    an emitter that does not fit or is never on."""
+    """Frames of the scene of a seed, drawn as the scenes of training are (1 to 5 emitters, 0 to 25 dB). None if the draw gives an
+    emitter that does not fit or is never on.
+    """
     rng = np.random.default_rng([seed, 0xC0DEC])
     rate = float(np.exp(rng.uniform(*np.log(RATES_HZ))))
     try:
@@ -78,7 +82,7 @@ def make_scenes(count: int, n_frames: int, average: int, layout: FrameLayout, wi
 
 
 def shuffled(scenes: list[SceneFrames], seed: int) -> list[SceneFrames]:
-    """As many groups, each of frames of all scenes in turn: no frame tells anything of the next, as in a scan."""
+    """As many groups, each of frames of all scenes in turn: no frame predicts the next, as in a scan."""
     rng = np.random.default_rng(seed)
     n_frames = len(scenes[0].psd)
     order = [rng.permutation(n_frames) for _ in scenes]

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hours on simulated bands in which nothing is wrong: how many events are false, at the detector's defaults, and how many of the
-anomalies that come after them open an event.
+"""False events in hours on simulated bands in which nothing is wrong, and anomalies after them that open an event.
 
-Each scene has a channel plan of its own, as in ``anomaly``; its first seconds calibrate, as `spectrumencoder calibrate` would.
-Several lengths of calibration watch the same frames.
+The detector has its defaults. Each scene has a channel plan of its own, as in ``anomaly``. Its first seconds calibrate, as
+`spectrumencoder calibrate` does. Several lengths of calibration watch the same frames.
 """
 
 from __future__ import annotations
@@ -19,40 +18,40 @@ from ...detector.detector import Detector, Result
 from ...detector.events import OPEN, Segment
 from ...detector.learn_band import learn_bands
 from ...encoder.engine import Engine
+from ...measure.page import command_block, markdown_table, measured_at, paragraph
 from ...measure.provenance import commit
-from ...recordings.sigmf import Capture, Recording
+from ...recordings import Capture, Recording
 from ...simulate.anomalies import SCORED_KINDS
 from ...simulate.scenes import Scene
 from ...tokens.band_plan import UNKNOWN
 from ...tokens.tokenize import Frames, tokenize
 from .windows import INR_DB, WINDOW_FRAMES, draw_scene, inject_window
 
+TITLE = "A long watch"
 _AT_ONCE = 1024  # frames
-_TOLD = (keys.FREQ_CENTER_HZ, keys.BANDWIDTH_HZ, keys.ANOMALY_SCORE, keys.ANALYSIS_TYPE)
+_REPORTED = (keys.FREQ_CENTER_HZ, keys.BANDWIDTH_HZ, keys.ANOMALY_SCORE, keys.ANALYSIS_TYPE)
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Scenes; hours of clean frames, of all scenes together; seconds that calibrate, of each detector; anomalies of each kind in
-    each scene; K."""
+    """How much is watched."""
 
     scenes: int = 8
-    hours: float = 2.0
-    calibration_s: tuple[float, ...] = (14.0, 120.0)
-    per_kind: int = 6
-    average: int = 16
+    hours: float = 2.0  # of clean frames, of all scenes together
+    calibration_s: tuple[float, ...] = (14.0, 120.0)  # a detector for each
+    per_kind: int = 6  # anomalies of each kind in each scene
+    average: int = 16  # K
 
 
 class SceneRecording(Recording):
     """The first seconds of a scene, which read as a recording does and are made as they are read."""
 
     def __init__(self, scene: Scene, seconds: float):
-        self.name, self.samp_rate, self.n_samples = "scene", scene.samp_rate, int(seconds * scene.samp_rate)
-        self.captures, self.annotations, self._scene = [Capture(0, scene.center_freq_hz)], [], scene
+        super().__init__("scene", scene.samp_rate, int(seconds * scene.samp_rate), [Capture(0, scene.center_freq_hz)])
+        self._scene = scene
 
-    def read(self, start: int = 0, count: int | None = None) -> np.ndarray:
-        count = self.n_samples - start if count is None else min(count, self.n_samples - start)
-        return self._scene.render(start, count)
+    def _read_samples(self, start: int, out: np.ndarray) -> None:
+        out[:] = self._scene.render(start, len(out))
 
 
 @dataclass
@@ -66,14 +65,14 @@ class _Watcher:
 
 def watch(model: str = "base", *, sizes: Sizes = Sizes(), dropout_rate: float = 0.25, seed: int = 0,
           progress: Callable[[float, float, str], None] = lambda done, total, name: None) -> dict:
-    """Watch scenes.
+    """Watches the scenes with a detector for each length of calibration.
 
     Args:
-        progress: called with hours done, hours in all and where it is.
+        progress: called with (hours done, hours in all, the scene's name).
 
     Returns:
-        Under `by_calibration`, for each length of it: `false_events_per_hour` with its exact 95 % Poisson interval and
-        `event_pd`, both over all scenes, and each false event's scene, hour and fields.
+        Under `by_calibration`, for each length (s): `false_events_per_hour` with its exact 95 % Poisson interval, `event_pd`,
+        both over all scenes, and scene, hour and fields of each false event.
     """
     engine = Engine(model, dropout_rate=dropout_rate, pad_batch=64)
     per_scene, watched = sizes.hours / sizes.scenes, {}
@@ -117,7 +116,7 @@ def _watch_scene(engine: Engine, scene: Scene, sizes: Sizes, hours: float, rng: 
         results = judged(scene.render(start * hop, count * hop), start, [w.detector for w in watchers.values()])
         for watcher, result in zip(watchers.values(), results, strict=True):
             watcher.false_events += [{"hour": (e[keys.SAMPLE_START] / hop - first) * segment.frame_s / 3600.0}
-                                     | {k: e[k] for k in _TOLD} for e in _opened(result)]
+                                     | {k: e[k] for k in _REPORTED} for e in _opened(result)]
         progress((start + count - first) * segment.frame_s / 3600.0)
     for number in range(sizes.per_kind * len(SCORED_KINDS)):
         kind, inr_db, start = SCORED_KINDS[number % len(SCORED_KINDS)], float(rng.uniform(*INR_DB)), stop + number * WINDOW_FRAMES
@@ -149,26 +148,24 @@ def _figures(of_scenes: list[_Watcher], hours: float) -> dict:
 
 
 def report(result: dict, command: str) -> str:
-    """Markdown."""
-    settings = result["settings"]
-    out = ["<!-- SPDX-License-Identifier: GPL-3.0-or-later -->", "# A long watch", "",
-           f"{settings['scenes']} simulated scenes at 2.4 MS/s, K = {settings['average']}, model `{result['model']}`, dropout "
-           f"{settings['dropout_rate']:g}, the detector's defaults (an event opens at scores as rare as one an hour). After the "
-           f"calibration {settings['hours']:g} hours in which nothing is wrong, of all scenes together; then anomalies of "
-           f"{settings['inr_db'][0]:g} to {settings['inr_db'][1]:g} dB INR, each within 16 frames. All lengths of calibration "
-           "watch the same frames. In brackets the exact 95 % Poisson interval.", "",
-           "| calibration | false events | an hour | anomalies that open an event (mean of kinds) |", "|---|---|---|---|"]
-    for seconds, row in result["by_calibration"].items():
-        rate = row["false_events_per_hour"]
-        out.append(f"| {seconds} s | {row['false_events']} | {rate['mean']:.2f} [{rate['low']:.2f}, {rate['high']:.2f}] | "
-                   f"{row['event_pd']:.3f} of {row['n_anomalies']} |")
-    kinds = settings["kinds"]
-    out += ["", "| calibration | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
-    for seconds, row in result["by_calibration"].items():
-        of_kind = row["event_pd_per_type"]
-        out.append(f"| {seconds} s | " + " | ".join(f"{of_kind[k]:.2f}" if k in of_kind else "-" for k in kinds) + " |")
-    return "\n".join([*out, "", f"Measured at {result['commit'][:12] or 'an unknown commit'}, weights "
-                      f"{result['weights_sha256'][:12]}, seed {result['seed']}.", "", f"`{command}`", ""])
+    """The figures as Markdown: false events and anomalies found by length of calibration, the command."""
+    settings, kinds = result["settings"], result["settings"]["kinds"]
+    rates = {seconds: row["false_events_per_hour"] for seconds, row in result["by_calibration"].items()}
+    return "\n".join([paragraph(
+        f"{settings['scenes']} simulated scenes at 2.4 MS/s, K = {settings['average']}, model `{result['model']}`, dropout "
+        f"{settings['dropout_rate']:g}, the detector's defaults (an event opens at scores as rare as one an hour). The "
+        f"calibration is followed by {settings['hours']:g} hours in which nothing is wrong, of all scenes together. Then come "
+        f"anomalies of {settings['inr_db'][0]:g} to {settings['inr_db'][1]:g} dB INR, each within 16 frames. All lengths of "
+        "calibration watch the same frames. Brackets hold the exact 95 % Poisson interval.") + "\n",
+        markdown_table(["calibration", "false events", "an hour", "anomalies that open an event (mean of kinds)"], [
+            [f"{seconds} s", row["false_events"], f"{rates[seconds]['mean']:.2f} [{rates[seconds]['low']:.2f}, "
+             f"{rates[seconds]['high']:.2f}]", f"{row['event_pd']:.3f} of {row['n_anomalies']}"]
+            for seconds, row in result["by_calibration"].items()]),
+        "Share of the anomalies that open an event, by kind:\n",
+        markdown_table(["calibration", *kinds], [
+            [f"{seconds} s", *(f"{row['event_pd_per_type'][k]:.2f}" if k in row["event_pd_per_type"] else "-" for k in kinds)]
+            for seconds, row in result["by_calibration"].items()]),
+        command_block(command), measured_at(result)]) + "\n"
 
 
 def _opened(result: Result) -> list[dict]:

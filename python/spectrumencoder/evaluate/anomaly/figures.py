@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Figures of detectors from their scores on the same windows, with intervals over scenes or recordings.
 
-Threshold of a unit (scene or recording) at a false-alarm rate: the conformal one, rank ceil((n + 1)(1 - rate)), among the n clean
-windows that the unit has kept for it; where these are too few, among the clean windows of all *other* units, whose scores are on
-scales of their own. Where that rank does not exist either, the figure is None and says how many windows there were. So no window
-is judged by a threshold that it has set. Intervals: bootstrap over units, thresholds kept, 95 %.
+The threshold of a unit (scene or recording) at a false-alarm rate is the conformal one, rank ceil((n + 1)(1 - rate)), among
+the n clean windows that the unit has kept for it. If these are too few, it is taken among the clean windows of all *other*
+units, whose scores are on scales of their own. If that rank does not exist either, the figure is None and says how many
+windows there were. So no window is judged by a threshold that it has set. Intervals: bootstrap over units, thresholds kept, 95
+%.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ class Trials:
     """W clean windows and I windows with an anomaly of U units; scores by detector name, each on its own scale.
 
     Attributes:
-        units: names. calibrated_by: (U,) what table judged. trained_on: (U,) bool. hours: (U,) of clean and kept windows. events:
-            (U,) opened on those.
-        kept: name -> (V, 16) of frames of clean windows kept for thresholds. kept_unit: (V,).
+        units: names. calibrated_by: (U,) the table that judged. trained_on: (U,) bool. hours: (U,) of clean and kept windows.
+        events: (U,) opened on those.
+        kept: name -> (V, 16) scores of frames of clean windows kept for thresholds. kept_unit: (V,).
         clean: name -> (W, 16) of the clean windows judged. clean_unit: (W,). flagged: (W, 16) by our detector at its defaults.
-        unit, kind, inr_db: (I,). window: name -> (I,) largest frame score. single: name -> (I,) of the frame that it fills most.
-        bound: rate -> (I,) probability of detection. bound_single: (I,) of the frame that it fills most, at MAIN. bound_half:
-            (I,) INR
-            in dB at which the bound at MAIN is one half. delay, overlap: (I,), NaN where there is none. opened: (I,) an event
-            at our detector's defaults. n_skipped: not injectable.
+        unit, kind, inr_db: (I,). window: name -> (I,) largest frame score. single: name -> (I,) score of the fullest frame.
+        bound: rate -> (I,) probability of detection. bound_single: (I,) the same of the fullest frame, at MAIN.
+        bound_half: (I,) INR in dB at which the bound at MAIN is one half.
+        delay, overlap: (I,), NaN if there is none. opened: (I,) an event opened at our detector's defaults.
+        n_skipped: anomalies that could not be injected.
     """
 
     units: list[str]
@@ -80,13 +81,13 @@ class Trials:
 
 
 def figures(trials: Trials, *, draws: int = 1000, seed: int = 0) -> dict:
-    """All figures.
+    """All figures of all detectors.
 
     Returns:
-        Those of our detector by their names, `baselines` with the same for each, `bound`, and what they were measured on. Values
-        are {mean, low, high}; `pd_at_far` and others that need a threshold may be {mean: None, reason}. `per_type` compares each
-        kind's probability of detection at 1 % with the best baseline's and the bound's, and the INR at which each detects half
-        (of the bound: the median of what its windows need).
+        Figures of our detector by their names, `baselines` with the same for each, `bound`, and what they were measured on.
+        Values are {mean, low, high}; `pd_at_far` and others that need a threshold may be {mean: None, reason}. `per_type`
+        compares each kind's probability of detection at 1 % with that of the best baseline and of the bound, and the INR at
+        which each detects half (for the bound: the median of the INRs that its windows need).
     """
     judges = {name: _Judge(trials, name, _Bootstrap(len(trials.units), draws, seed)) for name in trials.clean}
     ours, rest = judges[OURS], {name: judge for name, judge in judges.items() if name != OURS}
@@ -128,7 +129,7 @@ class _Judge:
         self._known: dict[tuple[float, bool], np.ndarray | None] = {}
 
     def hits(self, rate: float) -> np.ndarray | None:
-        """(I,) bool; None where there are too few clean windows."""
+        """(I,) bool; None if there are too few clean windows."""
         thresholds = self._thresholds(rate)
         return None if thresholds is None else self._window > thresholds[self.trials.unit]
 
@@ -141,7 +142,7 @@ class _Judge:
         return self.bootstrap.balanced(hits[among], self.trials.unit[among], self.trials.kind[among])
 
     def single_frame_pd(self, rate: float, among: np.ndarray | None = None) -> dict:
-        """Of one frame, threshold per frame."""
+        """Probability of detection of one frame, threshold per frame."""
         trials = self.trials
         thresholds = self._thresholds(rate, frames=True)
         if thresholds is None:
@@ -163,7 +164,7 @@ class _Judge:
         return self.bootstrap.auc(self._clean, self.trials.clean_unit, self._window[among], self.trials.unit[among])
 
     def f1(self) -> dict:
-        """F1 where PREVALENCE of the windows hold an anomaly, at the threshold that is best on all other units."""
+        """F1 if PREVALENCE of the windows hold an anomaly, at the threshold that is best on all other units."""
         trials = self.trials
         best = np.full(len(trials.units), np.inf)
         for unit in range(len(trials.units)):
@@ -184,7 +185,7 @@ class _Judge:
                 "auc": self.auc(), "f1_at_5pct": self.f1(), "realised_far": {f"{r:g}": self.realised_far(r) for r in RATES}}
 
     def _thresholds(self, rate: float, frames: bool = False) -> np.ndarray | None:
-        """(U,) of windows, or of frames; None where a unit has none."""
+        """Thresholds (U,) of windows, or of frames; None if a unit has none."""
         if (rate, frames) not in self._known:
             self._known[rate, frames] = self._find_thresholds(rate, frames)
         return self._known[rate, frames]
@@ -202,7 +203,7 @@ class _Judge:
         return None if None in found else np.array(found)
 
     def _reason(self, rate: float, what: str = "windows") -> dict:
-        """What stands where a figure cannot be had."""
+        """The reason that stands in place of a figure."""
         trials, needed = self.trials, math.ceil(1 / rate - 1e-9) - 1
         count = (len(trials.kept_unit) + len(trials.clean_unit)) * (trials.clean[self.name].shape[1] if what == "frames" else 1)
         return {"mean": None, "low": None, "high": None,
@@ -223,13 +224,13 @@ def hits(trials: Trials, rate: float = MAIN) -> dict[str, np.ndarray]:
 
 
 def conformal(scores: np.ndarray, rate: float) -> float | None:
-    """The score that a clean one exceeds with a probability of at most `rate`; None where there are too few."""
+    """The score that a clean one exceeds with a probability of `rate` or less; None if there are too few."""
     rank = math.ceil((len(scores) + 1) * (1.0 - rate) - 1e-9)
     return None if rank > len(scores) else float(np.sort(scores)[rank - 1])
 
 
 def half_inr(inr_db: np.ndarray, detected: np.ndarray) -> float | None:
-    """INR in dB at which half is detected: of the logistic curve of greatest likelihood; None outside the INRs that there are.
+    """The INR in dB at which half is detected, by the logistic curve of greatest likelihood; None outside the INRs measured.
 
     `detected` (I,) may be probabilities.
     """
@@ -283,7 +284,7 @@ def _per_inr(trials: Trials, ours: _Judge, rest: dict[str, _Judge], among: np.nd
 
 
 def _not_trained_on(trials: Trials, ours: _Judge) -> dict | None:
-    """Probability of detection on units that the model has not seen in training; None where it has seen none, or all."""
+    """Probability of detection on units that the model has not seen in training; None if it has seen none, or all."""
     fresh = ~trials.trained_on[trials.unit]
     return None if fresh.all() or not fresh.any() else ours.pd(MAIN, fresh)
 
@@ -345,7 +346,7 @@ class _Bootstrap:
 
 
 def _interval(values: np.ndarray) -> dict:
-    """Row 0 and the 95 % interval of the others; None where there is nothing."""
+    """Row 0 and the 95 % interval of the others; None if there is nothing."""
     if not np.isfinite(values[0]):
         return {"mean": None, "low": None, "high": None}
     drawn = values[1:][np.isfinite(values[1:])]

@@ -1,69 +1,74 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page and the picture of `anomaly`: detection at a given false-alarm rate, ours beside the best baseline and the bound."""
+"""Page and picture of `anomaly`: detection at a given false-alarm rate, ours beside the best baseline and the bound."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from ...measure.page import QUICK, bullet, command_block, markdown_table, measured_at, paragraph
 from .figures import MAIN, OURS, RATES
 
+TITLE = "Injected anomalies"
 _COLUMNS = 5  # panels in a row
 _AT = f"{MAIN:g}"
 
 
 def report(result: dict, command: str = "", picture: str = "") -> str:
-    """Markdown: what was measured, a table of detectors and one of kinds for scenes and for recordings, the command."""
+    """The figures as Markdown: what was measured, tables of detectors and of kinds for scenes and for recordings, the command."""
     settings = result["settings"]
-    out = ["<!-- SPDX-License-Identifier: GPL-3.0-or-later -->", "# Injected anomalies", "",
-           f"Model `{result['model']}`, dropout {settings['dropout_rate']:g}. Windows of {settings['window_frames']} frames, "
-           f"judged by their largest frame score; INR uniform from {settings['inr_db'][0]:g} to {settings['inr_db'][1]:g} dB: "
-           "power over noise and signals in the anomaly's own bins. Every detector learns from the same frames and judges the "
-           "same windows. Thresholds are conformal: at 1 % in a scene among clean windows kept for that, else among the clean "
-           "windows of all other scenes or recordings, each on a scale of its own. In brackets 95 % "
-           "intervals, drawn over scenes or recordings, thresholds kept. *bound*: a detector that knows place, level and clean "
-           "spectrum (assumptions: `evaluate/anomaly/bound.py`).", ""]
-    if result["quick"]:
-        out += ["**A trial on few windows; its figures say nothing.**", ""]
+    out = [QUICK + "\n"] if result["quick"] else []
+    out.append(paragraph(
+        f"Model `{result['model']}`, dropout {settings['dropout_rate']:g}. Windows of {settings['window_frames']} frames are "
+        f"judged by their largest frame score. The INR is uniform from {settings['inr_db'][0]:g} to {settings['inr_db'][1]:g} "
+        "dB: power over noise and signals in the anomaly's own bins. Every detector learns from the same frames and judges "
+        "the same windows. Thresholds are conformal. At 1 % in a scene they come from clean windows kept for that. Else they "
+        "come from the clean windows of all other scenes or recordings, each on its own scale. Brackets hold 95 % intervals, "
+        "drawn over scenes or recordings with the thresholds kept. *bound* is a detector that knows place, level and clean "
+        "spectrum (assumptions: `evaluate/anomaly/bound.py`).") + "\n")
     if picture:
-        out += [f"![Detection against INR]({picture})", ""]
+        out.append(f"![Detection against INR]({picture})\n")
     out += _part(f"Simulated scenes, K = {settings['average']['simulated']}", result)
     if result["recorded"]:
         out += _part(f"Recordings, K = {settings['average']['recorded']}", result["recorded"])
-    out += [f"Measured at {result['commit'][:12] or 'an unknown commit'}, weights {result['weights_sha256'][:12]}, "
-            f"seed {result['seed']}.", ""]
-    return "\n".join(out + ([f"`{command}`", ""] if command else []))
+    if command:
+        out.append(command_block(command))
+    out.append(measured_at(result) + "\n")
+    return "\n".join(out)
 
 
 def _part(title: str, part: dict) -> list[str]:
     on, events = part["measured_on"], part["false_events_per_hour"]
     by = ", ".join(f"{name}: {count}" for name, count in on["calibrated_by"].items())
-    out = [f"## {title}", "",
-           f"{on['anomalies']} windows with an anomaly and {on['clean_windows']} clean ones in {on['units']}, of which the model "
-           f"was trained on {on['trained_on']}; {on['kept_windows']} more kept for thresholds; calibrated by {by}.", "",
-           "| detector | Pd at 1 % | Pd at 0.1 % | one frame, Pd at 1 % | AUC | F1 at 5 % prevalence | realised FAR at 1 % |",
-           "|---|---|---|---|---|---|---|"]
+    out = [f"## {title}\n", paragraph(
+        f"{on['anomalies']} windows with an anomaly and {on['clean_windows']} clean ones in {on['units']} "
+        f"{title.partition(',')[0].split()[-1].lower()}. The model was trained on {on['trained_on']} of these. "
+        f"{on['kept_windows']} more windows were kept for thresholds. Calibrated by {by}.") + "\n"]
     rows = {f"**{OURS}**": part} | part["baselines"]
-    for name, row in rows.items():
-        cells = [row["pd_at_far"][f"{r:g}"] for r in RATES] + [row["single_frame_pd"][_AT], row["auc"], row["f1_at_5pct"],
-                                                                row["realised_far"][_AT]]
-        out.append(f"| {name} | " + " | ".join([*map(_ranged, cells[:-1]), _ranged(cells[-1], 100, " %")]) + " |")
+    detectors = [[name, *(_ranged(row["pd_at_far"][f"{r:g}"]) for r in RATES), _ranged(row["single_frame_pd"][_AT])]
+                 for name, row in rows.items()]
     bound = [*(part["bound"]["pd_at_far"][f"{r:g}"] for r in RATES), part["bound"]["single_frame_pd"][_AT]]
-    out.append("| bound | " + " | ".join(map(_ranged, bound)) + " | | | |")
-    out += ["", "| anomaly | Pd at 1 % | one frame | AUC | best baseline | its Pd | difference, paired | half found at, dB | "
-            "better by, dB | bound: Pd | half at, dB |", "|---|" + "---|" * 10]
+    out.append(markdown_table(["detector", *(f"Pd at {100 * r:g} %" for r in RATES), f"one frame, Pd at {100 * MAIN:g} %"],
+                              [*detectors, ["bound", *map(_ranged, bound)]]))
+    out.append(markdown_table(["detector", "AUC", "F1 at 5 % prevalence", f"realised FAR at {100 * MAIN:g} %"], [
+        [name, _ranged(row["auc"]), _ranged(row["f1_at_5pct"]), _ranged(row["realised_far"][_AT], 100, " %")]
+        for name, row in rows.items()]))
+    ours, others = [], []
     for kind, row in part["per_type"].items():
         best = row["best_baseline"] or {"name": "-", "pd": None, "pd_difference": None, "advantage_db": None}
-        cells = [_ranged(row["pd"]), _ranged(row["single_frame_pd"]), _ranged(row["auc"]), best["name"], _ranged(best["pd"]),
-                 _ranged(best["pd_difference"]), _number(row["inr_at_half_db"]), _number(best["advantage_db"]),
-                 _number(row["bound"], 3), _number(row["bound_inr_at_half_db"])]
-        out.append(f"| {kind} | " + " | ".join(cells) + " |")
+        ours.append([kind, _ranged(row["pd"]), _ranged(row["single_frame_pd"]), _ranged(row["auc"]),
+                     _number(row["inr_at_half_db"]), _number(row["bound"], 3), _number(row["bound_inr_at_half_db"])])
+        others.append([kind, best["name"], _ranged(best["pd"]), _ranged(best["pd_difference"]), _number(best["advantage_db"])])
+    out.append(markdown_table(["anomaly", "Pd at 1 %", "one frame", "AUC", "half found at, dB", "bound: Pd", "half at, dB"],
+                              ours))
+    out.append(markdown_table(["anomaly", "best baseline", "its Pd", "ours minus it, paired", "better by, dB"], others))
     reasons = {v["reason"] for v in [*part["pd_at_far"].values(), *part["realised_far"].values()] if v.get("reason")}
-    out += ["", *[f"- without a figure: {reason}" for reason in sorted(reasons)],
-            f"- false events at the defaults: {_ranged(events, 1, ' an hour', 1)} ({events['events']} in "
-            f"{events['hours']:.3g} h); an event opens in {_ranged(part['event_pd'])} of the windows with an anomaly",
-            f"- frames flagged at the nominal 1 %: {_ranged(part['realised_far_per_frame'], 100, ' %')}",
-            f"- of those found: first flagged frame {_ranged(part['delay_frames'], digits=2)} frames after the onset; "
-            f"overlap of the strongest event's bins with the anomaly's (IoU) {_ranged(part['localisation_iou'])}", ""]
+    out.append("\n".join([
+        *(bullet(f"without a figure: {reason}") for reason in sorted(reasons)),
+        bullet(f"false events at the defaults: {_ranged(events, 1, ' an hour', 1)} ({events['events']} in {events['hours']:.3g} "
+               f"h); an event opens in {_ranged(part['event_pd'])} of the windows with an anomaly"),
+        bullet(f"frames flagged at the nominal 1 %: {_ranged(part['realised_far_per_frame'], 100, ' %')}"),
+        bullet(f"of the anomalies found: first flagged frame {_ranged(part['delay_frames'], digits=2)} frames after the onset; "
+               f"overlap of the strongest event's bins with the anomaly's (IoU) {_ranged(part['localisation_iou'])}")]) + "\n")
     return out
 
 

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Detection of injected anomalies at a given false-alarm rate: the module's detector, classical ones and the clairvoyant bound.
 
-Simulated scenes at K = 16: each draws a channel plan of its own, its first clean frames calibrate, later windows of 16 frames are
-judged, clean and with an anomaly of 0 to 20 dB INR. Recordings at K = 4: the first half calibrates, the second is judged; those
-of a band are calibrated together, as `calibrate` does with a folder, since a table of its own takes more frames than most of them
-have.
+Simulated scenes have K = 16. Each draws a channel plan of its own. Its first clean frames calibrate. Later windows of 16
+frames are judged, clean and with an anomaly of 0 to 20 dB INR. Recordings have K = 4. The first half calibrates, the second is
+judged. Those of a band are calibrated together, as `calibrate` does with a folder, since most are too short for a table of
+their own.
 
-The module's detector is what runs: tokenizer, ``Engine``, ``learn_bands``, ``Detector``, whose state at a window with an anomaly
-is the one it had at the same window without. Every detector judges the same windows by its largest frame score, and learns from
-the same calibration frames, of which baselines leave out the last quarter. Every detector's threshold, ours too, is then set
-alike by its own scores of clean frames that it was not fitted on (see `anomaly_figures`): in a scene those of clean windows kept
-for that, next after the calibration. Recordings have none to spare: there the last quarter of the calibration frames tells each
-detector its scale (median 0 in the recording, 99 % quantile 1 in its band), and thresholds come from other recordings.
+The module's detector is the one that runs: tokenizer, ``Engine``, ``learn_bands``, ``Detector``. Its state at a window with an
+anomaly is its state at the same window without. Every detector judges the same windows by its largest frame score. Every
+detector learns from the same calibration frames; the baselines leave out the last quarter of them.
+
+Every detector's threshold, ours too, is then set alike by its own scores of clean frames that it was not fitted on (see
+``figures``). In a scene these are of clean windows kept for that, next after the calibration. Recordings have none to spare.
+There the last quarter of the calibration frames gives each detector its scale (median 0 in the recording, 99 % quantile 1 in
+its band), and thresholds come from other recordings.
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ from pathlib import Path
 import numpy as np
 
 from ... import keys
-from ...detector.calibrate import Table, TooFewFrames
-from ...detector.detector import CALIBRATED, FIXED, Detector, Result, read_tables
+from ...detector.calibrate import TooFewFrames
+from ...detector.detector import CALIBRATED, FIXED, Detector, Result
 from ...detector.events import CLOSE, OPEN, Segment
 from ...detector.learn_band import learn_bands
+from ...detector.table import Table, read_tables
 from ...encoder.engine import Engine
 from ...measure.provenance import commit
 from ...simulate.anomalies import SCORED_KINDS
@@ -36,7 +39,7 @@ from .figures import MAIN, OURS, RATES, Trials, figures
 from .windows import INR_DB, WINDOW_FRAMES, Injected, Unit, draw_scene, find_units, recorded_unit, scene_unit
 
 _SCALE_SHARE = 0.25  # of the calibration frames, the last ones
-_LEAST_SPREAD = 1e-6
+_MIN_SPREAD = 1e-6
 
 
 class AnomalyError(Exception):
@@ -64,26 +67,26 @@ QUICK = Sizes(scenes=2, calibration=640, kept=100, windows=8, per_kind=2, files=
 def anomaly(model: str = "base", corpus: Path | None = None, *, sizes: Sizes = Sizes(), kinds: tuple[str, ...] = SCORED_KINDS,
             dropout_rate: float = 0.25, seed: int = 0, quick: bool = False,
             progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
-    """Judge detectors on injected anomalies.
+    """Judges detectors on injected anomalies.
 
     Args:
         corpus: folder of SigMF recordings to inject into; None: simulated scenes only.
         kinds: of anomalies. quick: the sizes of ``QUICK``; its figures say nothing.
 
     Returns:
-        The figures of the simulated scenes (see ``anomaly_figures.figures``), `settings`, and under `recorded` the same figures
-        for the recordings (None without them).
+        The figures of the simulated scenes (see ``figures.figures``), `settings`, and under `recorded` the same figures for
+        the recordings (None without them).
 
     Raises:
         AnomalyError: the model has no table for a setting. RecordingError, ModelError: as elsewhere.
     """
     sizes = QUICK if quick else sizes
     engine = Engine(model, dropout_rate=dropout_rate, pad_batch=64)
-    found = find_units(engine, corpus, average=4, most=sizes.files) if corpus is not None else {}
+    found = find_units(engine, corpus, average=4, max_files=sizes.files) if corpus is not None else {}
     total = sizes.scenes + sum(len(files) for files in found.values())
     done = 0
 
-    def told(units: Iterator[Unit]) -> Iterator[Unit]:
+    def reported(units: Iterator[Unit]) -> Iterator[Unit]:
         nonlocal done
         for unit in units:
             progress(done, total, unit.name[:24])
@@ -93,7 +96,7 @@ def anomaly(model: str = "base", corpus: Path | None = None, *, sizes: Sizes = S
     scenes = (scene_unit(engine, draw_scene(n, seed), n, average=16, n_calibration=sizes.calibration, n_kept=sizes.kept,
                          n_windows=sizes.windows, per_kind=sizes.per_kind, kinds=kinds, seed=seed) for n in range(sizes.scenes))
     simulated = _Trials(kinds)
-    for unit in told(scenes):
+    for unit in reported(scenes):
         simulated.add([unit], engine, make_baselines(seed))
     result = {"model": engine.model_name, "weights_sha256": engine.contract["weights_sha256"], "variant": engine.variant,
               "commit": commit(), "seed": seed, "quick": quick,
@@ -105,14 +108,14 @@ def anomaly(model: str = "base", corpus: Path | None = None, *, sizes: Sizes = S
         for files in found.values():
             units = (recorded_unit(engine, path, number, average=4, per_kind=sizes.per_kind_file, kinds=kinds, seed=seed)
                      for path, number in files)
-            recorded.add(list(told(units)), engine, make_baselines(seed))
+            recorded.add(list(reported(units)), engine, make_baselines(seed))
         result["recorded"] = figures(recorded.finish(), draws=sizes.draws, seed=seed)
     progress(total, total, "done")
     return result
 
 
 class _Trials:
-    """Collects what detectors give for units that share a calibration, group after group."""
+    """Collects the scores of detectors for units that share a calibration, group after group."""
 
     def __init__(self, kinds: tuple[str, ...]):
         self._kinds, self._parts = kinds, []
@@ -142,7 +145,7 @@ class _Trials:
 
 
 def trials_of(unit: Unit, seen: Watched, scores: dict[str, Scores], calibrated_by: str, correlation: float) -> Trials:
-    """What detectors gave on the windows of one unit, and the bound on them. `seen`: of our detector."""
+    """The scores of detectors on the windows of one unit, and the bound on them. seen: the result of our detector."""
     rows, injected = range(len(unit.injected)), unit.injected
     clean, of_all = [unit.clean_power(i.base) for i in injected], (unit.average, MAIN, correlation)
     bound = {rate: np.array([likelihood_ratio_pd(c, i.change, unit.average, rate, correlation)
@@ -161,8 +164,10 @@ def trials_of(unit: Unit, seen: Watched, scores: dict[str, Scores], calibrated_b
 
 @dataclass(frozen=True)
 class Scores:
-    """Frame scores of a detector on a unit: `reference` of the last quarter of calibration frames (R,), `kept` (V, 16), `clean`
-    (W, 16), `injected` (I, 16)."""
+    """Frame scores of a detector on a unit.
+
+    `reference` (R,) is of the last quarter of calibration frames; `kept` (V, 16), `clean` (W, 16), `injected` (I, 16).
+    """
 
     reference: np.ndarray
     kept: np.ndarray
@@ -172,9 +177,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class Watched:
-    """What the module's detector gave on a unit. `flagged` (W, 16) on the clean windows, `events` opened on those and on the kept
-    ones; `delay` (I,) frames from onset to the first flagged one and `overlap` (I,) of the strongest event's bins with the
-    anomaly's: NaN where there is none; `opened` (I,) bool: an event has."""
+    """The result of the module's detector on a unit.
+
+    `flagged` (W, 16) is on the clean windows. `events` opened on those and on the kept ones. `delay` (I,) is in frames from
+    onset to the first flagged one. `overlap` (I,) is that of the strongest event's bins with the anomaly's. Both are NaN if
+    there is none. `opened` (I,) bool: an event opened.
+    """
 
     scores: Scores
     flagged: np.ndarray
@@ -188,8 +196,8 @@ class CalibratedDetector:
     """The module's detector, calibrated on some units together as `calibrate` would.
 
     Args:
-        per_bin: see ``learn_bands``. threshold_mode: of the detector; "fixed" takes no calibration, its score is the mean-square
-            residual.
+        per_bin: see ``learn_bands``. threshold_mode: of the detector; "fixed" takes no calibration, its score is the
+            mean-square residual.
     """
 
     def __init__(self, units: list[Unit], engine: Engine, *, per_bin: bool = True, threshold_mode: str = CALIBRATED):
@@ -206,8 +214,9 @@ class CalibratedDetector:
         self.detector = Detector(engine.contract, tables | learned, threshold_mode=threshold_mode)
 
     def watch(self, unit: Unit, encoded: EncodedUnit | None = None) -> Watched:
-        """Runs through the calibration frames and the clean windows, and from the state before a window also through the windows
-        with an anomaly that it is the base of. `encoded`: the unit, where it is encoded already."""
+        """Runs through the calibration frames and the clean windows. From the state before a window it also runs through the
+        windows with an anomaly that have it as their base. encoded: the unit, if it is encoded already.
+        """
         detector, first = self.detector, len(unit.calibration)
         detector.reset()
         segment = Segment(unit.freq_hz, unit.samp_rate, unit.band, unit.calibration.frame_hop, unit.average)
@@ -281,11 +290,12 @@ class _Levels:
 
 
 def scaled(of_units: list[Scores]) -> list[Scores]:
-    """Scores of units with one calibration on a scale where the kept windows, or the reference frames where there are none, have
-    median 0 in each unit and 99 % quantile 1 in all."""
+    """Scores of units with one calibration on one scale: median 0 in each unit and 99 % quantile 1 in all. The scale is that of
+    the kept windows, or of the reference frames if there are none.
+    """
     reference = [s.kept.max(axis=1) if len(s.kept) else s.reference for s in of_units]
     medians = [np.median(r) for r in reference]
-    spread = max(np.quantile(np.concatenate([r - m for r, m in zip(reference, medians, strict=True)]), 0.99), _LEAST_SPREAD)
+    spread = max(np.quantile(np.concatenate([r - m for r, m in zip(reference, medians, strict=True)]), 0.99), _MIN_SPREAD)
     return [Scores(*((part - m) / spread for part in (s.reference, s.kept, s.clean, s.injected)))
             for s, m in zip(of_units, medians, strict=True)]
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Windows with and without an injected anomaly, from simulated scenes and from recordings, to judge detectors on.
 
-A unit is one scene or one recording: frames to calibrate with, then successive clean windows of ``WINDOW_FRAMES`` frames of which
-the first may be kept for thresholds, then the others again with an anomaly in them. Scenes draw a channel plan of their own from
-seeds above all that training can draw.
+A unit is one scene or one recording. It has frames to calibrate with, then successive clean windows of ``WINDOW_FRAMES``
+frames. The first of them may be kept for thresholds. The others come again with an anomaly in them. Scenes draw a channel plan
+of their own from seeds above all that training can draw.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...encoder.engine import Engine
-from ...recordings.sigmf import Capture, Recording, RecordingError, find_recordings
+from ...recordings import MemoryRecording, Recording, RecordingError, find_recordings, open_recording
 from ...simulate.anomalies import SCORED_KINDS
 from ...simulate.anomaly_draws import draw_anomaly
 from ...simulate.anomaly_rendering import apply_anomaly
@@ -38,10 +38,10 @@ class Injected:
     """A clean window with an anomaly in it. F = WINDOW_FRAMES.
 
     Attributes:
-        base: number of the clean window. frames: as the tokenizer gives them. truth: what was put in.
-        change: (F, N) what it adds to the mean linear power of each bin; negative where it takes away.
+        base: number of the clean window. frames: as the tokenizer gives them. truth: the anomaly that was put in.
+        change: (F, N) its addition to the mean linear power of each bin; negative if it takes power away.
         low, high: first and last of its bins (99 % of its power).
-        onset: first frame that it touches. fullest: the first frame of those that it fills most.
+        onset: first frame that it touches. fullest: first of the frames that hold the largest part of it.
     """
 
     base: int
@@ -59,8 +59,8 @@ class Unit:
     """A scene or a recording.
 
     Attributes:
-        recording: its calibration part, as `calibrate` would be given it. calibration: the frames of that.
-        kept: the frames of the clean windows kept for thresholds (none: no frames). clean: of those to judge, after them.
+        recording: its calibration part, as `calibrate` would get it. calibration: the frames of that.
+        kept: frames of the clean windows kept for thresholds (none: no frames). clean: frames of those to judge, after them.
         injected: see there. average: K. trained_on: by the model.
         n_skipped: injections that were not possible (no channel, or no room for it).
     """
@@ -96,27 +96,17 @@ class Unit:
         return np.mean(10.0 ** (self.clean.psd[rows].astype(np.float64) / 10.0), axis=0)
 
 
-class HeldRecording(Recording):
-    """Samples in memory that read as a recording does."""
-
-    def __init__(self, name: str, iq: np.ndarray, samp_rate: float, freq_hz: float | None = None):
-        self.name, self.samp_rate, self.n_samples, self._iq = name, float(samp_rate), len(iq), iq
-        self.captures, self.annotations = [Capture(0, freq_hz)], []
-
-    def read(self, start: int = 0, count: int | None = None) -> np.ndarray:
-        return self._iq[start:None if count is None else start + count]
-
-
 # -- the one place where an anomaly is put into a window
 
 
 def inject_window(iq: np.ndarray, samp_rate: float, kind: str, rng: np.random.Generator, inr_db: float,
                   background: Scene | np.ndarray, first_sample: int = 0) -> tuple[np.ndarray, Truth]:
-    """Samples (n,) of a window with an anomaly of a drawn place, width and time in it, and its truth (frequency from the centre;
-    of a hopper from its first dwell to its last).
+    """Samples (n,) of a window with an anomaly of a drawn place, width and time in it, and its truth.
+
+    The truth's frequency is from the centre; a hopper's is from its first dwell to its last.
 
     Args:
-        background: the scene, of which the window begins at first_sample; or of a recording its power spectrum.
+        background: the scene, whose window begins at first_sample; for a recording its power spectrum.
 
     Raises:
         ValueError: the plan has no channel or no room for it, or there is no power that its level could relate to.
@@ -132,7 +122,7 @@ def inject_window(iq: np.ndarray, samp_rate: float, kind: str, rng: np.random.Ge
 
 
 def draw_scene(number: int, seed: int = 0) -> Scene:
-    """2 to 5 emitters of any band at 5 to 25 dB on channels of their own, 2.4 MS/s."""
+    """A scene of 2 to 5 emitters of any band at 5 to 25 dB on channels of their own, 2.4 MS/s."""
     attempt = FIRST_HELD_OUT_SEED + (seed << 24) + (number << 8)
     while True:
         try:
@@ -153,38 +143,38 @@ def scene_unit(engine: Engine, scene: Scene, number: int = 0, *, average: int, n
     hop = average * engine.n_bins
     iq = scene.render(0, (n_calibration + (n_kept + n_windows) * WINDOW_FRAMES) * hop)
     names = "+".join(e.waveform for e in scene.emitters) or "noise"
-    whole = HeldRecording(f"scene {number}: {names}", iq, scene.samp_rate)
+    whole = MemoryRecording(f"scene {number}: {names}", iq, scene.samp_rate)
     return _unit(engine, whole, n_calibration, n_kept, n_windows, average, per_kind * len(kinds), kinds,
                  np.random.default_rng([seed, 0xA40, number]), scene)
 
 
 def find_units(engine: Engine, folder: Path, *, average: int,
-               most: int | None = None) -> dict[str, list[tuple[Path, int]]]:
+               max_files: int | None = None) -> dict[str, list[tuple[Path, int]]]:
     """Recordings of a folder long enough to judge, by band: band -> [(path, number)]. `recorded_unit` reads one.
 
     Args:
-        most: at most so many, spread evenly over the folder.
+        max_files: largest number of files, spread evenly over the folder; None: all.
 
     Raises:
         RecordingError: there is none.
     """
     found = []
     for number, path in enumerate(find_recordings(folder)):
-        recording = Recording.open(path)
+        recording = open_recording(path)
         if _first_capture(recording) // (average * engine.n_bins) >= LEAST_FRAMES:
             found.append((path, number, _band(engine, recording)))
     if not found:
         raise RecordingError(f"{folder} holds no recording of {LEAST_FRAMES} frames of {average * engine.n_bins} samples; give "
                              "longer ones")
-    if most is not None and len(found) > most:
-        found = [found[i] for i in np.linspace(0, len(found) - 1, most).astype(int)]
+    if max_files is not None and len(found) > max_files:
+        found = [found[i] for i in np.linspace(0, len(found) - 1, max_files).astype(int)]
     return {band: [(p, n) for p, n, b in found if b == band] for band in dict.fromkeys(b for _, _, b in found)}
 
 
 def recorded_unit(engine: Engine, path: Path, number: int, *, average: int, per_kind: int, kinds: tuple[str, ...] = SCORED_KINDS,
                   seed: int = 0) -> Unit:
     """A recording: its first half calibrates, the whole windows of its second half are judged."""
-    recording = Recording.open(path)
+    recording = open_recording(path)
     n_frames = _first_capture(recording) // (average * engine.n_bins)
     half = n_frames // 2
     return _unit(engine, recording, half, 0, (n_frames - half) // WINDOW_FRAMES, average, per_kind * len(kinds), kinds,

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Classes after decoding, on held-out recordings: labels in the model's PDUs, and what classical codecs' spectra tell.
+"""Classes after decoding, on held-out recordings: labels in the model's PDUs, and classes from the spectra of classical codecs.
 
-Frames are successive ones of recordings that the model was not trained on, in groups as they are encoded, and such that hold the
-signal (`classify.judge`). The model's PDUs carry the labels that it gave, and their bytes count. A classical codec has no model:
-its PDUs carry no labels, and it gets the better of two classifiers (one hidden layer of 128): one learnt from training frames as
-they are, one from training frames as the codec leaves them at its own operating points. For comparison, what the model's class
-head tells from the latents alone. Balanced accuracy, intervals by bootstrap over recordings.
+Frames are successive ones of recordings that the model was not trained on, in groups as they are encoded, and such that hold
+the signal (`classify.judge`). The model's PDUs carry the labels that it gave, and their bytes count. A classical codec has no
+model, and its PDUs carry no labels. It gets the better of two classifiers (one hidden layer of 128): one learnt from training
+frames as they are, one from training frames as the codec leaves them at its own operating points. For comparison: the classes
+that the model's class head gives from the latents alone. Balanced accuracy, intervals by bootstrap over recordings.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ...training.corpus import CLASSES, CorpusError, load_corpus
 from ..anomaly.clean_scenes import SceneFrames
 from ..inference.classify import judge
 from .inputs import GROUP, CompressError, steps_for, training_frames
-from .spectrum_codecs import ModelCodec, told
+from .spectrum_codecs import ModelCodec, with_labels
 
 TARGET_BYTES = (8, 16, 34)
 MOST_GROUPS = 3  # of a recording
@@ -56,7 +56,7 @@ def accuracy(model: str, pool: Path, corpus: list[Path], classical: list, *, tra
         fit_codec(file, tokens, side, seed=seed)
     engine = Engine(file, dropout_rate=dropout_rate)
     groups, truth, source = held_out_groups(engine, corpus, quick)
-    labelled = [told(engine, g) for g in groups]
+    labelled = [with_labels(engine, g) for g in groups]
     bootstrap = PairedBootstrap(truth, source, seed=seed)
     codec = Codec(file)
     ours = [ModelCodec(engine, codec, detail=detail, refine=refine) for detail in (True, False)]
@@ -116,7 +116,9 @@ def held_out_groups(engine: Engine, corpus: list[Path], quick: bool) -> tuple[li
 
 
 def fit_classifier(level: np.ndarray, side: np.ndarray, labels: np.ndarray, seed: int):
-    """A perceptron of one hidden layer on levels over the floor (F, N) and side values (F, 3): a function of such -> classes."""
+    """A perceptron of one hidden layer on levels over the floor (F, N) and side values (F, 3); returns a function of such ->
+    classes.
+    """
     torch.manual_seed(seed)
     rng, inputs = np.random.default_rng(seed), _inputs(level, side)
     network = nn.Sequential(nn.Linear(inputs.shape[1], HIDDEN), nn.SiLU(), nn.Dropout(0.2), nn.Linear(HIDDEN, len(CLASSES)))
@@ -153,7 +155,7 @@ def _stacked(groups: list[SceneFrames]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def classes_from_latents(engine: Engine, groups: list[SceneFrames]) -> np.ndarray:
-    """(F,) classes that the head on the latents alone tells, which are not encoded."""
+    """(F,) classes that the head gives from the latents alone, which are not encoded."""
     weights = {k.removeprefix("latent_head."): torch.from_numpy(v.copy()) for k, v in engine.file.weights(engine.variant).items()
                if k.startswith("latent_head.")}
     head = LatentHead(engine.config, N_CONDITION).eval()

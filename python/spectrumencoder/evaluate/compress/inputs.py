@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What both parts of `evaluate compress` start from: frames that codecs may learn from, and the operating points of a codec."""
+"""Inputs of both parts of `evaluate compress`: frames that codecs may learn from, and the operating points of a codec."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def training_frames(file, pool: Path | None, count: int, seed: int) -> tuple[np.
 
 
 def steps_for(codec, groups: list[SceneFrames], targets, n_groups: int = 2) -> list[int]:
-    """Step indices at which the codec needs about so many bytes a spectrum, found on a few groups; each once."""
+    """Step indices at which the codec needs about these bytes a spectrum, found on a few groups; each once."""
     some = groups[::max(1, len(groups) // n_groups)][:n_groups]
     given = [codec.latents(g) if hasattr(codec, "latents") else None for g in some]
     n_frames = sum(len(g.psd) for g in some)

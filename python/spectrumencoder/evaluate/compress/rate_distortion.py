@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Curves of bytes and error, and what lies between two of them (Bjontegaard, VCEG-M33), with piecewise cubics (PCHIP)."""
+"""Curves of bytes and error, and the distance between two of them (Bjontegaard, VCEG-M33), with piecewise cubics (PCHIP)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RATE_RANGE = (4.0, 128.0)  # of the ratio at equal error: most curves have come 
 
 @dataclass(frozen=True)
 class Curve:
-    """One codec's operating points, by group: bytes and squared errors are (points, groups), each group of equally many frames.
+    """One codec's operating points, by group. Bytes and squared errors are (points, groups), each group of equally many frames.
 
     bytes_each: bytes a spectrum. squared: mean squared error per bin, dB^2.
     """
@@ -45,7 +45,7 @@ def bd_rate(ours, theirs, bytes_range: tuple[float, float] = RATE_RANGE) -> dict
         ours, theirs: (bytes, RMSE) points.
 
     Returns:
-        ratio, and from_db, to_db: the errors compared; None where both reach no error in common.
+        ratio, and from_db, to_db: the errors compared; None if both reach no error in common.
     """
     curves, low, high = [], -np.inf, np.inf
     for points in (ours, theirs):
@@ -63,7 +63,7 @@ def bd_rate(ours, theirs, bytes_range: tuple[float, float] = RATE_RANGE) -> dict
 
 
 def rmse_at(points, size: float | np.ndarray):
-    """RMSE at so many bytes a spectrum; beyond a codec's last point that of the last, before its first NaN."""
+    """RMSE at a number of bytes a spectrum. Beyond a codec's last point it is that of the last, before its first it is NaN."""
     bytes_each, rmse = front(*points)
     if len(bytes_each) < 2:
         return np.where(np.asarray(size) < bytes_each[0] * 0.999, np.nan, rmse[0])
@@ -72,7 +72,7 @@ def rmse_at(points, size: float | np.ndarray):
 
 
 def bd_rmse(ours, theirs, bytes_range: tuple[float, float] = BYTES_RANGE) -> float | None:
-    """Mean difference of RMSE, ours minus theirs, in dB over log bytes in the range; None where one has no point there."""
+    """Mean difference of RMSE, ours minus theirs, in dB over log bytes in the range; None if one has no point there."""
     low = max(bytes_range[0], *(front(*p)[0][0] for p in (ours, theirs)))
     if low >= bytes_range[1]:
         return None

@@ -1,65 +1,65 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page and the picture of `compress`: curves of bytes and error, comparisons, accuracy."""
+"""Page and picture of `compress`: curves of bytes and error, comparisons, accuracy."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from ...measure.page import command_block, markdown_table, measured_at, paragraph
 from .rate_distortion import BYTES_RANGE, RATE_RANGE
 
+TITLE = "Compression"
 OURS = "latents + detail"
 SIZES = ("8", "16", "34", "64", "128")
 
 
 def report(result: dict, command: str = "") -> str:
-    """Markdown: what was measured, a table for each condition, accuracy, the command."""
-    (low, high), (least, most) = BYTES_RANGE, RATE_RANGE
-    out = ["<!-- SPDX-License-Identifier: GPL-3.0-or-later -->", "# Compression", "",
-           f"Model `{result['model']}` ({result['tokens_kept']} tokens kept, {result['refine']} steps of refinement), groups of "
-           f"{result['group']} frames, {result['n_scenes']} simulated scenes for each K, bytes as serialised with headers and "
-           f"checksum; a float32 spectrum has {result['float32_bytes']}. Error: RMSE in dB, over all bins, from the clean "
-           "spectrum: what the frame would read without the fluctuation of its noise. The PDUs of all codecs carry the label "
-           "and the confidence that the model gave each frame, the same bytes for all. The classical codecs use the same groups, "
-           "headers, time transform, shrinkage, quantiser and entropy coder (delta + zstd: groups and headers); what they learn, "
-           f"they learn from {result['training_frames']} training frames ({result['training_from']}). In brackets 95 % "
-           "intervals, drawn over groups.", "",
-           "*bytes at equal error*: ours over theirs (BD-rate, PCHIP in log bytes), below 1 ours needs fewer; - where both reach "
-           f"no error in common between {least:g} and {most:g} bytes. *difference*: ours minus theirs, dB of RMSE at equal "
-           f"bytes, mean over {low:g} to {high:g} bytes (a codec that has nothing to add with more bytes keeps its best), "
-           "below 0 ours errs less.", "", "![Bytes against error](compress.png)", ""]
+    """The figures as Markdown: what was measured, a table for each condition, accuracy, the command."""
+    (low, high), (fewest, largest) = BYTES_RANGE, RATE_RANGE
+    out = [paragraph(
+        f"Model `{result['model']}` ({result['tokens_kept']} tokens kept, {result['refine']} steps of refinement), groups of "
+        f"{result['group']} frames, {result['n_scenes']} simulated scenes for each K. Bytes are as serialised, with headers "
+        f"and checksum; a float32 spectrum has {result['float32_bytes']}. The error is the RMSE in dB over all bins from the "
+        "clean spectrum: what the frame would read without the fluctuation of its noise. The PDUs of all codecs carry the "
+        "label and the confidence that the model gave each frame, the same bytes for all. The classical codecs use the same "
+        "groups, headers, time transform, shrinkage, quantiser and entropy coder (delta + zstd: groups and headers). They "
+        f"learn from {result['training_frames']} training frames ({result['training_from']}). Brackets hold 95 % intervals, "
+        "drawn over groups.") + "\n", paragraph(
+        "*bytes at equal error* is ours over theirs (BD-rate, PCHIP in log bytes): below 1 ours needs fewer. It is empty (-) "
+        f"if both reach no error in common between {fewest:g} and {largest:g} bytes. *difference* is ours minus theirs, dB of "
+        f"RMSE at equal bytes, mean over {low:g} to {high:g} bytes: below 0 ours errs less. A codec that gains nothing from "
+        "more bytes keeps its best.") + "\n", "![Bytes against error](compress.png)\n"]
     for name, condition in result["conditions"].items():
-        out += [f"## Frames {name}", "", f"As received, not encoded: {condition['uncompressed_rmse_db']:.2f} dB. Of the bytes "
-                f"{condition['class_bytes']:.2f} are label and confidence.", "",
-                "| codec | " + " | ".join(f"{b} bytes" for b in SIZES) + " | bytes at equal error | difference, dB |",
-                "|---|" + "---|" * (len(SIZES) + 2)]
+        out += [f"## Frames {name}\n",
+                paragraph(f"As received, not encoded: {condition['uncompressed_rmse_db']:.2f} dB. Of the bytes "
+                          f"{condition['class_bytes']:.2f} are label and confidence.") + "\n"]
+        rows = []
         for codec in condition["points"]:
-            at = condition["rmse_at_bytes"][codec]
-            versus = condition["versus"].get(codec)
-            cells = [_number(at[b]) for b in SIZES]
-            cells += ["", ""] if versus is None else [_ranged(versus["bd_rate"], versus["bd_rate_interval"]),
-                                                      _ranged(versus["bd_rmse_db"], versus["bd_rmse_interval"])]
-            out.append(f"| {'**' + codec + '**' if codec == OURS else codec} | " + " | ".join(cells) + " |")
-        out.append("")
+            at, versus = condition["rmse_at_bytes"][codec], condition["versus"].get(codec)
+            against = ["", ""] if versus is None else [_ranged(versus["bd_rate"], versus["bd_rate_interval"]),
+                                                       _ranged(versus["bd_rmse_db"], versus["bd_rmse_interval"])]
+            rows.append([f"**{codec}**" if codec == OURS else codec, *(_number(at[b]) for b in SIZES), *against])
+        out.append(markdown_table(["codec", *(f"{b} bytes" for b in SIZES), "bytes at equal error", "difference, dB"], rows))
     if "accuracy" in result:
         out += _accuracy(result["accuracy"])
-    out += [f"Measured at {result['commit'][:12] or 'an unknown commit'}, weights {result['weights_sha256'][:12]}, "
-            f"seed {result['seed']}.", ""]
-    return "\n".join(out + ([f"`{command}`", ""] if command else []))
+    if command:
+        out.append(command_block(command))
+    out.append(measured_at(result) + "\n")
+    return "\n".join(out)
 
 
 def _accuracy(result: dict) -> list[str]:
-    out = ["## Classes after decoding", "",
-           f"Balanced accuracy in %, on {result['n_frames']} successive frames of {result['n_recordings']} recordings that "
-           f"`{result['model']}` was not trained on. The model's PDUs carry the label that it gave each frame, in the bytes "
-           "stated, so that nothing of it is lost. The PDUs of classical codecs carry no labels here: classes are told from "
-           "their decoded spectra by a small classifier, the better of one learnt from training frames as they are and one from "
-           "decoded ones. With the model's labels in them they would tell the model's classes. For comparison, what the model's "
-           "class head tells from the latents alone.", "",
-           "| what | bytes | accuracy | lost by encoding, points |", "|---|---|---|---|"]
-    out += [f"| {name} | not encoded | {_share(value)} | |" for name, value in result["uncompressed"].items()]
-    for codec, rows in result["points"].items():
-        out += [f"| {codec} | {r['bytes']:.1f} | {_share(r['accuracy'])} | {_share(r['minus_uncompressed'], -1)} |" for r in rows]
-    return [*out, ""]
+    rows = [[name, "not encoded", _share(value), ""] for name, value in result["uncompressed"].items()]
+    rows += [[codec, f"{r['bytes']:.1f}", _share(r["accuracy"]), _share(r["minus_uncompressed"], -1)]
+             for codec, points in result["points"].items() for r in points]
+    return ["## Classes after decoding\n", paragraph(
+        f"Balanced accuracy in %, on {result['n_frames']} successive frames of {result['n_recordings']} recordings that "
+        f"`{result['model']}` was not trained on. The model's PDUs carry the label that it gave each frame, within the bytes "
+        "stated, so that nothing of it is lost. The PDUs of classical codecs carry no labels here. A small classifier gives "
+        "the classes of their decoded spectra: the better of one learnt from training frames as they are and one learnt from "
+        "decoded ones. With the model's labels in them they would give the model's classes. For comparison: what the model's "
+        "class head gives from the latents "
+        "alone.") + "\n", markdown_table(["what", "bytes", "accuracy", "lost by encoding, points"], rows)]
 
 
 def draw(result: dict, path: Path) -> None:

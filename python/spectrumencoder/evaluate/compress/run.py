@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bytes against error and accuracy: the model's codec and classical ones, in serialised bytes with headers.
 
-Error: RMSE in dB, over all bins, of the decoded spectrum from the clean one of simulated scenes (`clean_scenes`). Every codec's
-spectra are taken for what they are, means of a logarithm: its bias for averaged noise, which follows from K, is taken off them.
-The PDUs of all codecs carry the model's label and confidence of each frame, in the same bytes.
-Frames of a group are either successive, as a receiver gives them, or of other scenes each, as a scan gives them.
-Accuracy: see `compress_accuracy`.
+The error is the RMSE in dB, over all bins, of the decoded spectrum from the clean one of simulated scenes (`clean_scenes`).
+Every codec's spectra are means of a logarithm: their bias for averaged noise, which follows from K, is taken off. The PDUs of
+all codecs carry the model's label and confidence of each frame, in the same bytes. Frames of a group are successive, as a
+receiver gives them, or of other scenes each, as a scan gives them. Accuracy: see ``accuracy``.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from ..anomaly.clean_scenes import SceneFrames, make_scenes, shuffled
 from .accuracy import accuracy
 from .inputs import GROUP, steps_for, training_frames
 from .rate_distortion import BYTES_RANGE, RATE_RANGE, Curve, compared, rmse_at
-from .spectrum_codecs import Cosines, DeltaZstd, ModelCodec, PrincipalComponents, Wavelets, told
+from .spectrum_codecs import Cosines, DeltaZstd, ModelCodec, PrincipalComponents, Wavelets, with_labels
 
 TARGET_BYTES = (5, 8, 12, 20, 34, 68, 128)
 FLOAT32_BYTES = 4
@@ -37,12 +36,12 @@ def compress(model: str = "base", *, pool: Path | None = None, corpus: list[Path
              averages: tuple[int, ...] = (16, 4, 1), n_scenes: int = 8, draws: int = 300, train_frames: int = 8192,
              refine: int = REFINE_STEPS, dropout_rate: float = 0.25, seed: int = 0, quick: bool = False,
              progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
-    """Compare the model's codec with PCA, DCT, wavelets and delta + zstd.
+    """Compares the model's codec with PCA, DCT, wavelets and delta + zstd.
 
     Args:
-        pool: frames of training (a pool of `train`), from which the classical codecs and classifiers learn, without those of
-            recordings that the model judged was not trained on; None: simulated frames, and no accuracy.
-        corpus: recordings for the accuracy. fold: model judged there, one that was not trained on some of them; "": `model`.
+        pool: frames of training (a pool of `train`), from which the classical codecs and classifiers learn, without recordings
+            that the judged model was not trained on; None: simulated frames, and no accuracy.
+        corpus: recordings for the accuracy. fold: model judged there, not trained on some of them; "": `model`.
         averages: K of the scenes, the first also with frames alone. n_scenes: of each K. draws: of the bootstrap.
         quick: a trial in seconds on few frames; its figures say nothing.
 
@@ -71,7 +70,7 @@ def compress(model: str = "base", *, pool: Path | None = None, corpus: list[Path
     for number, average in enumerate(averages):
         scenes = make_scenes(n_scenes, group, average, layout, window, FIRST_SEED)
         for order, groups in (("successive", scenes), ("alone", shuffled(scenes, seed)))[:1 if number else 2]:
-            curves, groups = {}, [told(engine, g) for g in groups]
+            curves, groups = {}, [with_labels(engine, g) for g in groups]
             for one in codecs:
                 progress(work, total, f"K = {average}, {order}, {one.name}")
                 curves[one.name] = measure(one, groups, targets)
@@ -103,7 +102,7 @@ def measure(codec, groups: list[SceneFrames], targets) -> tuple[list[int], Curve
 
 
 def summarise(curves: dict[str, tuple[list[int], Curve]], groups: list[SceneFrames], draws: int, seed: int) -> dict:
-    """The points of each codec, the error of what went in, and how the model's codec compares with each other one."""
+    """The points of each codec, the error of the input, and the comparison of the model's codec with each other one."""
     from ...encoder.pdu import step_of
     points, ours = {}, curves["latents + detail"][1]
     for name, (steps, curve) in curves.items():
@@ -120,7 +119,7 @@ def summarise(curves: dict[str, tuple[list[int], Curve]], groups: list[SceneFram
 
 
 def _class_bytes(groups: list[SceneFrames]) -> float:
-    """Of labels and confidences, for each frame."""
+    """Bytes of labels and confidences, for each frame."""
     size = sum(len(pack_classes(g.label, g.confidence)) for g in groups if g.label is not None)
     return size / sum(len(g.psd) for g in groups)
 

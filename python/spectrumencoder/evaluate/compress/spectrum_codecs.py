@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The codecs that are compared: the model's, and the classical ones with the same grouping, header, quantiser and entropy coder.
 
-Principal components, cosine and wavelet coefficients of the level over the floor go the way of the model's latents: the floor
-as one more coordinate, a DCT along time over 1, 8 or all frames (whichever costs least), shrinkage (what is under three sigma of
-the averaged noise becomes 0), uniform quantisation with a dead zone, `encoder.entropy` with priors from training, and a PDU.
-Where frames have labels (`told`), the PDUs of all codecs carry them, in the same bytes.
+Principal components, cosine and wavelet coefficients of the level over the floor go the way of the model's latents. The floor
+is one more coordinate. Then come a DCT along time over 1, 8 or all frames (the cheapest), shrinkage (coefficients under three
+sigma of the averaged noise become 0), uniform quantisation with a dead zone, `encoder.entropy` with priors from training, and
+a PDU. If frames have labels (`with_labels`), the PDUs of all codecs carry them, in the same bytes.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ FLOOR_SCALE = 0.5  # dB
 _IDENTITY = b"cls0"
 
 
-def told(engine: Engine, frames: SceneFrames) -> SceneFrames:
-    """The frames with the labels and confidences that the whole model gives them, band unknown; as they are if it names no
-    classes."""
+def with_labels(engine: Engine, frames: SceneFrames) -> SceneFrames:
+    """The frames with the labels and confidences that the whole model gives them, band unknown; unchanged if it names no classes.
+    """
     if not engine.contract["heads"].get("classes", True):
         return frames
     probabilities = engine.encode(frames.items).features[:, features.PROBABILITIES][:, :len(engine.labels)]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Classification of held-out recordings: which frames are judged, under which conditions, and what is counted.
+"""Classification of held-out recordings: the frames that are judged, the conditions, and the counts.
 
-Judged are frames that hold the signal (`training.corpus.Source.holds_signal`), on the grid of the tokenizer, K = 16, or K = 4
-where a file holds under 8 frames of K = 16; nothing is padded or repeated, and a file that yields no frame counts as wrong.
+Frames that hold the signal are judged (`training.corpus.Source.holds_signal`), on the grid of the tokenizer, K = 16, or K = 4
+if a file holds under 8 frames of K = 16. Nothing is padded or repeated, and a file that yields no frame counts as wrong.
 `noise` is judged on gaps between bursts, on noise-only files and on simulated noise.
 
 Several models may be judged together, each on what it was not trained on: the folds of a cross-validation give one figure.
@@ -133,8 +133,9 @@ def judge(source: Source, condition: str, seed: int, engine: Engine) -> list[Jud
 
 
 def front_end_noise(source: Source, seed: int, engine: Engine) -> list[Judged]:
-    """White noise through the front end of a recording, 8 bits, band hidden; none where its front end cannot be seen, because
-    a signal as wide as the band never pauses."""
+    """White noise through the front end of a recording, 8 bits, band hidden. None if its front end cannot be seen, because a
+    signal as wide as the band never pauses.
+    """
     amplitude = front_end.response(source)
     if amplitude is None:
         return []
@@ -160,7 +161,7 @@ def by_front_end(rows: list[tuple[Judged, np.ndarray]], labels: list[str], condi
 
 
 def equalise(rng: np.random.Generator, source: Source) -> tuple[np.ndarray, float]:
-    """Shift, resample, filter, noise, 8 bits: gives the samples and the resampling factor."""
+    """Shift, resample, filter, noise, 8 bits; returns the samples and the resampling factor."""
     width, _, _ = augment.occupied(on_psd(source, source.iq, 1.0))
     factor = float(max(np.exp(rng.uniform(np.log(0.75), np.log(1.5))), min(1.0, 1.05 * width)))
     room = max(0.0, min(0.15, 0.5 * (1.0 - width / factor)))
@@ -189,7 +190,7 @@ def on_psd(source: Source, iq: np.ndarray, factor: float) -> np.ndarray:
 
 
 def simulated_noise(condition: str, seed: int, engine: Engine) -> list[Judged]:
-    """Recordings of white noise at usual rates, told to be of each band in turn; when equalised through a filter and 8 bits."""
+    """Recordings of white noise at usual rates, labelled with each band in turn; if equalised, through a filter and 8 bits."""
     out, layout = [], engine.layout
     for number in range(SIMULATED_NOISE):
         rng = np.random.default_rng((seed, 7919, number))

@@ -30,19 +30,19 @@ class Frames:
         return len(self.label)
 
     def sample(self, count: int, rng: np.random.Generator) -> Frames:
-        """At most `count` of them, drawn without replacement."""
+        """`count` of them or fewer, drawn without replacement."""
         chosen = rng.permutation(len(self))[:count]
         return Frames(self.items[chosen], self.label[chosen], [self.band[i] for i in chosen], self.recording[chosen])
 
 
 def frames_of(engine: Engine, *, pool: Path | None = None, corpus: Path | None = None, condition: str = "equalised",
-              most: int | None = None, seed: int = 0) -> Frames:
+              max_windows: int | None = None, seed: int = 0) -> Frames:
     """Frames that neither model of the engine was trained on.
 
     Args:
         pool: folder of augmented windows that training made; their band is hidden. corpus: folder of labelled recordings, whose
             frames are judged as by `evaluate classify` under `condition` (plain | equalised). Exactly one of both.
-        most: of the pool: the first so many. seed: of the equalised condition.
+        max_windows: takes the first windows of the pool only. seed: of the equalised condition.
 
     Raises:
         CorpusError: there are no such frames. ValueError: not exactly one source, or a label that the model does not know.
@@ -50,7 +50,7 @@ def frames_of(engine: Engine, *, pool: Path | None = None, corpus: Path | None =
     if (pool is None) == (corpus is None):
         raise ValueError("name frames: --pool DIR (augmented windows made by training) or --corpus DIR (recordings), not both")
     if pool is not None:
-        windows = held_out_windows(pool, str(engine.file.path), most=most)
+        windows = held_out_windows(pool, str(engine.file.path), max_windows=max_windows)
         names = np.array([windows.names[s] for s in windows.source])
         leaked = sorted(set(names) & engine.trained_on)
         if leaked:

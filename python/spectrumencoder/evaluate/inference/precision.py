@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What bf16 and int8 inference lose and gain against fp32, on the same frames, timed in turn in one run."""
+"""bf16 and int8 inference against fp32: accuracy and residual lost, speed gained, on the same frames in one run."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ import numpy as np
 from ...encoder import features
 from ...encoder.engine import Engine
 from ...encoder.features import DTYPES, FP32
+from ...measure.page import markdown_table, paragraph, with_origin
 from ...measure.provenance import commit
 from ...measure.timing import clock_of, interleaved, machine, speed_up
 from .held_out import CHUNK, Frames, frames_of
 from .windows import bootstrap
 
+TITLE = "Reduced precision: what bf16 and int8 lose and gain"
 SINGLES, BATCHES, BATCH = 300, 30, 64
-QUICK = {"most": 150, "singles": 10, "batches": 3, "batch": 32}
+QUICK = {"max_windows": 150, "singles": 10, "batches": 3, "batch": 32}
 
 
 def precision(model: str = "base", *, pool: Path | None = None, corpus: Path | None = None, condition: str = "equalised",
-              dropout_rate: float = 0.25, compute: str = "cpu", runtime: str = "auto", threads: int = 1, most: int | None = None,
-              seed: int = 0, quick: bool = False,
+              dropout_rate: float = 0.25, compute: str = "cpu", runtime: str = "auto", threads: int = 1,
+              max_windows: int | None = None, seed: int = 0, quick: bool = False,
               progress: Callable[[str, int, int], None] = lambda what, done, total: None) -> dict:
-    """Measure every precision that runs here.
+    """Measures every precision that runs here.
 
     Args:
         runtime: auto | native | torch, of all precisions.
-        pool, corpus, condition, most, seed: see `held_out.frames_of`. quick: few frames and few calls: for tests.
+        pool, corpus, condition, max_windows, seed: see `held_out.frames_of`. quick: few frames and few calls, for tests.
 
     Returns:
         `dtypes`: per precision accuracy, points lost (paired, with the 95 % interval over recordings), share of frames with the
@@ -39,7 +41,7 @@ def precision(model: str = "base", *, pool: Path | None = None, corpus: Path | N
     Raises:
         ValueError, CorpusError, ModelError: as `frames_of` and Engine.
     """
-    amounts = {"most": most, "singles": SINGLES, "batches": BATCHES, "batch": BATCH} | (QUICK if quick else {})
+    amounts = {"max_windows": max_windows, "singles": SINGLES, "batches": BATCHES, "batch": BATCH} | (QUICK if quick else {})
     settings = dict(dropout_rate=dropout_rate, compute=compute, runtime=runtime, threads=threads)
     engines, refused = {}, {}
     for dtype in DTYPES:
@@ -50,7 +52,7 @@ def precision(model: str = "base", *, pool: Path | None = None, corpus: Path | N
                 raise
             refused[dtype] = str(error)
     exact = engines[FP32]
-    frames = frames_of(exact, pool=pool, corpus=corpus, condition=condition, most=amounts["most"], seed=seed)
+    frames = frames_of(exact, pool=pool, corpus=corpus, condition=condition, max_windows=amounts["max_windows"], seed=seed)
     rows = _losses(engines, frames, seed, progress)
     for way, values in _times(model, list(engines), frames, amounts, settings, seed, progress).items():
         for dtype in engines:
@@ -111,28 +113,33 @@ def _times(model, dtypes, frames, amounts, settings, seed, progress) -> dict[str
     return out
 
 
+def report(result: dict, command: str = "", picture: str = "") -> str:
+    """The figures as Markdown, with picture and command."""
+    return with_origin(table(result), result, command, picture, TITLE)
+
+
 def table(result: dict) -> str:
-    """The result as a page of Markdown."""
+    """Accuracy and residual by precision, speed by precision, as Markdown."""
     run = result["machine"]
-    lines = [
-        f"`{result['model']}` ({result['variant']}), {result['n_frames']} frames ({result['frames']}) of "
-        f"{result['n_recordings']} recordings that training did not see, r = {result['dropout_rate']:g}. Points lost: accuracy "
-        "at fp32 less that at the reduced precision on the same frames, in points of 100, with its 95 % interval (bootstrap over "
-        "recordings). Speed-up over fp32: ratio of the total times, interleaved on the same frames in one run on "
-        f"{result['device']} ({run['cpu']}, {run['capability']}, {result['threads']} thread, {result['clock']}), one by one and "
-        f"{result['batch']} frames a call.", "",
-        "| precision | runtime | accuracy | points lost | same label | residual: rms difference (of rms), largest | one by one "
-        "| in batches |",
-        "|---|---|---|---|---|---|---|---|"]
+    accuracy, speed = [], []
     for dtype, row in result["dtypes"].items():
         low, high = row["points_lost_interval"]
-        lines.append(f"| {dtype} | {result['runtimes'][dtype]} | {100 * row['accuracy']:.2f} % | "
-                     f"{row['points_lost']:+.2f} ({low:+.2f} to {high:+.2f}) | "
-                     f"{100 * row['same_label']:.2f} % | {row['residual_rms_difference']:.4f} ({row['residual_rms']:.2f}), "
-                     f"{row['largest_residual_difference']:.3f} | "
-                     f"{_faster(row.get('one_by_one'))} | {_faster(row.get('in_batches'))} |")
-    lines += [f"| {dtype} | | cannot run: {reason} | | | | | |" for dtype, reason in result["refused"].items()]
-    return "\n".join(lines) + "\n"
+        accuracy.append([dtype, f"{100 * row['accuracy']:.2f} %", f"{row['points_lost']:+.2f} ({low:+.2f} to {high:+.2f})",
+                         f"{100 * row['same_label']:.2f} %", f"{row['residual_rms_difference']:.4f} ({row['residual_rms']:.2f})",
+                         f"{row['largest_residual_difference']:.3f}"])
+        speed.append([dtype, result["runtimes"][dtype], _faster(row.get("one_by_one")), _faster(row.get("in_batches"))])
+    refused = "".join(f"\n{paragraph(f'{dtype} cannot run: {reason}')}\n" for dtype, reason in result["refused"].items())
+    return "\n".join([paragraph(
+        f"`{result['model']}` ({result['variant']}), {result['n_frames']} frames ({result['frames']}) of "
+        f"{result['n_recordings']} recordings that training did not see, r = {result['dropout_rate']:g}. *points lost*: "
+        "accuracy at fp32 minus that at the reduced precision on the same frames, in points of 100, with its 95 % interval "
+        "(bootstrap over recordings). *residual*: rms of its difference from fp32 (of its own rms), and the largest "
+        "difference.") + "\n",
+        markdown_table(["precision", "accuracy", "points lost", "same label", "residual, rms", "largest"], accuracy),
+        paragraph(f"Speed-up over fp32: the ratio of the total times, interleaved on the same frames in one run on "
+                  f"{result['device']} ({run['cpu']}, {run['capability']}, {result['threads']} thread, {result['clock']}), one "
+                  f"by one and {result['batch']} frames a call.") + "\n",
+        markdown_table(["precision", "runtime", "one by one", "in batches"], speed)]) + refused
 
 
 def _faster(row: dict | None) -> str:

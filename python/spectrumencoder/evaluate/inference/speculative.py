@@ -17,6 +17,7 @@ import torch
 from ...encoder import features
 from ...encoder.engine import Engine
 from ...encoder.ensemble import CONFIDENCE_THRESHOLD, SpeculativeEngine, open_engine
+from ...measure.page import markdown_table, paragraph, with_origin
 from ...measure.provenance import commit
 from ...measure.timing import clock_of, interleaved, machine, speed_up
 from ...training.temperature import calibrate, calibration_error
@@ -25,19 +26,20 @@ from .windows import bootstrap
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 SINGLES, BATCHES, BATCH = 400, 24, 64  # timed: calls of one frame, calls of a batch, frames of a batch
-QUICK = {"most": 200, "singles": 12, "batches": 3, "batch": 32}
+TITLE = "Speculative ensemble: accuracy lost and speed gained"
+QUICK = {"max_windows": 200, "singles": 12, "batches": 3, "batch": 32}
 
 
 def speculative(models: list[str], *, pool: Path | None = None, corpus: Path | None = None, condition: str = "equalised",
                 thresholds: tuple[float, ...] = THRESHOLDS, dropout_rate: float = 0.25, dtype: str = "fp32", threads: int = 1,
-                most: int | None = None, seed: int = 0, quick: bool = False,
+                max_windows: int | None = None, seed: int = 0, quick: bool = False,
                 progress: Callable[[str, int, int], None] = lambda what, done, total: None) -> dict:
-    """Judge and time an ensemble.
+    """Judges and times an ensemble.
 
     Args:
         models: `speculative` or `speculative:FAST,LARGE`; several (the folds) are judged together, each on what it was not
             trained on, and the first is timed.
-        pool, corpus, condition, most, seed: see `held_out.frames_of`; `most` holds for each of the models.
+        pool, corpus, condition, max_windows, seed: see `held_out.frames_of`; `max_windows` holds for each of the models.
         thresholds: of the confidence; the default 0.8 is always among them.
         quick: few frames and few calls: for tests.
         progress: called with (what, done, total).
@@ -50,13 +52,13 @@ def speculative(models: list[str], *, pool: Path | None = None, corpus: Path | N
     Raises:
         ValueError: not an ensemble, a threshold outside [0, 1], no frames named. CorpusError, ModelError: they cannot be used.
     """
-    amounts = {"most": most, "singles": SINGLES, "batches": BATCHES, "batch": BATCH} | (QUICK if quick else {})
+    amounts = {"max_windows": max_windows, "singles": SINGLES, "batches": BATCHES, "batch": BATCH} | (QUICK if quick else {})
     thresholds = tuple(sorted({*thresholds, CONFIDENCE_THRESHOLD}))
     settings = dict(dropout_rate=dropout_rate, dtype=dtype, threads=threads)
     parts = []
     for number, model in enumerate(models):
         engine = _ensemble(model, **settings)
-        frames = frames_of(engine, pool=pool, corpus=corpus, condition=condition, most=amounts["most"], seed=seed)
+        frames = frames_of(engine, pool=pool, corpus=corpus, condition=condition, max_windows=amounts["max_windows"], seed=seed)
         parts.append(_answers(engine, frames, lambda done, total, n=number: progress(f"model {n + 1}", done, total)))
         if number == 0:
             timed, layout = frames.sample(amounts["singles"] + amounts["batches"] * amounts["batch"],
@@ -152,45 +154,54 @@ def _times(model: str, frames: Frames, thresholds, amounts, settings, progress) 
     return out
 
 
+def report(result: dict, command: str = "", picture: str = "") -> str:
+    """The figures as Markdown, with picture and command."""
+    return with_origin(table(result), result, command, picture, TITLE)
+
+
 def table(result: dict) -> str:
-    """The result as a page of Markdown."""
+    """The models alone, accuracy and speed by threshold, as Markdown."""
     fast, large = result["models"]
     run = result["machine"]
     default = next(r for r in result["thresholds"] if r["threshold"] == CONFIDENCE_THRESHOLD)
-    lines = [
-        f"{result['n_frames']} frames ({result['frames']}) of {result['n_recordings']} recordings that training did not see, r = "
-        f"{result['dropout_rate']:g}, {result['dtype']}. Points lost: accuracy of `{large['name']}` less that of the ensemble "
-        "on the same frames, in points of 100, with its 95 % interval (bootstrap over recordings). Speed-up over "
-        f"`{large['name']}` alone, interleaved on the same frames in one run ({run['cpu']}, {run['threads']} thread, "
-        f"{result['clock']}): mean is the ratio of the total times, median that of the medians; in batches of {result['batch']} "
-        "frames a call.", "",
-        "| model | accuracy | balanced | ECE without temperature | with | with one of other recordings |",
-        "|---|---|---|---|---|---|"]
-    for row in (fast, large):
-        lines.append(f"| {row['name']} | {_percent(row['accuracy'])} | {_percent(row['balanced_accuracy'])} | "
-                     f"{row['ece_before']:.3f} | {row['ece']:.3f} | {row['ece_cross_fitted']:.3f} |")
-    lines += ["", "| threshold | accepted | accuracy | balanced | ECE | points lost | one by one: mean, median | "
-              "in batches: mean, median |", "|---|---|---|---|---|---|---|---|"]
+    alone = [[row["name"], _percent(row["accuracy"]), _percent(row["balanced_accuracy"]), f"{row['ece_before']:.3f}",
+              f"{row['ece']:.3f}", f"{row['ece_cross_fitted']:.3f}"] for row in (fast, large)]
+    rows, speed = [], []
     for row in result["thresholds"]:
         low, high = row["points_lost_interval"]
-        lines.append(f"| {row['threshold']:g} | {_percent(row['accepted'])} | {_percent(row['accuracy'])} | "
-                     f"{_percent(row['balanced_accuracy'])} | {row['ece']:.3f} | {row['points_lost']:+.2f} ({low:+.2f} to "
-                     f"{high:+.2f}) | {_times_faster(row.get('one_by_one'))} | {_times_faster(row.get('in_batches'))} |")
-    lost_alone = 100 * (large["accuracy"] - fast["accuracy"])
-    lines += ["", f"At the default threshold of {CONFIDENCE_THRESHOLD:g} `{fast['name']}` answers "
-              f"{_percent(default['accepted'])} of the frames. `{fast['name']}` alone would lose {lost_alone:.2f} points."]
-    return "\n".join(lines) + "\n"
+        rows.append([f"{row['threshold']:g}", _percent(row["accepted"]), _percent(row["accuracy"]),
+                     _percent(row["balanced_accuracy"]), f"{row['ece']:.3f}",
+                     f"{row['points_lost']:+.2f} ({low:+.2f} to {high:+.2f})"])
+        speed.append([f"{row['threshold']:g}", *(_speed_up(row.get(way), kind) for way in ("one_by_one", "in_batches")
+                                                 for kind in ("mean", "median"))])
+    return "\n".join([paragraph(
+        f"{result['n_frames']} frames ({result['frames']}) of {result['n_recordings']} recordings that training did not see, r "
+        f"= {result['dropout_rate']:g}, {result['dtype']}. The models alone; ECE is the calibration error without the "
+        "temperature, with it, and with one fitted on other recordings:") + "\n",
+        markdown_table(["model", "accuracy", "balanced", "ECE without temperature", "with", "with one of other recordings"],
+                       alone),
+        paragraph(f"*accepted*: frames that `{fast['name']}` answers. *points lost*: accuracy of `{large['name']}` minus that of "
+                  "the ensemble on the same frames, in points of 100, with its 95 % interval (bootstrap over "
+                  "recordings).") + "\n",
+        markdown_table(["threshold", "accepted", "accuracy", "balanced", "ECE", "points lost"], rows),
+        paragraph(f"Speed-up over `{large['name']}` alone, interleaved on the same frames in one run ({run['cpu']}, "
+                  f"{run['threads']} thread, {result['clock']}), one by one and in batches of {result['batch']} frames a call. "
+                  "The mean is the ratio of the total times, the median that of the medians.") + "\n",
+        markdown_table(["threshold", "one by one: mean", "median", "in batches: mean", "median"], speed),
+        paragraph(f"At the default threshold of {CONFIDENCE_THRESHOLD:g} `{fast['name']}` answers "
+                  f"{_percent(default['accepted'])} of the frames. `{fast['name']}` alone would lose "
+                  f"{100 * (large['accuracy'] - fast['accuracy']):.2f} points.")]) + "\n"
 
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def _times_faster(row: dict | None) -> str:
+def _speed_up(row: dict | None, kind: str) -> str:
     if row is None:
         return "-"
-    (a, b), (c, d) = row["mean_speed_up_interval"], row["median_speed_up_interval"]
-    return f"{row['mean_speed_up']:.2f} ({a:.2f} to {b:.2f}), {row['median_speed_up']:.2f} ({c:.2f} to {d:.2f})"
+    low, high = row[f"{kind}_speed_up_interval"]
+    return f"{row[f'{kind}_speed_up']:.2f} ({low:.2f} to {high:.2f})"
 
 
 def draw(result: dict, path: Path) -> None:

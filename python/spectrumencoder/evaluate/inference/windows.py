@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Augmented windows of a pool's part `test`: many frames, of recordings that the model judged on them was not trained on.
+"""Augmented windows of a pool's part `test`, from recordings that the judged model was not trained on.
 
-They are drawn as training frames are, by other seeds. Experiments that compare settings on the same frames (paired) use these.
+They are drawn as training frames are, with other seeds. Experiments that compare settings on the same frames (paired) use them.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Windows:
         return len(self.label)
 
 
-def held_out_windows(pool: Path, model: str, *, real_only: bool = True, most: int | None = None) -> Windows:
+def held_out_windows(pool: Path, model: str, *, real_only: bool = True, max_windows: int | None = None) -> Windows:
     """The labelled windows without injected anomaly of the recordings that `model` was not trained on.
 
     Args:
         pool: folder made by training (`--pool`), with a part `test`.
-        real_only: leave simulated ones out. most: at most so many, the first.
+        real_only: leave simulated ones out. max_windows: take the first ones only, up to this number.
 
     Raises:
         CorpusError: no such pool, or none of its recordings is new to the model.
@@ -58,9 +58,9 @@ def held_out_windows(pool: Path, model: str, *, real_only: bool = True, most: in
         chosen = (shard["label"] >= 0) & (shard["anomaly"] == 0) & ((shard["source"] >= 0) | (not real_only))
         parts.append({key: value[chosen] for key, value in shard.items()})
         count += int(chosen.sum())
-        if most is not None and count >= most:
+        if max_windows is not None and count >= max_windows:
             break
-    joined = {key: np.concatenate([p[key] for p in parts])[:most] for key in parts[0]}
+    joined = {key: np.concatenate([p[key] for p in parts])[:max_windows] for key in parts[0]}
     if not len(joined["label"]):
         raise CorpusError(f"{pool}: {model} was trained on every recording of the test windows; give the model of a fold")
     return as_windows(joined, claim)
@@ -77,8 +77,8 @@ def as_windows(frames: dict[str, np.ndarray], claim: dict) -> Windows:
                    claim["sources"])
 
 
-def right(engine: Engine, windows: Windows, band: str | None = "unknown") -> np.ndarray:
-    """(F,) bool: the most probable class is the label. `band`: told to all; None: each window's own."""
+def is_correct(engine: Engine, windows: Windows, band: str | None = "unknown") -> np.ndarray:
+    """(F,) bool: the most probable class is the label. band: the band given for all windows; None gives each window's own."""
     from ...encoder import features
 
     encoded = engine.encode(windows.items, windows.band if band is None else band)

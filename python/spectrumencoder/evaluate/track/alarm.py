@@ -31,8 +31,9 @@ _EVERY = 25  # of the aircraft of the Swiss collection
 
 @dataclass(frozen=True)
 class Watched:
-    """What a tracker said of one aircraft: `alarms`, (time raised, time of the first impossible report, metres, score) each;
-    `hours` of reports, gaps of more than a minute left out."""
+    """The alarms of a tracker on one aircraft: `alarms`, (time raised, time of the first impossible report, metres, score) each.
+    `hours` is the length of the reports without gaps of more than a minute.
+    """
 
     alarms: list[tuple[float, float, float, float]]
     hours: float
@@ -58,7 +59,7 @@ def jumps(samples: Samples) -> list[float]:
 
 
 def inject(samples: Samples, jump_m: float, seed: int) -> tuple[Samples, float]:
-    """All reports after a moment in the middle half moved by `jump_m` in some direction; gives that moment too."""
+    """Moves all reports after a moment in the middle half by `jump_m` in some direction; returns them and the moment."""
     rng = np.random.default_rng([zlib.crc32(samples.aircraft.encode()), seed])
     first = int(rng.integers(len(samples.time_s) // 4, 3 * len(samples.time_s) // 4))
     angle = rng.uniform(0, 2 * np.pi)
@@ -68,12 +69,12 @@ def inject(samples: Samples, jump_m: float, seed: int) -> tuple[Samples, float]:
     return replace(samples, latitude=latitude, longitude=longitude), float(samples.time_s[first])
 
 
-def alarm_figures(folder: Path, *, most: int | None = None, seed: int = 0,
+def alarm_figures(folder: Path, *, max_flights: int | None = None, seed: int = 0,
                   progress: Callable[[str], None] = lambda name: None) -> dict:
     """Spoofing, injected jumps and false alarms.
 
     Args:
-        most: aircraft of a file and files of the featured folder to use.
+        max_flights: limits the aircraft of a file and the files of the featured folder; None: all.
     """
     wheel = find_wheel(folder)
     spoofed = []
@@ -84,7 +85,7 @@ def alarm_figures(folder: Path, *, most: int | None = None, seed: int = 0,
                         "raised_after_s": [_first_after(seen, j) for j in real], "alarms": len(seen.alarms),
                         "scores": [a[3] for a in seen.alarms]})
     injected, quiet_alarms, quiet_hours = {}, 0, 0.0
-    others = _others(wheel, most)
+    others = _others(wheel, max_flights)
     for jump_m in JUMPS_M:
         progress(f"jumps of {jump_m:g} m")
         delays = []
@@ -98,7 +99,7 @@ def alarm_figures(folder: Path, *, most: int | None = None, seed: int = 0,
         seen = watch(samples)
         quiet_alarms, quiet_hours = quiet_alarms + len(seen.alarms), quiet_hours + seen.hours
     featured = {}
-    for name in files(wheel, "featured/")[:most]:
+    for name in files(wheel, "featured/")[:max_flights]:
         progress(name)
         seen = [watch(samples) for samples in read_samples(wheel, name)]
         featured[name.split("/")[1]] = {"hours": sum(s.hours for s in seen), "alarms": sum(len(s.alarms) for s in seen),
@@ -107,10 +108,10 @@ def alarm_figures(folder: Path, *, most: int | None = None, seed: int = 0,
             "featured": featured}
 
 
-def _others(wheel: Path, most: int | None) -> Sequence[Samples]:
+def _others(wheel: Path, max_flights: int | None) -> Sequence[Samples]:
     munich, swiss = (read_samples(wheel, name) for name in INJECTED)
     tuned = [s for s in swiss if zlib.crc32(s.aircraft.encode()) % 2 == 0 and len(s.time_s) >= 60]
-    return [*munich, *tuned[::_EVERY]][:most]
+    return [*munich, *tuned[::_EVERY]][:max_flights]
 
 
 def _first_after(seen: Watched, time_s: float) -> float | None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our filter over many flights at once: what `track_single.judge` gives for each alone, in a bank, as the tracker runs it.
+"""Our filter over many flights at once, in the tracker's own bank: the errors that ``single.judge`` gives for each flight alone.
 
-Flights are rows of one bank, the longest first, so that those which have ended are cut off; a test holds the two ways together.
+Flights are rows of the bank, the longest first, so that the rows of those which have ended are left out. A test holds the two
+ways together.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...tracker.filters import add_field, make_filter
-from ...tracker.motion_field import MotionField, correct, learn, no_gains, no_past, remember
+from ...tracker.filters import make_filter
+from ...tracker.motion_field import MotionField
 from ...tracker.settings import SpatialSettings
+from ...tracker.track_bank import Positions, TrackBank
 from .flights import Flight
 from .single import EVERY_S, FILTERED, HORIZONS_S, NEXT, SETTLED, Errors, judge, key
 
@@ -24,73 +26,41 @@ def judge_bank(settings: SpatialSettings, field: MotionField | None, flown: Sequ
     """Errors of the filter that ``make_filter`` makes, on each flight with the noise of its seed.
 
     Args:
-        flown: flights and seeds. Others: as of ``judge``.
+        settings, field: of the filter.
+        flown: flights and seeds.
+        sigma_m, horizons_s, longest_step_s: as of ``judge``.
     """
     order = sorted(range(len(flown)), key=lambda k: -len(flown[k][0].time_s))
     flights, seeds = [flown[k][0] for k in order], [flown[k][1] for k in order]
     rows = _Rows(flights, seeds, sigma_m, horizons_s)
+    bank = TrackBank(settings.horizontal_imm(), settings.vertical_imm(), field, len(flights))
+    noise = np.tile(sigma_m**2 * np.eye(2), (len(flights), 1, 1))
     for k in range(rows.length):
-        live = int((rows.counts > k).sum())
+        live = np.arange((rows.counts > k).sum())
+        time_s, reports = rows.time_s[live, k], Positions(rows.reports[live, k], noise[live])
         if k == 0:
-            filtering = _Bank(settings, field, rows.reports[:, 0], sigma_m)
+            bank.restart(bank.reserve(len(live)), time_s, reports)
         else:
-            step = rows.time_s[:live, k] - rows.time_s[:live, k - 1]
-            filtering.cut(live)
+            step = time_s - rows.time_s[live, k - 1]
             if k >= SETTLED:
-                rows.note(NEXT, np.flatnonzero(step <= longest_step_s), k, *filtering.ahead(step))
-            filtering.update(step, rows.reports[:live, k])
+                rows.note(NEXT, np.flatnonzero(step <= longest_step_s), k, *bank.after(live, step))
+            bank.update(live, time_s, reports)
         if k < SETTLED:
             continue
-        mean, covariance = filtering.ahead(np.zeros(live))
-        rows.note(FILTERED, np.arange(live), k, mean, covariance)
-        rows.note_state(live, k, mean, covariance)
-        due = np.flatnonzero(k % rows.every[:live] == 0)
+        mean, covariance = bank.after(live, np.zeros(len(live)))
+        rows.note(FILTERED, live, k, mean, covariance)
+        rows.note_state(len(live), k, mean, covariance)
+        due = np.flatnonzero(k % rows.every[live] == 0)
         for h in horizons_s if len(due) else ():
-            mean, covariance = filtering.ahead(np.full(live, float(h)))
+            mean, covariance = bank.after(live, np.full(len(live), float(h)))
             rows.note(key(h), due, k, mean, covariance)
     seconds = _seconds(settings, field, flights[0], sigma_m)
     errors = rows.errors(seconds)
     return [errors[order.index(k)] for k in range(len(flown))]
 
 
-class _Bank:
-    """The filter of all rows: IMM and, where there is one, the field beside it."""
-
-    def __init__(self, settings, field, reports, sigma_m):
-        self._imm, self._field, self._noise = settings.horizontal_imm(), field, sigma_m**2 * np.eye(2)
-        n, n_models = len(reports), len(self._imm.models)
-        self._bank = self._imm.start(reports, np.tile(self._noise, (n, 1, 1)))
-        self._past, self._gains = no_past(n, n_models), no_gains(n)
-        self._correct()
-
-    def cut(self, live: int):
-        """Leaves the first rows."""
-        if live < len(self._bank.mean):
-            first = slice(live)
-            self._bank, self._past, self._gains = self._bank.take(first), self._past.take(first), self._gains.take(first)
-            self._correction = self._correction and self._correction.take(first)
-
-    def ahead(self, step):
-        """Mean (T, 6) and covariance (T, 6, 6) after `step` (T,) seconds."""
-        mean, covariance = self._imm.combined(self._imm.predict(self._bank, step))
-        return (mean, covariance) if self._field is None else add_field(self._correction, mean, covariance, step)
-
-    def update(self, step, reports):
-        self._bank, innovation = self._imm.update(self._imm.predict(self._bank, step), reports,
-                                                  np.tile(self._noise, (len(reports), 1, 1)))
-        if self._field is not None:
-            self._gains = learn(self._gains, self._correction, innovation, step)
-            velocity = self._imm.combined(self._bank)[0][:, 2:4]
-            self._past = remember(self._past, innovation, step, self._bank.probability, velocity)
-        self._correct()
-
-    def _correct(self):
-        self._correction = None if self._field is None else correct(
-            self._field, *self._imm.combined(self._bank), self._bank.probability, self._past, self._gains)
-
-
 class _Rows:
-    """Reports and truth of the flights, padded to the longest (T, L), and what was noted of each."""
+    """Reports and truth of the flights, padded to the longest (T, L), and the errors noted of each."""
 
     def __init__(self, flights, seeds, sigma_m, horizons_s):
         self.flights, self.counts = flights, np.array([len(f.time_s) for f in flights])
@@ -133,5 +103,5 @@ def _mahalanobis2(off, covariance):
 
 
 def _seconds(settings, field, flight: Flight, sigma_m: float) -> float:
-    """Of an update of the filter of one target."""
+    """Time of an update of the filter of one target."""
     return judge(lambda: make_filter(2, settings, field), flight.part(_TIMED), sigma_m, 0, ()).seconds_per_update

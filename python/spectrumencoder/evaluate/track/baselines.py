@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters of one target that ours are compared with: a constant-velocity Kalman filter and filterpy's IMM.
+"""Filters of one target to compare ours with: a constant-velocity Kalman filter and filterpy's IMM.
 
-All were tuned on the tune split only, for each sigma apart (`track_tune.py`); what came of it is in `TUNED`. They start like
-ours: at the first report, with a velocity of zero and a stated standard deviation. Of the IMMs one has two constant velocities,
-the other a constant velocity and a constant acceleration, which was the best of five sets of models.
+All were tuned on the tune split only, for each sigma apart (``tune``); `TUNED` has the settings. They start like ours: at the
+first report, with a velocity of zero and a stated standard deviation. One IMM has two constant velocities. The other has a
+constant velocity and a constant acceleration, the best of five sets of models.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ START_SPEED_MPS = 150.0
 
 @dataclass(frozen=True)
 class ImmSettings:
-    """`noise`: of each model, white acceleration (m2/s3) of a constant velocity or, where `jerk` says so, white jerk (m2/s5) of a
-    constant acceleration. `stay_s`: mean time in each model."""
+    """Settings of an IMM.
+
+    `noise` has a value for each model: white acceleration (m2/s3) of a constant velocity or, if `jerk` says so, white jerk
+    (m2/s5) of a constant acceleration. `stay_s` is the mean time in each model.
+    """
 
     noise: tuple[float, ...]
     stay_s: tuple[float, ...]
@@ -38,7 +41,7 @@ TUNED = {  # by sigma in metres: q of the Kalman filter, or the IMM's settings
 
 
 def baselines(sigma_m: float) -> dict[str, Callable[[], TargetFilter]]:
-    """By name, what makes a new filter of two dimensions, tuned for a sigma of `TUNED`."""
+    """Name -> function that makes a new filter of two dimensions, tuned for a sigma of `TUNED`."""
     tuned = TUNED[sigma_m]
     return {KALMAN: lambda: CvKalman(2, tuned[KALMAN]), IMM_CV: lambda: FilterpyImm(2, tuned[IMM_CV]),
             IMM_CA: lambda: FilterpyImm(2, tuned[IMM_CA])}

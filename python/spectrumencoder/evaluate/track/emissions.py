@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Emissions in frequency: Doppler curves of satellite passes, drifting oscillators and hoppers, beside a Kalman filter and
-holding the last value.
+"""Emissions in frequency: Doppler curves of satellite passes, drifting oscillators and hoppers, beside a Kalman filter and the
+last value held.
 
-Passes are computed with SGP4 from near-circular orbits of our own (drawn heights and inclinations, no catalogue), seen from 47 N,
-8 E. Oscillators age linearly, follow the temperature of a room and walk at random. A sighting comes about once a second, now and
-then none (a hopper's are all there); its middle is off by 0.15 of its bandwidth (standard deviation), which all filters are told.
+Passes are computed with SGP4 from near-circular orbits of our own (drawn heights and inclinations, no catalogue), seen from 47
+N, 8 E. Oscillators age linearly, follow the temperature of a room and walk at random. A sighting comes about once a second,
+and now and then none; a hopper has them all. Its middle is off by 0.15 of its bandwidth (standard deviation). All filters know
+that figure.
 """
 
 from __future__ import annotations
@@ -33,8 +34,11 @@ _CHANNELS, _SPACING_HZ = 8, 200e3
 
 @dataclass(frozen=True)
 class Emission:
-    """`freq_hz` at `time_s`, (n,), true, a value each second; `seen`: which of them are sighted; `channel` (n,): of a hopper,
-    else zeros; `bandwidth_hz`."""
+    """An emission and its sightings.
+
+    `freq_hz` (n,) is the true frequency at `time_s` (n,), a value each second. `seen` (n,) marks those that are sighted.
+    `channel` (n,) is that of a hopper, else zeros. `bandwidth_hz` is the width.
+    """
 
     kind: str
     time_s: np.ndarray
@@ -45,7 +49,7 @@ class Emission:
 
 
 def satellite_pass(seed: int) -> Emission:
-    """One pass above 5 degrees, at least 4 minutes of it."""
+    """One pass above 5 degrees, 4 minutes or longer."""
     from sgp4.api import WGS72, Satrec
 
     rng = np.random.default_rng([seed, 1])
@@ -115,8 +119,9 @@ class Held:
 
 
 class Kalman:
-    """Frequency and steady drift in ppb of the carrier, white noise of density q on the drift; starts again where a value is more
-    than 6 standard deviations off, as after a hop."""
+    """Frequency and steady drift in ppb of the carrier, with white noise of density q on the drift. It starts again if a value is
+    off by more than 6 standard deviations, as after a hop.
+    """
 
     def __init__(self, q: float):
         self._q, self._time_s = q, None
@@ -140,8 +145,9 @@ class Kalman:
 
 
 class Ours:
-    """The spectral tracker, which does not know that all sightings are of one emission. No confirmed track has the first one
-    after a hop to a new channel: there it says NaN."""
+    """The spectral tracker, which does not know that all sightings are of one emission. After a hop to a new channel no confirmed
+    track has the first sighting: its estimate there is NaN.
+    """
 
     def __init__(self, bandwidth_hz: float):
         self._tracker, self._width, self._n_ended = SpectralTracker(), bandwidth_hz, 0
@@ -157,18 +163,19 @@ class Ours:
 
     @property
     def n_tracks(self) -> int:
-        """What the emission was taken for, those that have ended included."""
+        """Number of tracks that the emission became, those that have ended included."""
         return self._n_ended + len(self._tracker.tracks())
 
     @property
     def hop_set_hz(self) -> Sequence[float]:
-        """Of the track with the most hops."""
+        """The hop set of the track with the most hops."""
         return max(self._tracker.tracks(), key=lambda t: t.hops).hop_set_hz
 
 
 def errors_ppb(target, emission: Emission, seed: int) -> dict[str, np.ndarray]:
-    """Squared errors in ppb of the carrier, filtered (`0 s`) and at each horizon, while the emission stays on its channel; NaN
-    where the target said so."""
+    """Squared errors in ppb of the carrier, filtered (`0 s`) and at each horizon, while the emission stays on its channel; NaN if
+    the target gave NaN.
+    """
     rng = np.random.default_rng([seed, 7])
     sigma = _ERROR_OF_WIDTH * emission.bandwidth_hz
     squared = {f"{h:g} s": [] for h in (0.0, *HORIZONS_S)}
@@ -187,8 +194,11 @@ def errors_ppb(target, emission: Emission, seed: int) -> dict[str, np.ndarray]:
 
 
 def spectral_figures(per_kind: int = 24, *, seed: int = 1000, progress: Callable[[str], None] = lambda name: None) -> dict:
-    """By kind and filter: RMSE in ppb filtered and at horizons, value and interval over emissions; of ours also the tracks that
-    an emission was taken for and, of hoppers, the share of used channels in the hop set and of the hop set that was not used."""
+    """Kind and filter -> RMSE in ppb filtered and at horizons, value and interval over emissions.
+
+    For our tracker also the number of tracks of an emission and, for hoppers, the share of used channels in the hop set and of
+    the hop set that was not used.
+    """
     result = {}
     for kind in (DOPPLER, OSCILLATOR, HOPPER):
         progress(kind)
@@ -200,10 +210,10 @@ def spectral_figures(per_kind: int = 24, *, seed: int = 1000, progress: Callable
             ours = Ours(emission.bandwidth_hz)
             of = {name: errors_ppb(target, emission, seed + k)
                   for name, target in ((OURS, ours), (HELD, Held()), (KALMAN, Kalman(q)))}
-            told = {what: np.isfinite(values) for what, values in of[OURS].items()}
-            followed.append(told["0 s"].mean())
+            given = {what: np.isfinite(values) for what, values in of[OURS].items()}
+            followed.append(given["0 s"].mean())
             for name, squared in of.items():  # all on the sightings that ours has a track for
-                rows[name].append({what: values[told[what]] for what, values in squared.items()})
+                rows[name].append({what: values[given[what]] for what, values in squared.items()})
             ids.append(ours.n_tracks)
             if kind == HOPPER:
                 used = [emission.freq_hz[(emission.channel == c) & emission.seen].mean() for c in set(emission.channel)]

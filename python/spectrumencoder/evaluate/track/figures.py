@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures of filters over flights: RMSE by class, ratios to a reference, calibration of covariances, with bootstrap intervals.
+"""Figures of filters over flights: RMSE by class, ratios to a reference, calibration of covariances, bootstrap intervals.
 
-Intervals are percentiles (95 %) over flights drawn again within each class, the same flights for all filters; a class of few
-flights has a wide one, and of a single flight none.
+Intervals are percentiles (95 %) over flights drawn again within each class, the same flights for all filters. A class of few
+flights has a wide interval, and a class of a single flight none.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ def single_figures(errors: dict[str, list[Errors]], reference: str, *, draws: in
     """Figures of several filters over the same flights.
 
     Args:
-        errors: by filter, flights in the same order. reference: the filter that ratios are to.
+        errors: filter -> errors of its flights, in the same order for all. reference: the filter that ratios are to.
 
     Returns:
-        Under `filters`, by filter: `rmse_m` by what was estimated and class (and MEAN, the mean of the classes' RMSE): value and
-        interval; `ratio`, the same over the reference's, drawn together; `nees`, of position over two dimensions, by what and
-        class; `state_nees` by class; `seconds_per_update`. Under `counts`, by class: flights and points.
+        filters: filter -> `rmse_m` by estimate and class (and MEAN, the mean of the classes' RMSE), each with its interval;
+            `ratio`, the same over the reference's, drawn together; `nees` of the position over two dimensions, by estimate and
+            class; `state_nees` by class; `seconds_per_update`.
+        counts: class -> flights and points.
     """
     first = next(iter(errors.values()))
     classes = sorted({e.flight_class for e in first})

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real flights to judge trackers on: what the PyPI wheel `traffic` 2.13 (MIT) carries as samples, cleaned and smoothed.
+"""Real flights to judge trackers on: the samples in the PyPI wheel `traffic` 2.13 (MIT), cleaned and smoothed.
 
-The wheel is read as a zip file and never imported or installed. Paths are in local metres from the flight's first point. Truth is
-the jump-cleaned path through one fixed smoother (see `smooth`): samples themselves are off by tens of metres, since their times
-are rounded. What is judged is a path of a real flight's shape with noise of a stated sigma added.
+The wheel is read as a zip file and never imported or installed. Paths are in local metres from the flight's first point. Truth
+is the jump-cleaned path through one fixed smoother (see `smooth`). The samples themselves are off by tens of metres, since
+their times are rounded. A filter is judged on a path of a real flight's shape with noise of a stated sigma added.
 
 The split never changes with a seed. Tuned on: one long manoeuvring flight, one calibration flight, and half of the aircraft of
 the Swiss collection (by a checksum of the address). Judged on: the other half, and files of which nothing was tuned on.
@@ -37,7 +37,7 @@ TUNE, JUDGE = "tune", "judge"
 _SAMPLES = "traffic/data/samples/"
 _FORMAT = 3  # of the cache; another one is made again
 _GAP_S = 60.0  # a longer one ends a flight
-_LEAST_POINTS = 60
+_MIN_POINTS = 60
 _OFF_PATH_M = 250.0  # a sample farther from the smoothed path is a jump
 _SPEED_MPS = 400.0  # no aircraft here is faster
 _FOOT_M = 0.3048
@@ -56,9 +56,12 @@ class TrackDataError(Exception):
 
 @dataclass(frozen=True)
 class Flight:
-    """A flight without a gap of more than a minute. `name`: file, aircraft and number of the piece; `flight_class`: what flies;
-    `split`: tune or judge; `origin`: the place that is 0, 0, 0; `time_s` (n,) POSIX;
-    `position_m` (n, 3) as reported, jumps left out; `truth_m`, `velocity_mps` (n, 3) of the smoothed path."""
+    """A flight without a gap of more than a minute.
+
+    `name` is file, aircraft and number of the piece. `flight_class` is the kind of aircraft. `split` is tune or judge.
+    `origin` is the place of 0, 0, 0. `time_s` (n,) is POSIX time. `position_m` (n, 3) is as reported, without jumps. `truth_m`
+    and `velocity_mps` (n, 3) are of the smoothed path.
+    """
 
     name: str
     flight_class: str
@@ -82,7 +85,7 @@ class Flight:
         return path
 
     def part(self, n: int) -> Flight:
-        """The middle `n` reports, all where there are fewer."""
+        """The middle `n` reports; all if there are fewer."""
         begin = max(0, (len(self.time_s) - n) // 2)
         rows = slice(begin, begin + n)
         return replace(self, time_s=self.time_s[rows], position_m=self.position_m[rows], truth_m=self.truth_m[rows],
@@ -96,8 +99,10 @@ class Flight:
 
 @dataclass(frozen=True)
 class Samples:
-    """One aircraft of one file as it reported itself, in order of time: `time_s`, `latitude`, `longitude` in degrees,
-    `altitude_m` (NaN: none given), all (n,)."""
+    """One aircraft of one file as it reported itself, in order of time.
+
+    `time_s`, `latitude`, `longitude` in degrees, `altitude_m` (NaN: none given), all (n,).
+    """
 
     aircraft: str
     time_s: np.ndarray
@@ -107,7 +112,7 @@ class Samples:
 
 
 def download(folder: Path) -> Path:
-    """Gets the wheel into a folder with pip, unless it is there; gives its path.
+    """Gets the wheel into a folder with pip, unless it is there; returns its path.
 
     Raises:
         TrackDataError: pip could not.
@@ -140,7 +145,7 @@ def find_wheel(folder: Path) -> Path:
 
 
 def flights(folder: Path, split: str | None = None) -> list[Flight]:
-    """All flights, or those of one split; the first call keeps what it made beside the wheel (`track_flights.npz`)."""
+    """All flights, or those of one split. The first call keeps its result beside the wheel (`track_flights.npz`)."""
     wheel, cache = find_wheel(folder), folder / "track_flights.npz"
     made = _read_cache(cache, wheel)
     if made is None:
@@ -158,10 +163,10 @@ def files(wheel: Path, under: str = "") -> list[str]:
 
 
 def read_samples(wheel: Path, name: str) -> list[Samples]:
-    """Every aircraft of a sample file; rows without a position and repeats of the position before are left out.
+    """Every aircraft of a sample file. Rows without a position and repeats of the position before are left out.
 
     Raises:
-        TrackDataError: there is no such file, or it does not hold what it should.
+        TrackDataError: there is no such file, or its content is not as expected.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -246,18 +251,19 @@ def pieces(samples: Samples, name: str, flight_class: str, split: str) -> list[F
 
 def _pieces(time_s: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
     parts = np.split(rows, np.flatnonzero(np.diff(time_s[rows]) > _GAP_S) + 1)
-    return [p for p in parts if len(p) >= _LEAST_POINTS]
+    return [p for p in parts if len(p) >= _MIN_POINTS]
 
 
 def _without_jumps(time_s: np.ndarray, position_m: np.ndarray) -> np.ndarray:
-    """Which points to keep, (n,): first no point that is too fast from both neighbours, then none off the smoothed path,
-    the worst of a neighbourhood first: it drags the path away from others."""
+    """Which points to keep, (n,). First goes a point that is too fast from both neighbours. Then goes each point off the smoothed
+    path, the worst of a neighbourhood first, because it drags the path away from others.
+    """
     keep = np.ones(len(time_s), bool)
     speed = np.linalg.norm(np.diff(position_m, axis=0), axis=1) / np.diff(time_s)
     keep[1:-1] = (speed[:-1] < _SPEED_MPS) | (speed[1:] < _SPEED_MPS)
     for _ in range(5):
         rows = np.flatnonzero(keep)
-        if len(rows) < _LEAST_POINTS:
+        if len(rows) < _MIN_POINTS:
             break
         off_m = np.linalg.norm((smooth(time_s[rows], position_m[rows])[0] - position_m[rows])[:, :2], axis=1)
         jumps = (off_m > _OFF_PATH_M) & (off_m > 0.7 * maximum_filter1d(off_m, 11))
@@ -290,7 +296,7 @@ def _write_cache(cache: Path, wheel: Path, made: list[Flight]):
 
 
 def _read_cache(cache: Path, wheel: Path) -> list[Flight] | None:
-    """What was kept; None: nothing, or of another format, wheel or smoother."""
+    """The kept flights; None if there are none, or they are of another format, wheel or smoother."""
     try:
         with np.load(cache) as kept:
             head = json.loads(str(kept["head"]))

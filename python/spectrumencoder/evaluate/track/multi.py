@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many targets: ours beside Stone Soup's trackers on the same scenes, and a thousand tracks at once."""
+"""Many targets: our tracker beside Stone Soup's on the same scenes, and a thousand tracks at once."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def scenes(flights: Sequence[Flight], count: int, n_scans: int, seed: int = 0) -
 
 def multi_figures(judged: Sequence[Scene], *, seed: int = 0, work: Path | None = None, ours_by: str = "",
                   progress: Callable[[str], None] = lambda name: None) -> dict:
-    """GOSPA, identity switches and time of every tracker; intervals by blocks of scans, the same blocks for all.
+    """GOSPA, identity switches and time of every tracker. Intervals are drawn by blocks of scans, the same blocks for all.
 
     Args:
-        work: where scores are kept; ours by `ours_by`, which names the tracker's state.
+        work: folder in which scores are kept. ours_by: names the state of our tracker, by which its scores are kept.
     """
     scores: dict[str, list[Score]] = {OURS: [], f"Stone Soup {JPDA}": [], f"Stone Soup {GNN}": []}
     for number, scene in enumerate(judged):
@@ -76,13 +76,14 @@ def _score(name: str, scene: Scene) -> Score:
 
 
 def settings(scene: Scene) -> SpatialSettings:
-    """Ours told of the scene what Stone Soup is told, the density of false reports; when tracks end and how wide the gate is were
-    tuned like Stone Soup's, on scenes of the tune split."""
+    """Settings of our tracker for the scene. It gets what Stone Soup gets: the density of false reports. The end of tracks and
+    the width of the gate were tuned like Stone Soup's, on scenes of the tune split.
+    """
     return SpatialSettings(false_density=scene.false_per_m2, death_scans=_DEATH_SCANS, gate_probability=_GATE)
 
 
 def thousand(n_tracks: int = 1000, n_scans: int = 60, seed: int = 0) -> dict:
-    """Time of a scan a second of so many straight targets without identities, tracks read after each, on one thread."""
+    """Time of a scan with `count` straight targets without identities, a scan a second, tracks read after each, on one thread."""
     rng = np.random.default_rng(seed)
     place = rng.uniform(-300e3, 300e3, (n_tracks, 2))
     velocity = rng.normal(0, 150, (n_tracks, 2))

@@ -29,7 +29,7 @@ _CONES_S = (1.0, 5.0, 10.0, 20.0, 30.0)
 
 
 def draw(result: dict, folder: Path, stem: Path) -> dict[str, str]:
-    """Draws what the result has parts for, as STEM_NAME.png; gives the file names by picture.
+    """Draws the parts that the result has, as STEM_NAME.png; returns picture -> file name.
 
     Args:
         folder: holds the wheel.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a filter or a tracker did, kept on disk: what was measured already is not measured again."""
+"""Results of a filter or a tracker, kept on disk: what was measured already is not measured again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .single import Errors
 
 
 def kept(work: Path | None, key: dict, measure: Callable[[], list[Errors]]) -> list[Errors]:
-    """The errors measured before under the same key, else measured now and written; without a folder always measured."""
+    """The errors measured before under the same key, else measured now and written. Without a folder they are always measured."""
     if work is None:
         return measure()
     path = _path(work, key, "npz")
@@ -32,7 +32,7 @@ def kept(work: Path | None, key: dict, measure: Callable[[], list[Errors]]) -> l
 
 
 def kept_score(work: Path | None, key: dict, measure: Callable[[], Score]) -> Score:
-    """The same of a tracker's score on a scene."""
+    """The same for a tracker's score on a scene."""
     if work is None:
         return measure()
     path = _path(work, key, "json")

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The tracker on real flights, beside tuned filters and Stone Soup's trackers, and on simulated emissions.
 
-Flights come out of the `traffic` wheel (`track_data`). Parts: `filters` (RMSE filtered and ahead at a sigma of 50 m, every class
-of flight), `steps` (one step ahead at 10 m and a second), `covariance` (NEES over many noise seeds), `scenes` (many aircraft,
-missed and false reports), `alarms` (impossible motion), `emissions` (frequency).
+Flights come out of the `traffic` wheel (``flights``). The parts are:
+
+* `filters`: RMSE filtered and ahead at a sigma of 50 m, every class of flight
+* `steps`: one step ahead at 10 m and a second
+* `covariance`: NEES over many noise seeds
+* `scenes`: many aircraft, missed and false reports
+* `alarms`: impossible motion
+* `emissions`: frequency
 """
 
 from __future__ import annotations
@@ -45,7 +50,7 @@ class Sizes:
     each kind; draws of the bootstrap."""
 
     airliner_every: int = 12
-    most_reports: int = 300
+    max_reports: int = 300
     nees_seeds: int = 50
     nees_reports: int = 100
     scenes: int = 4
@@ -55,13 +60,13 @@ class Sizes:
     draws: int = 1000
 
 
-QUICK = Sizes(airliner_every=100, most_reports=60, nees_seeds=2, nees_reports=40, scenes=1, scans=40, alarm_flights=1,
+QUICK = Sizes(airliner_every=100, max_reports=60, nees_seeds=2, nees_reports=40, scenes=1, scans=40, alarm_flights=1,
               emissions=2, draws=50)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """Flights to judge on, how much of them, where errors are kept, and whom to tell."""
+    """Flights to judge on, the sizes, the folder in which errors are kept, and the callback that reports progress."""
 
     chosen: Sequence[Flight]
     sizes: Sizes
@@ -71,8 +76,11 @@ class _Run:
 
     def errors(self, part: str, sigma_m: float, flown: Sequence[tuple[Flight, int]],
                horizons_s: Sequence[float] = HORIZONS_S, longest_step_s: float = np.inf) -> dict[str, list[Errors]]:
-        """By filter, its errors on flights with the noise of seeds; those of the others are kept by their settings, ours by what
-        the tracker's folder holds. Ours run in a bank, all flights at once."""
+        """Filter -> its errors on flights with the noise of seeds.
+
+        Errors of the others are kept by their settings, ours by the content of the tracker's folder. Our filters run in a
+        bank, all flights at once.
+        """
         others, found = baselines(sigma_m), {}
 
         def measure(name: str) -> list[Errors]:
@@ -91,11 +99,11 @@ class _Run:
 
 def track(folder: Path, *, parts: Sequence[str] = PARTS, sizes: Sizes = Sizes(), seed: int = 0, quick: bool = False,
           work: Path | None = None, progress: Callable[[str], None] = lambda name: None) -> dict:
-    """Judges the tracker; gives its figures by part, with the commit, and the settings.
+    """Judges the tracker; returns its figures by part, with the commit, and the settings.
 
     Args:
-        folder: holds the wheel (see ``track_data``). parts: of PARTS. quick: the sizes of ``QUICK``; its figures say nothing.
-        work: where errors of filters are kept; called again, what was measured there is not measured again.
+        folder: holds the wheel (see ``flights``). parts: of PARTS. quick: the sizes of ``QUICK``; its figures say nothing.
+        work: folder of the errors of filters; a second run does not measure again what is there.
 
     Raises:
         TrackDataError: the wheel is missing or broken. ValueError: there is no such part.
@@ -111,14 +119,14 @@ def track(folder: Path, *, parts: Sequence[str] = PARTS, sizes: Sizes = Sizes(),
         "covariance": lambda: _covariance(run),
         "scenes": lambda: multi_figures(scenes(flights(folder, JUDGE), sizes.scenes, sizes.scans, seed), seed=seed, work=work,
                                         ours_by=_tracker_sha256(), progress=progress) | {"thousand": thousand()},
-        "alarms": lambda: alarm_figures(folder, most=sizes.alarm_flights, seed=seed, progress=progress),
+        "alarms": lambda: alarm_figures(folder, max_flights=sizes.alarm_flights, seed=seed, progress=progress),
         "emissions": lambda: spectral_figures(sizes.emissions, progress=progress),
     }
     return head(seed, quick, sizes) | {part: {"commit": commit()} | made[part]() for part in PARTS if part in parts}
 
 
 def head(seed: int = 0, quick: bool = False, sizes: Sizes = Sizes()) -> dict:
-    """What a result states beside its parts: `seed`, `quick` and `settings`."""
+    """The keys beside the parts of a result: `seed`, `quick` and `settings`."""
     tuned = {f"{sigma_m:g} m": {name: {"q": s} if name == KALMAN else asdict(s) for name, s in of.items()}
              for sigma_m, of in TUNED.items()}
     return {"seed": seed, "quick": quick, "settings": asdict(QUICK if quick else sizes) | {
@@ -126,7 +134,7 @@ def head(seed: int = 0, quick: bool = False, sizes: Sizes = Sizes()) -> dict:
 
 
 def joined(before: dict, result: dict) -> dict:
-    """A result with the parts of an earlier one that it lacks.
+    """A result, completed by the parts of an earlier one that it lacks.
 
     Raises:
         ValueError: they were measured with other settings.
@@ -148,7 +156,7 @@ def _chosen(judged: Sequence[Flight], sizes: Sizes) -> list[Flight]:
     airliners = [f for f in judged if f.flight_class == "airliner"]
     others = [f for f in judged if f.flight_class != "airliner"]
     chosen = others + airliners[::sizes.airliner_every]
-    return [f.part(sizes.most_reports) for f in chosen]
+    return [f.part(sizes.max_reports) for f in chosen]
 
 
 def _filters(run: _Run) -> dict:
@@ -165,7 +173,7 @@ def _steps(run: _Run) -> dict:
 
 
 def _covariance(run: _Run) -> dict:
-    """Of each class the flight of median length, its middle reports, many noise seeds."""
+    """NEES over many noise seeds, on the middle reports of the flight of median length of each class."""
     flown = []
     for c in sorted({f.flight_class for f in run.chosen}):
         of = sorted((f for f in run.chosen if f.flight_class == c), key=lambda f: len(f.time_s))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many targets at once: scans of aircraft that flew at the same time, with missed and false reports, and how tracks are scored.
+"""Many targets at once: scans of aircraft that flew at the same time, with missed and false reports, and the score of tracks.
 
-Aircraft are those of one split of the Swiss collection over one plane. To have twenty and more of them, the day is folded:
-flights are moved by whole numbers of hours. Each scan finds each aircraft with a given probability; false reports are uniform
-over the region. Heights are left out, so that aircraft which cross above each other meet.
+The aircraft are those of one split of the Swiss collection over one plane. The day is folded to have twenty of them and more:
+flights are moved by whole numbers of hours. Each scan finds each aircraft with a given probability. False reports are uniform
+over the region. Heights are left out, so that aircraft that cross above each other meet.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CUTOFF_M = 1000.0
 
 @dataclass(frozen=True)
 class Scan:
-    """`reports` (r, 2) of unknown origin, shuffled; `truth` (t, 2) and `aircraft` (t,), what flew at that time."""
+    """One scan: `reports` (r, 2) of unknown origin, shuffled; `truth` (t, 2) and `aircraft` (t,) that flew at that time."""
 
     time_s: float
     reports: np.ndarray
@@ -35,8 +35,11 @@ class Scan:
 
 @dataclass(frozen=True)
 class Scene:
-    """Scans in order of time. `region` (2, 2): lowest and highest east and north, metres; `false_per_m2`: density of false
-    reports in a scan; `sigma_m`: of reports; `detection`: probability that an aircraft is reported in a scan."""
+    """Scans in order of time.
+
+    `region` (2, 2) is the lowest and highest east and north, metres. `false_per_m2` is the density of false reports in a scan.
+    `sigma_m` is that of the reports. `detection` is the probability that a scan reports an aircraft.
+    """
 
     scans: list[Scan]
     region: np.ndarray
@@ -47,7 +50,7 @@ class Scene:
 
 def make_scene(flights: Sequence[Flight], begin_s: float, n_scans: int, *, sigma_m: float = 50.0, detection: float = 0.9,
                false_per_scan: float = 20.0, seed: int = 0) -> Scene:
-    """A scene out of flights, `begin_s` seconds into the folded day; flights as ``airborne`` gives them."""
+    """A scene out of flights from ``airborne``, `begin_s` seconds into the folded day."""
     rng = np.random.default_rng([seed, int(begin_s)])
     times = begin_s + STEP_S * np.arange(n_scans)
     paths = np.array([f.truth_at(times)[:, :2] for f in flights])  # (flights, scans, 2)
@@ -70,11 +73,11 @@ def airborne(flights: Sequence[Flight]) -> list[Flight]:
     return [replace(f, time_s=f.time_s - f.time_s[0] + f.time_s[0] % FOLD_S) for f in chosen]
 
 
-def busy_hours(flights: Sequence[Flight], count: int, least: int = 20, span_s: float = 3600.0) -> list[float]:
-    """Beginnings of `count` spans, apart from each other, in which at least `least` flights are always up; the fullest first.
+def busy_hours(flights: Sequence[Flight], count: int, min_aircraft: int = 20, span_s: float = 3600.0) -> list[float]:
+    """Beginnings of `count` spans, apart from each other, with `min_aircraft` flights or more at all times; the fullest first.
 
     Raises:
-        ValueError: there are fewer.
+        ValueError: there are fewer such spans.
     """
     grid = np.arange(0.0, FOLD_S + span_s, 60.0)
     up = sum(((grid >= f.time_s[0]) & (grid <= f.time_s[-1])).astype(int) for f in flights)
@@ -82,18 +85,20 @@ def busy_hours(flights: Sequence[Flight], count: int, least: int = 20, span_s: f
     lowest = np.array([up[k:k + width].min() for k in range(len(grid) - width)])
     begins: list[int] = []
     for k in np.argsort(-lowest, kind="stable"):
-        if lowest[k] >= least and all(abs(k - other) >= width for other in begins):
+        if lowest[k] >= min_aircraft and all(abs(k - other) >= width for other in begins):
             begins.append(int(k))
     if len(begins) < count:
-        raise ValueError(f"only {len(begins)} spans of {span_s:g} s have {least} aircraft; ask for fewer")
+        raise ValueError(f"only {len(begins)} spans of {span_s:g} s have {min_aircraft} aircraft; ask for fewer")
     return [float(grid[k]) for k in begins[:count]]
 
 
 @dataclass
 class Score:
-    """Of a tracker on a scene, scan by scan: `gospa_m` (p = 2, alpha = 2), `located_m2` the squares of errors of assigned tracks,
-    `missed`, `false` counts; `switches`: how often an aircraft got another track than it had before; `seconds` of
-    processor time of each scan."""
+    """The score of a tracker on a scene, scan by scan.
+
+    `gospa_m` has p = 2 and alpha = 2. `located_m2` are squared errors of assigned tracks. `missed` and `false` are counts.
+    `switches` counts how often an aircraft got another track than it had before. `seconds` is the processor time of each scan.
+    """
 
     gospa_m: list[float]
     located_m2: list[float]
@@ -123,11 +128,11 @@ def gospa(truth: np.ndarray, tracks: np.ndarray, cutoff_m: float = CUTOFF_M) -> 
 
 
 def run(tracker, scene: Scene, make_fix) -> Score:
-    """Gives a tracker every scan of a scene and scores what it says after each.
+    """Gives a tracker every scan of a scene and scores its tracks after each.
 
     Args:
-        tracker: with ``scan(time_s, fixes)`` and ``tracks(time_s)``, whose tracks have `id` and `estimate`.
-        make_fix: (time_s, position_m, covariance_m2) -> what its ``scan`` takes.
+        tracker: has ``scan(time_s, fixes)`` and ``tracks(time_s)``, whose tracks have `id` and `estimate`.
+        make_fix: (time_s, position_m, covariance_m2) -> a fix for ``scan``.
     """
     from time import process_time
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One target at a time: errors of a filter on flights with noise added, filtered and forecast, with the covariance it claims."""
+"""One target at a time: errors of a filter on flights with noise added, filtered and ahead, with the covariance it claims."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ EVERY_S = 3.0  # forecasts are made about so often
 
 @dataclass(frozen=True)
 class Errors:
-    """Of a filter on one flight, horizontal. By what was estimated (`filtered`, `next` report, seconds ahead): `squared` metres
-    (n,), `nees` of the position (n,), over its two dimensions. `state_nees` (n,): of position and velocity filtered, over four.
-    `seconds_per_update`: median processor time of an update and reading its state."""
+    """Horizontal errors of one filter on one flight.
+
+    `squared` (m2) and `nees` (of the position, over its two dimensions) map an estimate to an array (n,): `filtered`, the
+    `next` report, or seconds ahead. `state_nees` (n,) is of position and velocity filtered, over four dimensions.
+    `seconds_per_update` is the median processor time of an update and of reading the state.
+    """
 
     name: str
     flight_class: str
@@ -36,7 +39,8 @@ def judge(make: Callable[[], TargetFilter], flight: Flight, sigma_m: float, seed
     """Runs a new filter over a flight's noisy path.
 
     Args:
-        make: a filter of two dimensions. longest_step_s: predictions of the next report count when it comes as soon.
+        make: returns a filter of two dimensions. longest_step_s: the next report's prediction counts if the report comes
+            within it.
     """
     from time import process_time
 
@@ -81,7 +85,7 @@ def key(horizon_s: float) -> str:
 
 
 def rmse(errors: Sequence[Errors], name: str) -> float:
-    """Of all points of these flights together; NaN without a point."""
+    """RMSE over all points of these flights together; NaN without a point."""
     squared = np.concatenate([e.squared[name] for e in errors])
     return float(np.sqrt(squared.mean())) if len(squared) else np.nan
 

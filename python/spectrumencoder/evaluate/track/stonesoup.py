@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stone Soup's trackers behind the interface of ours: global nearest neighbour and joint probabilistic data association.
 
-Both: constant velocity, births by several reports, deaths by missed scans. JPDA is ``JPDAwithEHM``, exact marginals by efficient
-hypothesis management in clusters; the plain ``JPDA`` enumerates all hypotheses of all tracks together, which twenty tracks make
-impossible. They know the probability of detection and the density of false reports. Settings were tuned on scenes of the tune
-split (`track_tune.py`).
+Both have constant velocity, births by several reports, deaths by missed scans. JPDA is ``JPDAwithEHM``: exact marginals by
+efficient hypothesis management in clusters. The plain ``JPDA`` enumerates all hypotheses of all tracks together, which is
+impossible with twenty tracks. Both know the probability of detection and the density of false reports. Their settings were
+tuned on scenes of the tune split (``tune``).
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ _EPOCH = datetime(2000, 1, 1)
 
 @dataclass(frozen=True)
 class StoneSoupSettings:
-    """`q`: white acceleration, m2/s3. `confirm`: reports that make a track. `missed`: scans without a report that end it.
-    `gate`: for JPDA the probability that the gate holds the report, for GNN the largest Mahalanobis distance."""
+    """Settings of a tracker.
+
+    `q` is white acceleration, m2/s3. `confirm` reports make a track. `missed` scans without a report end it. `gate` is, for
+    JPDA, the probability that the gate holds the report, and for GNN the largest Mahalanobis distance.
+    """
 
     q: float
     confirm: int
@@ -86,7 +89,7 @@ class StoneSoupTracker:
                                           for f in fixes})
 
     def tracks(self, time_s: float) -> list[StoneSoupTrack]:
-        """Those that the tracker holds, as they were after the last scan."""
+        """The tracks held, as they were after the last scan."""
         places = [0, 2, 1, 3]
         found = []
         for track in self._tracker.tracks:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the others were tuned, on flights and scenes of the tune split: Nelder-Mead for the filters, a grid for Stone Soup.
+"""Tuning of the trackers to compare with, on the tune split: Nelder-Mead for the filters, a grid for Stone Soup.
 
-A filter's loss is the mean over classes of flight of ln RMSE filtered and ln RMSE 10 s ahead. The search starts from what `TUNED`
-holds and from a plain guess, so that it can only find something better.
+A filter's loss is the mean over classes of flight of ln RMSE filtered and ln RMSE 10 s ahead. The search starts from `TUNED`
+and from a plain guess, so that it can only find something better.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .single import FILTERED, by_class, judge, rmse
 from .stonesoup import GNN, JPDA, StoneSoupSettings, StoneSoupTracker
 
 _EVERY = 15  # of the airliners
-_MOST = 4000  # reports of a flight
+_MAX_REPORTS = 4000  # reports of a flight
 _GUESS = {IMM_CV: ((1.0, 50.0), (60.0, 20.0)), IMM_CA: ((1.0, 0.5), (60.0, 30.0))}
 _GRID = {"q": (10.0, 20.0, 40.0), "confirm": (3, 4), "missed": (2, 3, 4), "gate": {GNN: (4.0, 5.0), JPDA: (0.99, 0.999)}}
 
@@ -31,7 +31,7 @@ def tune(folder: Path, *, evaluations: int = 60, progress: Callable[[str], None]
     """Settings of every filter at every sigma of TUNED, and of both Stone Soup trackers, each with its loss (GOSPA in m).
 
     Args:
-        folder: holds the wheel. evaluations: of a filter's settings from one start.
+        folder: holds the wheel. evaluations: number of a filter's settings tried from one start.
     """
     chosen = tuning_flights(flights(folder, TUNE))
     found = {}
@@ -51,11 +51,11 @@ def tune(folder: Path, *, evaluations: int = 60, progress: Callable[[str], None]
 def tuning_flights(tune_split: Sequence[Flight]) -> list[Flight]:
     """Every fifteenth airliner, and the middle of the others."""
     airliners = [f for f in tune_split if f.flight_class == "airliner"]
-    return airliners[::_EVERY] + [f.part(_MOST) for f in tune_split if f.flight_class != "airliner"]
+    return airliners[::_EVERY] + [f.part(_MAX_REPORTS) for f in tune_split if f.flight_class != "airliner"]
 
 
 def tune_filter(name: str, settings, chosen: Sequence[Flight], sigma_m: float, evaluations: int) -> tuple[float, object]:
-    """The least loss and its settings, from the given ones and from a guess."""
+    """The smallest loss and its settings, from the given settings and from a guess."""
     if name == KALMAN:
         starts, make = [np.log([settings])], lambda x: float(np.exp(x[0]))
     else:
@@ -83,7 +83,7 @@ def filter_loss(make: Callable, chosen: Sequence[Flight], sigma_m: float) -> flo
 
 
 def tune_stonesoup(kind: str, judged: Sequence[Scene]) -> tuple[float, StoneSoupSettings]:
-    """The least mean GOSPA over scenes and its settings, of a grid."""
+    """The smallest mean GOSPA over scenes and its settings, of a grid."""
     grid = [StoneSoupSettings(*values) for values in product(_GRID["q"], _GRID["confirm"], _GRID["missed"], _GRID["gate"][kind])]
 
     def gospa_m(settings):

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The interface that all recordings share, whatever format their file has."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+
+class RecordingError(Exception):
+    """A recording that is missing, truncated or not valid; one line that says what is wrong and what to do."""
+
+
+class RecordingArgumentError(RecordingError, ValueError):
+    """An argument that does not go with the file: a rate for a file that states its own, a data type that is not known."""
+
+
+@dataclass(frozen=True)
+class Capture:
+    """A stretch of samples from ``sample_start`` on, at one centre frequency (None: not stated).
+
+    ``time_parts`` is the time of its first sample as (whole seconds, fraction) since 1970 UTC, or None: not stated.
+    """
+
+    sample_start: int
+    frequency_hz: float | None = None
+    time_parts: tuple[int, float] | None = None
+
+    @property
+    def posix_time(self) -> float | None:
+        """Seconds since 1970 UTC as one float, which keeps about six digits of the fraction; None: not stated."""
+        return None if self.time_parts is None else self.time_parts[0] + self.time_parts[1]
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A marked stretch of samples; ``sample_count`` reaches to the end of the file if the file states none."""
+
+    sample_start: int
+    sample_count: int
+    label: str = ""
+    freq_lower_hz: float | None = None
+    freq_upper_hz: float | None = None
+    comment: str = ""
+
+
+class Recording(ABC):
+    """Complex samples with their rate, tunings, times and marks. A format supplies ``_read_samples``, and its facts to the
+    constructor; everything else is the same for all of them.
+
+    Sample numbers count from the first sample in the file.
+
+    Args:
+        name: of the recording, as results bear it.
+        samp_rate: Hz.
+        n_samples: samples in all, at least 1.
+        captures: by their first sample; empty is one capture without frequency and time.
+        annotations: marks that the file holds.
+        path: the file that names the recording; None for one in memory.
+        datatype: the samples' type in the file, as SigMF names it.
+
+    Attributes:
+        name, samp_rate, n_samples, captures, annotations, path, datatype: as the arguments.
+        offset: what to add to sample numbers when they are written back (``core:offset`` of SigMF).
+        n_channels: channels in the file, of which this recording is one.
+        license: as the file states it; "" if it states none.
+        size_bytes: of the file with the samples; 0 if they are in memory.
+    """
+
+    offset: int = 0
+    n_channels: int = 1
+    license: str = ""
+    size_bytes: int = 0
+
+    def __init__(self, name: str, samp_rate: float, n_samples: int, captures: Sequence[Capture] = (),
+                 annotations: Sequence[Annotation] = (), *, path: Path | None = None, datatype: str = "cf32_le"):
+        self.name, self.samp_rate, self.n_samples = name, float(samp_rate), int(n_samples)
+        self.path, self.datatype = path, datatype
+        self.captures, self.annotations = list(captures) or [Capture(0)], list(annotations)
+
+    @abstractmethod
+    def _read_samples(self, start: int, out: np.ndarray) -> None:
+        """Reads samples [start, start + n) into out (n,) complex64, contiguous, full scale = 1.0. All of them exist, n > 0.
+
+        Raises:
+            RecordingError: the file has become shorter or unreadable since it was opened.
+        """
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of signal."""
+        return self.n_samples / self.samp_rate
+
+    @property
+    def frequency_hz(self) -> float | None:
+        """Centre frequency of the first capture; None: not stated."""
+        return self.captures[0].frequency_hz
+
+    def capture_at(self, sample: int) -> Capture:
+        """The capture that holds a sample."""
+        return next((c for c in reversed(self.captures) if c.sample_start <= sample), self.captures[0])
+
+    def read(self, start: int = 0, count: int | None = None) -> np.ndarray:
+        """Samples [start, start + count) as complex64 (n,), full scale = 1.0.
+
+        Fewer if the recording ends before; up to its end if count is None.
+
+        Raises:
+            ValueError: start or count is negative.
+            RecordingError: the file has become shorter or unreadable since it was opened.
+        """
+        if start < 0 or (count is not None and count < 0):
+            raise ValueError(f"read({start}, {count}): start and count must not be negative")
+        stop = self.n_samples if count is None else min(start + count, self.n_samples)
+        out = np.empty(max(0, stop - start), np.complex64)
+        if len(out):
+            self._read_samples(start, out)
+        return out
+
+    def read_into(self, start: int, out: np.ndarray) -> None:
+        """As ``read``, into out (n,) complex64, contiguous: samples [start, start + n), all of which must exist.
+
+        Raises:
+            ValueError: start is negative, or there are fewer samples.
+            RecordingError: the file has become shorter or unreadable since it was opened.
+        """
+        if start < 0 or start + len(out) > self.n_samples:
+            raise ValueError(f"read_into({start}) of {len(out)} samples: there are {self.n_samples}")
+        if len(out):
+            self._read_samples(start, out)
+
+    def verify(self) -> bool:
+        """Compares the samples with the checksum that the file states; False if it states none.
+
+        Raises:
+            RecordingError: the samples are not those that the checksum was computed of.
+        """
+        return False
+
+    def sigmf_meta(self, path: Path) -> dict:
+        """SigMF metadata of this recording, for a file at `path`. Its samples stay where they are, in their own format.
+
+        A capture that states no frequency is written at 0 Hz, the zero that its events count from.
+        """
+        captures = [{"core:sample_start": c.sample_start, "core:frequency": c.frequency_hz or 0.0,
+                     **({} if c.time_parts is None else {"core:datetime": iso_time(c.time_parts)})} for c in self.captures]
+        return {"global": {"core:datatype": self.datatype, "core:sample_rate": self.samp_rate, "core:version": "1.2.0",
+                           "core:metadata_only": True},
+                "captures": captures, "annotations": []}
+
+
+def iso_time(time_parts: tuple[int, float]) -> str:
+    """(whole seconds, fraction) since 1970 UTC -> ISO 8601 with nine digits of the fraction."""
+    seconds, nanoseconds = divmod(time_parts[0] * 10**9 + round(time_parts[1] * 1e9), 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
+
+
+class MemoryRecording(Recording):
+    """Samples (n,) complex64 in memory, at one centre frequency (Hz; None: not stated). ``read`` gives views of them."""
+
+    def __init__(self, name: str, iq: np.ndarray, samp_rate: float, freq_hz: float | None = None):
+        super().__init__(name, samp_rate, len(iq), [Capture(0, freq_hz)])
+        self._iq = iq
+
+    def read(self, start: int = 0, count: int | None = None) -> np.ndarray:
+        return self._iq[start:self.n_samples if count is None else min(start + count, self.n_samples)]
+
+    def _read_samples(self, start: int, out: np.ndarray) -> None:
+        out[:] = self._iq[start:start + len(out)]
