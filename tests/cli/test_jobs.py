@@ -11,7 +11,7 @@ from multiprocessing import active_children
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.cli.run import run
+from gnuradio.spectrumencoder.cli.main import program
 from gnuradio.spectrumencoder.session.errors import SettingError
 from test_run import read_events, without_host_values
 
@@ -81,7 +81,8 @@ def test_a_setting_that_makes_no_sense_is_said_once(call, the_line, recordings, 
 def test_processes_have_ended_when_an_error_is_reported(recordings, model_file):
     """Python 3.11, at the exit of the program: a Connection that the garbage collector has finalised cannot be closed."""
     with pytest.raises(SettingError, match="nonsense"):
-        run(str(recordings), model=str(model_file), jobs=2, backend="nonsense")
+        arguments = ["run", str(recordings), "--model", str(model_file), "--jobs", "2", "--backend", "nonsense"]
+        program(arguments).main(arguments, standalone_mode=False)
     assert not active_children()
 
 

@@ -20,7 +20,7 @@ def test_every_setting_is_an_option_by_both_names(command):
     assert parameters["freq"].opts == ["--freq", "--center-freq"]
 
 
-def test_the_blocks_names_give_what_the_short_ones_give(call, write_recording, noise, model_file, tmp_path):
+def test_the_blocks_names_give_what_the_short_ones_give(call, noise, model_file, tmp_path):
     samples = tmp_path / "noise.cf32"
     samples.write_bytes(noise(100_000).tobytes())
     results = []
@@ -48,8 +48,8 @@ def test_the_blocks_names_give_what_the_short_ones_give(call, write_recording, n
     (["--confidence", "0.8"], "base is one model alone"),
     (["--threshold-mode", "soft"], "not one of calibrated, quantile, fixed"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
-def test_out_of_range_or_without_effect(call, the_line, write_recording, noise, model_file, tmp_path, arguments, says):
-    assert says in the_line(call("run", write_recording(tmp_path, "noise", noise(20_000)), *arguments), 2)
+def test_out_of_range_or_without_effect(call, the_line, write_sigmf, noise, model_file, tmp_path, arguments, says):
+    assert says in the_line(call("run", write_sigmf(tmp_path, "noise", noise(20_000)), *arguments), 2)
 
 
 def test_what_is_on_by_another_option_has_the_default_of_the_command_line():

@@ -33,22 +33,18 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     Inputs, aligned: 0 psd (fft_size floats, dBFS, of ``fft_tokenizer``); 1 residual (fft_size floats) and 2 features
     (256 floats) of ``spectrum_encoder``. Output 0, which may stay unconnected: the anomaly score of each frame (NaN where a
     frame was not judged: skipped, or no conformal table). Tags come from input 0.
-    Message input `control`: a dict of any of false_alarm_rate, false_events_per_hour, threshold_mode, threshold, hold (those of
-    spectrum_encoder are left to it). A live change holds from the next batch on.
+    Message input `control`: a dict of live settings; those of other stages are left to them. A live change holds from the next
+    batch on.
     Message outputs: `anomalies`, PDUs of an event's dict and the residual of its strongest frame; `status`.
 
     Args:
         model: the one that the encoder runs, named as there.
         fft_size: must be the model's.
-        samp_rate, center_freq: Hz, where the stream carries no tags.
+        samp_rate, center_freq: Hz, if the stream carries no tags.
         band: "auto" takes it from the centre frequency through the band plan; else one of the model's bands.
-        false_alarm_rate: share of normal frames that may be flagged, 1e-6 to 0.5.
-        threshold_mode: "far" uses the model file's conformal tables; "quantile" the last scores on the band, which
-            begin with the table's; "fixed" flags a mean-square residual above `threshold`.
-        threshold: of the fixed mode.
-        hold: frames that an event may be unseen before it closes.
-        false_events_per_hour: how many events may be false on a calibrated band: an event opens at scores as rare as that.
-        time_source: what rx_time tags are: "tag" (of a recording) or "hardware" (of a radio with a clock).
+        time_source: kind of rx_time tags: "tag" (of a recording) or "hardware" (of a radio with a clock).
+        detector: the other settings of the detector, see ``detector.Detector``: false_alarm_rate, false_events_per_hour,
+            threshold_mode, threshold, hold.
 
     Attributes: on_judged (None; a function set here is called when the verdicts on frames are out: how many, the first sample of
     the first, samples from frame to frame, samples/s).
@@ -91,13 +87,13 @@ class anomaly_detector(SafeBlock, gr.sync_block):
 
     @setter
     def set_samp_rate(self, samp_rate):
-        """Where no rx_rate tag has come: the rate of the next frames."""
+        """The rate of the next frames, if no rx_rate tag has come."""
         with self._lock:
             self._samp_rate, self._settled = positive(samp_rate), False
 
     @setter
     def set_center_freq(self, center_freq):
-        """Where no rx_freq tag has come: the centre of the next frames."""
+        """The centre of the next frames, if no rx_freq tag has come."""
         with self._lock:
             self._center_freq, self._settled = float(center_freq), False
 

@@ -59,7 +59,7 @@ def obeys(stage: str):
         _complete_constructor(block, of_stage(stage), check=True)
         for row in of_stage(stage):
             if row.live and not hasattr(block, f"set_{row.key}"):
-                _add(block, f"set_{row.key}", _changing(row))
+                _add(block, row, setter(_changing(row)))
         return block
     return decorate
 
@@ -69,7 +69,7 @@ def passes_on(monitor):
     _complete_constructor(monitor, of_monitor(), check=False)  # each stage checks its own
     for row in of_monitor():
         if row.live and not hasattr(monitor, f"set_{row.key}"):
-            _add(monitor, f"set_{row.key}", _passing(row))
+            _add(monitor, row, _passing(row))
     return monitor
 
 
@@ -94,9 +94,9 @@ def _complete_constructor(block, rows: list[Setting], check: bool):
 
 
 def _changing(row: Setting):
-    @setter
     def method(self, value):
         self._change(row.key, row.check(value))
+    method.__name__ = f"set_{row.key}"  # a failure is reported by it
     return method
 
 
@@ -105,9 +105,10 @@ def _passing(row: Setting):
 
     def method(self, value):
         return getattr(getattr(self, stage), f"set_{row.key}")(value)
+    method.__name__ = f"set_{row.key}"
     return method
 
 
-def _add(block, name: str, method):
-    method.__name__, method.__qualname__ = name, f"{block.__qualname__}.{name}"
-    setattr(block, name, method)
+def _add(block, row: Setting, method):
+    method.__qualname__, method.__doc__ = f"{block.__qualname__}.{method.__name__}", row.help
+    setattr(block, method.__name__, method)

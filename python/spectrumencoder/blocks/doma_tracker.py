@@ -32,11 +32,11 @@ _GEOJSON_S = 1.0  # between two writings of the file
 
 @control.obeys(TRACKER)
 class doma_tracker(SafeBlock, gr.basic_block):
-    """Tracks whatever `detections` reports: emissions in frequency, and positions.
+    """Tracks the reports on `detections`: emissions in frequency, and positions.
 
-    Message input: `detections`, PDUs or dicts: anomaly events, classified signals, position fixes, gr-adsb's decoded PDUs,
-    bearings and times of arrival of several receivers; docs/doma_tracker.md lists the fields. What can be none of these is
-    refused: counted by reason, logged, in `status`.
+    Message inputs: `detections`, PDUs or dicts: anomaly events, classified signals, position fixes, gr-adsb's decoded PDUs,
+    bearings and times of arrival of several receivers; docs/doma_tracker.md lists the fields. Anything else is refused: counted
+    by reason, logged, in `status`. `control`, a dict of live settings; those of other stages are left to them.
     Message outputs: `tracks`, a dict per track when it opens, at most once an interval while it is updated, and when it closes;
     `control`, for ``spectrum_encoder``: the bands in which signals are expected next; `status`.
 
@@ -46,13 +46,12 @@ class doma_tracker(SafeBlock, gr.basic_block):
         position_error_m, altitude_error_m: standard deviations, per axis, of a fix that carries none.
         weak_snr_db: a fix with an snr below it goes on with a track but starts none.
         interval: s of the reports' time between two messages of a track.
-        horizon: s, one or several rising ones: how far ahead each message predicts.
-        gate: share of a track's own reports that fall into its gate, (0, 1).
-        process_noise: factor on the noise of all motion models.
         group_radius_m: targets as near as that which move alike are a group, whose silent members are carried along; 0 is none.
         file: path of a JSON lines file of the tracks' messages; "" is none.
-        geojson: path of a GeoJSON file of the tracks as they are, written anew at most once a second; "" is none.
+        geojson: path of a GeoJSON file of the present tracks, written anew at most once a second; "" is none.
         cot_address: "host:port" to which each message about a place goes as a Cursor-on-Target event, by UDP; "" is nobody.
+        live: the live settings of the tracker. gate: share of a track's own reports that fall into its gate. process_noise:
+            factor on the noise of all motion models. horizon: s, one or several rising ones: how far ahead each message predicts.
 
     Raises:
         ValueError: an argument is out of range, or a file's folder does not exist.

@@ -25,7 +25,7 @@ from .backlog import LEAST_FRAMES, Backlog, frames_at_once
 from .safe_block import SafeBlock, handler, setter
 
 _TAGS = (keys.RX_FREQ, keys.FRAME_HOP, keys.FRAME_START)
-_MOST_KEPT_BANDS = 1024
+_MAX_KEPT_BANDS = 1024
 _SKIPPED = pmt.intern(keys.SKIPPED)
 _ENCODED = pmt.intern(keys.ENCODED)
 
@@ -36,46 +36,35 @@ class FrameMismatch(ValueError):
 
 @control.obeys(ENCODER)
 class spectrum_encoder(SafeBlock, gr.sync_block):
-    """Encodes each frame with the model; as many frames at once as have piled up (at most 256, and what takes about 0.1 s), none
-    held back, none dropped.
+    """Encodes each frame with the model. A call takes all frames that have piled up: at most 256, and about 0.1 s of work. No
+    frame is held back or dropped.
 
     Input 0: tokens (item_size floats, as of ``fft_tokenizer``). Outputs, aligned with it, tags passed on:
     0 residual (fft_size floats, standardised); 1 features (256 floats, ``encoder.features``);
     2 reconstruction (fft_size floats, dBFS; may stay unconnected).
-    Message input `control`: a dict of any of dropout_rate, rope_mode, backend, dropout_policy, confidence_threshold,
-    encoded_step, keep_bands_hz (a list of pairs of frequencies, as ``doma_tracker`` predicts them: tokens that reach into one
-    are kept before others, within the k of the dropout rate; an empty list ends that); those of
-    anomaly_detector are left to it.
+    Message input `control`: a dict of live settings; those of other stages are left to them. `keep_bands_hz`, a list of pairs of
+    frequencies as ``doma_tracker`` predicts them, comes by message alone: tokens that reach into one are kept before others,
+    within the k of the dropout rate. An empty list ends that.
     Message outputs: `encoded`, PDUs of bytes, each a group of compressed spectra (``spectrum_decoder`` turns them into spectra
     again); `status`.
 
-    A live change takes effect with the next batch; one that the model file has no weights for is refused (logged,
-    published on `status`) and the old setting stays.
+    A live change takes effect with the next batch. If the model file has no weights for it, it is refused: logged, published on
+    `status`, and the old setting stays.
 
     Args:
-        model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two; or what
-            ``load_models`` gave.
-        fft_size, stride, window: of the frames; compared with the model's.
-        dropout_rate: share of tokens removed, [0, 1); the nearest that the model offers.
-        dropout_policy, rope_mode: "" is the model's own.
-        backend: attention backend; "auto" chooses.
-        compute: "auto", "cpu", "cuda" or "cuda:N".
+        model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two; or
+            the result of ``load_models``.
+        fft_size, stride, window: of the frames; must be the model's.
         band: "auto" takes it from rx_freq tags through the band plan; else one of the model's bands.
-        overload: "wait" holds up the flowgraph; "skip" lets the oldest frames of a batch pass unencoded, with a
-            `skipped` tag and features[SKIPPED] = 1, once the block is more than max_latency behind real time.
+        overload: "wait" holds up the flowgraph. "skip" lets the oldest frames of a batch pass unencoded, with a `skipped` tag and
+            features[SKIPPED] = 1, once the block is more than max_latency behind real time.
         max_latency: seconds.
-        threads: of the CPU for one batch.
-        pad_batch: of the runtime "torch": frames per call of the network; fixed, so that results do not depend on how frames
-            were batched.
-            0: as they come.
         min_output_buffer: items, on every output.
-        dtype: "fp32", "bf16" or "int8": of the matrix products in the transformer blocks; or "auto": bf16 if the CPU gains by
-            it and the model bears it, else fp32. Tables of fp32 and bf16 serve both, int8 needs its own.
-        confidence_threshold: of a speculative model: frames that the first is less sure of are answered by the second.
-        encoded_group: frames to a PDU on `encoded`, 16..64; fewer where they end or something changes. 0: no PDUs.
-        encoded_step: dB, of their quantiser: smaller is more exact and takes more bytes. Of a speculative model they are those
-            of the first.
-        runtime: "native" (C++), "torch", or "auto": the faster one of those that serve the settings; see ``encoder.engine``.
+        encoded_group: frames to a PDU on `encoded`, 16..64; fewer at the end or before a change. 0: no PDUs.
+        encoded_step: dB, of their quantiser: a smaller step is more exact and takes more bytes. A speculative model compresses
+            the spectra of its first.
+        engine: the other settings of the encoder, see ``encoder.engine.Engine`` and ``encoder.ensemble.open_engine``:
+            dropout_rate, dropout_policy, rope_mode, backend, compute, dtype, runtime, threads, pad_batch, confidence_threshold.
 
     Raises:
         ModelError: the model file is missing or invalid.
@@ -306,8 +295,8 @@ def _check_frame(engine: Engine, **settings):
 
 def _keep_bands(pairs: list) -> np.ndarray:
     """Pairs of frequencies (n, 2). Raises ValueError: they are none, or too many."""
-    if len(pairs) > _MOST_KEPT_BANDS:
-        raise ValueError(f"keep_bands_hz has {len(pairs)} bands; up to {_MOST_KEPT_BANDS} can be kept")
+    if len(pairs) > _MAX_KEPT_BANDS:
+        raise ValueError(f"keep_bands_hz has {len(pairs)} bands; up to {_MAX_KEPT_BANDS} can be kept")
     for pair in pairs:
         numbers = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(
             isinstance(f, (int, float)) and not isinstance(f, bool) and math.isfinite(f) for f in pair)

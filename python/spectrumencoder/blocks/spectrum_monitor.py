@@ -33,16 +33,16 @@ class spectrum_monitor(gr.hier_block2):
     refused: logged, published on `status`, and the old one stays.
 
     Args:
-        model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two; or what
-            ``load_models`` gave.
-        samp_rate, center_freq: Hz, where the stream carries no tags.
+        model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two; or
+            the result of ``load_models``.
+        samp_rate, center_freq: Hz, if the stream carries no tags.
         average: spectra per frame, 1..64, in the range of the model; or "auto": by samp_rate, as of ``tokens.average``, and anew
             when that is set.
         fft_size, stride, window: 0, 0, "" are the model's own; anything else must equal them.
-        motion_aware: the tracker tells the encoder where it expects signals, and token dropout keeps them. When that reaches
-            the encoder hangs on the scheduler: events are then no longer the same bit for bit from run to run.
+        motion_aware: token dropout keeps the tokens where the tracker expects signals. The scheduler decides when such a message
+            reaches the encoder: events are then no longer the same bit for bit from run to run.
         tracks_file: JSON lines of the tracks; "" is none.
-        stages: settings of the stages, by name; see there.
+        stages: all other settings of the encoder and the detector, and the live ones of the tracker; see there.
 
     Attributes: tokenizer, encoder, detector, tracker (the stages), health, blocks (all six), fft_size, failure (the first of any
     stage).
