@@ -18,7 +18,7 @@ LIVE, SCAN = "Radio", "Scan"  # panels of --help
 Rate = Annotated[float | None, typer.Option("--rate", "--samp-rate", help="Raw IQ and radios: sample rate in Hz.",
                                             show_default=False)]
 Format = Annotated[str | None, typer.Option("--format", "--datatype", show_default=False,
-                                            help="Raw IQ: SigMF data type, such as cf32_le, ci16_le or cu8.")]
+                                            help="Raw IQ: data type, such as cf32_le, ci16_le, cu8, rtl, hackrf or sc16.")]
 Freq = Annotated[float | None, typer.Option("--freq", "--center-freq", help="Raw IQ and radios: centre frequency in Hz.",
                                             show_default=False)]
 Gain = Annotated[float | None, typer.Option(help="Gain in dB.", show_default=False, rich_help_panel=LIVE)]
