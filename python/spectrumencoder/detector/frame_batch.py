@@ -26,6 +26,7 @@ class FrameBatch(NamedTuple):
     residual: np.ndarray  # (F, N) float32, the model's, standardised
     features: np.ndarray  # (F, 256), layout encoder.features
     floor_deviation: np.ndarray  # (F,) float32, dB, signed, from the slow track; 0 if skipped
+    # the last two, which do not have a row for each frame
     search: BoxSearch | None = None  # of the band; None: its plan was not learned
     rows: np.ndarray | None = None  # (HISTORY + F, P) of the search's boxes, those of the frames before first
 
@@ -35,12 +36,11 @@ class FrameBatch(NamedTuple):
 
     def of(self, frames: slice | np.ndarray) -> FrameBatch:
         """Some of the frames, without boxes; a slice copies nothing."""
-        psd, residual, features, floor_deviation = self[:4]
-        return FrameBatch(None if psd is None else psd[frames], residual[frames], features[frames], floor_deviation[frames])
+        return FrameBatch(*(None if part is None else part[frames] for part in self[:-2]))
 
     def with_boxes(self, search: BoxSearch, rows: np.ndarray) -> FrameBatch:
         """The same frames, with the boxes of their band."""
-        return FrameBatch(*self[:4], search, rows)
+        return FrameBatch(*self[:-2], search, rows)
 
 
 class FrameInputs:
