@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from gnuradio.spectrumencoder.encoder.model_file import tables_path
 
 PROGRAM = """
 import json, os, sys
@@ -41,7 +43,13 @@ def opened(tmp_path):
 
 @pytest.fixture
 def model(model_file, tmp_path):
-    return shutil.copy(model_file, tmp_path / "mine.safetensors")
+    return copied(model_file, tmp_path / "mine.safetensors")
+
+
+def copied(path: Path, copy: Path) -> Path:
+    """A model file and the tables beside it, by another name."""
+    shutil.copy(tables_path(path), tables_path(copy))
+    return shutil.copy(path, copy)
 
 
 def results(folder):
@@ -61,7 +69,7 @@ def test_a_folder_of_them_with_two_models(opened, write_sigmf, noise, model, tmp
     folder.mkdir()
     for name in "abc":
         write_sigmf(folder, name, noise(60_000))
-    second = shutil.copy(model, tmp_path / "second.safetensors")
+    second = copied(model, tmp_path / "second.safetensors")
     counts = opened("run", folder, "--model", f"speculative:{model},{second}", "--events", tmp_path / "e.jsonl")
     assert [counts[f"{name}.sigmf-meta"] for name in "abc"] == [1, 1, 1]
     assert (counts["mine.safetensors"], counts["second.safetensors"]) == (1, 1)
