@@ -16,7 +16,7 @@ PROGRAM = Path(sys.executable).parent / "spectrumencoder"
 FFT_SIZE, AVERAGE = 1024, 16
 CLEAN_SECONDS, CLEAN_NOISE_SEED = 20.0, 1001
 FALSE_ALARM_RATE = 0.005  # per frame
-MOST_BINS = MOST_FRAMES = 2.0
+MAX_BINS = MAX_FRAMES = 2.0
 
 
 def main() -> int:
@@ -68,7 +68,7 @@ def compare(truth: dict, lines: list[str]) -> tuple[bool, str]:
     bins, start, stop = min(errors, key=max)
     others = f", {len(events) - 1} other event{'s' * (len(events) != 2)}" if len(events) > 1 else ""
     figures = f"{bins:.1f} bins, start {start:.1f} and end {stop:.1f} frames off{others}"
-    if bins <= MOST_BINS and start <= MOST_FRAMES and stop <= MOST_FRAMES:
+    if bins <= MAX_BINS and start <= MAX_FRAMES and stop <= MAX_FRAMES:
         return True, f"FOUND the injected anomaly at {where}: {figures}"
     return False, f"MISSED the injected anomaly at {where}: the nearest event is {figures}"
 

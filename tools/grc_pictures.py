@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SCREEN = "1500x900x24"
 DRAWN_MS = 250  # a page is looked at so long after it was turned to
-MOST_S = 90
+MAX_S = 90
 PREFIX = "spectrumencoder_"  # of the blocks of the project
 SCALE = 2  # pixels of a block's picture per unit of GRC's canvas
 WINDOW_OF = "recording_analysis"  # the page that is shown in the picture of the whole window
@@ -66,7 +66,7 @@ class Visit:
     def run(self) -> list[str]:
         """The problems, one line each."""
         self._glib.timeout_add(DRAWN_MS, self._step)
-        self._glib.timeout_add_seconds(MOST_S, self._give_up)
+        self._glib.timeout_add_seconds(MAX_S, self._give_up)
         self._application.run()
         said = "".join(self._said)
         self._problems += [f"GRC says: {line}" for line in said.splitlines()
@@ -74,7 +74,7 @@ class Visit:
         return self._problems
 
     def _give_up(self):
-        self._problems.append(f"GRC was not through with its pages after {MOST_S} s")
+        self._problems.append(f"GRC was not through with its pages after {MAX_S} s")
         self._application.quit()
         return False
 

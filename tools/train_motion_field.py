@@ -36,7 +36,7 @@ HORIZONS_S = (0.0, 1.0, 5.0, 10.0, 30.0)
 SIGMAS_M = (50, 10, 50, 20, 50, 10, 30, 100, 50, 15)  # of the noise, in turn
 HORIZON_WEIGHTS = (1.0, 1.0, 1.0, 1.0, 0.3)
 SIMULATED_WEIGHT = 0.3
-LONGEST, SHORTEST = 300, 40  # reports in one run
+MAX_REPORTS, MIN_REPORTS = 300, 40  # reports in one run
 AIRLINERS = 250
 HIDDEN, LAST = 48, 16
 BATCH, RATE, DECAY = 2048, 3e-3, 1e-5
@@ -147,8 +147,8 @@ def collect(imm: Imm, real: list[Flight], variants: int) -> Samples:
 
 def run(imm: Imm, chosen: list[Flight], sigma_m: float, seed: int, groups: dict) -> Samples:
     """The IMM over all pieces of the flights at once, the longest first: those still running are a head of the bank."""
-    pieces = [(f, slice(at, at + LONGEST)) for f in chosen for at in range(0, len(f.time_s), LONGEST)]
-    pieces = sorted(((f, s) for f, s in pieces if len(f.time_s[s]) >= SHORTEST), key=lambda p: -len(p[0].time_s[p[1]]))
+    pieces = [(f, slice(at, at + MAX_REPORTS)) for f in chosen for at in range(0, len(f.time_s), MAX_REPORTS)]
+    pieces = sorted(((f, s) for f, s in pieces if len(f.time_s[s]) >= MIN_REPORTS), key=lambda p: -len(p[0].time_s[p[1]]))
     length = np.array([len(f.time_s[s]) for f, s in pieces])
     noisy = {f.name: f.noisy(sigma_m, seed) for f, _ in pieces}
     group = np.array([groups.setdefault((f.flight_class, sigma_m), len(groups)) for f, _ in pieces])

@@ -10,15 +10,15 @@ import time
 from .safe_block import AT_ONCE
 
 FEW_FRAMES = 8  # the smallest buffers that GNU Radio makes for frames hold twice as many: fewer wait where there is no backlog
-LEAST_FRAMES, MOST_FRAMES = 16, AT_ONCE  # where as many wait
-MOST_BUSY_S = 0.1  # in one call: live changes wait for its end, and so does whoever stops the flowgraph
+MIN_FRAMES, MAX_FRAMES = 16, AT_ONCE  # where as many wait
+MAX_BUSY_S = 0.1  # in one call: live changes wait for its end, and so does whoever stops the flowgraph
 SETTLED_S = 2.0
 _STILL_CATCHING_UP = 0.02  # seconds of lag worked off per second
 
 
 def frames_at_once(frame_s: float) -> int:
     """How many frames one call of work may take, where a frame takes it frame_s seconds."""
-    return int(min(max(MOST_BUSY_S / max(frame_s, 1e-9), LEAST_FRAMES), MOST_FRAMES))
+    return int(min(max(MAX_BUSY_S / max(frame_s, 1e-9), MIN_FRAMES), MAX_FRAMES))
 
 
 class Backlog:

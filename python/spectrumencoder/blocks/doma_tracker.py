@@ -151,12 +151,12 @@ class doma_tracker(SafeBlock, gr.basic_block):
                 return
 
     def _publish(self, everything=False):
-        told = self.tracker.messages(everything)
-        for fields in told:
+        sent = self.tracker.messages(everything)
+        for fields in sent:
             self.n_tracks += fields[keys.STATE] == describe.OPEN
             self._outputs.write(fields)
             self.message_port_pub(_TRACKS, messages.to_pmt(fields))
-        if told:
+        if sent:
             self._outputs.write_geojson()
         control = self.tracker.control()
         if control is not None:

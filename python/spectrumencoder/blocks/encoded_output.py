@@ -59,9 +59,9 @@ class EncodedOutput:
 
     def _place(self, tags: dict, side: np.ndarray, band: str) -> Place:
         self._freq = _number(tags.get(keys.RX_FREQ), self._freq)
-        before, self._rate = self._rate, _number(tags.get(keys.RX_RATE), self._rate, least=1e-9)
-        self._hop = _number(tags.get(keys.FRAME_HOP), self._hop, least=1)
-        start = int(_number(tags.get(keys.FRAME_START), self._next_sample, least=0))
+        before, self._rate = self._rate, _number(tags.get(keys.RX_RATE), self._rate, minimum=1e-9)
+        self._hop = _number(tags.get(keys.FRAME_HOP), self._hop, minimum=1)
+        start = int(_number(tags.get(keys.FRAME_START), self._next_sample, minimum=0))
         time = _time(tags.get(keys.RX_TIME))
         if time is not None:
             self._time = time, start
@@ -87,11 +87,11 @@ class EncodedOutput:
                 **{key: value for key, value in known.items() if value is not None}}
 
 
-def _number(value, otherwise, least: float = -math.inf):
+def _number(value, otherwise, minimum: float = -math.inf):
     if value is None or not pmt.is_number(value) or pmt.is_complex(value):
         return otherwise
     number = pmt.to_python(value)
-    return number if math.isfinite(number) and number >= least else otherwise
+    return number if math.isfinite(number) and number >= minimum else otherwise
 
 
 def _time(value) -> float | None:

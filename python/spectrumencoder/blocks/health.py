@@ -27,8 +27,10 @@ class health(SafeBlock, gr.sync_block):
         tokenizer, encoder: whose counters are told too.
         live: the source keeps time.
 
-    Attributes: device (told with every status; set it), n_told (statuses so far), history (None; a list set here gets arrays of
-    the latencies of all frames, s, each second and at the end).
+    Attributes:
+        device: reported with every status; set it.
+        n_reported: statuses so far.
+        history: None; a list set here receives arrays of the latencies of all frames, s, each second and at the end.
     """
 
     def __init__(self, tokenizer, encoder, live: bool):
@@ -45,10 +47,10 @@ class health(SafeBlock, gr.sync_block):
 
     def _clear(self):
         self._latest: dict = {}
-        self.n_told = 0
+        self.n_reported = 0
         self._n_frames = 0
         self._verdicts: list[tuple[float, int, int, float, int]] = []  # of runs of frames: as of `judged`
-        self._told = (time.monotonic(), 0)
+        self._last_report = (time.monotonic(), 0)
 
     def snapshot(self) -> dict:
         """The last second's figures and the counters since the start, by keys of the vocabulary."""
@@ -59,7 +61,7 @@ class health(SafeBlock, gr.sync_block):
         with self._lock:
             self._clear()
         self._ending.clear()
-        self._thread = threading.Thread(target=self._tell_each_second, daemon=True)
+        self._thread = threading.Thread(target=self._report_each_second, daemon=True)
         self._thread.start()
 
     def _stop(self):
@@ -87,21 +89,21 @@ class health(SafeBlock, gr.sync_block):
             self.history.append(latencies_s)
         return latencies_s
 
-    def _tell_each_second(self):
+    def _report_each_second(self):
         while not self._ending.wait(PERIOD_S):
             try:
                 with self._lock:
                     self._latest = self._last_second()
                     said = self._counters() | self._latest
                 self.publish_status("running", **said)
-                self.n_told += 1
+                self.n_reported += 1
             except Exception as error:  # noqa: BLE001 (a thread of the block: the flowgraph must learn of it)
                 self.fail("status", error)
                 return
 
     def _last_second(self) -> dict:
-        now, (then, frames) = time.monotonic(), self._told
-        self._told = (now, self._n_frames)
+        now, (then, frames) = time.monotonic(), self._last_report
+        self._last_report = (now, self._n_frames)
         latencies_s = self._latencies_s()
         p50, p99 = 1e3 * np.percentile(latencies_s, (50, 99)) if len(latencies_s) else (None, None)
         return {keys.FRAMES_PER_S: (self._n_frames - frames) / (now - then),

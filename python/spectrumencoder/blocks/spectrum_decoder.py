@@ -68,7 +68,7 @@ class spectrum_decoder(SafeBlock, gr.sync_block):
         self._group: DecodedGroup | None = None
         self._given = 0  # frames of the group that have gone out
         self._last: GroupHeader | None = None  # of the group that went out before
-        self._told = {keys.LABEL: None, keys.CONFIDENCE: None}  # of the last frame that went out
+        self._last_tags = {keys.LABEL: None, keys.CONFIDENCE: None}  # of the last frame that went out
         self._ended_at: float | None = None
         self.n_frames = self.n_pdus = self.n_bytes = 0
 
@@ -149,9 +149,9 @@ class spectrum_decoder(SafeBlock, gr.sync_block):
     def _tell(self, offset: int, values: dict):
         """Tags of those values that are not what was told last."""
         for key, value in values.items():
-            if value != self._told[key]:
+            if value != self._last_tags[key]:
                 self.add_item_tag(0, offset, pmt.intern(key), messages.to_pmt(value))
-        self._told = values
+        self._last_tags = values
 
 
 def _follows(last: GroupHeader | None, header: GroupHeader) -> bool:

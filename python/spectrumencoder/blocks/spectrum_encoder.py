@@ -21,7 +21,7 @@ from ..settings import DEFAULTS, ENCODER
 from ..tokens import layout
 from ..tokens.band_plan import UNKNOWN, band_of
 from . import control, messages
-from .backlog import LEAST_FRAMES, Backlog, frames_at_once
+from .backlog import MIN_FRAMES, Backlog, frames_at_once
 from .safe_block import SafeBlock, handler, setter
 
 _TAGS = (keys.RX_FREQ, keys.FRAME_HOP, keys.FRAME_START)
@@ -90,7 +90,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._skip, self._max_latency = overload == "skip", float(max_latency)
         self._backlog = Backlog()
         self._lock = threading.Lock()
-        self._at_once = LEAST_FRAMES
+        self._at_once = MIN_FRAMES
         self._keep_bands = np.zeros((0, 2))  # Hz
         self._encoded = _encoded_output(self.engine, encoded_group, encoded_step) if encoded_group else None
         self._forget_tags()

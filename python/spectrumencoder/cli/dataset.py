@@ -23,7 +23,7 @@ FRAME_SAMPLES = 16 * 1024  # of the default frame: 16 windows of 1024 samples
 app = typer.Typer(help="List, describe, download and simulate recordings.", no_args_is_help=True, rich_markup_mode="rich")
 ManifestOption = Annotated[Path | None, typer.Option("--manifest", metavar="FILE", help="A manifest of public recordings. "
                                                     "[default: the shipped one]")]
-UNREACHABLE_AT_MOST = 3  # recordings in a row that find no server, before the rest is left untried
+MAX_UNREACHABLE = 3  # recordings in a row that find no server, before the rest is left untried
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
 
 
@@ -121,7 +121,7 @@ def fetch(
             except fetching.FetchError as error:
                 failed.append(str(error))
                 unreachable = unreachable + 1 if isinstance(error, fetching.UnreachableError) else 0
-                if unreachable >= UNREACHABLE_AT_MOST:
+                if unreachable >= MAX_UNREACHABLE:
                     break
                 continue
             unreachable = 0

@@ -10,14 +10,14 @@ from PyQt5 import QtCore, QtWidgets
 
 from .. import keys
 from .appearance import number
-from .books import EventBook, TrackBook
 from .choices import Choices
 from .controls import Controls
+from .event_table import EventTable, TrackTable
 from .feed import Feed, Latest
 from .history import History
 from .pace import Pace
 from .plots import Plots
-from .table import EventModel, EventTable
+from .table_view import EventTableModel, EventTableView
 
 _QUIET = ("running", "stopped")  # states that need no colour
 _ALARM_S = 10.0  # for how long such a state does not take the place of another one
@@ -41,7 +41,7 @@ class DisplayWidget(QtWidgets.QWidget):
         super().__init__()
         self._feed, self._fail = feed, fail
         self.history = History()
-        self.events, self.tracks = EventBook(), TrackBook()
+        self.events, self.tracks = EventTable(), TrackTable()
         self.pace = Pace(1.0 / draw_rate)
         self._generation = feed.generation
         self._latest: Latest | None = None
@@ -49,7 +49,7 @@ class DisplayWidget(QtWidgets.QWidget):
         self._lines, self._alarm_until = deque(maxlen=_LINES), 0.0
         self._posix_at_zero: float | None = None  # until an event tells
         self.plots = Plots(level_range)
-        self.table = EventTable(EventModel(feed.time_of))
+        self.table = EventTableView(EventTableModel(feed.time_of))
         self.controls = None if choices is None else Controls(choices)
         if self.controls is not None:
             self.controls.changed.connect(send)
@@ -99,11 +99,11 @@ class DisplayWidget(QtWidgets.QWidget):
     def draw(self):
         """Takes what has come, and shows it where anybody can see it."""
         if self._feed.generation != self._generation:
-            self._begin_anew()
+            self._restart()
         update = self._feed.take()
         for row in update.rows:
             self.history.add(row)
-        told = self._take_messages(update.messages)
+        changed = self._take_messages(update.messages)
         self._latest = update.latest or self._latest
         self._show_rates()
         if not self.isVisible():
@@ -114,13 +114,13 @@ class DisplayWidget(QtWidgets.QWidget):
             return
         if update.rows:
             self.plots.draw_history(self.history)
-        if update.rows or told:
+        if update.rows or changed:
             self.tracks.forget_before(self.history.begin_s)
             self.plots.draw_events(self.events.newest_first(), self.history, self._feed.time_of, self.table.selected_event())
             self.plots.draw_tracks(self.tracks.tracks, self.history)
         self.plots.viewport().repaint()  # now, so that the time it takes counts
 
-    def _begin_anew(self):
+    def _restart(self):
         self._generation = self._feed.generation
         self.history.clear()
         self.events.clear()

@@ -21,7 +21,7 @@ from .sources import RadioSource, RecordingSource
 if TYPE_CHECKING:
     from ..recordings import Recording
 
-TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
+REPORTED_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
 GRACE_S = 1.5  # from Ctrl-C or a failure to the end of all blocks
 
 
@@ -170,9 +170,9 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
         from ..display.run_picture import save_plot
         title = (f"{source.name}: {_count(probe.n_events, 'event')} in {_count(n_frames, 'frame')}, "
                  f"model {flowgraph.model_name}")
-        told = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
+        track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
         try:
-            save_plot(plot, probe.waterfall, list(probe.events.values()), title, told)
+            save_plot(plot, probe.waterfall, list(probe.events.values()), title, track_messages)
         except OSError as error:
             raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
@@ -276,7 +276,7 @@ class Flowgraph:
         """What the blocks said that the user should know: the first of each kind, and how many more there were."""
         kinds: dict[str, list[str]] = {}
         for state, text in self.probe.messages:
-            if state in TOLD_STATES and text:
+            if state in REPORTED_STATES and text:
                 kinds.setdefault(state, []).append(text)
         chosen = (f"average auto: {self.average} spectra per frame at {self.source.samp_rate:g} samples/s",) \
             if self.settings.average == AUTO else ()

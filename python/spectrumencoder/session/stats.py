@@ -21,7 +21,7 @@ class RunStats:
     """
 
     def __init__(self, report: Callable[[str], None] | None, metrics: str):
-        self._report, self._flowgraph, self._told = report, None, 0
+        self._report, self._flowgraph, self._n_reported = report, None, 0
         self.server = MetricsServer(metrics, self.snapshot) if metrics else None
 
     def __enter__(self):
@@ -33,7 +33,7 @@ class RunStats:
 
     def attach(self, flowgraph):
         """From here on this flowgraph is the one that is watched."""
-        self._flowgraph, self._told = flowgraph, 0
+        self._flowgraph, self._n_reported = flowgraph, 0
         if self._report is not None:
             flowgraph.on_poll.append(self._poll)
 
@@ -43,9 +43,9 @@ class RunStats:
         return self._flowgraph.monitor.health.snapshot() | {keys.EVENTS: self._flowgraph.probe.n_events}
 
     def _poll(self):
-        n_told = self._flowgraph.monitor.health.n_told
-        if n_told > self._told:
-            self._told = n_told
+        n_reported = self._flowgraph.monitor.health.n_reported
+        if n_reported > self._n_reported:
+            self._n_reported = n_reported
             self._report(stats_line(self.snapshot()))
 
 

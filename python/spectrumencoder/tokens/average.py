@@ -5,7 +5,7 @@ from __future__ import annotations
 
 AUTO = "auto"
 AUTO_FRAMES_PER_S = 1250.0  # as many at most: what the slower of the models for live use does on one core with room to spare
-AUTO_LEAST = 16  # what the models were mostly trained and calibrated with: shorter frames find less
+AUTO_MIN = 16  # what the models were mostly trained and calibrated with: shorter frames find less
 
 
 def auto_average(samp_rate: float, fft_size: int, overlap: float, average_range: tuple[int, int]) -> int:
@@ -16,7 +16,7 @@ def auto_average(samp_rate: float, fft_size: int, overlap: float, average_range:
     """
     low, high = average_range
     spectra_per_s = samp_rate / round(fft_size * (1.0 - overlap))
-    average = AUTO_LEAST
+    average = AUTO_MIN
     while spectra_per_s / average > AUTO_FRAMES_PER_S and average < high:
         average *= 2
     return min(max(average, low), high)

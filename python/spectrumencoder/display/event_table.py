@@ -29,7 +29,7 @@ class Box(NamedTuple):
                 and self.high_hz >= other.low_hz and self.low_hz <= other.high_hz)
 
 
-class EventBook:
+class EventTable:
     """Events by their event_id; of more than MAX_EVENTS the oldest are forgotten.
 
     Attributes: n_events (distinct ones that came).
@@ -79,7 +79,7 @@ class SpectralTrack:
     ended: bool = False
 
 
-class TrackBook:
+class TrackTable:
     """Tracks by their track_id. A message without a frequency (a track of positions) shows nothing and is passed over."""
 
     def __init__(self):

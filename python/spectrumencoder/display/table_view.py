@@ -33,7 +33,7 @@ _COLUMNS = (
 _COLOR_COLUMN = 6
 
 
-class EventModel(QtCore.QAbstractTableModel):
+class EventTableModel(QtCore.QAbstractTableModel):
     """Rows of events; ``show_events`` replaces them all.
 
     Args:
@@ -80,10 +80,10 @@ class EventModel(QtCore.QAbstractTableModel):
         return None
 
 
-class EventTable(QtWidgets.QTableView):
-    """Shows an EventModel; one row can be selected, and stays so while others come."""
+class EventTableView(QtWidgets.QTableView):
+    """Shows an EventTableModel; one row can be selected, and stays so while others come."""
 
-    def __init__(self, model: EventModel):
+    def __init__(self, model: EventTableModel):
         super().__init__()
         self.setModel(model)
         self.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectRows)
