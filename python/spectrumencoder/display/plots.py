@@ -22,14 +22,14 @@ _AXIS_WIDTH = 62
 _PSD, _EXPECTED, _PEAK, _RESIDUAL, _SCORE = "#1f77b4", "#ff7f0e", "#b0b0b0", "#d62728", "#2ca02c"
 _TRACK_COLORS = ("#00e5ff", "#ff79c6", "#b9ff66", "#ffb86b", "#d0a8ff", "#ffffff")
 _MIN_SCORE = 0.01  # on the logarithmic axis of scores
-_FEWEST_PIXELS = 7  # a box is drawn at least so large, or it would hide in its own outline
+_FEWEST_PIXELS = 7  # minimum size of a drawn box; a smaller one would hide in its own outline
 
 
 class Plots(pg.GraphicsLayoutWidget):
-    """Draws what it is given; knows no threads and no messages.
+    """Draws what it is given; does not deal with threads or messages.
 
     Args:
-        level_range: dBFS of the darkest and the brightest colour; where they are equal, chosen from what comes.
+        level_range: dBFS of the darkest and the brightest colour; if they are equal, chosen from the data.
     """
 
     def __init__(self, level_range: tuple[float, float]):
@@ -190,10 +190,10 @@ class Plots(pg.GraphicsLayoutWidget):
         return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
 
     def draw_events(self, events: list[dict], history: History, time_of, selected: dict | None):
-        """Boxes around the events that are in the time shown, labels at the newest of them, the threshold of the newest one.
+        """Draws boxes around the events in the time shown, labels at the newest ones, and the threshold of the newest one.
 
         Args:
-            events: newest first. time_of: gives the stream time of a sample. selected: the event to mark, if any.
+            events: newest first. time_of: maps a sample to its stream time. selected: the event to mark, if any.
         """
         shown = []
         for event in events:
@@ -268,14 +268,14 @@ def _joined(outlines: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, 
 
 
 def _set_range(plot: pg.PlotItem, axis: int, low: float, high: float):
-    """Moves the axis where it is not there already, unless the user has taken it."""
+    """Moves the axis if it is not there already, unless the user has moved it."""
     view = plot.getViewBox()
     if view.state["targetRange"][axis] != [low, high]:
         plot.setRange(**{"xRange" if axis == 0 else "yRange": (low, high)}, padding=0.0, disableAutoRange=True)
 
 
 def _grow_range(plot: pg.PlotItem, axis: int, low: float, high: float, minimum: tuple[float, float]):
-    """Makes the axis hold low..high and `minimum`; lets it shrink only when more than twice too large, so that it is calm."""
+    """Makes the axis cover low..high and `minimum`. To stay calm it shrinks only when it is more than twice too large."""
     low, high = min(low, minimum[0]), max(high, minimum[1])
     now_low, now_high = plot.getViewBox().state["targetRange"][axis]
     if low < now_low or high > now_high or now_high - now_low > 2 * (high - low):

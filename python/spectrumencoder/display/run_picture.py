@@ -14,7 +14,7 @@ from .appearance import event_label, threat_color
 from .track_picture import draw_emissions
 from .waterfall import Waterfall, WaterfallSegment
 
-MAX_BOXES = 200  # the most certain ones; more would hide what they mark
+MAX_BOXES = 200  # the most certain events; more boxes would hide what they mark
 MAX_LABELS = 12
 
 
@@ -22,13 +22,13 @@ def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, 
     """Writes the picture (PNG) atomically.
 
     Args:
-        waterfall: what the run collected.
+        waterfall: the spectra that the run collected.
         events: dicts with the keys of keys.EVENT_FIELDS.
         title: one line.
-        tracks: messages of spectral tracks, drawn over the waterfall; their place in time is dated.
+        tracks: messages of spectral tracks, drawn over the waterfall. The events' timestamps place them in time.
 
     Raises:
-        ValueError: there is no frame to show. OSError: the file cannot be written.
+        ValueError: the run has no frames to show. OSError: the file cannot be written.
     """
     segments = waterfall.rows()
     if not segments:
@@ -60,7 +60,7 @@ def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, 
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
-    """Colour limits in dB: from just under the floor to the strongest, at least 10 dB apart."""
+    """Colour limits in dB, from just under the floor to the maximum, at least 10 dB apart."""
     low, high = np.percentile(values, 5.0) - 2.0, np.percentile(values, 99.9) + 1.0
     return float(low), float(max(high, low + 10.0))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-MAX_COLUMNS = 768  # and MAX_ROWS: what a picture shows pixel for pixel, so that nothing is lost by drawing
+MAX_COLUMNS = 768  # with MAX_ROWS the size that a picture shows pixel for pixel, so that drawing loses nothing
 MAX_ROWS = 800
 
 
@@ -33,10 +33,10 @@ class WaterfallSegment:
 
 
 class Waterfall:
-    """Collects frames; at most ``2 * max_rows`` rows are held, whatever comes.
+    """Collects frames; holds at most ``2 * max_rows`` rows.
 
     Args:
-        max_rows: rows a picture has at most.
+        max_rows: maximum rows of a picture.
     """
 
     def __init__(self, max_rows: int = MAX_ROWS):
@@ -76,7 +76,7 @@ class Waterfall:
             self._halve()
 
     def rows(self) -> list[WaterfallSegment]:
-        """The segments that hold rows, shrunk to max_rows in all where every segment allows it."""
+        """The segments that hold rows, shrunk to max_rows in total if every segment allows it."""
         self.flush()
         while self._n_rows() > self.max_rows and any(len(s.psd) > 1 for s in self.segments):
             self._halve()
