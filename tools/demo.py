@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make demo`: learn a simulated band from a clean recording, run the bundled one, compare what was found with the truth.
+"""`make demo`: learns a simulated band from a clean recording, runs the bundled one, and compares events with the truth.
 
-Leaves model.safetensors, events.jsonl, demo_scene-events.sigmf-meta and spectrum.png in --out. Exits 1 when the anomaly
-was not found within 2 bins and 2 frames of where it was put.
+Leaves model.safetensors, events.jsonl, demo_scene-events.sigmf-meta and spectrum.png in --out. Exits 1 if the anomaly
+was not found within 2 bins and 2 frames of its true place.
 """
 
 import argparse
@@ -51,10 +51,10 @@ def spectrumencoder(*arguments):
 
 
 def compare(truth: dict, lines: list[str]) -> tuple[bool, str]:
-    """Whether one of the events is the injected anomaly, and a line that says so.
+    """True if one of the events is the injected anomaly, and a line that states it.
 
     Args:
-        truth: the truth file's content. lines: the events, one JSON object each; of an event the last line counts.
+        truth: the truth file's content. lines: the events, one JSON object each; the last line of an event counts.
     """
     (anomaly,) = truth["anomalies"]
     events = {event["event_id"]: event for event in map(json.loads, lines)}

@@ -3,9 +3,9 @@
 
     tools/fit_threat_types.py --out python/spectrumencoder/detector/threat_types.json --report docs/results/threat_types.md
 
-Each scene has a channel plan of its own, calibrates the detector as `calibrate` does, and has windows with an anomaly of each
-kind; what the detector tells of its events is what the classifier learns from. Temperature and limit follow from scenes left out
-in turn; the scenes judged take no part in anything.
+Each scene has its own channel plan, calibrates the detector as `calibrate` does, and has windows with an anomaly of each
+kind. The classifier learns from the detector's messages about its events. Temperature and limit are cross-validated over
+scenes. The scenes for judging take no part in the fit.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from gnuradio.spectrumencoder.simulate.anomalies import ANOMALY_KINDS
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 
-SEED = 900  # of scenes that no evaluation uses
+SEED = 900  # scenes that no evaluation uses
 # kind of anomaly -> name of its type; kinds that an event cannot tell apart share one. Not `spoof` and `stealth`
 TYPES = {"tone": "carrier", "jam_tone": "carrier", "scont": "new signal", "pulse": "pulse", "wpulse": "wideband pulse",
          "wideband": "barrage", "jam_broadband": "barrage", "jam_swept": "barrage", "jam_pulsed": "barrage", "chirp": "sweep",
@@ -38,17 +38,17 @@ TYPES = {"tone": "carrier", "jam_tone": "carrier", "scont": "new signal", "pulse
 KINDS = tuple(kind for kind in ANOMALY_KINDS if kind in TYPES)
 NAMES = tuple(dict.fromkeys(name for name in TYPES.values() if name != NONE))
 AVERAGE, CALIBRATION, AFTER = 16, 2000, 8  # windows in a frame, frames, clean frames after a window: events end by themselves
-MIN_PRECISION = 0.85  # share of the events named that are named right in scenes left out, so that in others it is 0.8 at least
-MIN_POWER_SHARE = 0.05  # an event is the anomaly's where it adds or takes this share of the power that was there
-STRENGTH = 0.3  # of the regression's penalty, 1 / C
+MIN_PRECISION = 0.85  # of named events in held-out scenes, so that new scenes reach 0.8
+MIN_POWER_SHARE = 0.05  # an event belongs to the anomaly if that changes its power by this share
+STRENGTH = 0.3  # penalty of the regression, 1 / C
 
 
-FALSE_ALARM, SIDE_EFFECT = "false alarm", "side effect"  # in the place of a kind
+FALSE_ALARM, SIDE_EFFECT = "false alarm", "side effect"  # instead of a kind
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message of an event: what it is of, and what the classifier knows of it."""
+    """One message of an event: its truth and the classifier's features."""
 
     scene: int
     name: str
@@ -89,7 +89,7 @@ def main():
     a.report.write_text(page("Possible threats: the names given to events", figures, kept_words(a.report)))
 
 
-# -- what the detector tells of scenes
+# -- the detector's messages about scenes
 
 
 def scene_messages(engine: Engine, number: int, per_kind: int, n_windows: int, seed: int) -> list[Message]:
@@ -154,7 +154,7 @@ def named(events: list[dict], asked: list[np.ndarray], unit: Unit, number: int, 
 
 
 def is_of(event: dict, unit: Unit, at: int, injected: Injected) -> bool:
-    """Whether an event is of the anomaly in the window that begins at frame `at`: enough of its power comes, or goes, by it."""
+    """True if the anomaly in the window from frame `at` on adds or removes enough of the event's power."""
     hop, n_bins = unit.calibration.frame_hop, injected.change.shape[1]
     first = max(event[keys.SAMPLE_START] // hop - at, 0)
     last = min(-(-(event[keys.SAMPLE_START] + event[keys.SAMPLE_COUNT]) // hop) - at, WINDOW_FRAMES)
@@ -172,7 +172,7 @@ def is_of(event: dict, unit: Unit, at: int, injected: Injected) -> bool:
 
 
 def fit(messages: list[Message]) -> dict:
-    """The weights file's content but for where it comes from."""
+    """The weights file's content without its provenance."""
     classes = (*NAMES, NONE)
     content = {"features": list(FEATURES), "classes": list(classes)}
     for head, mine in ((GOING, [t for t in messages if t.state != CLOSE]), (ENDED, [t for t in messages if t.state == CLOSE])):
@@ -213,7 +213,7 @@ def loss(temperature: float, logits: np.ndarray, y: np.ndarray) -> float:
 
 
 def limit_of(chances: np.ndarray, y: np.ndarray) -> float:
-    """The least limit, in steps of 0.01, from which on the events named are named right often enough."""
+    """The smallest limit, in steps of 0.01, at which named events reach MIN_PRECISION."""
     best, none = chances.argmax(axis=1), chances.shape[1] - 1
     for limit in np.arange(0.30, 1.0, 0.01):
         said = (best != none) & (chances.max(axis=1) >= limit)
@@ -264,7 +264,7 @@ def report(content: dict, messages: list[Message], n_scenes: int) -> str:
 
 
 def named_table(kind: np.ndarray, best: np.ndarray, rows: tuple[str, ...]) -> str:
-    """What was put in, and how many of its messages were named what; right names in bold."""
+    """Table of true types against named types, in messages; correct names in bold."""
     lines = []
     for row in rows:
         here = kind == row
@@ -285,7 +285,7 @@ def share(of: np.ndarray, what: np.ndarray, scene: np.ndarray) -> str:
 
 
 def calibration(types: ThreatTypes, mine: list[Message], head: str) -> list[str]:
-    """How often the likeliest class is right, by its probability."""
+    """Accuracy of the most probable class, by its probability."""
     chances = types.probabilities(np.array([t.features for t in mine]), head == ENDED)
     highest = chances.max(axis=1)
     hit = np.array([types.classes[c] for c in chances.argmax(axis=1)], object) == np.array([t.name for t in mine], object)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""health: how the chain is doing, once a second on `status`. A part of spectrum_monitor."""
+"""health: the state of the chain, once a second on `status`. A part of spectrum_monitor."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ PERIOD_S = 1.0
 
 
 class health(SafeBlock, gr.sync_block):
-    """Sink of the detector's scores, which lives as long as they come; it looks at none. Message output: `status`, once a second.
+    """Sink of the detector's scores, which only keep it alive. Message output: `status`, once a second.
 
-    Set ``anomaly_detector.on_judged`` to ``judged``. Latency is from the arrival of a frame's last sample, which
-    ``fft_tokenizer.arrival_offset`` knows, to its verdict: by then its events are published. Where samples are not paced by a
-    clock that has no meaning, and is None.
+    Set ``anomaly_detector.on_judged`` to ``judged``. Latency runs from the arrival of a frame's last sample
+    (``fft_tokenizer.arrival_offset``) to its verdict, when its events are published. It is None for samples that no clock paces.
 
     Args:
-        tokenizer, encoder: whose counters are told too.
-        live: the source keeps time.
+        tokenizer, encoder: their counters are reported too.
+        live: whether the source is paced by a clock.
 
     Attributes:
         device: reported with every status; set it.
@@ -49,7 +48,7 @@ class health(SafeBlock, gr.sync_block):
         self._latest: dict = {}
         self.n_reported = 0
         self._n_frames = 0
-        self._verdicts: list[tuple[float, int, int, float, int]] = []  # of runs of frames: as of `judged`
+        self._verdicts: list[tuple[float, int, int, float, int]] = []  # of runs of frames, see `judged`
         self._last_report = (time.monotonic(), 0)
 
     def snapshot(self) -> dict:
@@ -80,7 +79,7 @@ class health(SafeBlock, gr.sync_block):
                 self._verdicts.append((now - offset, first_sample, hop, rate, count))
 
     def _latencies_s(self) -> np.ndarray:
-        """Of the frames since the last call, (n,)."""
+        """Latencies of the frames since the last call, (n,)."""
         verdicts, self._verdicts = self._verdicts, []
         parts = [np.maximum(0.0, arrived - (first + hop * np.arange(1, count + 1)) / rate)
                  for arrived, first, hop, rate, count in verdicts]

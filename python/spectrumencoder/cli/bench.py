@@ -110,7 +110,7 @@ def detector(
 def energy(
     model: Models = None,
     compute: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    watts_per_core: Annotated[float, typer.Option(min=0.1, help="For the estimate where no meter can be read.")] = 10.0,
+    watts_per_core: Annotated[float, typer.Option(min=0.1, help="For the estimate if no meter can be read.")] = 10.0,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of PyTorch. [default: 1]", show_default=False)] = None,
     rounds: Rounds = None, seed: Seed = 0, quick: Quick = False, json_file: Json = None,
 ):

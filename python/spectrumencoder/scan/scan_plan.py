@@ -61,7 +61,8 @@ class ScanPlan:
         ranges: Hz.
         samp_rate, fft_size: of the spectra to come.
         usable: share of the band around its centre that is used, (0, 1]: the filter's flat part.
-        overlap: share of the usable band that neighbouring hops have in common, [0, 0.9]. From 0.5 each bin is also seen off-centre.
+        overlap: share of the usable band that neighbouring hops have in common, [0, 0.9]. From 0.5 on each bin is also seen
+            off-centre.
         jitter: share of the usable band by which the centres move from sweep to sweep, [0, 0.4]. The receiver's own spurs
             then stay in place within the band and move in the row.
 
