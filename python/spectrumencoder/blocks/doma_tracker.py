@@ -50,7 +50,7 @@ class doma_tracker(SafeBlock, gr.basic_block):
         geojson: path of a GeoJSON file of the present tracks, rewritten at most once a second; "": none.
         cot_address: "host:port" that receives each position message as Cursor on Target by UDP; "": none.
         live: the live settings of the tracker. gate: probability that a track's own report falls into its gate. process_noise:
-            factor on the noise of all motion models. horizon: s, one or several in rising order, that each message predicts ahead.
+            factor on the noise of all motion models. horizon: s, one or several rising, that each message predicts ahead.
 
     Raises:
         ValueError: an argument is out of range, or a file's folder does not exist.

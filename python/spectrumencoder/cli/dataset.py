@@ -82,7 +82,7 @@ def info(
 
 @app.command("fetch")
 def fetch(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the recordings go; made when it is "
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the recordings; made if it is "
                                       "missing.")] = Path("recordings"),
     manifest: ManifestOption = None,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="CLASS", help="Only recordings of this class, such as LoRa; "
