@@ -34,7 +34,7 @@ Average = Annotated[list[int] | None, typer.Option(min=1, max=64, help="K; may b
 @app.command()
 def latency(
     model: Models = None,
-    tokens: Annotated[str, typer.Option(metavar="M,M,...", help="Longer spectra instead: numbers of tokens, such as 128,512,2048, "
+    tokens: Annotated[str, typer.Option(metavar="M,M,...", help="Longer spectra instead: numbers of tokens, such as 128,512, "
                                         "by attention backend. The networks have base's sizes and random weights.")] = "",
     threads: Threads = None, rounds: Rounds = None, busy: Busy = False, seed: Seed = 0, quick: Quick = False,
     json_file: Json = None,
