@@ -3,8 +3,8 @@
 
 tools/case_study_gnss.py --recording GPS-L1.sigmf-meta --work FOLDER --docs docs
 
-The recording must be half a second or longer. Its first part calibrates; over the rest the spoofer of ``simulate`` comes on: a
-second constellation, so many dB stronger than an authentic one that is taken as 20 dB under the noise.
+The recording must be half a second or longer. Its first part calibrates. In the rest the spoofer of ``simulate`` starts: a
+second constellation, stronger by a given number of dB than an authentic one, which is assumed 20 dB below the noise.
 """
 
 import argparse
@@ -43,8 +43,8 @@ SHOWN_FIELDS = (keys.SAMPLE_START, keys.SAMPLE_COUNT, keys.FREQ_CENTER_HZ, keys.
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recording", type=Path, required=True, help="the .sigmf-meta of a GPS L1 recording")
-    parser.add_argument("--work", type=Path, required=True, help="where recordings, model and events go")
-    parser.add_argument("--docs", type=Path, required=True, help="where case_study_gnss.md and its picture go")
+    parser.add_argument("--work", type=Path, required=True, help="folder for recordings, model and events")
+    parser.add_argument("--docs", type=Path, required=True, help="folder for case_study_gnss.md and its picture")
     arguments = parser.parse_args()
     work = arguments.work
     work.mkdir(parents=True, exist_ok=True)

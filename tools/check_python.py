@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""After pip: is this a Python in which GNU Radio lives with what was installed? Exits 1 with a line for each thing that is not.
+"""Checks after pip that GNU Radio works with the installed packages. Exits 1 with a line for each problem.
 
-With --torch it also needs a PyTorch that is new enough.
+--torch also checks for a sufficiently new PyTorch.
 """
 
 import importlib
@@ -15,7 +15,7 @@ OLDEST_TORCH = (2, 6)
 
 
 def problems(with_torch: bool) -> list[str]:
-    """One line for each thing that is wrong; empty when all is well."""
+    """One line for each problem; empty if there is none."""
     import numpy
     system = subprocess.run(["/usr/bin/python3", "-c", PROGRAM], capture_output=True, text=True, check=False).stdout.strip()
     if system and _major(system) != _major(numpy.__version__):

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Counts the instructions of a kernel with valgrind and fails when they exceed a ceiling: time on a busy machine proves
-nothing, a count does. Run by ctest (lib/CMakeLists.txt has the ceilings).
+"""Counts the instructions of a kernel with valgrind and fails if they exceed a ceiling.
 
-The program prints the instruction set that it chose and how many units (windows, frames) it did; the count is that of one
-unit. Valgrind 3.19 has no AVX-512, so that what is counted is the AVX2 kernel, or the generic one.
+Unlike time, a count is meaningful on a busy machine. ctest runs this (lib/CMakeLists.txt has the ceilings).
 
-To change a ceiling: run `ctest --test-dir build -R instructions -V`, set it to 1.1 times the count that this prints, and
-say in the commit why the kernel got dearer.
+The program prints the instruction set that it chose and its number of units (windows, frames). The count is per unit.
+Valgrind 3.19 has no AVX-512, so the AVX2 kernel or the generic one is counted.
+
+To change a ceiling: run `ctest --test-dir build -R instructions -V`, set it to 1.1 times the printed count, and
+explain in the commit why the kernel got slower.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 
-SKIP = 77  # what CMake knows as SKIP_RETURN_CODE
+SKIP = 77  # CMake's SKIP_RETURN_CODE
 
 
 def instructions(profile, without):

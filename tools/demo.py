@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make demo`: learn a simulated band from a clean recording, run the bundled one, compare what was found with the truth.
+"""`make demo`: learns a simulated band from a clean recording, runs the bundled one, and compares events with the truth.
 
-Leaves model.safetensors, events.jsonl, demo_scene-events.sigmf-meta and spectrum.png in --out. Exits 1 when the anomaly
-was not found within 2 bins and 2 frames of where it was put.
+Leaves model.safetensors, events.jsonl, demo_scene-events.sigmf-meta and spectrum.png in --out. Exits 1 if the anomaly
+was not found within 2 bins and 2 frames of its true place.
 """
 
 import argparse
@@ -16,7 +16,7 @@ PROGRAM = Path(sys.executable).parent / "spectrumencoder"
 FFT_SIZE, AVERAGE = 1024, 16
 CLEAN_SECONDS, CLEAN_NOISE_SEED = 20.0, 1001
 FALSE_ALARM_RATE = 0.005  # per frame
-MOST_BINS = MOST_FRAMES = 2.0
+MAX_BINS = MAX_FRAMES = 2.0
 
 
 def main() -> int:
@@ -51,10 +51,10 @@ def spectrumencoder(*arguments):
 
 
 def compare(truth: dict, lines: list[str]) -> tuple[bool, str]:
-    """Whether one of the events is the injected anomaly, and a line that says so.
+    """True if one of the events is the injected anomaly, and a line that states it.
 
     Args:
-        truth: the truth file's content. lines: the events, one JSON object each; of an event the last line counts.
+        truth: the truth file's content. lines: the events, one JSON object each; the last line of an event counts.
     """
     (anomaly,) = truth["anomalies"]
     events = {event["event_id"]: event for event in map(json.loads, lines)}
@@ -68,7 +68,7 @@ def compare(truth: dict, lines: list[str]) -> tuple[bool, str]:
     bins, start, stop = min(errors, key=max)
     others = f", {len(events) - 1} other event{'s' * (len(events) != 2)}" if len(events) > 1 else ""
     figures = f"{bins:.1f} bins, start {start:.1f} and end {stop:.1f} frames off{others}"
-    if bins <= MOST_BINS and start <= MOST_FRAMES and stop <= MOST_FRAMES:
+    if bins <= MAX_BINS and start <= MAX_FRAMES and stop <= MAX_FRAMES:
         return True, f"FOUND the injected anomaly at {where}: {figures}"
     return False, f"MISSED the injected anomaly at {where}: the nearest event is {figures}"
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The picture of anomaly_display, from the bundled scene: tools/display_pictures.py --model CALIBRATED --out docs/pictures.
 
-The calibrated model is the one that `make demo` leaves, demo/model.safetensors. Needs no screen: QT_QPA_PLATFORM=offscreen.
+The calibrated model is demo/model.safetensors, made by `make demo`. Needs no screen: QT_QPA_PLATFORM=offscreen.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from PyQt5 import QtWidgets
 
 SCENE = Path(__file__).resolve().parent.parent / "examples" / "recordings" / "demo_scene.sigmf-meta"
 SIZE = (1360, 900)
-SHOWN_S = 1.0  # of the scene, which plays again and again
+SHOWN_S = 1.0  # of the scene, which plays repeatedly
 
 
 class shown_chain(gr.top_block):
@@ -45,7 +45,7 @@ def run_until(application, condition, seconds: float):
 
 
 def picture(application, top: shown_chain, path: Path, n_events: int):
-    """Runs the chain until the waterfall is full and so many events are in the table; saves what the display shows."""
+    """Runs the chain until the waterfall is full and the table has enough events; saves the display's picture."""
     widget = top.display.widget
     widget.resize(*SIZE)
     widget.show()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Frames per second of the chain without a display, with it, and with it hidden: tools/display_rate.py --json FILE.
 
-The bundled scene plays again and again as fast as the chain takes it (or paced, --paced). The runs take turns, so that what else
-the machine does meets all of them alike; each figure is the median over the turns, with the least and the greatest beside it.
+The bundled scene plays repeatedly as fast as the chain takes it (or paced, --paced). The runs take turns, so that other load on
+the machine affects all of them alike. Each figure is the median over the turns, with minimum and maximum.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The pictures of the block pages, from the bundled scene: tools/docs_pictures.py --model CALIBRATED --out docs/pictures.
 
-The calibrated model is the one that `make demo` leaves, demo/model.safetensors.
+The calibrated model is demo/model.safetensors, made by `make demo`.
 """
 
 import argparse

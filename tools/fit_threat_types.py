@@ -3,9 +3,9 @@
 
     tools/fit_threat_types.py --out python/spectrumencoder/detector/threat_types.json --report docs/results/threat_types.md
 
-Each scene has a channel plan of its own, calibrates the detector as `calibrate` does, and has windows with an anomaly of each
-kind; what the detector tells of its events is what the classifier learns from. Temperature and limit follow from scenes left out
-in turn; the scenes judged take no part in anything.
+Each scene has its own channel plan, calibrates the detector as `calibrate` does, and has windows with an anomaly of each
+kind. The classifier learns from the detector's messages about its events. Temperature and limit are cross-validated over
+scenes. The scenes for judging take no part in the fit.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from gnuradio.spectrumencoder.simulate.anomalies import ANOMALY_KINDS
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 
-SEED = 900  # of scenes that no evaluation uses
+SEED = 900  # scenes that no evaluation uses
 # kind of anomaly -> name of its type; kinds that an event cannot tell apart share one. Not `spoof` and `stealth`
 TYPES = {"tone": "carrier", "jam_tone": "carrier", "scont": "new signal", "pulse": "pulse", "wpulse": "wideband pulse",
          "wideband": "barrage", "jam_broadband": "barrage", "jam_swept": "barrage", "jam_pulsed": "barrage", "chirp": "sweep",
@@ -38,17 +38,17 @@ TYPES = {"tone": "carrier", "jam_tone": "carrier", "scont": "new signal", "pulse
 KINDS = tuple(kind for kind in ANOMALY_KINDS if kind in TYPES)
 NAMES = tuple(dict.fromkeys(name for name in TYPES.values() if name != NONE))
 AVERAGE, CALIBRATION, AFTER = 16, 2000, 8  # windows in a frame, frames, clean frames after a window: events end by themselves
-TOLD = 0.85  # share of the events named that are named right in scenes left out, so that in others it is 0.8 at least
-LEAST_POWER = 0.05  # an event is the anomaly's where it adds or takes this share of the power that was there
-STRENGTH = 0.3  # of the regression's penalty, 1 / C
+MIN_PRECISION = 0.85  # of named events in held-out scenes, so that new scenes reach 0.8
+MIN_POWER_SHARE = 0.05  # an event belongs to the anomaly if that changes its power by this share
+STRENGTH = 0.3  # penalty of the regression, 1 / C
 
 
-FALSE_ALARM, SIDE_EFFECT = "false alarm", "side effect"  # in the place of a kind
+FALSE_ALARM, SIDE_EFFECT = "false alarm", "side effect"  # instead of a kind
 
 
 @dataclass(frozen=True)
-class Told:
-    """One message of an event: what it is of, and what the classifier knows of it."""
+class Message:
+    """One message of an event: its truth and the classifier's features."""
 
     scene: int
     name: str
@@ -78,21 +78,21 @@ def main():
     parser.add_argument("--windows", type=int, default=60, help="clean windows of a scene")
     parser.add_argument("--seed", type=int, default=SEED)
     a = parser.parse_args()
-    engine, told = Engine(a.model, dropout_rate=0.25, pad_batch=64), []
+    engine, messages = Engine(a.model, dropout_rate=0.25, pad_batch=64), []
     for number in range(a.scenes + a.judged):
-        told += tell_scene(engine, number, a.per_kind, a.windows, a.seed)
-        print(f"scene {number + 1} of {a.scenes + a.judged}: {len(told)} messages", flush=True)
-    content = fit([t for t in told if t.scene < a.scenes]) | {
+        messages += scene_messages(engine, number, a.per_kind, a.windows, a.seed)
+        print(f"scene {number + 1} of {a.scenes + a.judged}: {len(messages)} messages", flush=True)
+    content = fit([t for t in messages if t.scene < a.scenes]) | {
         "commit": commit(), "model": engine.model_name, "seed": a.seed, "scenes": a.scenes, "per_kind": a.per_kind}
     a.out.write_text(as_text(content))
-    figures = report(content, [t for t in told if t.scene >= a.scenes], a.judged)
+    figures = report(content, [t for t in messages if t.scene >= a.scenes], a.judged)
     a.report.write_text(page("Possible threats: the names given to events", figures, kept_words(a.report)))
 
 
-# -- what the detector tells of scenes
+# -- the detector's messages about scenes
 
 
-def tell_scene(engine: Engine, number: int, per_kind: int, n_windows: int, seed: int) -> list[Told]:
+def scene_messages(engine: Engine, number: int, per_kind: int, n_windows: int, seed: int) -> list[Message]:
     """The messages of one scene's events, in clean windows and in those with an anomaly."""
     unit = scene_unit(engine, draw_scene(number, seed), number, average=AVERAGE, n_calibration=CALIBRATION, n_kept=0,
                       n_windows=n_windows, per_kind=per_kind, kinds=KINDS, seed=seed)
@@ -103,7 +103,7 @@ def tell_scene(engine: Engine, number: int, per_kind: int, n_windows: int, seed:
 
 
 def tell(unit: Unit, number: int, contract: dict, tables: dict[str, Table], psd: np.ndarray, residual: np.ndarray,
-         features: np.ndarray) -> list[Told]:
+         features: np.ndarray) -> list[Message]:
     """The messages of a unit's events; rows of psd, residual and features are those of its calibration, its clean windows and its
     windows with an anomaly, one after another. In clean windows every flagged frame may open an event: those are false alarms."""
     first, hop = len(unit.calibration), unit.calibration.frame_hop
@@ -120,7 +120,7 @@ def tell(unit: Unit, number: int, contract: dict, tables: dict[str, Table], psd:
         judge(one, slice(0, first), 0)
         one.discontinuity()
         one.tracker.types.asked.clear()
-    told = named(judge(lax, slice(first, first + len(unit.clean)), first), lax.tracker.types.asked, unit, number, first, None)
+    messages = named(judge(lax, slice(first, first + len(unit.clean)), first), lax.tracker.types.asked, unit, number, first, None)
     for window in range(unit.n_windows):
         at = first + window * WINDOW_FRAMES
         for n, one in enumerate(unit.injected):
@@ -132,10 +132,10 @@ def tell(unit: Unit, number: int, contract: dict, tables: dict[str, Table], psd:
                 if after:
                     events += judge(state, slice(at + WINDOW_FRAMES, at + WINDOW_FRAMES + after), at + WINDOW_FRAMES)
                 events += [e.fields for e in state.flush()]
-                told += named(events, state.tracker.types.asked, unit, number, at, one)
+                messages += named(events, state.tracker.types.asked, unit, number, at, one)
         judge(detector, slice(at, at + WINDOW_FRAMES), at)
         detector.tracker.types.asked.clear()
-    return told
+    return messages
 
 
 def copy_of(detector: Detector) -> Detector:
@@ -143,17 +143,18 @@ def copy_of(detector: Detector) -> Detector:
     return deepcopy(detector, {id(one): one for one in fixed})
 
 
-def named(events: list[dict], asked: list[np.ndarray], unit: Unit, number: int, at: int, injected: Injected | None) -> list[Told]:
+def named(events: list[dict], asked: list[np.ndarray], unit: Unit, number: int, at: int,
+          injected: Injected | None) -> list[Message]:
     assert len(events) == len(asked), (len(events), len(asked))
-    told = []
+    messages = []
     for event, features in zip(events, asked, strict=True):
         kind = FALSE_ALARM if injected is None else injected.truth.kind if is_of(event, unit, at, injected) else SIDE_EFFECT
-        told.append(Told(number, TYPES.get(kind, NONE), kind, event[keys.STATE], features))
-    return told
+        messages.append(Message(number, TYPES.get(kind, NONE), kind, event[keys.STATE], features))
+    return messages
 
 
 def is_of(event: dict, unit: Unit, at: int, injected: Injected) -> bool:
-    """Whether an event is of the anomaly in the window that begins at frame `at`: enough of its power comes, or goes, by it."""
+    """True if the anomaly in the window from frame `at` on adds or removes enough of the event's power."""
     hop, n_bins = unit.calibration.frame_hop, injected.change.shape[1]
     first = max(event[keys.SAMPLE_START] // hop - at, 0)
     last = min(-(-(event[keys.SAMPLE_START] + event[keys.SAMPLE_COUNT]) // hop) - at, WINDOW_FRAMES)
@@ -164,17 +165,17 @@ def is_of(event: dict, unit: Unit, at: int, injected: Injected) -> bool:
     low = round((event[keys.FREQ_CENTER_HZ] - unit.freq_hz) / width + n_bins // 2 - (count - 1) / 2)
     change = np.abs(injected.change[first:last, low:low + count]).sum()
     begin = at - len(unit.calibration)
-    return change >= LEAST_POWER * (10.0 ** (unit.clean.psd[begin + first:begin + last, low:low + count] / 10.0)).sum()
+    return change >= MIN_POWER_SHARE * (10.0 ** (unit.clean.psd[begin + first:begin + last, low:low + count] / 10.0)).sum()
 
 
 # -- the fit
 
 
-def fit(told: list[Told]) -> dict:
-    """The weights file's content but for where it comes from."""
+def fit(messages: list[Message]) -> dict:
+    """The weights file's content without its provenance."""
     classes = (*NAMES, NONE)
     content = {"features": list(FEATURES), "classes": list(classes)}
-    for head, mine in ((GOING, [t for t in told if t.state != CLOSE]), (ENDED, [t for t in told if t.state == CLOSE])):
+    for head, mine in ((GOING, [t for t in messages if t.state != CLOSE]), (ENDED, [t for t in messages if t.state == CLOSE])):
         x, y = np.array([t.features for t in mine]), np.array([classes.index(t.name) for t in mine])
         scene = np.array([t.scene for t in mine])
         logits = np.empty((len(x), len(classes)))
@@ -212,11 +213,11 @@ def loss(temperature: float, logits: np.ndarray, y: np.ndarray) -> float:
 
 
 def limit_of(chances: np.ndarray, y: np.ndarray) -> float:
-    """The least limit, in steps of 0.01, from which on the events named are named right often enough."""
+    """The smallest limit, in steps of 0.01, at which named events reach MIN_PRECISION."""
     best, none = chances.argmax(axis=1), chances.shape[1] - 1
     for limit in np.arange(0.30, 1.0, 0.01):
         said = (best != none) & (chances.max(axis=1) >= limit)
-        if said.any() and (best[said] == y[said]).mean() >= TOLD:
+        if said.any() and (best[said] == y[said]).mean() >= MIN_PRECISION:
             return round(float(limit), 2)
     return 1.0
 
@@ -233,7 +234,7 @@ def as_text(content: dict) -> str:
 # -- the judgement
 
 
-def report(content: dict, told: list[Told], n_scenes: int) -> str:
+def report(content: dict, messages: list[Message], n_scenes: int) -> str:
     """The figures as Markdown: shares named and right with intervals over scenes, and what was named what."""
     types = ThreatTypes(content)
     lines = [paragraph(
@@ -242,7 +243,7 @@ def report(content: dict, told: list[Told], n_scenes: int) -> str:
         "in its bins and frames; other messages in such a window are side effects. False alarms are the messages of clean "
         "windows with `false_events_per_hour` of infinity: every flagged frame may open one. Intervals: 95 %, bootstrap over "
         "scenes. The columns *new*, *displaced* and *missing* are signals.")]
-    for head, mine in ((ENDED, [t for t in told if t.state == CLOSE]), (GOING, [t for t in told if t.state != CLOSE])):
+    for head, mine in ((ENDED, [t for t in messages if t.state == CLOSE]), (GOING, [t for t in messages if t.state != CLOSE])):
         named = [types.possible(t.features, head == ENDED) for t in mine]
         best = np.array([next(iter(n)) if n else "" for n in named], object)
         name, kind, scene = (np.array([getattr(t, of) for t in mine], object) for of in ("name", "kind", "scene"))
@@ -263,7 +264,7 @@ def report(content: dict, told: list[Told], n_scenes: int) -> str:
 
 
 def named_table(kind: np.ndarray, best: np.ndarray, rows: tuple[str, ...]) -> str:
-    """What was put in, and how many of its messages were named what; right names in bold."""
+    """Table of true types against named types, in messages; correct names in bold."""
     lines = []
     for row in rows:
         here = kind == row
@@ -283,14 +284,14 @@ def share(of: np.ndarray, what: np.ndarray, scene: np.ndarray) -> str:
     return f"{whole:.0f} % ({100 * low:.0f} to {100 * high:.0f} %), {hits.sum()} of {total.sum()}"
 
 
-def calibration(types: ThreatTypes, mine: list[Told], head: str) -> list[str]:
-    """How often the likeliest class is right, by its probability."""
+def calibration(types: ThreatTypes, mine: list[Message], head: str) -> list[str]:
+    """Accuracy of the most probable class, by its probability."""
     chances = types.probabilities(np.array([t.features for t in mine]), head == ENDED)
-    most = chances.max(axis=1)
+    highest = chances.max(axis=1)
     hit = np.array([types.classes[c] for c in chances.argmax(axis=1)], object) == np.array([t.name for t in mine], object)
     edges, parts = (20, 40, 60, 80, 90, 100), []
     for low, high in zip(edges[:-1], edges[1:], strict=True):
-        at = (100 * most > low) & (100 * most <= high)
+        at = (100 * highest > low) & (100 * highest <= high)
         if at.any():
             parts.append(f"{low}-{high} %: {100 * hit[at].mean():.0f} % of {at.sum()}")
     return ["Right, by the probability of the likeliest class, absent or not:", "; ".join(parts) + "."]

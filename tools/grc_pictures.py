@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Opens flowgraphs in GNU Radio Companion and draws their pictures: tools/grc_pictures.py --out docs/pictures.
 
-Exits 1, with a line for each problem, where a flowgraph is not valid, GRC opens a dialog, or says that something failed. Without
---out nothing is drawn. Without a screen it starts itself anew under xvfb-run (apt: xvfb, gir1.2-gtk-3.0). The user's GRC settings
+Exits 1, with a line for each problem, if a flowgraph is invalid, or GRC opens a dialog or reports a failure. Without
+--out nothing is drawn. Without a screen it restarts itself under xvfb-run (apt: xvfb, gir1.2-gtk-3.0). The user's GRC settings
 are neither read nor changed.
 """
 
@@ -15,9 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SCREEN = "1500x900x24"
-DRAWN_MS = 250  # a page is looked at so long after it was turned to
-MOST_S = 90
-PREFIX = "spectrumencoder_"  # of the blocks of the project
+DRAWN_MS = 250  # delay before a page is examined after turning to it
+MAX_S = 90
+PREFIX = "spectrumencoder_"  # of the project's blocks
 SCALE = 2  # pixels of a block's picture per unit of GRC's canvas
 WINDOW_OF = "recording_analysis"  # the page that is shown in the picture of the whole window
 
@@ -66,7 +66,7 @@ class Visit:
     def run(self) -> list[str]:
         """The problems, one line each."""
         self._glib.timeout_add(DRAWN_MS, self._step)
-        self._glib.timeout_add_seconds(MOST_S, self._give_up)
+        self._glib.timeout_add_seconds(MAX_S, self._give_up)
         self._application.run()
         said = "".join(self._said)
         self._problems += [f"GRC says: {line}" for line in said.splitlines()
@@ -74,7 +74,7 @@ class Visit:
         return self._problems
 
     def _give_up(self):
-        self._problems.append(f"GRC was not through with its pages after {MOST_S} s")
+        self._problems.append(f"GRC was not through with its pages after {MAX_S} s")
         self._application.quit()
         return False
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Trains the tracker's motion field: tools/train_motion_field.py --flights FOLDER --out motion_field.json.
 
-FOLDER holds the wheel of sample flights (`evaluate track` says how to get it). Only flights to tune on are read, of them a part
-of the airliners, and simulated gliders that circle and surveys that go to and fro, with less weight. The default IMM runs over
-them with noise of 10 to 100 m; after each update the network's inputs and what the IMM is off by, now and 1, 5, 10 and 30 s
-ahead, make a sample. Flights are also thinned and stretched, so that the network sees other steps and speeds. The loss is the
-squared error over the IMM's mean squared error on that class and noise, whose ratio is to fall, and the likelihood of the errors
-under the covariance. One block of rows in five is kept for the figures that it prints.
+FOLDER holds the wheel of sample flights (`evaluate track` says how to get it). Only tuning flights are read, with a subset
+of the airliners. Simulated circling gliders and surveys are added with a lower weight. The default IMM runs over
+them with noise of 10 to 100 m. After each update, the network's inputs and the IMM's errors now and 1, 5, 10 and 30 s
+ahead make a sample. Flights are also thinned and stretched, so that the network sees other steps and speeds. The loss has
+two terms: the squared error over the IMM's mean squared error on that class and noise, and the likelihood of the errors
+under the covariance. One block of rows in five is held out for the printed figures.
 """
 
 import argparse
@@ -33,10 +33,10 @@ from gnuradio.spectrumencoder.tracker.motion_field import (
 from gnuradio.spectrumencoder.tracker.settings import SpatialSettings
 
 HORIZONS_S = (0.0, 1.0, 5.0, 10.0, 30.0)
-SIGMAS_M = (50, 10, 50, 20, 50, 10, 30, 100, 50, 15)  # of the noise, in turn
+SIGMAS_M = (50, 10, 50, 20, 50, 10, 30, 100, 50, 15)  # noise of each pass, in turn
 HORIZON_WEIGHTS = (1.0, 1.0, 1.0, 1.0, 0.3)
 SIMULATED_WEIGHT = 0.3
-LONGEST, SHORTEST = 300, 40  # reports in one run
+MAX_REPORTS, MIN_REPORTS = 300, 40  # reports in one run
 AIRLINERS = 250
 HIDDEN, LAST = 48, 16
 BATCH, RATE, DECAY = 2048, 3e-3, 1e-5
@@ -44,7 +44,7 @@ SETTLED = 2  # updates before a sample counts
 
 
 class Samples(NamedTuple):
-    """x (n, F); off (n, H, 2), along and across, truth less the IMM's estimate, NaN where unknown; sigma (n, H) of the IMM; state
+    """x (n, F); off (n, H, 2), along and across, truth less the IMM's estimate, NaN if unknown; sigma (n, H) of the IMM; state
     (n, 3) its sigma of position, velocity, acceleration; evidence (n,); velocity_off (n, 2); group (n,) of class and noise; held
     (n,) back from training; simulated (n,)."""
 
@@ -65,7 +65,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--variants", type=int, default=14, help="passes over the flights, each with other noise")
     parser.add_argument("--epochs", type=int, default=25)
-    parser.add_argument("--airliners", type=int, default=AIRLINERS, help="of those to tune on, how many are used")
+    parser.add_argument("--airliners", type=int, default=AIRLINERS, help="number of tuning airliners to use")
     arguments = parser.parse_args()
     imm = SpatialSettings().horizontal_imm()
     samples = collect(imm, tuned_on(arguments.flights, arguments.airliners), arguments.variants)
@@ -147,8 +147,8 @@ def collect(imm: Imm, real: list[Flight], variants: int) -> Samples:
 
 def run(imm: Imm, chosen: list[Flight], sigma_m: float, seed: int, groups: dict) -> Samples:
     """The IMM over all pieces of the flights at once, the longest first: those still running are a head of the bank."""
-    pieces = [(f, slice(at, at + LONGEST)) for f in chosen for at in range(0, len(f.time_s), LONGEST)]
-    pieces = sorted(((f, s) for f, s in pieces if len(f.time_s[s]) >= SHORTEST), key=lambda p: -len(p[0].time_s[p[1]]))
+    pieces = [(f, slice(at, at + MAX_REPORTS)) for f in chosen for at in range(0, len(f.time_s), MAX_REPORTS)]
+    pieces = sorted(((f, s) for f, s in pieces if len(f.time_s[s]) >= MIN_REPORTS), key=lambda p: -len(p[0].time_s[p[1]]))
     length = np.array([len(f.time_s[s]) for f, s in pieces])
     noisy = {f.name: f.noisy(sigma_m, seed) for f, _ in pieces}
     group = np.array([groups.setdefault((f.flight_class, sigma_m), len(groups)) for f, _ in pieces])
@@ -193,7 +193,7 @@ def sample(imm, bank, mean, covariance, past: Past, truth, velocity, *labels) ->
 
 
 class Network(torch.nn.Module):
-    """As ``MotionField`` computes it."""
+    """The same computation as ``MotionField``."""
 
     def __init__(self, n_inputs: int):
         super().__init__()

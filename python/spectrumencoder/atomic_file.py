@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that are whole at every moment: whoever reads one sees the old content or the new, even after a crash."""
+"""Atomic files: a reader sees either the old content or the new, even after a crash."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import IO, BinaryIO
 
 
 def write_file(path: str | Path, content: bytes | Callable[[BinaryIO], object]) -> None:
-    """Writes a file into a temporary one beside it, which then takes its place, both on disk.
+    """Writes to a temporary file beside `path`, syncs it to disk, and renames it to `path`.
 
     Args:
-        path: the file; what it held is replaced.
-        content: the bytes, or a function that writes them to the open file it is given.
+        path: the file; its old content is replaced.
+        content: the bytes, or a function that writes them to the open file passed to it.
 
     Raises:
-        OSError: the folder is missing, full or read-only; the old file is untouched, as it is whatever `content` raises.
+        OSError: the folder is missing, full or read-only; the old file is untouched, as after any exception from `content`.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -41,7 +41,7 @@ def write_file(path: str | Path, content: bytes | Callable[[BinaryIO], object]) 
 
 
 def close_synced(file: IO | None) -> None:
-    """Closes a file that was written piece by piece, once all of it is on the disk; None is nothing to close."""
+    """Closes a file after syncing it to disk. None: does nothing."""
     if file is not None:
         with file:
             file.flush()

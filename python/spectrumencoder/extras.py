@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packages that watching a band does not need: which extra of the requirements brings each, and how to get it."""
+"""Packages that watching a band does not need: the extra of the requirements that brings each, and how to install it."""
 
 from __future__ import annotations
 
-EXTRAS = {  # as the files requirements-EXTRA.txt have them: import name -> name to install
+EXTRAS = {  # as in the files requirements-EXTRA.txt: import name -> name to install
     "train": {"torch": "torch"},
     "display": {"PyQt5": "PyQt5", "pyqtgraph": "pyqtgraph"},
     "experiments": {"filterpy": "filterpy", "pywt": "PyWavelets", "sgp4": "sgp4", "sklearn": "scikit-learn",
@@ -12,7 +12,7 @@ EXTRAS = {  # as the files requirements-EXTRA.txt have them: import name -> name
 
 
 def how_to_get(module: str) -> str | None:
-    """What to do about a module that is missing, e.g. "install it with `pip install torch` ..."; None if no extra brings it."""
+    """The cure for a missing module, e.g. "install it with `pip install torch` ..."; None if no extra brings it."""
     for extra, packages in EXTRAS.items():
         if module in packages:
             return f"install it with `pip install {packages[module]}` (extra {extra!r}, docs/install.md)"

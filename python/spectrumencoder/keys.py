@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one vocabulary: every tag, PMT, JSON and SigMF key, each written once.
+"""The vocabulary: every tag, PMT, JSON and SigMF key, written once.
 
 Mirrors ``include/gnuradio/spectrumencoder/keys.h``; a test asserts that both lists are equal. JSON lines use the keys as
 they stand; SigMF annotations carry those of ``EVENT_FIELDS`` prefixed by ``SIGMF_PREFIX``.
@@ -49,7 +49,7 @@ BAND = "band"
 MODEL = "model"
 DROPOUT_RATE = "dropout_rate"
 LATENCY_MS = "latency_ms"
-RECORDING = "recording"            # name of the recording, where one file holds the events of several
+RECORDING = "recording"            # name of the recording, if one file holds the events of several
 
 EVENT_FIELDS = (
     EVENT_ID, STATE, TIMESTAMP, TIME_SOURCE, SAMPLE_START, SAMPLE_COUNT, FREQ_CENTER_HZ, BANDWIDTH_HZ, POWER_DBFS, SNR_DB,
@@ -57,7 +57,7 @@ EVENT_FIELDS = (
     MODEL, DROPOUT_RATE, LATENCY_MS,
 )
 
-# Track fields (message port `tracks` of doma_tracker); with them event fields that say the same of a track
+# Track fields (message port `tracks` of doma_tracker); some event fields also apply to tracks
 TRACK_ID = "track_id"
 KIND = "kind"                      # spatial, spectral
 AGE_S = "age_s"
@@ -101,39 +101,39 @@ FLAGGED_FRAMES = "flagged_frames"
 UNCALIBRATED_FRAMES = "uncalibrated_frames"
 SUPPRESSED_EVENTS = "suppressed_events"
 K_KEPT = "k_kept"                  # tokens per frame that the encoder keeps
-ACCEPTED_FRAMES = "accepted_frames"  # of an ensemble: those that `fast` answered
-REFINED_FRAMES = "refined_frames"    # those that `large` answered
+ACCEPTED_FRAMES = "accepted_frames"  # ensemble only: frames that `fast` answered
+REFINED_FRAMES = "refined_frames"    # ensemble only: frames that `large` answered
 ENCODED_PDUS = "encoded_pdus"
 ENCODED_BYTES = "encoded_bytes"
-WAITING_PDUS = "waiting_pdus"      # of spectrum_decoder: have come and are not decoded yet
+WAITING_PDUS = "waiting_pdus"      # spectrum_decoder: received and not decoded yet
 MALFORMED = "malformed"
-REPORTS = "reports"                # of doma_tracker: messages that it could read
+REPORTS = "reports"                # doma_tracker: messages that it could read
 REFUSED_REPORTS = "refused_reports"  # by reason
 TRACK_ANOMALIES = "track_anomalies"
 
-DRAWS = "draws"                    # of anomaly_display
-SKIPPED_DRAWS = "skipped_draws"    # those that were due while it still drew
-LOST_ROWS = "lost_rows"            # of the waterfall: came while it did not draw for too long
+DRAWS = "draws"                    # anomaly_display
+SKIPPED_DRAWS = "skipped_draws"    # due while the previous draw was still running
+LOST_ROWS = "lost_rows"            # waterfall rows dropped because it did not draw for too long
 LOST_MESSAGES = "lost_messages"
 
-# Health, once a second on `status` of spectrum_monitor; FRAMES, DROPPED_FRAMES and SKIPPED_FRAMES besides
+# Health, once a second on `status` of spectrum_monitor, together with FRAMES, DROPPED_FRAMES and SKIPPED_FRAMES
 FRAMES_PER_S = "frames_per_s"
 LATENCY_P50_MS = "latency_p50_ms"  # from the arrival of a frame's last sample to its verdict; live sources only
 LATENCY_P99_MS = "latency_p99_ms"
 QUEUE_DEPTH = "queue_depth"        # frames between tokenizer and verdict
-OVERFLOWS = "overflows"            # gaps that the radio told of
+OVERFLOWS = "overflows"            # gaps that the radio reported
 DEVICE = "device"
 
 # Sweeps (message port `sweeps` of band_scanner), with TIMESTAMP, SAMPLE_START and SAMPLE_COUNT of the whole sweep
 SWEEP = "sweep"                    # its number, from 0
 TIMESTAMP_END = "timestamp_end"
-FREQ_START_HZ = "freq_start_hz"    # of the first bin of the row
+FREQ_START_HZ = "freq_start_hz"    # frequency of the first bin of the row
 BIN_WIDTH_HZ = "bin_width_hz"
 HOPS = "hops"
-HELD_HOPS = "held_hops"            # those at which an event held the scanner up
-DWELL_SAMPLES = "dwell_samples"    # that went into the row
+HELD_HOPS = "held_hops"            # hops at which an event held the scanner
+DWELL_SAMPLES = "dwell_samples"    # samples that went into the row
 
-# Settings in status (with DROPOUT_RATE and THRESHOLD, above); `settings.py` says which of them `control` messages change
+# Settings in status (with DROPOUT_RATE and THRESHOLD, above); `settings.py` lists those that `control` messages change
 DROPOUT_POLICY = "dropout_policy"
 ROPE_MODE = "rope_mode"
 BACKEND = "backend"

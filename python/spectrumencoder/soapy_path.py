@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the project's SoapySDR module (the test radio) lies, and how SoapySDR in this process finds it."""
+"""The folder of the project's SoapySDR module (the test radio), and how SoapySDR in this process finds it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 VARIABLE = "SOAPY_SDR_PLUGIN_PATH"
 MODULE = "libspectrumtestSupport.so"
-_PLACES = (f"SoapySDR/modules*/{MODULE}", f"*/SoapySDR/modules*/{MODULE}")  # the second in a distribution's package
-_SEARCHED = ("/usr/lib", "/usr/local/lib")  # by SoapySDR itself
+_PLACES = (f"SoapySDR/modules*/{MODULE}", f"*/SoapySDR/modules*/{MODULE}")  # the second pattern matches a distribution's package
+_SEARCHED = ("/usr/lib", "/usr/local/lib")  # SoapySDR searches these itself
 
 
 def module_folder() -> Path | None:
-    """The folder with the module, in ``lib`` of the prefix that the package lies in; None where there is none."""
+    """The folder with the module, in ``lib`` of the package's install prefix; None if there is none."""
     for parent in Path(__file__).resolve().parents:
         if parent.name == "lib":
             found = _modules(parent)
@@ -23,9 +23,9 @@ def module_folder() -> Path | None:
 
 
 def add_module_folder():
-    """Puts that folder on SoapySDR's search path of this process, and of those that it starts.
+    """Puts that folder on SoapySDR's search path of this process and its children.
 
-    Not if SoapySDR finds a module of this name without it: one that it finds twice is an error.
+    Does nothing if SoapySDR already finds a module of this name: a module found twice is an error.
     """
     folder = module_folder()
     if folder is None or any(_modules(Path(searched)) for searched in _SEARCHED):

@@ -8,7 +8,7 @@ import pytest
 from flowgraphs import collector, frame_source, run_within
 from gnuradio import gr
 from gnuradio.spectrumencoder import sigmf_source, spectrum_encoder, spectrum_monitor
-from gnuradio.spectrumencoder.blocks.backlog import FEW_FRAMES, LEAST_FRAMES, MOST_FRAMES, SETTLED_S, Backlog, frames_at_once
+from gnuradio.spectrumencoder.blocks.backlog import FEW_FRAMES, MAX_FRAMES, MIN_FRAMES, SETTLED_S, Backlog, frames_at_once
 
 N = 128
 MANY = 4 * FEW_FRAMES
@@ -146,10 +146,10 @@ def test_a_backlog_is_worked_off_in_large_batches_and_a_lone_frame_at_once(small
     assert run_within(top, [encoder], 30) is None
     assert sum(sizes) == len(sink.data) == 420 and not any(late) and len(late) == 21
     assert sizes[-20:] == [1] * 20
-    assert 64 < max(sizes) <= MOST_FRAMES
+    assert 64 < max(sizes) <= MAX_FRAMES
 
 
-@pytest.mark.parametrize("frame_s, frames", [(1e-6, MOST_FRAMES), (1e-3, 100), (1.0, LEAST_FRAMES), (0.0, MOST_FRAMES)])
+@pytest.mark.parametrize("frame_s, frames", [(1e-6, MAX_FRAMES), (1e-3, 100), (1.0, MIN_FRAMES), (0.0, MAX_FRAMES)])
 def test_a_call_takes_as_many_frames_as_it_can_do_in_a_tenth_of_a_second(frame_s, frames):
     assert frames_at_once(frame_s) == frames
 

@@ -93,7 +93,7 @@ def test_health_comes_each_second_on_status_as_line_and_to_prometheus(live_run):
             watch.attach(flowgraph)
 
             def scrape():
-                if flowgraph.monitor.health.n_told == 2 and not scraped:
+                if flowgraph.monitor.health.n_reported == 2 and not scraped:
                     url = f"http://127.0.0.1:{watch.server.port}/metrics"
                     scraped.append(urllib.request.urlopen(url, timeout=5).read().decode())
                     line.append(stats_line(watch.snapshot()))

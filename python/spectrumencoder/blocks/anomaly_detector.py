@@ -28,17 +28,17 @@ _ANOMALIES = pmt.intern(keys.ANOMALIES)
 
 @control.obeys(DETECTOR)
 class anomaly_detector(SafeBlock, gr.sync_block):
-    """Judges each frame, and reports what does not belong as events that open, update and close.
+    """Judges each frame, and reports anomalies as events that open, update and close.
 
     Inputs, aligned: 0 psd (fft_size floats, dBFS, of ``fft_tokenizer``); 1 residual (fft_size floats) and 2 features
     (256 floats) of ``spectrum_encoder``. Output 0, which may stay unconnected: the anomaly score of each frame (NaN where a
     frame was not judged: skipped, or no conformal table). Tags come from input 0.
-    Message input `control`: a dict of live settings; those of other stages are left to them. A live change holds from the next
-    batch on.
+    Message input `control`: a dict of live settings; those of other stages are ignored. A live change takes effect with the next
+    batch.
     Message outputs: `anomalies`, PDUs of an event's dict and the residual of its strongest frame; `status`.
 
     Args:
-        model: the one that the encoder runs, named as there.
+        model: the model that the encoder runs, named in the same way.
         fft_size: must be the model's.
         samp_rate, center_freq: Hz, if the stream carries no tags.
         band: "auto" takes it from the centre frequency through the band plan; else one of the model's bands.
@@ -46,8 +46,9 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         detector: the other settings of the detector, see ``detector.Detector``: false_alarm_rate, false_events_per_hour,
             threshold_mode, threshold, hold.
 
-    Attributes: on_judged (None; a function set here is called when the verdicts on frames are out: how many, the first sample of
-    the first, samples from frame to frame, samples/s).
+    Attributes:
+        on_judged: None; a function set here is called after frames are judged. Its arguments: number of frames, first sample of
+            the first one, samples from frame to frame, samples/s.
 
     Raises:
         ModelError: the model file is missing or invalid.
@@ -110,14 +111,14 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     # Frames
 
     def _clear(self):
-        """Forgets what tags said and what was seen: the flowgraph starts anew and counts its samples from 0."""
+        """Resets tags and detector at a new start of the flowgraph, which counts its samples from 0."""
         self._n_events = 0
         self.detector.reset()
-        self._tags: dict[str, float] = {}  # rx_freq, rx_rate, frame_hop, frame_average as of the tags so far
+        self._tags: dict[str, float] = {}  # the latest rx_freq, rx_rate, frame_hop, frame_average
         self._segment: Segment | None = None
-        self._settled = False  # whether it holds until the next tag or setting
+        self._settled = False  # whether the segment holds until the next tag or setting
         self._next_sample = 0  # first sample of the next frame
-        self._anchor: tuple[float, int] | None = None  # of a tag that has come since the last segment
+        self._anchor: tuple[float, int] | None = None  # from a tag since the last segment
 
     def _start(self):
         with self._lock:
@@ -182,9 +183,9 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         self._tags |= {key: value for key, value in tags.items() if key not in (keys.FRAME_START, keys.RX_TIME)}
 
     def _update_segment(self, rows) -> Segment:
-        """What holds for these frames; without tags of the tokenizer the frame's own K_eff tells its length.
+        """The segment of these frames. Without tags of the tokenizer the frame's own K_eff gives its length.
 
-        Another tuning closes the open events. Time goes on from where the old rate has brought it.
+        Another tuning closes the open events. Time continues from its value at the change of rate.
         """
         tagged, start, old = self._tags, self._next_sample, self._segment
         if self._settled and keys.FRAME_HOP in tagged and keys.FRAME_AVERAGE in tagged:

@@ -36,16 +36,16 @@ class anomaly_display(SafeBlock, gr.sync_block):
     Message inputs: `events` (of ``anomaly_detector``), `tracks` (dicts with a track_id and, to be drawn, freq_center_hz),
     `status` (of any block). Message outputs: `control`, a dict for each control that the user moves; `status`.
 
-    The scheduler's thread only merges frames to rows; drawing is done by a timer of Qt's thread, at most `draw_rate` times a
-    second and in at most half of that thread's time. Draws left out, and rows lost where it did not draw, are counted.
+    The scheduler's thread only merges frames to rows. A timer of Qt's thread draws, at most `draw_rate` times a second and in at
+    most half of that thread's time. Skipped draws, and rows lost because of them, are counted.
 
     Args:
         fft_size: bins of a spectrum.
-        samp_rate, center_freq: Hz, where the stream carries no tags.
+        samp_rate, center_freq: Hz, if the stream carries no tags.
         history_s: seconds that the waterfall shows.
         draw_rate: draws per second, (0, 60].
-        level_min, level_max: dBFS of the darkest and the brightest colour; where they are equal, chosen from what comes.
-        model: the one that the chain runs, named as there: the controls offer what its file holds; "" shows none.
+        level_min, level_max: dBFS of the darkest and the brightest colour; if they are equal, chosen from the data.
+        model: the model that the chain runs, named in the same way. The controls offer what its file holds; "" shows no controls.
 
     Attributes: widget (a QWidget, to be put into a window).
 
@@ -83,12 +83,12 @@ class anomaly_display(SafeBlock, gr.sync_block):
 
     @setter
     def set_samp_rate(self, samp_rate):
-        """Where no rx_rate tag has come: the rate of the next frames."""
+        """The rate of the next frames, if no rx_rate tag has been seen."""
         self.feed.set_untagged(keys.RX_RATE, positive(samp_rate))
 
     @setter
     def set_center_freq(self, center_freq):
-        """Where no rx_freq tag has come: the centre of the next frames."""
+        """The centre of the next frames, if no rx_freq tag has been seen."""
         self.feed.set_untagged(keys.RX_FREQ, float(center_freq))
 
     @setter

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How many frames a block takes at once, and how far it is behind real time: from the clock, the duration of its frames and how
-many of them wait for it."""
+"""Frames that a block takes at once, and its delay behind real time.
+
+Both follow from the clock, the duration of the frames and the number of frames that wait."""
 
 from __future__ import annotations
 
@@ -9,27 +10,27 @@ import time
 
 from .safe_block import AT_ONCE
 
-FEW_FRAMES = 8  # the smallest buffers that GNU Radio makes for frames hold twice as many: fewer wait where there is no backlog
-LEAST_FRAMES, MOST_FRAMES = 16, AT_ONCE  # where as many wait
-MOST_BUSY_S = 0.1  # in one call: live changes wait for its end, and so does whoever stops the flowgraph
+FEW_FRAMES = 8  # half of GNU Radio's smallest buffer of frames: fewer wait if there is no backlog
+MIN_FRAMES, MAX_FRAMES = 16, AT_ONCE  # per call, if as many wait
+MAX_BUSY_S = 0.1  # in one call: live changes and a stop of the flowgraph wait for its end
 SETTLED_S = 2.0
 _STILL_CATCHING_UP = 0.02  # seconds of lag worked off per second
 
 
 def frames_at_once(frame_s: float) -> int:
-    """How many frames one call of work may take, where a frame takes it frame_s seconds."""
-    return int(min(max(MOST_BUSY_S / max(frame_s, 1e-9), LEAST_FRAMES), MOST_FRAMES))
+    """Number of frames that one call of work may take, if each frame needs frame_s seconds."""
+    return int(min(max(MAX_BUSY_S / max(frame_s, 1e-9), MIN_FRAMES), MAX_FRAMES))
 
 
 class Backlog:
-    """Lag is the clock less the stream's own time; being behind is the lag less its value when the block had caught up.
+    """Lag = wall clock - stream time. Delay = lag - its value when the block had caught up, which is the smallest lag so far.
 
-    That value is the least lag so far; a pause between two calls says nothing, since other threads hold the interpreter
-    as long as they please. It is taken anew when for ``SETTLED_S`` only few frames waited at every call and the lag did not
-    fall all the same: nothing is left to catch up with, so the rest was samples that a radio lost, or clocks that drift apart.
+    A pause between two calls proves nothing: other threads may hold the interpreter for any time. If at most ``FEW_FRAMES``
+    waited at every call for ``SETTLED_S`` and the lag did not shrink, the current lag becomes the new zero. There is nothing
+    left to catch up with: a radio has lost samples, or the clocks drift apart.
 
     Args:
-        clock: gives seconds.
+        clock: returns seconds.
     """
 
     def __init__(self, clock=time.monotonic):
@@ -37,15 +38,16 @@ class Backlog:
         self._stream_s = 0.0
         self._caught_up_lag_s = math.inf
         self._last_lag_s = 0.0
-        self._drained: tuple[float, float] | None = None  # clock and lag since when only few frames have waited
+        self._drained: tuple[float, float] | None = None  # clock and lag when the input became almost empty
 
     def enter(self, n_waiting: int, taken_s: float, gap_s: float = 0.0, lost: bool = False) -> float:
-        """Seconds behind at the start of a call of work.
+        """Delay in seconds at the start of a call of work.
 
         Args:
-            n_waiting: frames in the input. taken_s: how long the frames last that this call takes.
-            gap_s: how long the stretch lasted that was left out between the last call's frames and these.
-            lost: a radio lost samples there, nobody knows how many: what the lag has grown by since the last call was they.
+            n_waiting: frames in the input. taken_s: duration of the frames that this call takes.
+            gap_s: duration of the signal skipped between the last call's frames and these.
+            lost: a radio lost an unknown number of samples in the gap. Their duration is the growth of
+                the lag since the last call.
         """
         now = self._clock()
         lag_s = now - self._stream_s - gap_s

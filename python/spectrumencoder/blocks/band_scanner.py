@@ -22,26 +22,26 @@ _CMD, _SWEEPS = pmt.intern(keys.CMD), pmt.intern(keys.SWEEPS)
 
 
 class band_scanner(SafeBlock, gr.sync_block):
-    """Visits the hops of a scan plan, again and again, and joins what it sees to one spectrum per range and sweep.
+    """Visits the hops of a scan plan repeatedly, and joins their spectra to one per range and sweep.
 
-    Input 0: psd (fft_size floats per frame, dBFS, of ``fft_tokenizer``; its settle_ms is what is left out after a retune).
+    Input 0: psd (fft_size floats per frame, dBFS, of ``fft_tokenizer``; its settle_ms is left out after a retune).
     Message input `events`: those of ``anomaly_detector``, for `hold_ms`. Message outputs: `cmd`, to the port `cmd` of a gr-soapy
-    source or `command` of a gr-uhd source; `sweeps`, a PDU at the end of each range of each sweep, whose vector is the spectrum
-    in dBFS; `status`.
+    source or `command` of a gr-uhd source; `sweeps`, a PDU at the end of each range of each sweep, with the spectrum
+    in dBFS as vector; `status`.
 
     Args:
-        ranges: Hz, "88e6:108e6,433e6:435e6". A range that one hop covers is stared at: no retune, a row per dwell.
-        samp_rate: Hz, where the stream carries no rx_rate tag. Another rate begins the scan anew.
+        ranges: Hz, "88e6:108e6,433e6:435e6". A range that one hop covers is watched without retunes, a row per dwell.
+        samp_rate: Hz, if the stream carries no rx_rate tag. Another rate restarts the scan.
         center_freq: Hz, until the stream carries an rx_freq tag.
         fft_size: bins of a frame.
-        dwell_ms: at each hop, rounded up to whole frames.
+        dwell_ms: time at each hop, rounded up to whole frames.
         pause: stay where the radio is.
-        usable, overlap, jitter: see ``live.scan_plan.ScanPlan``.
-        dc_bins: bins in the middle of each spectrum that are left out; 0: none.
-        hold_ms: how long a hop is watched after the last message of an event that is open there; 0: events do not hold.
-        max_hold_ms: at one hop.
-        radio: "soapy" or "uhd": how a retune is written.
-        seed: of the jitter.
+        usable, overlap, jitter: see ``scan.scan_plan.ScanPlan``.
+        dc_bins: bins left out in the middle of each spectrum; 0: none.
+        hold_ms: time that a hop is held after the last message of an event that is open there; 0: events do not hold.
+        max_hold_ms: maximum hold at one hop.
+        radio: "soapy" or "uhd": the format of a retune command.
+        seed: seed of the jitter.
 
     Raises:
         ValueError: an argument is out of range.
@@ -64,7 +64,7 @@ class band_scanner(SafeBlock, gr.sync_block):
         self._plan_settings: dict[str, Any] = {"fft_size": int(fft_size), "usable": usable, "overlap": overlap, "jitter": jitter}
         self._rate, self._center, self._hop = float(samp_rate), float(center_freq), int(fft_size)
         self._radio, self._seed, self._paused = radio, int(seed), bool(pause)
-        self._plan()  # what is out of range is told now
+        self._plan()  # raises now if a setting is out of range
         self._clear()
         self.message_port_register_out(_CMD)
         self.message_port_register_out(_SWEEPS)
@@ -83,7 +83,7 @@ class band_scanner(SafeBlock, gr.sync_block):
 
     @setter
     def set_ranges(self, ranges):
-        """The scan begins anew with these."""
+        """Restarts the scan with these ranges."""
         parsed = parse_ranges(ranges)
         with self._lock:
             self._ranges, self._sweeper = parsed, None
@@ -98,7 +98,7 @@ class band_scanner(SafeBlock, gr.sync_block):
 
     @setter
     def set_pause(self, pause):
-        """A paused scanner stays where it is, until it is told to go on."""
+        """A paused scanner stays at its frequency until `pause` is reset."""
         with self._lock:
             self._paused = bool(pause)
             if self._sweeper is not None:
@@ -163,7 +163,7 @@ class band_scanner(SafeBlock, gr.sync_block):
             return
         self.message_port_pub(_CMD, retune(action.center_hz, self._rate, self._radio))
         if isinstance(action, LostRetune):
-            text = (f"the radio was told to tune to {action.center_hz:g} Hz and still says {action.heard_hz:g} Hz: is `cmd` "
+            text = (f"the radio was sent a retune to {action.center_hz:g} Hz and still reports {action.heard_hz:g} Hz: is `cmd` "
                     "connected to it, can it tune there, and does it send rx_freq tags?")
             self.logger.warn(text)
             self.publish_status("lost_retune", text)

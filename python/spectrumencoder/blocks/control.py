@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a block obeys ``settings.py``: its constructor, its setters, and ``control`` messages.
+"""Connects a block to ``settings.py``: its constructor, its setters, and ``control`` messages.
 
-A block names the settings in its constructor that it uses itself, and ends in ``**settings``. The others come together there,
+A block's constructor names the settings that it uses itself, and ends in ``**settings``. That collects the others
 for the class that does the work (an Engine, a Detector)::
 
     @obeys(ENCODER)
@@ -74,7 +74,7 @@ def passes_on(monitor):
 
 
 def own(stage: str, settings: dict) -> dict:
-    """Those of the settings that are a stage's."""
+    """The subset of the settings that belongs to a stage."""
     return {key: value for key, value in settings.items() if stage in SETTINGS[key].stages}
 
 

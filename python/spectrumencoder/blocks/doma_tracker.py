@@ -25,7 +25,7 @@ from . import control, messages
 from .safe_block import SafeBlock, handler
 
 _TRACKS, _CONTROL = pmt.intern(keys.TRACKS), pmt.intern(keys.CONTROL)
-_ORDINARY = ("repeat", "no_position")  # of every aircraft of gr-adsb: no news and no fault
+_ORDINARY = ("repeat", "no_position")  # sent by gr-adsb for every aircraft; neither useful nor an error
 _TICK_S = 0.1  # after which reports stop waiting for others of their moment
 _GEOJSON_S = 1.0  # between two writings of the file
 
@@ -36,22 +36,21 @@ class doma_tracker(SafeBlock, gr.basic_block):
 
     Message inputs: `detections`, PDUs or dicts: anomaly events, classified signals, position fixes, gr-adsb's decoded PDUs,
     bearings and times of arrival of several receivers; docs/doma_tracker.md lists the fields. Anything else is refused: counted
-    by reason, logged, in `status`. `control`, a dict of live settings; those of other stages are left to them.
+    by reason, logged, in `status`. `control`, a dict of live settings; those of other stages are ignored.
     Message outputs: `tracks`, a dict per track when it opens, at most once an interval while it is updated, and when it closes;
     `control`, for ``spectrum_encoder``: the bands in which signals are expected next; `status`.
 
     Args:
-        origin: (latitude, longitude) or (latitude, longitude, altitude in m) that is 0, 0, 0 of local metres; () takes the first
-            position.
+        origin: (latitude, longitude) or (latitude, longitude, altitude in m) of local 0, 0, 0 m; () takes the first position.
         position_error_m, altitude_error_m: standard deviations, per axis, of a fix that carries none.
-        weak_snr_db: a fix with an snr below it goes on with a track but starts none.
+        weak_snr_db: a fix with a lower snr continues a track but starts none.
         interval: s of the reports' time between two messages of a track.
-        group_radius_m: targets as near as that which move alike are a group, whose silent members are carried along; 0 is none.
-        file: path of a JSON lines file of the tracks' messages; "" is none.
-        geojson: path of a GeoJSON file of the present tracks, written anew at most once a second; "" is none.
-        cot_address: "host:port" to which each message about a place goes as a Cursor-on-Target event, by UDP; "" is nobody.
-        live: the live settings of the tracker. gate: share of a track's own reports that fall into its gate. process_noise:
-            factor on the noise of all motion models. horizon: s, one or several rising ones: how far ahead each message predicts.
+        group_radius_m: targets within it that move alike form a group, which carries silent members along; 0: no groups.
+        file: path of a JSON lines file of the tracks' messages; "": none.
+        geojson: path of a GeoJSON file of the present tracks, rewritten at most once a second; "": none.
+        cot_address: "host:port" that receives each position message as Cursor on Target by UDP; "": none.
+        live: the live settings of the tracker. gate: probability that a track's own report falls into its gate. process_noise:
+            factor on the noise of all motion models. horizon: s, one or several rising, that each message predicts ahead.
 
     Raises:
         ValueError: an argument is out of range, or a file's folder does not exist.
@@ -71,7 +70,7 @@ class doma_tracker(SafeBlock, gr.basic_block):
         self._outputs = _Outputs(file, geojson, cot_address)
         self._ticker: threading.Thread | None = None
         self._stopping = threading.Event()
-        self._held_new = False  # whether reports have come since the last tick
+        self._held_new = False  # whether reports have arrived since the last tick
         self.n_tracks = 0
         self.message_port_register_out(_TRACKS)
         self.message_port_register_out(_CONTROL)
@@ -151,12 +150,12 @@ class doma_tracker(SafeBlock, gr.basic_block):
                 return
 
     def _publish(self, everything=False):
-        told = self.tracker.messages(everything)
-        for fields in told:
+        sent = self.tracker.messages(everything)
+        for fields in sent:
             self.n_tracks += fields[keys.STATE] == describe.OPEN
             self._outputs.write(fields)
             self.message_port_pub(_TRACKS, messages.to_pmt(fields))
-        if told:
+        if sent:
             self._outputs.write_geojson()
         control = self.tracker.control()
         if control is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What lies behind the `encoded` port of ``spectrum_encoder``: the place of every frame from its tags, groups, PDUs."""
+"""The `encoded` port of ``spectrum_encoder``: places every frame by its tags, forms groups, makes PDUs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class EncodedOutput:
-    """Frames of a batch with their tags in, PDUs out. A tag that makes no sense counts as absent (the block counts it).
+    """Converts the frames of a batch and their tags to PDUs. An invalid tag is treated as absent (the block counts it).
 
     Args:
-        engine: its model file and variant. size, step: as of GroupBuilder.
+        engine: supplies model file and variant. size, step: see GroupBuilder.
     """
 
     def __init__(self, engine: Engine, size: int, step: float):
@@ -33,7 +33,7 @@ class EncodedOutput:
         self.restart()
 
     def restart(self):
-        """The flowgraph begins anew: samples count from 0, no tag has come."""
+        """Resets at a new start of the flowgraph: samples count from 0, no tag has been seen."""
         self.builder.clear()
         self.n_pdus = self.n_bytes = 0
         self._freq = self._rate = self._hop = None
@@ -59,13 +59,13 @@ class EncodedOutput:
 
     def _place(self, tags: dict, side: np.ndarray, band: str) -> Place:
         self._freq = _number(tags.get(keys.RX_FREQ), self._freq)
-        before, self._rate = self._rate, _number(tags.get(keys.RX_RATE), self._rate, least=1e-9)
-        self._hop = _number(tags.get(keys.FRAME_HOP), self._hop, least=1)
-        start = int(_number(tags.get(keys.FRAME_START), self._next_sample, least=0))
+        before, self._rate = self._rate, _number(tags.get(keys.RX_RATE), self._rate, minimum=1e-9)
+        self._hop = _number(tags.get(keys.FRAME_HOP), self._hop, minimum=1)
+        start = int(_number(tags.get(keys.FRAME_START), self._next_sample, minimum=0))
         time = _time(tags.get(keys.RX_TIME))
         if time is not None:
             self._time = time, start
-        elif self._time is not None and before and self._rate != before:  # time goes on from where the old rate has brought it
+        elif self._time is not None and before and self._rate != before:  # time continues from its value at the change of rate
             self._time = self._time[0] + (start - self._time[1]) / before, start
         rate = self._rate or float(side[layout.BIN_WIDTH_HZ]) * self._layout.fft_size
         hop = int(self._hop or side[layout.K_EFF] * self._layout.fft_size)
@@ -79,7 +79,7 @@ class EncodedOutput:
         return [messages.bytes_pdu(self._metadata(one), one) for one in data]
 
     def _metadata(self, data: bytes) -> dict:
-        """What a PDU says of itself, so that it can be routed without decoding it. Its bytes hold all of it too."""
+        """The metadata of a PDU, for routing it without decoding. Its bytes hold the same."""
         header, _, _ = unpack(data)
         known = {keys.RX_FREQ: header.rx_freq, keys.TIMESTAMP: header.rx_time}
         return {keys.MODEL: self._engine.file.name, keys.FRAMES: header.n_frames, keys.FRAME_START: header.frame_start,
@@ -87,11 +87,11 @@ class EncodedOutput:
                 **{key: value for key, value in known.items() if value is not None}}
 
 
-def _number(value, otherwise, least: float = -math.inf):
+def _number(value, otherwise, minimum: float = -math.inf):
     if value is None or not pmt.is_number(value) or pmt.is_complex(value):
         return otherwise
     number = pmt.to_python(value)
-    return number if math.isfinite(number) and number >= least else otherwise
+    return number if math.isfinite(number) and number >= minimum else otherwise
 
 
 def _time(value) -> float | None:

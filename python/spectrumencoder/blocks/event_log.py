@@ -22,14 +22,14 @@ class event_log(SafeBlock, gr.basic_block):
     Message input: `events` (a PDU or a bare dict; a PDU's vector is not written). Message output: `status`.
 
     Args:
-        file: path of the JSON lines file, written line by line; "" is none.
+        file: path of the JSON lines file, written line by line; "": none.
         append: keep what the file holds; else it is emptied at start.
         stdout: also write to standard output.
-        zmq_address: also publish each line on a ZeroMQ PUB socket bound here, e.g. "tcp://*:5556"; "" is none.
-        recording: name put into every line, for a file that holds the events of several recordings; "" is none.
+        zmq_address: also publish each line on a ZeroMQ PUB socket bound here, e.g. "tcp://*:5556"; "": none.
+        recording: name put into every line, for a file that holds the events of several recordings; "": none.
 
     Raises:
-        ValueError: the file's folder does not exist, pyzmq is missing, or nothing to write to is given.
+        ValueError: the file's folder does not exist, pyzmq is missing, or no destination is given.
     """
 
     def __init__(self, file: str | Path = "", append: bool = False, stdout: bool = False, zmq_address: str = "",
@@ -62,7 +62,7 @@ class event_log(SafeBlock, gr.basic_block):
     def _open_file(self):
         if self._path is not None and self._file is None:
             self._file = self._path.open("a" if self._append else "w", encoding="utf-8")
-            self._append = True  # whatever comes after a stop goes on in the same file
+            self._append = True  # events after a stop are appended to the same file
 
     def _stop(self):
         file, self._file = self._file, None

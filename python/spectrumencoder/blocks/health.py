@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""health: how the chain is doing, once a second on `status`. A part of spectrum_monitor."""
+"""health: the state of the chain, once a second on `status`. A part of spectrum_monitor."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ PERIOD_S = 1.0
 
 
 class health(SafeBlock, gr.sync_block):
-    """Sink of the detector's scores, which lives as long as they come; it looks at none. Message output: `status`, once a second.
+    """Sink of the detector's scores, which only keep it alive. Message output: `status`, once a second.
 
-    Set ``anomaly_detector.on_judged`` to ``judged``. Latency is from the arrival of a frame's last sample, which
-    ``fft_tokenizer.arrival_offset`` knows, to its verdict: by then its events are published. Where samples are not paced by a
-    clock that has no meaning, and is None.
+    Set ``anomaly_detector.on_judged`` to ``judged``. Latency runs from the arrival of a frame's last sample
+    (``fft_tokenizer.arrival_offset``) to its verdict, when its events are published. It is None for samples that no clock paces.
 
     Args:
-        tokenizer, encoder: whose counters are told too.
-        live: the source keeps time.
+        tokenizer, encoder: their counters are reported too.
+        live: whether the source is paced by a clock.
 
-    Attributes: device (told with every status; set it), n_told (statuses so far), history (None; a list set here gets arrays of
-    the latencies of all frames, s, each second and at the end).
+    Attributes:
+        device: reported with every status; set it.
+        n_reported: statuses so far.
+        history: None; a list set here receives arrays of the latencies of all frames, s, each second and at the end.
     """
 
     def __init__(self, tokenizer, encoder, live: bool):
@@ -45,10 +46,10 @@ class health(SafeBlock, gr.sync_block):
 
     def _clear(self):
         self._latest: dict = {}
-        self.n_told = 0
+        self.n_reported = 0
         self._n_frames = 0
-        self._verdicts: list[tuple[float, int, int, float, int]] = []  # of runs of frames: as of `judged`
-        self._told = (time.monotonic(), 0)
+        self._verdicts: list[tuple[float, int, int, float, int]] = []  # of runs of frames, see `judged`
+        self._last_report = (time.monotonic(), 0)
 
     def snapshot(self) -> dict:
         """The last second's figures and the counters since the start, by keys of the vocabulary."""
@@ -59,7 +60,7 @@ class health(SafeBlock, gr.sync_block):
         with self._lock:
             self._clear()
         self._ending.clear()
-        self._thread = threading.Thread(target=self._tell_each_second, daemon=True)
+        self._thread = threading.Thread(target=self._report_each_second, daemon=True)
         self._thread.start()
 
     def _stop(self):
@@ -78,7 +79,7 @@ class health(SafeBlock, gr.sync_block):
                 self._verdicts.append((now - offset, first_sample, hop, rate, count))
 
     def _latencies_s(self) -> np.ndarray:
-        """Of the frames since the last call, (n,)."""
+        """Latencies of the frames since the last call, (n,)."""
         verdicts, self._verdicts = self._verdicts, []
         parts = [np.maximum(0.0, arrived - (first + hop * np.arange(1, count + 1)) / rate)
                  for arrived, first, hop, rate, count in verdicts]
@@ -87,21 +88,21 @@ class health(SafeBlock, gr.sync_block):
             self.history.append(latencies_s)
         return latencies_s
 
-    def _tell_each_second(self):
+    def _report_each_second(self):
         while not self._ending.wait(PERIOD_S):
             try:
                 with self._lock:
                     self._latest = self._last_second()
                     said = self._counters() | self._latest
                 self.publish_status("running", **said)
-                self.n_told += 1
+                self.n_reported += 1
             except Exception as error:  # noqa: BLE001 (a thread of the block: the flowgraph must learn of it)
                 self.fail("status", error)
                 return
 
     def _last_second(self) -> dict:
-        now, (then, frames) = time.monotonic(), self._told
-        self._told = (now, self._n_frames)
+        now, (then, frames) = time.monotonic(), self._last_report
+        self._last_report = (now, self._n_frames)
         latencies_s = self._latencies_s()
         p50, p99 = 1e3 * np.percentile(latencies_s, (50, 99)) if len(latencies_s) else (None, None)
         return {keys.FRAMES_PER_S: (self._n_frames - frames) / (now - then),

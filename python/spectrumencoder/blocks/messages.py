@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pmt
 
-MAX_DEPTH = 32  # of dicts and lists in one another
+MAX_DEPTH = 32  # of nested dicts and lists
 
 
 class MalformedMessage(ValueError):
@@ -30,7 +30,7 @@ def to_pmt(value: Any) -> Any:
     Raises:
         TypeError: the value is of another kind.
     """
-    if type(value) is float:  # first, since most of what is sent is
+    if type(value) is float:  # first, as the commonest type
         return pmt.from_double(value)
     if value is None:
         return pmt.PMT_NIL
@@ -75,7 +75,7 @@ def pdu_bytes(message: Any) -> bytes:
     """The bytes of a PDU's u8vector.
 
     Raises:
-        MalformedMessage: it is no PDU of bytes.
+        MalformedMessage: the message is not a PDU of bytes.
     """
     if not pmt.is_pair(message) or not pmt.is_u8vector(pmt.cdr(message)):
         raise MalformedMessage(f"wants a PDU of bytes (u8vector), got {kind(message)}")
@@ -135,7 +135,7 @@ def metadata(message: Any) -> dict:
         message: a PMT: a PDU, or a bare dict.
 
     Raises:
-        MalformedMessage: it is neither, it is empty, or it holds what ``to_python`` does not take.
+        MalformedMessage: the message is neither, is empty, or holds a value that ``to_python`` refuses.
     """
     if pmt.is_pdu(message):
         message = pmt.car(message)
@@ -145,7 +145,7 @@ def metadata(message: Any) -> dict:
 
 
 def tag_key(tag: Any) -> str:
-    """The key of a stream tag; "" where it is no text, and so none of ours."""
+    """The key of a stream tag; "" if it is not text, and so not one of ours."""
     try:
         return pmt.symbol_to_string(tag.key)
     except ValueError:  # pmt's wrong_type, or UnicodeDecodeError
@@ -153,9 +153,9 @@ def tag_key(tag: Any) -> str:
 
 
 def kind(message: Any) -> str:
-    """What a PMT is, cut to a length that a log line can hold; never raises."""
+    """A description of a PMT, cut to the length of a log line; never raises."""
     try:
         text = pmt.write_string(message)
-    except Exception as error:  # noqa: BLE001 (whatever it holds, it must be possible to speak of it)
+    except Exception as error:  # noqa: BLE001 (any PMT can be described)
         text = f"a PMT that cannot be written out ({type(error).__name__})"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -13,10 +13,10 @@ RADIOS = (SOAPY, UHD)
 
 
 def soapy_forgets_rx_freq() -> bool:
-    """Whether gr-soapy sends no rx_freq tag after a command that holds the frequency alone: before GNU Radio 3.10.6.
+    """True if gr-soapy sends no rx_freq tag after a command with the frequency alone: before GNU Radio 3.10.6.
 
-    A command that also holds the rate, be it the old one, gets both tags. Some radios calibrate anew when their rate is set,
-    so this is for those versions only.
+    A command that also holds the rate, even an unchanged one, gets both tags. Some radios recalibrate when their rate is set,
+    so only those versions send it.
     """
     return _version(gr.version()) < (3, 10, 6)
 

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 def run_flowgraph(top_block: gr.top_block, blocks: Iterable[object], *, should_stop: Callable[[], bool] | None = None,
                   poll_s: float = 0.1, grace_s: float = 10.0) -> Failure | None:
-    """Starts the flowgraph and returns when it has ended: None, or the failure that ended it.
+    """Runs the flowgraph to its end.
 
     Args:
         top_block: a gr.top_block, not started.
-        blocks: those to watch. A ``failure`` of one stops the flowgraph, even if the block has no streams. Their message
+        blocks: the blocks to watch. A ``failure`` of one stops the flowgraph, even if the block has no streams. Their message
             queues are emptied at the end.
-        should_stop: called at every poll; True stops the flowgraph in good order (a duration, a key).
+        should_stop: called at every poll; True stops the flowgraph cleanly (a duration, a key).
         poll_s: seconds between polls.
         grace_s: seconds that the blocks have to end after a stop.
 
@@ -30,9 +30,9 @@ def run_flowgraph(top_block: gr.top_block, blocks: Iterable[object], *, should_s
         None, or the failure that ended the flowgraph: `block`, `where` and `error` describe it, and ``str`` gives one line.
 
     Raises:
-        TimeoutError: a block did not end in time (a radio driver that hangs); the process should exit. It names, and has
-            as its cause, the failure for which the flowgraph was stopped, if there was one.
-        KeyboardInterrupt: Ctrl-C; the flowgraph has been stopped in good order before.
+        TimeoutError: a block did not end in time (a radio driver that hangs); the process should exit. If a failure had
+            stopped the flowgraph, the error names it and has it as its cause.
+        KeyboardInterrupt: Ctrl-C; the flowgraph has been stopped cleanly before.
     """
     blocks = list(blocks)
     top_block.start()
@@ -46,7 +46,7 @@ def run_flowgraph(top_block: gr.top_block, blocks: Iterable[object], *, should_s
         if not ended.is_set():
             _stop(top_block, ended, grace_s, blocks)
         for block in blocks:
-            if hasattr(block, "drain"):  # C++ blocks have no need of it
+            if hasattr(block, "drain"):  # C++ blocks do not need it
                 block.drain()
     return first_failure(blocks)
 

@@ -2,7 +2,7 @@
 """The mixin through which every Python entry point of a block goes, so that no exception can hang a flowgraph.
 
 GNU Radio 3.10 answers a Python exception in ``work`` or a message handler by ending that block's thread alone
-(``top_block.wait`` then never returns), one in ``start`` by waiting for ever on its start barrier, and one in ``stop``
+(``top_block.wait`` then never returns), one in ``start`` by waiting forever on its start barrier, and one in ``stop``
 by aborting the process. So a block here writes ``_work``, ``_start`` and ``_stop`` and marks its handlers and setters:
 
     class my_block(SafeBlock, gr.sync_block):
@@ -13,17 +13,17 @@ by aborting the process. So a block here writes ``_work``, ``_start`` and ``_sto
 
         def _work(self, input_items, output_items): ...           # returns an int
         @handler
-        def handle_control(self, message): ...                    # raise MalformedMessage for what cannot be used
+        def handle_control(self, message): ...                    # raise MalformedMessage for unusable content
         @setter
         def set_gain(self, gain): ...                             # raise ValueError to refuse and keep the old value
 
-A failure is logged with its traceback, kept in ``failure`` (polled by whoever runs the flowgraph: ``first_failure``),
+A failure is logged with its traceback, kept in ``failure`` (the runner of the flowgraph polls it: ``first_failure``),
 published on ``status``, and ends the flowgraph: ``work`` returns -1 from then on. A block without streams cannot end
 it: it ignores every later message, and the runner sees ``failure``.
 
-What a block publishes in ``stop`` reaches its neighbours only after GNU Radio has told them that it is done, so that a
-message sink may have ended by then. Sinks here therefore linger a moment after that, and ``run_flowgraph`` calls ``drain``
-on every block once all have stopped: then nothing is lost.
+Messages published in ``stop`` reach the neighbours only after GNU Radio has signalled them that the block is done.
+A message sink may have ended by then. Sinks here therefore linger a moment, and ``run_flowgraph`` calls ``drain``
+on every block once all have stopped, so that nothing is lost.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Failure:
-    """What ended a block: its name, the entry point ("work", "start", ...), the exception, the monotonic time in s."""
+    """A failure that ended a block: name, the entry point ("work", "start", ...), the exception, the monotonic time in s."""
 
     block: str
     where: str
@@ -158,7 +158,7 @@ class SafeBlock:
         elif inputs and outputs:
             self.set_max_noutput_items(AT_ONCE)
 
-    # What a block writes
+    # Overridden by blocks
 
     def _work(self, input_items: list, output_items: list) -> int:
         raise TypeError(f"{self.name()} has no streams")
@@ -173,7 +173,7 @@ class SafeBlock:
         """Override to add this block's counters to every status message."""
         return {}
 
-    # What GNU Radio calls
+    # Called by GNU Radio
 
     def called(self, input_items: list, output_items: list, n_waiting: int, tagged: bool) -> int:
         """The call of work by ``python_block``. Returns the items produced, or -1 for the end.
@@ -303,7 +303,7 @@ class SafeBlock:
         self.message_port_pub(_STATUS, status_message(self.name(), state, message, **every))
 
     def log_due(self, subject: str) -> bool:
-        """True at most once a second for a subject: ask before logging something that may come with every frame.
+        """True at most once a second for a subject. Ask before logging a condition that may recur with every frame.
 
         Args:
             subject: any name.

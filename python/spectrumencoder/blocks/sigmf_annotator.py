@@ -29,13 +29,13 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
     Message input: `events` (a PDU or a bare dict). Message output: `status`.
 
     The file is written at start, at most once a second while events come, and at stop: into a temporary file which then
-    takes its place, so that a crash leaves a whole, valid file. The recording's own annotations and captures are kept;
-    annotations that an earlier run left in it give way to this run's.
+    replaces it, so that a crash leaves a whole, valid file. The recording's own annotations and captures are kept;
+    annotations of an earlier run are replaced by this run's.
 
     Args:
-        recording: a ``Recording``, or the path of one such as NAME.sigmf-meta, whose metadata to start from. "" starts from
+        recording: a ``Recording``, or the path of one such as NAME.sigmf-meta, whose metadata are the start. "" starts from
             minimal metadata (live, or raw samples).
-        output: path of the .sigmf-meta to write; "" is NAME-events.sigmf-meta beside the recording. It may be the
+        output: path of the .sigmf-meta to write; "": NAME-events.sigmf-meta beside the recording. It may be the
             recording's own file, which is then completed.
         samp_rate, center_freq, datatype: Hz, Hz, SigMF type; for the minimal metadata only.
 

@@ -16,12 +16,12 @@ from ..recordings import Recording, RecordingError, open_recording
 from .safe_block import WORK_DONE, SafeBlock
 
 _RX_FREQ, _RX_RATE, _RX_TIME = (pmt.intern(key) for key in (keys.RX_FREQ, keys.RX_RATE, keys.RX_TIME))
-_CHUNK = 1 << 18  # samples in the output buffer; a call fills half of it, so that calls are few and their cost is no matter
+_CHUNK = 1 << 18  # samples in the output buffer; a call fills half of it, so calls are few and cheap
 _THROTTLE_STEP_S = 0.01
 
 
 class sigmf_source(SafeBlock, gr.sync_block):
-    """Plays a recording once, or again and again.
+    """Plays a recording once or repeatedly.
 
     Output 0: complex samples, full scale = 1.0. Message output: `status`.
 
@@ -32,15 +32,15 @@ class sigmf_source(SafeBlock, gr.sync_block):
     Args:
         file: a ``Recording``; or the path of one, such as NAME.sigmf-meta, or of raw samples if ``datatype`` is given.
         repeat: start again at the end.
-        throttle: give samples no faster than ``samp_rate`` by the clock; else as fast as the flowgraph takes them.
+        throttle: output samples no faster than ``samp_rate`` by the clock; else as fast as the flowgraph takes them.
         samp_rate, datatype: of raw samples only: Hz; a SigMF type such as "cf32_le" or a synonym such as "rtl".
-        center_freq: Hz, of raw samples, or of those captures of a recording that state none; None: not known.
-        start, count: the part to play, in samples; count 0 is up to the end.
+        center_freq: Hz, of raw samples, or of captures that state none; None: not known.
+        start, count: the part to play, in samples; count 0 plays to the end.
 
     Raises:
         RecordingError: the file is missing, truncated or invalid. Or some captures state a frequency, others do not,
             and center_freq is not given: the rest of the chain would take the last one stated.
-        ValueError: an argument is out of range, or says what the recording says itself.
+        ValueError: an argument is out of range, or repeats what the recording states.
     """
 
     def __init__(self, file: Recording | str | Path, repeat: bool = False, throttle: bool = False, samp_rate: float = 0.0,

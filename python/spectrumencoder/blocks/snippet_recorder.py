@@ -22,7 +22,7 @@ from .pre_roll import PreRoll
 from .safe_block import SafeBlock, handler
 from .sigmf_annotator import EXTENSION, annotation_of
 
-_LATE_S = 2.0  # what an event may come late: max_latency of the encoder, and as much again
+_LATE_S = 2.0  # maximum delay of an event: twice max_latency of the encoder
 _QUEUE = 8     # snippets that wait to be written
 
 
@@ -36,18 +36,18 @@ class _Wanted:
 
 
 class snippet_recorder(SafeBlock, gr.sync_block):
-    """Keeps the last samples, and writes those around an event when it has closed or has lasted ``max_s``.
+    """Keeps the last samples, and writes those around an event after it has closed or lasted ``max_s``.
 
-    Input 0: the complex samples that the chain gets. Message input `events` (of ``anomaly_detector``). Message output: `status`.
+    Input 0: the complex samples of the chain. Message input `events` (of ``anomaly_detector``). Message output: `status`.
     Each event becomes event-<time>-<id>.sigmf-meta and .sigmf-data (cf32), with the event as annotation. No snippet reaches
-    across a retune or a gap. A thread of the block writes; where it cannot keep up, snippets are lost and counted.
+    across a retune or a gap. A thread of the block writes; if it cannot keep up, snippets are lost and counted.
 
     Args:
-        folder: where they go; it is made.
+        folder: for the snippets; it is made.
         samp_rate, center_freq: Hz, until tags say otherwise.
         pre_s, post_s: seconds before and after the event.
-        max_s: longest event; of a longer one the beginning is kept.
-        max_mb: of all snippets in the folder; the oldest are deleted for a new one.
+        max_s: maximum duration of an event; only the beginning of a longer one is kept.
+        max_mb: total size of the snippets in the folder; the oldest are deleted for a new one.
 
     Attributes: n_written, n_lost.
 
@@ -68,7 +68,7 @@ class snippet_recorder(SafeBlock, gr.sync_block):
         self._rate, self._freq, self._max_bytes = float(samp_rate), float(center_freq), max_mb * 1e6
         self._pre, self._post, self._max = (round(value * self._rate) for value in (pre_s, post_s, max_s))
         self._ring = PreRoll(self._pre + self._max + self._post + round(_LATE_S * self._rate))
-        self._cuts: list[tuple[int, float]] = [(0, self._freq)]  # where tags were, and the frequency from there on
+        self._cuts: list[tuple[int, float]] = [(0, self._freq)]  # positions of tags, and the frequency from there on
         self._wanted: dict[str, _Wanted] = {}
         self._lock = threading.Lock()
         self._queue: queue.Queue = queue.Queue(_QUEUE)
@@ -118,7 +118,7 @@ class snippet_recorder(SafeBlock, gr.sync_block):
             if self._ring.end < wanted.stop and not ended:
                 continue
             del self._wanted[identity]
-            first = wanted.start + self._pre  # of the event itself
+            first = wanted.start + self._pre  # the event itself
             cut, freq = max((c for c in self._cuts if c[0] <= first), default=self._cuts[0])
             stop = min([wanted.stop, *(c[0] for c in self._cuts if c[0] > first)])
             start, samples = self._ring.read(max(wanted.start, cut), stop)
@@ -143,7 +143,7 @@ class snippet_recorder(SafeBlock, gr.sync_block):
         if writer is not None:
             self._queue.put(None)
             writer.join(timeout=10.0)
-        while not self._queue.empty():  # those of events that were handled after the writer had ended
+        while not self._queue.empty():  # snippets of events that were handled after the writer had ended
             self._write_one(self._queue.get())
 
     def _write_all(self):

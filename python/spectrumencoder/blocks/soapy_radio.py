@@ -29,9 +29,9 @@ class RadioError(ValueError):
 class soapy_radio(gr.hier_block2):
     """One RX channel of any SoapySDR device, tuned and checked.
 
-    Output 0: complex samples, full scale = 1.0, with the tags of gr-soapy (``rx_freq``, ``rx_rate``; ``rx_time`` where the
-    device has a clock, which is set to UTC). Message input `cmd`: a dict of any of freq, rate, gain, antenna, bandwidth; one
-    that is out of the device's range is refused, logged and published. Message output: `status`.
+    Output 0: complex samples, full scale = 1.0, with the tags of gr-soapy (``rx_freq``, ``rx_rate``; ``rx_time`` if the
+    device has a clock, which is set to UTC). Message input `cmd`: a dict of any of freq, rate, gain, antenna, bandwidth; a value
+    outside the device's range is refused, logged and published. Message output: `status`.
 
     Args:
         device: arguments of SoapySDR, such as "driver=rtlsdr,serial=1".
@@ -42,7 +42,7 @@ class soapy_radio(gr.hier_block2):
         bandwidth: Hz of the analogue filter; None leaves the driver's own.
         ppm: correction of the crystal; 0: none.
         settings: key -> value, of the device or of its channel.
-        count: samples after which the stream ends; 0: never.
+        count: number of samples after which the stream ends; 0: never.
 
     Attributes: source (gr-soapy's block), samp_rate, center_freq (as the device states them), label, has_clock.
 
@@ -88,12 +88,14 @@ class soapy_radio(gr.hier_block2):
         self._guard.drain()
 
     def end(self):
-        """Tells the guard that no command will come any more; call it when all samples have been given. A block without streams
-        ends only when it is told, and the flowgraph does not end before it."""
+        """Ends the guard, after which no command is taken; call it after the last sample.
+
+        A block without streams does not end by itself, and the flowgraph waits for it.
+        """
         self._guard.to_basic_block()._post(_SYSTEM, pmt.cons(_DONE, pmt.from_long(1)))
 
     def set_clock(self):
-        """Sets the device's clock to UTC, where it has one; call it right before the flowgraph starts."""
+        """Sets the device's clock, if it has one, to UTC; call it right before the flowgraph starts."""
         if self.has_clock:
             self.source.set_hardware_time(time.time_ns(), "")
 
@@ -134,7 +136,7 @@ class soapy_radio(gr.hier_block2):
 
 
 class RadioLimits:
-    """What a device can do, asked once.
+    """Abilities of a device, queried once.
 
     Args:
         source: a gr-soapy source.

@@ -17,21 +17,21 @@ from ..encoder.quantise import Codec, DecodedGroup
 from . import messages
 from .safe_block import WORK_DONE, SafeBlock, handler
 
-_IDLE_S = 0.005  # a source that has nothing to give is called again at once
-_LINGER_S = 0.3  # what its neighbours publish in stop comes after they have said that they are done
+_IDLE_S = 0.005  # GNU Radio calls an idle source again at once
+_LINGER_S = 0.3  # messages that neighbours publish in stop arrive after their end was signalled
 _SYSTEM, _DONE = pmt.intern("system"), pmt.intern("done")
 
 
 class spectrum_decoder(SafeBlock, gr.sync_block):
-    """Turns the PDUs of ``spectrum_encoder`` into spectra again, in the order in which they come.
+    """Decodes the PDUs of ``spectrum_encoder`` to spectra, in the order of arrival.
 
     Message input `encoded`: PDUs of bytes (u8vector; the dict is not needed). Output 0: fft_size floats per frame, dBFS.
     Message output: `status`.
 
-    Tags as of ``fft_tokenizer``, at the first frame and where something changes or frames are missing: ``rx_freq``, ``rx_rate``,
-    ``rx_time`` (as far as known), ``frame_start``, ``frame_hop``, ``frame_average``. Where they change: ``label`` (symbol) and
-    ``confidence`` (double) that the encoder gave the frame; none where the PDUs tell no classes. A PDU of an unknown version, of
-    another model, truncated or damaged is counted in ``malformed``, logged and published on `status`; the next one decodes.
+    The tags of ``fft_tokenizer`` come at the first frame and at each change or gap: ``rx_freq``, ``rx_rate``,
+    ``rx_time`` (as far as known), ``frame_start``, ``frame_hop``, ``frame_average``. The encoder's ``label`` (symbol) and
+    ``confidence`` (double) come when they change, if the PDUs hold classes. A PDU that is truncated, damaged, of an unknown
+    version or of another model is counted in ``malformed``, logged and published on `status`. The next one decodes.
 
     Args:
         model: name of a shipped model, or path of a .safetensors file: the one that encoded.
@@ -67,8 +67,8 @@ class spectrum_decoder(SafeBlock, gr.sync_block):
         self._waiting: deque[bytes] = deque()
         self._group: DecodedGroup | None = None
         self._given = 0  # frames of the group that have gone out
-        self._last: GroupHeader | None = None  # of the group that went out before
-        self._told = {keys.LABEL: None, keys.CONFIDENCE: None}  # of the last frame that went out
+        self._last: GroupHeader | None = None  # of the previous group
+        self._last_tags = {keys.LABEL: None, keys.CONFIDENCE: None}  # of the last frame output
         self._ended_at: float | None = None
         self.n_frames = self.n_pdus = self.n_bytes = 0
 
@@ -108,7 +108,7 @@ class spectrum_decoder(SafeBlock, gr.sync_block):
         return 0
 
     def _next_group(self) -> bool:
-        """Whether there is a frame to give; decodes the next PDU when the last one is used up."""
+        """True if a frame is ready; decodes the next PDU when the last one is used up."""
         while self._group is None or self._given == len(self._group.spectra):
             if self._group is not None:
                 self._last, self._group = self._group.header, None
@@ -147,15 +147,15 @@ class spectrum_decoder(SafeBlock, gr.sync_block):
                                                     keys.CONFIDENCE: float(group.confidence[frame])})
 
     def _tell(self, offset: int, values: dict):
-        """Tags of those values that are not what was told last."""
+        """Tags the values that have changed since they were last sent."""
         for key, value in values.items():
-            if value != self._told[key]:
+            if value != self._last_tags[key]:
                 self.add_item_tag(0, offset, pmt.intern(key), messages.to_pmt(value))
-        self._told = values
+        self._last_tags = values
 
 
 def _follows(last: GroupHeader | None, header: GroupHeader) -> bool:
-    """Whether the group goes on where the last one ended, with nothing changed."""
+    """True if the group continues the last one with nothing changed."""
     return last is not None and (last.rx_freq, last.rx_rate, last.frame_hop, last.average[-1]) == (
         header.rx_freq, header.rx_rate, header.frame_hop, header.average[0]) and (
         header.frame_start == last.frame_start + last.n_frames * last.frame_hop)

@@ -21,7 +21,7 @@ from ..settings import DEFAULTS, ENCODER
 from ..tokens import layout
 from ..tokens.band_plan import UNKNOWN, band_of
 from . import control, messages
-from .backlog import LEAST_FRAMES, Backlog, frames_at_once
+from .backlog import MIN_FRAMES, Backlog, frames_at_once
 from .safe_block import SafeBlock, handler, setter
 
 _TAGS = (keys.RX_FREQ, keys.FRAME_HOP, keys.FRAME_START)
@@ -36,17 +36,16 @@ class FrameMismatch(ValueError):
 
 @control.obeys(ENCODER)
 class spectrum_encoder(SafeBlock, gr.sync_block):
-    """Encodes each frame with the model. A call takes all frames that have piled up: at most 256, and about 0.1 s of work. No
+    """Encodes each frame with the model. A call takes all waiting frames: at most 256, and about 0.1 s of work. No
     frame is held back or dropped.
 
-    Input 0: tokens (item_size floats, as of ``fft_tokenizer``). Outputs, aligned with it, tags passed on:
+    Input 0: tokens (item_size floats, see ``fft_tokenizer``). Outputs, aligned with it, tags passed on:
     0 residual (fft_size floats, standardised); 1 features (256 floats, ``encoder.features``);
     2 reconstruction (fft_size floats, dBFS; may stay unconnected).
-    Message input `control`: a dict of live settings; those of other stages are left to them. `keep_bands_hz`, a list of pairs of
-    frequencies as ``doma_tracker`` predicts them, comes by message alone: tokens that reach into one are kept before others,
-    within the k of the dropout rate. An empty list ends that.
-    Message outputs: `encoded`, PDUs of bytes, each a group of compressed spectra (``spectrum_decoder`` turns them into spectra
-    again); `status`.
+    Message input `control`: a dict of live settings; those of other stages are ignored. `keep_bands_hz`, a list of pairs of
+    frequencies that ``doma_tracker`` predicts, comes by message alone. Tokens that overlap one are kept before others,
+    within the k of the dropout rate. An empty list ends this.
+    Message outputs: `encoded`, PDUs of bytes, each a group of compressed spectra (``spectrum_decoder`` decodes them); `status`.
 
     A live change takes effect with the next batch. If the model file has no weights for it, it is refused: logged, published on
     `status`, and the old setting stays.
@@ -54,15 +53,15 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     Args:
         model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two; or
             the result of ``load_models``.
-        fft_size, stride, window: of the frames; must be the model's.
+        fft_size, stride, window: settings of the frames; must be the model's.
         band: "auto" takes it from rx_freq tags through the band plan; else one of the model's bands.
-        overload: "wait" holds up the flowgraph. "skip" lets the oldest frames of a batch pass unencoded, with a `skipped` tag and
-            features[SKIPPED] = 1, once the block is more than max_latency behind real time.
+        overload: "wait" holds up the flowgraph. "skip" passes the oldest frames of a batch unencoded once the block is more than
+            max_latency behind real time. They get a `skipped` tag and features[SKIPPED] = 1.
         max_latency: seconds.
         min_output_buffer: items, on every output.
         encoded_group: frames to a PDU on `encoded`, 16..64; fewer at the end or before a change. 0: no PDUs.
-        encoded_step: dB, of their quantiser: a smaller step is more exact and takes more bytes. A speculative model compresses
-            the spectra of its first.
+        encoded_step: step of their quantiser, dB. A smaller step is more exact and takes more bytes. A speculative model
+            compresses the spectra of its first member.
         engine: the other settings of the encoder, see ``encoder.engine.Engine`` and ``encoder.ensemble.open_engine``:
             dropout_rate, dropout_policy, rope_mode, backend, compute, dtype, runtime, threads, pad_batch, confidence_threshold.
 
@@ -90,7 +89,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._skip, self._max_latency = overload == "skip", float(max_latency)
         self._backlog = Backlog()
         self._lock = threading.Lock()
-        self._at_once = LEAST_FRAMES
+        self._at_once = MIN_FRAMES
         self._keep_bands = np.zeros((0, 2))  # Hz
         self._encoded = _encoded_output(self.engine, encoded_group, encoded_step) if encoded_group else None
         self._forget_tags()
@@ -180,7 +179,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._check_average(side)
         n_skip = self._frames_to_skip(side) if self._skip else 0
         self._pass_unencoded(output_items, side, n_skip)
-        with self._lock:  # the count too: a live change states after how many frames it was made
+        with self._lock:  # the count too: a live change states the number of frames before it
             if n_skip < n_frames or self._encoded is not None:
                 wanted = self._wanted(centres[n_skip:], side[n_skip:])
                 began = time.perf_counter()
@@ -195,7 +194,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         return n_frames
 
     def _wanted(self, centres: list[float | None], side: np.ndarray) -> np.ndarray | None:
-        """Which tokens of each frame reach into a band that is to be kept, (F, M); None where there are none."""
+        """Mask of the tokens that overlap a band to be kept, (F, M); None if there is no such band."""
         if not len(self._keep_bands):
             return None
         n_tokens, stride = self._layout.n_tokens, self._layout.stride
@@ -231,10 +230,10 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._frame_hop = values.get(keys.FRAME_HOP, self._frame_hop)
         start = values.get(keys.FRAME_START, self._next_sample)
         if self._frame_hop:
-            self._gap += max(0, start - self._next_sample)  # what the tokenizer has dropped
+            self._gap += max(0, start - self._next_sample)  # dropped by the tokenizer
         self._next_sample = start
         freq = values.get(keys.RX_FREQ, self._rx_freq)
-        self._lost |= keys.FRAME_START in values and freq == self._rx_freq  # tagged anew though nothing has changed: an overflow
+        self._lost |= keys.FRAME_START in values and freq == self._rx_freq  # tagged again, nothing has changed: an overflow
         self._rx_freq = freq
         if keys.RX_FREQ in values and self._fixed_band is None:
             self._band = band_of(values[keys.RX_FREQ])
@@ -250,7 +249,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     # Overload
 
     def _frames_to_skip(self, side: np.ndarray) -> int:
-        """How many of the oldest frames must pass unencoded so that the block is at most max_latency behind again."""
+        """Number of the oldest frames to pass unencoded, so that the block is at most max_latency behind again."""
         rate = float(side[0, layout.BIN_WIDTH_HZ]) * self._layout.fft_size
         hop = self._frame_hop or float(side[0, layout.K_EFF]) * self._layout.fft_size
         if not rate > 0:
@@ -279,13 +278,13 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
 
 def _encoded_output(engine, size: int, step: float):
-    """The codec, which most runs do not need, takes a while to import."""
+    """Makes the codec. Its import is slow, and few runs need it."""
     from .encoded_output import EncodedOutput
     return EncodedOutput(engine, size, step)
 
 
 def _check_frame(engine: Engine, **settings):
-    """Compares the frame settings with those that the model was trained for."""
+    """Compares the frame settings with those of the model's training."""
     for name, value in settings.items():
         wanted = engine.contract["encoder"][name]
         if value != wanted:
@@ -294,7 +293,7 @@ def _check_frame(engine: Engine, **settings):
 
 
 def _keep_bands(pairs: list) -> np.ndarray:
-    """Pairs of frequencies (n, 2). Raises ValueError: they are none, or too many."""
+    """Pairs of frequencies (n, 2). Raises ValueError if one is invalid, or there are too many."""
     if len(pairs) > _MAX_KEPT_BANDS:
         raise ValueError(f"keep_bands_hz has {len(pairs)} bands; up to {_MAX_KEPT_BANDS} can be kept")
     for pair in pairs:

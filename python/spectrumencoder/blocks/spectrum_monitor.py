@@ -25,23 +25,23 @@ class spectrum_monitor(gr.hier_block2):
 
     Input 0: complex samples. Outputs, one item per frame (any may stay unconnected): 0 psd (fft_size floats, dBFS); 1 residual
     (fft_size floats, standardised); 2 reconstruction (fft_size floats, dBFS); 3 score (one float). Message inputs: `control`,
-    a dict of any live settings of the stages, to which it goes; `detections`, position fixes and signals for doma_tracker besides
-    the anomalies. Message outputs: `anomalies` (events), `tracks`, `encoded` (compressed spectra, of spectrum_encoder), `status`
+    a dict of any live settings of the stages; `detections`, position fixes and signals for doma_tracker in addition to the
+    anomalies. Message outputs: `anomalies` (events), `tracks`, `encoded` (compressed spectra, of spectrum_encoder), `status`
     (of all stages, and once a second the health of the chain: frames per second, latency, queue, drops, overflows).
 
-    All settings of the stages that change live do so here. One that is out of range or that the model cannot serve is
-    refused: logged, published on `status`, and the old one stays.
+    All settings of the stages that change live do so here. A value that is out of range or that the model cannot
+    serve is refused: it is logged and published on `status`, and the old one stays.
 
     Args:
         model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two; or
             the result of ``load_models``.
         samp_rate, center_freq: Hz, if the stream carries no tags.
-        average: spectra per frame, 1..64, in the range of the model; or "auto": by samp_rate, as of ``tokens.average``, and anew
-            when that is set.
-        fft_size, stride, window: 0, 0, "" are the model's own; anything else must equal them.
-        motion_aware: token dropout keeps the tokens where the tracker expects signals. The scheduler decides when such a message
-            reaches the encoder: events are then no longer the same bit for bit from run to run.
-        tracks_file: JSON lines of the tracks; "" is none.
+        average: spectra per frame, 1..64, in the range of the model; or "auto": chosen by samp_rate (``tokens.average``), again
+            whenever that is set.
+        fft_size, stride, window: 0, 0, "" take the model's own; other values must equal them.
+        motion_aware: token dropout keeps the tokens in bands in which the tracker expects signals. The scheduler decides when
+            such a message reaches the encoder, so events are then not bit for bit the same in every run.
+        tracks_file: JSON lines of the tracks; "": none.
         stages: all other settings of the encoder and the detector, and the live ones of the tracker; see there.
 
     Attributes: tokenizer, encoder, detector, tracker (the stages), health, blocks (all six), fft_size, failure (the first of any
@@ -162,7 +162,7 @@ class spectrum_monitor(gr.hier_block2):
         return self._tokenizer_change("settle_ms", settle_ms)
 
     def _tokenizer_change(self, name: str, value) -> bool:
-        """The C++ block raises where the others refuse; here both do the same."""
+        """Refuses like the other stages: the C++ block raises instead."""
         try:
             if name == "average":
                 self._check_average(value)

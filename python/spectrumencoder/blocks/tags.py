@@ -13,8 +13,7 @@ from .messages import kind, tag_key
 def frame_tags(block, count: int, port: int = 0) -> dict[int, dict]:
     """{frame of this batch: {key: value}} of the tags on the first `count` items of an input.
 
-    Those that are not of the vocabulary are left out. One whose value makes no sense is counted in the block's ``malformed`` and
-    logged.
+    Tags outside the vocabulary are left out. An invalid value is counted in the block's ``malformed`` and logged.
     """
     begin, found = block.nitems_read(port), {}
     for tag in block.get_tags_in_window(port, 0, count):
@@ -33,7 +32,7 @@ def frame_tags(block, count: int, port: int = 0) -> dict[int, dict]:
 
 
 def positive(value) -> float:
-    """The number, a Python one or a PMT. Raises ValueError where it is not finite and positive."""
+    """The number, a Python one or a PMT. Raises ValueError if it is not finite and positive."""
     value = _number(value) if isinstance(value, pmt.pmt_base) else float(value)
     if not 0 < value < np.inf:
         raise ValueError(f"{value} is not a positive number")

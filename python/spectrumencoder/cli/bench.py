@@ -34,8 +34,8 @@ Average = Annotated[list[int] | None, typer.Option(min=1, max=64, help="K; may b
 @app.command()
 def latency(
     model: Models = None,
-    tokens: Annotated[str, typer.Option(metavar="M,M,...", help="Longer spectra instead: networks of base's sizes with random "
-                                        "weights for so many tokens, by attention backend, such as 128,512,2048.")] = "",
+    tokens: Annotated[str, typer.Option(metavar="M,M,...", help="Longer spectra instead: numbers of tokens, such as 128,512, "
+                                        "by attention backend. The networks have base's sizes and random weights.")] = "",
     threads: Threads = None, rounds: Rounds = None, busy: Busy = False, seed: Seed = 0, quick: Quick = False,
     json_file: Json = None,
 ):
@@ -110,7 +110,7 @@ def detector(
 def energy(
     model: Models = None,
     compute: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    watts_per_core: Annotated[float, typer.Option(min=0.1, help="For the estimate where no meter can be read.")] = 10.0,
+    watts_per_core: Annotated[float, typer.Option(min=0.1, help="For the estimate if no meter can be read.")] = 10.0,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of PyTorch. [default: 1]", show_default=False)] = None,
     rounds: Rounds = None, seed: Seed = 0, quick: Quick = False, json_file: Json = None,
 ):

@@ -18,7 +18,7 @@ from .console import NOTES, OUT, ProgressLine, check_writable, progress_bar, wri
 from .errors import CommandError, UsageError
 from .run import find_source, only_radios, radio_options
 
-_MARGIN = 1.1  # of the time that is needed: an overflow or two may take a few frames
+_MARGIN = 1.1  # of the required time: an overflow or two may cost a few frames
 
 
 @options.settings_options(CALIBRATE, after="freq", help={
@@ -48,7 +48,7 @@ def calibrate(
 ):
     """Learn what is normal on your band from a recording or radio without anything unusual in it; write a calibrated model file.
 
-    The settings must be those that will run: a table holds for one band, dropout rate and average.
+    Use the settings of the later runs: a table holds for one band, dropout rate and average.
     """
     from ..encoder import model_file
     model, overlap, band, pfa = (chain.pop(key) for key in ("model", "overlap", "band", "false_alarm_rate"))
@@ -112,16 +112,16 @@ def _run_options(out: Path, average: int, overlap: float, band: str, pfa: float,
     used = engine | {"model": out, "average": average, "overlap": overlap, "band": band, "false_alarm_rate": pfa}
     always = ("model", "average", "dropout_rate", "false_alarm_rate")
     others = [row.key for row in of_command(CALIBRATE) if row.key not in (*always, "compute", "runtime")
-              and used[row.key] != row.default]  # where and by what it is computed is no matter to a table
+              and used[row.key] != row.default]  # a table does not depend on device and backend
     texts = {key: f"{used[key]:g}" if isinstance(used[key], float) else used[key] for key in (*always, *others)}
     return " ".join(f"--{SETTINGS[key].cli} {text}" for key, text in texts.items())
 
 
 def _spectra(average: int | str, rates: list[float | None], engine, overlap: float) -> int:
-    """Spectra per frame, where "auto" too.
+    """Spectra per frame, also for "auto".
 
     Raises:
-        UsageError: recordings of several rates would each get another number.
+        UsageError: the recordings have several rates, and would need several numbers.
     """
     from ..tokens.average import AUTO, auto_average
     if average != AUTO:
@@ -135,10 +135,10 @@ def _spectra(average: int | str, rates: list[float | None], engine, overlap: flo
 
 def _seconds(duration: float | None, rate: float | None, n_bins: int, average: int, overlap: float, pfa: float,
              per_bin: bool) -> float:
-    """How long to listen to a radio.
+    """Duration to record from a radio, s.
 
     Raises:
-        CommandError: the duration that was asked for is too short.
+        CommandError: the requested duration is too short.
     """
     from ..detector.calibrate import frames_needed
     frames = frames_needed(pfa, per_bin)
@@ -150,7 +150,7 @@ def _seconds(duration: float | None, rate: float | None, n_bins: int, average: i
 
 
 def _learn(recordings, engine, average, overlap, band, pfa, per_bin, progress) -> dict:
-    """The tables; too few frames are told in seconds of recording too."""
+    """The tables. The error about too few frames also states seconds of recording."""
     from ..detector.calibrate import TooFewFrames
     from ..detector.learn_band import learn_bands
     try:

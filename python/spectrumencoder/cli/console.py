@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How commands speak: tables and results to stdout, progress and notes to stderr, files whole or not at all."""
+"""Output of the commands: tables and results to stdout, progress and notes to stderr, files atomically."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def progress_bar(*, quiet: bool = False, counts: bool = False) -> Progress:
 
 
 class ProgressLine:
-    """Progress on stderr for whatever calls it with (what, done, total); drawn on a terminal only."""
+    """Progress on stderr, called with (activity, done, total); drawn on a terminal only."""
 
     def __init__(self, *, quiet: bool = False, counts: bool = False):
         self._bar = progress_bar(quiet=quiet, counts=counts)

@@ -18,12 +18,12 @@ from .errors import CommandError, UsageError
 if TYPE_CHECKING:
     from ..recordings import Recording
 
-FRAME_SAMPLES = 16 * 1024  # of the default frame: 16 windows of 1024 samples
+FRAME_SAMPLES = 16 * 1024  # the default frame: 16 windows of 1024 samples
 
 app = typer.Typer(help="List, describe, download and simulate recordings.", no_args_is_help=True, rich_markup_mode="rich")
 ManifestOption = Annotated[Path | None, typer.Option("--manifest", metavar="FILE", help="A manifest of public recordings. "
                                                     "[default: the shipped one]")]
-UNREACHABLE_AT_MOST = 3  # recordings in a row that find no server, before the rest is left untried
+MAX_UNREACHABLE = 3  # recordings in a row whose server is unreachable, before the rest is skipped
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
 
 
@@ -68,7 +68,7 @@ def info(
     manifest: ManifestOption = None,
     json_file: JsonOption = None,
 ):
-    """What one recording holds, or how many of each class and licence there are in a folder or in a manifest."""
+    """Show one recording's content, or count a folder's or a manifest's recordings by class and licence."""
     if file is not None and manifest is not None:
         raise UsageError(f"{file} and --manifest {manifest}: name one of the two")
     if file is None and verify:
@@ -82,7 +82,7 @@ def info(
 
 @app.command("fetch")
 def fetch(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the recordings go; made when it is "
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the recordings; made if it is "
                                       "missing.")] = Path("recordings"),
     manifest: ManifestOption = None,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="CLASS", help="Only recordings of this class, such as LoRa; "
@@ -95,7 +95,7 @@ def fetch(
 ):
     """Download public recordings, check their hashes, and write them as SigMF, labelled for training.
 
-    What is there already is not fetched again; what broke off is taken up where it ended. The licences are those of the
+    Existing files are not fetched again, and interrupted downloads are resumed. The licences are those of the
     recordings' own repositories: `dataset info` counts them, and each recording's metadata states its own.
     """
     from ..training import fetch as fetching
@@ -121,7 +121,7 @@ def fetch(
             except fetching.FetchError as error:
                 failed.append(str(error))
                 unreachable = unreachable + 1 if isinstance(error, fetching.UnreachableError) else 0
-                if unreachable >= UNREACHABLE_AT_MOST:
+                if unreachable >= MAX_UNREACHABLE:
                     break
                 continue
             unreachable = 0
@@ -157,7 +157,7 @@ def synth(
     inr: Annotated[float | None, typer.Option(help="Anomaly over what is in its bins, dB; missing, spoof and stealth have "
                                               "levels of their own. [default: 15; spoof 3, stealth -3]")] = None,
     offset: Annotated[float | None, typer.Option(help="The anomaly's offset from the centre, Hz. [default: free]")] = None,
-    width: Annotated[float | None, typer.Option(help="The anomaly's width, Hz, where its kind has none of its own.")] = None,
+    width: Annotated[float | None, typer.Option(help="The anomaly's width, Hz, if its kind has none of its own.")] = None,
     start: Annotated[float | None, typer.Option(help="When the anomaly begins, s.")] = None,
     length: Annotated[float | None, typer.Option(help="How long it lasts, s.")] = None,
     datatype: Annotated[str, typer.Option(help="ci8, cu8, ci16_le or cf32_le.")] = "ci8",
@@ -206,7 +206,7 @@ def _info_file(file: Path, verify: bool, json_file: Path | None):
 
 
 def _info_folder(folder: Path, verify: bool, json_file: Path | None):
-    """Counts, seconds and licences of the recordings in a folder; those that cannot be read, or are changed, are named."""
+    """Counts, seconds and licences of the recordings in a folder; unreadable or changed ones are named."""
     from ..recordings import RecordingError, find_recordings, open_recording
 
     rows, broken, unverified = [], [], 0
@@ -277,7 +277,7 @@ def _of_classes(rows: list, only: list[str] | None) -> list:
 
 
 def _row(recording: Recording) -> dict:
-    """What the table shows of one recording, as numbers."""
+    """The table's figures of one recording."""
     labels = recording.annotations
     return {"name": recording.name, "label": labels[0].label if labels else "", "datatype": recording.datatype,
             "samp_rate": recording.samp_rate, "frequency_hz": recording.frequency_hz,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``spectrumencoder decode``: the file that ``run --encoded`` wrote, back to spectra. What is damaged is told and passed over."""
+"""``spectrumencoder decode``: decodes a file of ``run --encoded`` to spectra. Damaged parts are reported and skipped."""
 
 from __future__ import annotations
 

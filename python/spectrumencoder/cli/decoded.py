@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ``decode`` writes of decoded groups: arrays, lines of a table, a summary."""
+"""Output of ``decode`` for decoded groups: arrays, lines of a table, a summary."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FLOAT32_BYTES = 4
 
 
 def join(groups: list, codec) -> dict[str, np.ndarray]:
-    """The arrays of --npz over all F frames: spectra (F, N) dBFS; frequencies_hz (F, N), or (N,) where it is the same for all;
+    """The arrays of --npz over all F frames: spectra (F, N) dBFS; frequencies_hz (F, N), or (N,) if it is the same for all;
     times_s (F,) POSIX, NaN where unknown; frame_start, frame_hop, rx_freq_hz (NaN: unknown), rx_rate_hz, average, floor_dbfs,
-    band (F,); label (F,) and confidence (F,) to 1/32 as the encoder gave them, where PDUs tell classes ("" and NaN for frames of
-    those that do not)."""
+    band (F,); label (F,) and confidence (F,) to 1/32, from the encoder ("" and NaN for frames of PDUs
+    without classes)."""
     n_bins = codec.file.contract["encoder"]["fft_size"]
 
     def rows(values, dtype, shape=()):
@@ -60,7 +60,7 @@ def table(spectra: dict[str, np.ndarray]) -> str:
 
 
 def summary(file: Path, spectra: dict[str, np.ndarray], groups: list, lost: list[dict], codec) -> dict:
-    """The content of --json. gaps: places where the next group does not begin where the last one ended (retunes, lost groups)."""
+    """The content of --json. gaps: number of groups that do not begin at the end of the last one (retunes, lost groups)."""
     n_frames, n_bins = spectra["spectra"].shape
     size = file.stat().st_size
     ends = [(g.header.frame_start, g.header.frame_start + g.header.n_frames * g.header.frame_hop) for g in groups]

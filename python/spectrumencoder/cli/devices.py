@@ -14,7 +14,7 @@ from .errors import CommandError
 
 def devices(
     filter: Annotated[str, typer.Argument(metavar="[DEVICE]", help="Only these, such as driver=rtlsdr.")] = "",
-    probe: Annotated[bool, typer.Option("--probe", help="Open each and tell its ranges; one in use by another program fails.")]
+    probe: Annotated[bool, typer.Option("--probe", help="Open each and show its ranges; one in use by another program fails.")]
         = False,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write what was found here.")] = None,
 ):
@@ -47,7 +47,7 @@ def _soapy():
 
 
 def _address(device: dict) -> str:
-    """What tells this radio from the others."""
+    """The arguments that identify this radio."""
     names = [name for name in ("driver", "serial", "remote", "remote:driver") if device.get(name)]
     return ",".join(f"{name}={device[name]}" for name in names)
 

@@ -13,7 +13,7 @@ class CommandError(SessionError):
 
 
 class UsageError(CommandError, SettingError):
-    """What was asked for makes no sense, whatever the files hold: exit status 2."""
+    """The request is invalid for any content of the files: exit status 2."""
 
     def __init__(self, message: str):
         super().__init__(message, status=2)

@@ -23,7 +23,7 @@ COMMANDS = ("run", "devices", "decode", "calibrate", "train", "evaluate", "bench
 
 
 def program(arguments: list[str]) -> typer.core.TyperGroup:
-    """The command line with the command that these arguments name; with all, where they name none."""
+    """The command line with the command that these arguments name; with all commands if they name none."""
     app = typer.Typer(
         name="spectrumencoder",
         help="Tokenise, encode and watch radio spectrum: learn what is normal on a band and report what is not.",
@@ -72,8 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    """What to install if a package is missing; the message alone of errors made to be read (the project's own, ValueError,
-    OSError); else with its type and a hint."""
+    """One line for an error. A missing package: what to install. The project's own errors, ValueError and OSError: the message.
+    Others: type, message and a hint."""
     cure = how_to_get((error.name or "").partition(".")[0]) if isinstance(error, ModuleNotFoundError) else None
     if cure:
         return f"this needs the package {error.name.partition('.')[0]}, which is not installed; {cure}"

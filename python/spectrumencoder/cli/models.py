@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``spectrumencoder models``: what model files there are and what each says of itself in its contract."""
+"""``spectrumencoder models``: lists the model files and the contract of each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def models(
 
 
 def describe(model, path: Path) -> dict:
-    """What a ModelFile says of itself, as plain values.
+    """Contract of a ModelFile as plain values.
 
     Args:
         model: an encoder.model_file.ModelFile.
@@ -66,7 +66,7 @@ def describe(model, path: Path) -> dict:
 
 
 def _table_size(table: dict) -> int:
-    """How many scores of normal frames a conformal table holds."""
+    """Number of scores of normal frames in a conformal table."""
     return int(table["scores"].size)
 
 

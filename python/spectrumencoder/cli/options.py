@@ -80,16 +80,16 @@ def _parameter(row: Setting, help_text: str, panel: str | None) -> inspect.Param
 
 
 def was_given(context: typer.Context, key: str) -> bool:
-    """Whether the command line named the option of a setting."""
+    """True if the command line named the option of a setting."""
     source = context.get_parameter_source(key)
     return source is not None and source.name == "COMMANDLINE"
 
 
 def average_option(text: str) -> int | str:
-    """What --average says: a whole number, or "auto".
+    """The value of --average: a whole number, or "auto".
 
     Raises:
-        UsageError: neither.
+        UsageError: it is neither.
     """
     from ..tokens.average import parse_average
     try:

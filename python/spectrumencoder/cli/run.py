@@ -57,25 +57,25 @@ def run(
     silence: options.Silence = RadioOptions.silence_s,
     scan: Annotated[str, typer.Option(metavar="LOW:HIGH[,...]", help="Scan these ranges, Hz.", show_default=False,
                                       rich_help_panel=options.SCAN)] = "",
-    dwell_ms: Annotated[float, typer.Option(help="At each hop.", rich_help_panel=options.SCAN)] = ScanOptions.dwell_ms,
+    dwell_ms: Annotated[float, typer.Option(help="Time at each hop.", rich_help_panel=options.SCAN)] = ScanOptions.dwell_ms,
     usable: Annotated[float, typer.Option(help="Share of the band that the filter passes flat.",
                                           rich_help_panel=options.SCAN)] = ScanOptions.usable,
-    scan_overlap: Annotated[float, typer.Option(help="Share of it that neighbouring hops see both.",
+    scan_overlap: Annotated[float, typer.Option(help="Share of the usable band that neighbouring hops have in common.",
                                                 rich_help_panel=options.SCAN)] = ScanOptions.overlap,
     dc_bins: Annotated[int, typer.Option(help="Bins in the middle of the band that are left out.",
                                          rich_help_panel=options.SCAN)] = ScanOptions.dc_bins,
     jitter: Annotated[float, typer.Option(help="Share of the band by which hops move from sweep to sweep.",
                                           rich_help_panel=options.SCAN)] = ScanOptions.jitter,
-    hold_ms: Annotated[float, typer.Option(help="Watch on for so long after an event's last message.",
+    hold_ms: Annotated[float, typer.Option(help="Hold the hop for this time after an event's last message.",
                                            rich_help_panel=options.SCAN)] = ScanOptions.hold_ms,
     snippets: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the IQ around each event as SigMF here.",
                                                   rich_help_panel=options.LIVE)] = None,
-    snippets_max: Annotated[float, typer.Option(min=0.001, help="MB of all of them; the oldest go.",
+    snippets_max: Annotated[float, typer.Option(min=0.001, help="Total size of the snippets, MB; the oldest are deleted.",
                                                 rich_help_panel=options.LIVE)] = 1000.0,
     sweeps: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write each sweep's spectrum.",
                                                 rich_help_panel=options.SCAN)] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=256, help="So many recordings of a folder at a time, in as many "
-                                      "processes.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="Number of recordings of a folder to run at a time, each in "
+                                      "its own process.")] = 1,
     quiet: options.Quiet = False,
     **chain,
 ):
@@ -124,7 +124,7 @@ def run(
 
 def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: Plan, progress: ProgressLine,
                     quiet: bool) -> tuple[list[Outcome], list[str]]:
-    """What those gave that went well, and the errors of the others."""
+    """Outcomes of the successful recordings, and the errors of the others."""
     from ..recordings import RecordingError
     outcomes, errors, reported = [], [], set()
     for path, result in results:
@@ -180,10 +180,10 @@ def _report_outcome(outcome: Outcome, quiet: bool, reported: set[str]):
 
 def radio_options(source: str, freq: float | None, rate: float | None, scanning: ScanOptions | None, *, agc: str,
                   **others) -> RadioOptions:
-    """What the options say of the radio.
+    """The radio's options.
 
     Raises:
-        UsageError: one is missing, or makes no sense.
+        UsageError: one is missing or invalid.
     """
     device = source.removeprefix(SOAPY_PREFIX)
     if "=" not in device:
@@ -206,7 +206,7 @@ def _only_recordings(**options):
 
 
 def _only_one_job(**options):
-    """Raises UsageError where an option of one run at a time was given."""
+    """Raises UsageError if an option for one run at a time was given."""
     given = [name for name, value in options.items() if value]
     if given:
         raise UsageError(f"--{given[0]} watches one recording at a time; leave it out, or --jobs")
@@ -224,7 +224,7 @@ def _only_where_used(context: typer.Context, chain: dict):
 
 
 def only_radios(**options):
-    """Raises UsageError where an option of radios was given for a recording."""
+    """Raises UsageError if an option of radios was given for a recording."""
     given = [name for name, value in options.items() if value]
     if given:
         raise UsageError(f"--{given[0]} is for radios (soapy:driver=...); leave it out for a recording")
@@ -234,7 +234,7 @@ def find_source(source: str, rate: float | None, format: str | None, freq: float
     """The files of SOURCE, and whether it is a folder of them.
 
     Raises:
-        UsageError: SOURCE and the options do not go together. RecordingError: there is no recording.
+        UsageError: SOURCE and the options contradict each other. RecordingError: there is no recording.
     """
     from ..recordings import RecordingArgumentError, find_recordings
     try:

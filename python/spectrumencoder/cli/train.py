@@ -19,8 +19,8 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log and the finished model file.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
     pool: Annotated[Path | None, typer.Option(help="Folder of training frames to share with other trainings of the same [data]; "
-                                              "made where missing. OUT/pool by default.")] = None,
-    fold: Annotated[str | None, typer.Option(metavar="FILE:NAME", help="Hold out this fold in place of holdout, "
+                                              "made if missing. OUT/pool by default.")] = None,
+    fold: Annotated[str | None, typer.Option(metavar="FILE:NAME", help="Hold out this fold instead of holdout, "
                                              "such as recipes/train/folds.toml:fold1.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop after this many minutes; "
                                                   "the configuration's number of steps otherwise.")] = None,

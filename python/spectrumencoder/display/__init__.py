@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ``anomaly_display`` shows: collected on the scheduler's threads (``feed``), kept and drawn on Qt's (``widget``).
+"""The parts of ``anomaly_display``: ``feed`` collects on the scheduler's threads, ``widget`` keeps and draws on Qt's.
 
-``plots``, ``table``, ``controls`` and ``widget`` need PyQt5 and pyqtgraph; the others know no Qt.
+``plots``, ``table``, ``controls`` and ``widget`` need PyQt5 and pyqtgraph; the others do not use Qt.
 """

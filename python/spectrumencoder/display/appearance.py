@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How events look in every picture: colours by threat level, and the line beside a box."""
+"""The look of events in every picture: colours by threat level, and the line beside a box."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 from .. import keys
 
 _COLORS = {"low": "#7fd1ff", "medium": "#ffc145", "high": "#ff6b4a", "critical": "#ff2d55"}
-THREAT_COLORS = (*_COLORS.values(), "#ffffff")  # least first; the last one where there is no level
+THREAT_COLORS = (*_COLORS.values(), "#ffffff")  # lowest level first; the last colour is for events without a level
 
 
 def threat_color(event: dict) -> str:
@@ -25,7 +25,7 @@ def event_label(event: dict) -> str:
 
 
 def likeliest_threat(event: dict) -> str:
-    """The likeliest of the event's possible threats with its probability; "" where none is stated."""
+    """The most probable of the event's possible threats with its probability; "" if none is stated."""
     threats = event.get(keys.POSSIBLE_THREATS)
     stated = {name: p for name, p in threats.items() if number(p) is not None} if isinstance(threats, dict) else {}
     if not stated:
@@ -35,7 +35,7 @@ def likeliest_threat(event: dict) -> str:
 
 
 def number(value) -> float | None:
-    """The value where it is a finite real number, else None."""
+    """The value if it is a finite real number, else None."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the controls offer: the settings that a model file has weights for and that this machine can run."""
+"""The choices of the controls: the settings that a model file has weights for and that this machine can run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Choices:
 
 
 def choices_of(model: str) -> Choices:
-    """Those of a model, named as for spectrum_monitor; of two models those of the first.
+    """The choices of a model, named as for spectrum_monitor. For two models: those of the first.
 
     Raises:
         ModelError: the model file is missing or invalid.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controls, one for each live setting: they ask for changes, and show what the chain says holds, also where it refuses."""
+"""The controls, one for each live setting. They request changes, and show what the chain reports, refusals included."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Controls(QtWidgets.QWidget):
         return box
 
     def choose(self, key: str, value):
-        """As if the user had chosen the value. Raises ValueError where it is not offered."""
+        """Acts as if the user had chosen the value. Raises ValueError if it is not offered."""
         box = self._boxes[key]
         index = box.findData(value)
         if index < 0:
@@ -56,7 +56,7 @@ class Controls(QtWidgets.QWidget):
         box.activated.emit(index)
 
     def chosen(self) -> dict:
-        """{key: value} as shown; None where no status has come."""
+        """{key: value} as shown; None before the first status."""
         return {key: box.currentData() for key, box in self._boxes.items()}
 
     def show_status(self, status: dict):

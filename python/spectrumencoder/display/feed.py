@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``Feed``: the handover from the scheduler's threads, which must not wait, to the one that draws, which may be late."""
+"""``Feed``: the handover from the scheduler's threads, which must not wait, to the drawing thread, which may be late."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .. import keys
 from .history import MAX_ROWS, Row, TimeScale, Tuning
 
 MAX_MESSAGES = 10_000
-_MAX_RATES = 64  # changes of rate that are remembered to tell the time of samples
+_MAX_RATES = 64  # rate changes kept to compute the time of samples
 
 
 class Latest(NamedTuple):
-    """The newest frame; residual and reconstruction are None where the input is not connected."""
+    """The newest frame; residual and reconstruction are None if the input is not connected."""
 
     tuning: Tuning
     psd: np.ndarray
@@ -26,7 +26,7 @@ class Latest(NamedTuple):
 
 
 class Update(NamedTuple):
-    """What has come since the last one: rows that are complete, the newest frame (None: no new one), messages (port, dict)."""
+    """News since the last update: complete rows, the newest frame (None: no new one), messages (port, dict)."""
 
     rows: list[Row]
     latest: Latest | None
@@ -34,16 +34,16 @@ class Update(NamedTuple):
 
 
 class Feed:
-    """Merges frames to the rows of a waterfall, keeps the newest frame and the messages, each up to a bound.
+    """Merges frames to waterfall rows, and keeps the newest frame and the messages. All are bounded in number.
 
-    Stream time, in seconds, is that of the samples: 0 at the first one, whatever a clock says.
+    Stream time, in seconds, counts samples: it is 0 at the first one, regardless of any clock.
 
     Args:
-        n_bins: of psd, residual and reconstruction.
+        n_bins: length of psd, residual and reconstruction.
         center_hz, rate_hz: until tags say otherwise.
-        history_s: shown by the waterfall; its rows get longer with it.
+        history_s: seconds that the waterfall shows; a longer history has longer rows.
 
-    Attributes: n_frames; lost_rows, lost_messages: those that came while nobody took any.
+    Attributes: n_frames; lost_rows, lost_messages: dropped because nobody took them in time.
     """
 
     def __init__(self, n_bins: int, center_hz: float, rate_hz: float, history_s: float):
@@ -53,10 +53,10 @@ class Feed:
         self.restart()
 
     def restart(self):
-        """The flowgraph begins anew: samples count from 0, no tag has come."""
+        """Resets at a new start of the flowgraph: samples count from 0, no tag has been seen."""
         with self._lock:
             self.n_frames = self.lost_rows = self.lost_messages = 0
-            self.generation = getattr(self, "generation", 0) + 1  # tells the drawing side to begin anew too
+            self.generation = getattr(self, "generation", 0) + 1  # makes the drawing side restart too
             self._rows: deque[Row] = deque(maxlen=MAX_ROWS)
             self._messages: deque[tuple[str, dict]] = deque(maxlen=MAX_MESSAGES)
             self._latest: Latest | None = None
@@ -69,7 +69,7 @@ class Feed:
     # Scheduler's threads
 
     def set_untagged(self, key: str, value: float):
-        """RX_FREQ or RX_RATE of the next frames, where no tag has come."""
+        """Sets RX_FREQ or RX_RATE of the next frames, if no tag has been seen."""
         with self._lock:
             self._untagged[key] = value
             self._retune()
@@ -80,7 +80,7 @@ class Feed:
             self._retune()
 
     def add_tags(self, tags: dict):
-        """What the tags of the next frame say: RX_FREQ, RX_RATE (Hz), FRAME_START, FRAME_HOP (samples)."""
+        """Takes the tags of the next frame: RX_FREQ, RX_RATE (Hz), FRAME_START, FRAME_HOP (samples)."""
         with self._lock:
             self._next_sample = tags.get(keys.FRAME_START, self._next_sample)
             self._tagged |= {key: tags[key] for key in self._untagged if key in tags}
@@ -150,7 +150,7 @@ class Feed:
     # Drawing thread
 
     def take(self) -> Update:
-        """What has come since the last call."""
+        """Everything new since the last call."""
         with self._lock:
             update = Update(list(self._rows), self._latest, list(self._messages))
             self._rows.clear()

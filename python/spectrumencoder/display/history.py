@@ -11,7 +11,7 @@ import numpy as np
 
 MAX_ROWS = 400
 MAX_COLUMNS = 4096
-EMPTY_DBFS = -200.0  # where nothing was received; the tokenizer gives nothing below
+EMPTY_DBFS = -200.0  # fills places without reception; the tokenizer outputs nothing lower
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Tuning:
 
 
 class TimeScale(NamedTuple):
-    """How long a row lasts, in s, and how many are shown."""
+    """Duration of a row, s, and number of rows shown."""
 
     row_s: float
     n_rows: int
@@ -54,7 +54,7 @@ class TimeScale(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The frames of `scale.row_s` seconds from stream time `slot * row_s` on: per bin, and of the scores, the largest of them."""
+    """The frames of `scale.row_s` seconds from stream time `slot * row_s` on, merged: the maximum per bin and of the scores."""
 
     slot: int
     scale: TimeScale
@@ -86,12 +86,12 @@ class History:
 
     @property
     def levels(self) -> np.ndarray:
-        """(rows, columns) dBFS, oldest row first, EMPTY_DBFS where nothing was received; a view."""
+        """(rows, columns) dBFS, oldest row first, EMPTY_DBFS in places without reception; a view."""
         return self._levels.rows
 
     @property
     def scores(self) -> np.ndarray:
-        """(rows,), NaN where no frame was judged."""
+        """(rows,), NaN if no frame of the row was judged."""
         return self._scores.rows[:, 0]
 
     @property
@@ -169,12 +169,12 @@ class _Ring:
 
 
 def _place(target: np.ndarray, target_low: float, column_hz: float, values: np.ndarray, low_hz: float, step_hz: float):
-    """Puts rows of levels, `step_hz` apart from the edge `low_hz` on, to their columns; of several in one the largest counts.
+    """Puts rows of levels, `step_hz` apart from the edge `low_hz` on, into their columns. A column takes the maximum.
 
     `column_hz` is at least `step_hz`. Levels outside the target's range are left out.
     """
     places = (low_hz - target_low + step_hz * (np.arange(values.shape[1]) + 0.5)) / column_hz
-    columns = np.floor(places + 1e-6).astype(int)  # a centre on a column's edge belongs to the upper one, whatever rounding says
+    columns = np.floor(places + 1e-6).astype(int)  # a centre on a column's edge belongs to the upper column
     inside = (columns >= 0) & (columns < target.shape[1])
     columns, values = columns[inside], values[:, inside]
     if not len(columns):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When to draw next, so that drawing takes at most half of a thread's time, and how many draws were left out for that."""
+"""The time of the next draw, so that drawing takes at most half of a thread's time. Counts the draws skipped for that."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 
 
 class Pace:
-    """Draws are due every `interval_s`; one that is due before twice the time of the last one has passed is left out.
+    """Draws are due every `interval_s`. A draw is skipped if it is due within twice the duration of the last one.
 
-    Attributes: draws, skipped (numbers of them).
+    Attributes: draws, skipped (counts).
     """
 
     def __init__(self, interval_s: float):

@@ -12,7 +12,7 @@ from PyQt5 import QtCore, QtGui
 
 from .. import keys
 from .appearance import THREAT_COLORS, event_label, number, threat_color
-from .books import Box, SpectralTrack, event_box
+from .event_table import Box, SpectralTrack, event_box
 from .feed import Latest
 from .history import History
 
@@ -21,15 +21,15 @@ MAX_LABELS = 8
 _AXIS_WIDTH = 62
 _PSD, _EXPECTED, _PEAK, _RESIDUAL, _SCORE = "#1f77b4", "#ff7f0e", "#b0b0b0", "#d62728", "#2ca02c"
 _TRACK_COLORS = ("#00e5ff", "#ff79c6", "#b9ff66", "#ffb86b", "#d0a8ff", "#ffffff")
-_LEAST_SCORE = 0.01  # on the logarithmic axis of scores
-_FEWEST_PIXELS = 7  # a box is drawn at least so large, or it would hide in its own outline
+_MIN_SCORE = 0.01  # on the logarithmic axis of scores
+_FEWEST_PIXELS = 7  # minimum size of a drawn box; a smaller one would hide in its own outline
 
 
 class Plots(pg.GraphicsLayoutWidget):
-    """Draws what it is given; knows no threads and no messages.
+    """Draws what it is given; does not deal with threads or messages.
 
     Args:
-        level_range: dBFS of the darkest and the brightest colour; where they are equal, chosen from what comes.
+        level_range: dBFS of the darkest and the brightest colour; if they are equal, chosen from the data.
     """
 
     def __init__(self, level_range: tuple[float, float]):
@@ -145,7 +145,7 @@ class Plots(pg.GraphicsLayoutWidget):
             self._expected.setData(megahertz, latest.reconstruction)
         if latest.residual is not None:
             self._residual.setData(megahertz, latest.residual)
-            _grow_range(self.residual, 1, float(latest.residual.min()), float(latest.residual.max()), least=(-5.0, 10.0))
+            _grow_range(self.residual, 1, float(latest.residual.min()), float(latest.residual.max()), minimum=(-5.0, 10.0))
 
     def draw_history(self, history: History):
         """Waterfall, peaks and scores."""
@@ -164,9 +164,9 @@ class Plots(pg.GraphicsLayoutWidget):
         scores = history.scores
         if np.isfinite(scores).any():
             times = history.begin_s + history.row_s * (np.arange(len(scores)) + 0.5)
-            decades = np.log10(np.maximum(scores, _LEAST_SCORE))
+            decades = np.log10(np.maximum(scores, _MIN_SCORE))
             self._score.setData(decades, times)
-            _grow_range(self.scores, 0, float(np.nanmin(decades)), float(np.nanmax(decades)), least=(-0.5, 0.5))
+            _grow_range(self.scores, 0, float(np.nanmin(decades)), float(np.nanmax(decades)), minimum=(-0.5, 0.5))
 
     def _set_levels(self, peak: np.ndarray, levels: np.ndarray):
         """Colours and the axis of levels follow what is there, in steps of 5 dB, so that they rarely change."""
@@ -182,7 +182,7 @@ class Plots(pg.GraphicsLayoutWidget):
             if max(abs(wanted[0] - self.level_range[0]), abs(wanted[1] - self.level_range[1])) > 5:
                 self.level_range = wanted
                 self._bar.setLevels(wanted)
-        _grow_range(self.spectrum, 1, floor - 12, top + 8, least=(floor - 12, floor + 20))
+        _grow_range(self.spectrum, 1, floor - 12, top + 8, minimum=(floor - 12, floor + 20))
 
     def _quantised(self, levels: np.ndarray) -> np.ndarray:
         low, high = self.level_range
@@ -190,10 +190,10 @@ class Plots(pg.GraphicsLayoutWidget):
         return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
 
     def draw_events(self, events: list[dict], history: History, time_of, selected: dict | None):
-        """Boxes around the events that are in the time shown, labels at the newest of them, the threshold of the newest one.
+        """Draws boxes around the events in the time shown, labels at the newest ones, and the threshold of the newest one.
 
         Args:
-            events: newest first. time_of: gives the stream time of a sample. selected: the event to mark, if any.
+            events: newest first. time_of: maps a sample to its stream time. selected: the event to mark, if any.
         """
         shown = []
         for event in events:
@@ -212,7 +212,7 @@ class Plots(pg.GraphicsLayoutWidget):
         self._draw_labels(shown, history)
         threshold = next((t for t in (number(event.get(keys.THRESHOLD)) for event in events) if t is not None), None)
         if threshold is not None:
-            self._threshold.setValue(np.log10(max(threshold, _LEAST_SCORE)))
+            self._threshold.setValue(np.log10(max(threshold, _MIN_SCORE)))
             self._threshold.show()
 
     def _outline(self, box: Box, history: History) -> tuple[np.ndarray, np.ndarray]:
@@ -268,15 +268,15 @@ def _joined(outlines: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, 
 
 
 def _set_range(plot: pg.PlotItem, axis: int, low: float, high: float):
-    """Moves the axis where it is not there already, unless the user has taken it."""
+    """Moves the axis if it is not there already, unless the user has moved it."""
     view = plot.getViewBox()
     if view.state["targetRange"][axis] != [low, high]:
         plot.setRange(**{"xRange" if axis == 0 else "yRange": (low, high)}, padding=0.0, disableAutoRange=True)
 
 
-def _grow_range(plot: pg.PlotItem, axis: int, low: float, high: float, least: tuple[float, float]):
-    """Makes the axis hold low..high and `least`; lets it shrink only when more than twice too large, so that it is calm."""
-    low, high = min(low, least[0]), max(high, least[1])
+def _grow_range(plot: pg.PlotItem, axis: int, low: float, high: float, minimum: tuple[float, float]):
+    """Makes the axis cover low..high and `minimum`. To stay calm it shrinks only when it is more than twice too large."""
+    low, high = min(low, minimum[0]), max(high, minimum[1])
     now_low, now_high = plot.getViewBox().state["targetRange"][axis]
     if low < now_low or high > now_high or now_high - now_low > 2 * (high - low):
         margin = 0.1 * (high - low)

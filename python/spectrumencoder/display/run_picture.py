@@ -12,9 +12,9 @@ from .. import keys
 from ..atomic_file import write_file
 from .appearance import event_label, threat_color
 from .track_picture import draw_emissions
-from .waterfall import Segment, Waterfall
+from .waterfall import Waterfall, WaterfallSegment
 
-MAX_BOXES = 200  # the most certain ones; more would hide what they mark
+MAX_BOXES = 200  # the most certain events; more boxes would hide what they mark
 MAX_LABELS = 12
 
 
@@ -22,13 +22,13 @@ def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, 
     """Writes the picture (PNG) atomically.
 
     Args:
-        waterfall: what the run collected.
+        waterfall: the spectra that the run collected.
         events: dicts with the keys of keys.EVENT_FIELDS.
         title: one line.
-        tracks: messages of spectral tracks, drawn over the waterfall; their place in time is told by that of the events.
+        tracks: messages of spectral tracks, drawn over the waterfall. The events' timestamps place them in time.
 
     Raises:
-        ValueError: there is no frame to show. OSError: the file cannot be written.
+        ValueError: the run has no frames to show. OSError: the file cannot be written.
     """
     segments = waterfall.rows()
     if not segments:
@@ -48,10 +48,11 @@ def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, 
     for axes in (left, right):
         _limits(axes, segments)
         _boxes(axes, segments, shown, labels=axes is left)
-    told = next((e for e in events if e.get(keys.TIMESTAMP) is not None and keys.SAMPLE_START in e), None)
-    if tracks and told is not None:
+    dated = next((e for e in events if e.get(keys.TIMESTAMP) is not None and keys.SAMPLE_START in e), None)
+    if tracks and dated is not None:
         limits = left.axis()
-        draw_emissions(left, tracks, told[keys.TIMESTAMP] - told[keys.SAMPLE_START] / _rate_at(segments, told[keys.SAMPLE_START]))
+        draw_emissions(left, tracks,
+                       dated[keys.TIMESTAMP] - dated[keys.SAMPLE_START] / _rate_at(segments, dated[keys.SAMPLE_START]))
         left.axis(limits)
     content = io.BytesIO()
     canvas.print_png(content, metadata={"Software": "gr-spectrumencoder"})
@@ -59,12 +60,12 @@ def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, 
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
-    """Colour limits in dB: from just under the floor to the strongest, at least 10 dB apart."""
+    """Colour limits in dB, from just under the floor to the maximum, at least 10 dB apart."""
     low, high = np.percentile(values, 5.0) - 2.0, np.percentile(values, 99.9) + 1.0
     return float(low), float(max(high, low + 10.0))
 
 
-def _panel(figure, axes, segments: list[Segment], field: str, label: str, colors: str, low: float, high: float):
+def _panel(figure, axes, segments: list[WaterfallSegment], field: str, label: str, colors: str, low: float, high: float):
     for segment in segments:
         rows = np.asarray(getattr(segment, field))
         image = axes.imshow(rows, aspect="auto", interpolation="nearest", cmap=colors, vmin=low, vmax=high,
@@ -76,20 +77,20 @@ def _panel(figure, axes, segments: list[Segment], field: str, label: str, colors
     figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04, aspect=50)
 
 
-def _extent(segment: Segment) -> tuple[float, float, float, float]:
+def _extent(segment: WaterfallSegment) -> tuple[float, float, float, float]:
     half_hz = segment.rate_hz / 2
     half_bin = segment.rate_hz / len(segment.psd[0]) / 2  # bins are centred on their frequency
     left, right = segment.center_hz - half_hz - half_bin, segment.center_hz + half_hz - half_bin
     return left / 1e6, right / 1e6, segment.stop_sample / segment.rate_hz, segment.start_sample / segment.rate_hz
 
 
-def _limits(axes, segments: list[Segment]):
+def _limits(axes, segments: list[WaterfallSegment]):
     extents = np.array([_extent(segment) for segment in segments])
     axes.set_xlim(extents[:, 0].min(), extents[:, 1].max())
     axes.set_ylim(extents[:, 2].max(), extents[:, 3].min())
 
 
-def _boxes(axes, segments: list[Segment], events: list[dict], *, labels: bool):
+def _boxes(axes, segments: list[WaterfallSegment], events: list[dict], *, labels: bool):
     """A box around every event with a margin, so that what it marks is seen in it however small it is."""
     from matplotlib.patches import Rectangle
 
@@ -116,6 +117,6 @@ def _boxes(axes, segments: list[Segment], events: list[dict], *, labels: bool):
                           bbox={"facecolor": "black", "alpha": 0.65, "edgecolor": color, "linewidth": 0.6, "pad": 2})
 
 
-def _rate_at(segments: list[Segment], sample: int) -> float:
+def _rate_at(segments: list[WaterfallSegment], sample: int) -> float:
     before = [segment for segment in segments if segment.start_sample <= sample]
     return (before or segments[:1])[-1].rate_hz

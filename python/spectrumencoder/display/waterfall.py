@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-MAX_COLUMNS = 768  # and MAX_ROWS: what a picture shows pixel for pixel, so that nothing is lost by drawing
+MAX_COLUMNS = 768  # with MAX_ROWS the size that a picture shows pixel for pixel, so that drawing loses nothing
 MAX_ROWS = 800
 
 
 @dataclass
-class Segment:
+class WaterfallSegment:
     """Rows at one centre frequency and rate.
 
     Attributes: start_sample of row 0; row_samples from one row to the next; center_hz, rate_hz (of all bins);
@@ -33,10 +33,10 @@ class Segment:
 
 
 class Waterfall:
-    """Collects frames; at most ``2 * max_rows`` rows are held, whatever comes.
+    """Collects frames; holds at most ``2 * max_rows`` rows.
 
     Args:
-        max_rows: rows a picture has at most.
+        max_rows: maximum rows of a picture.
     """
 
     def __init__(self, max_rows: int = MAX_ROWS):
@@ -44,7 +44,7 @@ class Waterfall:
             raise ValueError(f"max_rows {max_rows} must be at least 1")
         self.max_rows = max_rows
         self.merge = 1  # frames per row
-        self.segments: list[Segment] = []
+        self.segments: list[WaterfallSegment] = []
         self._pending: tuple[np.ndarray, np.ndarray] | None = None  # maximum of the frames that wait to be a row
         self._n_pending = 0
         self._hop = 1
@@ -53,7 +53,7 @@ class Waterfall:
         """A run of frames, ``frame_hop`` samples apart, starts at ``start_sample``."""
         self.flush()
         self._hop = max(1, frame_hop)
-        self.segments.append(Segment(start_sample, self._hop * self.merge, center_hz, rate_hz))
+        self.segments.append(WaterfallSegment(start_sample, self._hop * self.merge, center_hz, rate_hz))
 
     def add(self, psd: np.ndarray, residual: np.ndarray):
         """Frames (F, N) of both; ``begin`` was called before."""
@@ -75,8 +75,8 @@ class Waterfall:
         if self._n_rows() > 2 * self.max_rows:
             self._halve()
 
-    def rows(self) -> list[Segment]:
-        """The segments that hold rows, shrunk to max_rows in all where every segment allows it."""
+    def rows(self) -> list[WaterfallSegment]:
+        """The segments that hold rows, shrunk to max_rows in total if every segment allows it."""
         self.flush()
         while self._n_rows() > self.max_rows and any(len(s.psd) > 1 for s in self.segments):
             self._halve()

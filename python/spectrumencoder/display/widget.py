@@ -10,14 +10,14 @@ from PyQt5 import QtCore, QtWidgets
 
 from .. import keys
 from .appearance import number
-from .books import EventBook, TrackBook
 from .choices import Choices
 from .controls import Controls
+from .event_table import EventTable, TrackTable
 from .feed import Feed, Latest
 from .history import History
 from .pace import Pace
 from .plots import Plots
-from .table import EventModel, EventTable
+from .table_view import EventTableModel, EventTableView
 
 _QUIET = ("running", "stopped")  # states that need no colour
 _ALARM_S = 10.0  # for how long such a state does not take the place of another one
@@ -26,30 +26,30 @@ _RATE_INTERVAL_S = 1.0
 
 
 class DisplayWidget(QtWidgets.QWidget):
-    """Takes what a Feed holds, and draws it, at most `draw_rate` times a second.
+    """Draws the content of a Feed, at most `draw_rate` times a second.
 
     Args:
         feed: filled by the block.
         draw_rate: draws per second.
         level_range: dBFS of the darkest and the brightest colour; (0, 0) chooses.
-        choices: what the controls offer; None shows no controls.
+        choices: offered by the controls; None shows no controls.
         send: called with {key: value} when a control was moved.
-        fail: called with the exception that a draw ended in; nothing is drawn after that.
+        fail: called with the exception of a failed draw; nothing is drawn after that.
     """
 
     def __init__(self, feed: Feed, draw_rate: float, level_range: tuple[float, float], choices: Choices | None, send, fail):
         super().__init__()
         self._feed, self._fail = feed, fail
         self.history = History()
-        self.events, self.tracks = EventBook(), TrackBook()
+        self.events, self.tracks = EventTable(), TrackTable()
         self.pace = Pace(1.0 / draw_rate)
         self._generation = feed.generation
         self._latest: Latest | None = None
         self._counted = (time.monotonic(), 0, 0)  # when, frames, draws
         self._lines, self._alarm_until = deque(maxlen=_LINES), 0.0
-        self._posix_at_zero: float | None = None  # until an event tells
+        self._posix_at_zero: float | None = None  # until an event states it
         self.plots = Plots(level_range)
-        self.table = EventTable(EventModel(feed.time_of))
+        self.table = EventTableView(EventTableModel(feed.time_of))
         self.controls = None if choices is None else Controls(choices)
         if self.controls is not None:
             self.controls.changed.connect(send)
@@ -97,13 +97,13 @@ class DisplayWidget(QtWidgets.QWidget):
         self._timer.start(max(1, round(1000 * self.pace.drew(began, time.monotonic()))))
 
     def draw(self):
-        """Takes what has come, and shows it where anybody can see it."""
+        """Takes the news of the feed, and shows it if the widget is visible."""
         if self._feed.generation != self._generation:
-            self._begin_anew()
+            self._restart()
         update = self._feed.take()
         for row in update.rows:
             self.history.add(row)
-        told = self._take_messages(update.messages)
+        changed = self._take_messages(update.messages)
         self._latest = update.latest or self._latest
         self._show_rates()
         if not self.isVisible():
@@ -114,13 +114,13 @@ class DisplayWidget(QtWidgets.QWidget):
             return
         if update.rows:
             self.plots.draw_history(self.history)
-        if update.rows or told:
+        if update.rows or changed:
             self.tracks.forget_before(self.history.begin_s)
             self.plots.draw_events(self.events.newest_first(), self.history, self._feed.time_of, self.table.selected_event())
             self.plots.draw_tracks(self.tracks.tracks, self.history)
         self.plots.viewport().repaint()  # now, so that the time it takes counts
 
-    def _begin_anew(self):
+    def _restart(self):
         self._generation = self._feed.generation
         self.history.clear()
         self.events.clear()
@@ -131,9 +131,9 @@ class DisplayWidget(QtWidgets.QWidget):
         self._counted = (time.monotonic(), 0, 0)
 
     def _take_messages(self, messages: list[tuple[str, dict]]) -> bool:
-        """Whether there was an event or a track."""
-        ports = set()
-        for port, fields in sorted(messages, key=lambda message: message[0] != keys.EVENTS):  # they tell tracks the time
+        """Takes messages; True if one was an event or a track."""
+        ports = set()  # events first: they set the clock for tracks
+        for port, fields in sorted(messages, key=lambda message: message[0] != keys.EVENTS):
             ports.add(port)
             if port == keys.EVENTS:
                 self.events.update(fields)
@@ -147,7 +147,7 @@ class DisplayWidget(QtWidgets.QWidget):
         return bool(ports & {keys.EVENTS, keys.TRACKS})
 
     def _set_clock(self, event: dict):
-        """An event that states both its sample and its time tells what POSIX time it is when stream time is 0."""
+        """Computes the POSIX time of stream time 0 from an event that states both its sample and its time."""
         start, posix_s = number(event.get(keys.SAMPLE_START)), number(event.get(keys.TIMESTAMP))
         if start is not None and posix_s is not None:
             self._posix_at_zero = posix_s - float(self._feed.time_of(start))

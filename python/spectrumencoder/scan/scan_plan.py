@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ranges of frequencies -> where to tune, on a grid of FFT bins, so that hops join without resampling."""
+"""Converts frequency ranges to tuning frequencies on a grid of FFT bins, so that hops join without resampling."""
 
 from __future__ import annotations
 
@@ -59,11 +59,12 @@ class ScanPlan:
 
     Args:
         ranges: Hz.
-        samp_rate, fft_size: of the spectra that will come.
+        samp_rate, fft_size: of the spectra to come.
         usable: share of the band around its centre that is used, (0, 1]: the filter's flat part.
-        overlap: share of that which neighbouring hops have in common, [0, 0.9]. From 0.5 on each bin is seen off the centre too.
-        jitter: share of the usable band by which the centres move from sweep to sweep, [0, 0.4]: what the receiver makes itself
-            stands still then in its band and moves in the row.
+        overlap: share of the usable band that neighbouring hops have in common, [0, 0.9]. From 0.5 on each bin is also seen
+            off-centre.
+        jitter: share of the usable band by which the centres move from sweep to sweep, [0, 0.4]. The receiver's own spurs
+            then stay in place within the band and move in the row.
 
     Raises:
         ValueError: an argument is out of range.
@@ -90,7 +91,7 @@ class ScanPlan:
         n_bins = int((high - low) / bin_hz) + 1
         half = max(1, int(self.usable * self.fft_size / 2))
         spare = min(int(self.jitter * 2 * half), half - 1)
-        reach = half - spare  # what a hop covers to each side however it is shifted
+        reach = half - spare  # covered to each side of a hop, whatever its shift
         if n_bins <= 2 * reach:
             centers = [n_bins // 2]
         else:

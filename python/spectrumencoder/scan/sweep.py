@@ -22,7 +22,7 @@ class Retune:
 
 @dataclass(frozen=True)
 class LostRetune:
-    """The stream did not say within RETUNE_TIMEOUT_S that the radio was tuned to this; it is told again."""
+    """The stream did not say within RETUNE_TIMEOUT_S that the radio was tuned to this; the retune is sent again."""
 
     center_hz: float
     heard_hz: float
@@ -48,19 +48,19 @@ class Sweep:
 
 
 class Sweeper:
-    """Visits the hops of a plan, again and again.
+    """Visits the hops of a plan repeatedly.
 
-    Each hop gives the mean of ``dwell_frames`` spectra; a bin of the row is taken from the hop to whose centre it is nearest.
-    While an event is on, the hop is watched on: for ``hold_frames`` after the event's last message, ``max_hold_frames`` in all.
-    An event that opens when the scanner has just moved on brings it back.
+    Each hop gives the mean of ``dwell_frames`` spectra; a bin of the row comes from the hop with the nearest centre.
+    An open event holds the hop until ``hold_frames`` after the event's last message, ``max_hold_frames`` in total.
+    An event that opens just after the scanner has moved on brings it back.
 
     Args:
-        plan: where to go.
+        plan: the hops.
         dwell_frames: spectra per hop.
-        hold_frames, max_hold_frames: see above; 0 does not hold.
-        dc_bins: bins in the middle of each spectrum that are not used (a receiver's spike); where no other hop shows what lies
-            there, the row goes on in a straight line of dB.
-        seed: of the jitter.
+        hold_frames, max_hold_frames: see above; 0 disables holding.
+        dc_bins: bins in the middle of each spectrum that are not used (a receiver's spike). If no other hop covers these bins,
+            the row is interpolated linearly in dB.
+        seed: seed of the jitter.
     """
 
     def __init__(self, plan: ScanPlan, dwell_frames: int, *, hold_frames: int = 0, max_hold_frames: int = 0, dc_bins: int = 0,
@@ -72,7 +72,7 @@ class Sweeper:
         self.n_sweeps = self.n_hops = self.n_lost_retunes = 0
         self._begin_sweep()
 
-    # What the block calls
+    # Called by the block
 
     def take(self, psd: np.ndarray, center_hz: float, sample_start: int, frame_hop: int) -> Iterator[Retune | LostRetune | Sweep]:
         """Spectra (F, N) in dBFS at one tuning, the first of which starts at this sample; what is to be done now."""
@@ -145,12 +145,12 @@ class Sweeper:
         yield from self._go(center_hz)
 
     def _go(self, center_hz: float):
-        """A retune where the radio, now at this frequency, is not where it is to be."""
+        """A retune, if the radio's present frequency is not the target."""
         if not self._is_target(center_hz):
             self._asked_frames = 1
             yield Retune(self.target_hz)
 
-    # Where
+    # Frequencies
 
     @property
     def _plan(self) -> RangePlan:
@@ -158,13 +158,13 @@ class Sweeper:
 
     @property
     def target_hz(self) -> float:
-        """Where the radio is to be."""
+        """Frequency that the radio should be at."""
         if self._excursion_hz is not None:
             return self._excursion_hz
         return self._plan.frequency_hz(self._plan.centers[self._hop] + self._shift)
 
     def _is_target(self, center_hz: float) -> bool:
-        """Tuners have steps; frames are put where they say that they are, so this need only tell one hop from the next."""
+        """Tuners have steps. Frames are placed at their reported frequency, so this only needs to separate neighbouring hops."""
         plan = self._plan
         return abs(center_hz - self.target_hz) <= max(2 * plan.bin_hz, 0.1 * plan.half * plan.bin_hz)
 
@@ -192,7 +192,7 @@ class Sweeper:
         self._n_held = self._hold_left = self._asked_frames = 0
 
     def _stitch(self):
-        """The hop's mean spectrum into the row, where no hop with a nearer centre has put its own."""
+        """Puts the hop's mean spectrum into the row, except in bins that a hop with a nearer centre has filled."""
         plan, middle = self._plan, self._plan.fft_size // 2
         distance = np.abs(np.arange(plan.fft_size) - middle)
         used = (distance <= plan.half) & (2 * distance >= self.dc_bins)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run as a library: sources, the flowgraph, its outcome. The command line is one user of it, a script may be another::
+"""A run as a library: sources, the flowgraph, its outcome. The command line uses it, and so can a script::
 
     from gnuradio.spectrumencoder import session
     from gnuradio.spectrumencoder.recordings import open_recording

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What this machine has of all that the module needs or can use, and the cure for what is missing."""
+"""Checks of this machine: the parts that the module needs or can use, and the cure for each missing one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..extras import how_to_get
 
 PIP = "run `make setup` in the sources, or see docs/install.md"
 PACKAGES = ("safetensors", "sigmf", "scipy", "typer", "rich")
-DEBIAN_PACKAGES = "/usr/lib/python3/dist-packages"  # of the Python that Debian's GNU Radio is built for
+DEBIAN_PACKAGES = "/usr/lib/python3/dist-packages"  # packages of the Python that Debian's GNU Radio is built for
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. A part that is missing and not needed is no failure."""
+    """One line of the report. A missing part that is not needed is not a failure."""
 
     part: str
     found: str = ""  # empty: missing
@@ -85,7 +85,7 @@ def _attention() -> Finding:
 
 
 def attention_backends() -> tuple[str, list[dict]]:
-    """The device that compute=auto takes, and what ``describe_backends`` says of it."""
+    """The device that compute=auto chooses, and ``describe_backends`` of it."""
     from ..encoder.attention import describe_backends
     from ..encoder.engine import choose_device
     device = choose_device("auto")

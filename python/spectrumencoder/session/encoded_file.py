@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""encoded_file: what the command line writes `encoded` PDUs with: their bytes, one after the other (``encoder.pdu``)."""
+"""encoded_file: writes the bytes of `encoded` PDUs one after the other, for the command line (format: ``encoder.pdu``)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class encoded_file(SafeBlock, gr.basic_block):
     def _open(self):
         if self._file is None:
             self._file = self._path.open(self._mode)
-            self._mode = "ab"  # whatever comes after a stop goes on in the same file
+            self._mode = "ab"  # PDUs after a stop are appended to the same file
 
     def _stop(self):
         file, self._file = self._file, None

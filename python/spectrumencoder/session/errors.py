@@ -10,8 +10,8 @@ class SessionError(Exception):
 
 
 class SettingError(SessionError):
-    """A setting that makes no sense, or that the model or the machine cannot serve."""
+    """A setting that is invalid, or that the model or the machine cannot serve."""
 
 
 class HungError(SessionError):
-    """A block's thread hangs. Leave the process with ``os._exit``: a normal exit would wait for that thread for ever."""
+    """A block's thread hangs. Leave the process with ``os._exit``: a normal exit would wait for that thread forever."""

@@ -21,28 +21,28 @@ from .sources import RadioSource, RecordingSource
 if TYPE_CHECKING:
     from ..recordings import Recording
 
-TOLD_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
-GRACE_S = 1.5  # from Ctrl-C or a failure to the end of all blocks
+REPORTED_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
+GRACE_S = 1.5  # maximum time from Ctrl-C or a failure to the end of all blocks
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
 class RunSettings(ChainSettings):
-    """Settings of a run, of whatever source.
+    """Settings of a run, for any source.
 
     Attributes:
         model, compute, backend, dropout_rate, dropout_policy, rope_mode, false_alarm_rate, threshold_mode, threshold, overlap,
             band, hold, false_events_per_hour, dtype, runtime, confidence_threshold, encoded_step, encoded_group, settle_ms:
-            as of ``spectrum_monitor``, with the defaults that ``settings.py`` gives the command ``run``.
-        average: spectra per frame, or "auto": by the rate of each source.
+            see ``spectrum_monitor``; with the defaults that ``settings.py`` gives the command ``run``.
+        average: spectra per frame, or "auto": chosen by the rate of each source.
         events: file of JSON lines to write; None writes none.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
-        zmq: address to publish events at; "" is none.
-        threads: of the network (native runtime), which share out long batches.
+        zmq: address to publish events at; "" publishes none.
+        threads: number of threads that share long batches of the network (native runtime).
     """
 
     events: Path | None = None
@@ -51,7 +51,7 @@ class RunSettings(ChainSettings):
     threads: int = field(default_factory=cores)
 
     def of_chain(self) -> dict:
-        """The arguments of spectrum_monitor among them."""
+        """Those settings that are arguments of spectrum_monitor."""
         return {row.key: getattr(self, row.key) for row in of_command(RUN)}
 
 
@@ -60,16 +60,16 @@ class Outcome:
     """The result of a run.
 
     Attributes:
-        name: of the source.
+        name: name of the source.
         n_frames, n_dropped, n_events: frames encoded, frames that the tokenizer dropped, events.
-        seconds, wall_s: s of signal, and s that the run took.
+        seconds, wall_s: duration of the signal and of the run, s.
         interrupted: whether Ctrl-C ended it.
-        notes: one line for each kind of message that the user should know.
+        notes: one line for each kind of message that the user should see.
         ensemble: accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty.
-        encoded_bytes: of the compressed spectra written; None if none were wanted.
+        encoded_bytes: size of the compressed spectra written; None if they were not requested.
         health: the last status of the chain's health.
-        fault: why the source gave up, else "".
-        hung: the blocks that did not end after a stop, else "". Then leave the process with ``os._exit``.
+        fault: the reason if the source gave up, else "".
+        hung: the blocks that did not end after a stop, else "". If any hung, leave the process with ``os._exit``.
         average: spectra per frame.
     """
 
@@ -170,9 +170,9 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
         from ..display.run_picture import save_plot
         title = (f"{source.name}: {_count(probe.n_events, 'event')} in {_count(n_frames, 'frame')}, "
                  f"model {flowgraph.model_name}")
-        told = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
+        track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
         try:
-            save_plot(plot, probe.waterfall, list(probe.events.values()), title, told)
+            save_plot(plot, probe.waterfall, list(probe.events.values()), title, track_messages)
         except OSError as error:
             raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
@@ -269,21 +269,21 @@ class Flowgraph:
 
     @property
     def seconds(self) -> float:
-        """How much signal was played."""
+        """Duration of the signal played, s."""
         return self.source.n_samples / self.source.samp_rate
 
     def notes(self) -> tuple[str, ...]:
-        """What the blocks said that the user should know: the first of each kind, and how many more there were."""
+        """Messages of the blocks for the user: the first of each kind, and the number of further ones."""
         kinds: dict[str, list[str]] = {}
         for state, text in self.probe.messages:
-            if state in TOLD_STATES and text:
+            if state in REPORTED_STATES and text:
                 kinds.setdefault(state, []).append(text)
         chosen = (f"average auto: {self.average} spectra per frame at {self.source.samp_rate:g} samples/s",) \
             if self.settings.average == AUTO else ()
         return (*chosen, *(texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def run(self, progress: Progress = no_progress) -> bool:
-        """Runs to the end; True when Ctrl-C ended it (in good order). ``hung`` says what did not end then, if anything.
+        """Runs to the end; True if Ctrl-C ended it (cleanly). ``hung`` then names the blocks that did not end, if any.
 
         Raises:
             SessionError: a block failed.
@@ -304,7 +304,7 @@ class Flowgraph:
             return True
         except TimeoutError as error:
             self.hung = str(error)
-            for block in blocks:  # the others have ended, or may: what they hold is to be kept
+            for block in blocks:  # the other blocks have ended or can: keep what they hold
                 if hasattr(block, "drain"):
                     block.drain()
                     block.stop()

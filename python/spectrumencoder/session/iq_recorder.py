@@ -18,13 +18,14 @@ from ..recordings import DATA_SUFFIX
 
 
 class iq_recorder(SafeBlock, gr.sync_block):
-    """Writes ``count`` complex samples; where a tag says that time or tuning jumped a new capture begins. The metadata is written
-    at the start, for the case that it comes to no end, and anew at the end.
+    """Writes ``count`` complex samples. A new capture begins at a tag that reports a jump in time or tuning.
+
+    The metadata is written at the start, in case the recording does not reach its end, and again at the end.
 
     Args:
         meta: path of the .sigmf-meta.
         samp_rate, center_freq: Hz.
-        count: samples.
+        count: number of samples.
 
     Attributes: n_samples: written so far.
     """

@@ -29,13 +29,13 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Plan:
-    """How each recording is run.
+    """The plan by which each recording is run.
 
     Attributes:
         settings: their model may be a name, or files already loaded.
-        folder: the recordings are those of a folder, so that results bear the recording's name.
+        folder: the recordings come from a folder, so results carry the recording's name.
         plot, encoded, tracks: files to write.
-        raw: rate (Hz), data type and frequency (Hz) of raw IQ, as for ``open_recording``; else three times None.
+        raw: rate (Hz), data type and frequency (Hz) of raw IQ, see ``open_recording``; three times None for other recordings.
     """
 
     settings: RunSettings
@@ -94,10 +94,10 @@ def in_turn(plan: Plan, paths: list[Path], watch: Callable,
 
 def at_once(plan: Plan, paths: list[Path], jobs: int,
             progress: Progress = no_progress) -> Iterator[tuple[Path, Outcome | Exception]]:
-    """`jobs` at a time. Ctrl-C ends those that run in good order, and no other begins.
+    """Runs `jobs` recordings at a time. Ctrl-C ends the running ones cleanly, and no other starts.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C came while none ran.
+        KeyboardInterrupt: Ctrl-C while none was running.
     """
     with tempfile.TemporaryDirectory(prefix="spectrumencoder-") as folder:
         progress("recordings", 0, len(paths))
@@ -118,7 +118,7 @@ def at_once(plan: Plan, paths: list[Path], jobs: int,
 class _Worker:
     process: object
     connection: Connection
-    number: int | None = None  # of the recording that it works on
+    number: int | None = None  # number of its current recording; None: idle
 
 
 @dataclass(eq=False)
@@ -147,12 +147,12 @@ class _Pool:
         except KeyboardInterrupt:
             if not self._interrupt():
                 raise
-            for number in sorted(n for n in self._results if n >= reported):  # those between them never began
+            for number in sorted(n for n in self._results if n >= reported):  # any between these were never started
                 yield number, self._results[number]
 
     def close(self):
         for worker in self._workers:
-            worker.connection.close()  # it ends by itself when it waits for work
+            worker.connection.close()  # a worker that waits for work then ends by itself
             if worker.number is not None:
                 worker.process.kill()
         for worker in self._workers:
@@ -196,7 +196,7 @@ class _Pool:
         return bool(ready)
 
     def _interrupt(self) -> bool:
-        """Tells those that run to end, and waits for them. False: none ran."""
+        """Interrupts the running recordings and waits for them. False: none was running."""
         busy = [worker for worker in self._workers if worker.number is not None]
         for worker in busy:
             os.kill(worker.process.pid, signal.SIGINT)
@@ -207,7 +207,7 @@ class _Pool:
 
 
 def _work(connection: Connection, parent: int, plan: Plan):
-    """A process of the pool: runs what it is sent, until the other end is closed."""
+    """A process of the pool: runs the recordings sent to it, until the other end is closed."""
     os.setpgid(0, 0)  # the terminal's Ctrl-C goes to the parent alone, which passes it on
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # it ends with its parent
     if os.getppid() != parent:
@@ -234,13 +234,13 @@ def _work(connection: Connection, parent: int, plan: Plan):
 def _sendable(result):
     try:
         pickle.loads(pickle.dumps(result))
-    except Exception as error:  # noqa: BLE001 (whatever an exception's class does)
+    except Exception as error:  # noqa: BLE001 (an exception's class may do anything)
         return SessionError(f"{type(result).__name__}: {result} ({error})")
     return result
 
 
 def _append_events(private: Path, events: Path | None, append: bool):
-    """Takes the events of one recording into the file of all, as a run of one after the other writes it."""
+    """Moves the events of one recording into the common file, with the result of a sequential run."""
     if events is None or not private.is_file():
         return
     into = events.open("ab" if append else "wb")

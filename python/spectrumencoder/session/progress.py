@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a run reports what it does to whoever started it."""
+"""Progress of a run, reported to its caller."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-Progress = Callable[[str, int, int | None], None]  # what is being done, how much is done, how much there is (None: unknown)
+Progress = Callable[[str, int, int | None], None]  # (activity, done, total; None: unknown)
 
 
 def no_progress(what: str, done: int, total: int | None) -> None:

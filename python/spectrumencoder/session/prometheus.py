@@ -10,7 +10,7 @@ from .errors import SettingError
 
 _PREFIX = "spectrumencoder_"
 _COUNTERS = {keys.FRAMES: "Frames judged.", keys.DROPPED_FRAMES: "Frames lost at a gap or retune.",
-             keys.SKIPPED_FRAMES: "Frames passed unencoded for want of time.", keys.OVERFLOWS: "Gaps that the radio told of.",
+             keys.SKIPPED_FRAMES: "Frames passed unencoded for lack of time.", keys.OVERFLOWS: "Gaps that the radio reported.",
              keys.EVENTS: "Events opened."}
 _LATENCIES = {keys.LATENCY_P50_MS: "0.5", keys.LATENCY_P99_MS: "0.99"}
 
@@ -20,7 +20,7 @@ class MetricsServer:
 
     Args:
         address: HOST:PORT; port 0 takes a free one.
-        snapshot: gives the figures by keys of the vocabulary, whenever asked.
+        snapshot: returns the current figures by keys of the vocabulary.
 
     Attributes: port.
 
@@ -51,7 +51,7 @@ class MetricsServer:
 
 
 class _Collector:
-    """What prometheus-client asks at each scrape."""
+    """The collector that prometheus-client calls at each scrape."""
 
     def __init__(self, snapshot: Callable[[], dict]):
         self._snapshot = snapshot

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``spectrumencoder run soapy:...``: a radio through the chain, until it is told to stop."""
+"""``spectrumencoder run soapy:...``: runs a radio through the chain until it is stopped."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .stats import RunStats
 
 def run_radio(options: RadioOptions, settings: RunSettings, *, stats: RunStats, plot: Path | None = None,
               encoded: Path | None = None, tracks: Path | None = None, parts=(), progress: Progress = no_progress) -> Outcome:
-    """Runs a radio until its duration is over, Ctrl-C or SIGTERM ends it, or something fails; all of them in good order.
+    """Runs a radio until its duration is over, Ctrl-C or SIGTERM ends it, or a part fails. Each of these ends it cleanly.
 
     Args:
-        stats: reports how the run is doing.
+        stats: reports the state of the run.
         parts: callables that connect more blocks to the flowgraph and return them.
 
     Raises:
-        SettingError, SessionError: as of ``run_source``, and where the radio is missing or refuses a setting.
+        SettingError, SessionError: see ``run_source``; also if the radio is missing or refuses a setting.
     """
     quiet_logs()
     source = RadioSource(options)
@@ -52,7 +52,7 @@ class SnippetPart:
 
 
 def end(outcome: Outcome):
-    """Raises SessionError where the run did not end as it was meant to."""
+    """Raises SessionError if the run did not end as intended."""
     if outcome.fault:
         raise SessionError(f"{outcome.name}: {outcome.fault}")
 

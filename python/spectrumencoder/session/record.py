@@ -15,17 +15,17 @@ from .sources import RadioOptions, RadioSource
 if TYPE_CHECKING:
     from ..recordings import Recording
 
-_BYTES = 8  # of a cf32 sample
+_BYTES = 8  # size of a cf32 sample
 
 
 def record_radio(options: RadioOptions, meta: Path, progress: Progress = no_progress) -> tuple[Recording, str]:
     """Records ``options.duration`` seconds.
 
     Returns:
-        The recording, and a note for the user ("": there is nothing to note).
+        The recording, and a note for the user ("" if there is none).
 
     Raises:
-        SessionError: the radio is not there or stopped, the disk is too small, or Ctrl-C ended it. HungError: see there.
+        SessionError: the radio is missing or stopped, the disk is too small, or Ctrl-C ended it. HungError: see there.
     """
     from gnuradio import gr
 

@@ -17,15 +17,15 @@ MAX_MESSAGES = 100
 
 
 class run_probe(SafeBlock, gr.sync_block):
-    """Message inputs `events` and `status`; with a waterfall also a sink of psd and residual (fft_size floats each).
+    """Sink of the messages `events` and `status`; with a waterfall also of psd and residual (fft_size floats each).
 
     Args:
         fft_size: bins per frame.
         samp_rate, center_freq: Hz, until tags say otherwise.
-        max_rows: rows of the waterfall; 0 keeps no spectra, and takes none.
+        max_rows: rows of the waterfall; 0 has no spectrum inputs.
 
-    Attributes: n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS of them);
-    messages: (state, text) of the statuses that came, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
+    Attributes: n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS);
+    messages: (state, text) of the statuses received, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
     """
 
     def __init__(self, fft_size: int = 1024, samp_rate: float = 1e6, center_freq: float = 0.0, max_rows: int = 0):

@@ -24,7 +24,7 @@ class ScanOptions:
     sweeps: Path | None = None
 
     def first_freq(self, rate: float, fft_size: int = 1024) -> float:
-        """Where to tune before the scanner takes over, Hz.
+        """Frequency to tune to before the scanner takes over, Hz.
 
         Raises:
             SettingError: an option is out of range.
@@ -63,7 +63,7 @@ class ScanPart:
         return [self.scanner, self.log]
 
     def summary(self, samp_rate: float) -> dict:
-        """Of the sweeps that were completed: how many, hops per second of signal, and the share of it that was looked at."""
+        """Completed sweeps: their number, hops per second of signal, and the share of the signal that was watched."""
         log = self.log
         seconds = log.sample_count / samp_rate
         return {"sweeps": log.n_sweeps, "hops": log.n_hops, "hops_per_s": log.n_hops / seconds if seconds else None,

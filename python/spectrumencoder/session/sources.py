@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the samples of a run come from: a recording, or a radio. Each makes its block and says how the chain is to be set."""
+"""Sources of a run's samples: a recording or a radio. Each makes its block and the chain's settings that depend on it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SOAPY_PREFIX = "soapy:"
 _MIN_BUFFER_FRAMES, _MAX_BUFFER_FRAMES = 64, 8192  # of radios
-RECORDING_BUFFER_FRAMES = 512  # blocks get half of it at once
+RECORDING_BUFFER_FRAMES = 512  # a block gets half of it per call
 _END_S = 20.0
 _BUFFER_S = 1.5  # more than max_latency of spectrum_encoder
 
@@ -38,11 +38,11 @@ class RecordingSource:
         self.watched = [self.block]
 
     def buffer_frames(self, frame_hop: float) -> int:
-        """Room between the stages, in frames of so many samples."""
+        """Room between the stages, in frames of `frame_hop` samples."""
         return RECORDING_BUFFER_FRAMES
 
     def check(self, fft_size: int) -> None:
-        """Raises SessionError where there is nothing to analyse."""
+        """Raises SessionError if the recording is shorter than one FFT."""
         if self.recording.n_samples < fft_size:
             raise SessionError(f"{self.name} holds {self.recording.n_samples} samples, fewer than one FFT of {fft_size}: "
                                "there is nothing to analyse; give a longer recording")
@@ -83,15 +83,15 @@ class RadioOptions:
 
 
 class RadioSource:
-    """A SoapySDR radio, until ``duration`` seconds of samples are there or no sample comes for ``silence_s``.
+    """A SoapySDR radio. Ends after ``duration`` seconds of samples, or if no sample arrives for ``silence_s``.
 
     The attributes are those of RecordingSource; ``recording`` is None.
 
     Raises:
-        SettingError: a setting is not KEY=VALUE, or the radio cannot do what was asked. SessionError: it is not there.
+        SettingError: a setting is not KEY=VALUE, or the radio cannot serve it. SessionError: the radio is missing.
     """
 
-    overload, pad_batch = "skip", 4  # few frames wait at a time, and the fewer, the sooner they are answered
+    overload, pad_batch = "skip", 4  # few frames wait at a time; smaller batches are answered sooner
     recording = None
 
     def __init__(self, options: RadioOptions, clock: Callable[[], float] | None = None):
@@ -117,8 +117,10 @@ class RadioSource:
         self._fault = ""
 
     def buffer_frames(self, frame_hop: float) -> int:
-        """Room for more than max_latency: frames are skipped before the radio has to wait. What waits in its own buffers
-        gets the tag of a retune that comes meanwhile, and would be taken for what lies at the new frequency."""
+        """Room for more than max_latency, in frames: frames are skipped before the radio has to wait.
+
+        Samples that wait in the radio's own buffers get the tag of a later retune, and would be attributed to its frequency.
+        """
         return live_buffer_frames(self.samp_rate, frame_hop)
 
     def check(self, fft_size: int) -> None:
@@ -161,7 +163,7 @@ class RadioSource:
 
 
 def live_buffer_frames(samp_rate: float, frame_hop: float) -> int:
-    """Frames of so many samples that last 1.5 s: the room between the stages of a live chain."""
+    """Number of frames of `frame_hop` samples in 1.5 s: the room between the stages of a live chain."""
     return min(_MAX_BUFFER_FRAMES, max(_MIN_BUFFER_FRAMES, math.ceil(_BUFFER_S * samp_rate / frame_hop)))
 
 

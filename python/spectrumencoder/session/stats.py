@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tells a person or a monitoring system, while a run goes on, how it is doing: ``--stats`` and ``--metrics``."""
+"""``--stats`` and ``--metrics``: the state of a run while it goes on, for a person or a monitoring system."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _FIGURES = (keys.FRAMES, keys.DROPPED_FRAMES, keys.SKIPPED_FRAMES, keys.OVERFLOW
 
 
 class RunStats:
-    """Give ``attach`` to ``run_source`` and leave the context when it has returned.
+    """Pass ``attach`` to ``run_source``, and leave the context when that has returned.
 
     Args:
-        report: is called with a line each second; None reports nothing.
-        metrics: HOST:PORT of a Prometheus endpoint; "" is none.
+        report: called with a line each second; None reports nothing.
+        metrics: HOST:PORT of a Prometheus endpoint; "" opens none.
     """
 
     def __init__(self, report: Callable[[str], None] | None, metrics: str):
-        self._report, self._flowgraph, self._told = report, None, 0
+        self._report, self._flowgraph, self._n_reported = report, None, 0
         self.server = MetricsServer(metrics, self.snapshot) if metrics else None
 
     def __enter__(self):
@@ -32,8 +32,8 @@ class RunStats:
             self.server.close()
 
     def attach(self, flowgraph):
-        """From here on this flowgraph is the one that is watched."""
-        self._flowgraph, self._told = flowgraph, 0
+        """Watches this flowgraph from now on."""
+        self._flowgraph, self._n_reported = flowgraph, 0
         if self._report is not None:
             flowgraph.on_poll.append(self._poll)
 
@@ -43,9 +43,9 @@ class RunStats:
         return self._flowgraph.monitor.health.snapshot() | {keys.EVENTS: self._flowgraph.probe.n_events}
 
     def _poll(self):
-        n_told = self._flowgraph.monitor.health.n_told
-        if n_told > self._told:
-            self._told = n_told
+        n_reported = self._flowgraph.monitor.health.n_reported
+        if n_reported > self._n_reported:
+            self._n_reported = n_reported
             self._report(stats_line(self.snapshot()))
 
 

@@ -23,7 +23,7 @@ class sweep_log(SafeBlock, gr.basic_block):
     Args:
         file: path, emptied at the first start; "" counts only.
 
-    Attributes: n_sweeps: rows that came; n_hops, sample_count, dwell_samples: of all of them.
+    Attributes: n_sweeps: rows received; n_hops, sample_count, dwell_samples: sums over all rows.
     """
 
     def __init__(self, file: str = ""):

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``average=auto``: how many spectra K a frame averages. From the sample rate alone: a recording always gives the same."""
+"""``average=auto``: number of spectra K that a frame averages. It depends on the sample rate alone, so it is reproducible."""
 
 from __future__ import annotations
 
 AUTO = "auto"
-AUTO_FRAMES_PER_S = 1250.0  # as many at most: what the slower of the models for live use does on one core with room to spare
-AUTO_LEAST = 16  # what the models were mostly trained and calibrated with: shorter frames find less
+AUTO_FRAMES_PER_S = 1250.0  # maximum; the slower of the models for live use does more on one core
+AUTO_MIN = 16  # the K of most training and calibration; shorter frames detect less
 
 
 def auto_average(samp_rate: float, fft_size: int, overlap: float, average_range: tuple[int, int]) -> int:
-    """The least of 16, 32, 64 with which frames come no faster than ``AUTO_FRAMES_PER_S``; the most of the model where none does.
+    """The smallest of 16, 32, 64 that gives at most ``AUTO_FRAMES_PER_S`` frames/s; else the maximum of the model.
 
     Args:
-        samp_rate: samples per second. overlap: of one spectrum with the next. average_range: least and most of the model.
+        samp_rate: samples per second. overlap: of one spectrum with the next. average_range: minimum and maximum of the model.
     """
     low, high = average_range
     spectra_per_s = samp_rate / round(fft_size * (1.0 - overlap))
-    average = AUTO_LEAST
+    average = AUTO_MIN
     while spectra_per_s / average > AUTO_FRAMES_PER_S and average < high:
         average *= 2
     return min(max(average, low), high)

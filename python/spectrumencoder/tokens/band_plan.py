@@ -25,10 +25,10 @@ class BandRange:
 
 @cache
 def load_plan(path: Path = PLAN_PATH) -> tuple[BandRange, ...]:
-    """Ranges of a plan, in the order in which they count.
+    """Ranges of a plan, in order of precedence.
 
     Raises:
-        ValueError: a range names a band that is none of ``BANDS``, or is empty.
+        ValueError: a range names a band that is not in ``BANDS``, or is empty.
     """
     ranges = []
     for entry in tomllib.loads(path.read_text(encoding="utf-8"))["range"]:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from .layout import FrameLayout
 
-_kernels = threading.local()  # a kernel serves one thread, and planning its FFT costs milliseconds
+_kernels = threading.local()  # a kernel serves one thread, and planning its FFT takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class Frames:
 
 def tokenize(iq: ArrayLike, samp_rate: float, *, fft_size: int = 1024, stride: int = 8, average: int = 16, overlap: float = 0.0,
              window: str = "blackmanharris", center_freq: float = 0.0, flush: bool = True) -> Frames:
-    """Frames of tokens of `iq` (docs/contracts.md, "Frame").
+    """Converts `iq` to frames of tokens (docs/contracts.md, "Frame").
 
     Args:
-        iq: complex (n,), full scale = 1.0; complex64 and contiguous is taken without a copy.
+        iq: complex (n,), full scale = 1.0; a contiguous complex64 array is used without a copy.
         samp_rate: samples per second.
         fft_size: bins N, 16..65536.
         stride: bins in a token; divides fft_size.
@@ -60,9 +60,9 @@ def tokenize(iq: ArrayLike, samp_rate: float, *, fft_size: int = 1024, stride: i
         overlap: fraction of a window shared with the next one, 0..0.95.
         window: blackman, blackmanharris, flattop, hamming, hann, nuttall or rectangular.
         center_freq: Hz; only places `Frames.frequencies_hz()`.
-        flush: also give the last frame with fewer than K (at least one) windows.
+        flush: also return the last frame if it has fewer than K (at least one) windows.
 
-    Frames that hold NaN or Inf are left out (`frame_start` tells).
+    Frames that hold NaN or Inf are left out; `frame_start` shows the gaps.
 
     Raises:
         ValueError: an argument is out of range (named, with its range), or `iq` is not one-dimensional complex.
@@ -87,7 +87,7 @@ def _kernel(*parameters):
 
 @lru_cache(maxsize=1)
 def optional_native_module():
-    """The compiled module; None where it is missing, for what NumPy can do as well."""
+    """The compiled module; None if it is missing, for callers that have a NumPy fallback."""
     try:
         return native_module()
     except ImportError:

@@ -33,11 +33,11 @@ _COLUMNS = (
 _COLOR_COLUMN = 6
 
 
-class EventModel(QtCore.QAbstractTableModel):
+class EventTableModel(QtCore.QAbstractTableModel):
     """Rows of events; ``show_events`` replaces them all.
 
     Args:
-        time_of: gives the stream time of a sample, s.
+        time_of: maps a sample to its stream time, s.
     """
 
     def __init__(self, time_of):
@@ -56,7 +56,7 @@ class EventModel(QtCore.QAbstractTableModel):
     def row_of(self, event_id) -> int | None:
         return next((row for row, event in enumerate(self._events) if event[keys.EVENT_ID] == event_id), None)
 
-    # What Qt asks
+    # Called by Qt
 
     def rowCount(self, parent=None):
         return len(self._events)
@@ -80,10 +80,10 @@ class EventModel(QtCore.QAbstractTableModel):
         return None
 
 
-class EventTable(QtWidgets.QTableView):
-    """Shows an EventModel; one row can be selected, and stays so while others come."""
+class EventTableView(QtWidgets.QTableView):
+    """Shows an EventTableModel; one row can be selected, and stays selected when others arrive."""
 
-    def __init__(self, model: EventModel):
+    def __init__(self, model: EventTableModel):
         super().__init__()
         self.setModel(model)
         self.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectRows)

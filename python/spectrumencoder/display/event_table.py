@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The events and tracks that the display shows: the latest word on each, bounded in number."""
+"""The events and tracks that the display shows: the latest message of each, bounded in number."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .appearance import number
 
 MAX_EVENTS = 500
 MAX_TRACKS = 64
-MAX_POINTS = 2000  # of a track
+MAX_POINTS = 2000  # per track
 ENDED = ("close", "closed", "deleted", "ended", "lost", "terminated")  # states in which a track goes no further
 
 
@@ -29,10 +29,10 @@ class Box(NamedTuple):
                 and self.high_hz >= other.low_hz and self.low_hz <= other.high_hz)
 
 
-class EventBook:
-    """Events by their event_id; of more than MAX_EVENTS the oldest are forgotten.
+class EventTable:
+    """Events by their event_id. Beyond MAX_EVENTS the oldest are dropped.
 
-    Attributes: n_events (distinct ones that came).
+    Attributes: n_events (distinct events received).
     """
 
     def __init__(self):
@@ -43,7 +43,7 @@ class EventBook:
         self.n_events = 0
 
     def update(self, event: dict):
-        """An event's dict; it has an EVENT_ID."""
+        """Takes an event's dict, which has an EVENT_ID."""
         identity = str(event[keys.EVENT_ID])
         self.n_events += identity not in self._events
         self._events[identity] = event
@@ -55,10 +55,10 @@ class EventBook:
 
 
 def event_box(event: dict, time_of) -> Box | None:
-    """Where an event is; None where it does not say.
+    """The box of an event; None if the event does not state its place.
 
     Args:
-        time_of: gives the stream time of a sample.
+        time_of: maps a sample to its stream time, s.
     """
     where = [number(event.get(key)) for key in (keys.FREQ_CENTER_HZ, keys.SAMPLE_START, keys.SAMPLE_COUNT)]
     if None in where:
@@ -70,7 +70,7 @@ def event_box(event: dict, time_of) -> Box | None:
 
 @dataclass
 class SpectralTrack:
-    """A track's way: stream times in s and centre frequencies in Hz; the newest bandwidth; whether it goes on."""
+    """A track's path: stream times in s and centre frequencies in Hz; the newest bandwidth; whether it goes on."""
 
     name: str
     times_s: deque = field(default_factory=lambda: deque(maxlen=MAX_POINTS))
@@ -79,8 +79,8 @@ class SpectralTrack:
     ended: bool = False
 
 
-class TrackBook:
-    """Tracks by their track_id. A message without a frequency (a track of positions) shows nothing and is passed over."""
+class TrackTable:
+    """Tracks by their track_id. A message without a frequency (a track of positions) is ignored."""
 
     def __init__(self):
         self.clear()
@@ -89,7 +89,7 @@ class TrackBook:
         self.tracks: dict[str, SpectralTrack] = {}
 
     def update(self, fields: dict, time_s: float):
-        """A track's dict, as of a stream time; it has a TRACK_ID."""
+        """Takes a track's dict, which has a TRACK_ID, received at a stream time."""
         center = number(fields.get(keys.FREQ_CENTER_HZ))
         if center is None:
             return
@@ -103,5 +103,5 @@ class TrackBook:
             del self.tracks[min(self.tracks, key=lambda name: self.tracks[name].times_s[-1])]
 
     def forget_before(self, time_s: float):
-        """Leaves out the tracks that have not been seen since."""
+        """Drops the tracks whose last message is older."""
         self.tracks = {name: track for name, track in self.tracks.items() if track.times_s[-1] >= time_s}

@@ -6,8 +6,8 @@ import math
 import pytest
 from gnuradio.spectrumencoder import keys
 from gnuradio.spectrumencoder.display.appearance import THREAT_COLORS, event_label, likeliest_threat, threat_color
-from gnuradio.spectrumencoder.display.books import MAX_EVENTS, MAX_TRACKS, Box, EventBook, TrackBook, event_box
 from gnuradio.spectrumencoder.display.choices import choices_of
+from gnuradio.spectrumencoder.display.event_table import MAX_EVENTS, MAX_TRACKS, Box, EventTable, TrackTable, event_box
 from gnuradio.spectrumencoder.display.pace import Pace
 
 EVENT = {keys.EVENT_ID: "a", keys.FREQ_CENTER_HZ: 100e6, keys.BANDWIDTH_HZ: 2e4, keys.SAMPLE_START: 1000, keys.SAMPLE_COUNT: 500,
@@ -15,7 +15,7 @@ EVENT = {keys.EVENT_ID: "a", keys.FREQ_CENTER_HZ: 100e6, keys.BANDWIDTH_HZ: 2e4,
 
 
 def test_of_an_event_the_last_word_counts_and_the_oldest_are_forgotten():
-    book = EventBook()
+    book = EventTable()
     for number in range(MAX_EVENTS + 5):
         book.update({keys.EVENT_ID: str(number), keys.STATE: "open"})
     book.update({keys.EVENT_ID: "7", keys.STATE: "close"})
@@ -40,7 +40,7 @@ def test_words_on_an_event():
 
 
 def test_tracks_grow_end_and_are_forgotten():
-    book = TrackBook()
+    book = TrackTable()
     for time_s in range(5):
         book.update({keys.TRACK_ID: 3, keys.FREQ_CENTER_HZ: 1e8 + time_s, keys.BANDWIDTH_HZ: 5e3}, float(time_s))
     track = book.tracks["3"]
@@ -54,7 +54,7 @@ def test_tracks_grow_end_and_are_forgotten():
 
 
 def test_tracks_are_bounded():
-    book = TrackBook()
+    book = TrackTable()
     for number in range(MAX_TRACKS + 10):
         book.update({keys.TRACK_ID: number, keys.FREQ_CENTER_HZ: 1e8}, float(number))
     assert len(book.tracks) == MAX_TRACKS and "9" not in book.tracks and "10" in book.tracks
