@@ -44,11 +44,11 @@ class Bottleneck(nn.Module):
     def forward(self, x, bins, index, keep=None):
         """x (B, T, E) encoded tokens of the places index (B, T); bins (B, M, stride) normalised, of all places;
         keep (B, T) bool: tokens to be treated as dropped where False (all kept when None)."""
-        told = self.narrow(self.norm(x))
-        absent = self.absent.to(told.dtype).expand(len(x), 1, -1)
+        known = self.narrow(self.norm(x))
+        absent = self.absent.to(known.dtype).expand(len(x), 1, -1)
         if keep is not None:
-            told = torch.where(keep[..., None], told, absent)
-        places = absent.expand(-1, self.n_tokens, -1).scatter(1, index[..., None].expand(-1, -1, told.shape[-1]), told)
+            known = torch.where(keep[..., None], known, absent)
+        places = absent.expand(-1, self.n_tokens, -1).scatter(1, index[..., None].expand(-1, -1, known.shape[-1]), known)
         return (self.bins(bins.flatten(1)) + self.tokens(places.flatten(1))).view(len(x), *self.shape)
 
 

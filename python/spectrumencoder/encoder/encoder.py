@@ -118,8 +118,8 @@ class SpectrumEncoder(nn.Module):
 
         bins = x[..., :-2]
         x = self.embed(x) + self.position  # (B, M, E)
-        told = self.condition(condition)
-        special = [(told if self.band is None else told + self.band[band])[:, None]]
+        condition_token = self.condition(condition)
+        special = [(condition_token if self.band is None else condition_token + self.band[band])[:, None]]
         if k < n_tokens:
             special.append(background(x, kept, self.config.sub_bands) + self.background)
         if kept.gate is not None:

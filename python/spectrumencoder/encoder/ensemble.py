@@ -192,7 +192,7 @@ def _check_pair(fast: ModelFile, large: ModelFile) -> None:
                          "trained with the same labels")
     if not all(c["heads"].get("classes", True) for c in (one, other)):
         raise ModelError(f"{pair}: one of them names no classes; name two models with a class head")
-    (low, high), (least, most) = one["average"], other["average"]
-    if low < least or high > most:
-        raise ModelError(f"{pair}: {fast.name!r} takes frames of {low}..{high} windows, {large.name!r} of {least}..{most}; name "
-                         "a large model that takes all of them")
+    (low, high), (min_windows, max_windows) = one["average"], other["average"]
+    if low < min_windows or high > max_windows:
+        raise ModelError(f"{pair}: {fast.name!r} takes frames of {low}..{high} windows, {large.name!r} of "
+                         f"{min_windows}..{max_windows}; name a large model that takes all of them")

@@ -17,12 +17,12 @@ from bisect import bisect_right
 import numpy as np
 
 UNIT = 1024  # expectations are counted in 1/1024
-LARGEST = 1 << 20  # magnitudes below this can be coded
+MAX_MAGNITUDE = 1 << 20  # magnitudes below this can be coded
 _BITS = 15  # of a table's total
 _TOTAL = 1 << _BITS
 _LOW = 1 << 16  # the coder's state lies in [_LOW, 2^32); words of 16 bits leave it
 _WINDOW = 64  # places behind, that a gain is taken from
-_SMALLEST = 1  # expectation of the first table, in 1/UNIT
+_MIN_EXPECTATION = 1  # expectation of the first table, in 1/UNIT
 N_TABLES = 25 * 4 + 1  # a quarter of an octave apart
 _EXACT = 16  # magnitudes below have a symbol each; above four symbols share an octave
 
@@ -57,7 +57,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
     square roots only: these are the same on every machine.
     """
     quarter = np.sqrt(np.sqrt(2.0))
-    start, frequency, mean = [], [], _SMALLEST / UNIT
+    start, frequency, mean = [], [], _MIN_EXPECTATION / UNIT
     for _ in range(N_TABLES):
         start.append(mean * UNIT)
         rho = (np.sqrt(1.0 + mean * mean) - 1.0) / mean
@@ -131,7 +131,7 @@ def _gained(expected, seen, due):
     """Expectations times how the window before kept to its own: (seen + 1) / (due + 1), at most eightfold either way."""
     seen, due = UNIT * seen + UNIT, due + UNIT
     factor = np.clip(64 * seen // due, 8, 512)
-    return np.clip(expected * factor // 64, _SMALLEST, LARGEST * UNIT)
+    return np.clip(expected * factor // 64, _MIN_EXPECTATION, MAX_MAGNITUDE * UNIT)
 
 
 def _chunked_gains(expected: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
@@ -157,15 +157,16 @@ def _prior_rows(prior: np.ndarray, rows: Rows, block: int) -> np.ndarray:
 
 def prior_of(scale: np.ndarray, step: float) -> np.ndarray:
     """Mean magnitudes (D,) of training, in the coefficients' unit, as expectations in 1/UNIT at a step."""
-    return np.clip(np.rint(np.asarray(scale, np.float64) / step * UNIT), 1, LARGEST * UNIT // 64).astype(np.int64)
+    return np.clip(np.rint(np.asarray(scale, np.float64) / step * UNIT), 1, MAX_MAGNITUDE * UNIT // 64).astype(np.int64)
 
 
 def _modelled(q: np.ndarray, prior: np.ndarray, block: int):
     rows = Rows(len(q), block)
     coded = q[rows.order].astype(np.int64)
     magnitude = np.abs(coded)
-    if magnitude.size and magnitude.max() >= LARGEST:
-        raise ValueError(f"a coefficient of {magnitude.max()} steps is too large to code (limit {LARGEST}); use a larger step")
+    if magnitude.size and magnitude.max() >= MAX_MAGNITUDE:
+        raise ValueError(f"a coefficient of {magnitude.max()} steps is too large to code (limit {MAX_MAGNITUDE}); "
+                         "use a larger step")
     expected = _expected(_prior_rows(prior, rows, block), rows.parents, _smooth(magnitude))
     table = np.searchsorted(_THRESHOLD, _chunked_gains(expected, magnitude), side="right")
     symbol = np.searchsorted(_FIRST, magnitude, side="right") - 1

@@ -103,8 +103,8 @@ class GroupBuilder:
         if not frames:
             return []
         latents, level, floor, average, probabilities = zip(*frames, strict=True)
-        told = np.stack(probabilities)
-        label, confidence = (told.argmax(axis=1), told.max(axis=1)) if self.codec.labels else (None, None)
+        by_class = np.stack(probabilities)
+        label, confidence = (by_class.argmax(axis=1), by_class.max(axis=1)) if self.codec.labels else (None, None)
         first = places[0]
         group = Group(np.stack(latents), np.stack(level), np.array(floor), average, first.variant, first.band, first.frame_start,
                       first.frame_hop, first.rx_rate, first.rx_freq, first.rx_time, label, confidence)

@@ -37,7 +37,7 @@ TIME_BLOCKS = (1, 8, MAX_FRAMES)
 # Eighths of an octave by which the latents' step is coarser, and whether the spectrum starts from flat noise in their place; the
 # floor, all that is coded of the coordinates then, is _FLOOR_GAIN times finer, so that its step is that of the detail
 CANDIDATES = ((0, False), (8, False), (16, False), (16, True))
-LEAST_STEP = 3.0  # sigmas of the averaged noise in a coefficient: a finer step would encode noise
+MIN_STEP = 3.0  # sigmas of the averaged noise in a coefficient: a finer step would encode noise
 REFINE_STEPS = 4
 NOISE_SIGMAS = 3.0  # of a coefficient: smaller ones are taken for noise and left out
 LEVEL_RANGE = (-20.0, 80.0)  # dB over the floor, as the network sees it
@@ -230,13 +230,13 @@ class VariantCodec:
             return start
         wanted = np.clip(np.asarray(level, np.float32), *LEVEL_RANGE)
         move = best = np.zeros((len(start), self.synthesis.shape[1]), np.float32)
-        least, direction, before = np.full(len(start), np.inf, np.float32), None, None
+        lowest, direction, before = np.full(len(start), np.inf, np.float32), None, None
         for step in range(steps + 1):
             here = self.decoder.at(start + move @ self.synthesis.T, condition)
             error = here.mean_db - wanted
             loss = np.square(error).mean(axis=1)
-            better = loss < least
-            best, least = np.where(better[:, None], move, best), np.minimum(loss, least)
+            better = loss < lowest
+            best, lowest = np.where(better[:, None], move, best), np.minimum(loss, lowest)
             if step == steps:
                 break
             gradient = here.pull(error) @ self.synthesis / np.float32(error.shape[1])  # of half the loss
@@ -265,7 +265,7 @@ class VariantCodec:
         y = self.coordinates(flat, np.asarray(group.floor, np.float64), header.floor_db)
         root = np.sqrt(self.config.fft_size)
         noise = noise_sigma_db(group.average).max() / root
-        step = max(header.latent_step, step_index(max(step_of(0), LEAST_STEP * noise)))
+        step = max(header.latent_step, step_index(max(step_of(0), MIN_STEP * noise)))
         psd = group.level + group.floor[:, None]
         above = wavelet((psd - self._base(y, replace(header, flat=True))).astype(np.float32)) / np.float32(root)
         block = min((self._detail(above, step, b, noise, True) if detail else self._coded(y, step, b, noise)

@@ -10,7 +10,7 @@ import numpy as np
 _ROOT3 = 3.0**0.5
 _LOW = np.array([1 + _ROOT3, 3 + _ROOT3, 3 - _ROOT3, 1 - _ROOT3], np.float32) / np.float32(4 * 2.0**0.5)
 _HIGH = _LOW[::-1] * np.array([1, -1, 1, -1], np.float32)
-_SMALLEST = 8  # coefficients of the coarsest level, at least
+_MIN_COEFFICIENTS = 8  # coefficients of the coarsest level, at least
 
 
 def along_time(x: np.ndarray, block: int, inverse: bool = False) -> np.ndarray:
@@ -38,7 +38,7 @@ def quantise(x: np.ndarray, step: float, rounding: float = 1 / 3) -> np.ndarray:
 def wavelet_levels(n: int) -> int:
     """How often n can be halved before fewer than 8 coefficients are left."""
     levels = 0
-    while n % 2 == 0 and n // 2 >= _SMALLEST:
+    while n % 2 == 0 and n // 2 >= _MIN_COEFFICIENTS:
         n, levels = n // 2, levels + 1
     return levels
 

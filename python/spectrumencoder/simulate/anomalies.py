@@ -40,7 +40,7 @@ SCORED_KINDS = ("tone", "scont", "pulse", "wpulse", "wideband", "chirp", "hopper
 ANOMALY_KINDS = (*SCORED_KINDS, "spoof", "jam_tone", "jam_swept", "jam_pulsed", "jam_broadband", "stealth")
 DEFAULT_LEVELS_DB = dict.fromkeys(ANOMALY_KINDS, 15.0) | {"spoof": 3.0, "stealth": -3.0}
 AUTHENTIC_SNR_DB = -20.0
-LEAST_SAMPLES = 4096
+MIN_SAMPLES = 4096
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .anomalies import ANOMALY_KINDS, DEFAULT_LEVELS_DB, LEAST_SAMPLES, Anomaly
+from .anomalies import ANOMALY_KINDS, DEFAULT_LEVELS_DB, MIN_SAMPLES, Anomaly
 from .anomaly_shapes import waveform_of
 from .injections import FRAME_BINS, check_place, own_width
 from .occupancy import USABLE_SHARE, Channel, channels_of, free_place, usable
@@ -16,8 +16,8 @@ from .scenes import Emitter, Scene
 from .signal import occupied_band
 from .waveforms import WAVEFORMS
 
-_LEAST_ON_SHARE = 0.2          # of its stretch in which an emitter is on, for its absence to mean anything
-_LEAST_COUNT = 64              # samples of one
+_MIN_ON_SHARE = 0.2          # of its stretch in which an emitter is on, for its absence to mean anything
+_MIN_COUNT = 64              # samples of one
 _SHORT_KINDS = ("pulse", "wpulse")
 _NEVER_GIVEN = ("detshift", "dclass", "missing", "spoof")   # their place follows from the plan
 _GNSS = "cdma_noise"
@@ -67,8 +67,8 @@ def draw_anomaly(rng: np.random.Generator, kind: str, background: Scene | np.nda
     """
     if kind not in ANOMALY_KINDS:
         raise ValueError(f"anomaly {kind!r} is none of {', '.join(ANOMALY_KINDS)}")
-    if n_samples < LEAST_SAMPLES:
-        raise ValueError(f"{n_samples} samples are too few for an anomaly; it takes at least {LEAST_SAMPLES}")
+    if n_samples < MIN_SAMPLES:
+        raise ValueError(f"{n_samples} samples are too few for an anomaly; it takes at least {MIN_SAMPLES}")
     level = DEFAULT_LEVELS_DB[kind] if level_db is None else float(level_db)
     if kind == "stealth" and not level < 0:
         raise ValueError(f"a stealth signal lies below the floor: its level of {level:g} dB must be negative")
@@ -108,8 +108,8 @@ def _when(rng, kind: str, n: int, start: int | None, count: int | None) -> tuple
         start = round(moment * max(n - count, 0))
     if start < 0 or count < 1 or start + count > n:
         raise ValueError(f"anomaly at samples {start}..{start + count} lies outside 0..{n}")
-    if count < _LEAST_COUNT:
-        raise ValueError(f"an anomaly of {count} samples is too short; it takes at least {_LEAST_COUNT}")
+    if count < _MIN_COUNT:
+        raise ValueError(f"an anomaly of {count} samples is too short; it takes at least {_MIN_COUNT}")
     return int(start), int(count)
 
 
@@ -188,8 +188,9 @@ def _detshift(d: _Draft) -> Anomaly:
     others = usable(d.channels, d.samp_rate)
     if channel.emitter is not None:
         others.remove(channel)
-    least = max(channel.width_hz / 2, 6 * d.samp_rate / FRAME_BINS)
-    moves = np.exp(d.rng.uniform(np.log(least), np.log(max(0.4 * d.samp_rate, 1.5 * least)), 400)) * d.rng.choice([-1, 1], 400)
+    nearest = max(channel.width_hz / 2, 6 * d.samp_rate / FRAME_BINS)
+    furthest = max(0.4 * d.samp_rate, 1.5 * nearest)
+    moves = np.exp(d.rng.uniform(np.log(nearest), np.log(furthest), 400)) * d.rng.choice([-1, 1], 400)
     for offset in channel.center_hz + moves:
         if abs(offset) + channel.width_hz / 2 <= USABLE_SHARE * d.samp_rate / 2 and all(
                 abs(offset - c.center_hz) > (channel.width_hz + c.width_hz) / 2 for c in others):
@@ -211,7 +212,7 @@ def _dclass(d: _Draft) -> Anomaly:
                 continue
             made = waveform_of(d.seed, name, params, d.count, d.samp_rate)
             on = sum(b - a for a, b in made.on)
-            if on < _LEAST_ON_SHARE * d.count:
+            if on < _MIN_ON_SHARE * d.count:
                 continue
             low, high = occupied_band(np.concatenate([made.iq[a:b] for a, b in made.on]), d.samp_rate)
             if 0.4 * channel.width_hz <= high - low <= 1.2 * channel.width_hz:
@@ -235,7 +236,7 @@ def _channel(d: _Draft, needs_floor: bool = False) -> Channel:
         if channel.emitter is None:
             return channel
         on = d.background.emit(channel.emitter, d.first_sample + d.start, d.count).on
-        if sum(b - a for a, b in on) < _LEAST_ON_SHARE * d.count:
+        if sum(b - a for a, b in on) < _MIN_ON_SHARE * d.count:
             continue
         if d.kind != "missing":
             return channel
@@ -244,7 +245,7 @@ def _channel(d: _Draft, needs_floor: bool = False) -> Channel:
             return channel
     if isinstance(d.background, Scene):
         regularly = "regularly " if d.kind == "missing" else ""
-        raise ValueError(f"{d.kind} takes an emitter of the plan that is {regularly}on for {_LEAST_ON_SHARE:g} of samples "
+        raise ValueError(f"{d.kind} takes an emitter of the plan that is {regularly}on for {_MIN_ON_SHARE:g} of samples "
                          f"{d.start}..{d.start + d.count}; none of {len(d.channels)} is: try another seed")
     raise ValueError(f"{d.kind} takes a channel eight bins wide and 3 dB over the floor, with free bins beside it; of "
                      f"{len(d.channels)} that the spectrum shows none is one")

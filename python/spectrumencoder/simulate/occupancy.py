@@ -13,7 +13,7 @@ from .scenes import Scene
 USABLE_SHARE = 0.8             # of the rate: nearer to its edges a receiver's filter falls off
 VISIBLE_SNR_DB = -6.0          # channels below take no place in the spectrum (GNSS)
 _BUSY_OVER_FLOOR = 2.0
-_LEAST_FLOOR_BINS = 8
+_MIN_FLOOR_BINS = 8
 
 
 @dataclass(frozen=True)
@@ -120,4 +120,4 @@ def _floor_beside(psd: np.ndarray, busy: np.ndarray, low: int, high: int) -> flo
     n, reach = len(psd), max(32, (high - low) // 2)
     beside = np.r_[max(n // 40, low - reach):max(low - 2, 0), high + 2:min(high + reach, n - n // 40)].astype(int)
     beside = beside[~busy[beside]]
-    return float(np.median(psd[beside])) if len(beside) >= _LEAST_FLOOR_BINS else None
+    return float(np.median(psd[beside])) if len(beside) >= _MIN_FLOOR_BINS else None

@@ -62,7 +62,7 @@ class Recipe:
             raise ValueError(f"averages {self.averages} must lie in 1..64")
 
 
-MOST_BURST_DB = 5.0
+MAX_BURST_DB = 5.0
 SCENES_PER_SHARD, SCENE_SAMPLES = 5, 2**18
 
 
@@ -267,9 +267,9 @@ class FrameFactory:
             if label == "GNSS":
                 added = float(np.mean(np.abs(iq) ** 2)) * (10.0 ** (rng.uniform(0, 3) / 10.0) - 1.0)
             else:
-                least, most = recipe.snr_range_db
-                least += min(MOST_BURST_DB, -2.5 * np.log10(share))  # a short burst drowns sooner in the mean of a frame
-                added = augment.noise_for_snr(augment.mean_psd(iq), rng.uniform(least, max(least, most)), share)
+                low_db, high_db = recipe.snr_range_db
+                low_db += min(MAX_BURST_DB, -2.5 * np.log10(share))  # a short burst drowns sooner in the mean of a frame
+                added = augment.noise_for_snr(augment.mean_psd(iq), rng.uniform(low_db, max(low_db, high_db)), share)
             iq = iq + augment.white(rng, len(iq), added)
         iq = augment.receiver_faults(rng, iq)
         anomalous = rng.random() < recipe.anomaly_share

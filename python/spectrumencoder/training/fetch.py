@@ -29,7 +29,7 @@ PARTS = ".fetch"
 CHUNK_BYTES = 1 << 16
 MAX_BYTES = 1 << 33  # of a source file whose size neither manifest nor server states
 MIN_BYTES_PER_TIMEOUT = 1024  # a connection that brings less is taken as dead
-LONGEST_PAUSE_S = 10.0
+MAX_PAUSE_S = 10.0
 
 
 class FetchError(Exception):
@@ -109,7 +109,7 @@ def _download(row: PublicRecording, url: str, part: Path, tries: int, timeout_s:
     downloaded, trouble = 0, _Interrupted("nothing was tried", reached=False)
     for attempt in range(max(tries, 1)):
         if attempt:
-            time.sleep(min(0.25 * 2.0 ** attempt, LONGEST_PAUSE_S, timeout_s))
+            time.sleep(min(0.25 * 2.0 ** attempt, MAX_PAUSE_S, timeout_s))
         before = part.stat().st_size if part.is_file() else 0
         if before and before == (row.size_bytes or before) and _sha256(part) == row.sha256:
             return downloaded

@@ -16,7 +16,7 @@ from .corpus import Source
 from .run_folder import started_at
 from .shards import without
 from .tables import general_tables
-from .temperature import calibrate
+from .temperature import fit_temperature
 
 TEST_SHARDS = 2  # of the pool's part `test`
 
@@ -49,7 +49,7 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
         if not training.theta_by_band:
             share_theta(network)
         if frames is not None:
-            metrics[name] = fit_temperature(network, frames, keep, training.default_policy)
+            metrics[name] = set_temperature(network, frames, keep, training.default_policy)
         else:
             network.temperature.fill_(float(start.temperature))
             metrics[name] = {"temperature": round(float(start.temperature), 4)}
@@ -93,7 +93,7 @@ def pack_weights(states: dict[str, dict[str, torch.Tensor]]) -> dict[str, np.nda
     return tensors
 
 
-def fit_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], keep: int, policy: str) -> dict[str, float]:
+def set_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], keep: int, policy: str) -> dict[str, float]:
     """Fit the softmax temperature on the labelled, clean frames; gives accuracy, and the ECE before and after, the latter on
     recordings that the temperature judged there was not fitted on (`temperature.calibrate`)."""
     chosen = (frames["label"] >= 0) & (frames["anomaly"] == 0)
@@ -108,7 +108,7 @@ def fit_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], k
             part = slice(start, start + 128)
             logits.append(network(tokens[part], side[part], unknown[part], keep, policy=policy, noise=noise[part]).class_logits)
     logits, labels = torch.cat(logits), frames["label"][chosen].long()
-    fitted = calibrate(logits, labels, frames["source"][chosen].long())
+    fitted = fit_temperature(logits, labels, frames["source"][chosen].long())
     network.temperature.fill_(fitted.temperature)
     accuracy = float((logits.argmax(1) == labels).float().mean())
     return {"held_out_frames": int(len(labels)), "accuracy_augmented": round(accuracy, 4),

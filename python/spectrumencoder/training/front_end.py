@@ -15,11 +15,11 @@ from .augment import white
 from .corpus import BLOCK, GAP_RATIO, Source
 
 SMOOTH_TERMS = 8  # cosine terms of the log response that are kept: a receiver's filter is smooth, signals are not
-MOST_BLOCKS = 4096
+MAX_BLOCKS = 4096
 QUIETER = 0.05  # a recording has been quiet when its quietest 2 % of blocks lie this far under the median (power)
 FILLS_BAND = ("LTE", "WiFi-OFDM")  # signals that leave too little beside them to see the front end while they are on: they must
 # have been quiet, since the blocks with least power are else those that hold a part of a burst
-SIGNAL_RATIO, SKIRT, MOST_SIGNAL = 2.0, 3, 0.6  # bins above so many times the lower quartile, and so many bins beside them,
+SIGNAL_RATIO, SKIRT, MAX_SIGNAL_SHARE = 2.0, 3, 0.6  # bins above so many times the lower quartile, and so many bins beside them,
 # hold signal; with more of them than that share there is no answer
 
 
@@ -41,14 +41,14 @@ def _response(source: Source) -> np.ndarray | None:
     was_quiet = source.bursty or fell_silent
     level = least if fell_silent else source.quiet_power
     quiet = np.flatnonzero(power <= GAP_RATIO * level) if was_quiet else np.arange(len(power))
-    quiet = quiet[np.unique(np.linspace(0, len(quiet) - 1, min(MOST_BLOCKS, len(quiet))).astype(int))]
+    quiet = quiet[np.unique(np.linspace(0, len(quiet) - 1, min(MAX_BLOCKS, len(quiet))).astype(int))]
     x = source.iq[:len(power) * BLOCK].reshape(-1, BLOCK)[quiet]
     spectra = np.abs(sfft.fft((x - x.mean()) * np.hanning(BLOCK).astype(np.float32), axis=1)) ** 2
     level = sfft.fftshift(spectra.mean(axis=0)) + 1e-20
     if not was_quiet and source.label not in ("GNSS", "noise"):
         signal = level > SIGNAL_RATIO * np.quantile(level, 0.25)
         signal = np.any([np.roll(signal, away) for away in range(-SKIRT, SKIRT + 1)], axis=0)
-        if signal.mean() > MOST_SIGNAL:
+        if signal.mean() > MAX_SIGNAL_SHARE:
             return None
         beside = np.flatnonzero(~signal)
         level = np.exp(np.interp(np.arange(BLOCK), beside, np.log(level[beside]), period=BLOCK))

@@ -306,8 +306,9 @@ class Run:
                  + t.anomaly_weight * parts["anomaly"] + t.latent_weight * parts.get("latents", 0.0))
         if self.teacher is not None:
             with torch.no_grad():  # it sees the whole spectrum, whatever the student keeps
-                told = self.teacher(tokens, batch["side"], band, config.n_tokens, condition=condition).class_logits
-            parts["teacher"] = weight["teacher"] * imitation(out.class_logits, told, batch["anomaly"], t.teacher_temperature)
+                teacher_logits = self.teacher(tokens, batch["side"], band, config.n_tokens, condition=condition).class_logits
+            imitated = imitation(out.class_logits, teacher_logits, batch["anomaly"], t.teacher_temperature)
+            parts["teacher"] = weight["teacher"] * imitated
             total = total + t.teacher_weight * parts["teacher"]
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()

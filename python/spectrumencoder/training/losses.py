@@ -32,8 +32,8 @@ def losses(out: Encoded, target: torch.Tensor, label: torch.Tensor, anomaly: tor
     if not (scored >= 0).any():
         classes = classes.nan_to_num(0.0)
     parts = {"reconstruction": reconstruction, "classes": classes}
-    told = F.cross_entropy(out.latent_logits.float(), scored, ignore_index=-1, label_smoothing=smoothing)
-    parts["latents"] = told if (scored >= 0).any() else told.nan_to_num(0.0)
+    from_latents = F.cross_entropy(out.latent_logits.float(), scored, ignore_index=-1, label_smoothing=smoothing)
+    parts["latents"] = from_latents if (scored >= 0).any() else from_latents.nan_to_num(0.0)
     head = F.binary_cross_entropy_with_logits(out.anomaly_logit.float(), anomaly, reduction="none")
     head = head.mean() if undecided is None else (head * ~undecided).sum() / (~undecided).sum().clamp(min=1)
     return parts | {"anomaly": head}

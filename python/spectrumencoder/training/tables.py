@@ -58,13 +58,13 @@ def general_tables(model: ModelFile, sources: list[Source], frames_per_recording
     return made
 
 
-def _chunks(sources: list[Source], engine: Engine, average: int, most: int) -> list[tuple[int, np.ndarray, float]]:
+def _chunks(sources: list[Source], engine: Engine, average: int, max_frames: int) -> list[tuple[int, np.ndarray, float]]:
     """Frames of all recordings, a few in a row from each in turn: (recording's number, items, seconds a frame)."""
     parts = []
     for number, source in enumerate(sources):
         frames = tokenize(source.iq, source.samp_rate, fft_size=engine.n_bins, stride=engine.layout.stride, average=average,
                           window=engine.config.window, flush=False)
-        chosen = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int)) if len(frames) else []
+        chosen = np.unique(np.linspace(0, len(frames) - 1, min(max_frames, len(frames))).astype(int)) if len(frames) else []
         items = frames.items[chosen]
         frame_s = average * engine.n_bins / source.samp_rate
         parts += [(start / len(items), number, items[start:start + CHUNK], frame_s) for start in range(0, len(items), CHUNK)]

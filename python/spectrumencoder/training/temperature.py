@@ -25,7 +25,7 @@ class Calibration(NamedTuple):
     ece_after: float
 
 
-def calibrate(logits: torch.Tensor, labels: torch.Tensor, source: torch.Tensor) -> Calibration:
+def fit_temperature(logits: torch.Tensor, labels: torch.Tensor, source: torch.Tensor) -> Calibration:
     """Fit and judge.
 
     Args:
