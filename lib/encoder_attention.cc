@@ -12,7 +12,7 @@ namespace spectrumencoder {
 
 namespace {
 
-constexpr float EPS = 1e-6f; // of linear attention
+constexpr float EPS = 1e-6f; // in linear attention
 
 } // namespace
 
@@ -57,7 +57,7 @@ void encoder_network::attend(const layer& of, workspace& work) const
     multiply(of.out, { mixed, step, work.scale.data() }, work.x.data(), step, step, true);
 }
 
-// Softmax attention of all heads: q and k turned (in place, or as words of bf16), then head by head.
+// Softmax attention of all heads: rotates q and k (in place, or as words of bf16), then works head by head.
 void encoder_network::attend_softmax(float* q, float* k, const float* v, workspace& work) const
 {
     const encoder_sizes& s = d_sizes;
@@ -97,8 +97,8 @@ void encoder_network::attend_softmax(float* q, float* k, const float* v, workspa
     }
 }
 
-// Softmax attention of one head, a panel of queries at a time: their weights stay in the cache. q, k: words; v: values
-// of a row one after the other.
+// Softmax attention of one head, one panel of queries at a time, so that their weights stay in the cache. q, k: words;
+// v: the values of a row are contiguous.
 void encoder_network::attend_softmax(
     precision of, const void* q, const void* k, const void* v, float* to, workspace& work) const
 {
@@ -125,7 +125,7 @@ void encoder_network::attend_softmax(
     }
 }
 
-// Linear attention of one head; q and k are features (elu + 1), and are turned in place.
+// Linear attention of one head; q and k are features (elu + 1), and are rotated in place.
 void encoder_network::attend_linear(float* q, float* k, const float* v, float* to, workspace& work) const
 {
     const size_t step = work.step, width = d_sizes.head_width(), padded = round_up(width, LANES);
@@ -151,7 +151,7 @@ void encoder_network::attend_linear(float* q, float* k, const float* v, float* t
 }
 
 // Linear attention of one head with a summary per sub-band, mixed by learned weights (attention/mhla.py); q and k are
-// features (elu + 1), and are turned in place. The columns of a sub-band's tokens are next to each other.
+// features (elu + 1), and are rotated in place. The columns of a sub-band's tokens are adjacent.
 void encoder_network::attend_sub_bands(
     const left_map& mix, float* q, float* k, const float* v, float* to, workspace& work) const
 {
@@ -168,7 +168,7 @@ void encoder_network::attend_sub_bands(
     const auto last_of = [&](size_t part) { return part + 1 == parts ? work.special : work.edges[part + 1]; };
 
     float *of_parts = work.of_parts.data(), *mixed = work.mixed_parts.data();
-    for (size_t part = 0; part < parts; ++part) { // sums of the keys, before they are turned
+    for (size_t part = 0; part < parts; ++part) { // sums of the keys, before they are rotated
         float* sums = of_parts + part * row + width * padded;
         std::fill_n(sums, padded, 0.0f);
         for (size_t d = 0; d < width; ++d)

@@ -1,9 +1,9 @@
 /* -*- c++ -*- */
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-// What tools/count_instructions.py runs: frames of noise through an encoder of the shape of `base`, with random
-// weights, in the precision (fp32, bf16 or int8) and with the instruction set that are given. Says for which
-// instruction set, and how many frames.
+// Program for tools/count_instructions.py: runs frames of noise through an encoder shaped like `base` with random
+// weights. Precision (fp32, bf16 or int8) and instruction set are arguments. Prints the instruction set and the
+// number of frames.
 
 #include "encoder_network.h"
 #include <iostream>
@@ -23,7 +23,7 @@ float draw()
     return generator() * 0x1p-32f - 0.5f;
 }
 
-// Parameters of that many rows and columns, drawn.
+// A random parameter with this number of rows and columns.
 class drawn_parameters
 {
 public:

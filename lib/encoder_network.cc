@@ -18,7 +18,7 @@ constexpr size_t SMALL_GROUP = 4; // frames
 
 namespace {
 
-// What bottleneck.py names so.
+// The same names as in bottleneck.py.
 const float LOWEST_LOG_SIGMA = std::log(0.3f), HIGHEST_LOG_SIGMA = std::log(12.0f);
 
 } // namespace
@@ -75,9 +75,9 @@ void encoder_network::encode(
                                         std::to_string(d_sizes.bands - 1));
     if (in.count == 0)
         return;
-    // Threads take groups of frames as they get done with others, smaller ones towards the end: one that shares its
-    // processor takes fewer, and none waits long for the last. A backlog is shared out, a few frames are not.
-    const size_t parts = std::max<size_t>(1, std::min(threads, in.count / GROUP)); // a thread takes time to wake
+    // A thread takes the next group of frames when it is free; groups get smaller towards the end. So a thread that
+    // shares its processor takes fewer, and none waits long for the last. Only a backlog is shared out.
+    const size_t parts = std::max<size_t>(1, std::min(threads, in.count / GROUP)); // waking a thread takes time
     const auto share = [&](size_t left) {
         return parts == 1 ? left : std::min({ GROUP, left, std::max(SMALL_GROUP, left / (2 * parts)) });
     };
@@ -187,7 +187,7 @@ void encoder_network::encode_range(
     }
 }
 
-// What the encoded tokens say of their place in the spectrum, and of those that were dropped.
+// The token part of the bottleneck: a value for each place of the spectrum, dropped places included.
 void encoder_network::fill_places(workspace& work, size_t lane) const
 {
     const encoder_sizes& s = d_sizes;
@@ -205,7 +205,7 @@ void encoder_network::fill_places(workspace& work, size_t lane) const
 void encoder_network::answer(workspace& work, const results& out, size_t frame) const
 {
     const encoder_sizes& s = d_sizes;
-    float* joined = work.joined.data(); // conditioning token, mean and largest of the spectrum's tokens
+    float* joined = work.joined.data(); // conditioning token, mean and maximum of the spectrum's tokens
     for (size_t e = 0; e < s.width; ++e) {
         float* row = work.norm.data() + e * work.step;
         for (size_t t = 0; t < work.tokens; ++t)
@@ -243,7 +243,7 @@ void encoder_network::answer(workspace& work, const results& out, size_t frame) 
     }
 }
 
-// Bottleneck and decoder of a group of frames, whose bins and places stand in the workspace.
+// Bottleneck and decoder for a group of frames; their bins and places are in the workspace.
 void encoder_network::reconstruct(
     const frames& in, size_t first, size_t count, workspace& work, const results& out) const
 {
@@ -257,7 +257,7 @@ void encoder_network::reconstruct(
     work.mean.resize(GROUP * mean_step);
     work.log_sigma.resize(GROUP * sigma_step);
 
-    // Rows of y (count, n) as the input of the next map, and more values behind them.
+    // Makes rows of y (count, n) the input of the next map, followed by further values.
     const auto interleave = [&](const float* y, size_t step, size_t n, const float* more, size_t n_more) {
         for (size_t lane = 0; lane < count; ++lane) {
             float* to = work.mixed_in.data() + place_of(lane, lanes, n + n_more, 0);

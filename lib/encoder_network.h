@@ -18,7 +18,7 @@
 namespace gr {
 namespace spectrumencoder {
 
-// Shapes of a SpectrumEncoder, as encoder/config.py names them.
+// Shapes of a SpectrumEncoder, named as in encoder/config.py.
 struct encoder_sizes {
     size_t fft_size, stride, width, layers, heads, kv_heads, kv_rank, mhla_blocks, mlp_width, score_width, sub_bands,
         token_share, latents, latent_width, decoder_width, embedding, labels, bands;
@@ -32,7 +32,7 @@ struct encoder_sizes {
     size_t flat() const { return latents * latent_width; }
 };
 
-// A parameter of the network, row-major, by the name that PyTorch gives it.
+// A parameter of the network, row-major, with its name in PyTorch.
 struct encoder_parameter {
     const float* values;
     std::vector<size_t> shape;
@@ -49,7 +49,7 @@ class SPECTRUMENCODER_API encoder_network
 public:
     enum class policy { gumbel, energy, entropy, random };
 
-    // Where results go, frame by frame: step is floats from one frame's values to the next one's. A null pointer is not
+    // Where results go. step is the number of floats from one frame's values to the next one's. A null pointer is not
     // filled.
     struct output {
         float* values;
@@ -69,14 +69,14 @@ public:
         size_t item_step;
         const int64_t* bands; // index of each frame's band
         size_t count;
-        const float* noise;    // (count, n_tokens), uniform draws of the policy `random`; else null
+        const float* noise;    // (count, n_tokens), uniform draws for the policy `random`; else null
         const uint8_t* wanted; // (count, n_tokens), tokens kept before others; may be null
     };
 
-    // The attention families that this library computes, as encoder_sizes::attention names them.
+    // The attention families that this library computes, named as in encoder_sizes::attention.
     static const std::vector<std::string>& families();
 
-    // Throws std::invalid_argument when a parameter is missing or of another shape, or the attention is not in
+    // Throws std::invalid_argument if a parameter is missing or has another shape, or the attention is not in
     // families().
     encoder_network(const encoder_sizes& sizes,
                     const std::map<std::string, encoder_parameter>& parameters,
@@ -109,15 +109,15 @@ private:
         size_t columns, depth;
     };
     struct layer {
-        left_map qkv;   // to q, k and v; of `latent`: to q and the latent
-        left_map up_kv; // of `latent`: from the latent to keys and values
+        left_map qkv;   // to q, k and v; in `latent`: to q and the latent
+        left_map up_kv; // `latent` only: from the latent to keys and values
         left_map out, up, down;
-        std::vector<left_map> mix; // of `mhla`: of each head, from sub-bands to sub-bands
+        std::vector<left_map> mix; // `mhla` only: for each head, from sub-bands to sub-bands
     };
     struct rotation {
         floats cosine, sine; // (head_width / 2, n_tokens + special tokens)
     };
-    // Words of tokens, step words to the next row, and of int8 what each token's are multiplied by.
+    // Words of tokens, with step words from row to row. int8 has a scale per token.
     struct operand {
         const void* words;
         size_t step;
@@ -158,7 +158,7 @@ private:
     precision d_of_blocks;
     const encoder_ops& d_ops;
     left_map d_score_in, d_score_out, d_embed, d_narrow;
-    floats d_start; // (width, n_tokens): bias of the embedding and where a token is
+    floats d_start; // (width, n_tokens): bias of the embedding plus position
     right_map d_condition_in, d_condition_out;
     std::vector<float> d_band_vectors, d_background, d_absent;
     std::vector<float> d_log_theta;
@@ -170,7 +170,7 @@ private:
     right_map d_head_embed, d_classes, d_anomaly_in, d_anomaly_out;
     float d_temperature;
 
-    mutable std::mutex d_mutex; // of what follows
+    mutable std::mutex d_mutex; // protects the members below
     mutable std::vector<std::unique_ptr<workspace>> d_idle;
     mutable std::map<float, std::shared_ptr<const rotation>> d_rotations;
 };

@@ -12,31 +12,31 @@ namespace gr {
 namespace spectrumencoder {
 
 // Arithmetic of the encoder, compiled once for each instruction set (encoder_product_kernel.h, encoder_ops_kernel.h).
-// Matrices of tokens are feature-major: a row is one feature of all tokens, so that all vectors run along tokens, and
-// no operation has to add up within a vector. Columns are a multiple of LANES; what stands in the columns beyond the
-// last token is finite and unused.
+// Matrices of tokens are feature-major: a row is one feature of all tokens. So all vectors run along tokens, and no
+// operation sums within a vector. The number of columns is a multiple of LANES; values beyond the last token are
+// finite and unused.
 //
-// An element of a product is summed in the order of depth, in one accumulator, whatever the number of rows and columns:
-// its bits do not depend on what else is computed in the same call.
+// An element of a product is summed in the order of depth, in one accumulator, whatever the number of rows and columns.
+// So its bits do not depend on the rest of the call.
 
-constexpr size_t LANES = 16; // of the widest vector; rows of matrices start at multiples of it
-constexpr size_t BLOCK = 8;  // rows of the left factor that stand together
-constexpr size_t PANEL = 48; // columns of the right factor that stand together
+constexpr size_t LANES = 16; // floats of the widest vector; rows of matrices start at multiples of it
+constexpr size_t BLOCK = 8;  // rows of the left factor that are stored together
+constexpr size_t PANEL = 48; // columns of the right factor that are stored together
 
 static inline size_t round_up(size_t n, size_t unit)
 {
     return (n + unit - 1) / unit * unit;
 }
 
-// Columns to take next, of so many that are left: at most PANEL, and never one vector alone where two and two do.
+// Number of columns to take next, out of those left: max PANEL, and never one vector alone if two and two will do.
 static inline size_t next_panel(size_t left)
 {
     return left == 4 * LANES ? 2 * LANES : left < PANEL ? left : PANEL;
 }
 
-// Of a product's factors. They are stored as words of 32 bits, along depth: one float; two bfloat16, the first in the
-// low half; or four 8-bit integers, the first in the low byte, signed ones in the left factor and in the right one
-// signed ones plus 128. Missing values at the end of depth are zero.
+// Precision of a product's factors. They are stored as 32-bit words along depth: one float; two bfloat16, the first in
+// the low half; or four 8-bit integers, the first in the low byte. Integers are signed in the left factor, and signed
+// plus 128 in the right one. Missing values at the end of depth are zero.
 enum class precision { fp32, bf16, int8 };
 constexpr size_t PRECISIONS = 3;
 
@@ -45,15 +45,15 @@ static inline size_t words_of(precision of, size_t depth)
     return of == precision::fp32 ? depth : of == precision::bf16 ? (depth + 1) / 2 : (depth + 3) / 4;
 }
 
-constexpr float SCORE_STEPS = 128.0f; // of softmax2_bf16
+constexpr float SCORE_STEPS = 128.0f; // see softmax2_bf16
 
 // c(r, j) = sum_k a(r, k) b(k, j), or added to what c holds, with k counting words, and
 //   a(r, k) = a[r / BLOCK * a_block + r % BLOCK * a_row + k * a_step]
 //   b(k, j) = b[j / panel * b_panel + k * b_step + j % panel]
 //   c(r, j) = c[r * c_step + j]
 //
-// bf16: a word's second value first, each product added with one rounding to fp32, on every instruction set.
-// int8: (start[r] + sum) row_scale[r] column_scale[j], where start[r] takes off what 128 added to b adds to the sum.
+// bf16: a word's second value comes first. Each product is added with one rounding to fp32, on every instruction set.
+// int8: (start[r] + sum) row_scale[r] column_scale[j]; start[r] cancels the effect of the 128 added to b.
 struct product {
     const void* a;
     size_t a_block, a_row, a_step;
@@ -67,26 +67,26 @@ struct product {
     const float *row_scale = nullptr, *column_scale = nullptr;
 };
 
-// Operations that exist in each precision stand in arrays by precision. Words may be made in the place of what they are
-// made of (to = x, to_step = x_step). `scale` is filled for int8 alone: what a column's integers are multiplied by, its
-// largest magnitude / 127.
+// Operations that exist in each precision are in arrays indexed by precision. Words may replace their input in place
+// (to = x, to_step = x_step). `scale` is filled for int8 only: the factor of a column's integers, which is its largest
+// magnitude / 127.
 struct encoder_ops {
     void (*multiply[PRECISIONS])(const product& of);
 
-    // Words of x (rows, columns) as the right factor of a product.
+    // Packs x (rows, columns) as words of the right factor of a product.
     void (*pack[PRECISIONS])(
         const float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns);
 
-    // The same of x / sqrt(mean over rows of x^2 + 1e-6), column by column.
+    // The same for x / sqrt(mean over rows of x^2 + 1e-6), column by column.
     void (*normalise[PRECISIONS])(
         const float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns);
 
-    // The same of x / (1 + exp(-x)). x is changed.
+    // The same for x / (1 + exp(-x)). x is changed.
     void (*silu[PRECISIONS])(
         float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns);
 
-    // Pairs of rows (2i, 2i + 1) of x turned by the angles of which row i of cosine and sine tell; in place, and as
-    // words of bf16.
+    // Rotates pairs of rows (2i, 2i + 1) of x by the angles in row i of cosine and sine; in place, and as words of
+    // bf16.
     void (*rotate)(
         float* x, size_t step, const float* cosine, const float* sine, size_t angle_step, size_t pairs, size_t columns);
     void (*rotate_bf16)(const float* x,
@@ -98,12 +98,12 @@ struct encoder_ops {
                         size_t pairs,
                         size_t columns);
 
-    // x = 2^(x - largest of the column); inverse_sum = 1 / sum of the column. x: (rows, columns). Of bf16 x counts in
-    // units of 1 / SCORE_STEPS and ends as words in its place, with a relative error as of rounding to bf16.
+    // x = 2^(x - largest of the column); inverse_sum = 1 / sum of the column. x: (rows, columns). For bf16, x is in
+    // units of 1 / SCORE_STEPS and becomes words in place, with the relative error of rounding to bf16.
     void (*softmax2)(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum);
     void (*softmax2_bf16)(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum);
 
-    // n values one after the other in bf16.
+    // Packs n values as consecutive bf16.
     void (*round_bf16)(const float* x, void* to, size_t n);
 
     // x = elu(x) + 1 of n values.
@@ -112,7 +112,7 @@ struct encoder_ops {
     // Each row of x times `scale`, column by column. x: (rows, columns).
     void (*scale_columns)(float* x, size_t step, const float* scale, size_t rows, size_t columns);
 
-    // Mean and largest of row[first..last).
+    // Mean and maximum of row[first..last).
     void (*mean_and_largest)(const float* row, size_t first, size_t last, float* mean, float* largest);
 };
 

@@ -1,7 +1,7 @@
 /* -*- c++ -*- */
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-// An encoder_network's way from a frame to the sequence of tokens that attention sees.
+// The part of encoder_network that turns a frame into the sequence of tokens that attention sees.
 
 #include "encoder_workspace.h"
 #include <algorithm>
@@ -15,12 +15,12 @@ namespace spectrumencoder {
 
 namespace {
 
-// What encoder.py and rope.py name so.
+// The same names as in encoder.py and rope.py.
 constexpr float DB_LOWEST = -20.0f, DB_HIGHEST = 80.0f, DB_SCALE = 20.0f;
 const float LOWEST_LOG_THETA = std::log(4.0f), HIGHEST_LOG_THETA = std::log(1e6f);
 constexpr size_t MOST_ROTATIONS = 256;
 
-// Floats as integers that sort as they do; not-a-numbers have their place too.
+// Floats as integers with the same order; not-a-numbers have a place too.
 uint32_t sortable(float x)
 {
     uint32_t bits;
@@ -104,7 +104,7 @@ void encoder_network::choose(const uint8_t* wanted, workspace& work) const
             before_others = *ends.second - *ends.first + 1.0f;
         }
         work.rank.resize(n);
-        for (size_t m = 0; m < n; ++m) { // of equal scores the lower frequency first
+        for (size_t m = 0; m < n; ++m) { // among equal scores, the lower frequency first
             const float choice = wanted && wanted[m] ? scores[m] + before_others : scores[m];
             work.rank[m] = static_cast<uint64_t>(sortable(choice)) << 32 | (0xffffffffu - m);
         }
@@ -217,7 +217,7 @@ std::shared_ptr<const encoder_network::rotation> encoder_network::rotation_of(fl
     auto found = d_rotations.find(log_theta);
     if (found != d_rotations.end())
         return found->second;
-    if (d_rotations.size() >= MOST_ROTATIONS) // bin widths without end: start again
+    if (d_rotations.size() >= MOST_ROTATIONS) // too many bin widths: start again
         d_rotations.clear();
     const size_t n = d_sizes.n_tokens(), places = n + d_special_places.size(), width = d_sizes.head_width();
     auto made = std::make_shared<rotation>();

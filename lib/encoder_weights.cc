@@ -1,7 +1,7 @@
 /* -*- c++ -*- */
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-// The weights of an encoder_network, checked and packed as the products want them.
+// Checks the weights of an encoder_network and packs them for the products.
 
 #include "encoder_workspace.h"
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace {
 constexpr float LOG2_E = 1.44269504088896341f;
 constexpr float MEAN_DB = 10.0f; // one unit of the decoder's output, as bottleneck.py names it
 
-// What EncoderConfig refuses too: nothing here would hold without it.
+// The checks of EncoderConfig, which the code here relies on.
 void check(const encoder_sizes& s)
 {
     const auto refuse = [](const std::string& what) { throw std::invalid_argument(what); };
@@ -62,7 +62,7 @@ void check(const encoder_sizes& s)
 
 } // namespace
 
-// Parameters by name, their shapes checked.
+// Parameters by name, with checked shapes.
 struct encoder_network::reader {
     const std::map<std::string, encoder_parameter>& all;
 
@@ -86,7 +86,7 @@ struct encoder_network::reader {
         return std::vector<float>(values, values + n);
     }
 
-    // Weights times a factor per column, that of the normalisation before it.
+    // Weights times a factor per column: the weights of the preceding normalisation.
     std::vector<float>
     matrix(const std::string& name, size_t rows, size_t columns, const std::vector<float>& scale = {}) const
     {
@@ -107,7 +107,7 @@ struct encoder_network::reader {
         return { left_factor(of, weights.data(), rows, depth), floats(bias.begin(), bias.end()) };
     }
 
-    // weights: (columns, depth), as a linear layer has them.
+    // weights: (columns, depth), as in a linear layer.
     static right_map right(const std::vector<float>& weights,
                            size_t columns,
                            size_t depth,
@@ -191,7 +191,7 @@ struct encoder_network::reader {
             for (size_t h = 0; h < s.heads; ++h, logits += parts * parts)
                 read.mix.push_back(left(mixing(logits, parts), parts, parts));
         }
-        if (s.attention != "linear" && s.attention != "mhla") // so that the softmax is of powers of two
+        if (s.attention != "linear" && s.attention != "mhla") // so that the softmax can use powers of two
             for (size_t i = 0; i < q_rows * s.width; ++i)
                 qkv[i] *= LOG2_E / std::sqrt(static_cast<float>(s.head_width())) *
                           (of == precision::fp32 ? 1.0f : SCORE_STEPS);

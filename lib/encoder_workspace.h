@@ -13,13 +13,13 @@ constexpr size_t GROUP = 2 * BLOCK; // frames that share a pass over the large w
 constexpr size_t N_CONDITION = 4;
 constexpr size_t FP32 = static_cast<size_t>(precision::fp32), BF16 = static_cast<size_t>(precision::bf16);
 
-// What one thread needs for its frames; sized when it is first used.
+// Buffers of one thread for its frames; sized on first use.
 struct encoder_network::workspace {
     size_t kept, tokens, step, special, lanes; // step: columns of a matrix of the sequence
     policy rule;
     bool heads_only;
     floats normalised;     // (token_dim, n_tokens)
-    floats hidden, scores; // of the keep score: (score_width, n_tokens), (1, n_tokens)
+    floats hidden, scores; // for the keep score: (score_width, n_tokens), (1, n_tokens)
     floats embedded;       // (width, n_tokens)
     std::vector<uint64_t> rank;
     std::vector<uint8_t> keep;            // n_tokens
@@ -27,8 +27,8 @@ struct encoder_network::workspace {
     float condition[N_CONDITION];
     floats told, told_hidden;       // width
     floats x, norm, qkv, kv, mixed; // (rows, step)
-    floats packed, scale;           // words of the normalised sequence (width, step), and of int8 what they count
-    floats turned;                  // of bf16: words of q and k, turned
+    floats packed, scale;           // words of the normalised sequence (width, step); scale for int8
+    floats turned;                  // bf16 only: words of q and k, rotated
     floats attention;               // (tokens, PANEL) scores
     floats values; // token-major keys and values (step, head_width) each, or of bf16 values (rows, step)
     floats inverse, summary;
@@ -38,12 +38,12 @@ struct encoder_network::workspace {
     floats mlp, mlp_scale;        // (mlp_width, PANEL), PANEL
     floats narrowed;              // (token_share, step)
     floats joined, embedding, logits, small;
-    // of a group of frames
+    // for a group of frames
     floats bins, places, latents, mixed_in, decoding, mean, log_sigma;
     std::vector<float> conditions;
 };
 
-// The product of a, whose rows lie a_row and whose columns a_step apart, with a matrix b of b_step columns.
+// The product of a with a matrix b of b_step columns. The rows of a are a_row apart, its columns a_step.
 static inline product plain_product(const void* a,
                                     size_t a_row,
                                     size_t a_step,
@@ -58,7 +58,7 @@ static inline product plain_product(const void* a,
     return { a, BLOCK * a_row, a_row, a_step, b, columns, 0, b_step, c, c_step, rows, columns, depth, false };
 }
 
-// Where a frame's value k stands among those of its group.
+// Position of a frame's value k among those of its group.
 static inline size_t place_of(size_t lane, size_t lanes, size_t depth, size_t k)
 {
     return lane / lanes * lanes * depth + k * lanes + lane % lanes;

@@ -17,7 +17,7 @@ namespace spectrumencoder {
 
 namespace {
 
-constexpr double MAX_HELD_S = 2.0; // by the buffers of a radio
+constexpr double MAX_HELD_S = 2.0; // max time that a radio's buffers hold
 constexpr auto STATUS_PERIOD = std::chrono::seconds(1);
 constexpr uint64_t NEVER = std::numeric_limits<uint64_t>::max();
 
@@ -101,8 +101,8 @@ fft_tokenizer_impl::fft_tokenizer_impl(int fft_size,
     set_min_output_buffer(1, min_output_buffer);
     message_port_register_out(keys::status());
 
-    // The scheduler sizes the input buffer from this: twice a frame, within reason, and at least two windows. A buffer
-    // much shorter than 64 Ki samples costs more in calls of the scheduler than the frames in it do.
+    // The scheduler sizes the input buffer from this: twice a frame, within limits, and at least two windows. With a
+    // buffer much shorter than 64 Ki samples, the scheduler's calls cost more than the frames do.
     constexpr int MIN_BUFFERED = 1 << 15, MAX_BUFFERED = 1 << 17;
     const int frame = std::clamp(d_kernel.frame_hop(), MIN_BUFFERED, MAX_BUFFERED);
     set_relative_rate(1, std::max(fft_size + 1, frame));
@@ -171,7 +171,8 @@ int fft_tokenizer_impl::input_capacity()
     return detail()->input(0)->max_possible_items_available();
 }
 
-// Upstream may end, or write its last samples, after the scheduler counted ours: both are read under the buffer's lock.
+// Upstream may end, or write its last samples, after the scheduler counted ours. So both are read under the buffer's
+// lock.
 bool fft_tokenizer_impl::input_ended(int items_seen)
 {
     const auto input = detail()->input(0);
@@ -251,7 +252,7 @@ bool fft_tokenizer_impl::take_step(workspace& work)
     }
     begin_frame();
     const int needed = d_kernel.fft_size() - d_staged;
-    if (tag < d_position + needed) { // this window straddles a tag, and so does its frame
+    if (tag < d_position + needed) { // a tag lies inside this window, so inside its frame
         d_position = tag;
         return true;
     }
@@ -290,7 +291,7 @@ void fft_tokenizer_impl::take_tags_here()
     discontinuity(gravest);
 }
 
-// Averaging restarts at d_position, or after settling when the receiver was retuned.
+// Averaging restarts at d_position, or after settling if the receiver was retuned.
 void fft_tokenizer_impl::discontinuity(change what)
 {
     const bool partial = d_position != d_frame_start;
@@ -314,7 +315,7 @@ void fft_tokenizer_impl::after_gap(change what)
         d_settle = std::llround((d_settle_ms * 1e-3 + held_s) * rate);
         return;
     }
-    d_arrival.reset(); // nobody knows how many samples are missing
+    d_arrival.reset(); // the number of missing samples is unknown
     if (what == change::retag)
         ++d_counters.retags;
 }
@@ -361,7 +362,7 @@ void fft_tokenizer_impl::finish_frame(workspace& work)
         ++d_counters.frames;
     } else {
         d_kernel.reset();
-        d_tag_next_frame = true; // what follows is not contiguous with what came before
+        d_tag_next_frame = true; // the next samples are not contiguous with the previous ones
         count_drop(d_counters.nonfinite);
     }
     d_frame_start = d_position - d_staged;

@@ -62,14 +62,14 @@ public:
                      gr_vector_void_star& output_items) override;
 
 private:
-    // One call of general_work: what it may read and write.
+    // The samples and outputs of one call of general_work.
     struct workspace {
-        const gr_complex* samples; // first of them is at offset `begin`
+        const gr_complex* samples; // the first one is at offset `begin`
         uint64_t begin;
         uint64_t end;
         bool last; // no sample will come after `end`
         float* tokens;
-        float* psd; // null where that output is not connected
+        float* psd; // null if that output is not connected
         int frames;
         int room;
     };
@@ -81,7 +81,7 @@ private:
     std::atomic<double> d_settle_ms;
     const bool d_live;
 
-    // Of the work thread. A sample is named by its offset in the input stream.
+    // Used by the work thread only. A sample is named by its offset in the input stream.
     tokenizer d_kernel;
     stream_state d_stream;
     std::vector<tag_t> d_tags;

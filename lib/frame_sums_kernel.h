@@ -72,8 +72,8 @@ void of_rows(const float* __restrict from, int n, int width, float* __restrict t
     }
 }
 
-// All of each token's `width` values in one: neighbours are joined while the width is even (3 times for 8 bins), what
-// is left at once. `room` holds as many floats as `values`.
+// Sums each token's `width` values: neighbours are added while the width is even (3 times for 8 bins), then the rest at
+// once. `room` holds as many floats as `values`.
 template <float (*OF)(float, float)>
 const float* fold(const float* values, float* room, int n_tokens, int width)
 {
@@ -105,7 +105,7 @@ void apply_window(const float* __restrict samples, const float* __restrict windo
     }
 }
 
-// For tokens of any width, and what is left over by add_octets().
+// For tokens of any width, and for the remainder of add_octets().
 void add_powers(
     const float* __restrict bins, int n, float* __restrict sum, float* __restrict peak, float* __restrict power)
 {
@@ -117,8 +117,8 @@ void add_powers(
     }
 }
 
-// The same, and sums of eight bins in place of the bins: the powers themselves stay in registers, and the first level
-// of the cache has room for the rest. n is a multiple of BLOCK.
+// The same, with sums of eight bins in place of the bins. The powers stay in registers, and the rest fits into the
+// first level of the cache. n is a multiple of BLOCK.
 constexpr int BLOCK = 8 * WIDTH;
 void add_octets(
     const float* __restrict bins, int n, float* __restrict sum, float* __restrict peak, float* __restrict octet)
@@ -225,7 +225,7 @@ int count_below(const float* values, int n, float limit)
     return count;
 }
 
-// The least of those that are not below the limit.
+// The smallest value that is not below the limit.
 float least_from(const float* values, int n, float limit)
 {
     vec least = vec{} + __builtin_inff();
@@ -243,9 +243,9 @@ float least_from(const float* values, int n, float limit)
     return all;
 }
 
-// Search between bounds in the bits of a float, which sort as it does: below `low` lie at most `rank` values, below
-// `high` more. From the guess it goes in steps that double until it has both bounds; then by interpolation, each third
-// time by bisection.
+// Searches between bounds in the bits of a float, which sort like the float. At most `rank` values lie below `low`, more
+// below `high`. From the guess, the steps double until both bounds are known. Then it interpolates, and bisects every
+// third time.
 float of_rank(const float* values, int n, int rank, float guess)
 {
     constexpr int ZERO = 0, ABOVE_INFINITY = 0x7f800001;

@@ -162,12 +162,11 @@ void tokenizer::add_window(const gr_complex* samples)
                        d_peak.data(),
                        d_token_sum.data(),
                        d_token_sumsq.data(),
-                       reinterpret_cast<float*>(d_fft->get_inbuf())); // as scratch: in the cache, and done with
+                       reinterpret_cast<float*>(d_fft->get_inbuf())); // scratch: it is in the cache and no longer needed
     ++d_windows;
 }
 
-// NaN and infinity stay in a sum. A window's powers are summed in float, as its bins are: what overflows there shows
-// too.
+// NaN and infinity stay in a sum. A window's powers are summed in float, like its bins, so an overflow shows too.
 bool tokenizer::finite() const
 {
     return std::all_of(d_token_sum.begin(), d_token_sum.end(), [](double sum) { return std::isfinite(sum); });

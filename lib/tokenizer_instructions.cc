@@ -1,8 +1,8 @@
 /* -*- c++ -*- */
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-// What tools/count_instructions.py runs: frames of noise through the kernel. Says for which instruction set, and how
-// many windows.
+// Program for tools/count_instructions.py: runs frames of noise through the kernel. Prints the instruction set and the
+// number of windows.
 
 #include "isa.h"
 #include <gnuradio/spectrumencoder/tokenizer.h>

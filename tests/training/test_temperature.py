@@ -3,7 +3,7 @@
 
 import pytest
 import torch
-from gnuradio.spectrumencoder.training.temperature import best_temperature, calibrate, calibration_error, halves
+from gnuradio.spectrumencoder.training.temperature import best_temperature, calibration_error, fit_temperature, halves
 
 
 def frames(scale, count=6000, recordings=12, classes=4, seed=0):
@@ -19,7 +19,7 @@ def frames(scale, count=6000, recordings=12, classes=4, seed=0):
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
 def test_the_temperature_is_found_and_calibrates(scale):
     logits, labels, source = frames(scale)
-    found = calibrate(logits, labels, source)
+    found = fit_temperature(logits, labels, source)
     assert found.temperature == pytest.approx(scale, rel=0.06)
     assert found.ece_after < 0.02
     if scale != 1.0:
@@ -44,14 +44,14 @@ def test_the_error_after_is_of_recordings_that_the_temperature_did_not_see():
     logits, labels, _ = frames(1.0)
     source = (torch.arange(len(labels)) >= 3000).long()
     logits[3000:] *= 4.0
-    found = calibrate(logits, labels, source)
+    found = fit_temperature(logits, labels, source)
     own = torch.cat((logits[:3000], logits[3000:] / 4.0))
     assert found.ece_after > 3 * calibration_error(own, labels)
 
 
 def test_one_recording_alone_is_judged_as_it_is():
     logits, labels, source = frames(2.0, recordings=1)
-    found = calibrate(logits, labels, source)
+    found = fit_temperature(logits, labels, source)
     assert found.ece_after == found.ece_before > 0.05
 
 

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The bottleneck: a few small latents through which all reconstruction goes, and the decoder behind it.
 
-All latents are a map of the whole spectrum, with far fewer floats than it has bins, so that no token can copy itself into its
-own reconstruction: a residual without a bottleneck is blind to the unexpected.
+The latents describe the whole spectrum with far fewer floats than it has bins. So no token can copy itself into its own
+reconstruction: a residual without a bottleneck is blind to the unexpected.
 
-Every place of the spectrum has its own weights: a linear map of all bins (as the keep score, it reads the dropped ones too) that
-starts as their principal components, and one of a few floats of every encoded token, a learned vector where a place was dropped.
-A unit of a latent is 30 dB along a principal component of the N bins in dB over the floor.
+The latents are the sum of two linear maps, with separate weights for each place of the spectrum:
+
+* one map reads all bins, the dropped ones included (as the keep score does), and starts as their principal components;
+* one map reads a few floats of each encoded token, or a learned vector if that place was dropped.
+
+One unit of a latent is 30 dB along a principal component of the N bins in dB over the floor.
 
 Shape letters: B frames, T sequence, E width, L latents, W latent width, N bins.
 """
@@ -42,13 +45,19 @@ class Bottleneck(nn.Module):
         nn.init.normal_(self.tokens.weight, std=0.002)
 
     def forward(self, x, bins, index, keep=None):
-        """x (B, T, E) encoded tokens of the places index (B, T); bins (B, M, stride) normalised, of all places;
-        keep (B, T) bool: tokens to be treated as dropped where False (all kept when None)."""
-        told = self.narrow(self.norm(x))
-        absent = self.absent.to(told.dtype).expand(len(x), 1, -1)
+        """Latents (B, L, W) of a batch.
+
+        Args:
+            x: (B, T, E) encoded tokens.
+            bins: (B, M, stride) normalised bins of all places.
+            index: (B, T) places of the encoded tokens.
+            keep: (B, T) bool; False treats a token as dropped. None: all are kept.
+        """
+        known = self.narrow(self.norm(x))
+        absent = self.absent.to(known.dtype).expand(len(x), 1, -1)
         if keep is not None:
-            told = torch.where(keep[..., None], told, absent)
-        places = absent.expand(-1, self.n_tokens, -1).scatter(1, index[..., None].expand(-1, -1, told.shape[-1]), told)
+            known = torch.where(keep[..., None], known, absent)
+        places = absent.expand(-1, self.n_tokens, -1).scatter(1, index[..., None].expand(-1, -1, known.shape[-1]), known)
         return (self.bins(bins.flatten(1)) + self.tokens(places.flatten(1))).view(len(x), *self.shape)
 
 
@@ -77,10 +86,10 @@ class Decoder(nn.Module):
 @torch.no_grad()
 def start_from_principal_components(bottleneck: Bottleneck, decoder: Decoder, levels_db: torch.Tensor,
                                     scale_db: float) -> None:
-    """Set the linear path to the principal components of spectra, where training by gradient would take long to get.
+    """Set the linear path to the principal components of spectra. Training by gradient would take long to get there.
 
     Args:
-        levels_db: (F, N) spectra in dB over the floor, more of them than there are latents.
+        levels_db: (F, N) spectra in dB over the floor; F exceeds the number of latents.
         scale_db: dB per unit of the bins that the bottleneck reads.
     """
     mean = levels_db.mean(dim=0)

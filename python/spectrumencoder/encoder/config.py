@@ -10,7 +10,7 @@ from ..tokens.layout import FrameLayout
 POLICIES = ("gumbel", "energy", "entropy", "random")
 ATTENTION_FAMILIES = ("softmax", "grouped", "linear", "latent", "mhla")
 ROPE_MODES = ("none", "static", "dynamic")
-LARGEST_BATCH = 256  # frames that PyTorch takes through the network at a time
+LARGEST_BATCH = 256  # max frames per forward pass of PyTorch
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,22 @@ class EncoderConfig:
     width: int = 64
     layers: int = 3
     heads: int = 4
-    kv_heads: int = 2  # of the `grouped` family
-    kv_rank: int = 32  # of the `latent` family: floats per token that all keys and values come from
-    mhla_blocks: int = 8  # of the `mhla` family: sub-bands, each with a summary of its own
+    kv_heads: int = 2  # `grouped` family only
+    kv_rank: int = 32  # `latent` family only: floats per token that all keys and values come from
+    mhla_blocks: int = 8  # `mhla` family only: sub-bands, each with its own summary
     mlp_width: int = 192
     attention: str = "softmax"  # family: one of ATTENTION_FAMILIES
     rope: str = "dynamic"
     theta_static: float = 1e4
-    band_token: bool = False  # tell the band by a vector in the conditioning token (an alternative to a theta per band)
+    band_token: bool = False  # add a vector for the band to the conditioning token (an alternative to a theta per band)
 
     # token dropout
     keep_choices: tuple[int, ...] = (32, 48, 64, 80, 96, 112, 128)
     score_width: int = 16
-    sub_bands: int = 1  # background tokens: the mean of what was dropped in each of so many equal parts of the spectrum
+    sub_bands: int = 1  # background tokens: one mean of the dropped tokens for each of this many equal parts of the spectrum
 
     # bottleneck and reconstruction
-    token_share: int = 8  # floats of each encoded token that enter the bottleneck, beside the bins
+    token_share: int = 8  # floats of each encoded token that enter the bottleneck in addition to the bins
     latents: int = 8
     latent_width: int = 12
     decoder_width: int = 256
@@ -63,7 +63,7 @@ class EncoderConfig:
             raise ValueError(f"attention {self.attention!r} is not one of {', '.join(ATTENTION_FAMILIES)}")
         for name in ("keep_choices", "labels", "bands"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        FrameLayout(self.fft_size, self.stride)  # raises where they do not fit
+        FrameLayout(self.fft_size, self.stride)  # raises ValueError if they do not fit
         if self.width % self.heads:
             raise ValueError(f"heads {self.heads} does not divide width {self.width}")
         if self.head_width % 2:

@@ -2,8 +2,8 @@
 """SpectrumEncoder: a small pre-norm transformer over the tokens of one power spectrum.
 
 * token dropout removes tokens before attention, so that compute shrinks; survivors keep their index
-* one conditioning token carries log2 bin width, K and floor; background tokens, one for each of a few parts of the spectrum,
-  stand for what was dropped there
+* one conditioning token carries log2 bin width, K and floor
+* background tokens stand for the dropped tokens, one for each of a few parts of the spectrum
 * rotary embedding on q and k only, by token index, theta learned per band
 * attention by any backend of the weights' family
 * all reconstruction goes through a bottleneck of a few small latents
@@ -38,7 +38,7 @@ class Encoded(NamedTuple):
     class_logits: torch.Tensor  # (B, labels)
     anomaly_logit: torch.Tensor  # (B,)
     mean_db: torch.Tensor  # (B, N) reconstruction, dB over the floor
-    log_sigma: torch.Tensor  # (B, N) of its deviation, dB
+    log_sigma: torch.Tensor  # (B, N) log of the deviation's sigma in dB
     kept: Kept
     latent_logits: torch.Tensor  # (B, labels) class logits from the latents alone
 
@@ -53,7 +53,7 @@ def normalise_tokens(tokens: torch.Tensor) -> torch.Tensor:
 def conditioning(side: torch.Tensor) -> torch.Tensor:
     """Side values (B, 3: floor_dbfs, K_eff, bin_width_hz) -> (B, 4): log2 bin width about 1 kHz, log2 K, floor, 1 = known.
 
-    A row of zeros stands for "not told" (a fifth of training)."""
+    A row of zeros stands for "unknown"; a fifth of the training frames have it."""
     floor, k_eff, bin_width = side.unbind(dim=-1)
     known = torch.ones_like(floor)
     return torch.stack((bin_width.clamp(min=1e-3).log2().sub(10.0).div(4.0), k_eff.clamp(min=1.0).log2().div(3.0),
@@ -76,7 +76,7 @@ class SpectrumEncoder(nn.Module):
         self.condition = nn.Sequential(nn.Linear(N_CONDITION, config.width), nn.SiLU(), nn.Linear(config.width, config.width))
         self.background = nn.Parameter(torch.zeros(config.width))
         middles = [(2 * p + 1) * config.n_tokens // (2 * config.sub_bands) for p in range(config.sub_bands)]
-        places = [0, *(middles if config.sub_bands > 1 else [0])]  # of the special tokens, for the rotary embedding
+        places = [0, *(middles if config.sub_bands > 1 else [0])]  # places of the special tokens, for the rotary embedding
         self.register_buffer("places", torch.tensor(places), persistent=False)
         self.band = nn.Parameter(torch.zeros(len(config.bands), config.width)) if config.band_token else None
         self.rope = RotaryEmbedding(config.rope, config.head_width, len(config.bands), config.theta_static)
@@ -85,7 +85,7 @@ class SpectrumEncoder(nn.Module):
         self.decoder = Decoder(config, N_CONDITION)
         self.heads = Heads(config)
         self.latent_head = LatentHead(config, N_CONDITION)
-        self.register_buffer("temperature", torch.ones(()))  # of the class softmax, fitted on held-out frames
+        self.register_buffer("temperature", torch.ones(()))  # divides the class logits; fitted on held-out frames
 
     def forward(self, tokens, side, band, k: int, *, policy: str = "gumbel", noise=None, temperature: float = 1.0,
                 backend: str | None = None, condition=None, masked: bool = False, latent_noise=None,
@@ -99,14 +99,14 @@ class SpectrumEncoder(nn.Module):
             k: tokens to keep; M keeps all (then there is no background token).
             policy, noise, temperature: see TokenDropout.
             backend: name; the family's default when None.
-            condition: (B, 4) instead of conditioning(side) (training jitters and drops it).
-            latent_noise: (B, L, W) added to the latents (training: what quantisation will do to them).
+            condition: (B, 4) used instead of conditioning(side); training jitters and drops it.
+            latent_noise: (B, L, W) added to the latents; training imitates quantisation with it.
             heads_only: leave out bottleneck and decoder; latents, mean_db, log_sigma and latent_logits are None then.
-            wanted: (B, M) bool, tokens kept before others; see TokenDropout.
+            wanted: (B, M) bool, tokens to keep before others; see TokenDropout.
             masked: keep the full sequence and mask the dropped tokens (the oracle of dropping; naive backends only).
 
         Raises:
-            ValueError: a backend of another family, or what TokenDropout and the backend raise.
+            ValueError: the backend belongs to another family, or TokenDropout or the backend raises it.
         """
         chosen = get_backend(backend or DEFAULT_OF_FAMILY[self.config.attention], tokens.device)
         if chosen.family != self.config.attention:
@@ -118,8 +118,8 @@ class SpectrumEncoder(nn.Module):
 
         bins = x[..., :-2]
         x = self.embed(x) + self.position  # (B, M, E)
-        told = self.condition(condition)
-        special = [(told if self.band is None else told + self.band[band])[:, None]]
+        condition_token = self.condition(condition)
+        special = [(condition_token if self.band is None else condition_token + self.band[band])[:, None]]
         if k < n_tokens:
             special.append(background(x, kept, self.config.sub_bands) + self.background)
         if kept.gate is not None:
@@ -148,7 +148,7 @@ class SpectrumEncoder(nn.Module):
 
 
 def mflop_per_spectrum(config: EncoderConfig, k: int) -> float:
-    """Multiply-adds times two of one forward pass with k kept tokens, in 1e6 (GEMMs and attention, no element-wise work)."""
+    """Cost of one forward pass with k kept tokens in 1e6 operations: two per multiply-add, element-wise work not counted."""
     c, e = config, config.width
     t = k + (1 if k == c.n_tokens else 1 + c.sub_bands)
     kv = c.kv_heads if c.attention == "grouped" else c.heads

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Engine: a model file put to work. Frames in, residual, features and reconstruction out; the one place that runs inference.
+"""Engine runs inference with a model file: frames in; residual, features and reconstruction out.
 
-The block, the calibration, the evaluation and the tests all go through here. Two runtimes compute the same network: `native`,
-our C++ (see `native`), and `torch`, which serves everything and is the oracle. PyTorch is imported only if a setting needs it.
-With `torch` and `pad_batch` > 0 every forward pass has exactly that many frames (the last one is filled up), on one thread by
-default. So with either a frame's numbers do not depend on which frames it came with: the same recording gives the same bits
-however the scheduler cut it.
+The block, the calibration, the evaluation and the tests all use this one class. Two runtimes compute the same network. `native`
+is our C++ (see `native`). `torch` serves all settings and is the oracle. PyTorch is imported only if a setting needs it.
+
+A frame's numbers do not depend on the frames that it is batched with. A recording gives the same bits however the scheduler
+cuts it. The native runtime always guarantees this. `torch` does if `pad_batch` > 0: each forward pass then has exactly that many
+frames (the last one is filled up), on one thread by default.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ from .pytorch import device_kind, may_see_a_gpu, why_no_torch
 
 COMPUTE = "auto, cpu, cuda or cuda:n"
 AUTO, NATIVE, TORCH = RUNTIMES = SETTINGS["runtime"].choices
-SLOW_INSTRUCTIONS = "generic"  # of a processor with these PyTorch may be the faster runtime
-BF16_WIDTH = 64  # of a narrower network bf16 changes the class of more than 0.1 % of the frames (docs/results/precision.md)
+SLOW_INSTRUCTIONS = "generic"  # with these instructions PyTorch may be the faster runtime
+BF16_WIDTH = 64  # min network width for bf16: below it, over 0.1 % of frames change class (docs/results/precision.md)
 _TRIAL_FRAMES, _TRIALS = 16, 3
-_native_was_faster: dict[tuple, bool] = {}  # by model, variant, backend, threads, padding and dtype: timed once per process
+_native_was_faster: dict[tuple, bool] = {}  # key: model, variant, backend, threads, padding, dtype; timed once per process
 
 
 class EncodedFrames(NamedTuple):
     residual: np.ndarray  # (F, N) float32, (level - mean) / sigma
     features: np.ndarray  # (F, 256) float32, layout in features.py
     reconstruction: np.ndarray  # (F, N) float32, dBFS
-    latents: np.ndarray  # (F, L, W) float32, what the reconstruction was made of
+    latents: np.ndarray  # (F, L, W) float32; the reconstruction is made from them
 
 
-GivenArrays = tuple[np.ndarray | None, ...]  # in the order of EncodedFrames; None: one is to be made
+GivenArrays = tuple[np.ndarray | None, ...]  # in the order of EncodedFrames; None: the engine makes that array
 
 
 def choose_device(compute: str) -> str:
@@ -66,21 +67,23 @@ def choose_device(compute: str) -> str:
 
 
 class Engine:
-    """Inference with one model file. Ranges and defaults are those of ``settings.py``, but `dtype`: an engine alone is exact.
+    """Inference with one model file.
+
+    Ranges and defaults are those of ``settings.py``, except that `dtype` defaults to fp32.
 
     Args:
         model: name or path, see `find_model`; or a ModelFile already loaded.
         compute: auto | cpu | cuda[:n].
-        backend: auto (the default of the file's first family) or a name; a name chooses among the file's variants. The named
-            backend is the one that runs: natively if the C++ library computes it (`attention.Backend.native`), else in PyTorch.
+        backend: auto (the default of the file's first family) or a name, which chooses among the file's variants. The named
+            backend runs natively if the C++ library computes it (`attention.Backend.native`), else in PyTorch.
         rope_mode: none | static | dynamic; "" takes the file's default.
-        dropout_rate: r in [0, 1); the nearest possible is used and can be read back.
+        dropout_rate: r in [0, 1); the nearest possible rate is used and can be read back.
         dropout_policy: gumbel | energy | entropy | random; "" takes the file's default.
-        threads: of the native runtime, or of PyTorch's operations (process wide).
+        threads: number of threads of the native runtime, or of PyTorch's operations (process wide).
         pad_batch: frames per forward pass, see the module; 0 runs batches as they come.
-        dtype: fp32 | bf16 | int8 | auto, of the matrix products in the transformer blocks; see `precision`. `auto` is bf16 if
-            the native runtime serves the settings on a processor with instructions for it and the network is at least
-            BF16_WIDTH wide, else fp32; `dtype` tells which.
+        dtype: fp32 | bf16 | int8 | auto, for the matrix products in the transformer blocks; see `precision`. `auto` chooses
+            bf16 if the native runtime serves the settings, the processor has instructions for it and the network is at
+            least BF16_WIDTH wide, else fp32. The attribute `dtype` holds the choice.
         runtime: native | torch | auto. `auto` takes `native` if it computes the backend on the device, else `torch`. On a
             processor without AVX2 it times both on a few frames, once per process, and takes the faster one.
 
@@ -122,7 +125,7 @@ class Engine:
         return BF16 if served and native.has_fast_bf16() and self.config.width >= BF16_WIDTH else FP32
 
     def _network(self, runtime: str, variant: str) -> Any:
-        """The NativeNetwork or EagerNetwork of a variant; made when it is first used."""
+        """The NativeNetwork or EagerNetwork of a variant, made on first use."""
         made = self._made.get((runtime, variant))
         if made is None:
             config, weights = self._configs[variant], self.file.weights(variant)
@@ -149,12 +152,12 @@ class Engine:
 
     @property
     def runtime(self) -> str:
-        """native or torch: which one serves the present settings."""
+        """The runtime that serves the present settings: native or torch."""
         return self._runtime
 
     @property
     def model_name(self) -> str:
-        """Name in the contract of the file; of an ensemble both names."""
+        """Name in the file's contract; an ensemble gives both names."""
         return self.contract["name"]
 
     @property
@@ -184,12 +187,12 @@ class Engine:
 
     @property
     def trained_on(self) -> set[str]:
-        """Names of the recordings that training saw: figures on them prove nothing."""
+        """Names of the recordings used in training; figures measured on them prove nothing."""
         return set(self.contract.get("training", {}).get("trained_on", []))
 
     @property
     def temperature(self) -> float:
-        """By which the class logits are divided."""
+        """Divisor of the class logits."""
         return float(self.file.weights(self.variant)["temperature"])
 
     @property
@@ -209,19 +212,19 @@ class Engine:
 
     @property
     def dtype(self) -> str:
-        """Precision of the blocks. Where fp32 is asked for, attention may still be bf16: the flash kernel of CUDA has no fp32."""
+        """Precision of the blocks. With fp32, attention may still run in bf16: CUDA's flash kernel has no fp32."""
         if self._reduced != FP32:
             return self._reduced
         return "bf16" if device_kind(self.device) == "cuda" and BACKENDS[self.backend].flash_kernel else FP32
 
     @property
     def settings(self) -> list[str]:
-        """What backend and RoPE mode can be, as `backend/rope` names."""
+        """Possible backends and RoPE modes, as `backend/rope` names."""
         return [f"{b.name}/{v['rope']}" for v in self.contract["variants"] for b in BACKENDS.values()
                 if b.family == v["attention"] and not b.why_not(self.device)]
 
     def file_default(self, key: str) -> str:
-        """The file's own value of a setting whose value is "": `key` is rope_mode or dropout_policy."""
+        """The file's value for a setting that is "". `key` is rope_mode or dropout_policy."""
         return {"rope_mode": self.contract["variants"][0]["rope"],
                 "dropout_policy": self.contract.get("default_policy", "gumbel")}[key]
 
@@ -229,36 +232,37 @@ class Engine:
         """Key of the conformal table for the present settings.
 
         Args:
-            band: of the band plan. k_eff: windows in a frame.
+            band: name from the band plan.
+            k_eff: windows in a frame.
         """
         row = np.zeros(features.N_FEATURES, np.float32)
         row[features.K_EFF] = k_eff
         self._stamp(row[None])
         return table_key(self.contract, band, row)
 
-    # -- live changes: each raises ValueError, with the list, and keeps the old setting when it cannot be done
+    # -- live changes: a setter that cannot serve the value raises ValueError with the choices, and keeps the old setting
 
     def set_dropout_rate(self, rate: float) -> None:
-        """Takes the possible dropout rate nearest to `rate`, [0, 1)."""
+        """Set the possible dropout rate nearest to `rate`, in [0, 1)."""
         self.k_kept = self._configs[self.file.variants[0]].keep_for_rate(rate)
 
     def set_dropout_policy(self, policy: str) -> None:
-        """Takes a `policy` of those that the model was trained with; "" is the file's default."""
+        """Set the dropout `policy`: one that the model was trained with, or "" for the file's default."""
         policy = policy or self.file_default("dropout_policy")
         if policy not in POLICIES or policy not in self.contract["policies"]:
             raise ValueError(f"dropout policy {policy!r} is not one of {', '.join(self.contract['policies'])}")
         self.dropout_policy = policy
 
     def set_rope_mode(self, mode: str) -> None:
-        """Takes the weights of RoPE `mode` none, static or dynamic, if the file has them; "" is the file's default."""
+        """Use the weights of RoPE `mode` none, static or dynamic, if the file has them; "" is the file's default."""
         self._switch(self.backend, mode or self.file_default("rope_mode"))
 
     def set_backend(self, backend: str) -> None:
-        """Takes the attention `backend` of that name, or the default for `auto`; the runtime follows it."""
+        """Set the attention `backend` by name, or the default with `auto`. The runtime is chosen again to serve it."""
         self._switch(backend, self._rope)
 
     def set_confidence_threshold(self, confidence_threshold: float) -> None:
-        """Raises ValueError: `confidence_threshold` belongs to a SpeculativeEngine; this engine has one model."""
+        """Always raises ValueError: only a SpeculativeEngine has a `confidence_threshold`."""
         raise ValueError(f"confidence_threshold {confidence_threshold} is of a speculative model; {self.model_name} is one model "
                          "alone")
 
@@ -282,7 +286,7 @@ class Engine:
         self._runtime = chosen_runtime
 
     def _choose_runtime(self, chosen: Backend) -> str:
-        """The runtime for the present settings. Raises ValueError if none serves them, or not the one that was asked for."""
+        """The runtime for the present settings. Raises ValueError if none, or not the requested one, serves them."""
         not_native = chosen.why_not_native(self.device)
         if self._wanted_runtime == NATIVE and not_native:
             raise ValueError(f"runtime native does not serve backend {chosen.name!r}: {not_native}; use runtime=torch or auto")
@@ -297,7 +301,7 @@ class Engine:
         return TORCH
 
     def _why_not_torch(self) -> str | None:
-        """None if PyTorch serves these settings, else the reason, which names the setting that asks for it."""
+        """None if PyTorch serves these settings, else the reason, naming the setting that needs PyTorch."""
         missing = why_no_torch()
         if missing:
             setting = f"dtype {self._reduced!r}" if self._reduced != FP32 else f"backend {self.backend!r}"
@@ -324,7 +328,7 @@ class Engine:
     # -- inference
 
     def reset(self) -> None:
-        """Start anew: the next frame is the first for the `random` policy. Settings stay."""
+        """Count frames from 0 again, for the `random` policy. Settings stay."""
         self._frame_number = 0
 
     def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None,
@@ -333,16 +337,16 @@ class Engine:
 
         Args:
             items: (F, item_size) float32 from the tokenizer.
-            bands: band of each frame, or of all; one the model does not know counts as `unknown`.
+            bands: band of each frame, or one for all; a band that the model does not know counts as `unknown`.
             wanted: (F, M) bool, tokens that token dropout keeps before others.
-            out: arrays to write into, in the order of EncodedFrames; they are returned. For None an array is made. Residual,
-                features and reconstruction may be views of wider rows.
+            out: arrays to write into and return, in the order of EncodedFrames. None makes a new array. Residual, features
+                and reconstruction may be views of wider rows.
 
         Returns:
             One row per frame; see EncodedFrames for shapes and units.
 
         Raises:
-            ValueError: items of another size.
+            ValueError: items have another size.
         """
         items, index = self._check(items, bands)
         out = self._empty(len(items), out)
@@ -350,10 +354,10 @@ class Engine:
         return out
 
     def answer(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None) -> np.ndarray:
-        """As `encode`, without reconstruction: (F, 256) features of which only EMBEDDING and PROBABILITIES are filled.
+        """Like `encode`, without reconstruction: (F, 256) features with only EMBEDDING and PROBABILITIES filled.
 
         Args:
-            items, bands, wanted: as of `encode`.
+            items, bands, wanted: as for `encode`.
         """
         items, index = self._check(items, bands)
         rows = np.zeros((len(items), features.N_FEATURES), np.float32)
@@ -361,7 +365,7 @@ class Engine:
         return rows
 
     def _empty(self, count: int, given: GivenArrays | None = None) -> EncodedFrames:
-        """The given arrays, and new ones of `count` frames for those that are None."""
+        """The given arrays, with a new one of `count` frames for each None."""
         shapes: tuple[tuple[int, ...], ...] = ((self.n_bins,), (features.N_FEATURES,), (self.n_bins,),
                                                (self.config.latents, self.config.latent_width))
         made = [np.empty((count, *shape), np.float32) if array is None else array
@@ -407,7 +411,7 @@ class Engine:
         return items, np.array([known.get(band, len(known) - 1) for band in names], np.int64)
 
     def _draw_noise(self, count: int) -> np.ndarray | None:
-        """Uniform draws of the `random` policy, a function of the frame's number alone."""
+        """Uniform draws for the `random` policy; they depend on the frame's number alone."""
         first, self._frame_number = self._frame_number, self._frame_number + count
         return self._noise(first, count)
 

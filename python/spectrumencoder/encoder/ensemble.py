@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Speculative ensemble: `fast` answers every frame, `large` answers again those that `fast` is not sure of.
+"""Speculative ensemble: `fast` answers every frame; `large` answers again if `fast` is not sure.
 
-A model name is a file's (`base`, a path), `speculative` (the shipped `fast` and `large`) or `speculative:FAST,LARGE` (two names
-or paths); `load_models` and `open_engine` understand all of them.
+A model name can be a file's name or path (`base`), `speculative` (the shipped `fast` and `large`), or `speculative:FAST,LARGE`
+(two names or paths). `load_models` and `open_engine` accept all of them.
 
-* **The gate** is the calibrated confidence of `fast`: the largest class probability, after the temperature fitted on held-out
-  frames (Guo et al., arXiv:1706.04599). Below `confidence_threshold` the frame goes to `large`: a cascade of two (Viola and
-  Jones, CVPR 2001). The frames of a call that go there form batches of their own, `REFINE_BATCH` at a time and padded to that
-  (`pad_batch` at a time where the model's embedding is of an odd size), so that a frame's numbers depend neither on its
-  neighbours nor on how many others are in doubt.
-* **The answer** (embedding, class probabilities; `features.ANSWERED_BY` says whose) is that of the model that answered last, so
-  the confidence is always the one of the label beside it. The two embeddings are of different spaces.
-* **Everything else is of `fast`, for every frame**: residual, reconstruction, latents, anomaly logit, keep scores, and the
-  settings that make the key of the conformal table. A p-value holds when the frame's score and the table's scores come from one
-  distribution. `large` sees a selection, the frames in doubt, which the anomalous are likely to be among; a table of `large`
-  learned on all frames would not hold for that selection, and one score from two models would need a table of the mixture,
-  another for each threshold. So the tables are those of `fast`: calibrate `fast`, then name the calibrated file as the first of
-  the two.
+* **The gate** is the calibrated confidence of `fast`: its largest class probability, with a temperature fitted on held-out frames
+  (Guo et al., arXiv:1706.04599). A frame below `confidence_threshold` goes to `large`, as in a cascade of two (Viola and
+  Jones, CVPR 2001). The frames of a call that go to `large` form separate batches, padded to `REFINE_BATCH` frames. If that many
+  embeddings do not fill whole steps of `_SIMD_FLOATS`, batches have `pad_batch` frames instead. So a frame's numbers depend
+  neither on its neighbours nor on how many others are in doubt.
+* **The answer** (embedding and class probabilities) comes from the model that answered last; `features.ANSWERED_BY` says which.
+  So the confidence always belongs to the label beside it. The two models' embeddings lie in different spaces.
+* **Everything else comes from `fast`, for every frame**: residual, reconstruction, latents, anomaly logit, keep scores, and the
+  settings that form the key of the conformal table. A p-value holds only if the frame's score and the table's scores come from
+  one distribution. `large` sees a selection, the frames in doubt, and anomalous frames are likely to be among them. A table of
+  `large` learned on all frames would not hold for that selection. One score from two models would need a table of the mixture,
+  and another table for each threshold. So the tables are those of `fast`: calibrate `fast`, then name the calibrated file as the
+  first of the two.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ SPECULATIVE = "speculative"
 SHIPPED = ("fast", "large")
 FAST, LARGE = 0, 1  # features[ANSWERED_BY]
 CONFIDENCE_THRESHOLD = DEFAULTS.confidence_threshold
-REFINE_BATCH = 4  # few frames are in doubt at a time: a batch as large as that of `fast` would be mostly padding
-_SIMD_FLOATS = 64  # an element-wise kernel of PyTorch takes so many at once, and rounds what is left over otherwise
+REFINE_BATCH = 4  # few frames are in doubt at a time; a batch as large as that of `fast` would be mostly padding
+_SIMD_FLOATS = 64  # floats per step of PyTorch's element-wise kernels; they round a remainder differently
 
 
 def members(model: str | ModelFile) -> tuple[str, str] | None:
-    """The names or paths of `fast` and `large` where `model` names an ensemble, else None.
+    """The names or paths of `fast` and `large` if `model` names an ensemble, else None.
 
     Raises:
         ModelError: `speculative:` without two models after it.
@@ -56,9 +56,9 @@ def members(model: str | ModelFile) -> tuple[str, str] | None:
 
 
 def load_models(model: str | ModelFile | tuple[ModelFile, ...]) -> tuple[ModelFile, ...]:
-    """The files behind a model name, in the order of `features.ANSWERED_BY`. The first one's contract and tables count.
+    """The files behind a model name, in the order of `features.ANSWERED_BY`. The contract and tables of the first one count.
 
-    Files that were loaded before pass as they are, so that all stages of a chain have one copy of one file.
+    Files that are already loaded are returned unchanged, so all stages of a chain share one copy.
 
     Raises:
         ModelError: a file cannot be used, or the two of an ensemble do not go together.
@@ -74,14 +74,14 @@ def load_models(model: str | ModelFile | tuple[ModelFile, ...]) -> tuple[ModelFi
 
 def open_engine(model: str | ModelFile | tuple[ModelFile, ...], *, confidence_threshold: float = CONFIDENCE_THRESHOLD,
                 **settings: Any) -> Engine:
-    """An Engine, or a SpeculativeEngine where `model` names an ensemble; settings as of Engine.
+    """Open an Engine, or a SpeculativeEngine if `model` names an ensemble. Settings are those of Engine.
 
     Args:
         model: as `load_models` takes it.
-        confidence_threshold: of an ensemble, see SpeculativeEngine; one model alone has no use for it, but it must be valid.
+        confidence_threshold: see SpeculativeEngine. A single model does not use it, but it must be valid.
 
     Raises:
-        ModelError, ValueError: as the constructors.
+        ModelError, ValueError: the constructors raise them.
     """
     SETTINGS["confidence_threshold"].check(confidence_threshold)
     files = load_models(model)
@@ -91,18 +91,21 @@ def open_engine(model: str | ModelFile | tuple[ModelFile, ...], *, confidence_th
 
 
 class SpeculativeEngine(Engine):
-    """The engine of `fast` that asks `large` about frames in doubt; see the module.
+    """The engine of `fast`, which asks `large` about frames in doubt; see the module.
 
     Args:
         fast, large: model files that agree in labels and frame layout.
-        confidence_threshold: in [0, 1]; frames of a lower confidence are refined. 0 refines none.
-        settings: as of Engine, for both. Where `dropout_policy` is "", both take the default of `fast`.
+        confidence_threshold: in [0, 1]; frames with a lower confidence are refined. 0 refines none.
+        settings: settings of Engine, for both models. If `dropout_policy` is "", both take the default of `fast`.
 
     Attributes:
-        large: the other Engine. n_accepted, n_refined: frames that `fast` answered, and that `large` did, since the last reset.
+        large: the Engine of the large model.
+        n_accepted: frames answered by `fast` since the last reset.
+        n_refined: frames answered by `large` since the last reset.
 
     Raises:
-        ModelError: the files do not go together. ValueError: a setting that one of them cannot serve.
+        ModelError: the files do not go together.
+        ValueError: one of them cannot serve a setting.
     """
 
     def __init__(self, fast: ModelFile, large: ModelFile, *, confidence_threshold: float = CONFIDENCE_THRESHOLD,
@@ -110,7 +113,7 @@ class SpeculativeEngine(Engine):
         _check_pair(fast, large)
         self.set_confidence_threshold(confidence_threshold)
         self.n_accepted = self.n_refined = 0
-        whole = REFINE_BATCH * large.contract["encoder"]["embedding"] % _SIMD_FLOATS == 0  # else a frame's bits tell its place
+        whole = REFINE_BATCH * large.contract["encoder"]["embedding"] % _SIMD_FLOATS == 0  # else bits depend on the place
         self.large = Engine(large, pad_batch=min(pad_batch, REFINE_BATCH) if whole else pad_batch, **settings)
         super().__init__(fast, pad_batch=pad_batch, **settings)
 
@@ -150,7 +153,7 @@ class SpeculativeEngine(Engine):
 
     def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None,
                out: GivenArrays | None = None) -> EncodedFrames:
-        """As Engine.encode; of the frames in doubt the embedding and the class probabilities are those of `large`.
+        """Like Engine.encode, but `large` gives the embedding and the class probabilities of frames in doubt.
 
         The `random` policy draws for `large` by the number of the refined frame."""
         encoded = super().encode(items, bands, wanted, out)
@@ -192,7 +195,7 @@ def _check_pair(fast: ModelFile, large: ModelFile) -> None:
                          "trained with the same labels")
     if not all(c["heads"].get("classes", True) for c in (one, other)):
         raise ModelError(f"{pair}: one of them names no classes; name two models with a class head")
-    (low, high), (least, most) = one["average"], other["average"]
-    if low < least or high > most:
-        raise ModelError(f"{pair}: {fast.name!r} takes frames of {low}..{high} windows, {large.name!r} of {least}..{most}; name "
-                         "a large model that takes all of them")
+    (low, high), (min_windows, max_windows) = one["average"], other["average"]
+    if low < min_windows or high > max_windows:
+        raise ModelError(f"{pair}: {fast.name!r} takes frames of {low}..{high} windows, {large.name!r} of "
+                         f"{min_windows}..{max_windows}; name a large model that takes all of them")

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Entropy coder of small whole numbers: range asymmetric numeral systems (Duda, arXiv:1311.2540) with adaptive Laplace tables.
+"""Entropy coder for small whole numbers: range asymmetric numeral systems (Duda, arXiv:1311.2540) with adaptive Laplace tables.
 
-A matrix of coefficients (R rows, D places), mostly zeros, goes in; bytes come out, and the same matrix comes back. How large a
-coefficient is expected to be follows from a prior per place (how large it was in training), from the magnitudes at the same
-and the neighbouring places in earlier rows (`parents`), and from how the places just coded in the same row kept to their own
-expectation. The expectation picks one of `N_TABLES` two-sided geometric distributions.
+The coder turns a matrix of coefficients (R rows, D places), mostly zeros, into bytes; the decoder returns the same matrix.
+Three things determine the expected magnitude of a coefficient:
 
-Everything that decoder and encoder must agree on is computed in whole numbers, or with the correctly rounded operations of
-IEEE 754 alone: a stream decodes on any machine.
+* a prior per place: its mean magnitude in training;
+* the magnitudes at the same and the neighbouring places in earlier rows (`parents`);
+* how the places just coded in the same row compare with their own expectations.
+
+The expectation picks one of `N_TABLES` two-sided geometric distributions. All values that decoder and encoder must agree on are
+whole numbers, or come from correctly rounded IEEE 754 operations alone. So a stream decodes on any machine.
 """
 
 from __future__ import annotations
@@ -17,27 +19,27 @@ from bisect import bisect_right
 import numpy as np
 
 UNIT = 1024  # expectations are counted in 1/1024
-LARGEST = 1 << 20  # magnitudes below this can be coded
-_BITS = 15  # of a table's total
+MAX_MAGNITUDE = 1 << 20  # magnitudes below this can be coded
+_BITS = 15  # a table's frequencies sum to 2^_BITS
 _TOTAL = 1 << _BITS
 _LOW = 1 << 16  # the coder's state lies in [_LOW, 2^32); words of 16 bits leave it
-_WINDOW = 64  # places behind, that a gain is taken from
-_SMALLEST = 1  # expectation of the first table, in 1/UNIT
+_WINDOW = 64  # number of preceding places that a gain is computed from
+_MIN_EXPECTATION = 1  # expectation of the first table, in 1/UNIT
 N_TABLES = 25 * 4 + 1  # a quarter of an octave apart
 _EXACT = 16  # magnitudes below have a symbol each; above four symbols share an octave
 
 
 class EntropyError(ValueError):
-    """Bytes that no matrix was coded into."""
+    """The bytes hold no coded matrix."""
 
 
 def _chunk(n_places: int) -> int:
-    """Places that share a gain: few where there are few; of many, so many that decoding is quick."""
+    """Number of places that share a gain: few in a short row, more in a long one, so that decoding is quick."""
     return 8 if n_places <= 256 else 32
 
 
 def _buckets() -> tuple[np.ndarray, np.ndarray]:
-    """First magnitude of each symbol, and how many bits tell where in it a magnitude lies."""
+    """First magnitude of each symbol, and the number of extra bits that locate a magnitude within it."""
     first, extra = list(range(_EXACT)), [0] * _EXACT
     for octave in range(4, 20):
         for quarter in range(4):
@@ -51,13 +53,13 @@ _N_SYMBOLS = len(_FIRST)
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray]:
-    """Expectation from which on each table is used (N_TABLES,), in 1/UNIT, and frequencies (N_TABLES, symbols), sum _TOTAL.
+    """Lower expectation limit of each table (N_TABLES,), in 1/UNIT, and frequencies (N_TABLES, symbols) that sum to _TOTAL.
 
-    P(0) = (1 - rho) / (1 + rho), P(|q| = n) = 2 P(0) rho^n, rho such that E|q| is the expectation. Products, quotients and
-    square roots only: these are the same on every machine.
+    P(0) = (1 - rho) / (1 + rho) and P(|q| = n) = 2 P(0) rho^n, with rho such that E|q| is the expectation. Only products,
+    quotients and square roots are used: these are the same on every machine.
     """
     quarter = np.sqrt(np.sqrt(2.0))
-    start, frequency, mean = [], [], _SMALLEST / UNIT
+    start, frequency, mean = [], [], _MIN_EXPECTATION / UNIT
     for _ in range(N_TABLES):
         start.append(mean * UNIT)
         rho = (np.sqrt(1.0 + mean * mean) - 1.0) / mean
@@ -89,7 +91,7 @@ _CUMULATIVE_LISTS = _CUMULATIVE.tolist()
 
 
 class Rows:
-    """The order of rows and who is whose parent, for `n_frames` transformed along time in blocks of `block` frames.
+    """The order of rows, and each row's parents, for `n_frames` frames transformed along time in blocks of `block` frames.
 
     Rows come by temporal frequency, then by block: row (f, b) is frequency f of block b. Parents, nearest first: the three
     blocks before at the same frequency, and the three next lower frequencies (never 0) of the same block.
@@ -128,14 +130,14 @@ def _expected(prior: np.ndarray, parents: np.ndarray, smooth: np.ndarray) -> np.
 
 
 def _gained(expected, seen, due):
-    """Expectations times how the window before kept to its own: (seen + 1) / (due + 1), at most eightfold either way."""
+    """Expectations times the gain (seen + 1) / (due + 1) of the preceding window, limited to a factor of 8 either way."""
     seen, due = UNIT * seen + UNIT, due + UNIT
     factor = np.clip(64 * seen // due, 8, 512)
-    return np.clip(expected * factor // 64, _SMALLEST, LARGEST * UNIT)
+    return np.clip(expected * factor // 64, _MIN_EXPECTATION, MAX_MAGNITUDE * UNIT)
 
 
 def _chunked_gains(expected: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
-    """`_gained` of all chunks of all rows at once, as the decoder will find it one by one."""
+    """`_gained` for all chunks of all rows at once. The decoder computes the same values one by one."""
     n_places = expected.shape[1]
     size = _chunk(n_places)
     begin = np.arange(0, n_places, size)
@@ -148,7 +150,7 @@ def _chunked_gains(expected: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
 
 
 def _prior_rows(prior: np.ndarray, rows: Rows, block: int) -> np.ndarray:
-    """(R, D) in 1/UNIT: what is steady grows with the root of the block length, what changes is a fifth of a single frame's."""
+    """(R, D) in 1/UNIT: steady rows grow with the root of the block length; changing rows have a fifth of one frame's prior."""
     if block == 1:
         return np.repeat(prior[None], len(rows.order), axis=0)
     steady = prior * round(64 * block**0.5) // 64
@@ -156,16 +158,17 @@ def _prior_rows(prior: np.ndarray, rows: Rows, block: int) -> np.ndarray:
 
 
 def prior_of(scale: np.ndarray, step: float) -> np.ndarray:
-    """Mean magnitudes (D,) of training, in the coefficients' unit, as expectations in 1/UNIT at a step."""
-    return np.clip(np.rint(np.asarray(scale, np.float64) / step * UNIT), 1, LARGEST * UNIT // 64).astype(np.int64)
+    """Expectations in 1/UNIT at a step, from the mean magnitudes (D,) in training, in the coefficients' unit."""
+    return np.clip(np.rint(np.asarray(scale, np.float64) / step * UNIT), 1, MAX_MAGNITUDE * UNIT // 64).astype(np.int64)
 
 
 def _modelled(q: np.ndarray, prior: np.ndarray, block: int):
     rows = Rows(len(q), block)
     coded = q[rows.order].astype(np.int64)
     magnitude = np.abs(coded)
-    if magnitude.size and magnitude.max() >= LARGEST:
-        raise ValueError(f"a coefficient of {magnitude.max()} steps is too large to code (limit {LARGEST}); use a larger step")
+    if magnitude.size and magnitude.max() >= MAX_MAGNITUDE:
+        raise ValueError(f"a coefficient of {magnitude.max()} steps is too large to code (limit {MAX_MAGNITUDE}); "
+                         "use a larger step")
     expected = _expected(_prior_rows(prior, rows, block), rows.parents, _smooth(magnitude))
     table = np.searchsorted(_THRESHOLD, _chunked_gains(expected, magnitude), side="right")
     symbol = np.searchsorted(_FIRST, magnitude, side="right") - 1
@@ -173,7 +176,7 @@ def _modelled(q: np.ndarray, prior: np.ndarray, block: int):
 
 
 def cost_bits(q: np.ndarray, prior: np.ndarray, block: int) -> float:
-    """Bits that `encode` will need, without making them (the coder's own loss is below 0.1 %, its end 4 bytes)."""
+    """Number of bits that `encode` will need, without coding. The coder adds less than 0.1 % and 4 bytes at the end."""
     _, _, table, symbol = _modelled(q, prior, block)
     return float(_COST[table, symbol].sum() + _EXTRA[symbol].sum() + (symbol > 0).sum())
 
@@ -184,7 +187,7 @@ def encode(q: np.ndarray, prior: np.ndarray, block: int) -> bytes:
     Args:
         q: (F, D) whole numbers, |q| < LARGEST; row b * block + f is temporal frequency f of block b.
         prior: (D,) int64 from `prior_of`.
-        block: length of the time transform, 1: none.
+        block: length of the time transform; 1 is none.
 
     Raises:
         ValueError: a coefficient is too large.
@@ -254,7 +257,7 @@ class _Decoder:
         return out
 
     def bits(self, count: int) -> int:
-        """A number of `count` bits, 1..12."""
+        """Read a number of `count` bits, 1..12."""
         shift = _BITS - count
         value = (self.state & (_TOTAL - 1)) >> shift
         self.state = (self.state >> _BITS << shift) + (self.state & ((1 << shift) - 1))
@@ -281,10 +284,10 @@ class _Decoder:
 
 
 def decode(data: bytes, n_frames: int, prior: np.ndarray, block: int) -> np.ndarray:
-    """What `encode` coded: (n_frames, D) int64.
+    """Decode the bytes of `encode` into the matrix (n_frames, D) int64.
 
     Raises:
-        EntropyError: the bytes end early, or something is left of them.
+        EntropyError: the bytes end early, or bytes are left over.
     """
     rows, decoder, n_places, size = Rows(n_frames, block), _Decoder(data), len(prior), _chunk(len(prior))
     priors = _prior_rows(prior, rows, block)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The layout of the `features` stream: 256 floats a frame, each place named once.
+"""The layout of the `features` stream: 256 floats per frame, each place named once.
 
-VARIANT, POLICY and DTYPE say how the frame was encoded, as indices into the model file's variants, the policies of
-`config.POLICIES` and `DTYPES`, so that the detector can find the conformal table that belongs to the frame.
+VARIANT, POLICY and DTYPE say how the frame was encoded. They are indices into the model file's variants, `config.POLICIES` and
+`DTYPES`. The detector uses them to find the frame's conformal table.
 """
 
 N_FEATURES = 256
@@ -11,12 +11,12 @@ K_KEPT = 1  # tokens kept
 K_EFF = 2  # windows averaged
 FLOOR_DBFS = 3
 KEEP_STATS = slice(4, 12)  # keep score: mean, std, min, max of the kept; mean, std, min, max of the dropped (0 when none)
-SKIPPED = 12  # 1 where the frame passed unencoded
+SKIPPED = 12  # 1 if the frame passed unencoded
 VARIANT = 13
 POLICY = 14
 DTYPE = 15
 EMBEDDING = slice(16, 144)  # zero padded
 PROBABILITIES = slice(144, 208)  # calibrated class probabilities in the order of the labels, zero padded
-ANSWERED_BY = 208  # whose EMBEDDING and PROBABILITIES these are: 0 the model; of an ensemble 0 `fast`, 1 `large`
+ANSWERED_BY = 208  # source of EMBEDDING and PROBABILITIES: 0 for a single model; in an ensemble 0 is `fast`, 1 is `large`
 
 DTYPES = FP32, BF16, INT8 = ("fp32", "bf16", "int8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The codec's map, fitted to frames of training: see `quantise`, step 2. Run when a model file is made."""
+"""Fit the codec's map to training frames when a model file is made; see `quantise`, step 2."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .transforms import wavelet
 
 JACOBIAN_FRAMES = 64
 MAX_FRAMES = 2048
-_RIDGE = 1e-3  # of the mean eigenvalue: what changes nothing in the spectrum still has a price
+_RIDGE = 1e-3  # share of the mean eigenvalue; a direction that changes nothing in the spectrum still has a cost
 
 
 def fit_codec(file: ModelFile, tokens: np.ndarray, side: np.ndarray, *, dropout_rate: float = 0.25, seed: int = 0) -> None:
-    """Put `codec.*` into the file's tensors, replacing what is there: fitted to the default variant, used by all.
+    """Replace the file's `codec.*` tensors. They are fitted to the default variant and used by all variants.
 
     Args:
-        tokens: (F, M, C) frames of training, as the tokenizer gives them; 2048 drawn from them are used.
+        tokens: (F, M, C) training frames from the tokenizer; up to 2048 of them are drawn and used.
         side: (F, 3) floor_dbfs, K_eff, bin_width_hz.
-        dropout_rate: at which they are encoded.
+        dropout_rate: rate at which they are encoded.
 
     Raises:
-        ValueError: fewer frames than a map can be fitted to.
+        ValueError: fewer than 2 frames.
     """
     if len(tokens) < 2:
         raise ValueError(f"a codec cannot be fitted to {len(tokens)} frames")
@@ -46,7 +46,7 @@ def fit_codec(file: ModelFile, tokens: np.ndarray, side: np.ndarray, *, dropout_
 
 
 def _fit(codec: VariantCodec, latents: np.ndarray, level: np.ndarray, side: np.ndarray) -> dict[str, np.ndarray]:
-    """The map's tensors: first from the latents as they are, then from those refined in that map."""
+    """The map's tensors, fitted to the latents first and then again to the latents refined with that map."""
     condition, flat = conditioning(side), latents.reshape(len(latents), -1)
     metric = _metric(codec, flat[:JACOBIAN_FRAMES], condition[:JACOBIAN_FRAMES])
     tensors = _map(flat, metric)
@@ -62,7 +62,7 @@ def _fit(codec: VariantCodec, latents: np.ndarray, level: np.ndarray, side: np.n
 
 
 def _metric(codec: VariantCodec, flat: np.ndarray, condition: np.ndarray) -> np.ndarray:
-    """(P, P): mean of J^T J / N over frames, J the Jacobian of the decoded spectrum by the latents."""
+    """(P, P): mean of J^T J / N over frames. J is the Jacobian of the decoded spectrum by the latents."""
     total = np.zeros((flat.shape[1], flat.shape[1]), np.float32)
     every_way = np.eye(flat.shape[1], dtype=np.float32)
     for frame in range(len(flat)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Frames one after the other into groups that have all in common, and groups into PDUs."""
+"""Collects consecutive frames with the same settings into groups, and encodes groups into PDUs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,17 @@ GROUP_RANGE = (16, 64)
 
 @dataclass(frozen=True)
 class Place:
-    """Where a frame lies: first sample, samples to the next frame, rate and centre in Hz (None: unknown), POSIX s of its first
-    sample (None: unknown), and names of band and of the variant that encoded it."""
+    """A frame's place in the stream.
+
+    Attributes:
+        frame_start: number of its first sample.
+        frame_hop: samples to the next frame.
+        rx_rate: sample rate, Hz.
+        rx_freq: centre frequency, Hz; None if unknown.
+        rx_time: POSIX s of its first sample; None if unknown.
+        band: name of the band.
+        variant: name of the variant that encoded it.
+    """
 
     frame_start: int
     frame_hop: int
@@ -32,7 +41,7 @@ class Place:
     variant: str
 
     def following(self) -> Place:
-        """The place of the next frame, if nothing happens."""
+        """The place of the next frame if the stream continues without a break."""
         time = None if self.rx_time is None else self.rx_time + self.frame_hop / self.rx_rate
         return replace(self, frame_start=self.frame_start + self.frame_hop, rx_time=time)
 
@@ -46,13 +55,16 @@ class Place:
 
 
 class GroupBuilder:
-    """Collects frames and gives a PDU whenever a group is full, or ended by a break.
+    """Collects frames and gives a PDU when a group is full or a break ends it.
 
     Args:
-        codec: of the model that encodes. size: frames of a full group, 16..64. step: of the quantiser, dB. detail: see `Codec`.
+        codec: codec of the model that encodes the frames.
+        size: frames in a full group, 16..64.
+        step: step of the quantiser, dB.
+        detail: whether to code wavelet detail, see `Codec`.
 
     Raises:
-        ValueError: size or step out of range.
+        ValueError: size or step is out of range.
     """
 
     def __init__(self, codec: Codec, size: int, step: float, detail: bool = True):
@@ -66,19 +78,21 @@ class GroupBuilder:
 
     @property
     def step(self) -> float:
-        """The step in use, dB: the nearest to what was asked for that a PDU can state."""
+        """The step in use, dB: the one nearest to the requested step that a PDU can state."""
         return step_of(self._step)
 
     def set_step(self, step: float) -> None:
-        """Another step, from the next PDU on. Raises ValueError when it is out of range."""
+        """Set the step, in dB, from the next PDU on. Raises ValueError if it is out of range."""
         self._step = step_index(float(step))
 
     def add(self, encoded: EncodedFrames, level: np.ndarray, side: np.ndarray, places: list[Place]) -> list[bytes]:
-        """Take frames and give the PDUs that they complete. A frame that is not finite is left out, and ends its group.
+        """Add frames and return the PDUs that they complete. A frame with non-finite values is left out and ends its group.
 
         Args:
-            encoded: what the engine gave for them; the largest class probability is that of the label. level: (F, N) dB over the
-                floor. side: (F, 3) side values. places: of each.
+            encoded: output of the engine. The label is the class with the largest probability.
+            level: (F, N) dB over the floor.
+            side: (F, 3) side values.
+            places: place of each frame.
         """
         out = []
         probabilities = encoded.features[:, features.PROBABILITIES][:, :len(self.codec.labels)]
@@ -98,18 +112,18 @@ class GroupBuilder:
         return out
 
     def flush(self) -> list[bytes]:
-        """The PDU of what has been collected, if there is something."""
+        """The PDU of the collected frames, in a list; an empty list if there are none."""
         frames, places, self._frames, self._places = self._frames, self._places, [], []
         if not frames:
             return []
         latents, level, floor, average, probabilities = zip(*frames, strict=True)
-        told = np.stack(probabilities)
-        label, confidence = (told.argmax(axis=1), told.max(axis=1)) if self.codec.labels else (None, None)
+        by_class = np.stack(probabilities)
+        label, confidence = (by_class.argmax(axis=1), by_class.max(axis=1)) if self.codec.labels else (None, None)
         first = places[0]
         group = Group(np.stack(latents), np.stack(level), np.array(floor), average, first.variant, first.band, first.frame_start,
                       first.frame_hop, first.rx_rate, first.rx_freq, first.rx_time, label, confidence)
         return [self.codec.encode(group, step=self.step, detail=self.detail)]
 
     def clear(self) -> None:
-        """Forget what has been collected."""
+        """Forget the collected frames."""
         self._frames, self._places = [], []

@@ -14,8 +14,8 @@ from .layers import RMSNorm
 class Heads(nn.Module):
     """Encoded sequence (B, T, E) -> embedding (B, A), class logits (B, labels), anomaly logit (B,).
 
-    The conditioning token's output, the mean and the maximum over the spectrum's tokens are joined: the mean alone would
-    dilute a narrow signal.
+    The input is the conditioning token's output joined with the mean and the maximum over the spectrum's tokens. The mean alone
+    would dilute a narrow signal.
     """
 
     def __init__(self, config: EncoderConfig):
@@ -26,7 +26,7 @@ class Heads(nn.Module):
         self.anomaly = nn.Sequential(nn.Linear(config.embedding, 32), nn.SiLU(), nn.Linear(32, 1))
 
     def forward(self, x, n_special, key_mask=None):
-        """n_special: how many tokens at the front (conditioning, background) are not of the spectrum."""
+        """n_special: number of tokens at the front that do not belong to the spectrum (conditioning, background)."""
         x = self.norm(x)
         body = x[:, n_special:]
         if key_mask is None:
@@ -41,7 +41,7 @@ class Heads(nn.Module):
 
 
 class LatentHead(nn.Module):
-    """Latents (B, L, W) and conditioning (B, C) -> class logits (B, labels): what can be told from the latents alone."""
+    """Latents (B, L, W) and conditioning (B, C) -> class logits (B, labels), from the latents alone."""
 
     def __init__(self, config: EncoderConfig, n_condition: int):
         super().__init__()

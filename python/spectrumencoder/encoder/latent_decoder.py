@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The decoder of the latents in NumPy, with its derivative: what the codec of `encoded` PDUs needs, where PyTorch is absent.
+"""The decoder of the latents and its derivative in NumPy, so that the codec of `encoded` PDUs runs without PyTorch.
 
-The mean of `bottleneck.Decoder`, of the same weights, and `encoder.conditioning`; those two are the oracles (tested). The
-derivative comes as two products, of a direction in the latents and of an error in the spectrum: a Jacobian is too large to make
-(Griewank and Walther, Evaluating Derivatives, SIAM 2008, chapter 3).
+It computes the mean of `bottleneck.Decoder` with the same weights, and `encoder.conditioning`. Tests use those two as oracles.
+The derivative comes as two products: one with a direction in the latents, one with an error in the spectrum. The Jacobian itself
+is too large to compute (Griewank and Walther, Evaluating Derivatives, SIAM 2008, chapter 3).
 
 Shape letters: F frames, P latents of a frame (L x W), C conditioning values, H decoder width, N bins. All in fp32.
 """
@@ -30,14 +30,14 @@ class LatentDecoder:
     """Latents (F, P) and conditioning values (F, C) -> spectra (F, N), dB over the floor.
 
     Args:
-        weights: of a network; those that begin with `decoder.` are used.
+        weights: weights of a network; names that begin with `decoder.` are used.
     """
 
     def __init__(self, weights: dict[str, np.ndarray]):
         part = lambda name: np.asarray(weights[f"decoder.{name}"], np.float32)  # noqa: E731
         self._first, self._first_bias = part("hidden.0.weight"), part("hidden.0.bias")  # (H, P + C)
         self._second, self._second_bias = part("hidden.2.weight"), part("hidden.2.bias")  # (H, H)
-        # of the hidden values and of the latents themselves, as one product
+        # maps of the hidden values and of the latents themselves, joined into one product
         self._mean = MEAN_DB * np.concatenate((part("mean.weight"), part("direct.weight")), axis=1)  # (N, H + P)
         self._mean_bias = MEAN_DB * part("mean.bias")
         self._width, self._n_latents = self._mean.shape[1] - part("direct.weight").shape[1], part("direct.weight").shape[1]
@@ -47,7 +47,7 @@ class LatentDecoder:
         return self.at(latents, condition).mean_db
 
     def at(self, latents: np.ndarray, condition: np.ndarray) -> Linearised:
-        """The decoder at these latents: what it gives, and its derivative there."""
+        """The decoder's output at these latents, with its derivative there."""
         first, first_slope = _silu(np.concatenate((latents, condition), axis=1) @ self._first.T + self._first_bias)
         second, second_slope = _silu(first @ self._second.T + self._second_bias)
         mean_db = np.concatenate((second, latents), axis=1) @ self._mean.T
@@ -56,21 +56,21 @@ class LatentDecoder:
 
 
 class Linearised:
-    """The decoder about some latents z, with J its Jacobian there. Attribute mean_db: (F, N)."""
+    """The decoder linearised at some latents; J is its Jacobian there. Attribute mean_db: (F, N)."""
 
     def __init__(self, decoder: LatentDecoder, mean_db: np.ndarray, first_slope: np.ndarray, second_slope: np.ndarray):
         self.mean_db = mean_db
         self._decoder, self._first_slope, self._second_slope = decoder, first_slope, second_slope
 
     def push(self, move: np.ndarray) -> np.ndarray:
-        """J move of each frame: a direction in the latents (F, P) -> how the spectrum changes with it (F, N)."""
+        """J move for each frame: a direction in the latents (F, P) -> the spectrum's change along it (F, N)."""
         d = self._decoder
         first = (move @ d._first[:, :d._n_latents].T) * self._first_slope
         second = (first @ d._second.T) * self._second_slope
         return np.concatenate((second, move), axis=1) @ d._mean.T
 
     def pull(self, error: np.ndarray) -> np.ndarray:
-        """J^T error of each frame: an error in the spectrum (F, N) -> the gradient of its product with the spectrum (F, P)."""
+        """J^T error for each frame: an error in the spectrum (F, N) -> the gradient of its product with the spectrum (F, P)."""
         d = self._decoder
         both = error @ d._mean
         second = both[:, :d._width] * self._second_slope

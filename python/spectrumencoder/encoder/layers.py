@@ -29,17 +29,17 @@ class RMSNorm(nn.Module):
 
 
 class Sequence(NamedTuple):
-    """What attention is told of a sequence beside its content."""
+    """The positions and the mask of a sequence, which attention needs in addition to its content."""
 
     rotation: torch.Tensor | None  # complex (B, T, D/2), the rotary embedding
-    slot: torch.Tensor  # (B, T) int64: index on the frequency axis, M and up for the special tokens
-    key_mask: torch.Tensor | None = None  # (B, T) bool, True where a key may be seen; None: all
+    slot: torch.Tensor  # (B, T) int64: index on the frequency axis; special tokens have M and up
+    key_mask: torch.Tensor | None = None  # (B, T) bool, True if a key may be seen; None: all may
 
 
 class Attention(nn.Module):
     """Projections around a backend given at call time; all backends of one family share these weights.
 
-    A subclass per family makes the inputs that its backends take; this one makes q, k, v for softmax, grouped and linear."""
+    A subclass for each family makes the inputs of its backends. This class makes q, k, v for softmax, grouped and linear."""
 
     def __init__(self, config: EncoderConfig):
         super().__init__()
@@ -52,7 +52,7 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.width, (self.heads + 2 * self.kv_heads) * self.head_width, bias=False)
 
     def inputs(self, x, slot):
-        """x (B, T, E), slot (B, T) -> what the family's backends take before rotation and key_mask."""
+        """x (B, T, E), slot (B, T) -> the first arguments of the family's backends, before rotation and key_mask."""
         return self._heads(self.qkv(x)).split((self.heads, self.kv_heads, self.kv_heads), dim=1)
 
     def _heads(self, x):

@@ -2,11 +2,12 @@
 """The model file: one safetensors file whose header holds a JSON contract; no pickle anywhere.
 
 Contract (format version 1): `encoder` (EncoderConfig of the first variant), `variants` (list of {name, attention, rope},
-first = default), `policies` and `default_policy`, `labels`, `bands`, `average` [min, max], `rates` (dropout rates that can
-be had), `dtypes`, `steps` (0 = untrained: refused), `training` (config, commit, sources), `metrics`, `heads`, `weights_sha256`.
+first = default), `policies` and `default_policy`, `labels`, `bands`, `average` [min, max], `rates` (possible
+dropout rates), `dtypes`, `steps` (0 = untrained: refused), `training` (config, commit, sources), `metrics`, `heads`,
+`weights_sha256`.
 
-Tensors: `weights.<variant>.<parameter>`, `weights.shared.<parameter>` for what is equal in all variants, and the conformal
-tables as `table.<key>.<field>`, key from `table_key`.
+Tensors: `weights.<variant>.<parameter>`, `weights.shared.<parameter>` for parameters equal in all variants, and
+`table.<key>.<field>` for the conformal tables, with keys from `table_key`.
 
 Shipped models keep their general tables in a second file, NAME.tables.safetensors; their contract says `tables: beside`. The
 header of that file holds the `weights_sha256` that the tables were learned with. A calibrated model is one whole file.
@@ -33,7 +34,7 @@ FORMAT_VERSION = 1
 CONTRACT_KEY = "spectrumencoder"
 SUFFIX = ".safetensors"
 TABLES_SUFFIX = ".tables.safetensors"
-TABLES_KEY = "spectrumencoder_tables"  # of the header of such a file
+TABLES_KEY = "spectrumencoder_tables"  # header key of a file of tables
 BESIDE = "beside"
 SHARED = "shared"  # in place of a variant's name
 REQUIRED = {"format_version": int, "name": str, "encoder": dict, "variants": list, "policies": list, "labels": list,
@@ -41,7 +42,7 @@ REQUIRED = {"format_version": int, "name": str, "encoder": dict, "variants": lis
 
 
 class ModelError(Exception):
-    """A model file that cannot be used; one line that says what is wrong and what to do."""
+    """A model file cannot be used. The message is one line: what is wrong and what to do."""
 
 
 @dataclass
@@ -66,7 +67,7 @@ class ModelFile:
         return EncoderConfig.from_dict({**self.contract["encoder"], "attention": row["attention"], "rope": row["rope"]})
 
     def weights(self, variant: str) -> dict[str, np.ndarray]:
-        """Parameters of one variant, those that all variants share included."""
+        """Parameters of one variant, including those that all variants share."""
         prefixes = f"weights.{SHARED}.", f"weights.{variant}."
         return {k[len(p):]: v for p in prefixes for k, v in self.tensors.items() if k.startswith(p)}
 
@@ -81,7 +82,7 @@ class ModelFile:
         return tables
 
     def set_table(self, key: str, fields: dict[str, np.ndarray]) -> None:
-        """Put a conformal table in, replacing one of the same key."""
+        """Add a conformal table. It replaces a table with the same key."""
         self.drop_table(key)
         self.tensors.update({f"table.{key}.{part}": np.asarray(value, order="C") for part, value in fields.items()})
 
@@ -110,7 +111,7 @@ def table_key(contract: dict, band: str, frame: np.ndarray) -> str:
 
 
 def alike_key(key: str) -> str:
-    """Key of the table that serves the frames of table `key` as well: of bf16 for fp32, and of fp32 for bf16; of int8 its own.
+    """Key of a table that serves the frames of table `key` equally well: bf16 for fp32, fp32 for bf16, int8 for itself.
 
     bf16 changes the residual by 0.0014 rms, p-values by 1 % and no event (docs/results/precision.md).
     """
@@ -119,7 +120,7 @@ def alike_key(key: str) -> str:
 
 
 def weights_sha256(tensors: dict[str, np.ndarray]) -> str:
-    """Hash over the weights alone: the same after a calibration."""
+    """Hash over the weights alone; calibration does not change it."""
     digest = hashlib.sha256()
     for name in sorted(t for t in tensors if t.startswith("weights.")):
         digest.update(name.encode())
@@ -128,7 +129,7 @@ def weights_sha256(tensors: dict[str, np.ndarray]) -> str:
 
 
 def save(path: Path, contract: dict, tensors: dict[str, np.ndarray]) -> None:
-    """Write a model file with its tables in it, atomically."""
+    """Write a model file that includes its tables, atomically."""
     contract = {**contract, "format_version": FORMAT_VERSION, "weights_sha256": weights_sha256(tensors)}
     contract.pop("tables", None)
     _write(Path(path), tensors, CONTRACT_KEY, contract)
@@ -164,8 +165,8 @@ def load(path: Path | str) -> ModelFile:
     """Read and check a model file.
 
     Raises:
-        ModelError: missing, truncated, not a model file (pickle, for instance), other contract, untrained; its tables lie
-            beside it and are missing, or belong to other weights.
+        ModelError: the file is missing, truncated, untrained, has another contract, or is no model file (a pickle, for
+            instance); or its separate tables are missing or belong to other weights.
     """
     path = Path(path)
     contract, tensors = _read(path, CONTRACT_KEY)
@@ -183,7 +184,7 @@ def load(path: Path | str) -> ModelFile:
 
 
 def _read(path: Path, key: str) -> tuple[dict, dict[str, np.ndarray]]:
-    """The JSON of that key in the header, and the tensors."""
+    """The JSON under `key` in the header, and the tensors."""
     if not path.is_file():
         raise ModelError(f"no model file at {path}")
     with open(path, "rb") as file:
@@ -258,10 +259,10 @@ def model_folders() -> list[Path]:
 
 
 def find_model(name: str | Path) -> Path:
-    """Path of a model given by path or by name.
+    """Find the path of a model, given by path or by name.
 
     Raises:
-        ModelError: not found, naming what there is.
+        ModelError: no such model; the message lists the models found.
     """
     path = Path(name)
     if path.suffix == SUFFIX or os.sep in str(name):
@@ -277,6 +278,6 @@ def find_model(name: str | Path) -> Path:
 
 
 def found_models() -> list[Path]:
-    """Model files in the folders that are searched by name."""
+    """Model files in the folders searched by name."""
     return sorted({path.resolve() for folder in model_folders() for path in folder.glob(f"*{SUFFIX}")
                    if not path.name.endswith(TABLES_SUFFIX)})

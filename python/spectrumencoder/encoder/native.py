@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The native runtime: the network's forward pass in the C++ library (lib/encoder_network.h), on a CPU.
 
-PyTorch's eager operations on tensors as small as a frame's are mostly overhead; here a frame goes through the whole network in
-the processor's cache. Frames are computed one by one (bottleneck and decoder by up to 16), so a frame's numbers do not depend
-on its batch, bit for bit, without padding. `SpectrumEncoder` is the oracle: the two agree to rounding (tested).
+A frame's tensors are small, so PyTorch's eager operations on them are mostly overhead. Here a frame passes through the whole
+network within the processor's cache. Frames are computed one by one (bottleneck and decoder up to 16 at a time). So a frame's
+bits do not depend on its batch, and no padding is needed. `SpectrumEncoder` is the oracle: tests check that the two agree to
+rounding.
 
-Matrix products of the blocks are in fp32, bf16 or int8 (see `precision`). The latter two have instructions of their own on
-processors with AVX-512 BF16 and VNNI; others compute the same products, slower than fp32.
+Matrix products of the blocks are in fp32, bf16 or int8 (see `precision`). Processors with AVX-512 BF16 and VNNI have special
+instructions for bf16 and int8. Other processors compute the same products, slower than fp32.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ FAST_BF16 = "avx512_bf16"  # the instructions that make bf16 and int8 faster tha
 
 
 def best_instructions() -> str:
-    """generic, avx2, avx512 or avx512_bf16: what the runtime uses on this processor; "" if the C++ library is not installed."""
+    """The runtime's instructions on this processor: generic, avx2, avx512, avx512_bf16; "" if the C++ library is missing."""
     module = optional_native_module()
     return module.best_instructions() if module is not None else ""
 
 
 def has_fast_bf16() -> bool:
-    """Whether this processor has instructions for products of bf16 and int8; others compute them slower than fp32."""
+    """Whether this processor has instructions for bf16 and int8 products. Others compute them slower than fp32."""
     return best_instructions() == FAST_BF16
 
 
@@ -41,13 +42,13 @@ class NativeNetwork:
     """An encoder in the C++ library.
 
     Args:
-        config: the sizes.
-        weights: parameter -> fp32 array, as `ModelFile.weights` gives them; copied.
+        config: sizes of the network.
+        weights: parameter -> fp32 array, as from `ModelFile.weights`; copied.
         instructions: generic, avx2, avx512 or avx512_bf16; "" takes the best that the processor has.
-        dtype: of the matrix products in the blocks; fp32, bf16 or int8.
+        dtype: precision of the matrix products in the blocks: fp32, bf16 or int8.
 
     Raises:
-        ValueError: a weight is missing or of another shape, the processor lacks the instructions, or no such dtype.
+        ValueError: a weight is missing or has another shape, the processor lacks the instructions, or there is no such dtype.
     """
 
     def __init__(self, config: EncoderConfig, weights: dict[str, np.ndarray], instructions: str = "", dtype: str = FP32):
@@ -59,7 +60,7 @@ class NativeNetwork:
 
     @classmethod
     def of(cls, network: SpectrumEncoder, instructions: str = "", dtype: str = FP32) -> NativeNetwork:
-        """The same network as a `SpectrumEncoder` (PyTorch) that is in eval mode, on the CPU, in fp32."""
+        """Convert a `SpectrumEncoder` (PyTorch) in eval mode, on the CPU, in fp32."""
         return cls(network.config, {name: value.detach().numpy() for name, value in network.state_dict().items()},
                    instructions, dtype)
 
@@ -73,10 +74,10 @@ class NativeNetwork:
 
         Args:
             items: (F, item_size) float32. bands: (F,) int64.
-            noise: (F, M) float32, of the policy `random`. wanted: (F, M) bool.
-            threads: frames are shared out among so many.
-            out: any of residual, reconstruction (F, N), latents (F, L W), embedding (F, A), probabilities (F, labels),
-                logit (F, 1), keep_statistics (F, 8), float32; rows may be apart, so that they can be views of wider rows.
+            noise: (F, M) float32, for the policy `random`. wanted: (F, M) bool, tokens to keep before others.
+            threads: number of threads that share the frames.
+            out: float32 arrays, any of residual, reconstruction (F, N), latents (F, L W), embedding (F, A), probabilities
+                (F, labels), logit (F, 1), keep_statistics (F, 8). They may be views of wider rows.
 
         Raises:
             ValueError: an argument does not fit.

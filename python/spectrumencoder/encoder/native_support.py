@@ -22,7 +22,7 @@ def why_not(backend: str, family: str, served: bool, device: str) -> str | None:
     Args:
         backend: name of the attention backend.
         family: the backend's family of weights, as `EncoderConfig.attention` names it.
-        served: whether the registry says that the C++ library computes this backend (`attention.Backend.native`).
+        served: True if the registry says that the C++ library computes this backend (`attention.Backend.native`).
         device: cpu, cuda, cuda:1, ...
     """
     if optional_native_module() is None:

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bytes of an `encoded` PDU: what a group of spectra needs to be decoded, with a checksum; and how they are found in a file.
+"""Bytes of an `encoded` PDU: everything needed to decode a group of spectra, with a checksum. Also finds PDUs in a file.
 
-    magic 3 | version 1 | length of what follows (varint) | header | classes | latents | detail | CRC-32 of everything before 4
+    magic 3 | version 1 | length of the rest (varint) | header | classes | latents | detail | CRC-32 of everything before 4
 
 Version 2, header: model identity 4 bytes, variant 1, band 1, flags 1, frames - 1 (1 byte), block of the time transform - 1
 (1 byte), step of the latents 1, step of the detail 1 (present with that flag), then varints: first sample, samples between
 frames, sample rate and centre frequency (`number`), time of the first sample (8 bytes, present with that flag), floor in whole dB
 (signed), windows averaged (1 byte, or one each), bytes of the latents' payload. Little endian throughout.
 
-Classes (present with that flag: a model without class head has none): runs of frames with equal labels, each the number of
-frames (varint) and the label (1 byte, an index into the model's), until all frames are told; then the confidences, 4 bits each,
-two frames a byte, the earlier in the low half: level n of 16 stands for n/16 to (n + 1)/16, and is decoded as the middle.
+Classes are present with that flag; a model without class head has none. First come runs of frames with equal labels: number of
+frames (varint) and label (1 byte, an index into the model's labels), until all frames are covered. Then come the confidences,
+4 bits each, two frames per byte, the earlier frame in the low half. Level n of 16 stands for n/16 to (n + 1)/16, and is decoded
+as the middle.
 
-A file of PDUs is just these one after the other: each tells its length. Where one is damaged, the next is looked for by its
-magic, and counts only when its checksum is right.
+A file of PDUs holds them one after the other: each states its length. After a damaged PDU, the reader searches for the next
+magic, and accepts a PDU only if its checksum is right.
 """
 
 from __future__ import annotations
@@ -37,22 +38,28 @@ _KNOWN_FLAGS = 63
 
 
 class CodecError(ValueError):
-    """Encoded bytes that cannot be decoded, or frames that cannot be encoded; one line that says why."""
+    """Bytes cannot be decoded, or frames cannot be encoded. The message is one line with the reason."""
 
 
 @dataclass(frozen=True)
 class GroupHeader:
-    """What a PDU says beside its spectra.
+    """The facts of a PDU that accompany its spectra.
 
     Attributes:
-        identity: of the model and its codec, 4 bytes. variant, band: index into the model file's variants and bands.
-        block: frames of one time transform (1: none). latent_step, detail_step: index, `step_of` gives dB; detail_step None: no
-            detail. frame_start: input sample of the first frame; frame_hop: samples from frame to frame.
-        rx_rate: Hz. rx_freq: Hz, None: unknown. rx_time: POSIX s of sample frame_start, None: unknown.
-        floor_db: whole dBFS that the frames' floors are counted from. average: windows in each frame.
-        flat: detail is added to flat noise; in place of the latents there is the floor alone.
-        label, confidence: of each frame, index into the model file's labels and 0..1 (unpacked: the middle of its level); None:
-            the model names no classes.
+        identity: 4 bytes that identify the model and its codec.
+        variant, band: index into the model file's variants and bands.
+        block: frames in one time transform; 1 is none.
+        latent_step, detail_step: index of the step, `step_of` gives dB. detail_step is None if there is no detail.
+        frame_start: input sample of the first frame.
+        frame_hop: samples from frame to frame.
+        rx_rate: sample rate, Hz.
+        rx_freq: centre frequency, Hz; None if unknown.
+        rx_time: POSIX s of sample frame_start; None if unknown.
+        floor_db: whole dBFS; the frames' floors are relative to it.
+        average: number of windows in each frame.
+        flat: True if the detail is added to flat noise; then only the floor is coded in place of the latents.
+        label: index into the model file's labels for each frame; None if the model names no classes.
+        confidence: 0..1 for each frame (after unpacking: the middle of its level); None if the model names no classes.
     """
 
     identity: bytes
@@ -77,7 +84,7 @@ class GroupHeader:
         return len(self.average)
 
     def times(self) -> np.ndarray | None:
-        """POSIX s of each frame's first sample, float64 (F,); None where the input told no time."""
+        """POSIX s of each frame's first sample, float64 (F,); None if the input had no time."""
         if self.rx_time is None:
             return None
         return self.rx_time + np.arange(self.n_frames) * (self.frame_hop / self.rx_rate)
@@ -96,7 +103,7 @@ def step_index(step: float) -> int:
     """Index of the step nearest to `step` dB.
 
     Raises:
-        ValueError: it is outside 1/64..512 dB.
+        ValueError: the step is outside 1/64..512 dB.
     """
     if not 1 / 64 <= step <= 512:
         raise ValueError(f"step {step} dB is outside 1/64..512")
@@ -128,10 +135,10 @@ def pack(header: GroupHeader, latents: bytes, detail: bytes = b"") -> bytes:
 
 
 def unpack(data: bytes) -> tuple[GroupHeader, bytes, bytes]:
-    """Header, latents' and detail's payload of one PDU.
+    """Header, latent payload and detail payload of one PDU.
 
     Raises:
-        CodecError: it is no PDU, of another version, truncated, damaged, or something follows it.
+        CodecError: the bytes are no PDU, have another version, are truncated or damaged, or more bytes follow.
     """
     size = _size(data, 0)
     if size != len(data):
@@ -206,9 +213,9 @@ def _unpack_body(data: bytes) -> tuple[GroupHeader, bytes, bytes]:
 
 
 def iterate(data: bytes) -> Iterator[tuple[int, bytes | CodecError]]:
-    """(offset, PDU, or why the bytes there are none) of everything in a file of PDUs, damaged ones included.
+    """Go through a file of PDUs, damaged ones included: yields (offset, PDU or the error for the bytes there).
 
-    A PDU of another version whose checksum is right is given as an error and stepped over as a whole.
+    A PDU of another version with a right checksum gives an error and is skipped as a whole.
     """
     at = 0
     while at < len(data):
@@ -228,7 +235,7 @@ def iterate(data: bytes) -> Iterator[tuple[int, bytes | CodecError]]:
 
 
 def _next_sound(data: bytes, at: int) -> int:
-    """Where the next PDU with a right checksum begins; the end when there is none."""
+    """Offset of the next PDU with a right checksum; the end of the data if there is none."""
     while (at := data.find(MAGIC, at)) >= 0:
         try:
             size = _size(data, at, any_version=True)
@@ -241,7 +248,7 @@ def _next_sound(data: bytes, at: int) -> int:
 
 
 def _size(data: bytes, at: int, any_version: bool = False) -> int:
-    """Bytes of the PDU at `at`, by what it says itself."""
+    """Length in bytes that the PDU at `at` states for itself."""
     if data[at:at + len(MAGIC)] != MAGIC:
         if MAGIC.startswith(data[at:at + len(MAGIC)]) and len(data) > at:
             raise CodecError(f"PDU truncated: {len(data) - at} bytes")
@@ -289,7 +296,7 @@ def _unzigzag(value: int) -> int:
 
 
 def _number(value: float) -> bytes:
-    """A whole number as a varint of it + 1, any other as 0 and a double."""
+    """Encode a whole number n as the varint n + 1, any other number as 0 and a double."""
     if value == int(value) and abs(value) < 2**53:
         return _varint(_zigzag(int(value)) + 1)
     return _varint(0) + struct.pack("<d", value)

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reduced precision of inference: the matrix products of the transformer blocks in bfloat16 or in 8-bit integers. This is
-PyTorch's runtime; the native one (lib/encoder_product_kernel.h) computes the same, but for what is said below.
+"""Reduced precision of inference: the matrix products of the transformer blocks in bfloat16 or in 8-bit integers.
 
-* `bf16`: weights and activations of every linear map in the blocks, and what attention and the feed-forward do between
-  them, in bfloat16. The residual stream, the norms and the rotation of q and k stay in fp32; the flash kernel sums in fp32.
-* `int8`: weights symmetric per output channel, activations symmetric per token, quantised as they come ("dynamic"), products
-  summed in int32 (ZeroQuant, arXiv:2206.01861, section 4.1; LLM.int8(), arXiv:2208.07339, eq. 3, without its outlier path). A
-  token's scale is its own, so a frame's numbers do not depend on its neighbours in the batch; with one scale per tensor, as
-  torch.ao.quantization.quantize_dynamic has (deprecated since PyTorch 2.10), they would.
+This module serves PyTorch's runtime. The native one (lib/encoder_product_kernel.h) computes the same, with the differences below.
+
+* `bf16`: weights and activations of all linear maps in the blocks are in bfloat16, as is the work of attention and the
+  feed-forward between them. The residual stream, the norms and the rotation of q and k stay in fp32, as do the sums of the flash
+  kernel.
+* `int8`: weights are symmetric per output channel. Activations are symmetric per token and quantised at run time ("dynamic").
+  Products are summed in int32 (ZeroQuant, arXiv:2206.01861, section 4.1; LLM.int8(), arXiv:2208.07339, eq. 3, without its outlier
+  path). Each token has its own scale, so a frame's numbers do not depend on its neighbours in the batch. With one scale per
+  tensor, as in torch.ao.quantization.quantize_dynamic (deprecated since PyTorch 2.10), they would.
 
 The native runtime folds the weights of the norms into the linear maps before it rounds them. With either dtype it computes
 softmax attention in bf16: q, k and v, and the weights, with seven bits of mantissa; linear attention and mhla stay in fp32.
 
-Embedding, token dropout, bottleneck, decoder and heads stay in fp32: the residual is a difference of levels, and they are a
-small part of the work (the decoder in bf16 would save 2 % and make the largest difference of a residual five times as large).
-`evaluate precision` measures what is lost and what is gained.
+Embedding, token dropout, bottleneck, decoder and heads stay in fp32: the residual is a difference of levels. They are a small
+part of the work: the decoder in bf16 would save 2 % and make the largest difference of a residual five times as large.
+`evaluate precision` measures the losses and gains.
 """
 
 from __future__ import annotations
@@ -73,10 +75,10 @@ _LINEAR = {BF16: Bf16Linear, INT8: Int8Linear}
 
 
 def why_not(dtype: str, device: torch.device | str) -> str | None:
-    """None where PyTorch runs this precision on the device, else the reason with what to do.
+    """None if PyTorch runs this precision on the device, else the reason and what to do.
 
     Raises:
-        ValueError: no such precision.
+        ValueError: there is no such precision.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
@@ -92,7 +94,7 @@ def why_not(dtype: str, device: torch.device | str) -> str | None:
 
 @cache
 def _why_no_int8() -> str | None:
-    """A product of the largest values must come out exactly: kernels without VNNI may saturate at 16 bits."""
+    """Test a product of the largest values. It must be exact: kernels without VNNI may saturate at 16 bits."""
     largest = torch.full((_PROBE_ROWS, _PROBE_DEPTH), 127, dtype=torch.int8)
     try:
         exact = bool((torch._int_mm(largest, largest.t().contiguous()) == 127 * 127 * _PROBE_DEPTH).all())
@@ -102,7 +104,7 @@ def _why_no_int8() -> str | None:
 
 
 def reduce_precision(network: nn.Module, dtype: str) -> nn.Module:
-    """Replace every linear map inside `network.blocks` by one of this precision, in place; fp32 leaves it as it is.
+    """Replace each linear map inside `network.blocks` by one with this precision, in place. fp32 changes nothing.
 
     Args:
         network: a SpectrumEncoder, in eval mode, on its device.

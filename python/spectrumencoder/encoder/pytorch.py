@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether PyTorch is installed. Watching a band needs none of it; whatever does need it says so with this reason.
+"""Checks whether PyTorch is installed. Watching a band does not need it; code that does reports the reason given here.
 
-Nothing here imports PyTorch: that takes a second and 180 MB.
+Nothing here imports PyTorch: an import takes a second and 180 MB.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def why_no_torch() -> str | None:
 
 
 def may_see_a_gpu() -> bool:
-    """Whether it is worth asking PyTorch for a CUDA device: it is installed, and so is a driver of NVIDIA's or AMD's."""
+    """Whether a CUDA device is possible: PyTorch is installed, and so is a driver from NVIDIA or AMD."""
     if why_no_torch():
         return False
     try:
@@ -30,5 +30,5 @@ def may_see_a_gpu() -> bool:
 
 
 def device_kind(device: str) -> str:
-    """cpu of "cpu", cuda of "cuda:1"."""
+    """The kind of a device: "cpu" -> "cpu", "cuda:1" -> "cuda"."""
     return device.partition(":")[0]

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The codec of `encoded` PDUs: a group of spectra as quantised, entropy-coded latents, and what they leave out as wavelet detail.
+"""The codec of `encoded` PDUs: a group of spectra as quantised, entropy-coded latents, with the remainder as wavelet detail.
 
-1. The latents of each frame are refined against its spectrum through the decoder, by a few steps of conjugate gradients
-   (iterative amortised inference, Yang et al., arXiv:2006.04240): what the encoder gives in one pass is a guess.
-2. A linear map turns them into uncorrelated coordinates in which a step makes the same error in the decoded spectrum whichever
-   way it goes: a Karhunen-Loeve transform in the metric of the decoder's mean Jacobian. The noise floor is one more coordinate.
-3. A DCT along time over 1, 8 or all frames of the group, whichever pays, gathers what stays the same.
-4. Uniform quantisation with a dead zone, and `entropy`.
-5. Where it pays: the difference between spectrum and decoded latents as wavelet coefficients through 3 and 4 again, without those
-   under three sigma of the averaged noise. Where it pays more, the difference from flat noise: then of the coordinates there is
-   only the floor.
+1. A few steps of conjugate gradients refine each frame's latents against its spectrum through the decoder (iterative amortised
+   inference, Yang et al., arXiv:2006.04240). The encoder's single pass gives only a first guess.
+2. A linear map turns the latents into uncorrelated coordinates. A step in any direction makes the same error in the decoded
+   spectrum: a Karhunen-Loeve transform in the metric of the decoder's mean Jacobian. The noise floor is one more coordinate.
+3. A DCT along time gathers the steady part. It spans 1, 8 or all frames of the group, whichever costs least.
+4. The coefficients are quantised uniformly with a dead zone, and coded by `entropy`.
+5. If it pays, the difference between spectrum and decoded latents follows as wavelet coefficients through steps 3 and 4, without
+   those under three sigma of the averaged noise. If it pays more, the difference from flat noise is coded instead. Then the floor
+   is the only coordinate.
 
-The label that the encoder gave each frame, and its confidence, go beside the spectra (`pdu`): neither from spectra nor from
-latents can a receiver tell the class as well as the whole model has.
+The PDU also carries each frame's label and confidence from the encoder (`pdu`). A receiver cannot classify as well from spectra
+or latents as the whole model does.
 
-The unit of all coefficients is dB, such that a squared error in them is the mean squared error of a bin.
+The unit of all coefficients is dB, scaled so that their squared error is the mean squared error of a bin.
 Shape letters: F frames, N bins, L x W = P latents. The map is stored in the model file (`codec.*`, see `fit_codec`);
 all variants use one.
 """
@@ -34,27 +34,33 @@ from .transforms import along_time, inverse_wavelet, quantise, wavelet
 
 TENSORS = ("mean", "analysis", "synthesis", "scale", "detail_scale", "flat_scale")
 TIME_BLOCKS = (1, 8, MAX_FRAMES)
-# Eighths of an octave by which the latents' step is coarser, and whether the spectrum starts from flat noise in their place; the
-# floor, all that is coded of the coordinates then, is _FLOOR_GAIN times finer, so that its step is that of the detail
+# Eighths of an octave by which the latents' step is coarser, and whether the spectrum starts from flat noise in their place. Then
+# the floor is the only coordinate coded. It is _FLOOR_GAIN times finer, so that its step is that of the detail
 CANDIDATES = ((0, False), (8, False), (16, False), (16, True))
-LEAST_STEP = 3.0  # sigmas of the averaged noise in a coefficient: a finer step would encode noise
+MIN_STEP = 3.0  # sigmas of the averaged noise in a coefficient: a finer step would encode noise
 REFINE_STEPS = 4
-NOISE_SIGMAS = 3.0  # of a coefficient: smaller ones are taken for noise and left out
+NOISE_SIGMAS = 3.0  # coefficients under this many sigmas are taken for noise and left out
 LEVEL_RANGE = (-20.0, 80.0)  # dB over the floor, as the network sees it
-_FLOOR_SCALE, _FLOOR_GAIN = 0.5, 4.0  # dB, usual deviation of a frame's floor from the group's; its step is so many times finer
-_FLOOR_NOISE = 1.4  # of the floor, in sigmas of a coordinate: the spread of a quantile of all bins over that of their mean
-BIT_PRICE = 0.15  # of a bit, in squared steps: about the slope of rate and distortion of a uniform quantiser
+_FLOOR_SCALE, _FLOOR_GAIN = 0.5, 4.0  # usual deviation of a frame's floor from the group's, dB; its step is finer by the gain
+_FLOOR_NOISE = 1.4  # the floor's noise in sigmas of a coordinate: spread of a quantile of all bins over that of their mean
+BIT_PRICE = 0.15  # price of a bit in squared steps: about the rate-distortion slope of a uniform quantiser
 _DETAIL_OVERHEAD_BITS = 48
-_PLAIN_GAIN, _PLAIN_SCALE, _PLAIN_DETAIL = 8.0, 4.0, 0.1  # of a model without fitted codec
+_PLAIN_GAIN, _PLAIN_SCALE, _PLAIN_DETAIL = 8.0, 4.0, 0.1  # for a model without fitted codec
 
 
 @dataclass(frozen=True)
 class Group:
-    """Frames to encode, with what they have in common.
+    """Frames to encode, with the facts that they share.
 
-    Attributes: latents (F, L, W); level (F, N) dB over the floor; floor (F,) dBFS; average: windows of each frame; variant and
-    band: names; label (F,) int, index into the model's labels, and confidence (F,) 0..1, None: no classes; the rest as in
-    GroupHeader.
+    Attributes:
+        latents: (F, L, W).
+        level: (F, N) dB over the floor.
+        floor: (F,) dBFS.
+        average: number of windows in each frame.
+        variant, band: names.
+        frame_start, frame_hop, rx_rate, rx_freq, rx_time: as in GroupHeader.
+        label: (F,) int, index into the model's labels; None if there are no classes.
+        confidence: (F,) 0..1; None if there are no classes.
     """
 
     latents: np.ndarray
@@ -74,8 +80,17 @@ class Group:
 
 @dataclass(frozen=True)
 class DecodedGroup:
-    """spectra (F, N) float32 dBFS; floor (F,) dBFS; latents (F, L, W), None where the spectra start from flat noise; label (a
-    name for each frame) and confidence (F,) to 1/32, None where the PDU tells no classes; band name; header."""
+    """A decoded PDU.
+
+    Attributes:
+        spectra: (F, N) float32 dBFS.
+        floor: (F,) dBFS.
+        latents: (F, L, W); None if the spectra start from flat noise.
+        band: name.
+        header: the PDU's header.
+        label: a name for each frame; None if the PDU has no classes.
+        confidence: (F,), exact to 1/32; None if the PDU has no classes.
+    """
 
     spectra: np.ndarray
     floor: np.ndarray
@@ -87,19 +102,25 @@ class DecodedGroup:
 
 
 def noise_sigma_db(average: np.ndarray) -> np.ndarray:
-    """Standard deviation in dB of a noise bin averaged over K windows: that of 10 log10 of a gamma variable of shape K.
+    """Standard deviation in dB of a noise bin averaged over K windows: that of 10 log10 of a gamma variable with shape K.
 
-    The variance of its natural logarithm is the trigamma function at K, pi^2 / 6 less the sum of 1 / k^2 over k < K (NIST
-    Handbook of Mathematical Functions, 5.15). average: whole numbers, at least 1.
+    The variance of its natural logarithm is the trigamma function at K: pi^2 / 6 minus the sum of 1 / k^2 over k < K (NIST
+    Handbook of Mathematical Functions, 5.15).
+
+    Args:
+        average: K, whole numbers >= 1.
     """
     return 10.0 / np.log(10.0) * np.sqrt(np.pi**2 / 6 - _sum_below(average, 2))
 
 
 def log_bias_db(average: np.ndarray) -> np.ndarray:
-    """What the mean of 10 log10 of noise averaged over K windows reads over 10 log10 of its mean: -2.51 dB at K = 1.
+    """Bias of a mean of dB values: the mean of 10 log10 of noise averaged over K windows, minus 10 log10 of its mean.
 
-    The mean of the natural logarithm is the digamma function at K, the sum of 1 / k over k < K less Euler's constant (NIST
-    Handbook, 5.4.14). average: whole numbers, at least 1.
+    It is -2.51 dB at K = 1. The mean of the natural logarithm is the digamma function at K: the sum of 1 / k over k < K, minus
+    Euler's constant (NIST Handbook, 5.4.14).
+
+    Args:
+        average: K, whole numbers >= 1.
     """
     return 10.0 / np.log(10.0) * (_sum_below(average, 1) - np.euler_gamma - np.log(np.asarray(average, np.float64)))
 
@@ -115,7 +136,7 @@ class Codec:
     """Encodes and decodes groups with one model file.
 
     Args:
-        file: the model. Without fitted `codec` tensors a plain map serves: it decodes as well, of more bytes.
+        file: the model. Without fitted `codec` tensors a plain map is used: equally exact, but PDUs are larger.
     """
 
     def __init__(self, file: ModelFile):
@@ -135,13 +156,14 @@ class Codec:
         """The PDU of a group.
 
         Args:
-            step: of the quantiser in dB, to the nearest eighth of an octave; about 3.5 times the error that it adds to a bin
-                when all coefficients count. One so fine that it would encode the noise of the average is made coarser.
-            detail: whether wavelet detail may follow the latents. refine: steps of refinement, 0: the latents as they are.
+            step: quantiser step in dB, rounded to an eighth of an octave. It is about 3.5 times the error that it adds to a
+                bin when all coefficients count. A step fine enough to encode the noise of the average is made coarser.
+            detail: whether wavelet detail may follow the latents.
+            refine: number of refinement steps; 0 uses the latents unchanged.
 
         Raises:
-            CodecError: no frame, more than 256, values that are not finite, or labels and confidences that are none. ValueError:
-                step out of range.
+            CodecError: no frame, more than 256 frames, non-finite values, or invalid labels or confidences.
+            ValueError: the step is out of range.
         """
         if not 1 <= len(group.level) <= MAX_FRAMES:
             raise CodecError(f"a group holds 1..{MAX_FRAMES} frames, not {len(group.level)}")
@@ -155,7 +177,7 @@ class Codec:
         return self.of(group.variant).encode(group, header, detail, refine)
 
     def _classes(self, group: Group) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
-        """Labels and confidences as the header has them, checked."""
+        """Check labels and confidences, and return them as the header stores them."""
         if group.label is None and group.confidence is None:
             return None, None
         n_frames = len(group.level)
@@ -169,10 +191,10 @@ class Codec:
         return label, confidence
 
     def decode(self, data: bytes) -> DecodedGroup:
-        """The spectra of a PDU.
+        """Decode the spectra of a PDU.
 
         Raises:
-            CodecError: no PDU, of another version or model, truncated or damaged.
+            CodecError: the bytes are no PDU, have another version or model, or are truncated or damaged.
         """
         header, latents, detail = unpack(data)
         if header.identity != self.identity:
@@ -220,23 +242,23 @@ class VariantCodec:
         return conditioning(np.stack((floor, average, np.full(len(floor), rx_rate / self.config.fft_size)), axis=1))
 
     def refined(self, latents: np.ndarray, level: np.ndarray, condition: np.ndarray, steps: int) -> np.ndarray:
-        """Latents (F, P) whose decoded spectrum lies nearer to level (F, N) than those given.
+        """Refine latents, so that their decoded spectrum lies nearer to level (F, N). Returns (F, P).
 
-        Nonlinear conjugate gradients (Polak-Ribiere) in the codec's coordinates, each step as long as the Gauss-Newton model of
-        its direction says; a frame keeps the best that it has had, so it never gets worse.
+        The method is nonlinear conjugate gradients (Polak-Ribiere) in the codec's coordinates. The Gauss-Newton model along the
+        direction gives the length of each step. A frame keeps its best latents, so it never gets worse.
         """
         start = np.asarray(latents, np.float32).reshape(len(latents), -1)
         if steps < 1:
             return start
         wanted = np.clip(np.asarray(level, np.float32), *LEVEL_RANGE)
         move = best = np.zeros((len(start), self.synthesis.shape[1]), np.float32)
-        least, direction, before = np.full(len(start), np.inf, np.float32), None, None
+        lowest, direction, before = np.full(len(start), np.inf, np.float32), None, None
         for step in range(steps + 1):
             here = self.decoder.at(start + move @ self.synthesis.T, condition)
             error = here.mean_db - wanted
             loss = np.square(error).mean(axis=1)
-            better = loss < least
-            best, least = np.where(better[:, None], move, best), np.minimum(loss, least)
+            better = loss < lowest
+            best, lowest = np.where(better[:, None], move, best), np.minimum(loss, lowest)
             if step == steps:
                 break
             gradient = here.pull(error) @ self.synthesis / np.float32(error.shape[1])  # of half the loss
@@ -253,7 +275,7 @@ class VariantCodec:
         return start + best @ self.synthesis.T
 
     def coordinates(self, flat: np.ndarray, floor: np.ndarray, floor_db: int) -> np.ndarray:
-        """(F, 1 + C): floor over the group's, then the latents in the codec's coordinates."""
+        """(F, 1 + C): floor relative to the group's, then the latents in the codec's coordinates."""
         y = (flat - self.mean) @ self.analysis.T
         return np.concatenate((_FLOOR_GAIN * (floor[:, None] - floor_db), y), axis=1).astype(np.float64)
 
@@ -265,7 +287,7 @@ class VariantCodec:
         y = self.coordinates(flat, np.asarray(group.floor, np.float64), header.floor_db)
         root = np.sqrt(self.config.fft_size)
         noise = noise_sigma_db(group.average).max() / root
-        step = max(header.latent_step, step_index(max(step_of(0), LEAST_STEP * noise)))
+        step = max(header.latent_step, step_index(max(step_of(0), MIN_STEP * noise)))
         psd = group.level + group.floor[:, None]
         above = wavelet((psd - self._base(y, replace(header, flat=True))).astype(np.float32)) / np.float32(root)
         block = min((self._detail(above, step, b, noise, True) if detail else self._coded(y, step, b, noise)
@@ -288,20 +310,20 @@ class VariantCodec:
         return pack(header, latents.data(), extra.data() if extra else b"")
 
     def _coded(self, y: np.ndarray, step: int, block: int, noise: float) -> Coded:
-        """Coordinates (F, 1 + C), or the floor's (F, 1): in the time transform, what changes by less than three sigma of noise is
-        taken for steady."""
+        """Code coordinates (F, 1 + C), or the floor's (F, 1). Changes under three sigma of noise in the time transform are
+        taken as steady."""
         limit = np.full(y.shape[1], NOISE_SIGMAS * noise)
         limit[0] *= _FLOOR_NOISE * _FLOOR_GAIN
         prior = entropy.prior_of(self.scale[:y.shape[1]], step_of(step))
         return Coded.create(y, step_of(step), block, prior, noise, limit, keep_steady=True)
 
     def _detail(self, left: np.ndarray, step: int, block: int, noise: float, flat: bool) -> Coded:
-        """Wavelet coefficients (F, N), without those under three sigma of noise."""
+        """Code wavelet coefficients (F, N), without those under three sigma of noise."""
         prior = entropy.prior_of(self.detail_scales[flat], step_of(step))
         return Coded.create(left.astype(np.float64), step_of(step), block, prior, noise, NOISE_SIGMAS * noise)
 
     def _base(self, y: np.ndarray, header: GroupHeader) -> np.ndarray:
-        """(F, N) float32 dBFS that the detail is added to, from coordinates (F, 1 + C); flat: of the floor (F, 1) alone."""
+        """Spectra (F, N) float32 dBFS before the detail is added, from coordinates (F, 1 + C); if flat, from the floor (F, 1)."""
         floor = (y[:, 0] / _FLOOR_GAIN + header.floor_db).astype(np.float32)[:, None]
         if header.flat:
             bias = log_bias_db(np.array(header.average))[:, None]
@@ -325,9 +347,11 @@ class VariantCodec:
 
 @dataclass(frozen=True)
 class Coded:
-    """A quantised matrix of coefficients transformed along time: q, step, prior and block as coded; its bits, the squared error
-    that it makes of what it was given, and how much of that error following the noise has hidden: twice its variance for every
-    coefficient (as in Mallows' Cp)."""
+    """A quantised matrix of coefficients transformed along time.
+
+    q, step, prior and block are as coded. The other fields are the number of bits, the squared error of the quantised input, and
+    the part of that error hidden by following the noise: twice its variance for each coefficient (as in Mallows' Cp).
+    """
 
     q: np.ndarray
     step: float
@@ -339,15 +363,15 @@ class Coded:
 
     @property
     def price(self) -> float:
-        """What is minimised, in squared dB; see `_price`."""
+        """The cost to minimise, in squared dB; see `_price`."""
         return _price(self.error, self.step, self)
 
     @classmethod
     def create(cls, x: np.ndarray, step: float, block: int, prior: np.ndarray, noise: float, limit, *,
                keep_steady: bool = False) -> Coded:
-        """Make 0 what is under `limit` (number, or (D,)) in x (F, D), before and after transforming it along time; quantise.
+        """Zero the values of x (F, D) under `limit` (number, or (D,)) before and after the transform along time; quantise.
 
-        keep_steady: the limit is not for temporal frequency 0 (nor for anything, without a time transform).
+        keep_steady: the limit does not apply to temporal frequency 0; without a time transform it applies to nothing.
         """
         loud = x if keep_steady else np.where(np.abs(x) < limit, 0.0, x)  # frame by frame first: noise seldom is loud twice
         x, kept = along_time(x, block), along_time(loud, block)
@@ -372,7 +396,7 @@ def _dot(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _price(error: float, step: float, *parts: Coded) -> float:
-    """What is minimised, in squared dB: error, what following the noise may have taken from it, and the bits."""
+    """The cost to minimise, in squared dB: the error, the part of it hidden by following the noise, and the bits."""
     bits = sum(p.bits for p in parts) + _DETAIL_OVERHEAD_BITS * (len(parts) - 1)
     return error + sum(p.luck for p in parts) + BIT_PRICE * step**2 * bits
 
@@ -383,12 +407,12 @@ def _restore(data: bytes, header: GroupHeader, step: int, scale: np.ndarray) -> 
 
 
 def time_blocks(n_frames: int) -> list[int]:
-    """Lengths of the time transform that are tried."""
+    """Lengths of the time transform to try."""
     return sorted({min(b, n_frames) for b in TIME_BLOCKS})
 
 
 def identity(file: ModelFile) -> bytes:
-    """The first bytes of a hash over the weights and the codec's map: what a PDU's decoder must have equal."""
+    """The first bytes of a hash over the weights and the codec's map. A PDU's encoder and decoder must have the same."""
     digest = hashlib.sha256((file.contract.get("weights_sha256") or weights_sha256(file.tensors)).encode())
     for name in sorted(t for t in file.tensors if t.startswith("codec.")):
         digest.update(name.encode())

@@ -9,11 +9,11 @@ from .attention import BACKENDS
 from .config import EncoderConfig
 from .encoder import SpectrumEncoder
 
-STRIDE = 8  # bins of a token
+STRIDE = 8  # bins per token
 
 
 def random_network(backend: str, n_tokens: int, encoder: dict) -> SpectrumEncoder:
-    """A network of those sizes for spectra of so many tokens, of the backend's family, with weights as they are initialised."""
+    """A network of the backend's family with initial weights, for spectra of `n_tokens` tokens."""
     torch.manual_seed(0)
     config = EncoderConfig.from_dict({"keep_choices": [n_tokens], **encoder, "fft_size": STRIDE * n_tokens, "stride": STRIDE,
                                       "attention": BACKENDS[backend].family, "rope": "dynamic", "labels": ["a", "b"]})
@@ -21,7 +21,7 @@ def random_network(backend: str, n_tokens: int, encoder: dict) -> SpectrumEncode
 
 
 def attention_calls(network: SpectrumEncoder, backend: str, inputs) -> list[tuple]:
-    """What a backend is called with in each block of one forward pass."""
+    """The arguments of the backend's call in each block of one forward pass."""
     calls = []
 
     def note(module, arguments):

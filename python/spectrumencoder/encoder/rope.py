@@ -3,7 +3,7 @@
 
 Su et al., RoFormer (arXiv:2104.09864), eq. 34. The position is the token's index on the frequency axis, so a kept token
 keeps its place. Modes: `none`; `static`, theta = 1e4; `dynamic`, log theta = a_band + b log2(bin width / 1 kHz), learned,
-with the band `unknown` where there is none. Everything here stays in fp32, or in fp64 where that is given.
+with the band `unknown` if none is given. All numbers stay in fp32, or in fp64 if the input has it.
 
 Shape letters: B frames, T sequence, H heads, D head width.
 """
@@ -24,7 +24,7 @@ class RotaryEmbedding(nn.Module):
     Args:
         mode: none, static or dynamic.
         head_width: D, even.
-        n_bands: number of bands with a theta of their own (dynamic).
+        n_bands: number of bands with their own theta (dynamic).
         theta: the fixed theta (static) and, with `theta_start`, where learning starts (dynamic).
     """
 
@@ -39,7 +39,7 @@ class RotaryEmbedding(nn.Module):
             self.register_buffer("log_theta", torch.tensor(math.log(theta)), persistent=False)
 
     def forward(self, position: torch.Tensor, band: torch.Tensor, log2_bin_width: torch.Tensor):
-        """position (B, T), band (B,), log2_bin_width (B,) log2 Hz -> complex64 (B, T, D/2), or None when the mode is none."""
+        """position (B, T), band (B,), log2_bin_width (B,) log2 Hz -> complex64 (B, T, D/2), or None if the mode is none."""
         if self.mode == "none":
             return None
         if self.mode == "dynamic":
@@ -53,7 +53,7 @@ class RotaryEmbedding(nn.Module):
 
 
 def wide(x: torch.Tensor) -> torch.Tensor:
-    """x in fp32, where sums are taken; fp64 stays what it is."""
+    """x in fp32, for sums; fp64 stays fp64."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 

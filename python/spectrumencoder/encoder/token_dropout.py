@@ -3,15 +3,14 @@
 
 Policies, all on the same interface:
 
-* `gumbel`: a small learned score. In training, on a scale of one within the frame, with logistic noise (the difference of two
-  Gumbels) over a temperature, exact top-k, and a straight-through gradient through the sigmoid of the distance to the k-th
-  score; at inference exact top-k.
+* `gumbel`: a small learned score, and exact top-k. In training the score has unit scale within the frame, and logistic noise (the
+  difference of two Gumbels) over a temperature. The straight-through gradient uses the sigmoid of the distance to the k-th score.
 * `energy`: mean level of the token over the floor.
 * `entropy`: low spectral entropy inside the token and between its windows first (structure before noise).
 * `random`: a uniform draw, the fixed-rate baseline.
 
-Jang et al. (arXiv:1611.01144) for the relaxation; EViT (arXiv:2202.07800) for fusing the dropped tokens, here into one for
-each of a few parts of the spectrum: what was dropped is quiet, but its shape tells wide signals apart.
+The relaxation follows Jang et al. (arXiv:1611.01144). Fusing the dropped tokens follows EViT (arXiv:2202.07800), here into one
+token for each of a few parts of the spectrum. Dropped tokens are quiet, but their shape distinguishes wide signals.
 Shape letters: B frames, M tokens, k kept, C token_dim.
 """
 
@@ -52,14 +51,14 @@ class TokenDropout(nn.Module):
         Raises:
             ValueError: unknown policy, or `random` without its noise (B, M), uniform in (0, 1).
         """
-        if policy == "gumbel" and self.training:  # the mean is taken off later: a bias would follow nothing but rounding
+        if policy == "gumbel" and self.training:  # the mean is subtracted later: a bias would learn rounding noise only
             return F.linear(self.learned[:2](x), self.learned[2].weight).squeeze(-1)
         if policy == "gumbel":
             return self.learned(x).squeeze(-1)
         if policy == "energy":
             return x[..., :-2].mean(dim=-1) + 0.25 * x[..., -2]
         if policy == "entropy":
-            if x.shape[-1] == 3:  # tokens of one bin: entropy says nothing
+            if x.shape[-1] == 3:  # tokens of one bin have no entropy
                 return x[..., -1]
             share = torch.softmax(x[..., :-2] * (20.0 * math.log(10.0) / 10.0), dim=-1)  # linear power of bins given in dB / 20
             entropy = -(share * (share + 1e-12).log()).sum(dim=-1) / math.log(share.shape[-1])
@@ -72,12 +71,14 @@ class TokenDropout(nn.Module):
 
     def forward(self, x: torch.Tensor, k: int, policy: str = "gumbel", *, noise: torch.Tensor | None = None,
                 temperature: float = 1.0, wanted: torch.Tensor | None = None) -> Kept:
-        """Choose k of the M tokens of x (B, M, C). `noise` (B, M) uniform in (0, 1): required by `random`, and in training
-        by `gumbel` (its logistic noise comes from it). `wanted` (B, M) bool: kept before all others, the best of them where
-        they are more than k. k = M keeps all: the identity.
+        """Choose k of the M tokens of x (B, M, C). k = M keeps all: the identity.
+
+        Args:
+            noise: (B, M) uniform in (0, 1). `random` needs it, and `gumbel` in training, for its logistic noise.
+            wanted: (B, M) bool, tokens kept before all others; if they are more than k, the best of them.
 
         Raises:
-            ValueError: k outside 1..M, unknown policy, missing noise.
+            ValueError: k is outside 1..M, the policy is unknown, or the noise is missing.
         """
         batch, n_tokens, _ = x.shape
         if not 1 <= k <= n_tokens:
@@ -91,7 +92,7 @@ class TokenDropout(nn.Module):
             if noise is None:
                 raise ValueError("policy 'gumbel' needs its noise in training, uniform in (0, 1), one value per token")
             u = noise.clamp(1e-6, 1 - 1e-6)
-            spread = score.std(dim=-1, keepdim=True).clamp(min=1e-4)  # the noise must not drown the scores, nor they outgrow it
+            spread = score.std(dim=-1, keepdim=True).clamp(min=1e-4)  # neither noise nor scores may outgrow the other
             choice = (score - score.mean(dim=-1, keepdim=True)) / spread
             choice = choice + temperature * (u.log() - (-u).log1p())  # logistic noise
         if wanted is not None:
@@ -114,8 +115,8 @@ def gather_tokens(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 
 def background(x: torch.Tensor, kept: Kept, sub_bands: int = 1) -> torch.Tensor:
-    """Mean of the dropped tokens of x (B, M, C) in each of P equal parts of the spectrum -> (B, P, C); zeros where none was
-    dropped."""
+    """Mean of the dropped tokens of x (B, M, C) in each of P equal parts of the spectrum -> (B, P, C). A part with no dropped
+    token gives zeros."""
     dropped = (~kept.keep).to(x.dtype)
     weight = 1.0 - kept.gate if kept.gate is not None else dropped  # (B, M)
     parts = (sub_bands, x.shape[1] // sub_bands)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The torch runtime: the network as PyTorch computes it, on any device, with any backend and precision."""
+"""The torch runtime: PyTorch computes the network on any device, with any backend and precision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .precision import reduce_precision
 
 
 class EagerNetwork:
-    """A SpectrumEncoder that fills arrays, as `NativeNetwork` does.
+    """A SpectrumEncoder that writes into given arrays, like `NativeNetwork`.
 
     Args:
         network: in eval mode, on `device`.
@@ -25,7 +25,7 @@ class EagerNetwork:
 
     @classmethod
     def from_weights(cls, config: EncoderConfig, weights: dict[str, np.ndarray], device: str, dtype: str) -> EagerNetwork:
-        """The network of these weights, its blocks in this precision.
+        """Make the network from weights, with its blocks in this precision.
 
         Raises:
             ValueError: the weights do not fit the configuration.
@@ -42,8 +42,8 @@ class EagerNetwork:
         """Encode frames into the given arrays; see `NativeNetwork.encode`.
 
         Args:
-            backend: name of the attention backend, of the network's family.
-            pad_batch: frames per forward pass, the last one filled up; 0 takes them as they come.
+            backend: name of an attention backend of the network's family.
+            pad_batch: frames per forward pass, the last pass filled up; 0 runs batches without padding.
         """
         step = pad_batch or LARGEST_BATCH
         for start in range(0, len(items), step):
@@ -65,7 +65,7 @@ class EagerNetwork:
                                 wanted=wanted)
 
     def _fill(self, items: np.ndarray, encoded: Encoded, out: dict[str, np.ndarray]) -> None:
-        """Write the first len(items) frames of what the network gave."""
+        """Write the first len(items) frames of the network's output."""
         count = len(items)
         tokens, side = self.layout.split(items)
         on_host = lambda x: x[:count].cpu().numpy()  # noqa: E731
@@ -94,7 +94,7 @@ def _filled_up(x: np.ndarray, count: int) -> np.ndarray:
 
 def _keep_statistics(score: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     """(B, 8): mean, std, min, max of the kept scores, then of the dropped ones (0 when none are dropped)."""
-    chosen = torch.stack((keep, ~keep))  # (2, B, M): both at once, since one frame's worth is all overhead
+    chosen = torch.stack((keep, ~keep))  # (2, B, M): both at once, since separate calls are all overhead
     count = chosen.sum(dim=2)
     n = count.clamp(min=1)
     mean = (score * chosen).sum(dim=2) / n

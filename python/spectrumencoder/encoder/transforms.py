@@ -10,11 +10,11 @@ import numpy as np
 _ROOT3 = 3.0**0.5
 _LOW = np.array([1 + _ROOT3, 3 + _ROOT3, 3 - _ROOT3, 1 - _ROOT3], np.float32) / np.float32(4 * 2.0**0.5)
 _HIGH = _LOW[::-1] * np.array([1, -1, 1, -1], np.float32)
-_SMALLEST = 8  # coefficients of the coarsest level, at least
+_MIN_COEFFICIENTS = 8  # min coefficients of the coarsest level
 
 
 def along_time(x: np.ndarray, block: int, inverse: bool = False) -> np.ndarray:
-    """Orthonormal DCT-II (its inverse) of x (F, D) along time, block by block; the last block may be shorter."""
+    """Orthonormal DCT-II (or its inverse) of x (F, D) along time, block by block; the last block may be shorter."""
     if block == 1:
         return x
     blocks = (x[s:s + block] for s in range(0, len(x), block))
@@ -31,14 +31,14 @@ def cosines(n: int) -> np.ndarray:
 
 
 def quantise(x: np.ndarray, step: float, rounding: float = 1 / 3) -> np.ndarray:
-    """Whole numbers: magnitudes round up from 1 - rounding of a step on; below 1/2 there is a dead zone about 0."""
+    """Quantise x to whole numbers: magnitudes round up from (1 - rounding) steps on. rounding < 1/2 makes a dead zone at 0."""
     return (np.sign(x) * np.floor(np.abs(x) / step + rounding)).astype(np.int64)
 
 
 def wavelet_levels(n: int) -> int:
     """How often n can be halved before fewer than 8 coefficients are left."""
     levels = 0
-    while n % 2 == 0 and n // 2 >= _SMALLEST:
+    while n % 2 == 0 and n // 2 >= _MIN_COEFFICIENTS:
         n, levels = n // 2, levels + 1
     return levels
 

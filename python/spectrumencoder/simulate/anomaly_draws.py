@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plans of single anomalies, drawn from a generator: where, how wide, when, and on which channel."""
+"""Draws plans of single anomalies from a generator: place, width, time and channel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .anomalies import ANOMALY_KINDS, DEFAULT_LEVELS_DB, LEAST_SAMPLES, Anomaly
+from .anomalies import ANOMALY_KINDS, DEFAULT_LEVELS_DB, MIN_SAMPLES, Anomaly
 from .anomaly_shapes import waveform_of
 from .injections import FRAME_BINS, check_place, own_width
 from .occupancy import USABLE_SHARE, Channel, channels_of, free_place, usable
@@ -16,8 +16,8 @@ from .scenes import Emitter, Scene
 from .signal import occupied_band
 from .waveforms import WAVEFORMS
 
-_LEAST_ON_SHARE = 0.2          # of its stretch in which an emitter is on, for its absence to mean anything
-_LEAST_COUNT = 64              # samples of one
+_MIN_ON_SHARE = 0.2          # min share of the stretch that an emitter is on, so that its absence means something
+_MIN_COUNT = 64              # min samples of an anomaly
 _SHORT_KINDS = ("pulse", "wpulse")
 _NEVER_GIVEN = ("detshift", "dclass", "missing", "spoof")   # their place follows from the plan
 _GNSS = "cdma_noise"
@@ -25,7 +25,7 @@ _GNSS = "cdma_noise"
 
 @dataclass(frozen=True)
 class _Draft:
-    """What the functions that draw a kind have in common."""
+    """The common inputs of the functions that draw a kind."""
 
     kind: str
     rng: np.random.Generator
@@ -50,25 +50,26 @@ def draw_anomaly(rng: np.random.Generator, kind: str, background: Scene | np.nda
                  level_db: float | None = None, first_sample: int = 0, sample_start: int | None = None,
                  sample_count: int | None = None, freq_offset_hz: float | None = None,
                  bandwidth_hz: float | None = None) -> Anomaly:
-    """Draws place, width, time and shape of an anomaly of n_samples samples. The same generator state gives the same one.
+    """Draw place, width, time and shape of an anomaly for n_samples samples. The same generator state gives the same plan.
 
-    It lasts 0.4 to 0.9 of the samples, a pulse 1/64 to 1/8, and lies within them.
+    The anomaly lies within the samples. It lasts 0.4 to 0.9 of them, a pulse 1/64 to 1/8.
 
     Args:
-        background: a scene, or of a recording the power spectrum (N,) (``signal.power_spectrum``), in the samples' own scale.
-        level_db: what the kind says (``anomalies``); None: DEFAULT_LEVELS_DB. detshift, dclass and missing take the channel
-            whose SNR is nearest to it; dclass and missing then have that channel's level.
-        first_sample: of the scene, where the samples begin.
-        sample_start, sample_count, freq_offset_hz, bandwidth_hz: given instead of drawn, where the kind leaves them open
-            (bandwidth of a hopper: of a dwell).
+        background: a scene, or a recording's power spectrum (N,) (``signal.power_spectrum``) in the samples' own scale.
+        level_db: level as the kind defines it (``anomalies``); None takes DEFAULT_LEVELS_DB. detshift, dclass and missing take
+            the channel with the nearest SNR; dclass and missing then have that channel's level.
+        first_sample: sample of the scene at which the samples begin.
+        sample_start, sample_count, freq_offset_hz, bandwidth_hz: values to use instead of drawn ones, if the kind leaves them
+            open. A hopper's bandwidth is that of a dwell.
 
     Raises:
-        ValueError: no such kind; a parameter out of range or not open to this kind; the plan has no channel or no room for it.
+        ValueError: there is no such kind; a parameter is out of range or not open to this kind; the plan has no channel or no
+            room for it.
     """
     if kind not in ANOMALY_KINDS:
         raise ValueError(f"anomaly {kind!r} is none of {', '.join(ANOMALY_KINDS)}")
-    if n_samples < LEAST_SAMPLES:
-        raise ValueError(f"{n_samples} samples are too few for an anomaly; it takes at least {LEAST_SAMPLES}")
+    if n_samples < MIN_SAMPLES:
+        raise ValueError(f"{n_samples} samples are too few for an anomaly; it takes at least {MIN_SAMPLES}")
     level = DEFAULT_LEVELS_DB[kind] if level_db is None else float(level_db)
     if kind == "stealth" and not level < 0:
         raise ValueError(f"a stealth signal lies below the floor: its level of {level:g} dB must be negative")
@@ -108,13 +109,13 @@ def _when(rng, kind: str, n: int, start: int | None, count: int | None) -> tuple
         start = round(moment * max(n - count, 0))
     if start < 0 or count < 1 or start + count > n:
         raise ValueError(f"anomaly at samples {start}..{start + count} lies outside 0..{n}")
-    if count < _LEAST_COUNT:
-        raise ValueError(f"an anomaly of {count} samples is too short; it takes at least {_LEAST_COUNT}")
+    if count < _MIN_COUNT:
+        raise ValueError(f"an anomaly of {count} samples is too short; it takes at least {_MIN_COUNT}")
     return int(start), int(count)
 
 
 def _new(low: float, high: float) -> Callable[[_Draft], Anomaly]:
-    """A new signal, low..high of the rate wide, at a free place; narrower where there is no room, but at least two bins."""
+    """A new signal with a width of low..high of the rate, at a free place. Without room it is narrower, min two bins."""
     def draw(d: _Draft) -> Anomaly:
         offset, width = _fit(d, _log_uniform(d.rng, low, high) * d.samp_rate)
         return d.made(offset, width)
@@ -137,7 +138,7 @@ def _fit(d: _Draft, width: float) -> tuple[float, float]:
 
 def _across(low: float, high: float, more: Callable[[_Draft], dict] = lambda d: {}, *,
             covers: int = 0) -> Callable[[_Draft], Anomaly]:
-    """A wide signal over whatever is there: of 100 drawn places the first that covers so many channels, else most."""
+    """A wide signal over any channels: of 100 drawn places the first that covers enough, else the one that covers most."""
     def draw(d: _Draft) -> Anomaly:
         widths = np.exp(d.rng.uniform(np.log(low), np.log(high), 100)) * d.samp_rate if d.width is None else np.full(100, d.width)
         reach = np.maximum(max(USABLE_SHARE * d.samp_rate, widths.max()) - widths, 0) / 2
@@ -150,7 +151,7 @@ def _across(low: float, high: float, more: Callable[[_Draft], dict] = lambda d: 
 
 
 def _on_a_channel(low: float, high: float, more: Callable[[_Draft], dict] = lambda d: {}) -> Callable[[_Draft], Anomaly]:
-    """A jammer that aims at a channel, off its centre by up to a quarter of its width; anywhere where there is none."""
+    """A jammer on a channel, off its centre by up to a quarter of its width. Without a channel, the place is arbitrary."""
     def draw(d: _Draft) -> Anomaly:
         width = own_width(d.kind, d.samp_rate) or d.width or _log_uniform(d.rng, low, high) * d.samp_rate
         reach = max(USABLE_SHARE * d.samp_rate - width, 0) / 2
@@ -180,16 +181,17 @@ def _hopper(d: _Draft) -> Anomaly:
 
 
 def _detshift(d: _Draft) -> Anomaly:
-    """Moved by half its width (at least six bins) to 0.4 of the rate; of a plan the place that it leaves counts as free.
+    """A signal moved by half its width (min six bins) to 0.4 of the rate. In a plan, its old place counts as free.
 
-    In a recording only what is a signal is in the way: spurs are everywhere.
+    In a recording only signals block a place: spurs are everywhere.
     """
     channel = _channel(d)
     others = usable(d.channels, d.samp_rate)
     if channel.emitter is not None:
         others.remove(channel)
-    least = max(channel.width_hz / 2, 6 * d.samp_rate / FRAME_BINS)
-    moves = np.exp(d.rng.uniform(np.log(least), np.log(max(0.4 * d.samp_rate, 1.5 * least)), 400)) * d.rng.choice([-1, 1], 400)
+    nearest = max(channel.width_hz / 2, 6 * d.samp_rate / FRAME_BINS)
+    furthest = max(0.4 * d.samp_rate, 1.5 * nearest)
+    moves = np.exp(d.rng.uniform(np.log(nearest), np.log(furthest), 400)) * d.rng.choice([-1, 1], 400)
     for offset in channel.center_hz + moves:
         if abs(offset) + channel.width_hz / 2 <= USABLE_SHARE * d.samp_rate / 2 and all(
                 abs(offset - c.center_hz) > (channel.width_hz + c.width_hz) / 2 for c in others):
@@ -198,7 +200,7 @@ def _detshift(d: _Draft) -> Anomaly:
 
 
 def _dclass(d: _Draft) -> Anomaly:
-    """A waveform of 0.5 to 1.1 times the channel's width that is on for at least 0.2 of the time."""
+    """A waveform with 0.5 to 1.1 times the channel's width that is on for at least 0.2 of the time."""
     channel = _channel(d, needs_floor=True)
     was = "" if channel.emitter is None else d.background.emitters[channel.emitter].waveform
     names = [name for name in WAVEFORMS if name not in (was, "tone", "band_noise", _GNSS)]
@@ -211,7 +213,7 @@ def _dclass(d: _Draft) -> Anomaly:
                 continue
             made = waveform_of(d.seed, name, params, d.count, d.samp_rate)
             on = sum(b - a for a, b in made.on)
-            if on < _LEAST_ON_SHARE * d.count:
+            if on < _MIN_ON_SHARE * d.count:
                 continue
             low, high = occupied_band(np.concatenate([made.iq[a:b] for a, b in made.on]), d.samp_rate)
             if 0.4 * channel.width_hz <= high - low <= 1.2 * channel.width_hz:
@@ -226,16 +228,16 @@ def _missing(d: _Draft) -> Anomaly:
 
 
 def _channel(d: _Draft, needs_floor: bool = False) -> Channel:
-    """The channel whose SNR is nearest to the level, of those that are on for at least 0.2 of the stretch.
+    """The channel with the SNR nearest to the level, among those on for at least 0.2 of the stretch.
 
-    For ``missing`` only emitters that are always about: one that by itself is ever silent for half of the stretch is not missed.
+    For ``missing``, emitters that are ever silent by themselves for half of the stretch do not count: nobody would miss them.
     """
     found = [c for c in usable(d.channels, d.samp_rate) if c.floor_density is not None or not needs_floor]
     for channel in sorted(found, key=lambda c: abs(c.snr_db - d.level_db)):
         if channel.emitter is None:
             return channel
         on = d.background.emit(channel.emitter, d.first_sample + d.start, d.count).on
-        if sum(b - a for a, b in on) < _LEAST_ON_SHARE * d.count:
+        if sum(b - a for a, b in on) < _MIN_ON_SHARE * d.count:
             continue
         if d.kind != "missing":
             return channel
@@ -244,7 +246,7 @@ def _channel(d: _Draft, needs_floor: bool = False) -> Channel:
             return channel
     if isinstance(d.background, Scene):
         regularly = "regularly " if d.kind == "missing" else ""
-        raise ValueError(f"{d.kind} takes an emitter of the plan that is {regularly}on for {_LEAST_ON_SHARE:g} of samples "
+        raise ValueError(f"{d.kind} takes an emitter of the plan that is {regularly}on for {_MIN_ON_SHARE:g} of samples "
                          f"{d.start}..{d.start + d.count}; none of {len(d.channels)} is: try another seed")
     raise ValueError(f"{d.kind} takes a channel eight bins wide and 3 dB over the floor, with free bins beside it; of "
                      f"{len(d.channels)} that the spectrum shows none is one")
@@ -256,7 +258,7 @@ def _longest_gap(on: list[tuple[int, int]], count: int) -> int:
 
 
 def _where(d: _Draft, channel: Channel) -> dict:
-    """What ``apply_anomaly`` needs to find the channel again."""
+    """Parameters with which ``apply_anomaly`` finds the channel again."""
     if channel.emitter is not None:
         return {"emitter": channel.emitter}
     return {"low_hz": channel.low_hz, "high_hz": channel.high_hz, "snr_db": channel.snr_db,

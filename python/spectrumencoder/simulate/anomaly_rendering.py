@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Anomalies drawn by ``anomalies.draw_anomaly``, put into samples, with their truth."""
+"""Puts anomalies drawn by ``anomaly_draws.draw_anomaly`` into samples, with their truth."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .signal import Emission, mix, phasor, power_spectrum, ramp
 from .waveforms import WAVEFORMS
 
 _FLOOR_BINS = 256
-_SILENT_DB = -10.0     # a recorded channel that is no further over its floor than that is silent
+_SILENT_DB = -10.0     # a recorded channel with at most this level over its floor is silent
 
 
 @dataclass(frozen=True)
 class _Stretch:
-    """The samples in which an anomaly lies, and where they are."""
+    """The samples of an anomaly, and their place."""
 
     iq: np.ndarray
     samp_rate: float
@@ -38,26 +38,26 @@ class _Stretch:
         return mix(iq, self.anomaly.freq_offset_hz, self.samp_rate, self.start)
 
     def authentic(self) -> Emission:
-        """What the emitter of the plan sends in this stretch."""
+        """The emission of the plan's emitter in this stretch."""
         return self.scene.emit(self.anomaly.params["emitter"], self.scene_start, len(self.iq))
 
     @property
     def edges(self) -> np.ndarray:
-        """1 with faded ends: how far what takes the place of something else is in."""
+        """Weight of a replacement signal: 1 with faded ends."""
         return ramp(np.ones(len(self.iq), np.float32), min(FADE_SAMPLES, len(self.iq) / 20))
 
 
 def apply_anomaly(iq: np.ndarray, samp_rate: float, anomaly: Anomaly, *, scene: Scene | None = None, first_sample: int = 0,
                   center_freq_hz: float = 0.0) -> tuple[np.ndarray, list[Truth]]:
-    """Puts one anomaly into complex64 (n,); returns new samples and its truth, a row (a hopper: one for each dwell).
+    """Put one anomaly into complex64 (n,). Returns new samples and the truth: one row, or for a hopper one per dwell.
 
     Args:
-        scene, first_sample: what iq was rendered from and where it begins there, where the anomaly was drawn from a scene.
+        scene, first_sample: the scene of iq and the sample at which it begins, if the anomaly was drawn from a scene.
         center_freq_hz: added to the frequencies of the truth.
 
     Raises:
-        ValueError: it does not lie within the samples or the band; its scene is not given; there is nothing to relate its level
-            to; a recorded channel that should fall silent is silent.
+        ValueError: the anomaly does not lie within the samples or the band; its scene is not given; its level has no reference;
+            a recorded channel that should fall silent is silent already.
     """
     change, truths = anomaly_change(lambda start, count: iq[start:start + count], len(iq), samp_rate, anomaly, scene=scene,
                                     first_sample=first_sample, center_freq_hz=center_freq_hz)
@@ -67,7 +67,7 @@ def apply_anomaly(iq: np.ndarray, samp_rate: float, anomaly: Anomaly, *, scene: 
 def anomaly_change(samples: Callable[[int, int], np.ndarray], n: int, samp_rate: float, anomaly: Anomaly, *,
                    scene: Scene | None = None, first_sample: int = 0,
                    center_freq_hz: float = 0.0) -> tuple[Change, list[Truth]]:
-    """As ``apply_anomaly``, for n samples of which ``samples`` gives the stretch (start, count) where the anomaly lies."""
+    """Like ``apply_anomaly``, for n samples; ``samples`` gives only the stretch (start, count) of the anomaly."""
     a = anomaly
     check_place(samp_rate, n, a.sample_start, a.sample_count, a.freq_offset_hz, a.bandwidth_hz)
     if "emitter" in a.params and (scene is None or a.params["emitter"] >= len(scene.emitters)):
@@ -84,7 +84,7 @@ def anomaly_change(samples: Callable[[int, int], np.ndarray], n: int, samp_rate:
 
 
 def _added(shape: Callable[[_Stretch], np.ndarray | Emission]) -> Callable[[_Stretch], tuple]:
-    """A new signal by its INR."""
+    """A new signal with a level given as INR."""
     def render(s: _Stretch) -> tuple:
         made = shape(s)
         iq, on = (made.iq, made.on) if isinstance(made, Emission) else (made, None)
@@ -166,7 +166,7 @@ def _missing(s: _Stretch) -> tuple:
 
 
 def _spoof(s: _Stretch) -> tuple:
-    """The code's own drift, a tenth of a sample or less in the time of a window, is left out: its delay stands."""
+    """The code's delay is constant: its drift is a tenth of a sample or less during a window, and is left out."""
     a, count = s.anomaly, len(s.iq)
     first, last = a.params["drift_hz"]
     if "emitter" in a.params:
@@ -188,7 +188,7 @@ def _spoof(s: _Stretch) -> tuple:
 
 
 def _stealth(s: _Stretch) -> tuple:
-    """The noise is the scene's; of a recording it is the quantile 0.25 of the spectrum within the signal's band."""
+    """The noise is the scene's. In a recording it is the quantile 0.25 of the spectrum within the signal's band."""
     a = s.anomaly
     if s.scene is not None:
         density = s.scene.noise_power / s.samp_rate
@@ -209,7 +209,7 @@ def _band_mask(s: _Stretch) -> np.ndarray:
 
 
 def _cut_out(s: _Stretch) -> tuple[np.ndarray, float, float]:
-    """The recorded channel's place taken by noise of the floor beside it: (change, power that was there, power of the noise)."""
+    """Replace the recorded channel by noise of the floor beside it: (change, power before, power of the noise)."""
     inside = _band_mask(s)
     spectrum = np.fft.fft(s.iq)
     noise = np.fft.fft(white(s.rng, len(s.iq))) * np.sqrt(s.anomaly.params["floor_density"] * s.samp_rate / 2)

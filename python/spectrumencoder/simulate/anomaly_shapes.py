@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Samples of anomalies at baseband, complex64 (count,), before level and frequency."""
+"""Samples of anomalies at baseband, complex64 (count,), before level and frequency are applied."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from .signal import Emission, frequency_modulate, ramp, smooth, tiles
 from .waveforms import WAVEFORMS
 
 FADE_SAMPLES = 64
-FLAT_ROLLOFF = 0.1      # of flat_band: its flat part is width / 1.1 between the 6 dB points
-_SWEPT_SHARE = 0.95     # the rest of a sweep's width is for its skirts
+FLAT_ROLLOFF = 0.1      # rolloff of flat_band: its flat part is width / 1.1 between the 6 dB points
+_SWEPT_SHARE = 0.95     # share of a sweep's width that is swept; its skirts take the rest
 
 
 def steady(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -28,7 +28,7 @@ def white(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def flat_band(rng: np.random.Generator, count: int, samp_rate: float, width: float) -> np.ndarray:
-    """Noise of flat spectrum; the edges of width are where it has fallen to nothing."""
+    """Noise with a flat spectrum that has fallen to nothing at the edges of width."""
     return WAVEFORMS["band_noise"].function(rng, count, samp_rate, bandwidth_hz=width / (1 + FLAT_ROLLOFF), rolloff=FLAT_ROLLOFF)
 
 
@@ -39,7 +39,7 @@ def sweep(rng: np.random.Generator, count: int, samp_rate: float, width: float, 
 
 
 def pulses(rng: np.random.Generator, count: int, samp_rate: float, width: float, period: float, duty: float) -> Emission:
-    """``flat_band`` keyed on for the share ``duty`` of every ``period`` samples, and when it is on."""
+    """``flat_band`` keyed on for the share ``duty`` of every ``period`` samples, with its intervals."""
     gate = ((np.arange(count) / period) % 1.0 < duty).astype(np.float32)
     edges = np.flatnonzero(np.diff(gate, prepend=0, append=0))
     rise = min(4 * samp_rate / width, 0.25 * duty * period)
@@ -48,19 +48,19 @@ def pulses(rng: np.random.Generator, count: int, samp_rate: float, width: float,
 
 
 def waveform_of(seed: int, waveform: str, params: dict, count: int, samp_rate: float) -> Emission:
-    """A waveform of the simulator that takes another's place, of unit mean power while on."""
+    """A waveform of the simulator to replace another, with unit mean power while on."""
     return WAVEFORMS[waveform].emit(np.random.default_rng([seed, 0xDC]), count, samp_rate, **params)
 
 
 def at_power(iq: np.ndarray, power: float, on: list[tuple[int, int]] | None = None) -> np.ndarray:
-    """Faded in and out, then scaled to this mean power over the intervals (None: over all)."""
+    """Fade in and out, then scale to this mean power over the intervals (None: over all)."""
     iq = ramp(iq, min(FADE_SAMPLES, len(iq) / 20))
     own = mean_power(iq, on)
     return iq * np.float32(np.sqrt(power / own)) if own > 0 else iq
 
 
 def mean_power(iq: np.ndarray, on: list[tuple[int, int]] | None = None) -> float:
-    """Mean power over the intervals (None: over all); 0 where there is none."""
+    """Mean power over the intervals (None: over all); 0 if there is no interval."""
     parts = [iq] if on is None else [iq[a:b] for a, b in on]
     count = sum(len(p) for p in parts)
     return sum(float(np.vdot(p, p).real) for p in parts) / count if count else 0.0

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Levels and truth of anomalies, and the four simplest kinds put into samples by place and level (``inject``).
+"""Levels and truth of anomalies; ``inject`` puts the four simplest kinds into samples at a given place and level.
 
-INR is the anomaly's mean power while on over the power of noise and signals in the anomaly's own bins, measured in the
-samples where it is put. A tone's own width is one bin of a 1024-bin frame. Three kinds of ``anomalies.py`` state another
-level: see ``LEVELS``.
+INR is the anomaly's mean power while on, over the power of noise and signals in its own bins and samples. A tone's own width is
+one bin of a 1024-bin frame. Three kinds of ``anomalies.py`` use another level: see ``LEVELS``.
 """
 
 from __future__ import annotations
@@ -21,17 +20,18 @@ KINDS = ("tone", "scont", "pulse", "wideband")
 FRAME_BINS = 1024
 NOTHING_THERE = "there is neither noise nor signal in the anomaly's bins; its INR is not defined"
 GENERATOR = "gr-spectrumencoder simulator"
-# kind -> (key in a truth file, name in an annotation) of a level that is not the INR
+# kind with a level other than INR -> (key in a truth file, name in an annotation)
 LEVELS = {"missing": ("snr_db", "SNR of the absent signal"), "stealth": ("psd_db", "PSD over the floor's"),
           "spoof": ("to_authentic_db", "power over the authentic signal's")}
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What was put where. Frequencies are absolute where the recording's centre is known, else offsets from it.
+    """Kind, place and level of an anomaly. Frequencies are absolute if the recording's centre is known, else offsets from it.
 
     Attributes:
-        level_db: the INR, or what LEVELS says for the kind. details: what else is known of it (waveforms, where it came from).
+        level_db: the INR, or the level that LEVELS names for the kind.
+        details: further facts (waveforms, origin).
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Truth:
     details: dict = field(default_factory=dict)
 
     def as_dict(self) -> dict:
-        """For a truth file; the level stands under its own key."""
+        """The truth for a truth file, with the level under its own key."""
         key, _ = LEVELS.get(self.kind, ("inr_db", "INR"))
         return {"kind": self.kind, "sample_start": self.sample_start, "sample_count": self.sample_count,
                 "freq_center_hz": self.freq_center_hz, "bandwidth_hz": self.bandwidth_hz, key: self.level_db,
@@ -67,7 +67,7 @@ def note(start: int, count: int, label: str, comment: str, freq_hz: float | None
 
 def power_in_band(iq: np.ndarray, samp_rate: float, freq_offset_hz: float, bandwidth_hz: float,
                   fft_size: int = 4096) -> float:
-    """Mean power of iq (n,) between freq_offset_hz -+ bandwidth_hz / 2; bins that lie in part within count in part."""
+    """Mean power of iq (n,) within freq_offset_hz -+ bandwidth_hz / 2. A bin partly inside counts in part."""
     psd = power_spectrum(iq, fft_size)
     step = samp_rate / len(psd)
     freq = (np.arange(len(psd)) - len(psd) // 2) * step
@@ -76,12 +76,12 @@ def power_in_band(iq: np.ndarray, samp_rate: float, freq_offset_hz: float, bandw
 
 
 def background_in_band(iq: np.ndarray, samp_rate: float, freq_offset_hz: float, bandwidth_hz: float) -> float:
-    """Mean power in a band over all of the samples alike, which ``power_in_band`` is not where bursts come and go.
+    """Mean power in a band with equal weight for all samples, unlike ``power_in_band``, which weights bursts unevenly.
 
-    One transform, its ends faded over 256 samples, so that strong signals elsewhere do not leak in.
+    The whole stretch is one transform, with ends faded over 256 samples. So strong signals elsewhere do not leak in.
 
     Raises:
-        ValueError: there is nothing.
+        ValueError: the band holds no power.
     """
     n = len(iq)
     window = ramp(np.ones(n, np.float32), min(256, n / 50))
@@ -95,7 +95,7 @@ def background_in_band(iq: np.ndarray, samp_rate: float, freq_offset_hz: float, 
 
 
 def check_place(samp_rate: float, n: int, start: int, count: int, freq_offset_hz: float, width: float) -> None:
-    """Raises ValueError where this does not lie within n samples and the band."""
+    """Raise ValueError if the anomaly does not lie within n samples and the band."""
     if start < 0 or count < 1 or start + count > n:
         raise ValueError(f"anomaly at samples {start}..{start + count} lies outside 0..{n}")
     if abs(freq_offset_hz) + width / 2 > samp_rate / 2:
@@ -103,7 +103,7 @@ def check_place(samp_rate: float, n: int, start: int, count: int, freq_offset_hz
 
 
 def own_width(kind: str, samp_rate: float) -> float | None:
-    """Width in Hz of a kind that has one, else None."""
+    """Width in Hz if the kind has a fixed one, else None."""
     if kind in ("tone", "jam_tone"):
         return samp_rate / FRAME_BINS
     return float(samp_rate) if kind == "wideband" else None
@@ -126,7 +126,7 @@ class Change(NamedTuple):
 
 
 def inject(iq: np.ndarray, samp_rate: float, kind: str, rng: np.random.Generator, **place) -> tuple[np.ndarray, Truth]:
-    """Adds one anomaly to complex64 (n,); returns new samples and the truth. The input is left as it is. See ``injection``."""
+    """Add one anomaly to complex64 (n,). Returns new samples and the truth; the input is unchanged. See ``injection``."""
     change, truth = injection(lambda start, count: iq[start:start + count], len(iq), samp_rate, kind, rng, **place)
     return change.applied(np.array(iq, np.complex64), 0), truth
 
@@ -134,16 +134,16 @@ def inject(iq: np.ndarray, samp_rate: float, kind: str, rng: np.random.Generator
 def injection(samples: Callable[[int, int], np.ndarray], n: int, samp_rate: float, kind: str, rng: np.random.Generator, *,
               inr_db: float, freq_offset_hz: float = 0.0, bandwidth_hz: float | None = None, sample_start: int = 0,
               sample_count: int | None = None, center_freq_hz: float = 0.0) -> tuple[Change, Truth]:
-    """One anomaly for n samples, of which ``samples`` gives the stretch (start, count) where it lies: the change and the truth.
+    """The change and the truth of one anomaly for n samples; ``samples`` gives only its stretch (start, count).
 
     Args:
-        kind: "tone", a carrier; "scont", a new steady signal of flat, noise-like spectrum; "pulse", the same, short
-            (default 1 ms or an eighth of what there is); "wideband", a barrage of white noise over the whole rate.
-        bandwidth_hz: of scont and pulse; default 1/20 and 1/4 of the rate.
-        sample_start, sample_count: where; default from there to the end.
+        kind: "tone", a carrier; "scont", a new steady signal with a flat, noise-like spectrum; "pulse", the same but short
+            (default 1 ms or an eighth of the samples); "wideband", a barrage of white noise over the whole rate.
+        bandwidth_hz: width of scont and pulse; default 1/20 and 1/4 of the rate.
+        sample_start, sample_count: place of the anomaly; by default it lasts to the end.
 
     Raises:
-        ValueError: no such kind; it does not lie within the samples or the band; there is nothing to relate it to.
+        ValueError: there is no such kind; the anomaly does not lie within the samples or the band; its level has no reference.
     """
     if kind not in KINDS:
         raise ValueError(f"anomaly {kind!r} is none of {', '.join(KINDS)}")

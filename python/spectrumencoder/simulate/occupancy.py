@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which channels of a band are taken, by a scene's plan or by the power spectrum of a recording, and what is free."""
+"""Finds the taken channels of a band and the free places, from a scene's plan or a recording's power spectrum."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 from .injections import FRAME_BINS
 from .scenes import Scene
 
-USABLE_SHARE = 0.8             # of the rate: nearer to its edges a receiver's filter falls off
-VISIBLE_SNR_DB = -6.0          # channels below take no place in the spectrum (GNSS)
+USABLE_SHARE = 0.8             # share of the rate: outside it a receiver's filter falls off
+VISIBLE_SNR_DB = -6.0          # weaker channels take no place in the spectrum (GNSS)
 _BUSY_OVER_FLOOR = 2.0
-_LEAST_FLOOR_BINS = 8
+_MIN_FLOOR_BINS = 8
 
 
 @dataclass(frozen=True)
 class Channel:
-    """A channel that is taken.
+    """A taken channel.
 
     Attributes:
-        low_hz, high_hz: offsets from the centre. snr_db: of a plan's emitter while on; of a recording, on average.
-        emitter: its index in the scene (None: seen in a recording).
-        floor_density: noise beside it, power per Hz (None: nothing beside it is free).
+        low_hz, high_hz: offsets from the centre.
+        snr_db: SNR of a plan's emitter while on; in a recording the average SNR.
+        emitter: index in the scene; None if seen in a recording.
+        floor_density: noise beside the channel, power per Hz; None if nothing beside it is free.
     """
 
     low_hz: float
@@ -42,13 +43,13 @@ class Channel:
 
 
 def channels_of(background: Scene | np.ndarray, samp_rate: float) -> list[Channel]:
-    """The visible channels of a plan; or, of a power spectrum (N,), the runs of bins 3 dB over the floor.
+    """The visible channels of a plan, or the runs of bins 3 dB over the floor of a power spectrum (N,).
 
-    A spectrum has ascending frequency and the mean power of each bin, as ``signal.power_spectrum`` gives. Its floor is the
-    quantile 0.2 of the middle 90 %: where signals fill more than that, nothing is seen to be taken.
+    A spectrum has the mean power of each bin by ascending frequency, as from ``signal.power_spectrum``. Its floor is the quantile
+    0.2 of the middle 90 %. If signals fill more than 80 % of that, no channel is detected.
 
     Raises:
-        ValueError: the scene has another rate; the spectrum is none.
+        ValueError: the scene has another rate, or the spectrum is invalid.
     """
     if isinstance(background, Scene):
         if background.samp_rate != samp_rate:
@@ -74,8 +75,10 @@ def channels_of(background: Scene | np.ndarray, samp_rate: float) -> list[Channe
 
 
 def usable(channels: list[Channel], samp_rate: float) -> list[Channel]:
-    """Of a recording's channels those that are signals: at least eight bins of a frame wide (at 0 Hz, where an offset lies, 16),
-    3 dB over the floor beside them, and not at the band's edges."""
+    """A recording's channels that are signals.
+
+    Each is at least eight bins of a frame wide, or 16 at 0 Hz, the place of a DC offset. It lies 3 dB over the floor beside it,
+    and not at the band's edges."""
     def is_signal(c: Channel) -> bool:
         bins = c.width_hz * FRAME_BINS / samp_rate
         return (bins >= (16 if c.low_hz <= 0 <= c.high_hz else 8) and c.snr_db >= 3
@@ -85,7 +88,7 @@ def usable(channels: list[Channel], samp_rate: float) -> list[Channel]:
 
 
 def free_place(rng: np.random.Generator, channels: list[Channel], samp_rate: float, width_hz: float) -> float | None:
-    """Centre of a place of this width, uniform over all that touch no channel, 0 Hz or the band's edges; None: there is none."""
+    """Centre of a place of this width, uniform over all that touch no channel, 0 Hz or the band's edges; None if none exists."""
     bin_hz, half = samp_rate / FRAME_BINS, USABLE_SHARE * samp_rate / 2
     taken = [(-2 * bin_hz, 2 * bin_hz)]
     taken += [(c.low_hz - 2 * bin_hz - 0.1 * c.width_hz, c.high_hz + 2 * bin_hz + 0.1 * c.width_hz) for c in channels]
@@ -116,8 +119,8 @@ def _runs(busy: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _floor_beside(psd: np.ndarray, busy: np.ndarray, low: int, high: int) -> float | None:
-    """Median power of the free bins beside [low, high); None where there are fewer than eight."""
+    """Median power of the free bins beside [low, high); None if there are fewer than eight."""
     n, reach = len(psd), max(32, (high - low) // 2)
     beside = np.r_[max(n // 40, low - reach):max(low - 2, 0), high + 2:min(high + reach, n - n // 40)].astype(int)
     beside = beside[~busy[beside]]
-    return float(np.median(psd[beside])) if len(beside) >= _LEAST_FLOOR_BINS else None
+    return float(np.median(psd[beside])) if len(beside) >= _MIN_FLOOR_BINS else None

@@ -19,11 +19,11 @@ _WIFI_PILOTS, _WIFI_PILOT_SIGNS = np.array([-21, -7, 7, 21]), np.array([1, 1, 1,
 _WIFI_DATA = np.setdiff1d(_WIFI_CARRIERS, [0, *_WIFI_PILOTS])
 WIFI_RATE_HZ = 20e6
 LTE_SPACING_HZ = 15e3
-_TDD_DOWNLINK = {1: (0, 1, 4, 5, 6, 9), 2: (0, 1, 3, 4, 5, 6, 8, 9)}  # TS 36.211 table 4.2-2, special ones included
+_TDD_DOWNLINK = {1: (0, 1, 4, 5, 6, 9), 2: (0, 1, 3, 4, 5, 6, 8, 9)}  # TS 36.211 table 4.2-2, with special subframes
 
 
 def qam(rng: np.random.Generator, bits: int, shape) -> np.ndarray:
-    """Random points of unit mean power: BPSK (bits = 1) or square QAM of 2^bits points."""
+    """Random points with unit mean power: BPSK (bits = 1) or square QAM with 2^bits points."""
     if bits == 1:
         return rng.integers(0, 2, shape) * 2.0 - 1
     levels = 2 ** (bits // 2)
@@ -55,7 +55,7 @@ def wifi_burst(rng: np.random.Generator, n_symbols: int, bits: int) -> np.ndarra
     spectrum[:, _WIFI_PILOTS + 32] = _WIFI_PILOT_SIGNS * _pilot_polarity(n_symbols + 1)[:, None]
     symbols = to_time(spectrum)
     cyclic = np.concatenate([symbols[:, -16:], symbols], axis=1)
-    # Windowing over 100 ns (17.3.2.5): every symbol runs on by one sample, halved where two overlap
+    # Windowing over 100 ns (17.3.2.5): every symbol is one sample longer, halved in the overlap
     after = symbols[:, 0]
     cyclic[1:, 0] = (cyclic[1:, 0] + after[:-1]) / 2
     return np.concatenate([np.resize(short, 160), long[-32:], long, long, cyclic.ravel()]).astype(np.complex64)
@@ -66,7 +66,8 @@ def ofdm_wifi(rng: np.random.Generator, n: int, samp_rate: float, *, duty: float
     """802.11a/g, 20 MHz: bursts of 5 to ``symbols_max`` symbols of 4 us, most acknowledged 16 us later.
 
     Args:
-        duty: share of time (1: back to back, nothing acknowledged). bits: per carrier, 1, 2, 4 or 6.
+        duty: share of time; 1 is back to back, without acknowledgements.
+        bits: bits per carrier, 1, 2, 4 or 6.
     """
     out, on = np.zeros(n, np.complex64), []
 
@@ -119,15 +120,15 @@ def ofdm_lte(rng: np.random.Generator, n: int, samp_rate: float, *, n_rb: int, l
              tdd: int, cell: int) -> Emission:
     """LTE downlink of ``n_rb`` resource blocks (6: 1.4 MHz, 100: 20 MHz), 3GPP TS 36.211 chapter 6.
 
-    Synchronisation, broadcast and reference signals, and data in a share of blocks that wanders around ``load``.
-    tdd = 1 or 2: downlink subframes of that TDD configuration only; 0: FDD, always on. cell: physical cell identity.
+    It has synchronisation, broadcast and reference signals, and data in a share of blocks that varies around ``load``.
+    tdd = 1 or 2: only the downlink subframes of that TDD configuration; 0: FDD, always on. cell: physical cell identity.
 
-    Where samp_rate is under the channel's width, the carriers that fit are made: the middle of a wider channel.
+    If samp_rate is under the channel's width, only the carriers that fit are made: the middle of a wider channel.
     """
     half = min(6 * n_rb, int(0.49 * samp_rate / LTE_SPACING_HZ))
     size = 128 * -(-(2 * half + 2) // 128)
     if samp_rate % (128 * LTE_SPACING_HZ) == 0:
-        size = max(size, int(samp_rate / LTE_SPACING_HZ))  # an own multiple of 1.92 MS/s: no resampling
+        size = max(size, int(samp_rate / LTE_SPACING_HZ))  # samp_rate is a multiple of 1.92 MS/s: no resampling
     rate = size * LTE_SPACING_HZ
     station = {"n_rb": n_rb, "ports": ports, "boost": 10 ** (boost_db / 20), "shift": cell % 6,
                "pss": _zadoff_chu((25, 29, 34)[cell % 3]), "sss": qam(np.random.default_rng(cell), 1, (2, 62))}

@@ -18,7 +18,7 @@ _G2_TAPS = [(2, 6), (3, 7), (4, 8), (5, 9), (1, 9), (2, 10), (1, 8), (2, 9), (3,
 
 
 def mode_s_message(rng: np.random.Generator, address: int, long: bool) -> np.ndarray:
-    """Bits of an extended squitter (DF17, 112 bits) or an acquisition squitter (DF11, 56 bits), parity right."""
+    """Bits of an extended squitter (DF17, 112 bits) or an acquisition squitter (DF11, 56 bits), with right parity."""
     head = [(17 if long else 11) << 3 | 5, *address.to_bytes(3, "big")]
     bits = np.unpackbits(np.array([*head, *rng.integers(0, 256, 7 if long else 0)], np.uint8))
     remainder = 0
@@ -32,7 +32,7 @@ def ppm_adsb(rng: np.random.Generator, n: int, samp_rate: float, *, messages_per
              level_spread_db: float, long_share: float, fleet: int) -> Emission:
     """Mode S squitters at random times: 8 us preamble, 56 or 112 bits of pulse position at 1 Mb/s, pulses of 0.5 us.
 
-    Each of the ``aircraft`` of a ``fleet`` (a seed) has its address, level and carrier (within 200 kHz; 1 MHz is allowed).
+    Each of the ``aircraft`` in a ``fleet`` (a seed) has its own address, level and carrier (within 200 kHz; 1 MHz is allowed).
     """
     crew = np.random.default_rng(fleet)
     addresses, levels = crew.integers(1, 2 ** 24, aircraft), crew.uniform(-level_spread_db, 0, aircraft)
@@ -56,7 +56,7 @@ def ppm_adsb(rng: np.random.Generator, n: int, samp_rate: float, *, messages_per
 
 
 def gold_code(prn: int) -> np.ndarray:
-    """GPS C/A code of PRN 1..32 as +-1 (1023,)."""
+    """GPS C/A code for PRN 1..32 as +-1 (1023,)."""
     g1, g2, chips = [1] * 10, [1] * 10, []
     first, second = _G2_TAPS[prn - 1]
     for _ in range(1023):
@@ -67,9 +67,9 @@ def gold_code(prn: int) -> np.ndarray:
 
 
 def cdma_noise(rng: np.random.Generator, n: int, samp_rate: float, *, satellites: int, level_spread_db: float) -> Emission:
-    """GPS C/A: several satellites' 1.023 Mchip/s codes with 50 b/s data, Doppler up to 5 kHz and own levels.
+    """GPS C/A: several satellites' 1.023 Mchip/s codes with 50 b/s data, Doppler up to 5 kHz and separate levels.
 
-    Off the air it lies some 20 dB below the noise: set a negative SNR.
+    Received off the air, it lies about 20 dB below the noise: set a negative SNR.
     """
     over = max(1, int(np.ceil(8 * _CHIP_RATE_HZ / samp_rate)))
     rate = samp_rate * over
@@ -90,7 +90,7 @@ def cdma_noise(rng: np.random.Generator, n: int, samp_rate: float, *, satellites
 def fm_voice(rng: np.random.Generator, n: int, samp_rate: float, *, deviation_hz: float, talk_share: float) -> Emission:
     """Narrowband FM with speech-like audio (300-3000 Hz: pitch harmonics and hiss with syllables).
 
-    Pushed to talk in overs of 2 to 8 s; talk_share 1: without a pause.
+    It is push-to-talk with transmissions of 2 to 8 s; talk_share 1 has no pause.
     """
     audio_rate = 16e3
     out, on = np.zeros(n, np.complex64), []
@@ -125,14 +125,14 @@ def _speech(rng: np.random.Generator, n: int, rate: float) -> np.ndarray:
 
 
 def tone(rng: np.random.Generator, n: int, samp_rate: float, *, phase: float) -> Emission:
-    """A carrier of constant level and phase (radians)."""
+    """A carrier with constant level and phase (radians)."""
     return emission(np.full(n, np.exp(1j * phase), np.complex64), [(0, n)])
 
 
 def band_noise(rng: np.random.Generator, n: int, samp_rate: float, *, bandwidth_hz: float, rolloff: float) -> Emission:
-    """Gaussian noise of raised-cosine spectrum, ``bandwidth_hz`` wide between the 6 dB points: any dense modulation.
+    """Gaussian noise with a raised-cosine spectrum, ``bandwidth_hz`` wide between the 6 dB points: any dense modulation.
 
-    Longer than ``LONG``, it is made in pieces that blend with constant power.
+    If longer than ``LONG``, it is made in pieces that blend with constant power.
     """
     out, edge = np.zeros(n, np.complex64), np.sin(np.pi / 2 * (np.arange(_BLEND, dtype=np.float32) + 0.5) / _BLEND)
     for first in range(0, n, LONG - _BLEND):

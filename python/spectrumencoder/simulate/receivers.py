@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a receiver does to a scene: channel filter, gain, IQ image, DC offset, quantisation."""
+"""The effects of a receiver on a scene: channel filter, gain, IQ image, DC offset, quantisation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from scipy import fft
 
 _TAPS = 255
-_FFT = 2420  # of the filter: the length that takes least work with so many taps
-_STEP = _FFT - _TAPS + 1  # samples that one transform filters
+_FFT = 2420  # FFT length with the least work for this number of taps
+_STEP = _FFT - _TAPS + 1  # samples filtered by one transform
 _ROWS = 64  # transforms at a time
 
 
@@ -23,12 +23,14 @@ class Receiver:
     Attributes:
         passband: width between the filter's -3 dB points, as a share of the rate (1: no filter).
         rolloff: width of each transition, as a share of the rate.
-        stop_db: attenuation outside. ripple_db: peak to peak over the passband. tilt_db: upper over lower edge.
-        iq_image_db: level of the mirror image under the signal (None: perfect balance).
-        dc_dbfs: level of the offset at 0 Hz (None: none).
-        bits: of the converter, 2 to 16 (None: floating point, not clipped).
-        gain_db: before the converter.
-        seed: of the phases of ripple, image and offset.
+        stop_db: attenuation outside the passband.
+        ripple_db: peak-to-peak ripple over the passband.
+        tilt_db: upper edge relative to the lower edge.
+        iq_image_db: level of the mirror image below the signal (None: perfect balance).
+        dc_dbfs: level of the offset at 0 Hz (None: no offset).
+        bits: bits of the converter, 2 to 16 (None: floating point, not clipped).
+        gain_db: gain before the converter.
+        seed: seed for the phases of ripple, image and offset.
     """
 
     passband: float = 1.0
@@ -52,7 +54,7 @@ class Receiver:
 
     @classmethod
     def random(cls, rng: np.random.Generator, *, bits: int | None = None) -> Receiver:
-        """A typical receiver of 8, 12 or 16 bits (or as given)."""
+        """A typical receiver with 8, 12 or 16 bits (or the given number)."""
         return cls(passband=float(rng.uniform(0.75, 1.0)), rolloff=float(rng.uniform(0.02, 0.25)),
                    stop_db=float(rng.uniform(10, 60)), ripple_db=float(rng.uniform(0, 1.5)),
                    tilt_db=float(rng.normal(0, 0.7)), iq_image_db=float(rng.uniform(-60, -25)),
@@ -61,15 +63,15 @@ class Receiver:
 
     @property
     def margin(self) -> int:
-        """Samples by which the filter reaches before and after: of what ``apply`` gives, as many at each end are settling."""
+        """Reach of the filter before and after, in samples. As many at each end of the output of ``apply`` are settling."""
         return _TAPS // 2 if self._filters else 0
 
     def apply(self, iq: np.ndarray) -> np.ndarray:
-        """complex64 (n,) -> complex64 (n,), in time with the input; quantised values are multiples of 2^(1 - bits)."""
+        """complex64 (n,) -> complex64 (n,), time-aligned with the input; quantised values are multiples of 2^(1 - bits)."""
         return np.concatenate(list(self.stream([iq])) or [np.zeros(0, np.complex64)])
 
     def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """As ``apply``, of samples that come in blocks: the same samples, in blocks of other lengths."""
+        """Like ``apply``, for samples in blocks: gives the same samples, in blocks of other lengths."""
         rng = np.random.default_rng([self.seed, 0x4C])
         turn = np.exp(2j * np.pi * rng.uniform(size=2))
         gain = np.float32(10 ** (self.gain_db / 20))
@@ -88,7 +90,7 @@ class Receiver:
         return self.passband < 1 or self.ripple_db > 0 or self.tilt_db != 0
 
     def _taps(self, phase: float) -> np.ndarray:
-        """Linear-phase complex taps of the response in frequency (asymmetric where tilted)."""
+        """Linear-phase complex taps of the response in frequency (asymmetric if tilted)."""
         size = 2048
         freq = np.fft.fftfreq(size)
         db = self.ripple_db / 2 * np.cos(6 * np.pi * freq / self.passband + phase) + self.tilt_db * freq / self.passband
@@ -102,7 +104,7 @@ class Receiver:
 
 
 def _filtered(blocks: Iterable[np.ndarray], taps: np.ndarray) -> Iterator[np.ndarray]:
-    """Convolution with (_TAPS,) taps by overlap and add, in time with the input and as long (Stockham, AFIPS 1966)."""
+    """Convolution with (_TAPS,) taps by overlap and add (Stockham, AFIPS 1966), aligned with the input and equally long."""
     response, overlap = fft.fft(taps, _FFT), _TAPS - 1
     waiting, tail, n_taken, n_given = np.zeros(0, np.complex64), np.zeros(overlap, np.complex64), 0, -(overlap // 2)
     for block in chain(blocks, [None]):
@@ -128,7 +130,7 @@ def _filtered(blocks: Iterable[np.ndarray], taps: np.ndarray) -> Iterator[np.nda
 
 
 def quantise(iq: np.ndarray, bits: int) -> np.ndarray:
-    """Rounds I and Q to ``bits`` and clips them at full scale; complex64, multiples of 2^(1 - bits)."""
+    """Round I and Q to ``bits`` and clip them at full scale; complex64, multiples of 2^(1 - bits)."""
     scale = np.float32(2 ** (bits - 1))
     parts = np.ascontiguousarray(iq, np.complex64).view(np.float32) * scale
     np.rint(parts, out=parts)

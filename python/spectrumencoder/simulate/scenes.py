@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Seeded scenes: emitters with a constant channel plan over white noise.
 
-A scene is a function of time: ``render(start, count)`` gives the same samples however it is cut into blocks. Each
-emitter is made in blocks of ``Waveform.block_s`` from (seed, emitter, block), which blend over 2048 samples with constant
-power; noise likewise. The channel plan does not hang on ``Scene.seed``, so that one plan can be had with other traffic
-and noise (``with_seed``): what a band looks like on another day.
+A scene is a function of time: ``render(start, count)`` gives the same samples however it is cut into blocks. Each emitter is
+made in blocks of ``Waveform.block_s`` from (seed, emitter, block), which blend over 2048 samples with constant power. Noise is
+made the same way. The channel plan does not depend on ``Scene.seed``. So ``with_seed`` gives the same plan with other traffic and
+noise, like the band on another day.
 
-Seeds: training draws its scenes from seeds below FIRST_HELD_OUT_SEED; those from there on (``held_out_seed``) are for judging, so
-that a channel plan with which a model is judged was in no training.
+Training draws its scenes from seeds below FIRST_HELD_OUT_SEED. Tests of a model use the seeds from there on (``held_out_seed``).
+So no training has seen a channel plan that a model is tested with.
 
-SNR is the signal's mean power while on over the noise power within the signal's own 99 % occupied bandwidth (at least one
-bin of a 1024-bin frame, which is what makes it finite for a carrier). Measured in ``tests/simulate``.
+SNR is the signal's mean power while on, over the noise power within its own 99 % occupied bandwidth. That bandwidth is at least
+one bin of a 1024-bin frame, so the SNR of a carrier is finite. ``tests/simulate`` measures it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EPOCH = 1 << 31          # makes block numbers before sample 0 positive
 _FRAME_BINS = 1024
 _MEASURED_SHARE = 0.99
 FIRST_HELD_OUT_SEED = 1 << 31
-WATCHED_S = 8.0           # of a scene, to tell what its emitters usually do
+WATCHED_S = 8.0           # first seconds of a scene that show the usual pauses of its emitters
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,13 @@ class Emitter:
     """One transmitter of a scene.
 
     Attributes:
-        waveform: key of WAVEFORMS. freq_offset_hz: from the scene's centre. bandwidth_hz: 99 % occupied.
-        snr_db: see the module. params: all of the waveform's parameters. activity: share of its blocks in which it
-        transmits at all. gain: from the waveform's own level to unit mean power while on.
+        waveform: key of WAVEFORMS.
+        freq_offset_hz: offset from the scene's centre.
+        bandwidth_hz: 99 % occupied bandwidth.
+        snr_db: see the module.
+        params: all parameters of the waveform.
+        activity: share of its blocks in which it transmits at all.
+        gain: factor from the waveform's own level to unit mean power while on.
     """
 
     waveform: str
@@ -57,10 +61,10 @@ class Emitter:
     @classmethod
     def create(cls, waveform: str, samp_rate: float, freq_offset_hz: float = 0.0, snr_db: float = 20.0, *,
                activity: float = 1.0, seed: int = 0, **params) -> Emitter:
-        """An emitter whose width and level are measured on a stretch of its own waveform.
+        """Make an emitter, with width and level measured on a stretch of its own waveform.
 
         Raises:
-            ValueError: no such waveform; it does not fit into the band; it never came on; activity is not in (0, 1].
+            ValueError: there is no such waveform; it does not fit into the band; it never came on; activity is not in (0, 1].
         """
         if waveform not in WAVEFORMS:
             raise ValueError(f"waveform {waveform!r} is none of {', '.join(WAVEFORMS)}")
@@ -84,7 +88,7 @@ class Emitter:
 
 
 class _Block(NamedTuple):
-    """A block of an emitter: its samples in pieces (where they begin, complex64), without the pauses, and when it is on."""
+    """A block of an emitter: its samples without the pauses, in pieces (start, complex64), and its intervals."""
 
     count: int
     pieces: list[tuple[int, np.ndarray]]
@@ -103,8 +107,10 @@ class Scene:
     """Emitters over white noise.
 
     Attributes:
-        seed: of the emitters' traffic and the noise. samp_rate: Hz. center_freq_hz: None: not stated.
-        noise_dbfs: noise power over the whole rate, 0 dBFS being that of a full-scale complex tone.
+        seed: seed for the emitters' traffic and the noise.
+        samp_rate: Hz.
+        center_freq_hz: Hz; None if not stated.
+        noise_dbfs: noise power over the whole rate; a full-scale complex tone has 0 dBFS.
     """
 
     seed: int
@@ -115,17 +121,17 @@ class Scene:
 
     def __post_init__(self):
         self._cache: OrderedDict[tuple, _Block] = OrderedDict()
-        # emitter -> samples watched, longest pause in them, end of the last burst
+        # emitter -> samples examined, longest pause in them, end of the last burst
         self._watched: dict[int, tuple[int, int, int]] = {}
 
     @classmethod
     def random(cls, seed: int, samp_rate: float, n_emitters: tuple[int, int] = (1, 5), *, band: str | None = None,
                snr_db: tuple[float, float] = (0.0, 25.0), noise_dbfs: float = -40.0,
                center_freq_hz: float | None = None) -> Scene:
-        """A channel plan drawn from the seed: emitters of the band (None: any) that fit, side by side where there is room.
+        """A channel plan drawn from the seed: fitting emitters of the band (None: any), side by side if there is room.
 
-        With a centre frequency: emitters that are found there, on channels that they use (``waveforms.CHANNELS_HZ``).
-        The number of emitters is drawn from n_emitters, both ends included; fewer where the band is full.
+        With a centre frequency, the emitters are those used there, on their usual channels (``waveforms.CHANNELS_HZ``). Their
+        number is drawn from n_emitters, both ends included; a full band has fewer.
         """
         rng = np.random.default_rng([seed, 0x9A4])
         kinds = [w for w in WAVEFORMS.values()
@@ -164,7 +170,7 @@ class Scene:
         return 10 ** (self.noise_dbfs / 10)
 
     def amplitude(self, emitter: Emitter) -> float:
-        """Factor on the waveform's own level that gives the emitter its SNR."""
+        """Factor on the waveform's own level for the emitter's SNR."""
         noise_in_band = self.noise_power * min(1.0, emitter.bandwidth_hz / self.samp_rate)
         return float(emitter.gain * np.sqrt(10 ** (emitter.snr_db / 10) * noise_in_band))
 
@@ -176,7 +182,7 @@ class Scene:
         return out
 
     def stream(self, start: int, count: int) -> Iterator[np.ndarray]:
-        """Samples as ``render`` gives them, in blocks; what they are made of is kept no longer than needed."""
+        """The samples of ``render``, in blocks. Intermediate blocks are freed as soon as possible."""
         for first in range(start, start + count, _STREAMED):
             stop = min(first + _STREAMED, start + count)
             out = self.noise(first, stop - first)
@@ -216,21 +222,21 @@ class Scene:
         return emission(out, on)
 
     def pauses(self, index: int, count: int) -> bool:
-        """Whether emitter ``index`` is ever silent for ``count`` samples on end in the scene's first ``WATCHED_S`` seconds."""
+        """Whether emitter ``index`` is ever silent for ``count`` samples in a row in the scene's first ``WATCHED_S`` seconds."""
         seen, longest, last_on = self._watched.get(index, (0, 0, 0))
         end, step = round(WATCHED_S * self.samp_rate), 1 << 18
         while longest < count and seen < end:
             for low, high in sorted(self.emit(index, seen, step).on):
                 longest, last_on = max(longest, seen + low - last_on), max(last_on, seen + high)
             seen += step
-            longest = max(longest, seen - last_on)  # a pause that goes on
+            longest = max(longest, seen - last_on)  # a pause that has not ended yet
         self._watched[index] = seen, longest, last_on
         return longest >= count
 
     def _block(self, index: int, block: int, size: int) -> _Block:
         """Samples [block * size, (block + 1) * size + _BLEND) at their place in frequency, faded in and out.
 
-        Level and frequency are applied here, to whole blocks: rounding then does not hang on where a caller cuts.
+        Level and frequency are applied here, to whole blocks. So rounding does not depend on the caller's cuts.
         """
         key = (index, block)
         if key in self._cache:
@@ -244,7 +250,7 @@ class Scene:
             made = WAVEFORMS[emitter.waveform].emit(rng, size + _BLEND, self.samp_rate, normalise=False, **emitter.params)
             angle = np.pi / 2 * (np.arange(_BLEND, dtype=np.float32) + 0.5) / _BLEND
             steady = emitter.waveform == "tone"        # the same carrier on both sides: amplitudes add, not powers
-            iq = made.iq  # its own: it may be changed in place
+            iq = made.iq  # this block's own array: it may be changed in place
             iq *= np.float32(self.amplitude(emitter))
             iq[:_BLEND] *= np.sin(angle) ** (2 if steady else 1)
             iq[size:] *= np.cos(angle) ** (2 if steady else 1)
@@ -256,10 +262,10 @@ class Scene:
 
 
 def held_out_seed(number: int) -> int:
-    """Seed number 0..2^31 - 1 of those that training never draws, for ``Scene.random``.
+    """Seed for ``Scene.random`` that training never draws, by its number 0..2^31 - 1.
 
     Raises:
-        ValueError: number is outside.
+        ValueError: number is out of range.
     """
     if not 0 <= number < FIRST_HELD_OUT_SEED:
         raise ValueError(f"held-out seed number {number} is outside 0..{FIRST_HELD_OUT_SEED - 1}")
@@ -270,8 +276,8 @@ def monte_carlo(scene: Scene, n_frames: int, frame_samples: int, seed: int, *,
                 block_frames: int = 256) -> Iterator[np.ndarray]:
     """Independent frames of a scene: blocks (<= block_frames, frame_samples) complex64, n_frames rows in all.
 
-    Each frame has its own moment in every emitter's traffic, its own data and its own noise; the channel plan and the
-    levels are the scene's. The same frames come whatever block_frames is.
+    Each frame has its own moment in every emitter's traffic, its own data and its own noise. The channel plan and the levels are
+    the scene's. The frames do not depend on block_frames.
     """
     levels = [scene.amplitude(e) for e in scene.emitters]
     for first in range(0, n_frames, block_frames):
@@ -293,7 +299,7 @@ def monte_carlo(scene: Scene, n_frames: int, frame_samples: int, seed: int, *,
 
 
 def _white(rng: np.random.Generator, count: int, power: float) -> np.ndarray:
-    """Circular complex Gaussian noise (count,) of this mean power."""
+    """Circular complex Gaussian noise (count,) with this mean power."""
     white = rng.standard_normal(2 * count, dtype=np.float32)
     white *= np.float32(np.sqrt(power / 2))
     return white.view(np.complex64)

@@ -25,7 +25,7 @@ _CHIPS_154 = np.array([int(c) for c in "11011001110000110101001000101110"])  # s
 
 
 def _internal_rate(symbol_rate: float, samp_rate: float) -> tuple[float, int]:
-    """(rate, samples per symbol): samp_rate itself where it has a whole number, 4 at least, per symbol; else 8."""
+    """(rate, samples per symbol): samp_rate itself if it has a whole number (min 4) per symbol; otherwise 8 per symbol."""
     per_symbol = samp_rate / symbol_rate
     whole = int(per_symbol) if per_symbol == int(per_symbol) and per_symbol >= 4 else 8
     return symbol_rate * whole, whole
@@ -38,7 +38,7 @@ def _bits(value: int, count: int) -> np.ndarray:
 
 def gfsk_ble(rng: np.random.Generator, n: int, samp_rate: float, *, duty: float, advertising: bool,
              index: float) -> Emission:
-    """Bluetooth LE 1M: GFSK of modulation index 0.45-0.55, BT 0.5; packets of 80-380 us, in data channels longer.
+    """Bluetooth LE 1M: GFSK with modulation index 0.45-0.55, BT 0.5; packets of 80-380 us, longer in data channels.
 
     Bluetooth Core 5.4, volume 6, parts A (3.1) and B (2.1): preamble, access address, header, payload, CRC.
     """
@@ -142,8 +142,8 @@ def ook_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, coding: st
     """On-off keyed remote controls and weather sensors: a packet of ``bits``, sent ``repeats`` times.
 
     Coded as pulse width ("pwm": 1 and 3 units, PT2262), pulse distance ("ppm": 1 unit, then 2, 4 or 9 units of gap) or
-    "manchester"; the oscillator drifts by ``drift_hz`` while it warms up, starts each pulse ``pull_hz`` off and settles within
-    it, and has a Lorentzian line of ``linewidth_hz`` (cheap ones have no crystal). A packet is one interval, pulses and gaps.
+    "manchester"; the oscillator drifts by ``drift_hz`` while it warms up. It starts each pulse ``pull_hz`` off and settles
+    within it. Its Lorentzian line is ``linewidth_hz`` wide (cheap ones have no crystal). A packet with its gaps is one interval.
     """
     data = rng.integers(0, 2, bits)
     if coding == "pwm":
@@ -207,7 +207,7 @@ def fsk_sensor(rng: np.random.Generator, n: int, samp_rate: float, *, symbol_rat
 
 def gmsk(rng: np.random.Generator, n: int, samp_rate: float, *, symbol_rate: float, bt: float, duty: float,
          burst_symbols: int) -> Emission:
-    """GMSK (index 0.5) in bursts; with duty 1 without a pause.
+    """GMSK (index 0.5) in bursts; duty 1 has no pause.
 
     GSM: 270.833 kBd, BT 0.3, normal bursts of 148 symbols (3GPP TS 45.004). AIS: 9.6 kBd, BT 0.4, 256 symbols.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all waveforms are made of: burst schedules, resampling, pulse shaping, modulation, occupied bandwidth."""
+"""The parts of all waveforms: burst schedules, resampling, pulse shaping, modulation, occupied bandwidth."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import signal
 
-TILE = 1 << 14  # samples that are worked on at a time, so that what comes in between stays in the processor's cache
+TILE = 1 << 14  # samples processed at a time, so that intermediate results stay in the processor's cache
 
-LONG = 1 << 20  # samples: what is longer is worked on in pieces
+LONG = 1 << 20  # samples: longer signals are processed in pieces
 
 
 class Emission(NamedTuple):
@@ -24,7 +24,7 @@ class Emission(NamedTuple):
 
 
 def emission(iq: np.ndarray, on: list[tuple[int, int]]) -> Emission:
-    """Cuts the intervals to the array and joins those that touch; the level stays as it is."""
+    """Clip the intervals to the array and join those that touch. The level is unchanged."""
     n, joined = len(iq), []
     for start, stop in sorted((max(0, a), min(n, b)) for a, b in on if a < n and b > 0):
         if joined and start <= joined[-1][1]:
@@ -35,7 +35,7 @@ def emission(iq: np.ndarray, on: list[tuple[int, int]]) -> Emission:
 
 
 def power_while_on(e: Emission) -> float:
-    """Mean power over the intervals; 0 where there is none."""
+    """Mean power over the intervals; 0 if there are none."""
     count = sum(b - a for a, b in e.on)
     return sum(float(np.vdot(e.iq[a:b], e.iq[a:b]).real) for a, b in e.on) / count if count else 0.0
 
@@ -44,7 +44,7 @@ def schedule(rng: np.random.Generator, duration_s: float, length_s: Callable[[],
              min_gap_s: float = 0.0) -> list[tuple[float, float]]:
     """Bursts (start, length) in seconds over [0, duration_s), in steady state: the first may have begun before 0.
 
-    Gaps are exponential, of the mean that makes the share of time on ``duty`` (1: back to back), but at least min_gap_s.
+    Gaps are exponential, min min_gap_s. Their mean makes ``duty`` the share of time on (1: back to back).
 
     Raises:
         ValueError: duty is not in (0, 1].
@@ -67,7 +67,7 @@ def schedule(rng: np.random.Generator, duration_s: float, length_s: Callable[[],
 
 
 def paint(out: np.ndarray, start: int, burst: np.ndarray) -> tuple[int, int]:
-    """Adds a burst to ``out`` from index ``start`` (may be negative) on, what fits of it; returns its interval."""
+    """Add the part of a burst that fits to ``out``, from index ``start`` (may be negative) on; returns its interval."""
     low, high = max(0, start), min(len(out), start + len(burst))
     if low < high:
         out[low:high] += burst[low - start:high - start]
@@ -83,7 +83,7 @@ def _taps(up: int, down: int) -> np.ndarray:
 def resample(x: np.ndarray, rate_in: float, rate_out: float, n_out: int | None = None) -> np.ndarray:
     """Polyphase resampling at the nearest fraction of a denominator up to 2000 (80 dB stop band).
 
-    Cut or filled with zeros to n_out, where that is given.
+    The result is cut or zero-padded to n_out, if that is given.
     """
     ratio = Fraction(rate_out / rate_in).limit_denominator(2000)
     if ratio != 1:
@@ -95,7 +95,7 @@ def resample(x: np.ndarray, rate_in: float, rate_out: float, n_out: int | None =
 
 
 def smooth(x: np.ndarray, samples: float) -> np.ndarray:
-    """Convolution with a unit-area Hann of ``samples`` full width: finite rise times. Under two samples: as it is."""
+    """Convolution with a unit-area Hann of ``samples`` full width: finite rise times. Under two samples x is unchanged."""
     taps = int(round(samples))
     if taps < 2:
         return x
@@ -105,7 +105,7 @@ def smooth(x: np.ndarray, samples: float) -> np.ndarray:
 
 
 def ramp(burst: np.ndarray, samples: float) -> np.ndarray:
-    """Raised-cosine power-up and power-down over ``samples`` at both ends; a new array where that is anything."""
+    """Raised-cosine power-up and power-down over ``samples`` at both ends. Returns a new array if there is a ramp."""
     return burst if min(int(round(samples)), len(burst) // 2) < 1 else fade(burst.copy(), samples)
 
 
@@ -147,7 +147,7 @@ def tiles(count: int) -> Iterator[slice]:
 
 
 def phasor(cycles: np.ndarray) -> np.ndarray:
-    """exp(2j pi cycles) as complex64, of cycles (n,) float64; a whole number of turns is taken off in full precision."""
+    """exp(2j pi cycles) as complex64, for cycles (n,) float64. Whole turns are subtracted in full precision."""
     out = np.empty(len(cycles), np.complex64)
     for tile in tiles(len(cycles)):
         part = cycles[tile]
@@ -160,7 +160,7 @@ def phasor(cycles: np.ndarray) -> np.ndarray:
 def mix(iq: np.ndarray, freq_hz: float, samp_rate: float, start: int = 0, *, out: np.ndarray | None = None) -> np.ndarray:
     """Shift in frequency; the oscillator's phase counts from sample 0, so blocks that begin at ``start`` join.
 
-    out: array to write into, iq itself if it need not stay; None: a new one.
+    out: array to write into; it may be iq itself. None: a new one.
     """
     if freq_hz == 0:
         return iq
@@ -184,12 +184,12 @@ def power_spectrum(iq: np.ndarray, fft_size: int = 4096) -> np.ndarray:
 
 
 def pieces(iq: np.ndarray) -> list[np.ndarray]:
-    """Equal pieces, to a sample, of at most ``LONG`` samples: what is worked out of them takes memory for one at a time."""
+    """Split iq into pieces of equal length (to a sample), max ``LONG`` samples. Work on them needs memory for one at a time."""
     return np.array_split(iq, -(-len(iq) // LONG)) if len(iq) > LONG else [iq]
 
 
 def occupied_band(iq: np.ndarray, samp_rate: float, fraction: float = 0.99, fft_size: int = 4096) -> tuple[float, float]:
-    """Edges in Hz between which ``fraction`` of the power lies, half of the rest on each side (ITU-R SM.443).
+    """Edges in Hz that enclose ``fraction`` of the power, with half of the rest on each side (ITU-R SM.443).
 
     Raises:
         ValueError: there is no power.

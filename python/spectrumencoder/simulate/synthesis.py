@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A whole simulated recording: scene, one anomaly of any kind with its truth, receiver, SigMF files. Behind ``dataset synth``.
+"""Makes a whole simulated recording for ``dataset synth``: scene, one anomaly of any kind with its truth, receiver, SigMF files.
 
-The seed draws the channel plan, the receiver and where the anomaly goes; ``noise_seed`` (the seed itself by default)
-draws traffic and noise. The bundled demo scene is ``synthesise(Synthesis())``.
+The seed draws the channel plan, the receiver and the anomaly's place. ``noise_seed`` (by default the seed itself) draws traffic
+and noise. The bundled demo scene is ``synthesise(Synthesis())``.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from .scenes import Scene
 
 TRUTH_SUFFIX = ".truth.json"
 BITS = {"ci8": 8, "cu8": 8, "ci16_le": 12, "cf32_le": 16}
-START_TIME = "2026-01-01T00:00:00Z"  # stated as the time of every simulated recording, so that it is the same every time
+START_TIME = "2026-01-01T00:00:00Z"  # time in the metadata of every simulated recording, so that results are reproducible
 MAX_SAMPLES = 1 << 26
 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """What to make. Frequencies of the anomaly are offsets from the centre; None: a free place, drawn from the seed.
+    """Settings of a recording. The anomaly's frequencies are offsets from the centre; None draws a free place from the seed.
 
-    inr_db is the level as the anomaly's kind defines it (``anomalies``); None: DEFAULT_LEVELS_DB.
+    inr_db is the level as the anomaly's kind defines it (``anomalies``); None takes DEFAULT_LEVELS_DB.
     """
 
     seed: int = 7
@@ -56,20 +56,20 @@ class Synthesis:
 
 
 def synthesise(what: Synthesis) -> tuple[np.ndarray, Scene, list[Truth]]:
-    """Samples complex64 (n,) as the receiver gives them, the scene, and the truth of the anomaly, row by row (none: empty).
+    """The receiver's samples complex64 (n,), the scene, and the rows of the anomaly's truth (empty without one).
 
     Raises:
-        ValueError: a parameter out of range, named with its value.
+        ValueError: a parameter is out of range; the message has its name and value.
     """
     blocks, scene, truths = stream(what)
     return joined(blocks, what.n_samples), scene, truths
 
 
 def stream(what: Synthesis) -> tuple[Iterator[np.ndarray], Scene, list[Truth]]:
-    """As ``synthesise``, the samples in blocks: of all of them only those of the anomaly are in memory at once.
+    """Like ``synthesise``, with the samples in blocks. Only the anomaly's samples are all in memory at once.
 
     Raises:
-        ValueError: a parameter out of range, named with its value.
+        ValueError: a parameter is out of range; the message has its name and value.
     """
     if not 1 <= what.n_samples <= MAX_SAMPLES:
         raise ValueError(f"{what.seconds:g} s at {what.samp_rate:g} Hz are {what.n_samples} samples; 1 to {MAX_SAMPLES} are "
@@ -88,7 +88,7 @@ def stream(what: Synthesis) -> tuple[Iterator[np.ndarray], Scene, list[Truth]]:
 
 
 def joined(blocks: Iterable[np.ndarray], count: int) -> np.ndarray:
-    """Blocks of ``count`` samples in all as one array."""
+    """Join blocks with a total of ``count`` samples into one array."""
     out, done = np.empty(count, np.complex64), 0
     for block in blocks:
         out[done:done + len(block)] = block
@@ -104,7 +104,7 @@ def _changed(blocks: Iterator[np.ndarray], change: Change) -> Iterator[np.ndarra
 
 
 def _anomaly(what: Synthesis, scene: Scene) -> tuple[Change, list[Truth]]:
-    """The four kinds of ``inject`` keep a way of their own to a place: the bundled scene was made with it."""
+    """The four kinds of ``inject`` keep their own way to choose a place, because the bundled scene was made with it."""
     rng, center = np.random.default_rng([what.seed, 0xA2]), what.center_freq_hz or 0.0
     samples = lambda start, count: joined(scene.stream(start, count), count)  # noqa: E731
     level = DEFAULT_LEVELS_DB[what.anomaly] if what.inr_db is None else what.inr_db
@@ -119,7 +119,7 @@ def _anomaly(what: Synthesis, scene: Scene) -> tuple[Change, list[Truth]]:
 
 
 def receiver_of(what: Synthesis) -> Receiver:
-    """The receiver that a synthesis uses: its own for every seed, the converter that of the data type."""
+    """The receiver of a synthesis: the seed determines it, and the data type its converter."""
     rng = np.random.default_rng([what.seed, 0x5E])
     return Receiver(passband=0.92, rolloff=0.08, stop_db=float(rng.uniform(12, 25)), ripple_db=float(rng.uniform(0.2, 0.8)),
                     tilt_db=float(rng.normal(0, 0.4)), iq_image_db=float(rng.uniform(-50, -40)),
@@ -127,10 +127,11 @@ def receiver_of(what: Synthesis) -> Receiver:
 
 
 def write(what: Synthesis, path: str | Path) -> Path:
-    """Makes it and writes NAME.sigmf-data, NAME.sigmf-meta and NAME.truth.json; returns the path of the metadata.
+    """Make a recording and write NAME.sigmf-data, NAME.sigmf-meta and NAME.truth.json; returns the metadata's path.
 
     Raises:
-        ValueError: as ``synthesise``, or the data type is not written. RecordingError: the files cannot be written.
+        ValueError: as for ``synthesise``, or the data type cannot be written.
+        RecordingError: the files cannot be written.
     """
     if what.datatype not in BITS:
         raise ValueError(f"datatype {what.datatype!r} cannot be written; use one of {', '.join(BITS)}")
@@ -155,7 +156,7 @@ def write(what: Synthesis, path: str | Path) -> Path:
 
 
 def _place(what: Synthesis, scene: Scene, rng: np.random.Generator) -> dict:
-    """Arguments of ``inject``: as asked, else in a free part of the band, from about 40 % of the time on."""
+    """Arguments of ``inject``: the requested ones, else a free part of the band, from about 40 % of the time on."""
     n, place = what.n_samples, {}
     share = rng.uniform(0.38, 0.46)
     start = round(n * share) if what.anomaly_start_s is None else round(what.anomaly_start_s * what.samp_rate)
@@ -174,9 +175,9 @@ def _place(what: Synthesis, scene: Scene, rng: np.random.Generator) -> dict:
 
 
 def free_offset(scene: Scene, width_hz: float, rng: np.random.Generator) -> float:
-    """A frequency offset for a signal of this width where the band is freest: one of the best tenth of 1000 drawn places.
+    """A frequency offset for a signal of this width in the freest part of the band: one of the best tenth of 1000 drawn places.
 
-    Emitters and 0 Hz are what it keeps away from.
+    It keeps away from emitters and 0 Hz.
     """
     reach = 0.4 * scene.samp_rate - width_hz / 2
     places = rng.uniform(-reach, reach, 1000)

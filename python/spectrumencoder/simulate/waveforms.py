@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The waveforms of the simulator by name.
 
-``WAVEFORMS["gfsk_ble"].function(rng, n, samp_rate, **params)`` gives complex64 (n,) at baseband, of unit mean power
-while it is on; ``.emit`` gives the intervals as well. What ``params`` leaves out is drawn from ``rng`` as real networks
-vary it (``.draw``). Same generator state, same samples. Sources: the standard of each in its builder's docstring.
+``WAVEFORMS["gfsk_ble"].function(rng, n, samp_rate, **params)`` gives complex64 (n,) at baseband, with unit mean power
+while on; ``.emit`` gives the intervals as well. Parameters missing from ``params`` are drawn from ``rng``, with the variation of
+real networks (``.draw``). The same generator state gives the same samples. Each builder's docstring names its standard.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Waveform:
 
     Attributes:
         build: (rng, n, samp_rate, *, all parameters) -> Emission.
-        bandwidth_hz: nominal width; ``width_of(params)`` where it depends on them.
+        bandwidth_hz: nominal width; ``width_of(params)`` if it depends on them.
         label: its class in the corpus, or None.
         draw: rng -> parameters of one typical emitter.
-        band: the band of the plan where it is found, or None: anywhere.
-        block_s: seconds that hold several of its bursts.
+        band: the band of the plan in which it occurs; None is anywhere.
+        block_s: duration in seconds that holds several of its bursts.
     """
 
     name: str
@@ -47,12 +47,12 @@ class Waveform:
         """n samples at samp_rate (Hz) and the intervals in which the signal is on.
 
         Args:
-            normalise: scale what came out to unit mean power while on; False: the builder's level, from which a short
-                stretch may differ (a pause between pulses, a frame of little load).
+            normalise: scale this stretch to unit mean power while on. False keeps the builder's level, from which a short
+                stretch may differ (a pause between pulses, a frame with little load).
 
         Raises:
-            ValueError: samp_rate is under the signal's width (LTE excepted: its middle is made), or n < 1.
-            TypeError: a parameter that this waveform does not have.
+            ValueError: samp_rate is under the signal's width (except LTE, whose middle is made), or n < 1.
+            TypeError: this waveform does not have a given parameter.
         """
         full = {**self.draw(rng), **params}
         if n < 1:
@@ -66,7 +66,7 @@ class Waveform:
         return made
 
     def function(self, rng: np.random.Generator, n: int, samp_rate: float, **params) -> np.ndarray:
-        """As ``emit``, the samples only: complex64 (n,)."""
+        """Like ``emit``, but the samples only: complex64 (n,)."""
         return self.emit(rng, n, samp_rate, **params).iq
 
 

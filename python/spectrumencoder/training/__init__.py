@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From labelled recordings and simulated scenes to a model file."""
+"""Training: makes a model file from labelled recordings and simulated scenes."""

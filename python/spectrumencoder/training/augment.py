@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What breaks the link between class and receiver: shift, resampling, filter, noise, gain, requantisation, IQ faults.
+"""Augmentation that breaks the link between class and receiver: shift, resampling, filter, noise, gain, bits, IQ faults.
 
-All functions take and give complex64 (n,) and draw from the generator they are handed. Sample rates are relative: a factor
-f > 1 means more samples for the same signal.
+All functions take and return complex64 (n,), and draw from the given generator. Sample rates are relative: a factor f > 1 means
+more samples for the same signal.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ N_PSD = 256
 
 @dataclass(frozen=True)
 class Channel:
-    """One draw of what lies between a recording and the frame: see `draw`."""
+    """The channel between a recording and the frame; `draw` makes a random one."""
 
     factor: float = 1.0  # resampling
     shift: float = 0.0  # frequency shift as a fraction of the new sample rate
     edge: float = 1.0  # passband edge as a fraction of the band
     rolloff: float = 0.1  # transition width, same unit
-    stop_db: float = 0.0  # attenuation beyond
+    stop_db: float = 0.0  # attenuation beyond the passband
     tilt_db: float = 0.0
     ripple_db: float = 0.0
     ripple_cycles: float = 3.0
@@ -31,7 +31,7 @@ class Channel:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, *, max_resample: float = 2.0, max_shift: float = 0.2, plain: float = 0.15) -> Channel:
-        """A random channel; with probability `plain` the recording's own one."""
+        """A random channel, or with probability `plain` the recording's own."""
         if rng.random() < plain:
             return cls()
         filtered = rng.random() < 0.6
@@ -71,8 +71,9 @@ class Channel:
 
 
 def multipath(rng: np.random.Generator, iq: np.ndarray, samp_rate: float) -> np.ndarray:
-    """iq (n,) through 2 to 6 paths of exponentially falling power, their delay spread 20 ns to 1 us: the notches and slopes that
-    an antenna sees in a wide signal. It wraps around at its ends."""
+    """Send iq (n,) through 2 to 6 paths with exponentially falling power and a delay spread of 20 ns to 1 us.
+
+    This makes the notches and slopes that an antenna sees in a wide signal. The result wraps around at its ends."""
     spread_s = float(np.exp(rng.uniform(np.log(20e-9), np.log(1e-6))))
     count = int(rng.integers(1, 6))
     delays = np.concatenate([[0.0], rng.exponential(spread_s, count)])
@@ -96,9 +97,9 @@ def mean_psd(iq: np.ndarray, bins: int = N_PSD) -> np.ndarray:
 
 
 def occupied(psd: np.ndarray, floor: np.ndarray | float | None = None) -> tuple[float, float, float]:
-    """99 % occupied bandwidth (fraction of the band), power in it above the floor, and the floor per bin, of a psd (bins,).
+    """Measure a psd (bins,): 99 % occupied bandwidth (fraction of the band), its power above the floor, and the floor per bin.
 
-    A spectrum with nothing above its floor counts as occupied throughout (ITU-R SM.328 definition after floor removal).
+    The definition is that of ITU-R SM.328 after floor removal. A spectrum with nothing above its floor counts as fully occupied.
     """
     base = float(np.quantile(psd, 0.25)) if floor is None else float(np.mean(floor))
     excess = np.maximum(psd - 1.3 * base, 0.0)
@@ -111,21 +112,23 @@ def occupied(psd: np.ndarray, floor: np.ndarray | float | None = None) -> tuple[
 
 
 def white(rng: np.random.Generator, n: int, power: float) -> np.ndarray:
-    """Complex white Gaussian noise (n,) complex64 of the mean power."""
+    """Complex white Gaussian noise (n,) complex64 with mean power `power`."""
     x = rng.standard_normal(2 * n, dtype=np.float32).view(np.complex64)
     return x * np.float32(np.sqrt(power / 2.0))
 
 
 def noise_for_snr(psd: np.ndarray, snr_db: float, on_fraction: float = 1.0) -> float:
-    """Power of the white noise (over the whole band) to add so that the signal's power while on, over the noise in its 99 %
-    occupied bandwidth, becomes snr_db; 0 when the recording's own noise is already higher."""
+    """Power of the white noise to add, over the whole band, for an SNR of snr_db.
+
+    The SNR is the signal's power while on over the noise in its 99 % occupied bandwidth. Returns 0 if the recording's own noise
+    is already higher."""
     width, power, base = occupied(psd)
     wanted = power / max(on_fraction, 1e-3) / width / 10.0 ** (snr_db / 10.0)
     return max(0.0, wanted - base * len(psd))
 
 
 def quantise(iq: np.ndarray, bits: int, backoff_db: float) -> np.ndarray:
-    """Scale so that the rms lies backoff_db below full scale, and round to `bits` with clipping; full scale stays 1."""
+    """Scale to an rms backoff_db below full scale, then round to `bits` with clipping; full scale stays 1."""
     rms = float(np.sqrt(np.mean(iq.real**2 + iq.imag**2))) + 1e-20
     steps = 2.0 ** (bits - 1)
     scaled = iq * np.float32(steps * 10.0 ** (-backoff_db / 20.0) / rms)
@@ -136,7 +139,7 @@ def quantise(iq: np.ndarray, bits: int, backoff_db: float) -> np.ndarray:
 
 
 def receiver_faults(rng: np.random.Generator, iq: np.ndarray) -> np.ndarray:
-    """A DC offset and an IQ image, each in a third of draws."""
+    """Add a DC offset and an IQ image, each in a third of draws."""
     if rng.random() < 0.33:
         image = np.float32(10.0 ** (rng.uniform(-50, -25) / 20.0))
         iq = iq + np.conj(iq) * image * np.exp(1j * rng.uniform(0, 6.28)).astype(np.complex64)

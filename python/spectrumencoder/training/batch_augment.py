@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is drawn anew for each batch, at the tokens: jittered conditioning, spectra turned round, a receiver's steady carriers.
+"""Augmentation of tokens, drawn for each batch: jittered conditioning, mirrored spectra, a receiver's steady carriers.
 
 Shape letters: B frames, M tokens, C token_dim, N bins.
 """
@@ -11,11 +11,11 @@ import torch
 
 from ..encoder.encoder import conditioning
 
-LOBE_DB = (0.0, -3.5, -16.0, -46.0)  # of a carrier on a bin through the Blackman-Harris window, 0 to 3 bins away
+LOBE_DB = (0.0, -3.5, -16.0, -46.0)  # level of a carrier 0 to 3 bins away, through the Blackman-Harris window
 
 
 def jitter_condition(rng: np.random.Generator, side: torch.Tensor, dropped: float) -> torch.Tensor:
-    """Conditioning (B, 4) with bin width, K and floor jittered, and a row of zeros in a share `dropped` of frames."""
+    """Conditioning (B, 4) with jittered bin width, K and floor; a share `dropped` of the frames get a row of zeros."""
     count = len(side)
     condition = conditioning(side)
     jitter = np.stack([rng.normal(0, 0.05, count), rng.normal(0, 0.05, count), rng.normal(0, 0.25, count),
@@ -26,7 +26,7 @@ def jitter_condition(rng: np.random.Generator, side: torch.Tensor, dropped: floa
 
 
 def mirror(rng: np.random.Generator, tokens: torch.Tensor, target: torch.Tensor, share: float):
-    """Tokens (B, M, C) and target (B, N), in a share of the frames with frequency running the other way."""
+    """Reverse the frequency axis of tokens (B, M, C) and target (B, N) in a share of the frames."""
     turned = torch.from_numpy(rng.random(len(tokens)) < share).to(tokens.device)
     tokens_turned = torch.cat((tokens[..., :-2].flip(1, 2), tokens[..., -2:].flip(1)), dim=-1)
     return (torch.where(turned[:, None, None], tokens_turned, tokens),
@@ -34,12 +34,13 @@ def mirror(rng: np.random.Generator, tokens: torch.Tensor, target: torch.Tensor,
 
 
 def add_spurs(rng: np.random.Generator, tokens: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens (B, M, C), dB over the floor, with steady carriers in a share of the frames; (B,) 1 for those.
+    """Add steady carriers to tokens (B, M, C), dB over the floor, in a share of the frames; also returns (B,) 1 for those frames.
 
-    1 to 3 of them, in a sixth of these frames a comb of up to 10; in the middle of the band (the receiver's DC offset) of 4 to
-    35 dB, elsewhere of 4 to 20 dB, since a stronger one is more likely a signal. The class stays: gaps of recordings with a
-    receiver's spurs would else be called on/off keying. Whether a carrier is an anomaly is left open (no loss for the head), and
-    the reconstruction is to leave it in the residual.
+    A frame gets 1 to 3 carriers; a sixth of these frames get a comb of up to 10. A carrier in the middle of the band (the
+    receiver's DC offset) has 4 to 35 dB. Others have 4 to 20 dB, since a stronger one is more likely a signal.
+
+    The class stays: otherwise gaps of recordings with a receiver's spurs would be classified as on/off keying. The anomaly head
+    gets no loss from these frames. The reconstruction learns to leave the carriers in the residual.
     """
     n_bins = tokens.shape[1] * (tokens.shape[2] - 2)
     added = np.zeros((len(tokens), n_bins), np.float32)  # linear power over the floor
@@ -55,7 +56,7 @@ def add_spurs(rng: np.random.Generator, tokens: torch.Tensor, share: float) -> t
 
 
 def carrier(n_bins: int, place: int, level_db: float) -> np.ndarray:
-    """Power (N,) float32 of a carrier on bin `place`, level_db over the floor there."""
+    """Power (N,) float32 of a carrier on bin `place`, level_db over the floor of that bin."""
     out = np.zeros(n_bins, np.float32)
     for away in range(-3, 4):
         if 0 <= place + away < n_bins:
@@ -64,8 +65,9 @@ def carrier(n_bins: int, place: int, level_db: float) -> np.ndarray:
 
 
 def add_power(tokens: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
-    """Tokens (B, M, C), dB over the floor, with steady power (B, N), linear over the floor: it adds to the means and to the
-    max-hold, and to the mean that the spread is relative to; the floor, a quantile, stays."""
+    """Add steady power (B, N), linear over the floor, to tokens (B, M, C), dB over the floor.
+
+    The power adds to the means, to the max-hold, and to the mean that the spread is relative to. The floor, a quantile, stays."""
     by_token = added.view(*tokens.shape[:2], -1)
     level = 10.0 ** (tokens[..., :-2] / 10)
     means = 10.0 * torch.log10(level + by_token + 1e-20)

@@ -10,7 +10,7 @@ from .datasets import Recipe
 
 
 class ConfigError(Exception):
-    """A training configuration that cannot be used; one line."""
+    """A training configuration cannot be used. The message is one line."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TrainingConfig:
     batch: int = 128
     rate: float = 1e-3
     variant_rate: float = 4e-4
-    chooser_steps: int = 0  # last, of the learned score of token dropout (policy gumbel) alone
+    chooser_steps: int = 0  # final steps that train only the learned score of token dropout (policy gumbel)
     chooser_rate: float = 3e-3
     weight_decay: float = 0.02
     warmup: int = 200
@@ -33,25 +33,25 @@ class TrainingConfig:
     class_weight: float = 1.0
     reconstruction_weight: float = 0.3
     anomaly_weight: float = 0.3
-    latent_weight: float = 0.2  # of the classes told from the latents alone
-    latent_noise: tuple[float, float] = (0.06, 1.6)  # step of the quantiser that training imitates, log-uniform; a third has none
+    latent_weight: float = 0.2  # weight of the class loss from the latents alone
+    latent_noise: tuple[float, float] = (0.06, 1.6)  # range of imitated quantiser steps, log-uniform; a third has none
     start: str = ""  # model file whose default variant the first variant starts from
     teacher: str = ""  # model file whose default variant's class probabilities are imitated (distillation)
     teacher_weight: float = 1.0
     teacher_temperature: float = 2.0
     temperature: tuple[float, float] = (1.0, 0.3)
-    default_policy: str = "gumbel"  # what the model file names for use, and its temperature and tables are made with
+    default_policy: str = "gumbel"  # default in the model file; its temperature and tables are made with it
     policies: tuple[float, ...] = (0.7, 0.1, 0.1, 0.1)  # share of gumbel, energy, entropy, random batches
     keep_weights: tuple[float, ...] = (0.1, 0.18, 0.2, 0.1, 0.26, 0.05, 0.11)
     band_hidden: float = 0.5
-    band_shuffled: float = 0.1  # share of frames told to be of a random band: what is heard in one may be heard in another
-    theta_by_band: bool = True  # False: every band is given the theta of `unknown` once training is over
+    band_shuffled: float = 0.1  # share of frames given a random band: a signal of one band may occur in another
+    theta_by_band: bool = True  # False: after training every band gets the theta of `unknown`
     condition_dropped: float = 0.2
-    balanced: bool = False  # draw every class equally often, however many frames of it there are
-    seen_only: bool = False  # frames of bursty classes in which nothing is to be seen lose their label
-    mirror_share: float = 0.0  # share of frames whose spectrum is turned round: no class has a side
-    spur_share: float = 0.0  # share of frames that get carriers which stand still: a receiver's spurs, whatever the class
-    data_seed: int = 0  # of the shards; `seed` is that of weights and batches
+    balanced: bool = False  # draw every class equally often, whatever its number of frames
+    seen_only: bool = False  # frames of bursty classes lose their label if no signal is visible
+    mirror_share: float = 0.0  # share of frames with a mirrored spectrum: no class prefers a side
+    spur_share: float = 0.0  # share of frames that get steady carriers, like a receiver's spurs, whatever the class
+    data_seed: int = 0  # seed of the shards; `seed` is for weights and batches
     shards: int = 40
     shard_size: int = 4096
     steps_per_shard: int = 40
@@ -83,10 +83,10 @@ class TrainingConfig:
 
 
 def read_config(config: dict) -> tuple[EncoderConfig, Recipe, TrainingConfig]:
-    """Split a configuration (tables encoder, data, training).
+    """Split a configuration into its tables encoder, data and training.
 
     Raises:
-        ConfigError: an unknown table or setting, or a value out of range.
+        ConfigError: a table or setting is unknown, or a value is out of range.
     """
     made = []
     for name, cls in (("encoder", EncoderConfig), ("data", Recipe), ("training", TrainingConfig)):
@@ -117,14 +117,15 @@ def read_config(config: dict) -> tuple[EncoderConfig, Recipe, TrainingConfig]:
 
 
 def with_fold(config: dict, folds: dict, name: str) -> dict:
-    """The configuration with that fold held out, its name in the model's and in place of {fold} in start and teacher, and no
-    general conformal tables.
+    """The configuration with one fold held out, and without general conformal tables.
+
+    The fold's name is added to the model's name, and replaces {fold} in start and teacher.
 
     Args:
-        folds: tables of that name, each with a list `holdout` of shell patterns (recipes/train/folds.toml).
+        folds: fold name -> table, each with a list `holdout` of shell patterns (recipes/train/folds.toml).
 
     Raises:
-        ConfigError: no such fold.
+        ConfigError: there is no such fold.
     """
     if name not in folds or not folds[name].get("holdout"):
         raise ConfigError(f"fold {name!r} is not one of {', '.join(folds)}")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A labelled corpus: folders of SigMF recordings, their classes, and which stretches really hold the signal.
+"""A labelled corpus: folders of SigMF recordings, their classes, and the stretches that really hold the signal.
 
-The first annotation of a recording covers the whole file (`core:comment` has `family=` and `class=`); the others mark
-bursts. A whole-file label on a bursty file does not mean that every window holds the signal, so windows are chosen by the
-marked bursts, and where none are marked, by their power over the file's own quiet level.
+The first annotation of a recording covers the whole file (`core:comment` has `family=` and `class=`); the others mark bursts.
+A whole-file label on a bursty file does not mean that every window holds the signal. So windows are chosen by the marked bursts.
+If none are marked, windows are chosen by their power over the file's own quiet level.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from ..tokens.band_plan import band_of
 CLASSES = ("ADS-B", "LTE", "GNSS", "LoRa", "BLE", "802.15.4", "WiFi-OFDM", "ISM-sensor-OOK", "ISM-sensor-FSK", "noise")
 ALIASES = {"LTE-20MHz": "LTE", "noise-only": "noise"}
 BLOCK = 128  # samples per power reading
-BURSTY_RATIO = 2.0  # 95th over 10th percentile of block power: above it a file without marked bursts counts as bursty
-ON_RATIO = 2.0  # a block is on when its power exceeds the quiet level this many times
+BURSTY_RATIO = 2.0  # min ratio of the 95th to the 10th percentile of block power for a bursty file, if no bursts are marked
+ON_RATIO = 2.0  # a block is on if its power exceeds the quiet level by this factor
 GAP_RATIO = 1.3
 
 
 class CorpusError(Exception):
-    """A corpus folder that cannot be used; one line."""
+    """A corpus folder cannot be used. The message is one line."""
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Source:
     def _block_power(self) -> np.ndarray:
         n = len(self.iq) // BLOCK * BLOCK
         x = self.iq[:n].reshape(-1, BLOCK)
-        x = x - self.iq.mean()  # a receiver's DC offset is no signal
+        x = x - self.iq.mean()  # a receiver's DC offset is not a signal
         return np.einsum("ij,ij->i", x.real, x.real) + np.einsum("ij,ij->i", x.imag, x.imag)
 
     @cached_property
@@ -94,7 +94,7 @@ class Source:
         return self._block_power > ON_RATIO * self.quiet_power
 
     def holds_signal(self, start: int, count: int) -> bool:
-        """True when the window holds at least half of a burst, or is filled with signal to a tenth."""
+        """True if the window holds at least half of a burst, or if signal fills at least a tenth of it."""
         if not self.bursty:
             return self.label != "noise"
         if self.bursts:
@@ -104,10 +104,10 @@ class Source:
         return bool(window.mean() >= 0.1) if len(window) else False
 
     def is_gap(self, start: int, count: int) -> bool:
-        """True when the window lies between bursts and nothing in it exceeds the quiet level."""
+        """True if the window lies between bursts and nothing in it exceeds the quiet level."""
         if self.label == "noise":
             return True
-        if not self.bursty or self.label in (None, "ADS-B"):  # of ADS-B only frames with a right checksum are marked
+        if not self.bursty or self.label in (None, "ADS-B"):  # ADS-B: only frames with a right checksum are marked
             return False
         margin = count // 8
         if any(start - margin < s + n and s < start + count + margin for s, n in self.bursts):
@@ -121,7 +121,7 @@ def open_source(path: Path) -> Source:
     """Read one labelled recording.
 
     Raises:
-        CorpusError: no whole-file annotation with a class.
+        CorpusError: there is no whole-file annotation with a class.
     """
     try:
         recording = open_recording(path)
@@ -138,10 +138,10 @@ def open_source(path: Path) -> Source:
 
 
 def load_corpus(folders: list[Path]) -> list[Source]:
-    """All labelled recordings of the folders, by name.
+    """All labelled recordings of the folders, sorted by name.
 
     Raises:
-        CorpusError: a folder holds none.
+        CorpusError: a folder holds no recording.
     """
     sources = []
     for folder in folders:
@@ -153,10 +153,10 @@ def load_corpus(folders: list[Path]) -> list[Source]:
 
 
 def split(sources: list[Source], holdout: list[str]) -> tuple[list[Source], list[Source]]:
-    """(training, held out): a source is held out when its name matches one of the shell patterns.
+    """Split into (training, held out): a source is held out if its name matches one of the shell patterns.
 
     Raises:
-        CorpusError: a pattern matches nothing (a typing error would quietly train on what is to be judged).
+        CorpusError: a pattern matches nothing. Otherwise a typing error would silently train on the test recordings.
     """
     for pattern in holdout:
         if not any(fnmatch.fnmatch(s.name, pattern) for s in sources):

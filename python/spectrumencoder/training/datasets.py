@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training frames: real recordings and simulated signals through random channels and receivers, as numbered shards.
 
-Shard i depends on the seed, i, the corpus and this source tree alone, so training is the same again whatever the machine was
-doing; shards are made in worker processes and written as .npz files (atomically). They are drawn from all recordings, and each
-frame carries the numbers of those it came from: one pool of shards serves every split, which is made when frames are read.
+Shard i depends only on the seed, i, the corpus and this source tree. So training is reproducible, whatever the machine's load.
+Worker processes make the shards and write them as .npz files (atomically).
+
+Shards are drawn from all recordings, and each frame carries the numbers of its recordings. Splits are made when frames are read,
+so one pool of shards serves every split.
 """
 
 from __future__ import annotations
@@ -24,20 +26,20 @@ from .corpus import BLOCK, CLASSES, Source
 
 UNLABELLED = -1
 KINDS = ("real", "simulated", "gap", "noise", "unscored", "scene")
-# Rates at which signals of the class are usually received, Hz (simulated ones are drawn around them)
+# Usual sample rates of each class, Hz; simulated rates are drawn around them
 USUAL_RATES = {"ADS-B": (2.0e6, 2.4e6), "LTE": (1.92e6, 19.2e6), "GNSS": (4e6, 6e6, 12e6, 25e6, 50e6), "LoRa": (1e6, 2.4e6),
                "BLE": (4e6, 10e6), "802.15.4": (5e6, 10e6), "WiFi-OFDM": (20e6,), "ISM-sensor-OOK": (250e3, 1e6),
                "ISM-sensor-FSK": (250e3, 1e6)}
-# Share of a class's frames that is simulated: the fewer recordings, sessions and devices there are, the more
+# Share of a class's frames that is simulated; larger for classes with fewer recordings, sessions and devices
 SIMULATED = {"ADS-B": 0.3, "LTE": 0.25, "GNSS": 0.5, "LoRa": 0.25, "BLE": 0.5, "802.15.4": 0.5, "WiFi-OFDM": 0.3,
              "ISM-sensor-OOK": 0.25, "ISM-sensor-FSK": 0.45}
-WIDE = ("LTE", "WiFi-OFDM", "802.15.4", "BLE")  # classes whose width shows the paths of a radio channel
+WIDE = ("LTE", "WiFi-OFDM", "802.15.4", "BLE")  # classes wide enough to show multipath
 FAMILY_BAND = {"ADS-B": "aero", "LTE": "cellular", "GNSS": "gnss"}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How frames are drawn; every field may be set in the [data] table of the training configuration."""
+    """Settings for drawing frames: the fields of the [data] table of the training configuration."""
 
     mix: tuple[float, ...] = (0.50, 0.17, 0.08, 0.05, 0.05, 0.15)  # share of each of KINDS
     averages: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
@@ -45,7 +47,7 @@ class Recipe:
     max_resample: float = 2.0
     max_shift: float = 0.2
     plain: float = 0.15  # share of real frames with the recording's own channel
-    noise_share: float = 0.7  # share of frames that get noise
+    noise_share: float = 0.7  # share of frames with added noise
     snr_range_db: tuple[float, float] = (0.0, 28.0)
     clip_share: float = 0.12  # share of frames that drive the converter far into clipping
     mixed_share: float = 0.06  # share of real frames with a second, weaker recording on top; the stronger one gives the label
@@ -62,7 +64,7 @@ class Recipe:
             raise ValueError(f"averages {self.averages} must lie in 1..64")
 
 
-MOST_BURST_DB = 5.0
+MAX_BURST_DB = 5.0
 SCENES_PER_SHARD, SCENE_SAMPLES = 5, 2**18
 
 
@@ -70,8 +72,8 @@ class FrameFactory:
     """Draws training frames.
 
     Args:
-        sources: recordings; a frame carries the numbers, in this list, of those in it.
-        layout, window: of the tokenizer.
+        sources: recordings; a frame carries the indices of its recordings in this list.
+        layout, window: settings of the tokenizer.
         recipe: see Recipe.
     """
 
@@ -91,10 +93,10 @@ class FrameFactory:
             if waveform.label:
                 self.waveforms.setdefault(waveform.label, []).append(name)
 
-    # -- where samples come from: each gives (iq, samp_rate, label, band, share of the window that is on, Source or None)
+    # -- sources of samples: each gives (iq, samp_rate, label, band, share of the window that is on, Source or None)
 
     def _window(self, rng, source: Source, count: int, on: bool):
-        """Start of a window of `count` samples that holds the signal (on) or lies in a gap; None when there is none."""
+        """Start of a window of `count` samples that holds the signal (on) or lies in a gap; None if there is none."""
         last = len(source.iq) - count
         if last < 0:
             return None
@@ -127,16 +129,16 @@ class FrameFactory:
         if rng.random() < SIMULATED[label]:
             return self._simulated(rng, count, channel, label)
         names = list(sessions)
-        weight = np.sqrt([len(sessions[n]) for n in names])  # between one vote a session and one a file
+        weight = np.sqrt([len(sessions[n]) for n in names])  # a compromise between equal sessions and equal files
         group = sessions[names[rng.choice(len(names), p=weight / weight.sum())]]
         source = group[rng.integers(len(group))]
-        if label == "GNSS":  # cut to its middle it would be flat, and nothing but noise
+        if label == "GNSS":  # its middle alone would be flat, like noise
             channel = replace(channel, factor=max(channel.factor, float(rng.uniform(0.8, 1.2))))
         got = self._from(rng, source, count, channel, True)
         if got is None:
             return None
         iq = channel.apply(got[0])
-        if label in WIDE and label != "LTE" and rng.random() < 0.3:  # recorded close by, or by cable
+        if label in WIDE and label != "LTE" and rng.random() < 0.3:  # like a recording at close range, or by cable
             iq = augment.multipath(rng, iq, source.samp_rate * channel.factor)
         return iq, source.samp_rate * channel.factor, label, source.band, got[1], source
 
@@ -150,7 +152,7 @@ class FrameFactory:
         return got and (channel.apply(got[0]), source.samp_rate * channel.factor, "noise", self._any_band(rng), 1.0, source)
 
     def _any_band(self, rng) -> str:
-        """Nothing may be heard in any band: a band that is never empty in training would name what is in it."""
+        """A random band. Every band must be empty at times in training; otherwise the band alone would name its classes."""
         return BANDS[rng.integers(len(BANDS))]
 
     def _unscored(self, rng, count, channel):
@@ -189,13 +191,14 @@ class FrameFactory:
         power = float(np.mean(np.abs(iq) ** 2)) / share
         noise = power * (rate / width if label != "GNSS" else 1.0) * 10.0 ** (-snr_db / 10.0)
         iq = (iq * turn + augment.white(rng, count, noise)).astype(np.complex64)
-        if label == "GNSS":  # its front end is all that is to be seen, so what comes after is drawn as for recordings
+        if label == "GNSS":  # only its front end is visible, so later stages are drawn as for recordings
             return channel.apply(front_end.gnss(rng, iq)), rate * channel.factor, label, "gnss", share, None
         return replace(channel, factor=1.0, shift=0.0).apply(iq), rate, label, FAMILY_BAND.get(label, "ism"), share, None
 
     def _noise(self, rng, count, channel):
-        """White noise through a mild random filter, or through the front end of one of the recordings, resampled or not; at the
-        rates of recordings (one that is never empty would name its class) or at any."""
+        """White noise through a mild random filter or a recording's front end, resampled or not.
+
+        The rate is a recording's or any other. A rate without empty frames would name its class."""
         rate = float(np.exp(rng.uniform(np.log(48e3), np.log(50e6))))
         iq, source = augment.white(rng, channel.native_count(count), 1.0), None
         if self.shaping and rng.random() < 0.8:
@@ -203,10 +206,10 @@ class FrameFactory:
             other = self.shaping[label][rng.integers(len(self.shaping[label]))]
             rate = other.samp_rate * channel.factor
             amplitude = front_end.response(other) if other.label != "GNSS" and rng.random() < 0.75 else None
-            if amplitude is not None:  # of GNSS the front end is all that is to be seen
+            if amplitude is not None:  # GNSS: only the front end is visible
                 source, iq = other, front_end.shape(iq, amplitude)
         shaped = augment.Channel(factor=channel.factor, shift=channel.shift)
-        if rng.random() < 0.7:  # a receiver's mild band edge; anything steeper would be a shape of its own
+        if rng.random() < 0.7:  # a receiver's mild band edge; a steeper one would be a distinct shape
             shaped = replace(shaped, edge=float(rng.uniform(0.8, 1.0)), rolloff=float(rng.uniform(0.05, 0.25)),
                              stop_db=float(rng.uniform(3, 40)), tilt_db=channel.tilt_db, ripple_db=0.5 * channel.ripple_db,
                              ripple_cycles=channel.ripple_cycles, ripple_phase=channel.ripple_phase)
@@ -221,13 +224,13 @@ class FrameFactory:
         return shaped.apply(iq[start:start + count]), rate, None, self._any_band(rng), 1.0, None
 
     def prepare_scenes(self, rng: np.random.Generator) -> None:
-        """Render the scenes that frames of the next shard are cut from (making a scene costs far more than a frame)."""
+        """Render the scenes for the next shard's frames. A scene costs far more than a frame."""
         self.scenes = []
         while len(self.scenes) < SCENES_PER_SHARD and self.recipe.mix[KINDS.index("scene")] > 0:
             rate = float(np.exp(rng.uniform(np.log(500e3), np.log(20e6))))
             try:
                 scene = Scene.random(int(rng.integers(FIRST_HELD_OUT_SEED)), rate)
-            except ValueError:  # an emitter that never came on: another draw
+            except ValueError:  # an emitter never came on: draw again
                 continue
             self.scenes.append((scene.render(int(rng.integers(0, 2**20)), SCENE_SAMPLES), rate))
 
@@ -248,8 +251,11 @@ class FrameFactory:
     # -- one frame
 
     def draw(self, rng: np.random.Generator) -> dict:
-        """One frame: tokens (M*C,), side (3,), target (N,) clean level in dB over the frame's floor, label, band, anomaly, and
-        the numbers of the recordings in it: source, and mixed, the weaker one (-1: none)."""
+        """Draw one frame.
+
+        Returns:
+            tokens (M*C,), side (3,), target (N,) clean level in dB over the frame's floor, label, band, anomaly, and the numbers
+            of its recordings: source, and mixed for the weaker one (-1: none)."""
         recipe = self.recipe
         while True:
             average = int(rng.choice(recipe.averages, p=recipe.average_weights))
@@ -267,15 +273,15 @@ class FrameFactory:
             if label == "GNSS":
                 added = float(np.mean(np.abs(iq) ** 2)) * (10.0 ** (rng.uniform(0, 3) / 10.0) - 1.0)
             else:
-                least, most = recipe.snr_range_db
-                least += min(MOST_BURST_DB, -2.5 * np.log10(share))  # a short burst drowns sooner in the mean of a frame
-                added = augment.noise_for_snr(augment.mean_psd(iq), rng.uniform(least, max(least, most)), share)
+                low_db, high_db = recipe.snr_range_db
+                low_db += min(MAX_BURST_DB, -2.5 * np.log10(share))  # a frame's mean hides a short burst sooner
+                added = augment.noise_for_snr(augment.mean_psd(iq), rng.uniform(low_db, max(low_db, high_db)), share)
             iq = iq + augment.white(rng, len(iq), added)
         iq = augment.receiver_faults(rng, iq)
         anomalous = rng.random() < recipe.anomaly_share
         dirty = add_anomaly(rng, iq, rng.uniform(*recipe.inr_range_db)) if anomalous else iq
         bits = 16 if rng.random() < 0.3 else int(rng.integers(5, 13))
-        if label == "GNSS" and rng.random() < 0.3:  # such receivers often have 2 or 3 bits
+        if label == "GNSS" and rng.random() < 0.3:  # GNSS receivers often have 2 or 3 bits
             bits = int(rng.integers(2, 4))
         clipped = label != "GNSS" and rng.random() < recipe.clip_share
         low, high = (-8, 5) if clipped else (8, 30) if bits >= 8 else (7, 14) if bits > 3 else (3, 7)
@@ -294,8 +300,9 @@ class FrameFactory:
 
 
 def untypical(rng: np.random.Generator, waveform: str) -> dict:
-    """Parameters that half of the emitters of a waveform get beside the typical ones: cheap oscillators, other rates. Protocols
-    of sensors are many, those in a corpus few."""
+    """Extra parameters for half of a waveform's emitters: cheap oscillators, other rates.
+
+    There are many sensor protocols, and a corpus holds few of them."""
     def log_uniform(low, high):
         return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
@@ -309,9 +316,9 @@ def untypical(rng: np.random.Generator, waveform: str) -> dict:
 
 
 def add_anomaly(rng: np.random.Generator, iq: np.ndarray, inr_db: float) -> np.ndarray:
-    """Add a band-limited noise-like signal, a pulse, a sweep or a barrage at inr_db over what is in its own bins.
+    """Add a band-limited noise-like signal, a pulse, a sweep or a barrage, at inr_db over the power in its own bins.
 
-    A pure tone is left out on purpose: it is what tests of the residual inject.
+    A pure tone is left out on purpose: tests of the residual inject it.
     """
     n = len(iq)
     psd = augment.mean_psd(iq)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training in several processes under torchrun: each takes its share of every batch, DistributedDataParallel averages gradients.
 
-All processes draw the same batch and the same random numbers and keep their frames of it. A part of the loss is a mean over some
-of its frames (those with a label, say), of which a process may have more or fewer than its share; `Ranks.weight` makes up for
-that, so that the averaged gradient is that of the whole batch: the weights are those of one process but for the order of sums.
+All processes draw the same batch and the same random numbers, and keep their share of the frames. A part of the loss is a mean
+over some frames only, for instance those with a label. A process may have more or fewer of these than its share. `Ranks.weight`
+corrects for that, so the averaged gradient is that of the whole batch. The weights equal those of one process except for the
+order of sums.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .config import ConfigError
 
-VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells each process
+VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # set by torchrun for each process
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together; one alone unless torchrun says otherwise.
+    """This process among those that train together. Without torchrun there is only one.
 
-    Attributes: rank: its number, 0 .. size - 1; 0 writes every file. size: processes. local_rank: its number on this host.
+    Attributes:
+        rank: number of this process, 0 .. size - 1; process 0 writes every file.
+        size: number of processes.
+        local_rank: number of this process on its host.
     """
 
     rank: int = 0
@@ -37,10 +41,10 @@ class Ranks:
 
     @classmethod
     def from_environment(cls) -> Ranks:
-        """As torchrun set it.
+        """Read the variables that torchrun sets.
 
         Raises:
-            ConfigError: a WORLD_SIZE above 1 without the other variables, or one that is no number.
+            ConfigError: WORLD_SIZE is above 1 without the other variables, or a variable is no number.
         """
         try:
             if int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -60,10 +64,10 @@ class Ranks:
 
     @property
     def device(self) -> torch.device:
-        """A CUDA device of its own where there are some, else the CPU.
+        """The CUDA device of this process if the host has CUDA devices, else the CPU.
 
         Raises:
-            ConfigError: more processes on this host than CUDA devices.
+            ConfigError: this host has more processes than CUDA devices.
         """
         if not torch.cuda.is_available():
             return torch.device("cpu")
@@ -76,7 +80,7 @@ class Ranks:
 
     @contextmanager
     def joined(self) -> Iterator[None]:
-        """Within it the processes can speak to each other: through nccl on CUDA, else gloo."""
+        """Context in which the processes communicate, through nccl on CUDA, else gloo."""
         if self.size == 1:
             yield
             return
@@ -87,12 +91,12 @@ class Ranks:
         try:
             yield
         finally:
-            gc.collect()  # networks wrapped in here hold the group in cycles: its threads must end before the interpreter does
+            gc.collect()  # wrapped networks hold the group in cycles; its threads must end before the interpreter
             torch.distributed.destroy_process_group()
 
     @contextmanager
     def first(self) -> Iterator[None]:
-        """Process 0 runs the body, then all others do. Where it raises, the others are ended by torchrun."""
+        """Process 0 runs the body first, then all others. If it raises, torchrun ends the others."""
         if self.size > 1 and not self.writes:
             torch.distributed.barrier()
         yield
@@ -100,26 +104,28 @@ class Ranks:
             torch.distributed.barrier()
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network, its gradients averaged over the processes. Which parameters a step uses differs (no background token
-        without dropout), the same in all of them."""
+        """Wrap the network so that gradients are averaged over the processes.
+
+        The parameters in use differ between steps (no background token without dropout), but not between processes."""
         if self.size == 1:
             return network
         ids = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(network, device_ids=ids, find_unused_parameters=True)
 
     def share(self, count: int) -> slice:
-        """Which of `count` frames are this process's.
+        """The slice of `count` frames that belongs to this process.
 
         Raises:
-            ConfigError: fewer frames than processes.
+            ConfigError: there are fewer frames than processes.
         """
         if count < self.size:
             raise ConfigError(f"a batch of {count} frames cannot be shared by {self.size} processes")
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
     def weight(self, counted: torch.Tensor) -> torch.Tensor | float:
-        """What a mean over this process's share of `counted` (B,) bool must be multiplied by, so that the average over the
-        processes is the mean over all of them."""
+        """Factor for a mean over this process's share of `counted` (B,) bool.
+
+        With it, the average over the processes is the mean over all counted frames."""
         if self.size == 1:
             return 1.0
         return self.size * counted[self.share(len(counted))].sum() / counted.sum().clamp(min=1)

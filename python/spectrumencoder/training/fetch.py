@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Downloads public recordings of a manifest and writes them as SigMF, labelled for training.
 
-What is on disk is at every moment either a whole recording, whose samples have the hash that the manifest states, or a ``.part``
-file in the folder ``.fetch`` from which the next call goes on (HTTP ``Range``). A file counts only with the manifest's sha256.
+At any moment the disk holds either a whole recording, with samples that match the manifest's hash, or a ``.part`` file in the
+folder ``.fetch``. The next call continues from that file (HTTP ``Range``). A source file is accepted only with the manifest's
+sha256.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ from .public_recordings import PublicRecording
 GITHUB = "https://raw.githubusercontent.com"
 PARTS = ".fetch"
 CHUNK_BYTES = 1 << 16
-MAX_BYTES = 1 << 33  # of a source file whose size neither manifest nor server states
-MIN_BYTES_PER_TIMEOUT = 1024  # a connection that brings less is taken as dead
-LONGEST_PAUSE_S = 10.0
+MAX_BYTES = 1 << 33  # max size of a source file if neither manifest nor server states it
+MIN_BYTES_PER_TIMEOUT = 1024  # a slower connection counts as dead
+MAX_PAUSE_S = 10.0
 
 
 class FetchError(Exception):
-    """A recording that could not be fetched; one line with its name and what to do."""
+    """A recording could not be fetched. The message is one line with its name and what to do."""
 
 
 class UnreachableError(FetchError):
-    """Nothing answered at the address, as often as it was tried."""
+    """No server answered at the address in any try."""
 
 
 class _Interrupted(Exception):
-    """A transfer that ended early and may be taken up again. `received`: bytes that came; `reached`: a server had answered."""
+    """A transfer ended early and can be continued. `received`: bytes received; `reached`: True if a server answered."""
 
     def __init__(self, message: str, received: int = 0, *, reached: bool = True):
         super().__init__(message)
@@ -49,12 +50,12 @@ class _Interrupted(Exception):
 
 
 def url_of(row: PublicRecording, base_url: str = GITHUB) -> str:
-    """Where the source file lies: BASE/REPOSITORY/COMMIT/PATH."""
+    """URL of the source file: BASE/REPOSITORY/COMMIT/PATH."""
     return f"{base_url.rstrip('/')}/{quote(row.repository)}/{row.commit}/{quote(row.path)}"
 
 
 def is_present(row: PublicRecording, folder: Path) -> bool:
-    """True when the recording lies in the folder with the samples that the manifest states (their hash is computed)."""
+    """True if the folder holds the recording and the hash of its samples matches the manifest."""
     meta_path = folder / (row.name + META_SUFFIX)
     if not meta_path.is_file():
         return False
@@ -70,19 +71,22 @@ def is_present(row: PublicRecording, folder: Path) -> bool:
 
 def fetch(row: PublicRecording, folder: str | Path, *, base_url: str = GITHUB, tries: int = 4, timeout_s: float = 30.0,
           progress: Callable[[int], None] | None = None) -> int:
-    """Makes sure that a recording lies in a folder; does nothing when it does.
+    """Fetch a recording into a folder, unless it is there already.
 
     Args:
-        row: what and from where. folder: exists. base_url: stands for GitHub's address (a mirror).
-        tries: transfers that are begun before giving up, each going on where the last one ended.
-        timeout_s: a silence of that length ends a transfer. progress: called with the bytes of the source file present so far.
+        row: row of the manifest.
+        folder: existing folder.
+        base_url: address to use in place of GitHub's (a mirror).
+        tries: max number of transfers, each continuing from the end of the last one.
+        timeout_s: a silence of this length ends a transfer.
+        progress: called with the number of bytes of the source file present so far.
 
     Returns:
-        Bytes downloaded; -1 when it was there already.
+        Number of bytes downloaded; -1 if the recording was there already.
 
     Raises:
-        UnreachableError: no server answers. FetchError: it has no such file, another one, ends early each time, or the
-        samples cannot be written.
+        UnreachableError: no server answers.
+        FetchError: the server lacks the file or has another one, every transfer ends early, or the samples cannot be written.
     """
     folder = Path(folder)
     if urlsplit(base_url).scheme not in ("http", "https"):
@@ -105,15 +109,15 @@ def fetch(row: PublicRecording, folder: str | Path, *, base_url: str = GITHUB, t
 
 
 def _download(row: PublicRecording, url: str, part: Path, tries: int, timeout_s: float, progress) -> int:
-    """Fills `part` until it is the file that the row means; returns the bytes that came over the network."""
+    """Fill `part` until it matches the row; returns the number of bytes received over the network."""
     downloaded, trouble = 0, _Interrupted("nothing was tried", reached=False)
     for attempt in range(max(tries, 1)):
         if attempt:
-            time.sleep(min(0.25 * 2.0 ** attempt, LONGEST_PAUSE_S, timeout_s))
+            time.sleep(min(0.25 * 2.0 ** attempt, MAX_PAUSE_S, timeout_s))
         before = part.stat().st_size if part.is_file() else 0
         if before and before == (row.size_bytes or before) and _sha256(part) == row.sha256:
             return downloaded
-        if row.size_bytes and before >= row.size_bytes:  # as long as the file and not the file
+        if row.size_bytes and before >= row.size_bytes:  # the right length, but another file
             before = 0
         try:
             downloaded += _receive(row, url, part, before, timeout_s, progress)
@@ -135,14 +139,14 @@ def _download(row: PublicRecording, url: str, part: Path, tries: int, timeout_s:
 
 
 def _receive(row: PublicRecording, url: str, part: Path, start: int, timeout_s: float, progress) -> int:
-    """One transfer, from byte `start` on where the server can. Raises _Interrupted: what came is kept in `part`."""
+    """Do one transfer, from byte `start` on if the server can. Raises _Interrupted; `part` keeps the bytes received."""
     request = urllib.request.Request(url, headers={"User-Agent": "gr-spectrumencoder"} | (
         {"Range": f"bytes={start}-"} if start else {}))
     try:
         answer = urllib.request.urlopen(request, timeout=timeout_s)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416:  # nothing from there on: what is here is not of this file
+        if error.code == 416:  # nothing from there on: the present bytes belong to another file
             part.unlink(missing_ok=True)
             raise _Interrupted("the server has less than was here") from error
         if error.code in (408, 429) or error.code >= 500:
@@ -163,7 +167,7 @@ def _receive(row: PublicRecording, url: str, part: Path, start: int, timeout_s: 
 
 
 def _store(row: PublicRecording, answer, part: Path, start: int, size: int, timeout_s: float, progress) -> int:
-    """Appends what comes to `part`, at most `size` bytes in all (0: not known)."""
+    """Append the received bytes to `part`, up to `size` bytes in all (0: unknown)."""
     total, window_start, window_total = start, time.monotonic(), start
     with part.open("r+b" if start else "wb") as file:
         file.truncate(start)
@@ -192,10 +196,10 @@ def _store(row: PublicRecording, answer, part: Path, start: int, size: int, time
 
 
 def _convert(row: PublicRecording, source: Path, folder: Path) -> Path:
-    """Source file -> NAME.sigmf-data and NAME.sigmf-meta, the metadata last.
+    """Convert the source file to NAME.sigmf-data and NAME.sigmf-meta. The metadata is written last.
 
     Raises:
-        FetchError: the file holds fewer samples than the row takes, or its samples do not come out as the row states.
+        FetchError: the file holds fewer samples than the row takes, or the samples' hash does not match the row.
     """
     sample = SampleFormat(row.datatype)
     wanted = row.n_samples * sample.sample_bytes if row.n_samples else -1
@@ -218,7 +222,7 @@ def _convert(row: PublicRecording, source: Path, folder: Path) -> Path:
 
 
 def _to_int16(values: np.ndarray, peak: int, name: str) -> bytes:
-    """float32 I and Q in turn -> int16 whose largest magnitude is `peak`, rounded to the nearest even."""
+    """Interleaved float32 I and Q -> int16 with max magnitude `peak`, rounded to the nearest even."""
     largest = np.abs(values).max()
     if not 0 < largest < np.inf:  # NaN fails both
         raise FetchError(f"{name}: its float samples have the largest value {largest}; they cannot be scaled: "
@@ -227,7 +231,7 @@ def _to_int16(values: np.ndarray, peak: int, name: str) -> bytes:
 
 
 def _annotations(row: PublicRecording, n_samples: int) -> list[dict]:
-    """The whole file with its class first, then the bursts: what `corpus.open_source` reads."""
+    """Annotations for `corpus.open_source`: first the whole file with its class, then the bursts."""
     whole = {"core:sample_start": 0, "core:sample_count": n_samples, "core:label": row.label,
              "core:comment": f"whole file; family={row.family}; class={row.cls}"}
     return [whole, *({"core:sample_start": start, "core:sample_count": count, "core:label": row.label, "core:comment": how}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From trained networks to a model file: class temperature, general conformal tables, metrics, contract."""
+"""Makes a model file from trained networks: class temperature, general conformal tables, metrics, contract."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .corpus import Source
 from .run_folder import started_at
 from .shards import without
 from .tables import general_tables
-from .temperature import calibrate
+from .temperature import fit_temperature
 
-TEST_SHARDS = 2  # of the pool's part `test`
+TEST_SHARDS = 2  # number of shards of the pool's part `test`
 
 
 def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe, training, config: dict, trained: list[Source],
@@ -26,13 +26,13 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
            codec_frames: dict[str, torch.Tensor]) -> Path:
     """Write `out/<name>.safetensors` and its tables beside it, from networks (variant name -> network, the first is the default).
 
-    The temperature of each variant's class softmax is fitted on test frames of held-out recordings and of the simulator (one
-    scalar: it moves no decision). When all recordings were trained on, it is that of `start`, whose training held some out. The
-    general conformal tables are learned on the held-out recordings (on all, where none is) as they are.
+    The temperature of each variant's class softmax is fitted on test frames of held-out recordings and of the simulator. It is
+    one scalar and changes no decision. If training used all recordings, the temperature is that of `start`, whose training held
+    some out. The general conformal tables are learned on the unmodified held-out recordings, or on all if none is held out.
 
     Args:
-        test_pool: gives a ShardMaker for the first n shards of the pool's part `test`.
-        codec_frames: tokens and side of training frames, that the map of the encoded spectra is fitted to.
+        test_pool: n -> ShardMaker for the first n shards of the pool's part `test`.
+        codec_frames: tokens and side of the training frames used to fit the map of the encoded spectra.
     """
     frames = None
     if held_out:
@@ -49,7 +49,7 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
         if not training.theta_by_band:
             share_theta(network)
         if frames is not None:
-            metrics[name] = fit_temperature(network, frames, keep, training.default_policy)
+            metrics[name] = set_temperature(network, frames, keep, training.default_policy)
         else:
             network.temperature.fill_(float(start.temperature))
             metrics[name] = {"temperature": round(float(start.temperature), 4)}
@@ -77,14 +77,14 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
 
 
 def share_theta(network: SpectrumEncoder) -> None:
-    """Give every band the theta of `unknown`: where a band was heard with one class only, its own theta names that class."""
+    """Give every band the theta of `unknown`. If a band had one class only in training, its own theta would name that class."""
     if network.config.rope == "dynamic":
         with torch.no_grad():
             network.rope.log_theta.fill_(float(network.rope.log_theta[-1]))
 
 
 def pack_weights(states: dict[str, dict[str, torch.Tensor]]) -> dict[str, np.ndarray]:
-    """Tensors of a model file from the variants' states: what is equal in all of them is stored once."""
+    """Tensors of a model file from the variants' states. Tensors equal in all variants are stored once."""
     tensors = {}
     for variant, state in states.items():
         for name, value in state.items():
@@ -93,13 +93,16 @@ def pack_weights(states: dict[str, dict[str, torch.Tensor]]) -> dict[str, np.nda
     return tensors
 
 
-def fit_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], keep: int, policy: str) -> dict[str, float]:
-    """Fit the softmax temperature on the labelled, clean frames; gives accuracy, and the ECE before and after, the latter on
-    recordings that the temperature judged there was not fitted on (`temperature.calibrate`)."""
+def set_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], keep: int, policy: str) -> dict[str, float]:
+    """Fit the network's softmax temperature on the labelled, clean frames, and set it.
+
+    Returns:
+        Accuracy, temperature, and the ECE before and after. The ECE after is measured on recordings not used for the fit
+        (`temperature.fit_temperature`)."""
     chosen = (frames["label"] >= 0) & (frames["anomaly"] == 0)
     c = network.config
     logits = []
-    noise = torch.rand(int(chosen.sum()), c.n_tokens, generator=torch.Generator().manual_seed(0))  # of the policy random
+    noise = torch.rand(int(chosen.sum()), c.n_tokens, generator=torch.Generator().manual_seed(0))  # for the policy random
     with torch.inference_mode():
         tokens = frames["tokens"][chosen].float().view(-1, c.n_tokens, c.token_dim)
         side = frames["side"][chosen]
@@ -108,7 +111,7 @@ def fit_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], k
             part = slice(start, start + 128)
             logits.append(network(tokens[part], side[part], unknown[part], keep, policy=policy, noise=noise[part]).class_logits)
     logits, labels = torch.cat(logits), frames["label"][chosen].long()
-    fitted = calibrate(logits, labels, frames["source"][chosen].long())
+    fitted = fit_temperature(logits, labels, frames["source"][chosen].long())
     network.temperature.fill_(fitted.temperature)
     accuracy = float((logits.argmax(1) == labels).float().mean())
     return {"held_out_frames": int(len(labels)), "accuracy_augmented": round(accuracy, 4),
@@ -117,7 +120,7 @@ def fit_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], k
 
 
 def thetas(network: SpectrumEncoder) -> dict[str, float]:
-    """Learned theta of each band at 1 kHz bins (empty unless RoPE is dynamic)."""
+    """Learned theta of each band at 1 kHz bins; empty unless RoPE is dynamic."""
     if network.config.rope != "dynamic":
         return {}
     values = network.rope.log_theta.detach().exp().tolist()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Front ends: the smooth response that a receiver leaves on a recording's noise, and those of GNSS receivers, drawn.
+"""Front ends: the smooth response that a receiver leaves on a recording's noise, and random ones of GNSS receivers.
 
-What a network learns of them it has learnt of the receiver. Noise through the front end of a recording is noise: training
-shows it so, and `evaluate control` asks. GNSS is the exception: its signals lie below the floor (a few tenths of a dB in the
-spectrum at best), so that the label means "the noise of a GNSS front end" whatever one does.
+A network that learns front ends learns the receiver, not the signal. Noise through a recording's front end is still noise:
+training presents it as noise, and `evaluate control` tests it. GNSS is the exception. Its signals lie below the floor (a few
+tenths of a dB in the spectrum at best). So its label can only mean "the noise of a GNSS front end".
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from scipy import fft as sfft
 from .augment import white
 from .corpus import BLOCK, GAP_RATIO, Source
 
-SMOOTH_TERMS = 8  # cosine terms of the log response that are kept: a receiver's filter is smooth, signals are not
-MOST_BLOCKS = 4096
-QUIETER = 0.05  # a recording has been quiet when its quietest 2 % of blocks lie this far under the median (power)
-FILLS_BAND = ("LTE", "WiFi-OFDM")  # signals that leave too little beside them to see the front end while they are on: they must
-# have been quiet, since the blocks with least power are else those that hold a part of a burst
-SIGNAL_RATIO, SKIRT, MOST_SIGNAL = 2.0, 3, 0.6  # bins above so many times the lower quartile, and so many bins beside them,
-# hold signal; with more of them than that share there is no answer
+SMOOTH_TERMS = 8  # number of cosine terms kept of the log response: a receiver's filter is smooth, signals are not
+MAX_BLOCKS = 4096
+QUIETER = 0.05  # a recording was quiet if the power of its quietest 2 % of blocks is under this share of the median
+FILLS_BAND = ("LTE", "WiFi-OFDM")  # signals too wide to show the front end beside them: the recording must have been
+# quiet, since otherwise the weakest blocks are those that hold part of a burst
+SIGNAL_RATIO, SKIRT, MAX_SIGNAL_SHARE = 2.0, 3, 0.6  # bins above SIGNAL_RATIO times the lower quartile
+# hold signal, with SKIRT bins beside them; above this share of them there is no answer
 
 
 def response(source: Source) -> np.ndarray | None:
-    """Amplitude response (BLOCK,) float32 in FFT order, of unit mean power: the log spectrum of the quiet blocks, its first
-    SMOOTH_TERMS cosine terms. Where a recording is never quiet, it is what lies beside the signal, bridged over it; None
-    where there is nothing beside it. Kept on the source."""
+    """Amplitude response (BLOCK,) float32 in FFT order, with unit mean power; kept on the source.
+
+    It is the first SMOOTH_TERMS cosine terms of the log spectrum of the quiet blocks. If a recording is never quiet, the bins
+    beside the signal are used and the signal is bridged; None if there are no such bins."""
     if "_front_end" not in source.__dict__:
         source.__dict__["_front_end"] = _response(source)
     return source.__dict__["_front_end"]
@@ -41,14 +42,14 @@ def _response(source: Source) -> np.ndarray | None:
     was_quiet = source.bursty or fell_silent
     level = least if fell_silent else source.quiet_power
     quiet = np.flatnonzero(power <= GAP_RATIO * level) if was_quiet else np.arange(len(power))
-    quiet = quiet[np.unique(np.linspace(0, len(quiet) - 1, min(MOST_BLOCKS, len(quiet))).astype(int))]
+    quiet = quiet[np.unique(np.linspace(0, len(quiet) - 1, min(MAX_BLOCKS, len(quiet))).astype(int))]
     x = source.iq[:len(power) * BLOCK].reshape(-1, BLOCK)[quiet]
     spectra = np.abs(sfft.fft((x - x.mean()) * np.hanning(BLOCK).astype(np.float32), axis=1)) ** 2
     level = sfft.fftshift(spectra.mean(axis=0)) + 1e-20
     if not was_quiet and source.label not in ("GNSS", "noise"):
         signal = level > SIGNAL_RATIO * np.quantile(level, 0.25)
         signal = np.any([np.roll(signal, away) for away in range(-SKIRT, SKIRT + 1)], axis=0)
-        if signal.mean() > MOST_SIGNAL:
+        if signal.mean() > MAX_SIGNAL_SHARE:
             return None
         beside = np.flatnonzero(~signal)
         level = np.exp(np.interp(np.arange(BLOCK), beside, np.log(level[beside]), period=BLOCK))
@@ -59,7 +60,7 @@ def _response(source: Source) -> np.ndarray | None:
 
 
 def shape(iq: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
-    """iq (n,) complex64 through a response (m,) in FFT order, interpolated to n (it wraps around at its ends)."""
+    """Filter iq (n,) complex64 with a response (m,) in FFT order, interpolated to n. The result wraps around at its ends."""
     grid = np.fft.fftshift(np.fft.fftfreq(len(iq)))
     known = np.fft.fftshift(np.fft.fftfreq(len(amplitude)))
     gain = np.interp(grid, known, np.fft.fftshift(amplitude), period=1.0).astype(np.float32)
@@ -67,8 +68,10 @@ def shape(iq: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
 
 
 def gnss(rng: np.random.Generator, iq: np.ndarray) -> np.ndarray:
-    """iq (n,) through a random GNSS front end: a low-order Butterworth response well inside the band, off centre, at times with a
-    notch, on the converter's own noise, with a few spurs (Maxim MAX2771 data sheet: 2.5 to 9 MHz wide, order 3 or 5)."""
+    """Send iq (n,) through a random GNSS front end.
+
+    It has a low-order Butterworth response well inside the band, off centre, at times with a notch. The converter adds noise and
+    a few spurs (Maxim MAX2771 data sheet: 2.5 to 9 MHz wide, order 3 or 5)."""
     n = len(iq)
     f = np.fft.fftfreq(n).astype(np.float32) * 2.0
     edge, order, centre = rng.uniform(0.3, 0.9), int(rng.integers(1, 6)), rng.normal(0.0, 0.06)

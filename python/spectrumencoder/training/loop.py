@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The training loop: a configuration in, a model file with all its variants out; resumes; same seed, same weights.
+"""The training loop: makes a model file with all variants from a configuration. It resumes; the same seed gives the same weights.
 
-The first variant is trained whole; the others start from its averaged weights and train their transformer blocks only. Last,
-the learned score of token dropout is fitted to the first variant as it then is: all of them share it.
-AdamW, cosine rate, exponential average of the weights, random kept count and policy per batch, annealed Gumbel
-temperature, conditioning jittered and dropped in a fifth, band hidden in half. Under torchrun batches are shared (`distributed`).
+The first variant is trained whole. The others start from its averaged weights and train only their transformer blocks. Last, the
+learned score of token dropout is fitted to the finished first variant; all variants share it.
+
+Training uses AdamW with a cosine rate and an exponential average of the weights. Each batch has a random kept count and policy,
+and the Gumbel temperature is annealed. The conditioning is jittered, and dropped in a fifth of frames; the band is hidden in half
+of them. Under torchrun the processes share batches (`distributed`).
+
 Everything random at step s comes from a generator seeded by (seed, variant, s), so an interrupted run continues exactly.
 """
 
@@ -37,19 +40,19 @@ from .run_folder import RUN_FILE, claim
 from .shards import ShardMaker, unlabel_unseen, without
 from .transfer import transfer
 
-OWN_OF_VARIANT = ("blocks.", "rope.")  # what a further variant trains
+OWN_OF_VARIANT = ("blocks.", "rope.")  # parameters that a further variant trains
 CHOOSER = "dropout."
-CODEC_FRAMES = 2048  # of training, that the map of encoded spectra is fitted to
-# Start as principal components and move slowly
+CODEC_FRAMES = 2048  # number of training frames that the map of encoded spectra is fitted to
+# These start as principal components and move slowly
 PRINCIPAL = ("bottleneck.bins.weight", "bottleneck.bins.bias", "decoder.direct.weight")
 
 
 @dataclass
 class Data:
-    """The frames of all shards loaded so far that training may see, joined.
+    """The frames that training may see, joined over all shards loaded so far.
 
-    `hidden`: numbers of the recordings that it must not. `balanced`: draw every class equally often (frames without one as often
-    as they come). `seen_only`: see unlabel_unseen.
+    `hidden`: numbers of the recordings to leave out. `balanced`: draw every class equally often, and frames without a class as
+    often as they come. `seen_only`: see unlabel_unseen.
     """
 
     maker: ShardMaker
@@ -62,7 +65,7 @@ class Data:
     def upto(self, count: int) -> list[dict[str, np.ndarray]]:
         """Arrays of shards 0 .. count-1."""
         while len(self.parts) < min(count, self.maker.count):
-            with self.ranks.first():  # process 0 makes it, or waits for its workers to
+            with self.ranks.first():  # process 0 makes the shard, or waits for its workers
                 shard = self.maker.get(len(self.parts))
             shard["label"] = unlabel_unseen(shard, self.maker.layout) if self.seen_only else shard["label"]
             self.parts.append(without(shard, self.hidden))
@@ -80,7 +83,7 @@ class Data:
     @staticmethod
     def _balanced_rows(rng: np.random.Generator, parts: list[dict[str, np.ndarray]], size: int) -> np.ndarray:
         label = np.concatenate([p["label"] for p in parts]).astype(int)
-        counts = np.bincount(label + 1)  # the first: no class
+        counts = np.bincount(label + 1)  # the first count: frames without class
         classes = np.count_nonzero(counts[1:])
         share = np.where(counts > 0, (1 - counts[0] / len(label)) / max(classes, 1), 0.0)
         share[0] = counts[0] / len(label)
@@ -90,7 +93,7 @@ class Data:
 
 def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, minutes: float | None = None, progress=None,
           pool: Path | None = None) -> Path:
-    """Train every variant of the configuration, calibrate, and write `out/<name>.safetensors`.
+    """Train every variant of the configuration, fit temperatures and tables, and write `out/<name>.safetensors`.
 
     Under torchrun every process calls this with the same arguments; process 0 writes the files.
 
@@ -98,16 +101,17 @@ def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, min
         config: tables encoder, data, training (from TOML).
         corpus: folders of labelled SigMF recordings.
         out: folder for shards, checkpoints, log and the model file.
-        resume: continue from the checkpoints in `out`; without it they are refused when present.
-        minutes: stop after this long, with a checkpoint to resume from.
-        progress: called with (variant name, step, steps, dict of loss parts) now and then.
+        resume: continue from the checkpoints in `out`. Without it, present checkpoints raise ConfigError.
+        minutes: stop after this time, with a checkpoint to resume from.
+        progress: called from time to time with (variant name, step, steps, dict of loss parts).
         pool: folder of shards to share with other trainings of the same recipe (`out/pool` when None).
 
     Returns:
         Path of the model file.
 
     Raises:
-        ConfigError, CorpusError: one line that says what is wrong. TimeoutError: `minutes` ran out (resume continues).
+        ConfigError, CorpusError: the configuration or the corpus cannot be used.
+        TimeoutError: `minutes` ran out; resume continues.
     """
     ranks = Ranks.from_environment()
     with ranks.joined():
@@ -117,7 +121,7 @@ def train(config: dict, corpus: list[Path], out: Path, resume: bool = False, min
 def _train(config, corpus, out, resume, minutes, progress, pool, ranks: Ranks) -> Path:
     encoder, recipe, training = read_config(config)
     encoder = EncoderConfig.from_dict({**encoder.to_dict(), "labels": CLASSES})
-    ranks.share(training.batch)  # raises where the batch is too small
+    ranks.share(training.batch)  # raises ConfigError if the batch is too small
     out.mkdir(parents=True, exist_ok=True)
     sources = load_corpus(corpus)
     with ranks.first():
@@ -154,7 +158,7 @@ def _train(config, corpus, out, resume, minutes, progress, pool, ranks: Ranks) -
 
 def _fit_chooser(networks: dict[str, SpectrumEncoder], training: TrainingConfig, out: Path, data: Data, ranks: Ranks,
                  deadline: float, progress) -> None:
-    """Fit the learned score of token dropout to the first network, all else held fast, and give it to all of them."""
+    """Fit the learned score of token dropout to the first network, with all else fixed, and copy it to all networks."""
     first = next(iter(networks.values()))
     run = Run(first.config, training, len(networks), out, data, first.state_dict(), None, ranks, chooser=True)
     fitted = {k: v for k, v in run.train(deadline, progress).state_dict().items() if k.startswith(CHOOSER)}
@@ -164,7 +168,7 @@ def _fit_chooser(networks: dict[str, SpectrumEncoder], training: TrainingConfig,
 
 def make_pool(encoder: EncoderConfig, recipe, training: TrainingConfig, corpus: list[Path], pool: Path, part: str,
               count: int, workers: int | None = None) -> ShardMaker:
-    """The first `count` shards of a pool's part, made where they are missing."""
+    """The first `count` shards of a pool's part; missing ones are made."""
     return ShardMaker(pool, part, corpus, layout=FrameLayout(encoder.fft_size, encoder.stride), window=encoder.window,
                       bands=encoder.bands, recipe=recipe, seed=training.data_seed, count=count, size=training.shard_size,
                       workers=training.workers if workers is None else workers)
@@ -174,7 +178,8 @@ def open_network(name: str, encoder: EncoderConfig, same: bool = False) -> Spect
     """The default variant of a model file, in eval mode, to start from or to learn from; None for "".
 
     Raises:
-        ConfigError: it has other labels, bands or frames, or (same) another shape. ModelError: it cannot be used.
+        ConfigError: the model has other labels, bands or frames, or (with `same`) another shape.
+        ModelError: the file cannot be used.
     """
     if not name:
         return None
@@ -192,7 +197,7 @@ def open_network(name: str, encoder: EncoderConfig, same: bool = False) -> Spect
 
 
 class Run:
-    """Training of one variant, or of the chooser (the learned score of token dropout), with its checkpoint."""
+    """Trains one variant, or the chooser (the learned score of token dropout), with a checkpoint."""
 
     def __init__(self, shape: EncoderConfig, training: TrainingConfig, number: int, out: Path, data: Data, first, teacher=None,
                  ranks: Ranks = Ranks(), chooser: bool = False):
@@ -204,7 +209,7 @@ class Run:
         self.warmup = max(1, self.steps // 20) if chooser else training.warmup
         self.policies = (1.0, 0.0, 0.0, 0.0) if chooser else training.policies
         self.keep_weights = np.array(training.keep_weights)
-        if chooser:  # where every token is kept there is nothing to choose
+        if chooser:  # a batch that keeps every token leaves nothing to choose
             self.keep_weights[[k == shape.n_tokens for k in shape.keep_choices]] = 0.0
             self.keep_weights /= self.keep_weights.sum()
         torch.manual_seed(training.seed)  # initial weights
@@ -218,7 +223,7 @@ class Run:
         self.device = ranks.device
         self.network.to(self.device).train()
         self.teacher = teacher.to(self.device) if teacher is not None else None
-        if number > 0:  # the rest is shared with the first variant, in training as in the file
+        if number > 0:  # the other parameters are shared with the first variant, as in the file
             for name, parameter in self.network.named_parameters():
                 parameter.requires_grad_(name.startswith(CHOOSER if chooser else OWN_OF_VARIANT))
         trained = [(n, p) for n, p in self.network.named_parameters() if p.requires_grad]
@@ -238,7 +243,7 @@ class Run:
         self.shared = ranks.wrap(self.network)
 
     def train(self, deadline: float, progress) -> SpectrumEncoder:
-        """Train to the end; gives the network with averaged weights, in eval mode, on the CPU."""
+        """Train to the end. Returns the network with averaged weights, in eval mode, on the CPU."""
         saved, began = time.monotonic(), time.monotonic()
         recent = {}
         while self.step < self.steps:
@@ -257,7 +262,7 @@ class Run:
             if time.monotonic() - saved > self.t.checkpoint_seconds:
                 self._save()
                 saved = time.monotonic()
-            if expired:  # for one process, so for all
+            if expired:  # true in all processes at once
                 with self.ranks.first():  # torchrun ends all processes once one has failed
                     self._save()
                 raise TimeoutError(f"stopped at step {self.step} of {self.steps} of {self.name}; continue with --resume")
@@ -305,9 +310,10 @@ class Run:
         total = (t.class_weight * parts["classes"] + t.reconstruction_weight * parts["reconstruction"]
                  + t.anomaly_weight * parts["anomaly"] + t.latent_weight * parts.get("latents", 0.0))
         if self.teacher is not None:
-            with torch.no_grad():  # it sees the whole spectrum, whatever the student keeps
-                told = self.teacher(tokens, batch["side"], band, config.n_tokens, condition=condition).class_logits
-            parts["teacher"] = weight["teacher"] * imitation(out.class_logits, told, batch["anomaly"], t.teacher_temperature)
+            with torch.no_grad():  # the teacher sees the whole spectrum, whatever the student keeps
+                teacher_logits = self.teacher(tokens, batch["side"], band, config.n_tokens, condition=condition).class_logits
+            imitated = imitation(out.class_logits, teacher_logits, batch["anomaly"], t.teacher_temperature)
+            parts["teacher"] = weight["teacher"] * imitated
             total = total + t.teacher_weight * parts["teacher"]
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -319,12 +325,12 @@ class Run:
             self.averaged[key].lerp_(value, 1 - kept)
         scored = (batch["label"] >= 0) & (batch["anomaly"] == 0)
         right = (out.class_logits.argmax(-1) == batch["label"])[scored].float().mean()
-        if self.ranks.size > 1:  # a share may have none that is scored
+        if self.ranks.size > 1:  # a share may have no scored frame
             right = right.nan_to_num(0.0) * weight["classes"]
         return {**{k: float(v.detach()) for k, v in parts.items()}, "accuracy": float(right)}
 
     def _weights(self, batch: dict[str, torch.Tensor], spurious: torch.Tensor) -> dict[str, torch.Tensor | float]:
-        """Ranks.weight of each part of the loss; it averages over all frames, those with a class, without spurs, or normal."""
+        """Ranks.weight for each part of the loss: a mean over all frames, or those with a class, without spurs, or normal."""
         clean = batch["anomaly"] == 0
         scored = clean & (batch["label"] >= 0)
         frames = {"reconstruction": torch.ones_like(clean), "classes": scored, "latents": scored, "anomaly": spurious == 0,
@@ -332,7 +338,7 @@ class Run:
         return {key: self.ranks.weight(counted) for key, counted in frames.items()}
 
     def _latent_noise(self, rng: np.random.Generator) -> torch.Tensor:
-        """(B, L, W): uniform noise of a random quantiser step per frame, none in a third of frames."""
+        """(B, L, W): uniform noise with a random quantiser step per frame; a third of the frames have none."""
         config, (lower, upper) = self.network.config, np.log(self.t.latent_noise)
         step = np.exp(rng.uniform(lower, upper, (self.t.batch, 1, 1))) * (rng.random((self.t.batch, 1, 1)) > 1 / 3)
         noise = (rng.random((self.t.batch, config.latents, config.latent_width), np.float32) - 0.5) * step

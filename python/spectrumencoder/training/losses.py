@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the encoder is trained on: class (also from the latents alone), reconstruction of the clean spectrum, and anomaly, each
-averaged over its frames; and, in distillation, the teacher's probabilities."""
+"""The training losses: class (also from the latents alone), reconstruction of the clean spectrum, and anomaly.
+
+Each is averaged over its frames. Distillation adds the teacher's probabilities."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 
 from ..encoder.encoder import Encoded
 
-RESIDUAL_CLAMP = 30.0  # dB: a receiver's spur or a notch must not own the gradient
+RESIDUAL_CLAMP = 30.0  # dB: a receiver's spur or a notch must not dominate the gradient
 
 
 def losses(out: Encoded, target: torch.Tensor, label: torch.Tensor, anomaly: torch.Tensor, *,
@@ -19,29 +20,32 @@ def losses(out: Encoded, target: torch.Tensor, label: torch.Tensor, anomaly: tor
     Args:
         target: (B, N) clean level in dB over the frame's floor. For a frame with an injected anomaly this is the level
             *without* it: the network learns to reconstruct what belongs and to leave the rest in the residual.
-        label: (B,) int64, -1 where there is none. Frames with an anomaly give no class loss.
-        anomaly: (B,) float, 1 where one was injected. undecided: (B,) bool, frames of which the anomaly head learns nothing.
+        label: (B,) int64, -1 for none. Frames with an anomaly give no class loss.
+        anomaly: (B,) float, 1 if an anomaly was injected.
+        undecided: (B,) bool, frames that the anomaly head does not learn from.
     """
     deviation = (target - out.mean_db.float()).clamp(-RESIDUAL_CLAMP, RESIDUAL_CLAMP)
     log_sigma = out.log_sigma.float()
     likelihood = 0.5 * (deviation / log_sigma.exp()).square() + log_sigma
-    # weighted by sigma (beta-NLL with beta = 0.5, Seitzer et al., arXiv:2203.09168): else a large sigma excuses a lazy mean
+    # weighted by sigma (beta-NLL with beta = 0.5, Seitzer et al., arXiv:2203.09168): otherwise a large sigma hides a poor mean
     reconstruction = (log_sigma.exp().detach() * likelihood).mean()
     scored = torch.where(anomaly > 0, torch.full_like(label, -1), label)
     classes = F.cross_entropy(out.class_logits.float(), scored, ignore_index=-1, label_smoothing=smoothing)
     if not (scored >= 0).any():
         classes = classes.nan_to_num(0.0)
     parts = {"reconstruction": reconstruction, "classes": classes}
-    told = F.cross_entropy(out.latent_logits.float(), scored, ignore_index=-1, label_smoothing=smoothing)
-    parts["latents"] = told if (scored >= 0).any() else told.nan_to_num(0.0)
+    from_latents = F.cross_entropy(out.latent_logits.float(), scored, ignore_index=-1, label_smoothing=smoothing)
+    parts["latents"] = from_latents if (scored >= 0).any() else from_latents.nan_to_num(0.0)
     head = F.binary_cross_entropy_with_logits(out.anomaly_logit.float(), anomaly, reduction="none")
     head = head.mean() if undecided is None else (head * ~undecided).sum() / (~undecided).sum().clamp(min=1)
     return parts | {"anomaly": head}
 
 
 def imitation(logits: torch.Tensor, teacher: torch.Tensor, anomaly: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Distillation (Hinton et al., arXiv:1503.02531): mean KL of the softened class probabilities (B, labels) from the teacher's
-    on frames without an injected anomaly, times the temperature squared."""
+    """Distillation loss (Hinton et al., arXiv:1503.02531).
+
+    It is the mean KL divergence of the softened class probabilities (B, labels) from the teacher's, times the temperature
+    squared. Frames with an injected anomaly do not count."""
     clean = anomaly == 0
     if not clean.any():
         return logits.sum() * 0.0

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Manifests of public recordings: where each lies, what it holds, and what of its file becomes samples.
+"""Manifests of public recordings: the address of each, its contents, and the part of its file that becomes samples.
 
-A manifest is a TOML file with one ``[[recordings]]`` table per recording; the shipped one, ``public_recordings.toml``, says at
-its top what each field means. The recordings themselves are never part of the package: `fetch` downloads them.
+A manifest is a TOML file with one ``[[recordings]]`` table per recording. The top of the shipped one, ``public_recordings.toml``,
+explains each field. The recordings themselves are never part of the package: `fetch` downloads them.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from ..recordings.sample_format import SampleFormat
 SHIPPED = Path(__file__).with_name("public_recordings.toml")
 FORMAT = 1
 _HEX = {"commit": 40, "sha256": 64, "sha512": 128}
-_TOML_NAMES = {"class": "cls"}  # a word that Python keeps for itself
+_TOML_NAMES = {"class": "cls"}  # a reserved word of Python
 
 
 class ManifestError(Exception):
-    """A manifest that cannot be used; one line with the recording, the field and what it should be."""
+    """A manifest cannot be used. The message is one line with the recording, the field and its proper value."""
 
 
 @dataclass(frozen=True)
 class PublicRecording:
-    """One row. The source file is named by repository, commit and path; it counts only with the hash `sha256`.
+    """One row. Repository, commit and path name the source file; it is accepted only with the hash `sha256`.
 
-    `datatype`, `header_bytes`, `first_sample`, `n_samples` (0: to the end) are in the source file's own numbers. Float samples
-    are written as ci16_le with the largest value `peak_int16` where that is given. `bursts`: (first sample, samples, how found),
-    counted from the first sample that is written. `sha512`: of the samples as written, "" where it is not known.
+    `datatype`, `header_bytes`, `first_sample` and `n_samples` (0: to the end) refer to the source file. Float samples are written
+    as ci16_le with max magnitude `peak_int16`, if that is given. `bursts`: (first sample, samples, method), counted from the
+    first written sample. `sha512`: hash of the samples as written, "" if unknown.
     """
 
     name: str
@@ -63,12 +63,12 @@ class PublicRecording:
 
     @property
     def written_datatype(self) -> str:
-        """SigMF type of the samples that are written."""
+        """SigMF type of the written samples."""
         return "ci16_le" if self.peak_int16 else self.datatype
 
     @property
     def processing(self) -> str:
-        """What happens between the source file and the samples, in words."""
+        """The processing from source file to samples, in words."""
         steps = []
         if self.header_bytes:
             steps.append(f"{self.header_bytes}-byte file header removed")
@@ -80,10 +80,10 @@ class PublicRecording:
 
 
 def read_manifest(path: str | Path | None = None) -> list[PublicRecording]:
-    """The recordings of a manifest, of the shipped one without a path.
+    """The recordings of a manifest; without a path, of the shipped one.
 
     Raises:
-        ManifestError: unreadable, not TOML, another format, or a row whose facts are missing, unknown or cannot be.
+        ManifestError: the file is unreadable, not TOML or of another format, or a row has missing, unknown or invalid fields.
     """
     path = SHIPPED if path is None else Path(path)
     try:
@@ -121,7 +121,7 @@ def _row(table: dict, where: str) -> PublicRecording:
 
 
 def _value(name: str, value, kind, where: str):
-    """The value in the field's type; a whole number does for a float."""
+    """The value in the field's type. A whole number is accepted for a float."""
     wanted = {str: str, int: int, bool: bool}.get(kind, float)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
@@ -145,7 +145,7 @@ def _bursts(value, values: dict, where: str) -> tuple[tuple[int, int, str], ...]
 
 
 def _check(values: dict, where: str):
-    """What no single field shows: a name that is a path, numbers that do not fit the data type."""
+    """Check a whole row: names must not be paths, and numbers must fit the data type."""
     for name in ("name", "path", "repository"):
         parts = values[name].split("/")
         if any(part in ("", ".", "..") for part in parts) or "\\" in values[name] or (name == "name" and len(parts) > 1):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a training folder belongs to: configuration, recordings, and the commit of the source tree when training started."""
+"""The claim of a training folder: its configuration, recordings, and the source tree's commit when training started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RUN_FILE = "run.json"
 
 
 def claim(folder: Path, name: str, what: dict) -> None:
-    """Note in `folder/name` what is made there and from which commit; what belongs to something else must not be used.
+    """Note in `folder/name` what is made there and from which commit. A folder claimed for something else must not be used.
 
     Raises:
         ConfigError: the folder belongs to something else.
@@ -30,7 +30,7 @@ def claim(folder: Path, name: str, what: dict) -> None:
 
 
 def read_claim(folder: Path, name: str) -> dict | None:
-    """What `claim` noted in `folder/name`; None where nothing was."""
+    """The note that `claim` wrote to `folder/name`; None if there is none."""
     path = folder / name
     return json.loads(path.read_text()) if path.exists() else None
 

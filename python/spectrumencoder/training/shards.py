@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shards made side by side with training: worker processes write them, the loop waits for the one it needs.
+"""Makes shards during training: worker processes write them, and the loop waits for the one that it needs.
 
-A pool is a folder of shards drawn from all recordings of a corpus, `train` and (other draws) `test`; it belongs to a recipe,
-not to a split, so that folds, model sizes and ablations share one.
+A pool is a folder of shards drawn from all recordings of a corpus, with parts `train` and `test` from different seeds. A pool
+belongs to a recipe, not to a split, so folds, model sizes and ablations share one.
 """
 
 from __future__ import annotations
@@ -43,8 +43,10 @@ def _make(folder, corpus, layout, window, bands, recipe, seed, numbers, size):
 
 
 def _lock(path: Path) -> Path | None:
-    """A file that says which process makes `path`, so that trainings that share a pool make no shard twice; None where another
-    one, which is still alive, has said so."""
+    """Create the file that says which process makes `path`, so that trainings that share a pool make no shard twice.
+
+    Returns:
+        The file; None if another living process has claimed the shard."""
     lock = path.with_suffix(".making")
     while True:
         try:
@@ -54,11 +56,11 @@ def _lock(path: Path) -> Path | None:
         except FileExistsError:
             if being_made(path):
                 return None
-            lock.unlink(missing_ok=True)  # left by a process that was killed
+            lock.unlink(missing_ok=True)  # left by a killed process
 
 
 def being_made(path: Path) -> bool:
-    """True while a living process makes this shard."""
+    """True while a living process is making this shard."""
     try:
         os.kill(int(path.with_suffix(".making").read_text() or os.getpid()), 0)
     except (FileNotFoundError, ProcessLookupError):
@@ -67,10 +69,11 @@ def being_made(path: Path) -> bool:
 
 
 class ShardMaker:
-    """Makes shards 0 .. count-1 in `workers` processes (0: in this one, when asked for); those that exist are kept.
+    """Makes shards 0 .. count-1 in `workers` processes (0: on request, in this process). Existing shards are kept.
 
     Args:
-        pool: folder; the shards go to its folder `part` (train | test: their seeds differ). corpus: see training.corpus.
+        pool: folder; the shards go to its folder `part` (train | test: their seeds differ).
+        corpus: see training.corpus.
 
     Raises:
         ConfigError: the pool was made from another recipe, seed, frame layout or corpus.
@@ -102,7 +105,7 @@ class ShardMaker:
             self.processes.append(process)
 
     def get(self, number: int) -> dict[str, np.ndarray]:
-        """Shard `number`, waiting until it is there.
+        """Shard `number`; waits until it exists.
 
         Raises:
             RuntimeError: a worker died before it made the shard.
@@ -126,18 +129,20 @@ class ShardMaker:
 
 
 def unlabel_unseen(shard: dict[str, np.ndarray], layout: FrameLayout) -> np.ndarray:
-    """Labels (F,) with -1 for frames of bursty classes in which nothing is to be seen: the burst drowned, or lay outside.
+    """Labels (F,) with -1 for frames of bursty classes without a visible signal: the burst was too weak, or lay outside.
 
-    They would teach to call noise by the name of what is usually received at that rate. Something is to be seen where the
-    spread of a token, its max-hold over its mean, the mean of either over all tokens (a short burst as wide as the band raises
-    it), or the level of three tokens in a row stands out more than in 99 % of the shard's frames of simulated noise with as many
-    windows.
+    With a label, such frames would teach the network to name noise by the usual class at that rate. A signal is visible if one of
+    these values exceeds that of 99 % of the shard's frames of simulated noise with as many windows:
+
+    * the spread of a token, or its max-hold over its mean;
+    * the mean of either over all tokens, which a short burst as wide as the band raises;
+    * the level of three tokens in a row.
     """
     tokens = shard["tokens"].astype(np.float32).reshape(-1, layout.n_tokens, layout.token_dim)
     level = 10.0 * np.log10((10.0 ** (tokens[..., :layout.stride] / 10.0)).mean(axis=-1) + 1e-20)
     three = (level[:, 2:] + level[:, 1:-1] + level[:, :-2]) / 3.0
     spread, peak = tokens[..., -1], tokens[..., -2] - level
-    third = max(layout.n_tokens - 3, 0)  # the third largest: one odd token proves nothing
+    third = max(layout.n_tokens - 3, 0)  # the third largest: a single odd token proves nothing
     signs = np.stack([np.partition(spread, third, axis=1)[:, third] - np.median(spread, axis=1),
                       np.partition(peak, third, axis=1)[:, third], three.max(axis=1) - np.median(three, axis=1),
                       spread.mean(axis=1), peak.mean(axis=1)])
@@ -146,7 +151,7 @@ def unlabel_unseen(shard: dict[str, np.ndarray], layout: FrameLayout) -> np.ndar
     for average in np.unique(averages):
         chosen = averages == average
         noise = chosen & (label == CLASSES.index("noise")) & (shard["source"] < 0) & (shard["anomaly"] == 0)
-        if noise.sum() < 8:  # too few to say how noise looks
+        if noise.sum() < 8:  # too few frames to describe noise
             continue
         limits = np.quantile(signs[:, noise], 0.99, axis=1)[:, None]
         label[chosen & bursty & (signs <= limits).all(axis=0)] = UNLABELLED
@@ -154,6 +159,6 @@ def unlabel_unseen(shard: dict[str, np.ndarray], layout: FrameLayout) -> np.ndar
 
 
 def without(shard: dict[str, np.ndarray], sources: set[int]) -> dict[str, np.ndarray]:
-    """The frames of a shard in which none of the recordings of those numbers is heard."""
+    """The frames of a shard that contain none of the recordings with these numbers."""
     heard = np.isin(shard["source"], list(sources)) | np.isin(shard["mixed"], list(sources))
     return {key: value[~heard] for key, value in shard.items()}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""General conformal tables: what frames of many different recordings score, for a band that nobody has calibrated yet.
+"""General conformal tables: scores of frames from many different recordings, for a band without calibration.
 
-They are learned on the recordings held out from training, as they are, and keyed by the band `unknown`, which the detector
-falls back on. Their false-alarm rate holds for that mixture, not for one band: `spectrumencoder calibrate` learns that.
+They are learned on the unmodified recordings held out from training. Their key is the band `unknown`, the detector's fallback.
+Their false-alarm rate holds for that mixture, not for one band: `spectrumencoder calibrate` learns a band's own.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from ..tokens.tokenize import tokenize
 from .corpus import Source
 
 AVERAGES = (1, 2, 4, 8, 16, 32)
-CHUNK = 4  # frames of one recording in a row: the normalisers' part and the table's part then see the same mixture
-PLACES = 60  # recordings at most (the floor track remembers 64)
+CHUNK = 4  # consecutive frames per recording, so that the normalisers' part and the table's part see the same mixture
+PLACES = 60  # max number of recordings (the floor track remembers 64)
 RATE = 0.25
 
 
 def general_tables(model: ModelFile, sources: list[Source], frames_per_recording: int,
                    false_alarm_rate: float = 0.01) -> dict[str, int]:
-    """Put general tables into `model`: every K of AVERAGES and every k for its default variant, r = 0.25 for the others.
+    """Add general tables to `model`: every K of AVERAGES and every k for its default variant, r = 0.25 for the others.
 
     Args:
-        sources: held-out recordings. frames_per_recording: at most this many of each, evenly spread over it.
+        sources: held-out recordings.
+        frames_per_recording: max number of frames from each, evenly spread over it.
 
     Returns:
-        Table key -> number of scores. A K of which there are too few frames gets no table.
+        Table key -> number of scores. A K with too few frames gets no table.
     """
     sources = [sources[i] for i in np.unique(np.linspace(0, len(sources) - 1, min(PLACES, len(sources))).astype(int))]
     made = {}
@@ -58,13 +59,13 @@ def general_tables(model: ModelFile, sources: list[Source], frames_per_recording
     return made
 
 
-def _chunks(sources: list[Source], engine: Engine, average: int, most: int) -> list[tuple[int, np.ndarray, float]]:
-    """Frames of all recordings, a few in a row from each in turn: (recording's number, items, seconds a frame)."""
+def _chunks(sources: list[Source], engine: Engine, average: int, max_frames: int) -> list[tuple[int, np.ndarray, float]]:
+    """Frames of all recordings, a few in a row from each in turn: (recording's number, items, seconds per frame)."""
     parts = []
     for number, source in enumerate(sources):
         frames = tokenize(source.iq, source.samp_rate, fft_size=engine.n_bins, stride=engine.layout.stride, average=average,
                           window=engine.config.window, flush=False)
-        chosen = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int)) if len(frames) else []
+        chosen = np.unique(np.linspace(0, len(frames) - 1, min(max_frames, len(frames))).astype(int)) if len(frames) else []
         items = frames.items[chosen]
         frame_s = average * engine.n_bins / source.samp_rate
         parts += [(start / len(items), number, items[start:start + CHUNK], frame_s) for start in range(0, len(items), CHUNK)]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Temperature of the class softmax (Guo et al., arXiv:1706.04599): fitted by likelihood, judged on frames it was not fitted on.
+"""Temperature of the class softmax (Guo et al., arXiv:1706.04599): fitted by likelihood, judged on frames not used for the fit.
 
-The frames are cut in two halves by recording, so that no recording is on both sides, and within each class, so that both halves
-hold it where it comes from more than one recording. Each half is judged with the temperature of the other; the temperature that
-goes into the model is fitted on both.
+The frames are split into two halves by recording, so no recording is in both. The split is made within each class, so both halves
+hold every class with two or more recordings. Each half is judged with the other half's temperature. The model's temperature is
+fitted on both halves.
 """
 
 from __future__ import annotations
@@ -18,18 +18,26 @@ BINS = 15
 
 
 class Calibration(NamedTuple):
-    """temperature: of all frames. ece_before: without one. ece_after: each half with the temperature of the other."""
+    """A fitted temperature with its calibration errors.
+
+    Attributes:
+        temperature: fitted on all frames.
+        ece_before: expected calibration error without a temperature.
+        ece_after: expected calibration error of each half with the other half's temperature.
+    """
 
     temperature: float
     ece_before: float
     ece_after: float
 
 
-def calibrate(logits: torch.Tensor, labels: torch.Tensor, source: torch.Tensor) -> Calibration:
-    """Fit and judge.
+def fit_temperature(logits: torch.Tensor, labels: torch.Tensor, source: torch.Tensor) -> Calibration:
+    """Fit a temperature and judge it.
 
     Args:
-        logits: (F, labels). labels: (F,) int64. source: (F,) number of the recording; below 0 (simulated): each frame its own.
+        logits: (F, labels).
+        labels: (F,) int64.
+        source: (F,) number of the recording. A negative number (simulated) makes each frame a recording of its own.
     """
     half = halves(labels, source)
     calibrated = logits.clone()
@@ -40,7 +48,7 @@ def calibrate(logits: torch.Tensor, labels: torch.Tensor, source: torch.Tensor) 
 
 
 def halves(labels: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    """(F,) bool: which frames make one half. Recordings alternate within their class; so do simulated frames."""
+    """(F,) bool: True for the frames of one half. Recordings alternate within their class; so do simulated frames."""
     half = torch.zeros(len(labels), dtype=torch.bool)
     for number, recording in enumerate(_by_class(labels, source)):
         half[source == recording] = bool(number % 2)
@@ -51,19 +59,19 @@ def halves(labels: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
 
 
 def _by_class(labels: torch.Tensor, source: torch.Tensor) -> list[int]:
-    """Recordings, those of one class together (of the class that most of a recording's frames have: gaps are noise)."""
+    """Recordings sorted by class. A recording's class is that of most of its frames, since gaps are noise."""
     recordings = source[source >= 0].unique().tolist()
     return sorted(recordings, key=lambda r: (int(labels[source == r].mode().values), r))
 
 
 def best_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """The temperature of the greatest likelihood, on a grid of 121 from 0.22 to 4.5."""
+    """The temperature with the greatest likelihood, on a grid of 121 values from 0.22 to 4.5."""
     losses = torch.stack([F.cross_entropy(logits / scale, labels) for scale in LOG_SCALES.exp()])
     return float(LOG_SCALES[losses.argmin()].exp())
 
 
 def calibration_error(logits: torch.Tensor, labels: torch.Tensor, bins: int = BINS) -> float:
-    """Expected calibration error (Guo et al., eq. 3): equal-width bins of confidence."""
+    """Expected calibration error over equal-width bins of confidence (Guo et al., eq. 3)."""
     confidence, guess = torch.softmax(logits, 1).max(1)
     right = (guess == labels).float()
     error = 0.0

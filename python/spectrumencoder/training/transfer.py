@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a further variant starts: from the weights of the first one, turned into its own attention family's."""
+"""Starts a further variant from the first one's weights, converted to its own attention family."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from ..encoder.encoder import SpectrumEncoder
 
 
 def transfer(first: dict[str, torch.Tensor], network: SpectrumEncoder, theta: bool = False) -> None:
-    """Start a variant from the first one's weights: what has the same shape is copied; shared keys and values (grouped)
-    start as the mean over the heads that will share them, those of a latent as the best approximation of its rank; theta and
-    the weights between sub-bands (mhla) keep their own start."""
+    """Start a variant from the first one's weights.
+
+    Parameters of the same shape are copied. Shared keys and values (grouped) start as the mean over the heads that share them.
+    Those of a latent start as the best approximation of its rank. Theta and the weights between sub-bands (mhla) keep their
+    own start."""
     state = network.state_dict()
     width, heads = network.config.width, network.config.heads
     for key, value in state.items():
@@ -33,8 +35,10 @@ def transfer(first: dict[str, torch.Tensor], network: SpectrumEncoder, theta: bo
 
 
 def _latent_start(first: dict[str, torch.Tensor], block: str, config: EncoderConfig) -> dict[str, torch.Tensor]:
-    """Weights of a latent attention from q, k, v of the first variant: a truncated singular value decomposition of the
-    stacked k and v, scaled so that the latent has about unit rms already before its norm."""
+    """Weights of a latent attention from q, k, v of the first variant.
+
+    They come from a truncated singular value decomposition of the stacked k and v, scaled so that the latent has about unit rms
+    before its norm."""
     query, key_value = first[f"{block}attention.qkv.weight"].cpu().split((config.width, 2 * config.width))
     u, s, vh = torch.linalg.svd(key_value, full_matrices=False)
     u, s, vh = u[:, :config.kv_rank], s[:config.kv_rank], vh[:config.kv_rank]

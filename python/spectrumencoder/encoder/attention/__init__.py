@@ -10,9 +10,10 @@ A backend is `f(*inputs, rotation, key_mask) -> (B, H, T, D)`, rotation complex 
 * latent: q (B, H, T, D), the latents c (B, T, R), up (2, H, D, R)
 * mhla: q, k, v (B, H, T, D), slot (B, T) int64, mix (H, P, P), slots per block
 
-A named backend runs, or says why not; only `auto` chooses. `native=True` in a row states that the C++ library computes the same
-numbers as this function, to rounding. Then `runtime=auto` may run the C++ in its place on a CPU. Other rows run in PyTorch.
-This table holds names: a function is imported, and PyTorch with it, when it is first called.
+A named backend runs, or gives the reason why it cannot; only `auto` chooses. `native=True` in a row states that the C++ library
+computes the same numbers as this function, to rounding. Then `runtime=auto` may run the C++ in its place on a CPU. Other rows run
+in PyTorch.
+The table imports no function, and so no PyTorch, until the function is first called.
 """
 
 from __future__ import annotations
@@ -43,12 +44,13 @@ class Backend:
     """One row of the registry.
 
     Attributes:
-        name: the user names it so. family: of the weights that it needs, one of `config.ATTENTION_FAMILIES`.
+        name: the name in settings.
+        family: family of the weights that it needs, one of `config.ATTENTION_FAMILIES`.
         attend: the function, see the module.
         about: one line for `doctor`.
-        oracle: written out, to check the others against; takes a key mask.
-        flash_kernel: its softmax runs in a flash kernel, on CUDA in half precision.
-        native: the C++ library computes the same as `attend`.
+        oracle: True if it is a plain implementation to check the others against; it takes a key mask.
+        flash_kernel: True if its softmax runs in a flash kernel, on CUDA in half precision.
+        native: True if the C++ library computes the same as `attend`.
     """
 
     name: str
@@ -61,21 +63,21 @@ class Backend:
 
     @property
     def needs(self) -> str:
-        """The hardware or package that PyTorch needs for it; "nothing" if any will do."""
+        """The hardware or package that PyTorch needs for this backend; "nothing" if any will do."""
         return FLASH_NEEDS if self.flash_kernel else "nothing"
 
     def why_not_native(self, device: str) -> str | None:
-        """None when the C++ library runs it on the device, else the reason."""
+        """None if the C++ library runs this backend on the device, else the reason."""
         return native_support.why_not(self.name, self.family, self.native, device)
 
     def why_not(self, device: str) -> str | None:
-        """None when the C++ library or PyTorch runs it on the device, else the reason."""
+        """None if the C++ library or PyTorch runs this backend on the device, else the reason."""
         if self.why_not_native(device) is None:
             return None
         return self._why_not_torch(device)
 
     def runtimes(self, device: str) -> tuple[str, ...]:
-        """Which of "native" and "torch" run it on the device; the first one is what `runtime=auto` prefers."""
+        """The runtimes ("native", "torch") that run this backend on the device. `runtime=auto` prefers the first."""
         return (*(("native",) if self.why_not_native(device) is None else ()),
                 *(("torch",) if self._why_not_torch(device) is None else ()))
 
@@ -121,8 +123,8 @@ def describe_backends(device: str = "cpu") -> list[dict]:
     """The registry as `doctor` shows it, for one device.
 
     Returns:
-        One row per backend: name, family, about, needs (of PyTorch), available (bool), runtimes (those that run it, the preferred
-        one first), kernel (the one that PyTorch takes, if it has a choice), reason (empty when available).
+        One row per backend: name, family, about, needs (of PyTorch), available (bool), runtimes (the preferred one first),
+        kernel (PyTorch's choice, if it has one), reason (empty if available).
     """
     rows = []
     for b in BACKENDS.values():

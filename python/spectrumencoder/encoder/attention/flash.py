@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Softmax attention by a flash kernel (FlashAttention-2, arXiv:2307.08691): on CPU and CUDA, or the reason why not.
 
-Which kernel it is follows from the device alone, is decided once, and is told by `describe_backends`: on a CUDA device that of
-the flash-attn package where it is installed and can be used, else that of PyTorch's scaled_dot_product_attention (SDPA), forced.
-Neither ever falls back to attention written out.
+The device alone determines the kernel. The choice is made once, and `describe_backends` reports it. A CUDA device uses the kernel
+of the flash-attn package if it is installed and usable. Otherwise PyTorch's scaled_dot_product_attention (SDPA) is forced to its
+flash kernel. Neither falls back to attention written out.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ SDPA, FLASH_ATTN = "SDPA flash kernel", "flash-attn"
 
 
 class Facts(NamedTuple):
-    """What the choice depends on, for one device."""
+    """Facts about one device that determine the choice."""
 
     kind: str  # cpu, cuda, ...
-    capability: tuple[int, int] | None  # of a CUDA device; None where PyTorch sees none
-    package: str | None  # version of flash-attn; None where it is not installed
+    capability: tuple[int, int] | None  # of a CUDA device; None if PyTorch sees none
+    package: str | None  # version of flash-attn; None if it is not installed
     trouble: str | None  # why flash-attn, though installed, cannot be used
 
 
 class Kernel(NamedTuple):
     name: str | None  # SDPA, FLASH_ATTN, or None: it cannot run there
-    note: str  # what it is, or the reason why it cannot run
+    note: str  # description of the kernel, or the reason why it cannot run
 
 
 def choose_kernel(facts: Facts) -> Kernel:
@@ -55,9 +55,9 @@ def choose_kernel(facts: Facts) -> Kernel:
 
 
 def package_facts(name: str = "flash_attn") -> tuple[str | None, str | None]:
-    """Version and trouble of the flash-attn package, as in Facts; both None where it is not installed.
+    """Version and trouble of the flash-attn package, as in Facts; both None if it is not installed.
 
-    A build for another PyTorch fails on import with an ImportError or OSError of the linker's.
+    A build for another PyTorch fails on import with an ImportError or OSError from the linker.
     """
     try:
         module = importlib.import_module(name)
@@ -79,20 +79,20 @@ def kernel_on(device: torch.device) -> Kernel:
 
 
 def why_no_flash(device: torch.device | str) -> str | None:
-    """None where a flash kernel exists, else the reason."""
+    """None if a flash kernel exists for the device, else the reason."""
     kernel = kernel_on(torch.device(device))
     return kernel.note if kernel.name is None else None
 
 
 def kernel_note(device: torch.device | str) -> str:
-    """Which kernel of PyTorch's runs on the device; empty where none does."""
+    """Description of the flash kernel that runs on the device; empty if none does."""
     kernel = kernel_on(torch.device(device))
     return kernel.note if kernel.name else ""
 
 
 @cache
 def shares_heads(device: torch.device) -> bool:
-    """Whether PyTorch's flash kernel there takes fewer heads of keys than of queries. That of PyTorch 2.6 on a CPU does not."""
+    """Whether PyTorch's flash kernel on the device takes fewer key heads than query heads. PyTorch 2.6 on a CPU does not."""
     q = torch.zeros((1, 2, 1, 8), dtype=torch.bfloat16, device=device)
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch warns of the reason before it raises
@@ -123,10 +123,10 @@ def _attend(q, k, v, rotation, key_mask):
 
 
 def flash(q, k, v, rotation=None, key_mask=None):
-    """As `naive`, without the T x T matrix. Raises ValueError when given a key mask."""
+    """Like `naive`, without the T x T matrix. Raises ValueError if given a key mask."""
     return _attend(q, k, v, rotation, key_mask)
 
 
 def grouped(q, k, v, rotation=None, key_mask=None):
-    """As `grouped_naive`: k, v (B, G, T, D) are shared by H / G heads, inside the kernel if it can."""
+    """Like `grouped_naive`: H / G heads share k, v (B, G, T, D), inside the kernel if it can."""
     return _attend(q, k, v, rotation, key_mask)

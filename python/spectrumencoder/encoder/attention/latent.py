@@ -2,8 +2,8 @@
 """Softmax attention whose keys and values come from one low-rank latent per token.
 
 As in DeepSeek-V2's multi-head latent attention (arXiv:2405.04434, eq. 9 to 11), c = RMSNorm(W_down x) has R floats, and every
-head's keys and values are linear in it. There the rotary embedding has channels of its own, so that a cache need hold little
-beside c. An encoder keeps no cache, so q and the written-out k are turned whole, as in the other families.
+head's keys and values are linear in it. There the rotary embedding has separate channels, so that a cache holds little
+besides c. An encoder keeps no cache, so q and the written-out k are rotated whole, as in the other families.
 
 Shape letters: B frames, T sequence, H heads, D head width, R rank of the latent.
 """
@@ -15,7 +15,7 @@ from .naive import naive
 
 
 def latent(q, c, up, rotation=None, key_mask=None):
-    """As `latent_naive`, through the flash kernel: keys and values are written out first, in one product.
+    """Like `latent_naive`, through the flash kernel: one product writes out keys and values first.
 
     Args:
         q: (B, H, T, D).
@@ -31,7 +31,7 @@ def latent(q, c, up, rotation=None, key_mask=None):
 
 
 def latent_naive(q, c, up, rotation=None, key_mask=None):
-    """The oracle: softmax(R(q) R(U_k c)^T / sqrt D) mixes the latents themselves, and U_v acts on what was mixed."""
+    """The oracle: softmax(R(q) R(U_k c)^T / sqrt D) mixes the latents; then U_v maps the mix."""
     k = c[:, None] @ up[0].transpose(-1, -2)  # (B, H, T, D)
     mixed = naive(q, k, c[:, None], rotation, key_mask)  # (B, H, T, R)
     return mixed @ up[1].transpose(-1, -2)

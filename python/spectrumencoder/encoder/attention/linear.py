@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Multi-head linear attention: elu + 1 features (Katharopoulos et al., arXiv:2006.16236), bidirectional.
 
-Rotary embedding comes after the feature map and on the numerator only, the denominator stays unrotated (RoFormer,
-arXiv:2104.09864, eq. 19): rotated features may be negative and the normaliser could reach zero.
+Rotary embedding follows the feature map and applies to the numerator only (RoFormer, arXiv:2104.09864, eq. 19). The denominator
+stays unrotated: rotated features may be negative, and the normaliser could reach zero.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def features(q, k, key_mask=None):
 
 
 def linear(q, k, v, rotation=None, key_mask=None):
-    """R(phi q) (R(phi k)^T v) / (phi q . sum phi k); q, k, v (B, H, T, D); cost O(T D^2). Sums in fp32 (of fp64: in fp64)."""
+    """R(phi q) (R(phi k)^T v) / (phi q . sum phi k); q, k, v (B, H, T, D); cost O(T D^2). Sums in fp32 (fp64 for fp64 input)."""
     dtype = v.dtype
     q, k = features(wide(q), wide(k), key_mask)
     normaliser = q @ k.sum(dim=2).unsqueeze(-1)  # (B, H, T, 1)
@@ -32,7 +32,7 @@ def linear(q, k, v, rotation=None, key_mask=None):
 
 
 def linear_naive(q, k, v, rotation=None, key_mask=None):
-    """The oracle: the same with the T x T matrix of weights written out."""
+    """The oracle: the same result with the T x T matrix of weights written out."""
     dtype = v.dtype
     q, k = features(wide(q), wide(k), key_mask)
     weights = rotate(q, rotation) @ rotate(k, rotation).transpose(-1, -2)  # (B, H, T, T)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Token-level multi-head linear attention (arXiv:2601.07832): a summary of keys and values per sub-band, mixed by learnt weights.
 
-Plain linear attention has one summary of the whole sequence, the same for every query. Here the tokens are cut into P - 1
-sub-bands of `size` tokens by their place on the frequency axis, whichever of them were kept; the special tokens (conditioning,
-background) are a block of their own, the last. A query of block i sees
+Plain linear attention has one summary of the whole sequence, the same for every query. Here the frequency axis is cut into P - 1
+sub-bands of `size` tokens, kept or not. The special tokens (conditioning, background) form the last block. A query of block i
+sees
 
     R(phi q) sum_j mix[i, j] S_j / (phi q . sum_j mix[i, j] z_j),   S_j = sum R(phi k)^T v,   z_j = sum phi k   over block j.
 
-With all weights equal that is `linear`, whose features phi (elu + 1) and rotary embedding (numerator only) it shares. The
-paper's depthwise convolution over the values is left out: it says where a token is, which the rotary embedding does here.
+With equal weights the result is `linear`, with the same features phi (elu + 1) and rotary embedding (numerator only). The paper's
+depthwise convolution over the values is left out: it encodes a token's position, which the rotary embedding does here.
 
 Shape letters: B frames, T sequence, H heads, D head width, P blocks.
 """
@@ -24,10 +24,10 @@ REACH = 0.375  # share of the spectrum over which the starting weights fall to 1
 
 
 def distance_logits(heads: int, blocks: int) -> torch.Tensor:
-    """Logits (H, P, P) that mixing starts from: -distance / REACH between sub-bands; the special tokens' block is near all.
+    """Initial logits (H, P, P) of mixing: -distance / REACH between sub-bands, 0 for the special tokens' block.
 
     Args:
-        blocks: sub-bands, so that P = blocks + 1.
+        blocks: number of sub-bands, P - 1.
     """
     place = torch.arange(blocks) / blocks
     logits = torch.zeros(heads, blocks + 1, blocks + 1)
@@ -36,17 +36,17 @@ def distance_logits(heads: int, blocks: int) -> torch.Tensor:
 
 
 def mixing(logits: torch.Tensor) -> torch.Tensor:
-    """Weights (H, P, P) of mean 1 per row, positive: a row's scale cancels in the quotient, so softmax loses nothing."""
+    """Positive weights (H, P, P) with mean 1 per row. A row's scale cancels in the quotient, so softmax loses nothing."""
     return logits.softmax(dim=-1) * logits.shape[-1]
 
 
 def mhla(q, k, v, slot, mix, size, rotation=None, key_mask=None):
-    """The equation above in O(T D^2 + P^2 D^2). Sums in fp32 (of fp64: in fp64).
+    """The equation above in O(T D^2 + P^2 D^2). Sums in fp32 (fp64 for fp64 input).
 
     Args:
         q, k, v: (B, H, T, D).
-        slot: (B, T) int64: a token's index on the frequency axis; the special tokens' are (P - 1) size and up.
-        mix: (H, P, P), not negative.
+        slot: (B, T) int64: a token's index on the frequency axis; special tokens have (P - 1) size and up.
+        mix: (H, P, P), non-negative.
         size: slots per block.
         rotation, key_mask: as in `linear`.
     """
@@ -75,8 +75,8 @@ def mhla_naive(q, k, v, slot, mix, size, rotation=None, key_mask=None):
 
 
 def _grid(x, slot, blocks, size):
-    """x (B, H, T, C) put in its slots, zeros in the others -> (B, H, P, size, C). Its shape does not depend on what was kept,
-    so that a frame's sums do not depend on its neighbours in the batch."""
+    """x (B, H, T, C) in its slots, zeros in the others -> (B, H, P, size, C). The shape does not depend on the kept tokens, so
+    a frame's sums do not depend on its neighbours in the batch."""
     grid = x.new_zeros(*x.shape[:2], blocks * size, x.shape[-1])
     return grid.scatter(2, _spread(slot, x), x).unflatten(2, (blocks, size))
 

@@ -11,7 +11,7 @@ from ..rope import rotate
 
 
 def naive(q, k, v, rotation=None, key_mask=None):
-    """softmax(q k^T / sqrt D) v with rotated q and k. q, k, v (B, H, T, D); key_mask (B, T) True where a key may be seen."""
+    """softmax(q k^T / sqrt D) v with rotated q and k. q, k, v (B, H, T, D); key_mask (B, T): True if a key may be seen."""
     q, k = rotate(q, rotation), rotate(k, rotation)
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (B, H, T, T)
     if key_mask is not None:

@@ -20,7 +20,7 @@ from ...encoder.ensemble import CONFIDENCE_THRESHOLD, SpeculativeEngine, open_en
 from ...measure.page import markdown_table, paragraph, with_origin
 from ...measure.provenance import commit
 from ...measure.timing import clock_of, interleaved, machine, speed_up
-from ...training.temperature import calibrate, calibration_error
+from ...training.temperature import calibration_error, fit_temperature
 from .held_out import Frames, encoded_features, frames_of
 from .windows import bootstrap
 
@@ -96,7 +96,7 @@ def _alone(name: str, p: np.ndarray, logits: np.ndarray, label: np.ndarray, reco
     """One model's figures. Calibration error: ece_before without its temperature, ece with it, ece_cross_fitted with one that
     was fitted on other recordings of these."""
     _, source = np.unique(recording, return_inverse=True)
-    fitted = calibrate(*(torch.from_numpy(x) for x in (logits, label.astype(np.int64), source)))
+    fitted = fit_temperature(*(torch.from_numpy(x) for x in (logits, label.astype(np.int64), source)))
     return {"name": name, "accuracy": round(float(np.mean(p.argmax(1) == label)), 4),
             "balanced_accuracy": round(_balanced(p, label), 4), "ece_before": round(fitted.ece_before, 4),
             "ece": round(_ece(p, label), 4), "ece_cross_fitted": round(fitted.ece_after, 4)}
