@@ -57,7 +57,7 @@ void encoder_network::attend(const layer& of, workspace& work) const
     multiply(of.out, { mixed, step, work.scale.data() }, work.x.data(), step, step, true);
 }
 
-// Softmax attention of all heads: rotates q and k (in place, or as words of bf16), then works head by head.
+// Softmax attention of all heads: q and k turned (in place, or as words of bf16), then head by head.
 void encoder_network::attend_softmax(float* q, float* k, const float* v, workspace& work) const
 {
     const encoder_sizes& s = d_sizes;

@@ -81,7 +81,7 @@ struct encoder_ops {
     void (*normalise[PRECISIONS])(
         const float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns);
 
-    // The same for x / (1 + exp(-x)). x is changed.
+    // The same of x / (1 + exp(-x)). x is changed.
     void (*silu[PRECISIONS])(
         float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns);
 
@@ -98,8 +98,8 @@ struct encoder_ops {
                         size_t pairs,
                         size_t columns);
 
-    // x = 2^(x - largest of the column); inverse_sum = 1 / sum of the column. x: (rows, columns). For bf16, x is in
-    // units of 1 / SCORE_STEPS and becomes words in place, with the relative error of rounding to bf16.
+    // x = 2^(x - largest of the column); inverse_sum = 1 / sum of the column. x: (rows, columns). Of bf16 x counts in
+    // units of 1 / SCORE_STEPS and ends as words in its place, with a relative error as of rounding to bf16.
     void (*softmax2)(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum);
     void (*softmax2_bf16)(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum);
 

@@ -303,7 +303,7 @@ def test_what_is_given_is_taken(scene):
     ("scont", {"sample_start": N}, "outside 0"), ("scont", {"freq_offset_hz": 2e6}, "does not fit"),
     ("chirp", {"sample_count": 10}, "10 samples is too short"),
     ("scont", {"bandwidth_hz": 3e6}, "no free place of 3e.06"), ("hopper", {"freq_offset_hz": 0.0}, "every dwell"),
-    ("wideband", {"freq_offset_hz": 1.0}, "must be 0"), ("missing", {"freq_offset_hz": 1.0}, "follows from the plan"),
+    ("wideband", {"freq_offset_hz": 1.0}, "must be 0"), ("missing", {"freq_offset_hz": 1.0}, "plan determines the place"),
     ("stealth", {"level_db": 1.0}, "level of 1 dB must be negative"),
 ])
 def test_draws_refused(scene, kind, kwargs, words):

@@ -166,8 +166,8 @@ def _read_classes(data: bytes, at: int, frames: int) -> tuple[tuple[int, ...], t
     while len(label) < frames:
         count, at = _read_varint(data, at)
         if not 1 <= count <= frames - len(label):
-            raise CodecError(f"PDU tells the classes of {len(label) + count} frames and has {frames}: it was not written by this "
-                             "program")
+            raise CodecError(f"PDU states the classes of {len(label) + count} frames and has {frames}: it was not written by "
+                             "this program")
         label, at = label + (data[at],) * count, at + 1
     packed = data[at:at + (frames + 1) // 2]
     if len(packed) < (frames + 1) // 2:
@@ -261,7 +261,7 @@ def _size(data: bytes, at: int, any_version: bool = False) -> int:
     if version != VERSION and not any_version:
         raise CodecError(f"PDU of version {version}; this program decodes version {VERSION}: update it")
     if not 4 <= length <= MAX_PDU_BYTES:
-        raise CodecError(f"PDU says that it is {length} bytes long: it is damaged")
+        raise CodecError(f"PDU states a length of {length} bytes: it is damaged")
     return after + length - at
 
 

@@ -86,7 +86,7 @@ def draw_anomaly(rng: np.random.Generator, kind: str, background: Scene | np.nda
 
 def _check_given(kind: str, samp_rate: float, offset: float | None, width: float | None) -> None:
     if kind in _NEVER_GIVEN and (offset is not None or width is not None):
-        raise ValueError(f"where a {kind} lies follows from the plan; freq_offset_hz {offset} and bandwidth_hz {width} cannot "
+        raise ValueError(f"the plan determines the place of a {kind}; freq_offset_hz {offset} and bandwidth_hz {width} cannot "
                          "be set")
     if width is not None and own_width(kind, samp_rate) is not None:
         raise ValueError(f"a {kind} has its own width; bandwidth_hz {width:g} cannot be set")

@@ -133,9 +133,9 @@ def _download(row: PublicRecording, url: str, part: Path, tries: int, timeout_s:
             raise FetchError(f"{row.name}: the file at {url} has sha256 {found[:12]}..., the manifest states "
                              f"{row.sha256[:12]}...; it is another file or was damaged on the way: try again, or "
                              "correct the manifest")
-        trouble = _Interrupted("what an earlier call had left was of another file")
+        trouble = _Interrupted("the bytes of an earlier call belong to another file")
     kind = FetchError if trouble.reached else UnreachableError
-    raise kind(f"{row.name}: {url}: {trouble}; {tries} tries: call again, it goes on where it stopped")
+    raise kind(f"{row.name}: {url}: {trouble}; {tries} tries; call again to continue the transfer")
 
 
 def _receive(row: PublicRecording, url: str, part: Path, start: int, timeout_s: float, progress) -> int:
