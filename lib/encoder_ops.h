@@ -47,7 +47,7 @@ static inline size_t words_of(precision of, size_t depth)
 
 constexpr float SCORE_STEPS = 128.0f; // of softmax2_bf16
 
-// c(r, j) = sum_k a(r, k) b(k, j), or added to what c holds, with k counting words, and
+// c(r, j) = sum_k a(r, k) b(k, j), or added to what c or `added` holds, with k counting words, and
 //   a(r, k) = a[r / BLOCK * a_block + r % BLOCK * a_row + k * a_step]
 //   b(k, j) = b[j / panel * b_panel + k * b_step + j % panel]
 //   c(r, j) = c[r * c_step + j]
@@ -63,6 +63,7 @@ struct product {
     size_t c_step;
     size_t rows, columns, depth;
     bool add;
+    const float* added = nullptr; // to which it is added, of c_step too; null: c
     const int32_t* start = nullptr;
     const float *row_scale = nullptr, *column_scale = nullptr;
 };
@@ -105,6 +106,10 @@ struct encoder_ops {
 
     // n values one after the other in bf16.
     void (*round_bf16)(const float* x, void* to, size_t n);
+
+    // Columns of x (rows, columns) that `keep` marks with 1, the others with 0, next to each other.
+    void (*take_columns)(
+        const float* x, size_t x_step, const uint8_t* keep, float* to, size_t to_step, size_t rows, size_t columns);
 
     // x = elu(x) + 1 of n values.
     void (*elu_plus_one)(float* x, size_t n);

@@ -225,9 +225,9 @@ struct int8 {
     }
 };
 
-inline void start(vec& sum, const product& of, size_t, const float* c)
+inline void start(vec& sum, const product& of, size_t, const float* added)
 {
-    sum = of.add ? load(c) : vec{};
+    sum = of.add ? load(added) : vec{};
 }
 
 inline void start(ivec& sum, const product& of, size_t row, const float*)
@@ -253,12 +253,13 @@ template <class P, int ROWS, int COLUMNS>
 inline void tile(const word* a, const word* b, const product& of, size_t row, size_t column)
 {
     float* c = of.c + row * of.c_step + column;
+    const float* added = (of.added ? of.added : of.c) + row * of.c_step + column;
     typename P::sum sum[ROWS][COLUMNS];
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 8
         for (int j = 0; j < COLUMNS; ++j)
-            start(sum[r][j], of, row + r, c + r * of.c_step + j * WIDTH);
+            start(sum[r][j], of, row + r, added + r * of.c_step + j * WIDTH);
     const size_t a_row = of.a_row, a_step = of.a_step, b_step = of.b_step;
     for (size_t k = of.depth; k > 0; --k, a += a_step, b += b_step) {
         typename P::right right[COLUMNS];

@@ -22,8 +22,8 @@ struct encoder_network::workspace {
     floats hidden, scores; // of the keep score: (score_width, n_tokens), (1, n_tokens)
     floats embedded;       // (width, n_tokens)
     std::vector<uint64_t> rank;
-    std::vector<uint8_t> keep;            // n_tokens
-    std::vector<uint32_t> index, dropped; // of the kept tokens; of the dropped ones of a part of the spectrum
+    std::vector<uint8_t> keep;            // n_tokens, and zeros up to a multiple of LANES
+    std::vector<uint32_t> index, dropped; // of the kept tokens; of the dropped ones
     float condition[N_CONDITION];
     floats told, told_hidden;       // width
     floats x, norm, qkv, kv, mixed; // (rows, step)
