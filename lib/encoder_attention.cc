@@ -233,8 +233,13 @@ void encoder_network::feed_forward(const layer& of, workspace& work) const
     d_ops.normalise[blocks](work.x.data(), step, words, step, scale, d_sizes.width, step);
     for (size_t column = 0, columns; column < step; column += columns) {
         columns = next_panel(step - column);
-        multiply(of.up, { words + column, step, scale + column }, hidden, columns, columns, false);
-        d_ops.silu[blocks](hidden, columns, hidden, columns, work.mlp_scale.data(), d_sizes.mlp_width, columns);
+        if (d_of_blocks == precision::int8) {
+            multiply(of.up, { words + column, step, scale + column }, hidden, columns, columns, false);
+            d_ops.silu[blocks](hidden, columns, hidden, columns, work.mlp_scale.data(), d_sizes.mlp_width, columns);
+        } else {
+            d_ops.multiply_silu[blocks](
+                of.up.weights.times(words + column, step, nullptr, hidden, columns, columns, false));
+        }
         multiply(of.down, { hidden, columns, work.mlp_scale.data() }, work.x.data() + column, step, columns, true);
     }
 }

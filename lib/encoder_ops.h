@@ -82,7 +82,10 @@ struct encoder_ops {
     void (*normalise[PRECISIONS])(
         const float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns);
 
-    // The same of x / (1 + exp(-x)). x is changed.
+    // A product, then words of x / (1 + exp(-x)) of its values, in c. Not of int8, whose scale a whole column decides.
+    void (*multiply_silu[PRECISIONS - 1])(const product& of);
+
+    // Words of x / (1 + exp(-x)). x is changed.
     void (*silu[PRECISIONS])(
         float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns);
 

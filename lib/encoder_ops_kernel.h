@@ -212,6 +212,25 @@ void silu(float* x, size_t x_step, void* to, size_t to_step, float* scale, size_
     }
 }
 
+// Words of SiLU of a product's values.
+template <class P>
+struct silu_words {
+    template <class SUM, int ROWS, int COLUMNS>
+    static void finish_tile(const SUM (&sum)[ROWS][COLUMNS], const product& of, size_t row, size_t column)
+    {
+        word* c = reinterpret_cast<word*>(of.c) + row / P::VALUES * of.c_step + column;
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; r += P::VALUES, c += of.c_step)
+#pragma GCC unroll 8
+            for (int j = 0; j < COLUMNS; ++j) {
+                vec value[P::VALUES] = {};
+                for (int i = 0; i < P::VALUES && r + i < ROWS; ++i)
+                    value[i] = silu_of(sum[r + i][j], P());
+                store_words(c + j * WIDTH, P::make(value));
+            }
+    }
+};
+
 void rotate(
     float* x, size_t step, const float* cosine, const float* sine, size_t angle_step, size_t pairs, size_t columns)
 {
@@ -434,6 +453,7 @@ extern const encoder_ops ENCODER_OPS;
 const encoder_ops ENCODER_OPS = { { multiply<fp32>, multiply<bf16>, multiply<int8> },
                                   { pack<fp32>, pack<bf16>, pack<int8> },
                                   { normalise<fp32>, normalise<bf16>, normalise<int8> },
+                                  { multiply<fp32, silu_words<fp32>>, multiply<bf16, silu_words<bf16>> },
                                   { silu<fp32>, silu<bf16>, silu<int8> },
                                   rotate,
                                   rotate_bf16,
