@@ -66,6 +66,7 @@ struct product {
     const float* added = nullptr; // to which it is added, of c_step too; null: c
     const int32_t* start = nullptr;
     const float *row_scale = nullptr, *column_scale = nullptr;
+    float* largest = nullptr; // of multiply_largest
 };
 
 // Operations that exist in each precision stand in arrays by precision. Words may be made in the place of what they are
@@ -85,6 +86,12 @@ struct encoder_ops {
     // A product, then words of x / (1 + exp(-x)) of its values, in c. Not of int8, whose scale a whole column decides.
     void (*multiply_silu[PRECISIONS - 1])(const product& of);
 
+    // A product, then words of its values times column_scale, in c. Of int8: a product of bf16, then floats.
+    void (*multiply_scaled[PRECISIONS])(const product& of);
+
+    // A product, and the largest value of each of its columns.
+    void (*multiply_largest[PRECISIONS - 1])(const product& of);
+
     // Words of x / (1 + exp(-x)). x is changed.
     void (*silu[PRECISIONS])(
         float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns);
@@ -102,10 +109,11 @@ struct encoder_ops {
                         size_t pairs,
                         size_t columns);
 
-    // x = 2^(x - largest of the column); inverse_sum = 1 / sum of the column. x: (rows, columns). Of bf16 x counts in
-    // units of 1 / SCORE_STEPS and ends as words in its place, with a relative error as of rounding to bf16.
-    void (*softmax2)(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum);
-    void (*softmax2_bf16)(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum);
+    // x = 2^(x - largest of the column, which is given); inverse_sum = 1 / sum of the column. x: (rows, columns). Of
+    // bf16 x counts in units of 1 / SCORE_STEPS and ends as words in its place, with a relative error as of rounding to
+    // bf16.
+    void (*softmax2)(float* x, size_t step, const float* largest, size_t rows, size_t columns, float* inverse_sum);
+    void (*softmax2_bf16)(float* x, size_t step, const float* largest, size_t rows, size_t columns, float* inverse_sum);
 
     // n values one after the other in bf16.
     void (*round_bf16)(const float* x, void* to, size_t n);

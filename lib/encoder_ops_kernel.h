@@ -212,22 +212,61 @@ void silu(float* x, size_t x_step, void* to, size_t to_step, float* scale, size_
     }
 }
 
-// Words of SiLU of a product's values.
-template <class P>
-struct silu_words {
+// What becomes of a tile's sums: words of P, made of FUNCTION of them.
+template <class P, class FUNCTION>
+struct made_words {
     template <class SUM, int ROWS, int COLUMNS>
     static void finish_tile(const SUM (&sum)[ROWS][COLUMNS], const product& of, size_t row, size_t column)
     {
         word* c = reinterpret_cast<word*>(of.c) + row / P::VALUES * of.c_step + column;
+        vec scale[COLUMNS];
+        FUNCTION::prepare(of, column, scale);
 #pragma GCC unroll 8
         for (int r = 0; r < ROWS; r += P::VALUES, c += of.c_step)
 #pragma GCC unroll 8
             for (int j = 0; j < COLUMNS; ++j) {
                 vec value[P::VALUES] = {};
                 for (int i = 0; i < P::VALUES && r + i < ROWS; ++i)
-                    value[i] = silu_of(sum[r + i][j], P());
+                    value[i] = FUNCTION::of(sum[r + i][j], scale[j]);
                 store_words(c + j * WIDTH, P::make(value));
             }
+    }
+};
+
+template <class P>
+struct silu_function {
+    template <int COLUMNS>
+    static void prepare(const product&, size_t, vec (&)[COLUMNS])
+    {
+    }
+    static vec of(vec x, vec) { return silu_of(x, P()); }
+};
+
+struct scale_function {
+    template <int COLUMNS>
+    static void prepare(const product& of, size_t column, vec (&scale)[COLUMNS])
+    {
+        for (int j = 0; j < COLUMNS; ++j)
+            scale[j] = load(of.column_scale + column + j * WIDTH);
+    }
+    static vec of(vec x, vec scale) { return x * scale; }
+};
+
+// The sums, and of.largest of them and of those in the rows before.
+struct values_and_largest {
+    template <int ROWS, int COLUMNS>
+    static void finish_tile(const vec (&sum)[ROWS][COLUMNS], const product& of, size_t row, size_t column)
+    {
+        values::finish_tile(sum, of, row, column);
+#pragma GCC unroll 8
+        for (int j = 0; j < COLUMNS; ++j) {
+            float* to = of.largest + column + j * WIDTH;
+            vec largest = sum[0][j];
+#pragma GCC unroll 8
+            for (int r = 1; r < ROWS; ++r)
+                largest = larger(largest, sum[r][j]);
+            store(to, row ? larger(load(to), largest) : largest);
+        }
     }
 };
 
@@ -260,23 +299,10 @@ void rotate_bf16(const float* x,
         }
 }
 
-inline vec largest_of_column(const float* x, size_t step, size_t rows)
-{
-    vec largest[4] = { load(x), load(x), load(x), load(x) };
-    size_t r = 0;
-    for (; r + 4 <= rows; r += 4)
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i)
-            largest[i] = larger(largest[i], load(x + (r + i) * step));
-    for (; r < rows; ++r)
-        largest[0] = larger(largest[0], load(x + r * step));
-    return larger(larger(largest[0], largest[1]), larger(largest[2], largest[3]));
-}
-
-void softmax2(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum)
+void softmax2(float* x, size_t step, const float* largest, size_t rows, size_t columns, float* inverse_sum)
 {
     for (size_t j = 0; j < columns; j += WIDTH) {
-        const vec top = largest_of_column(x + j, step, rows);
+        const vec top = load(largest + j);
         vec sum[4] = {};
         size_t r = 0;
         for (; r + 4 <= rows; r += 4)
@@ -331,13 +357,13 @@ struct bf16_power {
 
 // The columns' weights, in units of log2 / 128, are whole numbers; so is the largest that is taken off. The sum is of
 // the rounded weights.
-void softmax2_bf16(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum)
+void softmax2_bf16(float* x, size_t step, const float* largest, size_t rows, size_t columns, float* inverse_sum)
 {
     constexpr float MAGIC = 12582912.0f; // leaves the nearest whole number in the low bits
     const word one = 0x3f803f80;
     const bf16_power power;
     for (size_t j = 0; j < columns; j += WIDTH) {
-        const vec offset = MAGIC - largest_of_column(x + j, step, rows);
+        const vec offset = MAGIC - load(largest + j);
         const vec lowest = all(MAGIC - 126 * 128);
         bf16::sum sum[4] = {};
         word* words = reinterpret_cast<word*>(x) + j; // a word's row is never behind the rows that it is made of
@@ -453,7 +479,12 @@ extern const encoder_ops ENCODER_OPS;
 const encoder_ops ENCODER_OPS = { { multiply<fp32>, multiply<bf16>, multiply<int8> },
                                   { pack<fp32>, pack<bf16>, pack<int8> },
                                   { normalise<fp32>, normalise<bf16>, normalise<int8> },
-                                  { multiply<fp32, silu_words<fp32>>, multiply<bf16, silu_words<bf16>> },
+                                  { multiply<fp32, made_words<fp32, silu_function<fp32>>>,
+                                    multiply<bf16, made_words<bf16, silu_function<bf16>>> },
+                                  { multiply<fp32, made_words<fp32, scale_function>>,
+                                    multiply<bf16, made_words<bf16, scale_function>>,
+                                    multiply<bf16, made_words<fp32, scale_function>> },
+                                  { multiply<fp32, values_and_largest>, multiply<bf16, values_and_largest> },
                                   { silu<fp32>, silu<bf16>, silu<int8> },
                                   rotate,
                                   rotate_bf16,

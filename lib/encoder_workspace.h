@@ -31,7 +31,7 @@ struct encoder_network::workspace {
     floats turned;                  // of bf16: words of q and k, turned
     floats attention;               // (tokens, PANEL) scores
     floats values; // token-major keys and values (step, head_width) each, or of bf16 values (rows, step)
-    floats inverse, summary;
+    floats largest, inverse, summary;
     floats of_parts, mixed_parts; // of `mhla`: (sub-bands, (head_width + 1) padded head_width)
     std::vector<size_t> edges;    // of `mhla`: first column of each sub-band, and the end
     floats cosine, sine;          // (head_width / 2, step)
