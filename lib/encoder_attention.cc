@@ -240,7 +240,7 @@ void encoder_network::feed_forward(const layer& of, workspace& work) const
         columns = next_panel(step - column);
         if (d_of_blocks == precision::int8) {
             multiply(of.up, { words + column, step, scale + column }, hidden, columns, columns, false);
-            d_ops.silu[blocks](hidden, columns, hidden, columns, work.mlp_scale.data(), d_sizes.mlp_width, columns);
+            d_ops.silu_int8(hidden, columns, hidden, columns, work.mlp_scale.data(), d_sizes.mlp_width, columns);
         } else {
             d_ops.multiply_silu[blocks](
                 of.up.weights.times(words + column, step, nullptr, hidden, columns, columns, false));

@@ -58,7 +58,7 @@ void encoder_network::multiply(
 
 void encoder_network::silu(float* x, size_t n) const
 {
-    d_ops.silu[FP32](x, n, x, n, nullptr, 1, n);
+    d_ops.silu(x, n);
 }
 
 void encoder_network::encode(

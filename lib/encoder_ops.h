@@ -92,9 +92,9 @@ struct encoder_ops {
     // A product, and the largest value of each of its columns.
     void (*multiply_largest[PRECISIONS - 1])(const product& of);
 
-    // Words of x / (1 + exp(-x)). x is changed.
-    void (*silu[PRECISIONS])(
-        float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns);
+    // x = x / (1 + exp(-x)) of n values; and of a matrix, as words of int8.
+    void (*silu)(float* x, size_t n);
+    void (*silu_int8)(float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns);
 
     // Pairs of rows (2i, 2i + 1) of x turned by the angles of which row i of cosine and sine tell; in place, and as
     // words of bf16.

@@ -182,33 +182,23 @@ void normalise(const float* x, size_t x_step, void* to, size_t to_step, float* s
     }
 }
 
-template <class P>
-void silu(float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns)
+void silu(float* x, size_t n)
+{
+    for (size_t i = 0; i < n; i += WIDTH)
+        store(x + i, silu_of(load(x + i), fp32()));
+}
+
+void silu_int8(float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns)
 {
     for (size_t j = 0; j < columns; j += WIDTH) {
         vec largest = {};
-        word* words = static_cast<word*>(to) + j;
-        for (size_t r = 0; r < rows; r += P::VALUES, words += to_step) {
-            vec value[P::VALUES];
-            load_rows<P>(x + j, x_step, r, rows, value);
-#pragma GCC unroll 4
-            for (size_t i = 0; i < P::VALUES; ++i)
-                value[i] = silu_of(value[i], P());
-            if (P::VALUES < 4) {
-                store_words(words, P::make(value));
-                continue;
-            }
-#pragma GCC unroll 4
-            for (size_t i = 0; i < P::VALUES; ++i)
-                if (r + i < rows) {
-                    largest = larger(largest, magnitude(value[i]));
-                    store(x + (r + i) * x_step + j, value[i]);
-                }
+        for (size_t r = 0; r < rows; ++r) {
+            const vec value = silu_of(load(x + r * x_step + j), int8());
+            largest = larger(largest, magnitude(value));
+            store(x + r * x_step + j, value);
         }
-        if (P::VALUES == 4) {
-            store(scale + j, from_int8(largest));
-            pack_column<P>(x + j, x_step, static_cast<word*>(to) + j, to_step, to_int8(largest), rows);
-        }
+        store(scale + j, from_int8(largest));
+        pack_column<int8>(x + j, x_step, static_cast<word*>(to) + j, to_step, to_int8(largest), rows);
     }
 }
 
@@ -485,7 +475,8 @@ const encoder_ops ENCODER_OPS = { { multiply<fp32>, multiply<bf16>, multiply<int
                                     multiply<bf16, made_words<bf16, scale_function>>,
                                     multiply<bf16, made_words<fp32, scale_function>> },
                                   { multiply<fp32, values_and_largest>, multiply<bf16, values_and_largest> },
-                                  { silu<fp32>, silu<bf16>, silu<int8> },
+                                  silu,
+                                  silu_int8,
                                   rotate,
                                   rotate_bf16,
                                   softmax2,
