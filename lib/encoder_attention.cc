@@ -39,7 +39,8 @@ void encoder_network::attend(const layer& of, workspace& work) const
         k = work.kv.data();
         v = k + s.heads * head;
     }
-    if (s.attention == "linear" || s.attention == "mhla") {
+    const bool linear = s.attention == "linear" || s.attention == "mhla";
+    if (linear) {
         d_ops.elu_plus_one(q, 2 * s.heads * head);
         for (size_t h = 0; h < s.heads; ++h) {
             float *q_head = q + h * head, *k_head = k + h * head, *to = work.mixed.data() + h * head;
@@ -52,12 +53,13 @@ void encoder_network::attend(const layer& of, workspace& work) const
         attend_softmax(q, k, v, work);
     }
     float* mixed = work.mixed.data();
-    if (d_of_blocks != precision::fp32)
+    if (d_of_blocks == precision::int8 || (d_of_blocks == precision::bf16 && linear))
         d_ops.pack[blocks](mixed, step, mixed, step, work.scale.data(), s.width, step);
     multiply(of.out, { mixed, step, work.scale.data() }, work.x.data(), step, step, true);
 }
 
-// Softmax attention of all heads: q and k turned (in place, or as words of bf16), then head by head.
+// Softmax attention of all heads: q and k turned (in place, or as words of bf16), then head by head. work.mixed: words
+// if the blocks are of bf16, else floats.
 void encoder_network::attend_softmax(float* q, float* k, const float* v, workspace& work) const
 {
     const encoder_sizes& s = d_sizes;
@@ -92,7 +94,7 @@ void encoder_network::attend_softmax(float* q, float* k, const float* v, workspa
                        q + h * of_head,
                        k + kv * of_head,
                        v + kv * of_head,
-                       work.mixed.data() + h * head,
+                       work.mixed.data() + h * (d_of_blocks == precision::bf16 ? head / 2 : head),
                        work);
     }
 }
@@ -107,21 +109,24 @@ void encoder_network::attend_softmax(
     float* weights = work.attention.data();
     for (size_t column = 0, columns; column < step; column += columns) {
         columns = next_panel(step - column);
-        d_ops.multiply[chosen](plain_product(k,
-                                             1,
-                                             step,
-                                             static_cast<const float*>(q) + column,
-                                             step,
-                                             weights,
-                                             columns,
-                                             work.tokens,
-                                             columns,
-                                             words_of(of, width)));
-        (of == precision::bf16 ? d_ops.softmax2_bf16
-                               : d_ops.softmax2)(weights, columns, work.tokens, columns, work.inverse.data());
-        d_ops.multiply[chosen](plain_product(
-            v, value_step, 1, weights, columns, to + column, step, width, columns, words_of(of, work.tokens)));
-        d_ops.scale_columns(to + column, step, work.inverse.data(), width, columns);
+        product scores = plain_product(k,
+                                       1,
+                                       step,
+                                       static_cast<const float*>(q) + column,
+                                       step,
+                                       weights,
+                                       columns,
+                                       work.tokens,
+                                       columns,
+                                       words_of(of, width));
+        scores.largest = work.largest.data();
+        d_ops.multiply_largest[chosen](scores);
+        (of == precision::bf16 ? d_ops.softmax2_bf16 : d_ops.softmax2)(
+            weights, columns, work.largest.data(), work.tokens, columns, work.inverse.data());
+        product mixed = plain_product(
+            v, value_step, 1, weights, columns, to + column, step, width, columns, words_of(of, work.tokens));
+        mixed.column_scale = work.inverse.data();
+        d_ops.multiply_scaled[static_cast<size_t>(d_of_blocks)](mixed);
     }
 }
 
@@ -233,8 +238,13 @@ void encoder_network::feed_forward(const layer& of, workspace& work) const
     d_ops.normalise[blocks](work.x.data(), step, words, step, scale, d_sizes.width, step);
     for (size_t column = 0, columns; column < step; column += columns) {
         columns = next_panel(step - column);
-        multiply(of.up, { words + column, step, scale + column }, hidden, columns, columns, false);
-        d_ops.silu[blocks](hidden, columns, hidden, columns, work.mlp_scale.data(), d_sizes.mlp_width, columns);
+        if (d_of_blocks == precision::int8) {
+            multiply(of.up, { words + column, step, scale + column }, hidden, columns, columns, false);
+            d_ops.silu_int8(hidden, columns, hidden, columns, work.mlp_scale.data(), d_sizes.mlp_width, columns);
+        } else {
+            d_ops.multiply_silu[blocks](
+                of.up.weights.times(words + column, step, nullptr, hidden, columns, columns, false));
+        }
         multiply(of.down, { hidden, columns, work.mlp_scale.data() }, work.x.data() + column, step, columns, true);
     }
 }

@@ -58,7 +58,7 @@ void encoder_network::multiply(
 
 void encoder_network::silu(float* x, size_t n) const
 {
-    d_ops.silu[FP32](x, n, x, n, nullptr, 1, n);
+    d_ops.silu(x, n);
 }
 
 void encoder_network::encode(
@@ -138,6 +138,7 @@ void encoder_network::encode_range(
     work.mixed.resize(s.width * work.step);
     work.attention.resize(std::max(work.tokens, 2 * s.head_width()) * std::max(PANEL, s.head_width()));
     work.values.resize(work.step * std::max(2 * round_up(s.head_width(), LANES), s.kv_heads * s.head_width()));
+    work.largest.resize(PANEL);
     work.inverse.resize(work.step);
     work.summary.resize((s.head_width() + 1) * round_up(s.head_width(), LANES));
     if (s.attention == "mhla") {

@@ -47,7 +47,7 @@ static inline size_t words_of(precision of, size_t depth)
 
 constexpr float SCORE_STEPS = 128.0f; // see softmax2_bf16
 
-// c(r, j) = sum_k a(r, k) b(k, j), or added to what c holds, with k counting words, and
+// c(r, j) = sum_k a(r, k) b(k, j), or added to what c or `added` holds, with k counting words, and
 //   a(r, k) = a[r / BLOCK * a_block + r % BLOCK * a_row + k * a_step]
 //   b(k, j) = b[j / panel * b_panel + k * b_step + j % panel]
 //   c(r, j) = c[r * c_step + j]
@@ -63,8 +63,10 @@ struct product {
     size_t c_step;
     size_t rows, columns, depth;
     bool add;
+    const float* added = nullptr; // to which it is added, of c_step too; null: c
     const int32_t* start = nullptr;
     const float *row_scale = nullptr, *column_scale = nullptr;
+    float* largest = nullptr; // of multiply_largest
 };
 
 // Operations that exist in each precision are in arrays indexed by precision. Words may replace their input in place
@@ -81,9 +83,18 @@ struct encoder_ops {
     void (*normalise[PRECISIONS])(
         const float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns);
 
-    // The same of x / (1 + exp(-x)). x is changed.
-    void (*silu[PRECISIONS])(
-        float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns);
+    // A product, then words of x / (1 + exp(-x)) of its values, in c. Not of int8, whose scale a whole column decides.
+    void (*multiply_silu[PRECISIONS - 1])(const product& of);
+
+    // A product, then words of its values times column_scale, in c. Of int8: a product of bf16, then floats.
+    void (*multiply_scaled[PRECISIONS])(const product& of);
+
+    // A product, and the largest value of each of its columns.
+    void (*multiply_largest[PRECISIONS - 1])(const product& of);
+
+    // x = x / (1 + exp(-x)) of n values; and of a matrix, as words of int8.
+    void (*silu)(float* x, size_t n);
+    void (*silu_int8)(float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns);
 
     // Rotates pairs of rows (2i, 2i + 1) of x by the angles in row i of cosine and sine; in place, and as words of
     // bf16.
@@ -98,13 +109,18 @@ struct encoder_ops {
                         size_t pairs,
                         size_t columns);
 
-    // x = 2^(x - largest of the column); inverse_sum = 1 / sum of the column. x: (rows, columns). Of bf16 x counts in
-    // units of 1 / SCORE_STEPS and ends as words in its place, with a relative error as of rounding to bf16.
-    void (*softmax2)(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum);
-    void (*softmax2_bf16)(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum);
+    // x = 2^(x - largest of the column, which is given); inverse_sum = 1 / sum of the column. x: (rows, columns). Of
+    // bf16 x counts in units of 1 / SCORE_STEPS and ends as words in its place, with a relative error as of rounding to
+    // bf16.
+    void (*softmax2)(float* x, size_t step, const float* largest, size_t rows, size_t columns, float* inverse_sum);
+    void (*softmax2_bf16)(float* x, size_t step, const float* largest, size_t rows, size_t columns, float* inverse_sum);
 
     // Packs n values as consecutive bf16.
     void (*round_bf16)(const float* x, void* to, size_t n);
+
+    // Columns of x (rows, columns) that `keep` marks with 1, the others with 0, next to each other.
+    void (*take_columns)(
+        const float* x, size_t x_step, const uint8_t* keep, float* to, size_t to_step, size_t rows, size_t columns);
 
     // x = elu(x) + 1 of n values.
     void (*elu_plus_one)(float* x, size_t n);

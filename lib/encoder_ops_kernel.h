@@ -6,73 +6,13 @@
 // No inline function of the standard library may be used here: the linker keeps one copy of it for the whole library,
 // perhaps the one for a processor that this one is not.
 
+#include "encoder_exp_kernel.h"
 #include "encoder_product_kernel.h"
 
 namespace gr {
 namespace spectrumencoder {
 
 namespace {
-
-// 2^x for x <= 127; 2^-126 where x is below -126. Relative error 2e-7: Taylor's polynomial of degree 6 on [-0.5, 0.5].
-inline vec exp2(vec x)
-{
-    constexpr float MAGIC = 12582912.0f; // 1.5 * 2^23: adding it leaves the nearest whole number in the low bits
-    x = larger(x, all(-126.0f));
-    const vec shifted = x + MAGIC;
-    const vec f = x - (shifted - MAGIC);
-    vec p = all(1.54035303933816099e-4f);
-    p = p * f + 1.33335581464284434e-3f;
-    p = p * f + 9.61812910762847716e-3f;
-    p = p * f + 5.55041086648215800e-2f;
-    p = p * f + 2.40226506959100712e-1f;
-    p = p * f + 6.93147180559945309e-1f;
-    p = p * f + 1.0f;
-    const ivec exponent = reinterpret_cast<ivec>(shifted) << 23;
-    return reinterpret_cast<vec>(reinterpret_cast<ivec>(p) + exponent);
-}
-
-constexpr float LOG2_E = 1.44269504088896341f;
-
-inline vec exp_of(vec x)
-{
-    return exp2(larger(all(-87.0f), smaller(all(87.0f), x)) * LOG2_E);
-}
-
-// The same with a relative error of 8e-5, for what is rounded to 16 or 8 bits afterwards: of degree 3, of least error.
-inline vec short_exp2(vec x)
-{
-    constexpr float MAGIC = 12582912.0f;
-    x = larger(x, all(-126.0f));
-    const vec shifted = x + MAGIC;
-    const vec f = x - (shifted - MAGIC);
-    vec p = all(5.51716685e-2f);
-    p = p * f + 2.42611125e-1f;
-    p = p * f + 6.93260968e-1f;
-    p = p * f + 9.99928057e-1f;
-    const ivec exponent = reinterpret_cast<ivec>(shifted) << 23;
-    return reinterpret_cast<vec>(reinterpret_cast<ivec>(p) + exponent);
-}
-
-inline vec short_inverse(vec x)
-{
-#if defined(SPECTRUMENCODER_SHORT_PRODUCTS)
-    return _mm512_maskz_rcp14_ps(0xffff, x); // GCC 12 warns of the one without a mask
-#else
-    return 1.0f / x;
-#endif
-}
-
-inline vec silu_of(vec x, fp32)
-{
-    return x / (1.0f + exp_of(-x));
-}
-
-template <class P>
-inline vec silu_of(vec x, P)
-{
-    const vec power = x * -LOG2_E;
-    return x * short_inverse(1.0f + short_exp2(smaller(power, all(126.0f))));
-}
 
 // Rows first.. of a column of vectors, as many as a word has; zero where there are no more.
 template <class P>
@@ -173,35 +113,83 @@ void normalise(const float* x, size_t x_step, void* to, size_t to_step, float* s
     }
 }
 
-template <class P>
-void silu(float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns)
+void silu(float* x, size_t n)
+{
+    for (size_t i = 0; i < n; i += WIDTH)
+        store(x + i, silu_of(load(x + i), fp32()));
+}
+
+void silu_int8(float* x, size_t x_step, void* to, size_t to_step, float* scale, size_t rows, size_t columns)
 {
     for (size_t j = 0; j < columns; j += WIDTH) {
         vec largest = {};
-        word* words = static_cast<word*>(to) + j;
-        for (size_t r = 0; r < rows; r += P::VALUES, words += to_step) {
-            vec value[P::VALUES];
-            load_rows<P>(x + j, x_step, r, rows, value);
-#pragma GCC unroll 4
-            for (size_t i = 0; i < P::VALUES; ++i)
-                value[i] = silu_of(value[i], P());
-            if (P::VALUES < 4) {
-                store_words(words, P::make(value));
-                continue;
-            }
-#pragma GCC unroll 4
-            for (size_t i = 0; i < P::VALUES; ++i)
-                if (r + i < rows) {
-                    largest = larger(largest, magnitude(value[i]));
-                    store(x + (r + i) * x_step + j, value[i]);
-                }
+        for (size_t r = 0; r < rows; ++r) {
+            const vec value = silu_of(load(x + r * x_step + j), int8());
+            largest = larger(largest, magnitude(value));
+            store(x + r * x_step + j, value);
         }
-        if (P::VALUES == 4) {
-            store(scale + j, from_int8(largest));
-            pack_column<P>(x + j, x_step, static_cast<word*>(to) + j, to_step, to_int8(largest), rows);
-        }
+        store(scale + j, from_int8(largest));
+        pack_column<int8>(x + j, x_step, static_cast<word*>(to) + j, to_step, to_int8(largest), rows);
     }
 }
+
+// What becomes of a tile's sums: words of P, made of FUNCTION of them.
+template <class P, class FUNCTION>
+struct made_words {
+    template <class SUM, int ROWS, int COLUMNS>
+    static void finish_tile(const SUM (&sum)[ROWS][COLUMNS], const product& of, size_t row, size_t column)
+    {
+        word* c = reinterpret_cast<word*>(of.c) + row / P::VALUES * of.c_step + column;
+        vec scale[COLUMNS];
+        FUNCTION::prepare(of, column, scale);
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; r += P::VALUES, c += of.c_step)
+#pragma GCC unroll 8
+            for (int j = 0; j < COLUMNS; ++j) {
+                vec value[P::VALUES] = {};
+                for (int i = 0; i < P::VALUES && r + i < ROWS; ++i)
+                    value[i] = FUNCTION::of(sum[r + i][j], scale[j]);
+                store_words(c + j * WIDTH, P::make(value));
+            }
+    }
+};
+
+template <class P>
+struct silu_function {
+    template <int COLUMNS>
+    static void prepare(const product&, size_t, vec (&)[COLUMNS])
+    {
+    }
+    static vec of(vec x, vec) { return silu_of(x, P()); }
+};
+
+struct scale_function {
+    template <int COLUMNS>
+    static void prepare(const product& of, size_t column, vec (&scale)[COLUMNS])
+    {
+        for (int j = 0; j < COLUMNS; ++j)
+            scale[j] = load(of.column_scale + column + j * WIDTH);
+    }
+    static vec of(vec x, vec scale) { return x * scale; }
+};
+
+// The sums, and of.largest of them and of those in the rows before.
+struct values_and_largest {
+    template <int ROWS, int COLUMNS>
+    static void finish_tile(const vec (&sum)[ROWS][COLUMNS], const product& of, size_t row, size_t column)
+    {
+        values::finish_tile(sum, of, row, column);
+#pragma GCC unroll 8
+        for (int j = 0; j < COLUMNS; ++j) {
+            float* to = of.largest + column + j * WIDTH;
+            vec largest = sum[0][j];
+#pragma GCC unroll 8
+            for (int r = 1; r < ROWS; ++r)
+                largest = larger(largest, sum[r][j]);
+            store(to, row ? larger(load(to), largest) : largest);
+        }
+    }
+};
 
 void rotate(
     float* x, size_t step, const float* cosine, const float* sine, size_t angle_step, size_t pairs, size_t columns)
@@ -232,23 +220,10 @@ void rotate_bf16(const float* x,
         }
 }
 
-inline vec largest_of_column(const float* x, size_t step, size_t rows)
-{
-    vec largest[4] = { load(x), load(x), load(x), load(x) };
-    size_t r = 0;
-    for (; r + 4 <= rows; r += 4)
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i)
-            largest[i] = larger(largest[i], load(x + (r + i) * step));
-    for (; r < rows; ++r)
-        largest[0] = larger(largest[0], load(x + r * step));
-    return larger(larger(largest[0], largest[1]), larger(largest[2], largest[3]));
-}
-
-void softmax2(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum)
+void softmax2(float* x, size_t step, const float* largest, size_t rows, size_t columns, float* inverse_sum)
 {
     for (size_t j = 0; j < columns; j += WIDTH) {
-        const vec top = largest_of_column(x + j, step, rows);
+        const vec top = load(largest + j);
         vec sum[4] = {};
         size_t r = 0;
         for (; r + 4 <= rows; r += 4)
@@ -303,13 +278,13 @@ struct bf16_power {
 
 // The columns' weights, in units of log2 / 128, are whole numbers; so is the largest that is taken off. The sum is of
 // the rounded weights.
-void softmax2_bf16(float* x, size_t step, size_t rows, size_t columns, float* inverse_sum)
+void softmax2_bf16(float* x, size_t step, const float* largest, size_t rows, size_t columns, float* inverse_sum)
 {
     constexpr float MAGIC = 12582912.0f; // leaves the nearest whole number in the low bits
     const word one = 0x3f803f80;
     const bf16_power power;
     for (size_t j = 0; j < columns; j += WIDTH) {
-        const vec offset = MAGIC - largest_of_column(x + j, step, rows);
+        const vec offset = MAGIC - load(largest + j);
         const vec lowest = all(MAGIC - 126 * 128);
         bf16::sum sum[4] = {};
         word* words = reinterpret_cast<word*>(x) + j; // a word's row is never behind the rows that it is made of
@@ -349,6 +324,35 @@ void round_bf16(const float* x, void* to, size_t n)
             halves[i + lane] = static_cast<uint16_t>(rounded[lane]);
 #endif
     }
+}
+
+void take_columns(
+    const float* x, size_t x_step, const uint8_t* keep, float* to, size_t to_step, size_t rows, size_t columns)
+{
+#if defined(__AVX512F__)
+    for (size_t j = 0; j < columns; j += WIDTH) {
+        const __m128i marks = _mm_loadu_si128(reinterpret_cast<const __m128i*>(keep + j));
+        const __mmask16 kept = static_cast<__mmask16>(~_mm_movemask_epi8(_mm_cmpeq_epi8(marks, _mm_setzero_si128())));
+        const int count = __builtin_popcount(kept);
+        const __mmask16 together = static_cast<__mmask16>((1u << count) - 1);
+        for (size_t r = 0; r < rows; ++r)
+            _mm512_mask_storeu_ps(to + r * to_step, together, _mm512_maskz_compress_ps(kept, load(x + r * x_step + j)));
+        to += count;
+    }
+#else
+    uint32_t index[WIDTH];
+    for (size_t j = 0; j < columns; j += WIDTH) {
+        int count = 0;
+        for (int lane = 0; lane < WIDTH; ++lane) {
+            index[count] = j + lane;
+            count += keep[j + lane] != 0;
+        }
+        for (size_t r = 0; r < rows; ++r)
+            for (int i = 0; i < count; ++i)
+                to[r * to_step + i] = x[r * x_step + index[i]];
+        to += count;
+    }
+#endif
 }
 
 void elu_plus_one(float* x, size_t n)
@@ -396,12 +400,20 @@ extern const encoder_ops ENCODER_OPS;
 const encoder_ops ENCODER_OPS = { { multiply<fp32>, multiply<bf16>, multiply<int8> },
                                   { pack<fp32>, pack<bf16>, pack<int8> },
                                   { normalise<fp32>, normalise<bf16>, normalise<int8> },
-                                  { silu<fp32>, silu<bf16>, silu<int8> },
+                                  { multiply<fp32, made_words<fp32, silu_function<fp32>>>,
+                                    multiply<bf16, made_words<bf16, silu_function<bf16>>> },
+                                  { multiply<fp32, made_words<fp32, scale_function>>,
+                                    multiply<bf16, made_words<bf16, scale_function>>,
+                                    multiply<bf16, made_words<fp32, scale_function>> },
+                                  { multiply<fp32, values_and_largest>, multiply<bf16, values_and_largest> },
+                                  silu,
+                                  silu_int8,
                                   rotate,
                                   rotate_bf16,
                                   softmax2,
                                   softmax2_bf16,
                                   round_bf16,
+                                  take_columns,
                                   elu_plus_one,
                                   scale_columns,
                                   mean_and_largest };

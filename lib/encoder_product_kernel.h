@@ -225,9 +225,9 @@ struct int8 {
     }
 };
 
-inline void start(vec& sum, const product& of, size_t, const float* c)
+inline void start(vec& sum, const product& of, size_t, const float* added)
 {
-    sum = of.add ? load(c) : vec{};
+    sum = of.add ? load(added) : vec{};
 }
 
 inline void start(ivec& sum, const product& of, size_t row, const float*)
@@ -246,19 +246,33 @@ inline void finish(ivec sum, const product& of, size_t row, size_t column, float
     store(c, of.add ? load(c) + value : value);
 }
 
+// What becomes of a tile's sums: values of the product.
+struct values {
+    template <class SUM, int ROWS, int COLUMNS>
+    static void finish_tile(const SUM (&sum)[ROWS][COLUMNS], const product& of, size_t row, size_t column)
+    {
+        float* c = of.c + row * of.c_step + column;
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 8
+            for (int j = 0; j < COLUMNS; ++j)
+                finish(sum[r][j], of, row + r, column + j * WIDTH, c + r * of.c_step + j * WIDTH);
+    }
+};
+
 constexpr int TILE_ROWS = WIDTH == 16 ? 8 : 4; // of a product, computed at a time: what fits into the registers
 
 // ROWS x COLUMNS vectors of a product, the first row and column of which are given.
-template <class P, int ROWS, int COLUMNS>
+template <class P, class THEN, int ROWS, int COLUMNS>
 inline void tile(const word* a, const word* b, const product& of, size_t row, size_t column)
 {
-    float* c = of.c + row * of.c_step + column;
+    const float* added = (of.added ? of.added : of.c) + row * of.c_step + column;
     typename P::sum sum[ROWS][COLUMNS];
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 8
         for (int j = 0; j < COLUMNS; ++j)
-            start(sum[r][j], of, row + r, c + r * of.c_step + j * WIDTH);
+            start(sum[r][j], of, row + r, added + r * of.c_step + j * WIDTH);
     const size_t a_row = of.a_row, a_step = of.a_step, b_step = of.b_step;
     for (size_t k = of.depth; k > 0; --k, a += a_step, b += b_step) {
         typename P::right right[COLUMNS];
@@ -273,36 +287,32 @@ inline void tile(const word* a, const word* b, const product& of, size_t row, si
                 P::add(sum[r][j], left, right[j]);
         }
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 8
-        for (int j = 0; j < COLUMNS; ++j)
-            finish(sum[r][j], of, row + r, column + j * WIDTH, c + r * of.c_step + j * WIDTH);
+    THEN::finish_tile(sum, of, row, column);
 }
 
-template <class P, int COLUMNS>
+template <class P, class THEN, int COLUMNS>
 void column_of_tiles(const word* b, const product& of, size_t column)
 {
     for (size_t r = 0; r < of.rows;) {
         const word* a = static_cast<const word*>(of.a) + r / BLOCK * of.a_block + r % BLOCK * of.a_row;
         const size_t left = of.rows - r;
         if (left >= TILE_ROWS) {
-            tile<P, TILE_ROWS, COLUMNS>(a, b, of, r, column);
+            tile<P, THEN, TILE_ROWS, COLUMNS>(a, b, of, r, column);
             r += TILE_ROWS;
         } else if (TILE_ROWS > 4 && left >= 4) {
-            tile<P, 4, COLUMNS>(a, b, of, r, column);
+            tile<P, THEN, 4, COLUMNS>(a, b, of, r, column);
             r += 4;
         } else if (left >= 2) {
-            tile<P, 2, COLUMNS>(a, b, of, r, column);
+            tile<P, THEN, 2, COLUMNS>(a, b, of, r, column);
             r += 2;
         } else {
-            tile<P, 1, COLUMNS>(a, b, of, r, column);
+            tile<P, THEN, 1, COLUMNS>(a, b, of, r, column);
             r += 1;
         }
     }
 }
 
-template <class P>
+template <class P, class THEN = values>
 void multiply(const product& of)
 {
     constexpr size_t WIDEST = 3;
@@ -313,11 +323,11 @@ void multiply(const product& of)
             const size_t vectors = (width - j) / WIDTH;
             const size_t take = vectors == 4 ? 2 : vectors < WIDEST ? vectors : WIDEST;
             if (take == 3)
-                column_of_tiles<P, 3>(b + j, of, panel + j);
+                column_of_tiles<P, THEN, 3>(b + j, of, panel + j);
             else if (take == 2)
-                column_of_tiles<P, 2>(b + j, of, panel + j);
+                column_of_tiles<P, THEN, 2>(b + j, of, panel + j);
             else
-                column_of_tiles<P, 1>(b + j, of, panel + j);
+                column_of_tiles<P, THEN, 1>(b + j, of, panel + j);
             j += take * WIDTH;
         }
     }

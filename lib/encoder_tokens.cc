@@ -96,7 +96,8 @@ void encoder_network::choose(const uint8_t* wanted, workspace& work) const
 {
     const size_t n = d_sizes.n_tokens(), kept = work.kept;
     const float* scores = work.scores.data();
-    work.keep.assign(n, kept == n);
+    work.keep.assign(round_up(n, LANES), 0);
+    std::fill_n(work.keep.begin(), n, kept == n);
     if (kept < n) {
         float before_others = 0.0f;
         if (wanted) {
@@ -112,28 +113,31 @@ void encoder_network::choose(const uint8_t* wanted, workspace& work) const
         for (size_t i = 0; i < kept; ++i)
             work.keep[0xffffffffu - static_cast<uint32_t>(work.rank[i])] = 1;
     }
-    work.index.clear();
-    for (size_t m = 0; m < n; ++m)
-        if (work.keep[m])
-            work.index.push_back(m);
+    work.index.resize(n);
+    work.dropped.resize(n);
+    size_t n_kept = 0, n_dropped = 0;
+    for (size_t m = 0; m < n; ++m) { // without a branch, which would be foreseen badly
+        work.index[n_kept] = work.dropped[n_dropped] = m;
+        n_kept += work.keep[m];
+        n_dropped += 1 - work.keep[m];
+    }
+    work.index.resize(kept);
+    work.dropped.resize(n - kept);
 }
 
 void encoder_network::write_keep_statistics(const workspace& work, float* to) const
 {
-    for (const uint8_t side : { 1, 0 }) {
-        size_t n = 0;
+    for (const std::vector<uint32_t>* side : { &work.index, &work.dropped }) {
+        const size_t n = side->size();
         float sum = 0.0f, square = 0.0f, low = std::numeric_limits<float>::infinity(), high = -low;
-        for (size_t m = 0; m < work.keep.size(); ++m)
-            if (work.keep[m] == side) {
-                ++n;
-                sum += work.scores[m];
-                low = std::min(low, work.scores[m]);
-                high = std::max(high, work.scores[m]);
-            }
+        for (const uint32_t m : *side) {
+            sum += work.scores[m];
+            low = std::min(low, work.scores[m]);
+            high = std::max(high, work.scores[m]);
+        }
         const float mean = n ? sum / n : 0.0f;
-        for (size_t m = 0; m < work.keep.size(); ++m)
-            if (work.keep[m] == side)
-                square += (work.scores[m] - mean) * (work.scores[m] - mean);
+        for (const uint32_t m : *side)
+            square += (work.scores[m] - mean) * (work.scores[m] - mean);
         *to++ = mean;
         *to++ = n ? std::sqrt(square / n) : 0.0f;
         *to++ = n ? low : 0.0f;
@@ -146,8 +150,10 @@ void encoder_network::make_sequence(size_t band, workspace& work) const
 {
     const encoder_sizes& s = d_sizes;
     const size_t columns = round_up(s.n_tokens(), LANES);
-    std::copy(d_start.begin(), d_start.end(), work.embedded.begin());
-    multiply(d_embed, { work.normalised.data(), columns, nullptr }, work.embedded.data(), columns, columns, true);
+    product embedding =
+        d_embed.weights.times(work.normalised.data(), columns, nullptr, work.embedded.data(), columns, columns, true);
+    embedding.added = d_start.data();
+    d_ops.multiply[FP32](embedding);
 
     multiply(d_condition_in, work.condition, 1, 1, work.told_hidden.data(), 0, false);
     silu(work.told_hidden.data(), work.told_hidden.size());
@@ -156,12 +162,11 @@ void encoder_network::make_sequence(size_t band, workspace& work) const
         for (size_t e = 0; e < s.width; ++e)
             work.told[e] += d_band_vectors[band * s.width + e];
 
+    d_ops.take_columns(
+        work.embedded.data(), columns, work.keep.data(), work.x.data() + work.special, work.step, s.width, columns);
     for (size_t e = 0; e < s.width; ++e) {
         float* to = work.x.data() + e * work.step;
-        const float* from = work.embedded.data() + e * columns;
         to[0] = work.told[e];
-        for (size_t i = 0; i < work.kept; ++i)
-            to[work.special + i] = from[work.index[i]];
         std::fill(to + work.tokens, to + work.step, 0.0f);
     }
     if (work.kept < s.n_tokens())
@@ -175,17 +180,18 @@ void encoder_network::make_background(workspace& work) const
 {
     const encoder_sizes& s = d_sizes;
     const size_t columns = round_up(s.n_tokens(), LANES), size = s.n_tokens() / s.sub_bands;
+    auto next = work.dropped.begin();
     for (size_t p = 0; p < s.sub_bands; ++p) {
-        work.dropped.clear();
-        for (size_t m = p * size; m < (p + 1) * size; ++m)
-            if (!work.keep[m])
-                work.dropped.push_back(m);
+        const auto first = next;
+        while (next != work.dropped.end() && *next < (p + 1) * size)
+            ++next;
+        const size_t count = std::max<size_t>(next - first, 1);
         for (size_t e = 0; e < s.width; ++e) {
             const float* from = work.embedded.data() + e * columns;
             float sum = 0.0f;
-            for (const uint32_t m : work.dropped)
-                sum += from[m];
-            work.x[e * work.step + 1 + p] = sum / std::max<size_t>(work.dropped.size(), 1) + d_background[e];
+            for (auto m = first; m != next; ++m)
+                sum += from[*m];
+            work.x[e * work.step + 1 + p] = sum / count + d_background[e];
         }
     }
 }

@@ -22,8 +22,8 @@ struct encoder_network::workspace {
     floats hidden, scores; // for the keep score: (score_width, n_tokens), (1, n_tokens)
     floats embedded;       // (width, n_tokens)
     std::vector<uint64_t> rank;
-    std::vector<uint8_t> keep;            // n_tokens
-    std::vector<uint32_t> index, dropped; // of the kept tokens; of the dropped ones of a part of the spectrum
+    std::vector<uint8_t> keep;            // n_tokens, and zeros up to a multiple of LANES
+    std::vector<uint32_t> index, dropped; // of the kept tokens; of the dropped ones
     float condition[N_CONDITION];
     floats told, told_hidden;       // width
     floats x, norm, qkv, kv, mixed; // (rows, step)
@@ -31,7 +31,7 @@ struct encoder_network::workspace {
     floats turned;                  // bf16 only: words of q and k, rotated
     floats attention;               // (tokens, PANEL) scores
     floats values; // token-major keys and values (step, head_width) each, or of bf16 values (rows, step)
-    floats inverse, summary;
+    floats largest, inverse, summary;
     floats of_parts, mixed_parts; // of `mhla`: (sub-bands, (head_width + 1) padded head_width)
     std::vector<size_t> edges;    // of `mhla`: first column of each sub-band, and the end
     floats cosine, sine;          // (head_width / 2, step)
