@@ -243,9 +243,9 @@ float least_from(const float* values, int n, float limit)
     return all;
 }
 
-// Searches between bounds in the bits of a float, which sort like the float. At most `rank` values lie below `low`, more
-// below `high`. From the guess, the steps double until both bounds are known. Then it interpolates, and bisects every
-// third time.
+// Searches between bounds in the bits of a float, which sort like the float. At most `rank` values lie below `low`,
+// more below `high`. From the guess, the steps double until both bounds are known. Then it interpolates, and bisects
+// every third time.
 float of_rank(const float* values, int n, int rank, float guess)
 {
     constexpr int ZERO = 0, ABOVE_INFINITY = 0x7f800001;

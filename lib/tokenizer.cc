@@ -155,14 +155,15 @@ void tokenizer::add_window(const gr_complex* samples)
                          reinterpret_cast<float*>(d_fft->get_inbuf()),
                          d_fft_size);
     d_fft->execute();
-    d_loops.add_window(reinterpret_cast<const float*>(d_fft->get_outbuf()),
-                       d_fft_size,
-                       d_stride,
-                       d_sum.data(),
-                       d_peak.data(),
-                       d_token_sum.data(),
-                       d_token_sumsq.data(),
-                       reinterpret_cast<float*>(d_fft->get_inbuf())); // scratch: it is in the cache and no longer needed
+    d_loops.add_window(
+        reinterpret_cast<const float*>(d_fft->get_outbuf()),
+        d_fft_size,
+        d_stride,
+        d_sum.data(),
+        d_peak.data(),
+        d_token_sum.data(),
+        d_token_sumsq.data(),
+        reinterpret_cast<float*>(d_fft->get_inbuf())); // scratch: it is in the cache and no longer needed
     ++d_windows;
 }
 
