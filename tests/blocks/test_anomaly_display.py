@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """anomaly_display in a flowgraph, without a screen: what it draws, its controls, messages of every kind, failures, no Qt."""
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,13 @@ TAGS = {keys.RX_FREQ: CENTER, keys.RX_RATE: RATE, keys.FRAME_START: 0, keys.FRAM
 EVENT = {keys.EVENT_ID: "a", keys.STATE: "open", keys.FREQ_CENTER_HZ: CENTER + 1e5, keys.BANDWIDTH_HZ: 5e4,
          keys.SAMPLE_START: 20 * HOP, keys.SAMPLE_COUNT: 20 * HOP, keys.TIMESTAMP: 1e9 + 20 * HOP / RATE,
          keys.THREAT_LEVEL: "HIGH", keys.THRESHOLD: 2.0}
+
+
+@pytest.fixture(autouse=True)
+def no_widget_is_left():
+    """Frees a test's widgets here. Left to chance, the garbage collector frees them while the next one paints: Qt crashes."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

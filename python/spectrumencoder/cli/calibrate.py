@@ -18,6 +18,7 @@ from .console import NOTES, OUT, ProgressLine, check_writable, progress_bar, wri
 from .errors import CommandError, UsageError
 from .run import find_source, only_radios, radio_options
 
+SHORT_S = 30.0  # a shorter calibration is said to be short
 _MARGIN = 1.1  # of the required time: an overflow or two may cost a few frames
 
 
@@ -103,6 +104,9 @@ def calibrate(
             if table.effective_n < 0.5 * table.n:
                 NOTES.print(f"note: successive frames resemble each other: {table.n} frames tell as much as "
                             f"{table.effective_n:.0f} independent ones; a longer recording narrows the interval", markup=False)
+        if seconds < SHORT_S:
+            NOTES.print(f"note: learned from {seconds:.3g} s alone. What this band does less often than that will be reported; "
+                        + ("give --duration 120" if live else "give a longer recording"), markup=False)
         OUT.print(f"wrote {out}; use it with: spectrumencoder run SOURCE {_run_options(out, spectra, overlap, band, pfa, chain)}",
                   markup=False)
 
@@ -145,7 +149,7 @@ def _seconds(duration: float | None, rate: float | None, n_bins: int, average: i
     needed = frames * average * round(n_bins * (1.0 - overlap)) / (rate or 1.0)
     if duration is not None and duration < needed:
         raise CommandError(f"--duration {duration:g} s is too short: a false-alarm rate of {pfa:g} takes {frames} frames, "
-                           f"{needed:.3g} s at this rate with --average {average}; give more, or leave it out")
+                           f"{needed:.3g} s at this rate with --average {average}; give more, better minutes")
     return duration or _MARGIN * needed
 
 
@@ -157,10 +161,21 @@ def _learn(recordings, engine, average, overlap, band, pfa, per_bin, progress) -
         return learn_bands(recordings, engine, average=average, overlap=overlap, band=band, false_alarm_rate=pfa,
                            per_bin=per_bin, progress=progress)
     except TooFewFrames as error:
-        samp_rate = recordings[0].samp_rate
-        hop = average * round(engine.n_bins * (1.0 - overlap))
-        raise CommandError(f"{error} ({error.needed * hop / samp_rate:.3g} s at {samp_rate:g} samples/s with --average "
-                           f"{average}), a smaller --average" + ", or --no-per-bin, which takes fewer" * per_bin) from error
+        raise CommandError(_too_few(error, recordings[0].samp_rate, engine, average, overlap, pfa, per_bin)) from error
+
+
+def _too_few(error, samp_rate: float, engine, average: int, overlap: float, pfa: float, per_bin: bool) -> str:
+    """The error about too few frames, in seconds, with the other ways out that would do."""
+    from ..detector.calibrate import frames_needed
+    hop = average * round(engine.n_bins * (1.0 - overlap))
+    fitting = error.n_frames * average // error.needed
+    ways = [f"{error} ({error.needed * hop / samp_rate:.3g} s at {samp_rate:g} samples/s, better minutes)",
+            "a folder of several recordings"]
+    if engine.contract["average"][0] <= fitting < average:
+        ways.append(f"--average {fitting}")
+    if per_bin and error.n_frames >= (fewer := frames_needed(pfa, False)):
+        ways.append(f"--no-per-bin ({fewer} frames)")
+    return f"{', '.join(ways[:-1])} or {ways[-1]}"
 
 
 def _summary(out: Path, tables: dict, pfa: float, seconds: float) -> dict:

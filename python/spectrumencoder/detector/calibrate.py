@@ -34,7 +34,7 @@ class TooFewFrames(ValueError):
     def __init__(self, n_frames: int, needed: int, false_alarm_rate: float):
         self.n_frames, self.needed = n_frames, needed
         super().__init__(f"{n_frames} frames are too few to calibrate a false-alarm rate of {false_alarm_rate:g}: "
-                         f"{needed} are needed; give a longer recording, or a higher false-alarm rate")
+                         f"{needed} are needed; give a longer recording")
 
 
 def parts_of(n_frames: int, per_bin: bool = True) -> np.ndarray:

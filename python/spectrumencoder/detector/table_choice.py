@@ -15,6 +15,7 @@ from .events import Segment
 from .notices import GENERAL_TABLE, UNCALIBRATED, Notices
 from .table import Table, Tuning, scores_needed
 
+_KEY_PARTS = ("model variant", "band", "tokens kept", "average", "dropout policy", "dtype")
 MAX_REMEMBERED = 1024  # tunings and settings whose table is remembered
 
 
@@ -84,9 +85,9 @@ class TableChoice:
             if table is not None or found == key:
                 reasons.append(reason if table is None else f"the table {found} {reason}")
         why = "; ".join(reasons)
+        cure = self._other_settings(key) or "`spectrumencoder calibrate` learns this band"
         if reason:
-            self._notices.give(UNCALIBRATED, key, f"uncalibrated: {why}: no p-values and no events from these frames until "
-                               "`spectrumencoder calibrate` has learned this band with these settings")
+            self._notices.give(UNCALIBRATED, key, f"uncalibrated: {why}: no p-values and no events from these frames; {cure}")
             return Choice(key, None)
         threshold = table.threshold(rates.false_alarm_rate)
         if not np.isfinite(threshold):
@@ -97,8 +98,19 @@ class TableChoice:
         if found not in (key, alike_key(key)):
             self._notices.give(GENERAL_TABLE, key, f"general table: {why}; judged by {found}, whose false-alarm rate "
                                "holds for a mixture of recordings, so that few events open (raise false_events_per_hour for "
-                               "more); `spectrumencoder calibrate` learns this band")
+                               f"more); {cure}")
         return Choice(found, table, threshold, table.opening(*rates, segment.frame_s))
+
+    def _other_settings(self, key: str) -> str:
+        """The cure if the band was calibrated with other settings than those of `key`; "" if it was not."""
+        asked = key.split("/")
+        own = [table for table in (found.split("/") for found in self._tables) if table[1] == asked[1] != UNKNOWN]
+        if not own:
+            return ""
+        nearest = max(own, key=lambda table: sum(a == b for a, b in zip(table, asked, strict=True)))
+        differs = [f"{name} {was}, here it is {now}" for name, was, now in zip(_KEY_PARTS, nearest, asked, strict=True)
+                   if was != now and {was, now} != {"fp32", "bf16"}]
+        return f"this band was calibrated with {', and '.join(differs)}" if differs else ""
 
     def _key(self, band: str, frame: np.ndarray) -> str:
         try:
