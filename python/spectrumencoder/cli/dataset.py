@@ -190,6 +190,7 @@ def compose(
                                                       "given again.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Length. [default: the plan's]")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Draws devices, times, levels and noise. [default: the plan's]")] = None,
+    anomalies: Annotated[bool, typer.Option(help="Put in the plan's anomalies.")] = True,
 ):
     """Compose a band out of real recordings by a plan, and write it as SigMF with its truth as annotations.
 
@@ -212,6 +213,8 @@ def compose(
     try:
         what = read_plan(plan)
         what = replace(what, seconds=what.seconds if seconds is None else seconds, seed=what.seed if seed is None else seed)
+        if not anomalies:
+            what = replace(what, anomalies=())
         with progress_bar() as bar:
             task = bar.add_task(f"composing {what.name}", total=what.n_samples)
             made = write(what, corpus or [], out, progress=lambda done: bar.update(task, completed=done))

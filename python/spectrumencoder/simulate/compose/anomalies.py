@@ -29,7 +29,10 @@ from .timing import generator, starts, windows
 INR = keys.SIGMF_PREFIX + "inr_db"
 KIND = keys.SIGMF_PREFIX + "kind"
 CHANGING = ("detshift", "dclass", "missing", "spoof")  # kinds that need the samples to be drawn
+_NEW = ("tone", "scont", "pulse", "chirp", "hopper", RECORDING)  # kinds that take a free place
+_VISIBLE_DB = -10.0   # SNR from which an IQ image takes a place
 _MASK_BINS = 4096
+_MAX_TAKEN = 0.7      # max share of the rate in use, above which free places are not told from taken ones
 _DRAWN_SHARE = 0.06   # max width of a sweep that takes a free place, as a share of the rate
 
 Samples = Callable[[int, int], np.ndarray]
@@ -65,6 +68,7 @@ def place_anomalies(plan: Plan, library: Library, busy: Traffic,
     bursts: list[Burst] = []
     notes: list[dict] = []
     number, mask = 0, _taken(plan, busy)
+    full = float(np.mean(mask > 1)) > _MAX_TAKEN
     for index, what in enumerate(plan.anomalies):
         where = f"{plan.name}: anomalies[{index}] {what.kind}"
         rng = generator(plan.seed, f"anomalies of {where}")
@@ -81,6 +85,8 @@ def place_anomalies(plan: Plan, library: Library, busy: Traffic,
         for moment, item in starts(what, windows(what, plan.start, plan.seconds), rng, draw, mean_s=mean_s):
             name, start, inr_db = f"anomaly-{number + 1}", round(moment * plan.rate_hz), float(rng.uniform(*what.inr_db))
             try:
+                if full and what.offset_hz is None and what.kind in _NEW:
+                    raise ValueError(f"emitters take {np.mean(mask > 1):.0%} of the rate; give an offset_hz or a wider rate_hz")
                 if what.kind == RECORDING:
                     made = item
                     offset = _free(rng, plan, mask, made.width_hz) if what.offset_hz is None else what.offset_hz
@@ -135,10 +141,12 @@ def _taken(plan: Plan, busy: Traffic) -> np.ndarray:
     step = plan.rate_hz / _MASK_BINS
     freq = (np.arange(_MASK_BINS) - _MASK_BINS // 2) * step
     mask = np.ones(_MASK_BINS)
-    for low, high in busy.channels:
-        for sign in (1, -1) if plan.receiver.iq_image_db is not None else (1,):  # an image takes its place, too
-            a, b = sorted((sign * low, sign * high))
-            mask[(freq > a - 2 * step) & (freq < b + 2 * step)] = 100.0 if sign > 0 else 50.0
+    for low, high, snr_db in busy.channels:
+        spans = [(low, high)]
+        if plan.receiver.iq_image_db is not None and snr_db + plan.receiver.iq_image_db > _VISIBLE_DB:
+            spans.append((-high, -low))
+        for a, b in spans:
+            mask[(freq > a - 2 * step) & (freq < b + 2 * step)] = 100.0
     return mask
 
 

@@ -18,7 +18,7 @@ from scipy import fft
 
 from ...recordings import find_recordings
 from ...training.corpus import Source, open_source
-from ..signal import power_spectrum, ramp
+from ..signal import occupied_band, power_spectrum, ramp
 from ..waveforms import WAVEFORMS
 from .checks import PlanError
 from .plan import EmitterPlan
@@ -26,6 +26,7 @@ from .plan import EmitterPlan
 MAX_RECORDINGS = 24     # per emitter, evenly out of those that match
 MAX_BURSTS = 12         # per recording, evenly out of those that are marked
 MAX_BURST_S = 4.0
+MAX_PIECE = 1 << 22     # samples at the plan's rate of a piece of a continuous signal
 MIN_SHARE = 0.2         # min length of a burst, as a share of the longest of its recording: shorter ones are fragments
 MIN_SNR_DB = 6.0        # over the recording's own noise, in the burst's own band
 BLEND_S = 4e-4          # continuous pieces blend over this time
@@ -34,6 +35,7 @@ _BINS = 1024
 _WITHIN = 0.99          # share of the power in excess of the noise that the band encloses
 _OVER_NOISE = 2.0
 _UNDER_PEAK = 10**-2.5  # weaker bins than this share of the highest do not count
+_MAX_FILL = 0.95        # a marked burst that fills more of its recording's rate is noise
 _ROOM = 0.1             # share of the band that the filter leaves at each side, in which it falls off
 
 
@@ -127,7 +129,8 @@ class Library:
         kind = (name, join_s, continuous)
         if kind not in self._cuts:
             source, cuts = open_source(self._paths[name]), []
-            for start, count in evenly(bursts_of(source, join_s), MAX_BURSTS):
+            longest = MAX_PIECE / self.samp_rate if continuous else MAX_BURST_S
+            for start, count in evenly(bursts_of(source, join_s, longest), MAX_BURSTS):
                 try:
                     cuts.append(cut(source, start, count, self.samp_rate, continuous))
                 except NothingThere:
@@ -140,7 +143,7 @@ class Library:
         """A burst of a waveform, made at a lower rate if it is narrow."""
         assert plan.waveform is not None
         waveform, seconds = WAVEFORMS[plan.waveform], float(rng.uniform(*plan.length_s))
-        params = waveform.draw(rng) | {k: int(v) if isinstance(v, int) else v for k, v in (plan.params or {}).items()}
+        params = waveform.draw(rng) | (plan.params or {})
         rate = self.samp_rate
         while rate / 2 > 4 * max(waveform.width_of(params), 5e3):
             rate /= 2
@@ -150,9 +153,9 @@ class Library:
             raise PlanError(f"{where} waveform = {plan.waveform!r}: {error}; choose other params or another rate_hz") from error
         if not made.on:
             raise PlanError(f"{where} waveform = {plan.waveform!r}: is silent for {seconds:g} s; give a longer length_s")
-        width = min(waveform.width_of(params) * 1.1 + 4 / seconds, rate)
-        return _cut(made.iq, rate, self.samp_rate, 0, len(made.iq), (-width / 2, width / 2), waveform.label or waveform.name,
-                    waveform.name, plan.continuous)
+        band = occupied_band(np.concatenate([made.iq[a:b] for a, b in made.on]), rate, _WITHIN)
+        return _cut(made.iq, rate, self.samp_rate, 0, len(made.iq), band, waveform.label or waveform.name, waveform.name,
+                    plan.continuous)
 
 
 def evenly(items: list, count: int) -> list:
@@ -160,10 +163,10 @@ def evenly(items: list, count: int) -> list:
     return items if len(items) <= count else [items[i * len(items) // count] for i in range(count)]
 
 
-def bursts_of(source: Source, join_s: float) -> list[tuple[int, int]]:
+def bursts_of(source: Source, join_s: float, longest_s: float = MAX_BURST_S) -> list[tuple[int, int]]:
     """Bursts (start, count) of a recording: the marked ones, else the stretches of a bursty one that are on, else all of it.
 
-    Bursts with gaps up to join_s are one. Fragments are left out, and long bursts are cut at MAX_BURST_S.
+    Bursts with gaps up to join_s are one. Fragments are left out, and long bursts end after longest_s.
     """
     if source.bursts:
         marks = sorted(source.bursts)
@@ -179,7 +182,7 @@ def bursts_of(source: Source, join_s: float) -> list[tuple[int, int]]:
         else:
             joined.append([start, start + count])
     longest = max(stop - start for start, stop in joined)
-    most = int(MAX_BURST_S * source.samp_rate)
+    most = int(longest_s * source.samp_rate)
     return [(a, min(b - a, most)) for a, b in joined if b - a >= max(MIN_SHARE * longest, 16)]
 
 
@@ -190,10 +193,12 @@ def cut(source: Source, start: int, count: int, samp_rate: float, continuous: bo
         NothingThere: it does not stand out of the recording's noise.
     """
     quiet = _quiet(source)
-    offset = np.complex64(quiet.mean()) if len(quiet) >= 4 * _BINS else np.complex64(0)
+    offset = np.complex64((quiet if len(quiet) >= 4 * _BINS else source.iq).mean())
     margin = 0 if continuous else min(start, len(source.iq) - start - count, round(5e-4 * source.samp_rate))
     iq = source.iq[start - margin:start + count + margin] - offset
     band = occupied(iq[margin:margin + count], source.samp_rate, quiet - offset)
+    if source.bursts and band[1] - band[0] > _MAX_FILL * source.samp_rate:
+        raise NothingThere
     return _cut(iq, source.samp_rate, samp_rate, margin, count, band, source.cls, source.name, continuous)
 
 

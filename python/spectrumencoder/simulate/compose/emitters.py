@@ -48,11 +48,17 @@ class Carrier:
 
 @dataclass
 class Traffic:
-    """What the emitters of a band send: bursts by their first sample, carriers, channels that are in use, SigMF annotations."""
+    """What the emitters of a band send.
+
+    Attributes:
+        bursts: by their first sample.
+        channels: (low, high, highest SNR in dB) of the frequencies in use, offsets from the centre.
+        truth: SigMF annotations.
+    """
 
     bursts: list[Burst]
     carriers: list[Carrier]
-    channels: list[tuple[float, float]]
+    channels: list[tuple[float, float, float]]
     truth: list[dict]
 
 
@@ -115,7 +121,8 @@ class _Device:
                 self.report(out, start, min(made.count, total - start), offset, made.width_hz, made.label, snr_db, made.source)
         width = max(c.width_hz for c in cuts)
         spread = 3 * self.emitter.burst_hz
-        out.channels += [(f + self.shift_hz - width / 2 - spread, f + self.shift_hz + width / 2 + spread)
+        highest = self.level_db + 3 * self.emitter.burst_db
+        out.channels += [(f + self.shift_hz - width / 2 - spread, f + self.shift_hz + width / 2 + spread, highest)
                          for f in self.emitter.offset_hz]
 
     def stay(self, out: Traffic, cuts: list[Cut]) -> None:
@@ -132,7 +139,7 @@ class _Device:
                 place += max(made.count - blend, 1)
             if first < stop:
                 self.report(out, first, stop - first, offset, wide.width_hz, wide.label, snr_db, wide.source)
-        out.channels.append((offset - wide.width_hz / 2, offset + wide.width_hz / 2))
+        out.channels.append((offset - wide.width_hz / 2, offset + wide.width_hz / 2, snr_db))
 
     def carry(self, out: Traffic) -> None:
         rate, total = self.plan.rate_hz, self.plan.n_samples
@@ -142,7 +149,7 @@ class _Device:
         out.carriers.append(Carrier(offset, gain, tuple(spans)))
         for first, stop in spans:
             self.report(out, first, stop - first, offset, width, "tone", snr_db, "tone")
-        out.channels.append((offset - width / 2, offset + width / 2))
+        out.channels.append((offset - width / 2, offset + width / 2, snr_db))
 
     def report(self, out: Traffic, start: int, count: int, offset: float, width: float, label: str, snr_db: float,
                source: str) -> None:
