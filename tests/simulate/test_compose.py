@@ -104,6 +104,16 @@ def test_the_same_seed_gives_the_same_bytes_in_any_blocks(recordings, tmp_path):
     assert other.with_suffix(".sigmf-data").read_bytes() != data[0]
 
 
+def test_a_longer_recording_begins_as_a_shorter_one(recordings):
+    what = plan(emitters=[{k: v for k, v in device(interval_s=0.2, burst_db=3, burst_hz=2e3).items() if k != "at_s"}],
+                anomalies=[{"kind": "tone", "interval_s": 0.4, "length_s": 0.05}, {"kind": "chirp", "interval_s": 0.5}],
+                receiver=PLAIN | {"impulses": {"interval_s": 0.01}, "gain_steps": {"interval_s": 0.3, "hold_s": 0.1}})
+    short, long = Band(replace(what, seconds=1.0), [recordings]), Band(what, [recordings])
+    early, shorter = ([note for note in band.truth if 0 < note["core:sample_start"] < 500_000] for band in (long, short))
+    assert len(early) > 3 and early == shorter
+    assert np.array_equal(samples(long)[:500_000], samples(short)[:500_000])
+
+
 def test_a_stretch_is_the_same_by_itself(recordings):
     band = Band(plan(emitters=[device()]), [recordings])
     whole = band.quiet(0, 4 * TILE)

@@ -67,14 +67,14 @@ def place_anomalies(plan: Plan, library: Library, busy: Traffic,
     placed: list[Placed] = []
     bursts: list[Burst] = []
     notes: list[dict] = []
-    number, mask = 0, _taken(plan, busy)
+    mask = _taken(plan, busy)
     full = float(np.mean(mask > 1)) > _MAX_TAKEN
     for index, what in enumerate(plan.anomalies):
         where = f"{plan.name}: anomalies[{index}] {what.kind}"
-        rng = generator(plan.seed, f"anomalies of {where}")
+        rng, clock = generator(plan.seed, "anomalies", index), generator(plan.seed, "times of anomalies", index)
         cuts = library.of_recordings(what.recordings, where) if what.kind == RECORDING else []
 
-        def draw(what=what, rng=rng, cuts=cuts):
+        def draw(what=what, rng=clock, cuts=cuts):
             if cuts:
                 made = cuts[int(rng.integers(len(cuts)))]
                 return made.count / plan.rate_hz, made
@@ -82,8 +82,9 @@ def place_anomalies(plan: Plan, library: Library, busy: Traffic,
             return seconds, seconds
 
         mean_s = float(np.mean([c.count for c in cuts])) / plan.rate_hz if cuts else float(np.mean(what.length_s))
-        for moment, item in starts(what, windows(what, plan.start, plan.seconds), rng, draw, mean_s=mean_s):
-            name, start, inr_db = f"anomaly-{number + 1}", round(moment * plan.rate_hz), float(rng.uniform(*what.inr_db))
+        found = starts(what, windows(what, plan.start, plan.seconds), clock, draw, mean_s=mean_s)
+        for number, (moment, item) in enumerate(found, 1):
+            start, inr_db = round(moment * plan.rate_hz), float(rng.uniform(*what.inr_db))
             try:
                 if full and what.offset_hz is None and what.kind in _NEW:
                     raise ValueError(f"emitters take {np.mean(mask > 1):.0%} of the rate; give an offset_hz or a wider rate_hz")
@@ -100,9 +101,8 @@ def place_anomalies(plan: Plan, library: Library, busy: Traffic,
                     more = {}
             except ValueError as error:
                 raise PlanError(f"{where} at {moment:.3f} s: {error}") from error
-            number += 1
             notes += [truth_note(plan, begin, count, f"anomaly: {what.kind}", "injected; truth", offset, width)
-                      | {EMITTER: name, KIND: what.kind, INR: round(level, 2)} | more
+                      | {EMITTER: f"anomaly-{index + 1}-{number}", KIND: what.kind, INR: round(level, 2)} | more
                       for begin, count, offset, width, level in rows if count > 0]
     return placed, bursts, notes
 

@@ -75,7 +75,8 @@ def traffic(plan: Plan, library: Library) -> Traffic:
         cuts = [] if carrier else library.of_emitter(emitter, where, generator(plan.seed, f"cuts of {emitter.id}"))
         for number in range(emitter.count):
             name = emitter.id if emitter.count == 1 else f"{emitter.id}-{number + 1}"
-            device = _Device(plan, emitter, name, generator(plan.seed, f"emitter {name}"))
+            device = _Device(plan, emitter, name, generator(plan.seed, f"emitter {name}"),
+                             generator(plan.seed, f"times of {name}"))
             if carrier:
                 device.carry(out)
             elif emitter.continuous:
@@ -87,10 +88,11 @@ def traffic(plan: Plan, library: Library) -> Traffic:
 
 
 class _Device:
-    """One device of an emitter's plan: its own level and frequency."""
+    """One device of an emitter's plan: its own level and frequency. Times have a generator of their own, so that a longer
+    recording begins as a shorter one does."""
 
-    def __init__(self, plan: Plan, emitter: EmitterPlan, name: str, rng: np.random.Generator):
-        self.plan, self.emitter, self.name, self.rng = plan, emitter, name, rng
+    def __init__(self, plan: Plan, emitter: EmitterPlan, name: str, rng: np.random.Generator, clock: np.random.Generator):
+        self.plan, self.emitter, self.name, self.rng, self.clock = plan, emitter, name, rng, clock
         self.density = noise_density(plan)
         self.level_db = emitter.snr_db + emitter.device_db * rng.standard_normal()
         self.shift_hz = emitter.device_hz * rng.standard_normal()
@@ -110,10 +112,10 @@ class _Device:
         mean_s = float(np.mean([c.count for c in cuts])) / rate
 
         def draw() -> tuple[float, Cut]:
-            made = cuts[int(self.rng.integers(len(cuts)))]
+            made = cuts[int(self.clock.integers(len(cuts)))]
             return made.count / rate, made
 
-        for moment, made in starts(self.emitter, self.spans, self.rng, draw, duty=self.emitter.duty, mean_s=mean_s):
+        for moment, made in starts(self.emitter, self.spans, self.clock, draw, duty=self.emitter.duty, mean_s=mean_s):
             start = round(moment * rate)
             offset, snr_db, gain = self.draw(made.width_hz, made.power)
             if start < total:
