@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 FRAME_SAMPLES = 16 * 1024  # the default frame: 16 windows of 1024 samples
 
-app = typer.Typer(help="List, describe, download, simulate and compose recordings.", no_args_is_help=True, rich_markup_mode="rich")
+app = typer.Typer(help="List, describe, download, simulate and compose recordings.",
+                  no_args_is_help=True, rich_markup_mode="rich")
 ManifestOption = Annotated[Path | None, typer.Option("--manifest", metavar="FILE", help="A manifest of public recordings. "
                                                     "[default: the shipped one]")]
 MAX_UNREACHABLE = 3  # recordings in a row whose server is unreachable, before the rest is skipped
