@@ -10,7 +10,7 @@ from gnuradio.spectrumencoder.cli.main import main
 from gnuradio.spectrumencoder.recordings import open_recording
 from gnuradio.spectrumencoder.simulate.compose.band import TILE, Band
 from gnuradio.spectrumencoder.simulate.compose.checks import PlanError
-from gnuradio.spectrumencoder.simulate.compose.cuts import Library
+from gnuradio.spectrumencoder.simulate.compose.cuts import Library, without_flicker
 from gnuradio.spectrumencoder.simulate.compose.plan import plan_of, read_plan, shipped_plans
 from gnuradio.spectrumencoder.simulate.compose.timing import windows
 from gnuradio.spectrumencoder.simulate.compose.writing import compose
@@ -314,3 +314,13 @@ def test_cuts_of_real_recordings_are_narrower_than_their_recordings(corpus):
     for pattern, widest in (("ism_rtl-433-danfoss*", 120e3), ("ism_rtl-433-dsc*", 40e3), ("ism_LoRa_1[5-9]*", 520e3)):
         cuts = library.of_recordings((pattern,), "test")
         assert cuts and all(2e3 < c.width_hz < widest and c.power > 0 for c in cuts)
+
+
+def test_flicker_of_a_recording_goes_and_its_wide_signal_stays():
+    rng = np.random.default_rng(3)
+    wide = (rng.standard_normal((1 << 17, 2)) @ np.array([1, 1j])).astype(np.complex64)
+    line = 3 * np.exp(2j * np.pi * 0.002 * np.arange(len(wide))).astype(np.complex64)
+    cleaned = without_flicker(wide + line)
+    assert abs(np.vdot(line, cleaned)) < 0.1 * abs(np.vdot(line, line))
+    assert np.mean(np.abs(cleaned - wide) ** 2) < 0.03 * np.mean(np.abs(wide) ** 2)
+    assert np.mean(np.abs(without_flicker(wide) - wide) ** 2) < 0.002 * np.mean(np.abs(wide) ** 2)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import fft
 
 from ... import keys
 from ..anomalies import MIN_SAMPLES, Anomaly
@@ -114,7 +115,7 @@ def _drawn(plan: Plan, what: AnomalyPlan, rng: np.random.Generator, start: int, 
     Raises:
         ValueError: it does not fit.
     """
-    count = max(count, MIN_SAMPLES)
+    count = fft.next_fast_len(max(count, MIN_SAMPLES))  # its level takes transforms of this length
     start = min(start, plan.n_samples - count)
     if start < 0:
         raise ValueError(f"the recording of {plan.n_samples} samples is shorter than the anomaly, {count} samples")

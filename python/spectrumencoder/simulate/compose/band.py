@@ -20,7 +20,7 @@ from .receiving import Receiving
 from .timing import Ordered, generator
 
 TILE = 1 << 16
-MAX_KEPT = 1 << 22      # samples of rendered bursts that are kept
+MAX_KEPT = 1 << 23      # samples of rendered bursts that are kept
 RISE = 256              # samples in which a carrier comes up
 
 

@@ -36,6 +36,9 @@ _WITHIN = 0.99          # share of the power in excess of the noise that the ban
 _OVER_NOISE = 2.0
 _UNDER_PEAK = 10**-2.5  # weaker bins than this share of the highest do not count
 _MAX_FILL = 0.95        # a marked burst that fills more of its recording's rate is noise
+_WIDE = 0.2             # share of the recording's rate from which on a signal is wide
+_FLICKER = 0.01         # reach of a receiver's flicker noise around 0 Hz, as a share of the rate
+_FLICKER_PARTS = 80
 _ROOM = 0.1             # share of the band that the filter leaves at each side, in which it falls off
 
 
@@ -199,6 +202,8 @@ def cut(source: Source, start: int, count: int, samp_rate: float, continuous: bo
     band = occupied(iq[margin:margin + count], source.samp_rate, quiet - offset)
     if source.bursts and band[1] - band[0] > _MAX_FILL * source.samp_rate:
         raise NothingThere
+    if band[1] - band[0] > _WIDE * source.samp_rate:
+        iq = without_flicker(iq)
     return _cut(iq, source.samp_rate, samp_rate, margin, count, band, source.cls, source.name, continuous)
 
 
@@ -225,6 +230,17 @@ def occupied(iq: np.ndarray, samp_rate: float, quiet: np.ndarray) -> tuple[float
         raise NothingThere
     step = samp_rate / size
     return float((low - middle - 0.5) * step), float((high - middle + 0.5) * step)
+
+
+def without_flicker(iq: np.ndarray) -> np.ndarray:
+    """A wide signal without the receiver's flicker noise: within 1 % of the rate around 0 Hz no more power than beside that."""
+    bins, freq = fft.fft(iq), np.abs(np.fft.fftfreq(len(iq)))
+    power = np.abs(bins) ** 2
+    allowed = float(np.median(power[(freq > _FLICKER) & (freq < 3 * _FLICKER)])) / np.log(2)  # mean of exponential powers
+    near = np.flatnonzero(freq <= _FLICKER)
+    for part in np.array_split(near[np.argsort(np.fft.fftfreq(len(iq))[near])], min(_FLICKER_PARTS, max(1, len(near) // 8))):
+        bins[part] *= np.float32(min(1.0, np.sqrt(allowed / max(float(power[part].mean()), 1e-30))))
+    return fft.ifft(bins, overwrite_x=True)
 
 
 def _quiet(source: Source) -> np.ndarray:
