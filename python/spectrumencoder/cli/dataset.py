@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 FRAME_SAMPLES = 16 * 1024  # the default frame: 16 windows of 1024 samples
 
-app = typer.Typer(help="List, describe, download and simulate recordings.", no_args_is_help=True, rich_markup_mode="rich")
+app = typer.Typer(help="List, describe, download, simulate and compose recordings.",
+                  no_args_is_help=True, rich_markup_mode="rich")
 ManifestOption = Annotated[Path | None, typer.Option("--manifest", metavar="FILE", help="A manifest of public recordings. "
                                                     "[default: the shipped one]")]
 MAX_UNREACHABLE = 3  # recordings in a row whose server is unreachable, before the rest is skipped
@@ -179,6 +180,52 @@ def synth(
     except ValueError as error:
         raise UsageError(str(error)) from error
     OUT.print(str(meta_path), markup=False)
+
+
+@app.command("compose")
+def compose(
+    plan: Annotated[str, typer.Argument(metavar="PLAN.toml", help="A plan, or the name of a shipped one: sparse_433, sparse_868, "
+                                        "dense, carriers, cellular, nearly_empty.")],
+    out: Annotated[Path, typer.Option("--out", metavar="NAME", help="Writes NAME.sigmf-data and NAME.sigmf-meta.")],
+    corpus: Annotated[list[Path] | None, typer.Option("--corpus", metavar="DIR", help="A folder of labelled recordings; may be "
+                                                      "given again.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length. [default: the plan's]")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Draws devices, times, levels and noise. [default: the plan's]")] = None,
+    anomalies: Annotated[bool, typer.Option(help="Put in the plan's anomalies.")] = True,
+):
+    """Compose a band out of real recordings by a plan, and write it as SigMF with its truth as annotations.
+
+    The same plan, recordings and seed give the same bytes.
+    """
+    from dataclasses import replace
+    from time import monotonic
+
+    from ..simulate.compose.checks import PlanError
+    from ..simulate.compose.plan import MAX_SECONDS, read_plan
+    from ..simulate.compose.writing import compose as write
+    from ..training.corpus import CorpusError
+
+    if seconds is not None and not 1e-3 <= seconds <= MAX_SECONDS:
+        raise UsageError(f"--seconds {seconds:g} is outside 0.001..{MAX_SECONDS:g}")
+    for folder in corpus or ():
+        if not folder.is_dir():
+            raise UsageError(f"--corpus {folder}: is no folder; name one of recordings")
+    begin = monotonic()
+    try:
+        what = read_plan(plan)
+        what = replace(what, seconds=what.seconds if seconds is None else seconds, seed=what.seed if seed is None else seed)
+        if not anomalies:
+            what = replace(what, anomalies=())
+        with progress_bar() as bar:
+            task = bar.add_task(f"composing {what.name}", total=what.n_samples)
+            made = write(what, corpus or [], out, progress=lambda done: bar.update(task, completed=done))
+    except PlanError as error:
+        raise UsageError(str(error)) from error
+    except CorpusError as error:
+        raise CommandError(str(error)) from error
+    took = monotonic() - begin
+    OUT.print(f"{made.path}: {what.seconds:g} s, {made.n_bursts} bursts and continuous signals, {made.n_anomalies} anomalies, "
+              f"made in {took:.1f} s", markup=False)
 
 
 def _info_file(file: Path, verify: bool, json_file: Path | None):
