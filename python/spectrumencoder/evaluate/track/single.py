@@ -93,8 +93,3 @@ def rmse(errors: Sequence[Errors], name: str) -> float:
 def by_class(errors: Sequence[Errors]) -> dict[str, list[Errors]]:
     classes = sorted({e.flight_class for e in errors})
     return {c: [e for e in errors if e.flight_class == c] for c in classes}
-
-
-def class_mean(errors: Sequence[Errors], name: str) -> float:
-    """The mean over classes of their RMSE."""
-    return float(np.mean([rmse(of, name) for of in by_class(errors).values()]))
