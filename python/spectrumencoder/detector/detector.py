@@ -267,11 +267,20 @@ def window_enbw(window: str, n_bins: int) -> float:
     Raises:
         ValueError: no such window.
     """
+    taps = window_taps(window, n_bins)
+    return float(n_bins * np.sum(taps**2) / np.sum(taps) ** 2)
+
+
+def window_taps(window: str, n_bins: int) -> np.ndarray:
+    """The tokenizer's window, float64 (n_bins,).
+
+    Raises:
+        ValueError: no such window.
+    """
     if window not in _COSINES:
         raise ValueError(f"window {window!r} is none of {', '.join(_COSINES)}")
     angle = 2.0 * np.pi / n_bins * np.arange(n_bins) - np.pi
-    taps = sum(share * np.cos(order * angle) for order, share in enumerate(_COSINES[window]))
-    return float(n_bins * np.sum(taps**2) / np.sum(taps) ** 2)
+    return np.asarray(sum(share * np.cos(order * angle) for order, share in enumerate(_COSINES[window])))
 
 
 def _timed(emitted: list[Emitted], began: float) -> list[Emitted]:

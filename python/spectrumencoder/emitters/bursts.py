@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bursts: regions of successive frames that lie in the same place, with what tells a signal from a side effect of another one.
+
+Shape letters: N bins.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .regions import Region
+
+MERGE_BINS = 4  # regions as near as that are one burst
+WHOLE_GAP = 8  # bins without power that one emission may have
+WINDOW_BINS = 3  # that the window's main lobe adds to the width of a signal
+NEAR_BINS = 32  # within which a stronger signal may have skirts
+_TAIL = 0.005  # of the excess power outside the occupied band, at each side (99 %, ITU-R SM.328)
+_MIN_EXCESS = 1e-3
+
+
+@dataclass
+class FrameView:
+    """One frame as bursts see it.
+
+    Attributes:
+        index: number of the frame, among those of all tunings. sample_start, sample_stop: of its samples.
+        power, expected: (N,) linear. ratio: (N,) power over expected.
+        clipped: share of samples at full scale. probabilities: (C,) of classes.
+    """
+
+    index: int
+    sample_start: int
+    sample_stop: int
+    power: np.ndarray
+    expected: np.ndarray
+    ratio: np.ndarray
+    clipped: float = 0.0
+    probabilities: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+
+
+@dataclass
+class Burst:
+    """A burst that is open or has ended.
+
+    Attributes:
+        low, high: first and last bin of its regions. first, last: numbers of its frames. n_frames: those in which it was seen.
+        excess: (N,) power over what was expected, summed over its frames. noise: expected power, likewise.
+        peak: (N,) largest power over expected. best: its highest score. max_snr_db: of a frame in that frame's own bins.
+        mirror, beside, elsewhere: largest power of a bin at the mirror image, near it and anywhere else, summed over its frames;
+            own: of itself.
+        n_clipped: frames with samples at full scale.
+    """
+
+    low: int
+    high: int
+    first: int
+    sample_start: int
+    n_bins: int
+    last: int = 0
+    sample_stop: int = 0
+    n_frames: int = 0
+    best: float = 0.0
+    max_snr_db: float = -math.inf
+    excess: np.ndarray = field(default=None, repr=False)
+    noise: np.ndarray = field(default=None, repr=False)
+    power: np.ndarray = field(default=None, repr=False)
+    peak: np.ndarray = field(default=None, repr=False)
+    labels: np.ndarray = field(default=None, repr=False)
+    own: float = 0.0
+    mirror: float = 0.0
+    beside: float = 0.0
+    elsewhere: float = 0.0
+    n_clipped: int = 0
+    judged: object = None
+
+    def __post_init__(self):
+        self.excess, self.noise, self.power = np.zeros(self.n_bins), np.zeros(self.n_bins), np.zeros(self.n_bins)
+        self.peak = np.ones(self.n_bins, np.float32)
+
+    def add(self, frame: FrameView, regions: list[Region]):
+        """Takes its regions in one frame."""
+        for low, high, score, _ in regions:
+            self.low, self.high = min(self.low, low), max(self.high, high)
+            self.best = max(self.best, score)
+            part = slice(low, high + 1)
+            over = frame.power[part] - frame.expected[part]
+            self.excess[part] += np.maximum(over, 0.0)
+            np.maximum(self.peak[part], frame.ratio[part], out=self.peak[part])
+            self.max_snr_db = max(self.max_snr_db, _snr_db(over, frame.expected[part]))
+        self._lasts(frame, min(r.low for r in regions), max(r.high for r in regions))
+
+    def goes_on(self, frame: FrameView) -> bool:
+        """Whether a frame without a region of it still shows half of its height; takes the frame if so."""
+        low, high = self.extent()
+        height = self.excess[low:high + 1].sum() / max(self.noise[low:high + 1].sum(), 1e-30)
+        now = (frame.power[low:high + 1] - frame.expected[low:high + 1]).sum() / frame.expected[low:high + 1].sum()
+        if now < 0.5 * height:
+            return False
+        part = slice(low, high + 1)
+        self.excess[part] += np.maximum(frame.power[part] - frame.expected[part], 0.0)
+        np.maximum(self.peak[part], frame.ratio[part], out=self.peak[part])
+        self._lasts(frame, low, high)
+        return True
+
+    def _lasts(self, frame: FrameView, low: int, high: int):
+        self.noise += frame.expected
+        self.power += frame.power
+        self.last, self.sample_stop = frame.index, frame.sample_stop
+        self.n_frames += 1
+        self.n_clipped += frame.clipped > 0.0
+        power, count = frame.power, self.n_bins
+        self.own += float(power[low:high + 1].max())
+        first, last = max(count - high - 2, 0), min(count - low + 2, count)  # bin b mirrors to N - b
+        if first < last:
+            self.mirror += float(power[first:last].max())
+        left, right = max(low - 2, 0), min(high + 3, count)
+        near = max(left - NEAR_BINS, 0), min(right + NEAR_BINS, count)
+        parts = [power[near[0]:left], power[right:near[1]]]
+        self.beside += max((float(p.max()) for p in parts if p.size), default=0.0)
+        self.elsewhere += max((float(p.max()) for p in (power[:left], power[right:]) if p.size), default=0.0)
+        self.labels = frame.probabilities.astype(np.float64) if self.labels is None else self.labels + frame.probabilities
+
+    def absorb(self, other: Burst):
+        """Takes over a younger burst that it has met."""
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self.excess += other.excess
+        np.maximum(self.peak, other.peak, out=self.peak)
+        self.first, self.sample_start = min(self.first, other.first), min(self.sample_start, other.sample_start)
+        self.best, self.max_snr_db = max(self.best, other.best), max(self.max_snr_db, other.max_snr_db)
+        self.judged = self.judged or other.judged
+
+    def extent(self) -> tuple[int, int]:
+        """First and last bin of its occupied band so far."""
+        part = self.excess[self.low:self.high + 1]
+        total = part.sum()
+        if not total > 0.0:
+            return self.low, self.high
+        energy = np.cumsum(part)
+        return (self.low + int(np.searchsorted(energy, _TAIL * total)),
+                self.low + min(int(np.searchsorted(energy, (1.0 - _TAIL) * total)), self.high - self.low))
+
+    def whole(self, spectra: float) -> tuple[int, int]:
+        """First and last bin of all power around it that stands out of the background in its frames, known or not."""
+        ratio = self.power / np.maximum(self.noise, 1e-30)
+        smooth = np.convolve(ratio, np.full(3, 1.0 / 3.0), "same")
+        above = smooth > 1.0 + max(4.0 * math.sqrt(2.0 / (3.0 * spectra * max(self.n_frames, 1))), 0.25)
+        above[self.low:self.high + 1] = True
+        at = np.flatnonzero(above)
+        cuts = np.flatnonzero(np.diff(at) > WHOLE_GAP)
+        first, last = at[np.concatenate([[0], cuts + 1])], at[np.concatenate([cuts, [at.size - 1]])]
+        mine = int(np.searchsorted(first, self.low, side="right")) - 1
+        return int(first[mine]), int(last[mine])
+
+    def level_db(self, low: int, high: int) -> float:
+        """As ``snr_db``, of these bins."""
+        part = slice(low, high + 1)
+        return _snr_db(self.power[part] - self.noise[part], self.noise[part])
+
+    def snr_db(self) -> float:
+        """Power over the background in its occupied band, less what the window adds to that."""
+        low, high = self.extent()
+        return _snr_db(self.excess[low:high + 1], self.noise[low:high + 1])
+
+
+class BurstBuilder:
+    """Joins regions of successive frames into bursts. hold: frames that a burst may be unseen before it ends."""
+
+    def __init__(self, n_bins: int, hold: int):
+        self.n_bins, self.hold = n_bins, hold
+        self.open: list[Burst] = []  # oldest first
+
+    def covered(self, mask: np.ndarray):
+        """Marks the bins (N,) of the open bursts."""
+        for burst in self.open:
+            mask[max(burst.low - MERGE_BINS, 0):burst.high + MERGE_BINS + 1] = True
+
+    def see(self, frame: FrameView, regions: list[Region]) -> list[Burst]:
+        """Takes a frame with its regions; the bursts that have ended before it."""
+        ended = self.expire(frame.index)
+        mine: dict[int, list[Region]] = {}
+        for region in regions:
+            near = [b for b in self.open if b.low - MERGE_BINS <= region.high and region.low <= b.high + MERGE_BINS]
+            if near:
+                burst = near[0]
+                for younger in near[1:]:
+                    burst.absorb(younger)
+                    self.open.remove(younger)
+                    mine.setdefault(id(burst), []).extend(mine.pop(id(younger), []))
+            else:
+                burst = Burst(region.low, region.high, frame.index, frame.sample_start, self.n_bins)
+                self.open.append(burst)
+            burst.low, burst.high = min(burst.low, region.low), max(burst.high, region.high)
+            mine.setdefault(id(burst), []).append(region)
+        for burst in self.open:
+            if id(burst) in mine:
+                burst.add(frame, mine[id(burst)])
+            else:
+                burst.goes_on(frame)
+        return ended
+
+    def expire(self, index: int) -> list[Burst]:
+        """Ends the bursts that were last seen more than `hold` frames before frame `index`."""
+        due = [b for b in self.open if index - b.last > self.hold]
+        if due:
+            self.open = [b for b in self.open if index - b.last <= self.hold]
+        return due
+
+    def end_all(self) -> list[Burst]:
+        """Ends every burst."""
+        due, self.open = self.open, []
+        return due
+
+
+def _snr_db(excess: np.ndarray, expected: np.ndarray) -> float:
+    """Excess power of some bins over the background in the signal's own band.
+
+    The window spreads a signal over WINDOW_BINS more bins than it has. The background of those does not count.
+    """
+    count = len(excess)
+    own = max(count - WINDOW_BINS, 1) / count
+    return _decibels(excess.sum() / max(own * expected.sum(), 1e-30))
+
+
+def _decibels(ratio: float) -> float:
+    return 10.0 * math.log10(max(float(ratio), _MIN_EXCESS))

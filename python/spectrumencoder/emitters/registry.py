@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The registry: the emitters of a band, which of them a burst belongs to, and the power that they may show without an alert.
+
+Frequencies are absolute, so that one registry serves all tunings of a scan. Shape letters: N bins, E emitters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .emitter import Emitter, Running
+
+PRIOR_LEVEL_DB, PRIOR_LOG_WIDTH, PRIOR_BINS = 4.0, 0.3, 1.0  # standard deviations of the next burst, before anything is known
+MIN_MARGIN_DB, MAX_MARGIN_DB = 4.0, 12.0  # between the strongest burst heard and what alerts
+_MAX_SPREAD_BINS = 8  # that a centre may wander
+_GATE = 9.0  # squared distance of a stranger's next burst
+_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 3.0, 0.2, 0.5, 0.06  # its deviations; the centre's as a share of the width
+_MAX_GROWN = 1.5  # times those, however much its bursts vary
+JOIN_S = 0.5  # bursts with a shorter gap are one transmission
+CROWD, CROWD_BINS = 6, 6  # emitters, and bins between neighbours
+SIGMAS = 4.0  # of a normal variable, beyond which a next burst is not expected
+
+
+@dataclass
+class Grid:
+    """The bins of a tuning: frequency of the first one and width, Hz."""
+
+    first_hz: float
+    bin_hz: float
+    n_bins: int
+
+    def bin_of(self, freq_hz: float) -> float:
+        """Bin, not rounded, that holds a frequency."""
+        return (freq_hz - self.first_hz) / self.bin_hz
+
+    def hz_of(self, bin_: float) -> float:
+        """Frequency of the middle of a bin."""
+        return self.first_hz + bin_ * self.bin_hz
+
+
+@dataclass
+class Sign:
+    """What a burst tells of its emitter: Hz, dB over the background, POSIX seconds; `peak` (M,) by bin from `low_hz` on."""
+
+    center_hz: float
+    bandwidth_hz: float
+    level_db: float
+    power_dbfs: float
+    start_s: float
+    end_s: float
+    peak: np.ndarray
+    low_hz: float
+    bin_hz: float
+    frame_s: float = 0.0
+    labels: dict[str, float] = field(default_factory=dict)
+
+
+class Registry:
+    """The emitters of a band.
+
+    Attributes:
+        emitters: by id. ignored: ranges (low, high) in Hz that never alert. version: counts changes of what may show.
+    """
+
+    def __init__(self):
+        self.emitters: dict[int, Emitter] = {}
+        self.ignored: list[tuple[float, float]] = []
+        self.version = 0
+        self._next = 1
+
+    # -- what a burst is
+
+    def stranger_of(self, sign: Sign) -> Emitter | None:
+        """The emitter, not one of the band's own, that this burst is like: centre, width and level together."""
+        best, least = None, _GATE
+        for emitter in self.emitters.values():
+            if emitter.belongs:
+                continue
+            distance = self._distance(emitter, sign)
+            if distance < least:
+                best, least = emitter, distance
+        return best
+
+    def _distance(self, emitter: Emitter, sign: Sign) -> float:
+        width, length = max(emitter.bandwidth_hz, sign.bandwidth_hz), max(sign.end_s - sign.start_s, sign.frame_s)
+        parts = (_away(emitter.center_hz, sign.center_hz, sign.bin_hz + _STRANGE_CENTER * width),
+                 _away(emitter.log_width, math.log(sign.bandwidth_hz), _STRANGE_LOG_WIDTH + 1.5 * sign.bin_hz / width),
+                 _away(emitter.level_db, sign.level_db, _STRANGE_LEVEL_DB),
+                 _away(emitter.log_length, math.log(length), _STRANGE_LOG_LENGTH + 1.5 * sign.frame_s / length))
+        return sum(part**2 for part in parts)
+
+    def own_at(self, sign: Sign) -> Emitter | None:
+        """The band's own emitter in whose place this burst lies: the one that shares the largest part of it, at least half."""
+        low, high = sign.center_hz - 0.5 * sign.bandwidth_hz, sign.center_hz + 0.5 * sign.bandwidth_hz
+        best, largest = None, 0.5
+        for emitter in self.emitters.values():
+            if emitter.belongs:
+                reach = self.wander_hz(emitter, sign.bin_hz)
+                share = (min(high, emitter.high_hz + reach) - max(low, emitter.low_hz - reach)) / (high - low)
+                if share > largest:
+                    best, largest = emitter, share
+        return best
+
+    def crowd_at(self, sign: Sign) -> list[Emitter]:
+        """The crowd in whose midst this burst lies: CROWD or more of the band's own emitters, each near the next one.
+
+        Where so many devices share a channel, one more that is no stronger is nothing new.
+        """
+        own = sorted((e for e in self.emitters.values() if e.belongs and not e.steady), key=lambda e: e.low_hz)
+        crowd: list[Emitter] = []
+        end = -math.inf
+        for emitter in own:
+            if emitter.low_hz > end + CROWD_BINS * sign.bin_hz:
+                if len(crowd) >= CROWD and crowd[0].low_hz <= sign.center_hz <= end:
+                    return crowd
+                crowd = []
+            crowd.append(emitter)
+            end = max(end, emitter.high_hz) if len(crowd) > 1 else emitter.high_hz
+        return crowd if len(crowd) >= CROWD and crowd[0].low_hz <= sign.center_hz <= end else []
+
+    def like(self, sign: Sign) -> Emitter | None:
+        """The emitter that a burst heard while learning is put to: near in centre and width."""
+        best, least = None, _GATE
+        for emitter in self.emitters.values():
+            width = max(emitter.bandwidth_hz, sign.bandwidth_hz)
+            center = emitter.center_hz.scale(PRIOR_BINS * sign.bin_hz + 0.05 * width)
+            log_width = emitter.log_width.scale(PRIOR_LOG_WIDTH + 1.5 * sign.bin_hz / width)
+            level = emitter.level_db.scale(2 * PRIOR_LEVEL_DB)
+            distance = (((sign.center_hz - emitter.center_hz.mean) / center) ** 2
+                        + ((math.log(sign.bandwidth_hz) - emitter.log_width.mean) / log_width) ** 2
+                        + ((sign.level_db - emitter.level_db.mean) / level) ** 2)
+            if distance < least:
+                best, least = emitter, distance
+        return best
+
+    def is_ignored(self, low_hz: float, high_hz: float) -> bool:
+        """Whether the middle of a signal lies in an ignored range."""
+        middle = 0.5 * (low_hz + high_hz)
+        return any(low <= middle <= high for low, high in self.ignored)
+
+    # -- changes
+
+    def add(self, sign: Sign, *, belongs: bool, learned: bool) -> Emitter:
+        """A new emitter with its first burst."""
+        emitter = Emitter(self._next, sign.start_s, sign.end_s, belongs=belongs, learned=learned)
+        self.emitters[emitter.id] = emitter
+        self._next += 1
+        self.heard(emitter, sign)
+        return emitter
+
+    def heard(self, emitter: Emitter, sign: Sign):
+        """A further burst of an emitter. One that follows the last within ``JOIN_S`` belongs to the same transmission."""
+        if not emitter.count or sign.start_s - emitter.last_s > JOIN_S:
+            self._count(emitter, sign.start_s, sign.end_s, sign.level_db)
+            emitter.center_hz.add(sign.center_hz)
+            emitter.log_width.add(math.log(sign.bandwidth_hz))
+        emitter.power_dbfs = sign.power_dbfs
+        emitter.last_s = max(emitter.last_s, sign.end_s)
+        emitter.labels.update(sign.labels)
+        _widen(emitter, sign)
+        self.version += 1
+
+    def active(self, emitter: Emitter, start_s: float, end_s: float, level_db: float):
+        """The emitter's own place was active: a transmission like those that were heard."""
+        self._count(emitter, start_s, end_s, level_db)
+        emitter.last_s = max(emitter.last_s, end_s)
+
+    def _count(self, emitter: Emitter, start_s: float, end_s: float, level_db: float):
+        if emitter.count:
+            self._count_gap(emitter, start_s - emitter.last_s)
+        emitter.count += 1
+        emitter.level_db.add(level_db)
+        emitter.log_length.add(math.log(max(end_s - start_s, 1e-4)))
+        emitter.gone = False
+
+    def _count_gap(self, emitter: Emitter, gap_s: float):
+        if gap_s > 0.0:
+            emitter.log_gap.add(math.log(max(gap_s, 1e-3)))
+            emitter.gap_sum_s += gap_s
+
+    def belongs_now(self, emitter: Emitter):
+        """The emitter is one of the band's own from here on."""
+        emitter.belongs = True
+        self.version += 1
+
+    # -- what may show
+
+    def wander_hz(self, emitter: Emitter, bin_hz: float, sigmas: float = 3.0) -> float:
+        """How far its centre may lie from the mean."""
+        return min(emitter.center_hz.reach(PRIOR_BINS * bin_hz, sigmas), _MAX_SPREAD_BINS * bin_hz)
+
+    def margin_db(self, emitter: Emitter, sigmas: float = SIGMAS) -> float:
+        """How far its next burst may rise over the strongest one heard."""
+        level = emitter.level_db
+        if not level.count:
+            return MIN_MARGIN_DB
+        return min(max(level.mean + level.reach(PRIOR_LEVEL_DB, sigmas) - level.high, MIN_MARGIN_DB), MAX_MARGIN_DB)
+
+    def allowed(self, grid: Grid) -> np.ndarray:
+        """(N,) power over the background that each bin may show; 1 if no emitter of the band's own is heard there."""
+        out = np.ones(grid.n_bins, np.float32)
+        for emitter in self._within(grid):
+            if not emitter.profile.size:
+                continue
+            peak = emitter.profile * np.float32(10.0 ** (0.1 * self.margin_db(emitter)))
+            first = round(grid.bin_of(emitter.profile_low_hz))
+            reach = math.ceil(self.wander_hz(emitter, grid.bin_hz) / grid.bin_hz)
+            for shift in range(-reach, reach + 1):
+                low, high = first + shift, first + shift + len(peak)
+                part = slice(max(low, 0), min(high, grid.n_bins))
+                if part.start < part.stop:
+                    np.maximum(out[part], peak[part.start - low:part.stop - low], out=out[part])
+        return out
+
+    def cores(self, grid: Grid) -> list[tuple[Emitter, int, int]]:
+        """The band's own emitters within a tuning, with first bin and end of their cores."""
+        found = []
+        for emitter in self._within(grid):
+            low = max(math.floor(grid.bin_of(emitter.low_hz) + 0.5), 0)
+            high = min(math.floor(grid.bin_of(emitter.high_hz) + 0.5) + 1, grid.n_bins)
+            if low < high:
+                found.append((emitter, low, high))
+        return found
+
+    def _within(self, grid: Grid) -> Iterator[Emitter]:
+        low, high = grid.hz_of(-0.5), grid.hz_of(grid.n_bins - 0.5)
+        return (e for e in self.emitters.values() if e.belongs and e.high_hz > low and e.low_hz < high)
+
+
+def _away(known: Running, value: float, deviation: float) -> float:
+    """Distance from what is known in deviations of the next value, which grow with the spread that was seen, up to a bound."""
+    return (value - known.mean) / min(known.scale(deviation), _MAX_GROWN * deviation)
+
+
+def _widen(emitter: Emitter, sign: Sign):
+    """Takes the largest power by bin."""
+    peak = np.asarray(sign.peak, np.float32)
+    if not emitter.profile.size or abs(emitter.profile_bin_hz / sign.bin_hz - 1.0) > 1e-6:
+        emitter.profile, emitter.profile_low_hz, emitter.profile_bin_hz = peak.copy(), sign.low_hz, sign.bin_hz
+        return
+    shift = round((sign.low_hz - emitter.profile_low_hz) / sign.bin_hz)
+    low, high = min(shift, 0), max(shift + len(peak), len(emitter.profile))
+    wide = np.ones(high - low, np.float32)
+    wide[-low:len(emitter.profile) - low] = emitter.profile
+    part = slice(shift - low, shift - low + len(peak))
+    np.maximum(wide[part], peak, out=wide[part])
+    emitter.profile, emitter.profile_low_hz = wide, emitter.profile_low_hz + low * sign.bin_hz
