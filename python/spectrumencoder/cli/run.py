@@ -247,4 +247,5 @@ def summary(outcomes: list[Outcome], errors: list[str], settings: RunSettings) -
     """The content of --json."""
     return {"model": settings.model, "false_alarm_rate": settings.false_alarm_rate, "average": settings.average,
             "frames": sum(o.n_frames for o in outcomes), "dropped_frames": sum(o.n_dropped for o in outcomes),
-            "events": sum(o.n_events for o in outcomes), "recordings": [o.as_dict() for o in outcomes], "errors": errors}
+            "events": sum(o.n_events for o in outcomes), "suppressed_events": sum(o.suppressed_events for o in outcomes),
+            "recordings": [o.as_dict() for o in outcomes], "errors": errors}
