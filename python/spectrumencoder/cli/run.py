@@ -55,8 +55,7 @@ def run(
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds of signal; else until Ctrl-C.", show_default=False,
                                                    rich_help_panel=options.LIVE)] = None,
     silence: options.Silence = RadioOptions.silence_s,
-    scan: Annotated[str, typer.Option(metavar="LOW:HIGH[,...]", help="Scan these ranges, Hz.", show_default=False,
-                                      rich_help_panel=options.SCAN)] = "",
+    scan: options.Scan = "",
     dwell_ms: Annotated[float, typer.Option(help="Time at each hop.", rich_help_panel=options.SCAN)] = ScanOptions.dwell_ms,
     usable: Annotated[float, typer.Option(help="Share of the band that the filter passes flat.",
                                           rich_help_panel=options.SCAN)] = ScanOptions.usable,
@@ -88,6 +87,7 @@ def run(
                          "use --annotate alone, which writes one beside each")
     _only_where_used(context, chain)
     check_writable(events, tracks, encoded, plot, json_file, sweeps, Path(annotate) if annotate else None)
+    report_forgotten_units(rate, freq if live else None, quiet)
     if not scan:
         chain["settle_ms"] = RunSettings.settle_ms
     settings = RunSettings(**chain, events=events, annotate=annotate, zmq=zmq)
@@ -178,6 +178,12 @@ def _report_outcome(outcome: Outcome, quiet: bool, reported: set[str]):
             reported.add(note)
 
 
+def report_forgotten_units(rate: float | None, freq: float | None, quiet: bool):
+    """Prints a note for a --rate, or a radio's --freq, that looks as if k, M or G were forgotten."""
+    for line in [] if quiet else options.forgotten_unit(rate, freq):
+        NOTES.print(f"note: {line}", markup=False)
+
+
 def radio_options(source: str, freq: float | None, rate: float | None, scanning: ScanOptions | None, *, agc: str,
                   **others) -> RadioOptions:
     """The radio's options.
@@ -189,7 +195,7 @@ def radio_options(source: str, freq: float | None, rate: float | None, scanning:
     if "=" not in device:
         raise UsageError(f"{source} names no radio; write soapy:driver=NAME, as `spectrumencoder devices` lists them")
     if rate is None or (freq is None and scanning is None):
-        raise UsageError("a radio needs --rate HZ and --freq HZ (or --scan LOW:HIGH), such as --freq 100e6 --rate 2.4e6")
+        raise UsageError("a radio needs --rate HZ and --freq HZ (or --scan LOW:HIGH), such as --freq 100M --rate 2.4M")
     if not 0 < rate < float("inf"):
         raise UsageError(f"--rate {rate:g} is not a positive number of samples per second")
     if freq is not None and scanning is not None:
