@@ -189,6 +189,8 @@ _ROWS = (
             unit="frames", live=True, cli="hold"),
     Setting("false_events_per_hour", (DETECTOR,), 1.0, float, "False events an hour that are accepted, calibrated.",
             range="(0, inf]", live=True, cli="false-events"),
+    Setting("usable", (DETECTOR,), 1.0, float, "Share of the band's width, around its middle, that is judged: the filter's flat "
+            "part.", range="(0, 1]", cli="usable"),
     Setting("time_source", (DETECTOR,), "tag", str, "Origin of rx_time tags.", choices=("tag", "hardware")),
 
     # Tracker

@@ -72,6 +72,20 @@ def test_events_that_are_only_counted_are_printed_and_in_the_summary(call, demo_
     assert len({event["event_id"] for event in read_events(tmp_path / "e.jsonl")}) == recording["n_events"]
 
 
+def test_the_edges_of_a_recording_are_left_out_by_usable(call, demo_scene, band_model, write_sigmf, tmp_path):
+    iq = np.fromfile(demo_scene.with_suffix(".sigmf-data"), np.int8).astype(np.float32).view(np.complex64) / 128
+    iq += 0.05 * np.exp(2j * np.pi * 0.47 * np.arange(len(iq))).astype(np.complex64)  # 60 kHz from the upper edge
+    meta = write_sigmf(tmp_path, "edge", iq, 2e6, freq_hz=868.5e6)
+    centres = {}
+    for usable in (1, 0.9):
+        file = tmp_path / f"{usable}.jsonl"
+        done = call("run", meta, "--model", band_model, "--usable", usable, "--events", file)
+        assert done.returncode == 0, done.stderr
+        centres[usable] = [event["freq_center_hz"] - 868.5e6 for event in read_events(file)]
+    assert any(abs(f - 0.94e6) < 20e3 for f in centres[1])
+    assert centres[0.9] and all(abs(f) < 0.9e6 for f in centres[0.9])
+
+
 def test_a_run_reports_every_notice_of_the_detector():
     from gnuradio.spectrumencoder.detector import notices
     from gnuradio.spectrumencoder.session.flowgraph import REPORTED_STATES

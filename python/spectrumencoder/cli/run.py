@@ -18,13 +18,14 @@ from ..session.radio import SnippetPart, end, run_radio
 from ..session.scanning import ScanOptions, ScanPart
 from ..session.sources import SOAPY_PREFIX, RadioOptions
 from ..session.stats import RunStats
-from ..settings import RUN
+from ..settings import RUN, SETTINGS
 from . import options
 from .console import NOTES, OUT, ProgressLine, check_writable, leave, write_json
 from .errors import CommandError, UsageError
 
 
-@options.settings_options(RUN, after="freq", panels={"settle_ms": options.SCAN})
+@options.settings_options(RUN, after="freq", panels={"settle_ms": options.SCAN}, help={
+    "usable": f"{SETTINGS['usable'].help} A scan takes {ScanOptions.usable:g} if you give none."})
 def run(
     context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A .sigmf-meta file, a folder of them, raw IQ with "
@@ -57,8 +58,6 @@ def run(
     silence: options.Silence = RadioOptions.silence_s,
     scan: options.Scan = "",
     dwell_ms: Annotated[float, typer.Option(help="Time at each hop.", rich_help_panel=options.SCAN)] = ScanOptions.dwell_ms,
-    usable: Annotated[float, typer.Option(help="Share of the band that the filter passes flat.",
-                                          rich_help_panel=options.SCAN)] = ScanOptions.usable,
     scan_overlap: Annotated[float, typer.Option(help="Share of the usable band that neighbouring hops have in common.",
                                                 rich_help_panel=options.SCAN)] = ScanOptions.overlap,
     dc_bins: Annotated[int, typer.Option(help="Bins in the middle of the band that are left out.",
@@ -90,9 +89,11 @@ def run(
     report_forgotten_units(rate, freq if live else None, quiet)
     if not scan:
         chain["settle_ms"] = RunSettings.settle_ms
+    elif not options.was_given(context, "usable"):
+        chain["usable"] = ScanOptions.usable
     settings = RunSettings(**chain, events=events, annotate=annotate, zmq=zmq)
     if live:
-        scanning = ScanOptions(scan, dwell_ms, usable, scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
+        scanning = ScanOptions(scan, dwell_ms, chain["usable"], scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                                 settings=tuple(setting), duration=duration, silence_s=silence)
         _only_recordings(format=format, annotate=annotate, plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
