@@ -43,7 +43,8 @@ def test_the_blocks_names_give_what_the_short_ones_give(call, noise, model_file,
 
 
 @pytest.mark.parametrize(("text", "value"), [
-    ("433.92M", 433.92e6), ("2400k", 2.4e6), ("2.4e6", 2.4e6), ("2400000", 2.4e6), ("1.09G", 1.09e9), ("-300k", -3e5), (2e6, 2e6)])
+    ("433.92M", 433.92e6), ("2400k", 2.4e6), ("2.4e6", 2.4e6), ("2400000", 2.4e6), ("1.09G", 1.09e9), ("-300k", -3e5),
+    (2e6, 2e6)])
 def test_a_frequency_may_have_a_prefix(text, value):
     assert hz(text) == value
 
@@ -60,7 +61,8 @@ def test_the_ends_of_a_range_may_have_a_prefix():
 
 
 @pytest.mark.parametrize(("rate", "freq", "lines"), [
-    (2.4, 433.92, ["--rate 2.4 is 2.4 samples per second; did you mean 2.4M?", "--freq 433.92 is 433.92 Hz; did you mean 433.92M?"]),
+    (2.4, 433.92, ["--rate 2.4 is 2.4 samples per second; did you mean 2.4M?",
+                   "--freq 433.92 is 433.92 Hz; did you mean 433.92M?"]),
     (250, 2.4, ["--rate 250 is 250 samples per second; did you mean 250k?", "--freq 2.4 is 2.4 Hz; did you mean 2.4G?"]),
     (1e3, 1e4, []), (None, None, []), (0, 0, [])])
 def test_a_forgotten_unit_is_asked_about(rate, freq, lines):

@@ -30,8 +30,9 @@ def make(tables):
 
 def edges_hz(emitted):
     """(low, high) of each closed event."""
-    closed = [e.fields for e in emitted if e.fields[keys.STATE] == "close"]
-    return [(e[keys.FREQ_CENTER_HZ] - e[keys.BANDWIDTH_HZ] / 2, e[keys.FREQ_CENTER_HZ] + e[keys.BANDWIDTH_HZ] / 2) for e in closed]
+    closed = [(e.fields[keys.FREQ_CENTER_HZ], e.fields[keys.BANDWIDTH_HZ] / 2) for e in emitted
+              if e.fields[keys.STATE] == "close"]
+    return [(centre - half, centre + half) for centre, half in closed]
 
 
 def hz(edge):

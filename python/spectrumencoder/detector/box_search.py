@@ -151,7 +151,8 @@ class BoxSearch:
         """The same search, in which boxes that are not wholly within these bins never differ from their median."""
         plan = boxes(self.n_bins)
         inside = (plan.low >= bins.start) & (plan.high <= bins.stop)
-        return BoxSearch(self.n_bins, self.median, *(np.where(inside, limit, np.float32(np.inf)) for limit in (self.up, self.down)))
+        up, down = (np.where(inside, limit, np.float32(np.inf)) for limit in (self.up, self.down))
+        return BoxSearch(self.n_bins, self.median, up, down)
 
     def begin(self) -> np.ndarray:
         """Rows (HISTORY, P) to stand before the first frame: the medians."""

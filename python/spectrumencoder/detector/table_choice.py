@@ -96,8 +96,9 @@ class TableChoice:
             return Choice(key, None)
         threshold = table.threshold(rates.false_alarm_rate)
         if not np.isfinite(threshold):
+            needed = scores_needed(rates.false_alarm_rate)
             give(UNCALIBRATED, found, f"uncalibrated: the table {found} holds {table.n} scores, a false-alarm rate of "
-                 f"{rates.false_alarm_rate:g} needs {scores_needed(rates.false_alarm_rate)}: no events; calibrate with more frames")
+                 f"{rates.false_alarm_rate:g} needs {needed}: no events; calibrate with more frames")
             return Choice(key, None)
         if found not in (key, alike_key(key)):
             give(GENERAL_TABLE, key, f"general table: {why}; judged by {found}, whose false-alarm rate holds for a mixture of "
