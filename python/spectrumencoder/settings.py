@@ -90,7 +90,7 @@ class Setting:
         return True
 
     def check(self, value):
-        """The value: a float if the setting is one, a choice by its present name.
+        """The value: a float or an int if the setting is one (8.0 is the whole number 8), a choice by its present name.
 
         Raises:
             ValueError: it is no such number, or out of range; says what is possible.
@@ -102,8 +102,10 @@ class Setting:
             return value
         try:
             given = float(value) if self.kind is float else value
-            if self.kind is int and given != int(given):
-                raise ValueError("a fraction")
+            if self.kind is int:
+                if given != int(given):
+                    raise ValueError("a fraction")
+                given = int(given)
         except (ValueError, OverflowError):
             raise ValueError(f"{self.key} {value!r} is not {self._possible()}") from None
         if not self.allows(given):
@@ -187,6 +189,8 @@ _ROWS = (
             unit="frames", live=True, cli="hold"),
     Setting("false_events_per_hour", (DETECTOR,), 1.0, float, "False events an hour that are accepted, calibrated.",
             range="(0, inf]", live=True, cli="false-events"),
+    Setting("usable", (DETECTOR,), 1.0, float, "Share of the band's width, around its middle, that is judged: the filter's flat "
+            "part.", range="(0, 1]", cli="usable"),
     Setting("time_source", (DETECTOR,), "tag", str, "Origin of rx_time tags.", choices=("tag", "hardware")),
 
     # Tracker

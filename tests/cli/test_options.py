@@ -4,8 +4,9 @@
 import json
 
 import pytest
+import typer
 from gnuradio.spectrumencoder.cli.main import program
-from gnuradio.spectrumencoder.cli.options import option_names
+from gnuradio.spectrumencoder.cli.options import forgotten_unit, hz, hz_ranges, option_names
 from gnuradio.spectrumencoder.settings import CALIBRATE, RUN, SETTINGS, of_command
 
 
@@ -39,6 +40,63 @@ def test_the_blocks_names_give_what_the_short_ones_give(call, noise, model_file,
     assert results[0] == results[1]
     assert results[0][0] == 0.05 and {event["threshold"] for event in results[0][1]} == {1e-3}
     assert {event["dropout_rate"] for event in results[0][1]} == {0.5}
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("433.92M", 433.92e6), ("2400k", 2.4e6), ("2.4e6", 2.4e6), ("2400000", 2.4e6), ("1.09G", 1.09e9), ("-300k", -3e5),
+    (2e6, 2e6)])
+def test_a_frequency_may_have_a_prefix(text, value):
+    assert hz(text) == value
+
+
+@pytest.mark.parametrize("text", ["2.4X", "2.4 M", "2.4m", "M", "", "2e3M", "2.4MHz", "inf", "nan", "fast"])
+def test_any_other_text_is_no_frequency(text):
+    with pytest.raises(typer.BadParameter, match="is not a number of Hz; write it like 2400000, 2.4e6, 2400k or 2.4M"):
+        hz(text)
+
+
+def test_the_ends_of_a_range_may_have_a_prefix():
+    assert hz_ranges("88M:108M, 433.05M:434790k") == "88000000.0:108000000.0,433050000.0:434790000.0"
+    assert hz_ranges("88M:fast") == "88000000.0:fast" and hz_ranges("") == ""
+
+
+@pytest.mark.parametrize(("rate", "freq", "lines"), [
+    (2.4, 433.92, ["--rate 2.4 is 2.4 samples per second; did you mean 2.4M?",
+                   "--freq 433.92 is 433.92 Hz; did you mean 433.92M?"]),
+    (250, 2.4, ["--rate 250 is 250 samples per second; did you mean 250k?", "--freq 2.4 is 2.4 Hz; did you mean 2.4G?"]),
+    (1e3, 1e4, []), (None, None, []), (0, 0, [])])
+def test_a_forgotten_unit_is_asked_about(rate, freq, lines):
+    assert forgotten_unit(rate, freq) == lines
+
+
+def test_raw_samples_with_a_prefix_and_without_the_unit(call, the_line, noise, model_file, tmp_path):
+    samples = tmp_path / "noise.cf32"
+    samples.write_bytes(noise(50_000).tobytes())
+    known = ("run", samples, "--format", "cf32_le", "--model", model_file)
+    done = call(*known, "--rate", "2.4M", "--freq", "433.92M", "--threshold-mode", "fixed", "--events", tmp_path / "e.jsonl")
+    assert done.returncode == 0 and "did you mean" not in done.stderr, done.stderr
+    first = json.loads((tmp_path / "e.jsonl").read_text().splitlines()[0])
+    assert first["band"] == "ism" and abs(first["freq_center_hz"] - 433.92e6) < 1.2e6
+    assert "note: --rate 2.4 is 2.4 samples per second; did you mean 2.4M?" in call(*known, "--rate", "2.4").stderr
+    assert "did you mean" not in call(*known, "--rate", "2.4", "--quiet").stderr
+    assert "'2.4X' is not a number of Hz; write it like" in the_line(call(*known, "--rate", "2.4X"), 2)
+
+
+def test_every_option_in_hz_takes_a_prefix():
+    """By its help text or metavar: an option that says Hz goes through the one parser."""
+    def commands(group, path=()):
+        for name, command in group.commands.items():
+            yield from commands(command, (*path, name)) if hasattr(command, "commands") else [((*path, name), command)]
+
+    found = {}
+    for path, command in commands(program([])):
+        for parameter in command.params:
+            words = f"{getattr(parameter, 'help', '') or ''} {parameter.metavar or ''}"
+            if parameter.name in ("rate", "freq") or ("Hz" in words and "--rate HZ" not in words):
+                found[" ".join((*path, parameter.name))] = getattr(parameter.type, "func", None)
+    assert {"run rate", "run freq", "run bandwidth", "run scan", "calibrate rate", "calibrate bandwidth", "dataset synth rate",
+            "dataset synth offset", "bench pipeline rate"} <= set(found)
+    assert {name for name, parser in found.items() if parser not in (hz, hz_ranges)} == set()
 
 
 @pytest.mark.parametrize("arguments, says", [

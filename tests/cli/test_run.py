@@ -51,6 +51,48 @@ def test_it_finds_the_anomaly_and_writes_every_result(call, demo_scene, band_mod
     assert (tmp_path / "a.sigmf-meta") and not list(tmp_path.glob(".*"))
 
 
+def test_events_that_are_only_counted_are_printed_and_in_the_summary(call, demo_scene, band_model, write_sigmf, tmp_path):
+    """24 times 6 short tones, which all may open: more than the 64 events that are reported at once."""
+    iq = 2 * np.fromfile(demo_scene.with_suffix(".sigmf-data"), np.int8).astype(np.float32).view(np.complex64) / 128
+    frame, rng = 16 * 1024, np.random.default_rng(4)
+    iq = np.resize(iq[:8 * frame], 400 * frame) / 2
+    for burst in range(24):
+        at = slice((20 + 15 * burst) * frame, (22 + 15 * burst) * frame)
+        for place in rng.permutation(np.arange(-9, 10) * 0.045)[:6]:
+            iq[at] += 0.05 * np.exp(2j * np.pi * place * np.arange(2 * frame)).astype(np.complex64)
+    meta = write_sigmf(tmp_path, "storm", iq, 2e6, freq_hz=868.5e6)
+    done = call("run", meta, "--model", band_model, "--hold", 1, "--events", tmp_path / "e.jsonl", "--json", tmp_path / "s.json")
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / "s.json").read_text())
+    (recording,) = written["recordings"]
+    suppressed = recording["suppressed_events"]
+    assert suppressed > 0 and written["suppressed_events"] == suppressed
+    assert f"{recording['n_events']} events ({suppressed} more not reported)" in done.stdout
+    assert "note: rate limited: more than 64 events" in done.stderr
+    assert len({event["event_id"] for event in read_events(tmp_path / "e.jsonl")}) == recording["n_events"]
+
+
+def test_the_edges_of_a_recording_are_left_out_by_usable(call, demo_scene, band_model, write_sigmf, tmp_path):
+    iq = np.fromfile(demo_scene.with_suffix(".sigmf-data"), np.int8).astype(np.float32).view(np.complex64) / 128
+    iq += 0.05 * np.exp(2j * np.pi * 0.47 * np.arange(len(iq))).astype(np.complex64)  # 60 kHz from the upper edge
+    meta = write_sigmf(tmp_path, "edge", iq, 2e6, freq_hz=868.5e6)
+    centres = {}
+    for usable in (1, 0.9):
+        file = tmp_path / f"{usable}.jsonl"
+        done = call("run", meta, "--model", band_model, "--usable", usable, "--events", file)
+        assert done.returncode == 0, done.stderr
+        centres[usable] = [event["freq_center_hz"] - 868.5e6 for event in read_events(file)]
+    assert any(abs(f - 0.94e6) < 20e3 for f in centres[1])
+    assert centres[0.9] and all(abs(f) < 0.9e6 for f in centres[0.9])
+
+
+def test_a_run_reports_every_notice_of_the_detector():
+    from gnuradio.spectrumencoder.detector import notices
+    from gnuradio.spectrumencoder.session.flowgraph import REPORTED_STATES
+    states = {notices.UNCALIBRATED, notices.GENERAL_TABLE, notices.RATE_LIMITED, notices.RECALIBRATE}
+    assert states <= set(REPORTED_STATES)
+
+
 def test_the_same_recording_gives_the_same_events(call, demo_scene, band_model, tmp_path):
     results = []
     for name in ("a", "b"):

@@ -44,7 +44,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         band: "auto" takes it from the centre frequency through the band plan; else one of the model's bands.
         time_source: kind of rx_time tags: "tag" (of a recording) or "hardware" (of a radio with a clock).
         detector: the other settings of the detector, see ``detector.Detector``: false_alarm_rate, false_events_per_hour,
-            threshold_mode, threshold, hold.
+            threshold_mode, threshold, hold, usable.
 
     Attributes:
         on_judged: None; a function set here is called after frames are judged. Its arguments: number of frames, first sample of

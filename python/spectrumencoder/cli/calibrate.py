@@ -16,7 +16,7 @@ from ..settings import CALIBRATE, SETTINGS, of_command
 from . import options
 from .console import NOTES, OUT, ProgressLine, check_writable, progress_bar, write_json
 from .errors import CommandError, UsageError
-from .run import find_source, only_radios, radio_options
+from .run import find_source, only_radios, radio_options, report_forgotten_units
 
 SHORT_S = 30.0  # a shorter calibration is said to be short
 _MARGIN = 1.1  # of the required time: an overflow or two may cost a few frames
@@ -63,6 +63,7 @@ def calibrate(
     if not live:
         only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration)
     paths = [] if live else find_source(source, rate, format, freq)[0]
+    report_forgotten_units(rate, freq if live else None, quiet)
     from ..encoder.engine import Engine
     from ..encoder.ensemble import members
     from ..recordings import open_recording

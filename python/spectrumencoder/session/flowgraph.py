@@ -21,7 +21,7 @@ from .sources import RadioSource, RecordingSource
 if TYPE_CHECKING:
     from ..recordings import Recording
 
-REPORTED_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
+REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", "skipped", "refused", "malformed")
 GRACE_S = 1.5  # maximum time from Ctrl-C or a failure to the end of all blocks
 
 
@@ -36,8 +36,8 @@ class RunSettings(ChainSettings):
 
     Attributes:
         model, compute, backend, dropout_rate, dropout_policy, rope_mode, false_alarm_rate, threshold_mode, threshold, overlap,
-            band, hold, false_events_per_hour, dtype, runtime, confidence_threshold, encoded_step, encoded_group, settle_ms:
-            see ``spectrum_monitor``; with the defaults that ``settings.py`` gives the command ``run``.
+            band, hold, false_events_per_hour, usable, dtype, runtime, confidence_threshold, encoded_step, encoded_group,
+            settle_ms: see ``spectrum_monitor``; with the defaults that ``settings.py`` gives the command ``run``.
         average: spectra per frame, or "auto": chosen by the rate of each source.
         events: file of JSON lines to write; None writes none.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
@@ -71,6 +71,7 @@ class Outcome:
         fault: the reason if the source gave up, else "".
         hung: the blocks that did not end after a stop, else "". If any hung, leave the process with ``os._exit``.
         average: spectra per frame.
+        suppressed_events: events that were counted and not reported, because too many came at once.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Outcome:
     fault: str = ""
     hung: str = ""
     average: int = 16
+    suppressed_events: int = 0
 
     @property
     def real_time_factor(self) -> float:
@@ -104,9 +106,10 @@ class Outcome:
         overflows = self.health.get(keys.OVERFLOWS, 0)
         lost = f", {_count(overflows, 'overflow')}" if overflows and self.health.get(keys.DEVICE) else ""
         refined = f", {self.ensemble[keys.REFINED_FRAMES]} refined" if self.ensemble else ""
+        more = f" ({self.suppressed_events} more not reported)" if self.suppressed_events else ""
         bytes_each = "" if not self.encoded_bytes else f" of {self.encoded_bytes / max(1, self.n_frames):.1f} bytes each"
         return (f"{self.name}: {_count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{refined}, "
-                f"{_count(self.n_events, 'event')}, "
+                f"{_count(self.n_events, 'event')}{more}, "
                 f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
 
 
@@ -177,7 +180,8 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
             raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
-                   health, source.fault, flowgraph.hung, flowgraph.average)
+                   health, source.fault, flowgraph.hung, flowgraph.average,
+                   flowgraph.n_suppressed)
 
 
 def _count(number: int, what: str) -> str:
@@ -250,6 +254,11 @@ class Flowgraph:
     @property
     def n_dropped(self) -> int:
         return int(self.monitor.tokenizer.dropped_frames())
+
+    @property
+    def n_suppressed(self) -> int:
+        """Events that the detector counted and did not report."""
+        return int(self.monitor.detector.counters()[keys.SUPPRESSED_EVENTS])
 
     @property
     def model_name(self) -> str:
