@@ -117,7 +117,7 @@ REPORTS = "reports"                # doma_tracker: messages that it could read
 REFUSED_REPORTS = "refused_reports"  # by reason
 TRACK_ANOMALIES = "track_anomalies"
 
-EMITTERS = "emitters"              # anomaly_detector: their number; a list of dicts after the command `list`, and when it has learned
+EMITTERS = "emitters"              # their number; a list of dicts after the command `list`, and when they were learned
 LEARNED_S = "learned_s"            # signal that was learned, s
 LEARNING = "learning"
 IGNORED = "ignored"                # ranges that never alert, pairs of Hz

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ..settings import Setting, of_command
+from ..settings import SETTINGS, Setting, of_command
 from .errors import UsageError
 
 LIVE, SCAN = "Radio", "Scan"  # panels of --help
@@ -127,6 +127,26 @@ def was_given(context: typer.Context, key: str) -> bool:
     """True if the command line named the option of a setting."""
     source = context.get_parameter_source(key)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def range_or_number(text: str) -> tuple[float, float] | int:
+    """LOW:HIGH as two numbers of Hz; a whole number without a colon as it is.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    low, colon, high = text.partition(":")
+    try:
+        return (hz(low.strip()), hz(high.strip())) if colon else int(text)
+    except (ValueError, typer.BadParameter):
+        raise UsageError(f"{text} is neither LOW:HIGH in Hz, such as 433.9M:434M, nor the number of an emitter") from None
+
+
+def only_of_detector(context: typer.Context, detector: str):
+    """Raises UsageError if the command line named a setting that is of the other detector."""
+    for row in SETTINGS.values():
+        if row.cli and row.only not in ("", detector) and was_given(context, row.key):
+            raise UsageError(f"--{row.cli} is for --detector {row.only}; leave it out, or add that")
 
 
 def average_option(text: str) -> int | str:

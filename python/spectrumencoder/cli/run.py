@@ -97,7 +97,8 @@ def run(
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                                 settings=tuple(setting), duration=duration, silence_s=silence)
         _only_recordings(format=format, annotate=annotate, plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
-        with RunStats(_report if stats else None, metrics) as watch, ProgressLine(quiet=quiet) as progress:
+        with ProgressLine(quiet=quiet) as progress, \
+                RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
             _run_radio(radio, scanning, settings, watch, progress, quiet, plot, encoded, tracks, json_file, snippets,
                        snippets_max)
         return
@@ -105,9 +106,10 @@ def run(
                 sweeps=sweeps, snippets=snippets)
     jobs = min(jobs, len(paths))
     if jobs > 1:
-        _only_one_job(zmq=zmq, stats=stats, metrics=metrics)
+        _only_one_job(zmq=zmq, stats=stats, metrics=metrics, band_file=settings.band_file)
     plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, (rate, format, freq))
-    with RunStats(_report if stats else None, metrics) as watch, ProgressLine(quiet=quiet, counts=jobs > 1) as progress:
+    with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, \
+            RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
         # Closed here: left to the garbage collector, the pool's end may come after that of what it holds.
         with closing(at_once(plan, paths, jobs, progress) if jobs > 1 else
                      in_turn(plan, paths, watch.attach, progress)) as results:
@@ -164,6 +166,15 @@ def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunS
     end(outcome)
 
 
+def _reporter(progress: ProgressLine):
+    """Prints what was learned, and the alerts."""
+    def report(lines: list[str]):
+        progress.hide()
+        for line in lines:
+            OUT.print(line, markup=False)
+    return report
+
+
 def _report(line: str):
     NOTES.print(line, markup=False)
 
@@ -216,7 +227,7 @@ def _only_one_job(**options):
     """Raises UsageError if an option for one run at a time was given."""
     given = [name for name, value in options.items() if value]
     if given:
-        raise UsageError(f"--{given[0]} watches one recording at a time; leave it out, or --jobs")
+        raise UsageError(f"--{given[0].replace('_', '-')} is for one recording at a time; leave it out, or --jobs")
 
 
 def _only_where_used(context: typer.Context, chain: dict):
@@ -226,6 +237,7 @@ def _only_where_used(context: typer.Context, chain: dict):
     if options.was_given(context, "confidence_threshold") and not members(model):
         raise UsageError(f"--confidence {chain['confidence_threshold']:g} is for a speculative model, {model} is one model "
                          "alone; leave it out, or use --model speculative")
+    options.only_of_detector(context, chain["detector"])
     if options.was_given(context, "threshold") and chain["threshold_mode"] != "fixed":
         raise UsageError(f"--threshold {chain['threshold']:g} is for --threshold-mode fixed; leave it out, or add that")
 
@@ -254,5 +266,15 @@ def summary(outcomes: list[Outcome], errors: list[str], settings: RunSettings) -
     """The content of --json."""
     return {"model": settings.model, "false_alarm_rate": settings.false_alarm_rate, "average": settings.average,
             "frames": sum(o.n_frames for o in outcomes), "dropped_frames": sum(o.n_dropped for o in outcomes),
-            "events": sum(o.n_events for o in outcomes), "suppressed_events": sum(o.suppressed_events for o in outcomes),
+            "events": sum(o.n_events for o in outcomes), "alerts": _sum_of(outcomes),
+            "suppressed_events": sum(o.suppressed_events for o in outcomes),
             "recordings": [o.as_dict() for o in outcomes], "errors": errors}
+
+
+def _sum_of(outcomes: list[Outcome]) -> dict[str, int]:
+    """Alerts by kind."""
+    total: dict[str, int] = {}
+    for outcome in outcomes:
+        for kind, count in outcome.alerts.items():
+            total[kind] = total.get(kind, 0) + count
+    return total

@@ -90,12 +90,13 @@ class BandFile:
         Raises:
             BandFileError: the folder is missing, full or read-only; the old file is untouched.
         """
+        write(path, self.stamped().to_bytes())
+
+    def stamped(self) -> BandFile:
+        """The band itself, with the time of now."""
         self.updated_s = time.time()
         self.created_s = self.created_s or self.updated_s
-        try:
-            write_file(path, self.to_bytes())
-        except OSError as error:
-            raise BandFileError(f"cannot write {path}: {error.strerror}; name a file in a folder that exists") from error
+        return self
 
     def to_bytes(self) -> bytes:
         """The content of the file."""
@@ -149,6 +150,14 @@ class BandFile:
             raise ValueError(f"learned_s is {learned_s}")
         return cls(Registry.of(emitters, row["ignored"], int(row["next_id"])), learned_s, bool(row["complete"]), tunings,
                    str(row["window"]), fft_size, str(row["model"]), float(row["created_s"]), float(row["updated_s"]))
+
+
+def write(path: Path | str, content: bytes):
+    """Writes the content of a band file. Raises BandFileError: see ``BandFile.save``."""
+    try:
+        write_file(path, content)
+    except OSError as error:
+        raise BandFileError(f"cannot write {path}: {error.strerror}; name a file in a folder that exists") from error
 
 
 def load(path: Path | str) -> BandFile:

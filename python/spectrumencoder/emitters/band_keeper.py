@@ -11,11 +11,11 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from .band_file import BandFile, BandFileError, load
+from .band_file import BandFile, BandFileError, load, write
 from .registry import Registry
 
 SAVE_S, LOOK_S = 30.0, 1.0  # between two saves, and between two looks at the file
@@ -64,14 +64,15 @@ class BandKeeper:
 
     Args:
         path: the file; it need not be there.
+        lock: held by whoever uses the detector.
 
     Raises:
         BandFileError: its folder is not there.
     """
 
-    def __init__(self, path: Path | str):
-        self.path = Path(path)
-        self._lock = threading.Lock()
+    def __init__(self, path: Path | str, lock: AbstractContextManager):
+        self.path, self._detector = Path(path), lock
+        self._file = threading.Lock()
         self._mark: tuple | None = None  # of the file that was read or written last
         self._created_s = 0.0
         with locked(self.path):
@@ -79,38 +80,45 @@ class BandKeeper:
 
     def load(self) -> BandFile | None:
         """The band of the file; None if there is no file. Raises BandFileError: it is no band file, or a damaged one."""
-        with self._lock, locked(self.path):
-            if not self.path.exists():
-                return None
-            return self._read()
+        with self._file, locked(self.path):
+            return self._read() if self.path.exists() else None
 
     def save(self, decide: Callable[[list[Decision]], None], ours: Callable[[], BandFile]):
         """Writes the present state, with what others decided on the file since it was read or written last.
 
         Args:
-            decide: carries out their decisions. ours: the present state.
+            decide: carries out their decisions. ours: the present state. Both are called with the detector's lock held.
 
         Raises:
             BandFileError: the file cannot be written.
         """
-        with self._lock, locked(self.path):
-            if self._changed():
-                decide(decisions(self._read().registry, ours().registry))
-            band = ours()
-            band.created_s = self._created_s
-            band.save(self.path)
-            self._created_s, self._mark = band.created_s, self._mark_now()
+        with self._file, locked(self.path):
+            theirs = self._read() if self._changed() else None
+            with self._detector:
+                if theirs is not None:
+                    decide(decisions(theirs.registry, ours().registry))
+                band = ours()
+                band.created_s = self._created_s
+                content = band.stamped().to_bytes()
+                self._created_s = band.created_s
+            write(self.path, content)
+            self._mark = self._mark_now()
 
-    def look(self, registry: Registry) -> list[Decision]:
-        """What others decided on the file since it was read or written last."""
-        if not self._changed():
-            return []
-        with self._lock, locked(self.path):
-            return decisions(self._read().registry, registry)
+    def look(self, decide: Callable[[list[Decision]], None], ours: Callable[[], Registry]):
+        """Carries out what others decided on the file since it was read or written last; see ``save``.
+
+        Raises:
+            BandFileError: the file is damaged.
+        """
+        if self._changed():
+            with self._file, locked(self.path):
+                theirs = self._read()
+                with self._detector:
+                    decide(decisions(theirs.registry, ours()))
 
     def _read(self) -> BandFile:
-        band = load(self.path)
-        self._created_s, self._mark = band.created_s, self._mark_now()
+        mark, band = self._mark_now(), load(self.path)
+        self._created_s, self._mark = band.created_s, mark
         return band
 
     def _changed(self) -> bool:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .. import keys
+from .band_file import BandFile
 from .emitter import Emitter
 
 MAX_LINES = 20
@@ -27,6 +28,15 @@ def describe(emitter: Emitter) -> dict[str, Any]:
     return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
 
 
+def about(band: BandFile) -> dict[str, Any]:
+    """What a band file holds beside its emitters, as JSON takes it."""
+    return {"model": band.model, "window": band.window, "fft_size": band.fft_size, "learned_s": band.learned_s,
+            "complete": band.complete, "created_s": band.created_s, "updated_s": band.updated_s,
+            keys.IGNORED: [list(ends) for ends in band.registry.ignored],
+            "tunings": [{"freq_hz": t.freq_hz, "samp_rate": t.samp_rate, "frame_hop": t.frame_hop, "average": t.average,
+                         "overlap": round(t.overlap, 6), "frames": t.frames} for t in band.tunings]}
+
+
 def table(rows: Iterable[Mapping[str, Any]], limit: int | None = MAX_LINES) -> list[str]:
     """Rows of ``describe`` as lines, a head first; the often heard come first if there are more than ``limit``."""
     ordered = sorted(rows, key=lambda row: row[keys.FREQ_CENTER_HZ])
@@ -36,9 +46,9 @@ def table(rows: Iterable[Mapping[str, Any]], limit: int | None = MAX_LINES) -> l
         chosen = [row for row in ordered if row in often]
     lines = [f"{'id':>4}  {'frequency':>14}  {'width':>9}  {'level':>6}  {'bursts':>6}  label"]
     for row in chosen:
-        level = "steady" if row[keys.STEADY] else f"{row[keys.SNR_DB]:.0f} dB"
-        lines.append(f"{row[keys.EMITTER_ID]:>4}  {row[keys.FREQ_CENTER_HZ] / 1e6:>10.4f} MHz  {width(row[keys.BANDWIDTH_HZ]):>9}  "
-                     f"{level:>6}  {row[keys.BURSTS]:>6}  {what(row)}{_marks(row)}".rstrip())
+        level = "steady" if row[keys.STEADY] else f"{row[keys.SNR_DB] or 0.0:.0f} dB"
+        lines.append(f"{row[keys.EMITTER_ID]:>4}  {row[keys.FREQ_CENTER_HZ] / 1e6:>10.4f} MHz  "
+                     f"{width(row[keys.BANDWIDTH_HZ]):>9}  {level:>6}  {row[keys.BURSTS]:>6}  {what(row)}{_marks(row)}".rstrip())
     if len(chosen) < len(ordered):
         lines.append(f"      and {len(ordered) - len(chosen)} more")
     return lines
