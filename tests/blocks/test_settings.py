@@ -136,7 +136,7 @@ def test_the_tracker_obeys_a_message():
 
 
 def test_the_old_name_of_a_threshold_is_taken_everywhere(small_model):
-    detector = anomaly_detector(small_model, N, threshold_mode="far")
+    detector = anomaly_detector(small_model, N, detector="boxes", threshold_mode="far")
     assert detector.detector.threshold_mode == "calibrated"
     assert detector.set_threshold_mode("fixed") and detector.set_threshold_mode("far")
     assert detector.detector.threshold_mode == "calibrated"
