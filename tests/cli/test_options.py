@@ -31,8 +31,8 @@ def test_the_blocks_names_give_what_the_short_ones_give(call, noise, model_file,
             ("--samp-rate", "1e6", "--datatype", "cf32_le", "--center-freq", "433e6", "--false-alarm-rate", 0.05,
              "--dropout-rate", 0.5, "--dropout-policy", "energy", "--rope-mode", "static", "--false-events-per-hour", 100))):
         summary = tmp_path / f"{number}.json"
-        done = call("run", samples, *options, "--threshold-mode", "fixed", "--threshold", 1e-3, "--hold", 1, "--json", summary,
-                    "--events", tmp_path / f"{number}.jsonl")
+        done = call("run", samples, *options, "--detector", "boxes", "--threshold-mode", "fixed", "--threshold", 1e-3, "--hold",
+                    1, "--json", summary, "--events", tmp_path / f"{number}.jsonl")
         assert done.returncode == 0, done.stderr
         events = [json.loads(line) for line in (tmp_path / f"{number}.jsonl").read_text().splitlines()]
         kept = [{key: event[key] for key in ("event_id", "dropout_rate", "threshold", "anomaly_score")} for event in events]
@@ -73,7 +73,8 @@ def test_raw_samples_with_a_prefix_and_without_the_unit(call, the_line, noise, m
     samples = tmp_path / "noise.cf32"
     samples.write_bytes(noise(50_000).tobytes())
     known = ("run", samples, "--format", "cf32_le", "--model", model_file)
-    done = call(*known, "--rate", "2.4M", "--freq", "433.92M", "--threshold-mode", "fixed", "--events", tmp_path / "e.jsonl")
+    done = call(*known, "--rate", "2.4M", "--freq", "433.92M", "--detector", "boxes", "--threshold-mode", "fixed",
+                "--events", tmp_path / "e.jsonl")
     assert done.returncode == 0 and "did you mean" not in done.stderr, done.stderr
     first = json.loads((tmp_path / "e.jsonl").read_text().splitlines()[0])
     assert first["band"] == "ism" and abs(first["freq_center_hz"] - 433.92e6) < 1.2e6
@@ -102,9 +103,14 @@ def test_every_option_in_hz_takes_a_prefix():
 @pytest.mark.parametrize("arguments, says", [
     (["--hold", "0"], "hold 0 is outside [1, 1000000] frames"), (["--dropout", "1"], "1.0 is outside [0, 1)"),
     (["--false-alarm-rate", "0"], "outside [1e-6, 0.5]"), (["--encoded-group", "0"], "0 is outside [16, 64]"),
-    (["--threshold", "0.1"], "--threshold 0.1 is for --threshold-mode fixed"),
+    (["--detector", "boxes", "--threshold", "0.1"], "--threshold 0.1 is for --threshold-mode fixed"),
     (["--confidence", "0.8"], "base is one model alone"),
-    (["--threshold-mode", "soft"], "not one of calibrated, quantile, fixed"),
+    (["--threshold", "0.1"], "--threshold is for --detector boxes"), (["--pfa", "0.1"], "--pfa is for --detector boxes"),
+    (["--detector", "boxes", "--learn", "5"], "--learn is for --detector emitters"),
+    (["--detector", "boxes", "--band-file", "x.band"], "--band-file is for --detector emitters"),
+    (["--belongs-after", "0"], "belongs_after 0 is outside [1, inf) bursts"),
+    (["--detector", "max-hold"], "detector 'max-hold' is not one of emitters, boxes"),
+    (["--detector", "boxes", "--threshold-mode", "soft"], "not one of calibrated, quantile, fixed"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
 def test_out_of_range_or_without_effect(call, the_line, write_sigmf, noise, model_file, tmp_path, arguments, says):
     assert says in the_line(call("run", write_sigmf(tmp_path, "noise", noise(20_000)), *arguments), 2)

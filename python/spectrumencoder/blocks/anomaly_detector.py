@@ -99,7 +99,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     def counters(self):
         judge = self.detector
         counts = {keys.FRAMES: judge.n_frames, keys.SKIPPED_FRAMES: judge.n_skipped, keys.FLAGGED_FRAMES: judge.n_flagged,
-                  keys.UNCALIBRATED_FRAMES: judge.n_uncalibrated, keys.EVENTS: self._n_events}
+                  keys.UNCALIBRATED_FRAMES: judge.n_uncalibrated, keys.EVENTS: self._n_events,
+                  keys.FALSE_EVENTS_PER_HOUR: self._settings["false_events_per_hour"]}
         if isinstance(judge, EmitterDetector):
             return counts | {keys.EMITTERS: len(judge.registry.emitters), keys.LEARNED_S: judge.learned_s,
                              keys.LEARNING: judge.learning}

@@ -19,7 +19,8 @@ app = typer.Typer(help="Show a band file, and decide on its emitters: accept, ig
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Band file, of run --band-file or calibrate.")]
 Number = Annotated[int, typer.Argument(metavar="ID", help="Number of the emitter, as `band show` lists it.")]
-Range = Annotated[str, typer.Argument(metavar="LOW:HIGH|ID", help="Hz, such as 433.9M:434M; or an emitter's number.")]
+Range = Annotated[str, typer.Argument(metavar="LOW:HIGH|ID", parser=options.hz_ranges,
+                                     help="Hz, such as 433.9M:434M; or an emitter's number.")]
 
 
 @app.command()
@@ -51,22 +52,23 @@ def accept(file: File, emitter: Number):
     OUT.print(f"emitter {emitter} belongs to {file}", markup=False)
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
+@app.command()
 def ignore(file: File, what: Range):
     """Nothing in a range of frequencies, or in that of an emitter, alerts from now on."""
     from ..emitters import commands
     ends, found = options.range_or_number(what), []
-    _change(file, lambda registry: found.append(commands.ignore_emitter(registry, ends) if isinstance(ends, int)
-                                                else commands.ignore(registry, *ends)))
+    _change(file, lambda registry: found.append(commands.ignore(registry, *ends) if isinstance(ends, tuple)
+                                                else commands.ignore_emitter(registry, ends)))
     OUT.print(f"{file}: {found[0][0] / 1e6:.4f} to {found[0][1] / 1e6:.4f} MHz are ignored", markup=False)
 
 
 @app.command()
-def unignore(file: File, what: Annotated[str, typer.Argument(metavar="LOW:HIGH", help="Frequencies in Hz.")]):
+def unignore(file: File, what: Annotated[str, typer.Argument(metavar="LOW:HIGH", parser=options.hz_ranges,
+                                                             help="Hz, such as 433.9M:434M.")]):
     """Ignored ranges that overlap this one alert again."""
     from ..emitters import commands
     ends, found = options.range_or_number(what), []
-    if isinstance(ends, int):
+    if not isinstance(ends, tuple):
         raise UsageError(f"{what} is not LOW:HIGH in Hz, such as 433.9M:434M")
     _change(file, lambda registry: found.extend(commands.unignore(registry, *ends)))
     for low, high in found:

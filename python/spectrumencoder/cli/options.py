@@ -130,15 +130,19 @@ def was_given(context: typer.Context, key: str) -> bool:
 
 
 def range_or_number(text: str) -> tuple[float, float] | int:
-    """LOW:HIGH as two numbers of Hz; a whole number without a colon as it is.
+    """LOW:HIGH of ``hz_ranges`` as two numbers of Hz; a whole number without a colon as it is.
 
     Raises:
         UsageError: it is neither.
     """
     low, colon, high = text.partition(":")
     try:
-        return (hz(low.strip()), hz(high.strip())) if colon else int(text)
-    except (ValueError, typer.BadParameter):
+        if colon:
+            return float(low), float(high)
+        if float(text).is_integer():
+            return int(float(text))
+        raise ValueError("a fraction")
+    except ValueError:
         raise UsageError(f"{text} is neither LOW:HIGH in Hz, such as 433.9M:434M, nor the number of an emitter") from None
 
 
