@@ -58,6 +58,8 @@ Raises:
         .def("dropped_rate", &fft_tokenizer::dropped_rate)
         .def("dropped_retag", &fft_tokenizer::dropped_retag)
         .def("dropped_nonfinite", &fft_tokenizer::dropped_nonfinite)
+        .def("dropped_constant", &fft_tokenizer::dropped_constant)
+        .def("clipped_frames", &fft_tokenizer::clipped_frames)
         .def("malformed", &fft_tokenizer::malformed)
         .def("overflows", &fft_tokenizer::overflows)
         .def("arrival_offset", &fft_tokenizer::arrival_offset);
