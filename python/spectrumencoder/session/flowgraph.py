@@ -287,8 +287,8 @@ class Flowgraph:
         tokenizer = self.monitor.tokenizer
         constant, clipped = tokenizer.dropped_constant(), tokenizer.clipped_frames()
         if constant:
-            yield (f"{_count(constant, 'frame')} dropped: constant samples (zeros for lost samples, or a receiver that stands "
-                   "still)")
+            yield (f"{_count(constant, 'frame')} dropped: constant samples (zeros for lost samples, a receiver that stands "
+                   "still, or far too little gain)")
         if clipped:
             yield f"clipping: samples at full scale in {clipped} of {_count(tokenizer.frames(), 'frame')}; lower the gain"
 

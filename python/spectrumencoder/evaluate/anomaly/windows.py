@@ -187,7 +187,7 @@ def _unit(engine, recording, n_calibration, n_kept, n_windows, average, n_inject
     first.n_samples = n_calibration * hop
     freq = recording.frequency_hz or 0.0
     settings = dict(fft_size=engine.n_bins, stride=engine.layout.stride, average=average, window=engine.config.window,
-                    center_freq=freq, flush=False)
+                    center_freq=freq, flush=False, keep_constant=True)
     span = WINDOW_FRAMES * hop
     kept = recording.read(n_calibration * hop, n_kept * span)
     iq = recording.read(n_calibration * hop + n_kept * span, n_windows * span)
@@ -195,7 +195,7 @@ def _unit(engine, recording, n_calibration, n_kept, n_windows, average, n_inject
     background = power_spectrum(usual, engine.n_bins) if scene is None else scene
     parts = [tokenize(part, recording.samp_rate, **settings) for part in (usual, kept, iq)]
     if sum(map(len, parts)) != n_calibration + (n_kept + n_windows) * WINDOW_FRAMES:
-        raise RecordingError(f"{recording.name}: holds samples that are not finite, or 128 identical ones in a row; leave it out")
+        raise RecordingError(f"{recording.name}: holds samples that are not finite; leave it out")
     unit = Unit(recording.name, first, *parts, average, _band(engine, recording), freq, recording.name in engine.trained_on)
     order = np.concatenate([rng.permutation(n_windows) for _ in range(-(-n_injected // n_windows))])  # each base as often
     for number in range(n_injected):
@@ -212,8 +212,8 @@ def _unit(engine, recording, n_calibration, n_kept, n_windows, average, n_inject
 def _injected(unit: Unit, iq: np.ndarray, base: int, kind: str, rng: np.random.Generator, settings: dict,
               place: tuple[Scene | np.ndarray, int]) -> Injected:
     made, truth = inject_window(iq, unit.samp_rate, kind, rng, float(rng.uniform(*INR_DB)), *place)
-    frames = tokenize(made, unit.samp_rate, keep_constant=True, **settings)
-    change = 10.0 ** (tokenize(made - iq + _TINY, unit.samp_rate, keep_constant=True, **settings).psd.astype(np.float64) / 10.0)
+    frames = tokenize(made, unit.samp_rate, **settings)
+    change = 10.0 ** (tokenize(made - iq + _TINY, unit.samp_rate, **settings).psd.astype(np.float64) / 10.0)
     before, after = unit.clean_power(base), np.mean(10.0 ** (frames.psd.astype(np.float64) / 10.0), axis=0)
     sign = np.where(after < 0.7 * before, -1.0, 1.0)  # where the spectrum has fallen, power was taken away
     energy = np.cumsum(change.sum(axis=0))
