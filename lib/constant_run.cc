@@ -29,8 +29,8 @@ void constant_run::add(const gr_complex* samples, int n)
         ++d_length;
 }
 
-// Looks at the last sample of a run that would begin at `begin`, and from there back to the first one that differs, which
-// such a run cannot hold. So one pair of neighbours in MIN_LENGTH is compared, as a rule.
+// Looks at the last sample of a run that would begin at `begin`, and from there back to the first one that differs,
+// which such a run cannot hold. So one pair of neighbours in MIN_LENGTH is compared, as a rule.
 bool constant_run::within(const gr_complex* samples, int n)
 {
     int begin = 0;

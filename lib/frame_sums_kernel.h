@@ -103,25 +103,32 @@ inline void keep(vec& value)
 #endif
 }
 
-// As integers, which sort like positive floats: the compiler has one instruction for the larger of two.
-inline ivec magnitude(vec value)
-{
-    return (ivec)value & 0x7fffffff;
-}
+// The larger of two magnitudes, lane by lane: one instruction, if it is written as each compiler target wants it.
+// Positive floats sort like their bits.
+#if defined(__AVX2__)
+typedef ivec magnitudes;
+#else
+typedef vec magnitudes;
+#endif
 
-inline ivec larger(ivec a, ivec b)
+inline magnitudes larger(magnitudes a, magnitudes b)
 {
     return a > b ? a : b;
 }
 
-float largest_lane(ivec values)
+inline magnitudes magnitude(vec value)
 {
-    int32_t lanes[WIDTH];
+    return (magnitudes)((ivec)value & 0x7fffffff);
+}
+
+float largest_lane(magnitudes values)
+{
+    float lanes[WIDTH];
     __builtin_memcpy(lanes, &values, sizeof(lanes));
     for (int half = WIDTH / 2; half > 0; half /= 2)
         for (int i = 0; i < half; ++i)
-            lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
-    return bits_to_float(lanes[0]);
+            lanes[i] = larger(lanes[i], lanes[i + half]);
+    return lanes[0];
 }
 
 float apply_window(const float* __restrict samples, const float* __restrict window, float* __restrict out, int n_bins)
@@ -129,7 +136,7 @@ float apply_window(const float* __restrict samples, const float* __restrict wind
     ivec first; // 0, 0, 1, 1, ...: a tap for the real and one for the imaginary part
     for (int lane = 0; lane < WIDTH; ++lane)
         first[lane] = lane / 2;
-    ivec largest_a = {}, largest_b = {};
+    magnitudes largest_a = {}, largest_b = {};
     int i = 0;
     for (; i + WIDTH <= n_bins; i += WIDTH) {
         const vec taps = load(window + i);

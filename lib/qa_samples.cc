@@ -192,7 +192,8 @@ BOOST_AUTO_TEST_CASE(the_share_of_samples_at_full_scale_is_exact)
     BOOST_CHECK_EQUAL(quiet.clipped_share(kernel, 0), 0.0f);
     auto loud = noise(1024 + 256, 0.1f);
     std::fill_n(loud.begin() + 1024, 100, gr_complex(1.0f, 0.0f));
-    BOOST_CHECK_EQUAL(tokens(kernel, loud).clipped_share(kernel, 1), static_cast<float>(100.0 / 256)); // the short last one
+    BOOST_CHECK_EQUAL(tokens(kernel, loud).clipped_share(kernel, 1),
+                      static_cast<float>(100.0 / 256)); // the short last one
 }
 
 BOOST_AUTO_TEST_CASE(a_frame_with_constant_samples_is_left_out_and_the_next_is_right)

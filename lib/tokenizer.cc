@@ -153,9 +153,9 @@ void tokenizer::reset()
 void tokenizer::add_window(const gr_complex* samples)
 {
     const float largest = d_loops.apply_window(reinterpret_cast<const float*>(samples),
-                                             d_window.data(),
-                                             reinterpret_cast<float*>(d_fft->get_inbuf()),
-                                             d_fft_size);
+                                               d_window.data(),
+                                               reinterpret_cast<float*>(d_fft->get_inbuf()),
+                                               d_fft_size);
     const int added = d_windows == 0 ? d_fft_size : d_hop; // the others lie in the windows before
     check_samples(samples + d_fft_size - added, added, largest);
     d_fft->execute();

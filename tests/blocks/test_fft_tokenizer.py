@@ -226,7 +226,8 @@ def test_status_messages():
     assert last[keys.BLOCK] == "fft_tokenizer" and "3 dropped" in last[keys.MESSAGE]
     assert last[keys.FRAMES] == block.frames() == 2
     assert last[keys.DROPPED_FRAMES] == last[keys.DROPPED_RETUNE] == 3
-    for name in (keys.DROPPED_RATE, keys.DROPPED_RETAG, keys.DROPPED_NONFINITE, keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES, keys.MALFORMED):
+    for name in (keys.DROPPED_RATE, keys.DROPPED_RETAG, keys.DROPPED_NONFINITE, keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES,
+                 keys.MALFORMED):
         assert last[name] == 0
 
 

@@ -51,7 +51,7 @@ def holds_a_constant_run(samples):
 
 
 def tokenize(iq, samp_rate, *, fft_size, stride, average, overlap, window):
-    """items (F, item_size), psd (F, N), frame_start (F,) of `iq`, the last short frame included, those of constant samples left out."""
+    """items (F, item_size), psd (F, N), frame_start (F,) of `iq`, with the last short frame, without constant ones."""
     hop = round(fft_size * (1 - overlap))
     taps = window_taps(window, fft_size)
     starts = np.arange(0, len(iq) - fft_size + 1, hop)

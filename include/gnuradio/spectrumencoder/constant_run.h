@@ -14,7 +14,8 @@ namespace spectrumencoder {
  * \brief Finds a run of identical samples in a stream that comes in parts.
  *
  * \details
- * A recorder writes zeros for samples that it lost, and a stuck converter repeats its last one. Real samples have noise.
+ * A recorder writes zeros for samples that it lost, and a stuck converter repeats its last one. Real samples have
+ * noise.
  */
 class SPECTRUMENCODER_API constant_run
 {

@@ -61,7 +61,7 @@ class Outcome:
 
     Attributes:
         name: name of the source.
-        n_frames, n_dropped, n_events: frames encoded, frames that the tokenizer dropped, events.
+        n_frames, n_dropped, n_events: frames encoded, frames that the tokenizer dropped (`health` says some reasons), events.
         seconds, wall_s: duration of the signal and of the run, s.
         interrupted: whether Ctrl-C ended it.
         notes: one line for each kind of message that the user should see.
@@ -280,7 +280,8 @@ class Flowgraph:
                 kinds.setdefault(state, []).append(text)
         chosen = (f"average auto: {self.average} spectra per frame at {self.source.samp_rate:g} samples/s",) \
             if self.settings.average == AUTO else ()
-        return (*chosen, *self._receiver_notes(), *(texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
+        return (*chosen, *self._receiver_notes(),
+                *(texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def _receiver_notes(self) -> Iterator[str]:
         """What the samples say of the receiver, not of the band."""

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from .. import keys
 from .prometheus import MetricsServer
 
-_FIGURES = (keys.FRAMES, keys.DROPPED_FRAMES, keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES, keys.SKIPPED_FRAMES, keys.OVERFLOWS, keys.EVENTS, keys.FRAMES_PER_S,
-            keys.QUEUE_DEPTH)
+_FIGURES = (keys.FRAMES, keys.DROPPED_FRAMES, keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES, keys.SKIPPED_FRAMES,
+            keys.OVERFLOWS, keys.EVENTS, keys.FRAMES_PER_S, keys.QUEUE_DEPTH)
 
 
 class RunStats:
