@@ -96,6 +96,8 @@ DROPPED_RETUNE = "dropped_retune"
 DROPPED_RATE = "dropped_rate"
 DROPPED_RETAG = "dropped_retag"
 DROPPED_NONFINITE = "dropped_nonfinite"
+DROPPED_CONSTANT = "dropped_constant"  # a run of identical samples: zeros for lost ones, or a receiver that stands still
+CLIPPED_FRAMES = "clipped_frames"  # sent, with samples at full scale
 SKIPPED_FRAMES = "skipped_frames"
 FLAGGED_FRAMES = "flagged_frames"
 UNCALIBRATED_FRAMES = "uncalibrated_frames"
@@ -116,7 +118,8 @@ SKIPPED_DRAWS = "skipped_draws"    # due while the previous draw was still runni
 LOST_ROWS = "lost_rows"            # waterfall rows dropped because it did not draw for too long
 LOST_MESSAGES = "lost_messages"
 
-# Health, once a second on `status` of spectrum_monitor, together with FRAMES, DROPPED_FRAMES and SKIPPED_FRAMES
+# Health, once a second on `status` of spectrum_monitor, together with FRAMES, DROPPED_FRAMES, DROPPED_CONSTANT, CLIPPED_FRAMES
+# and SKIPPED_FRAMES
 FRAMES_PER_S = "frames_per_s"
 LATENCY_P50_MS = "latency_p50_ms"  # from the arrival of a frame's last sample to its verdict; live sources only
 LATENCY_P99_MS = "latency_p99_ms"

@@ -220,6 +220,7 @@ def test_overload_skips_the_oldest_and_says_so(small_model, make_items):
     """Frames of 0.256 us each can never be encoded in real time: all but the first ones must be skipped, none lost."""
     items = make_items(3000, average=2)
     items[:, N // 8 * 10 + 2] = 1e9 / N
+    items[:, N // 8 * 10 + 3] = np.linspace(0.0, 1.0, 3000)  # share of samples at full scale
     top = graph(spectrum_encoder(small_model, N, overload="skip", max_latency=1e-3), items)
     debug = status_store(top, top.encoder)
     assert run_within(top, [top.encoder]) is None
@@ -228,6 +229,7 @@ def test_overload_skips_the_oldest_and_says_so(small_model, make_items):
     assert len(rows) == 3000 and 0 < top.encoder.n_skipped == skipped.sum() < 3000
     assert (top.sinks[0].data[skipped] == 0).all()
     np.testing.assert_array_equal(rows[skipped][:, [features.K_EFF, features.FLOOR_DBFS]], [[2, -90]] * skipped.sum())
+    np.testing.assert_array_equal(rows[:, features.CLIPPED_SHARE], items[:, N // 8 * 10 + 3])
     for sink in top.sinks:
         assert [offset for offset, key, _ in sink.tags if key == "skipped"] == np.flatnonzero(skipped).tolist()
     np.testing.assert_array_equal(top.sinks[0].data[~skipped], encoded(small_model, items).residual[~skipped])

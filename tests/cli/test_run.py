@@ -164,7 +164,10 @@ def test_a_block_that_fails_ends_the_run_within_five_seconds(program, demo_scene
 def test_ctrl_c_keeps_what_was_found_and_ends_at_once(program, band_model, tmp_path):
     samples = tmp_path / "long.ci8"
     with samples.open("wb") as file:
-        file.truncate(4_000_000_000)  # sparse: it takes no room
+        noise = np.rint(np.random.default_rng(1).normal(0.0, 8.0, 1 << 20)).astype(np.int8).tobytes()
+        for _ in range(128):  # of 65,536 frames
+            file.write(noise)
+        file.truncate(4_000_000_000)  # sparse: it takes no room; frames of zeros are dropped
     process = subprocess.Popen([*program, "run", samples, "--rate", "2e6", "--format", "ci8", "--model", band_model,
                                 "--average", "1", "--events", tmp_path / "e.jsonl", "--json", tmp_path / "s.json"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -86,6 +86,8 @@
     X(DROPPED_RATE, dropped_rate, "dropped_rate") \
     X(DROPPED_RETAG, dropped_retag, "dropped_retag") \
     X(DROPPED_NONFINITE, dropped_nonfinite, "dropped_nonfinite") \
+    X(DROPPED_CONSTANT, dropped_constant, "dropped_constant") \
+    X(CLIPPED_FRAMES, clipped_frames, "clipped_frames") \
     X(SKIPPED_FRAMES, skipped_frames, "skipped_frames") \
     X(FLAGGED_FRAMES, flagged_frames, "flagged_frames") \
     X(UNCALIBRATED_FRAMES, uncalibrated_frames, "uncalibrated_frames") \

@@ -178,7 +178,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         _, side = self._layout.split(items)
         self._check_average(side)
         n_skip = self._frames_to_skip(side) if self._skip else 0
-        self._pass_unencoded(output_items, side, n_skip)
+        self._pass_unencoded(output_items, items, n_skip)
         with self._lock:  # the count too: a live change states the number of frames before it
             if n_skip < n_frames or self._encoded is not None:
                 wanted = self._wanted(centres[n_skip:], side[n_skip:])
@@ -258,14 +258,16 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         excess_s = behind_s - self._max_latency
         return 0 if excess_s <= 0 else min(len(side), math.ceil(excess_s * rate / hop))
 
-    def _pass_unencoded(self, output_items, side: np.ndarray, n_skip: int):
+    def _pass_unencoded(self, output_items, items: np.ndarray, n_skip: int):
         if not n_skip:
             return
+        _, side = self._layout.split(items[:n_skip])
         for output in output_items:
             output[:n_skip] = 0
         output_items[1][:n_skip, features.SKIPPED] = 1
-        output_items[1][:n_skip, features.K_EFF] = side[:n_skip, layout.K_EFF]
-        output_items[1][:n_skip, features.FLOOR_DBFS] = side[:n_skip, layout.FLOOR_DBFS]
+        output_items[1][:n_skip, features.K_EFF] = side[:, layout.K_EFF]
+        output_items[1][:n_skip, features.FLOOR_DBFS] = side[:, layout.FLOOR_DBFS]
+        output_items[1][:n_skip, features.CLIPPED_SHARE] = self._layout.clipped_share(items[:n_skip])
         for port in range(len(output_items)):
             begin = self.nitems_written(port)
             for frame in range(n_skip):

@@ -385,6 +385,7 @@ class Engine:
         self._stamp(rows)
         _, side = self.layout.split(items)
         rows[:, features.K_EFF], rows[:, features.FLOOR_DBFS] = side[:, layout.K_EFF], side[:, layout.FLOOR_DBFS]
+        rows[:, features.CLIPPED_SHARE] = self.layout.clipped_share(items)
         self._compute(runtime, items, bands, noise, wanted, residual=out.residual, reconstruction=out.reconstruction,
                       latents=out.latents.reshape(len(items), self.config.latents * self.config.latent_width),
                       logit=rows[:, features.LOGIT:features.LOGIT + 1], keep_statistics=rows[:, features.KEEP_STATS],

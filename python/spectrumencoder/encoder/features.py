@@ -18,5 +18,6 @@ DTYPE = 15
 EMBEDDING = slice(16, 144)  # zero padded
 PROBABILITIES = slice(144, 208)  # calibrated class probabilities in the order of the labels, zero padded
 ANSWERED_BY = 208  # source of EMBEDDING and PROBABILITIES: 0 for a single model; in an ensemble 0 is `fast`, 1 is `large`
+CLIPPED_SHARE = 209  # share of the frame's samples at full scale, 0..1; of skipped frames too
 
 DTYPES = FP32, BF16, INT8 = ("fp32", "bf16", "int8")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -61,7 +61,7 @@ class Outcome:
 
     Attributes:
         name: name of the source.
-        n_frames, n_dropped, n_events: frames encoded, frames that the tokenizer dropped, events.
+        n_frames, n_dropped, n_events: frames encoded, frames that the tokenizer dropped (`health` says some reasons), events.
         seconds, wall_s: duration of the signal and of the run, s.
         interrupted: whether Ctrl-C ended it.
         notes: one line for each kind of message that the user should see.
@@ -280,7 +280,18 @@ class Flowgraph:
                 kinds.setdefault(state, []).append(text)
         chosen = (f"average auto: {self.average} spectra per frame at {self.source.samp_rate:g} samples/s",) \
             if self.settings.average == AUTO else ()
-        return (*chosen, *(texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
+        return (*chosen, *self._receiver_notes(),
+                *(texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
+
+    def _receiver_notes(self) -> Iterator[str]:
+        """What the samples say of the receiver, not of the band."""
+        tokenizer = self.monitor.tokenizer
+        constant, clipped = tokenizer.dropped_constant(), tokenizer.clipped_frames()
+        if constant:
+            yield (f"{_count(constant, 'frame')} dropped: constant samples (zeros for lost samples, a receiver that stands "
+                   "still, or far too little gain)")
+        if clipped:
+            yield f"clipping: samples at full scale in {clipped} of {_count(tokenizer.frames(), 'frame')}; lower the gain"
 
     def run(self, progress: Progress = no_progress) -> bool:
         """Runs to the end; True if Ctrl-C ended it (cleanly). ``hung`` then names the blocks that did not end, if any.
