@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Adaptive dropout: which frames are of interest, and which are quiet. NumPy, in the order of the frames.
 
-A frame is described by a few levels: of each token the mean power, the strongest bin and the max-hold, in dB over the floor, and
-the floor itself, in dBFS. Each level has a slow background, its running median. A frame is of interest in these cases:
+A frame is described by a few levels: of each token the mean power, the strongest bin and the max-hold, in dB over the floor;
+and the floor itself, in dBFS. Each level has a slow background, its running median. A frame is of interest in these cases:
 
-* a level stands out of its background by more than noise does once in 1 / ``P_ON`` frames. How far that is follows from the law
-  of an averaged spectrum: the mean of K windows is gamma distributed with shape K, that of a token with a larger one, and the
-  max-hold is the largest of K S exponential variables. A level that fluctuates more than its law, as of a modulated carrier, has a
-  threshold that is as many times as wide;
+* a level stands out of its background by more than noise does once in 1 / ``P_ON`` frames. How far that is follows from the
+  law of an averaged spectrum. The mean of K windows is gamma distributed with shape K, that of a token with a larger one. The
+  max-hold is the largest of K S exponential variables. A level that fluctuates more than its law, as of a modulated carrier,
+  has a threshold that is as many times as wide;
 * a token's mean, or the floor, falls below its background as far: what was there is missing;
 * a token lies in a band that is to be kept (``keep_bands_hz``);
 * it is the first of a tuning, or the last full frame is ``REFRESH_S`` old.

@@ -6,8 +6,8 @@ probabilities and logit. Its floor and K are its own, and its residual compares 
 detector judges it as any other frame, by the psd and by the residual, and its label is the last known one. Before the last
 encoded frame became quiet, `HOLD` quiet frames were encoded. So what is repeated is never a burst.
 
-K_KEPT of a quiet frame is that of the dropout rate: it is a part of the key of its conformal table. K_ENCODED says how many tokens
-were really encoded, 0 if none.
+K_KEPT of a quiet frame is that of the dropout rate: it is a part of the key of its conformal table. K_ENCODED is the number of
+tokens that were really encoded, 0 if none.
 """
 
 from __future__ import annotations
