@@ -364,7 +364,7 @@ class Engine:
         """
         items, index = self._check(items, bands)
         rows = np.zeros((len(items), features.N_FEATURES), np.float32)
-        self._compute(self.runtime, items, index, self._draw_noise(len(items)), wanted, **self._answer_of(rows))
+        self._compute(self.runtime, items, index, self._draw_noise(len(items)), wanted, None, **self._answer_of(rows))
         return rows
 
     def empty(self, count: int, given: GivenArrays | None = None) -> EncodedFrames:
@@ -395,7 +395,7 @@ class Engine:
                       **self._answer_of(rows))
 
     def _compute(self, runtime: str, items: np.ndarray, bands: np.ndarray, noise: np.ndarray | None, wanted: np.ndarray | None,
-                 kept: int | None = None, **out: np.ndarray) -> None:
+                 kept: int | None, **out: np.ndarray) -> None:
         inputs = {"items": items, "bands": bands, "kept": kept or self.k_kept, "policy": self.dropout_policy, "noise": noise,
                   "wanted": wanted}
         network = self._network(runtime, self.variant)

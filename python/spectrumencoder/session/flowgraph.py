@@ -36,8 +36,8 @@ class RunSettings(ChainSettings):
 
     Attributes:
         model, compute, backend, dropout_rate, dropout_policy, adaptive_dropout, rope_mode, false_alarm_rate, threshold_mode,
-            threshold, overlap, band, hold, false_events_per_hour, dtype, runtime, confidence_threshold, encoded_step, encoded_group, settle_ms:
-            see ``spectrum_monitor``; with the defaults that ``settings.py`` gives the command ``run``.
+            threshold, overlap, band, hold, false_events_per_hour, dtype, runtime, confidence_threshold, encoded_step,
+            encoded_group, settle_ms: see ``spectrum_monitor``; with the defaults that ``settings.py`` gives the command ``run``.
         average: spectra per frame, or "auto": chosen by the rate of each source.
         events: file of JSON lines to write; None writes none.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.

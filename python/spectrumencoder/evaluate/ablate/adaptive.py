@@ -178,7 +178,8 @@ def report(result: dict) -> str:
         f"`{result['model']}`, {config['seconds']:g} s of each plan, dropout rate {_RATE} (*off*), batches of {_BATCH}, one "
         f"thread of {result['cpu']}. *few*: quiet frames with {FEW_TOKENS} tokens. *held*: quiet frames repeat the last answer. "
         f"Both encode a frame in full each {REFRESH_S:g} s at the latest. MFLOP: multiply-adds times two of the network, a "
-        "frame. ms: processor time, a frame, with the judgement, on a machine that was not quiet. Mean of the plans against *off*: "
+        "frame. ms: processor time, a frame, with the judgement, on a machine that was not quiet. Mean of the plans against "
+        "*off*: "
         f"{np.mean(ratios[FEW]):.2f} (few), {np.mean(ratios[HELD]):.2f} (held) of the MFLOP.") + "\n",
         markdown_table(["plan", "frames", "in bursts, %", "full, %", "2nd half, %", "MFLOP: off", "few", "held", "held / off",
                         "ms: off", "few", "held"], costs),
