@@ -171,8 +171,9 @@ def report(result: dict) -> str:
                       f"{held['mflop'] / off['mflop']:.2f}", *(f"{m['ms']:.3f}" for m in (off, few, held))])
         losses.append([row["plan"], row["n_bursts"], *(_percent(held[key]) for key in (
             "bursts_seen", "bursts_from_the_first_frame", "burst_frames_full", "bursts_named"))])
-        alike.append([row["plan"], *(_percent(mode[key]) for key in ("same_label_of_bursts", "same_label_in_bursts", "same_label",
-                      "same_verdict") for mode in (few, held)), *(_percent(mode["bursts_flagged"]) for mode in (off, few, held))])
+        keys = ("same_label_of_bursts", "same_label_in_bursts", "same_label", "same_verdict")
+        alike.append([row["plan"], *(_percent(mode[key]) for key in keys for mode in (few, held)),
+                      " / ".join(_percent(mode["bursts_flagged"]) for mode in (off, few, held))])
     config = result["configuration"]
     return "\n".join([paragraph(
         f"`{result['model']}`, {config['seconds']:g} s of each plan, dropout rate {_RATE} (*off*), batches of {_BATCH}, one "
@@ -191,7 +192,7 @@ def report(result: dict) -> str:
                   "The label of a burst is that of the largest number of its frames. *flagged*: bursts with a flagged frame.")
         + "\n",
         markdown_table(["plan", "bursts: few", "held", "their frames: few", "held", "all frames: few", "held", "verdicts: few",
-                        "held", "flagged: off", "few", "held"], alike)])
+                        "held", "flagged: off / few / held"], alike)])
 
 
 def _percent(value: float | None) -> str:
@@ -205,11 +206,12 @@ def draw(result: dict, path: Path) -> None:
     fig, axes = figure(2)
     seconds = result["configuration"]["seconds"]
     for row in result["rows"]:
-        parts = row["modes"][HELD]["parts"]
-        axes[0].plot((np.arange(len(parts)) + 0.5) * seconds / len(parts), [100 * p for p in parts], label=row["plan"], lw=1.2)
+        parts = np.mean(np.reshape(row["modes"][HELD]["parts"], (-1, 3)), axis=1)
+        axes[0].plot((np.arange(len(parts)) + 0.5) * seconds / len(parts), 100 * parts, label=row["plan"], lw=1.2)
     axes[0].set_xlabel("time, s")
     axes[0].set_ylabel("frames encoded in full, %")
-    axes[0].legend(fontsize=7)
+    axes[0].set_ylim(0, 145)
+    axes[0].legend(fontsize=7, ncols=3, loc="upper center")
     place = np.arange(len(result["rows"]))
     for number, mode in enumerate((FEW, HELD)):
         axes[1].bar(place + 0.38 * (number - 0.5), [r["modes"][mode]["mflop"] / r["modes"][OFF]["mflop"] for r in result["rows"]],
