@@ -208,3 +208,13 @@ def test_adaptive_dropout_is_counted(call, write_sigmf, noise, tmp_path, mode, q
     assert row["mean_tokens"] < 24
     assert f"{row['full_frames']} of interest ({row['mean_tokens']:.1f} tokens a frame)" in done.stdout
     assert not any("uncalibrated" in note for note in row["notes"])
+
+
+@pytest.mark.parametrize("mode", ["held", "few"])
+def test_adaptive_dropout_finds_the_same_anomalies_on_a_learned_band(call, demo_scene, band_model, tmp_path, mode):
+    found = []
+    for number, more in enumerate(([], ["--adaptive-dropout", mode])):
+        (tmp_path / str(number)).mkdir()
+        _, events = run_demo_scene(call, demo_scene, band_model, tmp_path / str(number), *more)
+        found.append([(e["sample_start"], e["freq_center_hz"], e["label"]) for e in events if e["state"] == "open"])
+    assert found[0] == found[1] != []
