@@ -103,6 +103,10 @@ FLAGGED_FRAMES = "flagged_frames"
 UNCALIBRATED_FRAMES = "uncalibrated_frames"
 SUPPRESSED_EVENTS = "suppressed_events"
 K_KEPT = "k_kept"                  # tokens per frame that the encoder keeps
+FULL_FRAMES = "full_frames"        # adaptive dropout: frames encoded with the tokens of the dropout rate
+FEW_FRAMES = "few_frames"          # with few tokens
+HELD_FRAMES = "held_frames"        # not encoded: they repeat the last answer
+MEAN_TOKENS = "mean_tokens"        # tokens encoded per frame
 ACCEPTED_FRAMES = "accepted_frames"  # ensemble only: frames that `fast` answered
 REFINED_FRAMES = "refined_frames"    # ensemble only: frames that `large` answered
 ENCODED_PDUS = "encoded_pdus"
@@ -138,6 +142,7 @@ DWELL_SAMPLES = "dwell_samples"    # samples that went into the row
 
 # Settings in status (with DROPOUT_RATE and THRESHOLD, above); `settings.py` lists those that `control` messages change
 DROPOUT_POLICY = "dropout_policy"
+ADAPTIVE_DROPOUT = "adaptive_dropout"
 ROPE_MODE = "rope_mode"
 BACKEND = "backend"
 RUNTIME = "runtime"

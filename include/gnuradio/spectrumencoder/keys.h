@@ -93,6 +93,10 @@
     X(UNCALIBRATED_FRAMES, uncalibrated_frames, "uncalibrated_frames") \
     X(SUPPRESSED_EVENTS, suppressed_events, "suppressed_events")       \
     X(K_KEPT, k_kept, "k_kept") \
+    X(FULL_FRAMES, full_frames, "full_frames") \
+    X(FEW_FRAMES, few_frames, "few_frames") \
+    X(HELD_FRAMES, held_frames, "held_frames") \
+    X(MEAN_TOKENS, mean_tokens, "mean_tokens") \
     X(ACCEPTED_FRAMES, accepted_frames, "accepted_frames") \
     X(REFINED_FRAMES, refined_frames, "refined_frames") \
     X(ENCODED_PDUS, encoded_pdus, "encoded_pdus") \
@@ -120,6 +124,7 @@
     X(HELD_HOPS, held_hops, "held_hops") \
     X(DWELL_SAMPLES, dwell_samples, "dwell_samples") \
     X(DROPOUT_POLICY, dropout_policy, "dropout_policy") \
+    X(ADAPTIVE_DROPOUT, adaptive_dropout, "adaptive_dropout") \
     X(ROPE_MODE, rope_mode, "rope_mode") \
     X(BACKEND, backend, "backend") \
     X(RUNTIME, runtime, "runtime") \

@@ -35,9 +35,9 @@ class RunSettings(ChainSettings):
     """Settings of a run, for any source.
 
     Attributes:
-        model, compute, backend, dropout_rate, dropout_policy, rope_mode, false_alarm_rate, threshold_mode, threshold, overlap,
-            band, hold, false_events_per_hour, dtype, runtime, confidence_threshold, encoded_step, encoded_group, settle_ms:
-            see ``spectrum_monitor``; with the defaults that ``settings.py`` gives the command ``run``.
+        model, compute, backend, dropout_rate, dropout_policy, adaptive_dropout, rope_mode, false_alarm_rate, threshold_mode,
+            threshold, overlap, band, hold, false_events_per_hour, dtype, runtime, confidence_threshold, encoded_step,
+            encoded_group, settle_ms: see ``spectrum_monitor``; with the defaults that ``settings.py`` gives the command ``run``.
         average: spectra per frame, or "auto": chosen by the rate of each source.
         events: file of JSON lines to write; None writes none.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
@@ -71,6 +71,7 @@ class Outcome:
         fault: the reason if the source gave up, else "".
         hung: the blocks that did not end after a stop, else "". If any hung, leave the process with ``os._exit``.
         average: spectra per frame.
+        adaptive: with adaptive dropout, full_frames, few_frames, held_frames and mean_tokens, else empty.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Outcome:
     fault: str = ""
     hung: str = ""
     average: int = 16
+    adaptive: dict = field(default_factory=dict)
 
     @property
     def real_time_factor(self) -> float:
@@ -96,7 +98,7 @@ class Outcome:
     def as_dict(self) -> dict:
         """All fields and the real-time factor, as JSON takes them."""
         row = asdict(self) | {"notes": list(self.notes), "real_time_factor": self.real_time_factor}
-        return row | row.pop("ensemble")
+        return row | row.pop("ensemble") | row.pop("adaptive")
 
     def line(self) -> str:
         """One line for people."""
@@ -104,8 +106,10 @@ class Outcome:
         overflows = self.health.get(keys.OVERFLOWS, 0)
         lost = f", {_count(overflows, 'overflow')}" if overflows and self.health.get(keys.DEVICE) else ""
         refined = f", {self.ensemble[keys.REFINED_FRAMES]} refined" if self.ensemble else ""
+        quiet = f", {self.adaptive[keys.FULL_FRAMES]} of interest ({self.adaptive[keys.MEAN_TOKENS]:.1f} tokens a frame)" \
+            if self.adaptive else ""
         bytes_each = "" if not self.encoded_bytes else f" of {self.encoded_bytes / max(1, self.n_frames):.1f} bytes each"
-        return (f"{self.name}: {_count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{refined}, "
+        return (f"{self.name}: {_count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{quiet}{refined}, "
                 f"{_count(self.n_events, 'event')}, "
                 f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
 
@@ -177,7 +181,7 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
             raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
-                   health, source.fault, flowgraph.hung, flowgraph.average)
+                   health, source.fault, flowgraph.hung, flowgraph.average, flowgraph.adaptive)
 
 
 def _count(number: int, what: str) -> str:
@@ -263,9 +267,16 @@ class Flowgraph:
     @property
     def ensemble(self) -> dict:
         """accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty."""
+        return self._counters(keys.ACCEPTED_FRAMES, keys.REFINED_FRAMES, keys.CONFIDENCE_THRESHOLD)
+
+    @property
+    def adaptive(self) -> dict:
+        """full_frames, few_frames, held_frames and mean_tokens with adaptive dropout, else empty."""
+        return self._counters(keys.FULL_FRAMES, keys.FEW_FRAMES, keys.HELD_FRAMES, keys.MEAN_TOKENS)
+
+    def _counters(self, *names: str) -> dict:
         counters = self.monitor.encoder.counters()
-        return {key: counters[key] for key in (keys.ACCEPTED_FRAMES, keys.REFINED_FRAMES, keys.CONFIDENCE_THRESHOLD)
-                if key in counters}
+        return {name: counters[name] for name in names if name in counters}
 
     @property
     def seconds(self) -> float:
