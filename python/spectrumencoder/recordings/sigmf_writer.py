@@ -75,8 +75,11 @@ def write_encoded(path: str | Path, data: bytes | Iterable[bytes], samp_rate: fl
 
     path = Path(path)
     stem = path.with_name(path.name.removesuffix(META_SUFFIX).removesuffix(DATA_SUFFIX))
-    capture = {} if center_freq_hz is None else {"core:frequency": float(center_freq_hz)}
-    capture = {"core:sample_start": 0} | capture | ({} if datetime is None else {"core:datetime": datetime})
+    capture: dict[str, object] = {"core:sample_start": 0}
+    if center_freq_hz is not None:
+        capture["core:frequency"] = float(center_freq_hz)
+    if datetime is not None:
+        capture["core:datetime"] = datetime
     # All at once: add_annotation sorts the whole list at each call
     file = sigmf.SigMFFile(metadata={"global": {
         "core:datatype": datatype, "core:sample_rate": float(samp_rate), "core:num_channels": 1,

@@ -58,8 +58,8 @@ def joined(frame: np.ndarray, place: np.ndarray, score: np.ndarray, width: int) 
     np.minimum.at(low, label, at)
     np.maximum.at(high, label, at + 1)
     np.maximum.at(best, label, np.maximum.reduceat(score, heads))
-    return [Alert(int(first[k]), int(stop[k]), int(first[k]) + 1, int(low[k]) * width, int(high[k]) * width, "excess", float(best[k]))
-            for k in np.argsort(first, kind="stable")]
+    return [Alert(int(first[k]), int(stop[k]), int(first[k]) + 1, int(low[k]) * width, int(high[k]) * width, "excess",
+                  float(best[k])) for k in np.argsort(first, kind="stable")]
 
 
 def _connected(begin: np.ndarray, last: np.ndarray, place: np.ndarray) -> np.ndarray:

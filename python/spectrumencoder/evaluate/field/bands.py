@@ -101,18 +101,18 @@ class FieldBand:
         side[:, FLOOR_DBFS], side[:, K_EFF], side[:, 2] = floor, AVERAGE, np.float32(self.rate_hz / N_BINS)
         return items
 
-    def encoded(self, engine: Engine, first: int, stop: int, size: int = BLOCK) -> Iterator[tuple[int, np.ndarray, EncodedFrames]]:
-        """(number of the first frame, psd, what the encoder makes of it), ``size`` frames at a time.
+    def encoded(self, engine: Engine, first: int, stop: int) -> Iterator[tuple[int, np.ndarray, EncodedFrames]]:
+        """(number of the first frame, psd, what the encoder makes of it), ``BLOCK`` frames at a time.
 
         Raises:
             ValueError: the model is of other frames.
         """
         given = engine.n_bins, engine.layout.stride, engine.config.window
         if given != (N_BINS, STRIDE, WINDOW):
-            raise ValueError(f"model {engine.model_name} is of {given[0]} bins, stride {given[1]}, window {given[2]}; these bands "
-                             f"are of {N_BINS}, {STRIDE}, {WINDOW}; choose another model")
+            raise ValueError(f"model {engine.model_name} is of {given[0]} bins, stride {given[1]}, window {given[2]}; these "
+                             f"bands are of {N_BINS}, {STRIDE}, {WINDOW}; choose another model")
         name = self.band if self.band in engine.bands else "unknown"
-        for low, psd in self.blocks(first, stop, size):
+        for low, psd in self.blocks(first, stop):
             yield low, psd, engine.encode(self.items(low, low + len(psd)), name)
 
 

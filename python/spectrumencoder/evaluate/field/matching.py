@@ -22,6 +22,8 @@ from .bands import HOP, N_BINS, STRIDE, FieldBand
 FRAMES = 2        # of tolerance in time
 BINS = 2 * STRIDE  # of tolerance in frequency, at least
 FIRST_HEARD, EMITTER_BURST, RECEIVER, NOTHING = CAUSES = ("first heard", "emitter", "receiver", "nothing")
+# Not impulses and drifts, which are one row for all of their time: it would explain each alert
+RECEIVER_SPELLS = ("receiver: gain step", "receiver: loss")
 _AT_ONCE = 256    # alerts
 
 
@@ -78,8 +80,7 @@ class Truth:
         """The truth of a band whose frames [learned_from, band.learn) were learned."""
         foreign = [row for row in band.truth if KIND in row]
         own = [row for row in band.truth if EMITTER in row and KIND not in row]
-        # Impulses are one row for all of their time, which would explain each alert
-        receiver = [row for row in band.truth if row["core:label"].startswith("receiver: ") and "impulse" not in row["core:label"]]
+        receiver = [row for row in band.truth if row["core:label"] in RECEIVER_SPELLS]
         boxes = Boxes.of(foreign, band)
         of_id: dict[str, list[int]] = {}
         for number, row in enumerate(foreign):

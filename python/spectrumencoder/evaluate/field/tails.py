@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .alerts import Alert, joined
-from .bands import N_BINS, FieldBand
+from .bands import FieldBand
 from .places import Levels, PlaceDetector
 
 TAIL = 0.02          # share of a place's frames that its tail is fitted to, as DSPOT has it
@@ -84,7 +84,7 @@ class OnlineConformal:
 
 
 class Dspot:
-    """DSPOT (Siffer et al., KDD 2017) by its authors' ``libspot``: a Pareto tail for each place that is fitted again with each new
+    """DSPOT (Siffer et al., KDD 2017) by its authors' ``libspot``: a Pareto tail for each place, fitted again with each new
     excess. Drift is the mean level of the last ``DEPTH`` frames.
 
     Raises:
@@ -129,7 +129,7 @@ class Dspot:
 def learned_levels(levels: Levels, band: FieldBand, first: int, stop: int) -> np.ndarray:
     """Levels (F, places) in dB of the learning frames."""
     levels.reset()
-    return np.concatenate([np.zeros((0, N_BINS // levels.width), np.float32), *(levels(psd) for _, psd in band.blocks(first, stop))])
+    return np.concatenate([levels(psd) for _, psd in band.blocks(first, stop)])
 
 
 def drift(levels: np.ndarray, depth: int) -> np.ndarray:

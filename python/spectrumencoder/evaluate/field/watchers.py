@@ -20,7 +20,7 @@ from ...detector.events import OPEN, Segment
 from ...detector.table import Table, Tuning
 from ...encoder.engine import Engine
 from .alerts import Alert
-from .bands import AVERAGE, BLOCK, HOP, N_BINS, FieldBand
+from .bands import AVERAGE, HOP, N_BINS, FieldBand
 
 Settings = dict[str, Any]
 
@@ -106,7 +106,7 @@ def learned(band: FieldBand, engine: Engine, first: int, stop: int) -> Table:
     """The conformal table of frames [first, stop), which are of one tuning."""
     calibrator = Calibrator(stop - first, head=bool(engine.contract["heads"].get("anomaly", False)),
                             tuning=Tuning(band.freq_hz, band.rate_hz), window_hop=N_BINS)
-    for _, psd, made in band.encoded(engine, first, stop, BLOCK):
+    for _, psd, made in band.encoded(engine, first, stop):
         calibrator.add(made.residual, made.features, band.frame_s, 0, psd=psd)
     return calibrator.finish()
 

@@ -47,7 +47,8 @@ class Band:
         self._anomalies = Ordered(placed, lambda p: (p.start, p.end))
         self._foreign = Ordered(bursts, lambda b: (b.first, b.end))
         self._kept_foreign: OrderedDict[int, np.ndarray] = OrderedDict()
-        self.truth = sorted(self.receiving.drifted(busy.truth + notes) + self.receiving.truth, key=lambda a: a["core:sample_start"])
+        self.truth = sorted(self.receiving.drifted(busy.truth + notes) + self.receiving.truth,
+                            key=lambda a: a["core:sample_start"])
         self.n_bursts, self.n_anomalies = len(busy.truth), len(placed) + len(bursts)
 
     def quiet(self, start: int, count: int) -> np.ndarray:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the receiver does to a band: frequency and gain that drift, gain steps, impulses, the filter, the converter, lost samples."""
+"""What the receiver does to a band: drifts, gain steps, impulses, the filter, the converter, lost samples."""
 
 from __future__ import annotations
 
