@@ -197,6 +197,29 @@ def test_an_event_is_one_alert_that_later_messages_refine(band):
     assert (alert.low, alert.high) == (pytest.approx(98), pytest.approx(120))
 
 
+def test_a_further_burst_of_an_emitter_is_no_alert_but_sees_again(band):
+    collected = watchers.Collected(band)
+    collected.take([message("open", "a", 800, 2, 100, 110, band), message("update", "a", 800, 6, 100, 110, band),
+                    message("update", "a", 850, 3, 99, 109, band), message("close", "a", 850, 4, 99, 109, band)])
+    first, again = collected.alerts()
+    assert (first.begin, first.end, first.again, first.of) == (800, 806, False, again.of)
+    assert (again.begin, again.end, again.again) == (850, 853, True)
+
+
+def test_seen_again_needs_an_alert_that_found_one():
+    made = flat([row(at, at + 20, 500, 510, emitter=f"a{at}", kind="tone", inr_db=9.0) for at in (2500, 2600)])
+    truth = Truth.of(made, 0)
+
+    def alert(begin, of, again=False):
+        return Alert(begin, begin + 2, begin + 2, 500, 510, of=of, again=again)
+
+    outcome = judged([alert(2500, 0), alert(2600, 0, again=True)], truth, made)
+    assert outcome["found"] == [True, False] and outcome["again"] == [True, True]
+    assert not outcome["quiet"] and not outcome["unmatched"]
+    outcome = judged([alert(1500, 0), alert(2500, 0, again=True), alert(2600, 0, again=True)], truth, made)
+    assert outcome["found"] == outcome["again"] == [False, False] and outcome["quiet"] == {"nothing": 1}
+
+
 def flat(truth, n_frames=4000):
     """A band of 1024 bins of 1 kHz at 0 Hz, which has only truth."""
     return FieldBand("x", 0, 1.024e6, 0.0, 1000, 2000, np.zeros((n_frames, 1)), np.zeros((n_frames, 1)), truth)
@@ -335,12 +358,15 @@ def test_exact_intervals():
 
 
 def test_scope_and_classes():
-    outcome = {"quiet": {"nothing": 2, "first heard": 1}, "unmatched": {}, "found": [True, False, True, True],
-               "delay_ms": [5.0, None, 10.0, 20.0], "edges": [[1.0, -2.0], None, [0.0, 0.0], [9.0, 9.0]]}
+    outcome = {"quiet": {"nothing": 2, "first heard": 1}, "unmatched": {}, "quiet_kinds": {"new": 3}, "unmatched_kinds": {},
+               "found": [True, False, True, True],
+               "again": [True] * 4, "delay_ms": [5.0, None, 10.0, 20.0],
+               "edges": [[1.0, -2.0], None, [0.0, 0.0], [9.0, 9.0]]}
     anomalies = [{"kind": "tone", "inr_db": 20.0, "seconds": 0.1}, {"kind": "tone", "inr_db": 3.0, "seconds": 0.02},
                  {"kind": "chirp", "inr_db": 6.0, "seconds": 0.5}, {"kind": "chirp", "inr_db": 12.0, "seconds": 0.9}]
     made = figures.point_figures([{"anomalies": anomalies, "points": {"1": outcome}, "quiet_h": 1.5, "anomalous_h": 0.5}], "1")
     assert made["found"]["found"] == 2 and made["found"]["of"] == 3 and made["found_of_all"]["of"] == 4  # 0.9 s is too long
+    assert made["found_or_again"]["found"] == 3
     assert {k: v and (v["found"], v["of"]) for k, v in made["by_inr"].items()} == {
         "3-6": (0, 1), "6-10": (1, 1), "10-15": None, "15-20": (1, 1)}
     assert made["false_per_hour"]["mean"] == 2.0 and made["without_first_heard_per_hour"]["count"] == 2

@@ -25,6 +25,8 @@ class Alert:
         opened: frame after which it was known.
         low, high: bins [low, high).
         kind: of the detector. score: its highest, on the detector's own scale.
+        of: number of the emitter that it is of, by which a detector with a memory knows it again; None: it has no memory.
+        again: no alert, but a further burst of an emitter for which there was one.
     """
 
     begin: int
@@ -34,6 +36,8 @@ class Alert:
     high: float
     kind: str = ""
     score: float = 0.0
+    of: int | None = None
+    again: bool = False
 
 
 def joined(frame: np.ndarray, place: np.ndarray, score: np.ndarray, width: int) -> list[Alert]:

@@ -48,26 +48,23 @@ def in_scope(anomaly: dict) -> bool:
 
 def point_figures(rows: Sequence[dict], point: str) -> dict:
     """Figures of one detector at one point over some bands. rows: as ``run.measured`` gives them."""
-    trials = [trial for row in rows for judged in [row["points"][point]]
-              for trial in zip(row["anomalies"], judged["found"], judged["delay_ms"], judged["edges"], strict=True)]
+    trials = [trial for row in rows for made in [row["points"][point]]
+              for trial in zip(row["anomalies"], made["found"], made["delay_ms"], made["edges"], made["again"], strict=True)]
     scoped = [trial for trial in trials if in_scope(trial[0])]
-    quiet, unmatched = Counter(), Counter()
-    for row in rows:
-        quiet.update(row["points"][point]["quiet"])
-        unmatched.update(row["points"][point]["unmatched"])
+    quiet, unmatched, *kinds = (_total(rows, point, key) for key in ("quiet", "unmatched", "quiet_kinds", "unmatched_kinds"))
     hours = sum(row["quiet_h"] for row in rows)
     watched = sum(row["anomalous_h"] for row in rows)
-    delays = [delay for _, found, delay, _ in scoped if found]
-    edges = np.abs([edge for _, found, _, edge in scoped if found]).ravel()
+    delays = [trial[2] for trial in scoped if trial[1]]
+    edges = np.abs([trial[3] for trial in scoped if trial[1]]).ravel()
     return {
-        "found": _share(scoped), "found_of_all": _share(trials),
+        "found": _share(scoped), "found_of_all": _share(trials), "found_or_again": _share((t[0], t[4]) for t in scoped),
         "by_kind": {kind: _share(t for t in scoped if t[0]["kind"] == kind) for kind in sorted({t[0]["kind"] for t in scoped})},
         "by_inr": {f"{low:g}-{high:g}": _share(t for t in scoped if _within(t[0]["inr_db"], low, high))
                    for low, high in INR_CLASSES},
         "above_10_db": _share(t for t in scoped if t[0]["inr_db"] >= 10),
         "false_per_hour": poisson_rate(quiet.total(), hours) if hours else None,
         "without_first_heard_per_hour": poisson_rate(quiet.total() - quiet[FIRST_HEARD], hours) if hours else None,
-        "causes": dict(quiet), "unmatched": dict(unmatched),
+        "causes": dict(quiet), "unmatched": dict(unmatched), "false_kinds": dict(kinds[0]), "unmatched_kinds": dict(kinds[1]),
         "unmatched_per_hour": poisson_rate(unmatched.total(), watched) if watched else None,
         "delay_ms": _quantiles(delays), "edge_bins": _quantiles(edges)}
 
@@ -88,6 +85,13 @@ def within_budget(points: dict[str, dict], budget: float) -> str | None:
     """The point that finds the most with at most ``budget`` false alerts an hour; None if none stays within it."""
     able = [p for p, f in points.items() if f["false_per_hour"] and f["found"] and f["false_per_hour"]["mean"] <= budget]
     return max(able, key=lambda p: (points[p]["found"]["mean"], -points[p]["false_per_hour"]["mean"]), default=None)
+
+
+def _total(rows: Sequence[dict], point: str, key: str) -> Counter:
+    total: Counter = Counter()
+    for row in rows:
+        total.update(row["points"][point][key])
+    return total
 
 
 def _share(trials: Iterable[tuple]) -> dict | None:

@@ -4,6 +4,10 @@
 An alert finds an anomaly if it begins while the anomaly lasts (2 frames of tolerance) and overlaps it in frequency (tolerance: 2
 places, or half the anomaly's width if that is more). What an alert that began earlier reports is something else. Rows of one
 anomaly, such as the dwells of a hopper, are one anomaly.
+
+Anomalies come where others were before. A detector that remembers emitters may take a later one for a further burst of an earlier
+one, and then gives no alert. Such an anomaly is not found but *seen again*: a further burst is reported of an emitter whose alert
+found an anomaly.
 """
 
 from __future__ import annotations
@@ -105,17 +109,23 @@ def judged(alerts: Sequence[Alert], truth: Truth, band: FieldBand) -> dict:
 
     Returns:
         ``quiet``: false alerts of the quiet part by cause; ``unmatched``: those of the anomalous part that find no anomaly, by
-        cause. For each anomaly, in the order of the truth: ``found``; ``delay_ms`` from its onset to the first alert; ``edges``,
-        by how many bins that alert's edges lie beyond the box (negative: within). The last two are None if it was not found.
+        cause; ``quiet_kinds`` and ``unmatched_kinds``: the same by the detector's kind. For each anomaly, in the order of the truth: ``found``; ``again``, found or seen again; ``delay_ms`` from its onset
+        to the first alert; ``edges``, by how many bins that alert's edges lie beyond the box (negative: within). The last two are
+        None if it was not found.
     """
-    begin, low, high = (np.array([getattr(a, key) for a in alerts], float) for key in ("begin", "low", "high"))
+    again, finds_again = _seen_again(alerts, truth, band)
+    alerts = [alert for alert in alerts if not alert.again]
+    begin, low, high = _places(alerts)
     quiet = np.array([a.opened <= band.quiet for a in alerts], bool)
     cause = _causes(begin, low, high, truth)
     finds = truth.of_anomalies.met_by(begin, low, high) & ~quiet[:, None]
-    found, delays, edges = [], [], []
+    found, met, delays, edges = [], [], [], []
+    raised = {a.of for a, any_found in zip(alerts, finds.any(axis=1), strict=True) if any_found}
+    seen = finds_again[[a.of in raised for a in again]].any(axis=0)
     for anomaly in truth.anomalies:
         of_it = np.flatnonzero(finds[:, list(anomaly.rows)].any(axis=1))
         found.append(bool(len(of_it)))
+        met.append(bool(len(of_it) or seen[list(anomaly.rows)].any()))
         if not len(of_it):
             delays.append(None)
             edges.append(None)
@@ -129,7 +139,20 @@ def judged(alerts: Sequence[Alert], truth: Truth, band: FieldBand) -> dict:
     stray = ~quiet & ~finds.any(axis=1)
     return {"quiet": dict(Counter(c for c, now in zip(cause, quiet, strict=True) if now)),
             "unmatched": dict(Counter(c for c, now in zip(cause, stray, strict=True) if now)),
-            "found": found, "delay_ms": delays, "edges": edges}
+            "quiet_kinds": dict(Counter(a.kind for a, now in zip(alerts, quiet, strict=True) if now)),
+            "unmatched_kinds": dict(Counter(a.kind for a, now in zip(alerts, stray, strict=True) if now)),
+            "found": found, "again": met, "delay_ms": delays, "edges": edges}
+
+
+def _places(alerts: Sequence[Alert]) -> list[np.ndarray]:
+    """Begin, low and high of alerts, (A,) each."""
+    return [np.array([getattr(a, key) for a in alerts], float) for key in ("begin", "low", "high")]
+
+
+def _seen_again(alerts: Sequence[Alert], truth: Truth, band: FieldBand) -> tuple[list[Alert], np.ndarray]:
+    """The further bursts after the quiet part, and which boxes of anomalies each meets, (A, R) bool."""
+    again = [alert for alert in alerts if alert.again and alert.opened > band.quiet]
+    return again, truth.of_anomalies.met_by(*_places(again))
 
 
 def _causes(begin: np.ndarray, low: np.ndarray, high: np.ndarray, truth: Truth) -> list[str]:

@@ -32,6 +32,8 @@ def report(result: dict, command: str = "", picture: str = "") -> str:
     out += _plans(result, longest)
     out += _losses(result, longest)
     out += _all_points(result["by_learning"][longest]["pooled"], longest)
+    if len(result["row_commits"]) > 1:
+        out.append("Rows were measured at " + ", ".join(commit[:12] for commit in result["row_commits"]) + ".\n")
     return with_origin("\n".join(out), result, command, picture, "Found anomalies against false alerts an hour")
 
 
@@ -55,10 +57,12 @@ def _part(result: dict, learn_s: str, pooled: dict, title: str, brief: bool = Fa
                for name, row in pooled.items()])]
     points = {name: chosen(result, name, row["points"]) for name, row in pooled.items()}
     at = {name: (pooled[name], pooled[name]["points"][point]) for name, point in points.items() if point}
-    out.append(paragraph("Each at one point: its default if it has one, else the best within 10 false alerts an hour, else its "
-                         "strictest.") + "\n")
-    out.append(markdown_table(["detector", "point", "found", "above 10 dB", "false an hour", "upper", "of unheard emitters"], [
-        [_name(result, name, row), f"{points[name]} {row['unit']}".strip(), _share(f["found"]),
+    out.append(paragraph("Each at one point: its default if it has one, else the best within 10 false alerts an hour, else "
+                         "its strictest. *Seen again*: reported as a further burst of an emitter whose alert found an earlier "
+                         "anomaly at that place.") + "\n")
+    out.append(markdown_table(["detector", "point", "found", "or seen again", "above 10 dB", "false an hour", "upper",
+                               "of unheard emitters"], [
+        [_name(result, name, row), f"{points[name]} {row['unit']}".strip(), _share(f["found"]), _share(f["found_or_again"]),
          _share(f["above_10_db"]), _rate(f["false_per_hour"]), _number(f["false_per_hour"], "upper"),
          f["causes"].get(CAUSES[0], 0)] for name, (row, f) in at.items()]))
     kinds = sorted({kind for _, f in at.values() for kind in f["by_kind"]})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ from ...detector.detector import Detector
 from ...detector.events import OPEN, Segment
 from ...detector.table import Table, Tuning
 from ...encoder.engine import Engine
-from .alerts import Alert
+from .alerts import GAP, Alert
 from .bands import AVERAGE, HOP, N_BINS, FieldBand
 
 Settings = dict[str, Any]
@@ -117,11 +118,16 @@ def segment_of(band: FieldBand, engine: Engine) -> Segment:
 
 
 class Collected:
-    """The alerts that messages report: each ``open`` begins one, ``update`` and ``close`` of the same id refine its box."""
+    """The alerts that messages report: each ``open`` begins one, ``update`` and ``close`` of the same id refine its box.
+
+    An ``update`` that begins after what was reported of its id so far is a further burst (``Alert.again``).
+    """
 
     def __init__(self, band: FieldBand):
         self._step, self._left = band.rate_hz / N_BINS, band.freq_hz - band.rate_hz / 2
         self._of: dict[str, Alert] = {}
+        self._again: list[Alert] = []
+        self._last: dict[str, int] = {}  # frame after the last that was reported
 
     def take(self, messages: Iterable[Any]) -> None:
         """Takes messages in their order. One that is no anomaly (``is_anomaly`` false) is no alert."""
@@ -133,10 +139,16 @@ class Collected:
             end = max(begin + 1, -(-(fields[keys.SAMPLE_START] + fields[keys.SAMPLE_COUNT]) // HOP))
             middle = (fields[keys.FREQ_CENTER_HZ] - self._left) / self._step + 0.5
             half = fields[keys.BANDWIDTH_HZ] / self._step / 2
-            begin, opened = (begin, end) if known is None else (known.begin, known.opened)
-            self._of[fields[keys.EVENT_ID]] = Alert(begin, max(begin + 1, end), opened, middle - half, middle + half,
-                                                    fields[keys.ANALYSIS_TYPE], float(fields[keys.ANOMALY_SCORE]))
+            event = fields[keys.EVENT_ID]
+            later, last = known is not None and begin > self._last[event] + GAP, self._last.get(event, 0)
+            self._last[event] = max(last, end)
+            made = Alert(begin, end, end, middle - half, middle + half, fields[keys.ANALYSIS_TYPE],
+                         float(fields[keys.ANOMALY_SCORE]), len(self._of) if known is None else known.of, later)
+            if later:
+                self._again.append(made)
+            elif known is None or begin <= known.end + GAP:
+                self._of[event] = made if known is None else replace(made, begin=known.begin, opened=known.opened)
 
     def alerts(self) -> list[Alert]:
-        """All so far, in the order in which they were opened."""
-        return sorted(self._of.values(), key=lambda alert: (alert.opened, alert.begin))
+        """All so far, further bursts among them, in the order in which they were opened."""
+        return sorted([*self._of.values(), *self._again], key=lambda alert: (alert.opened, alert.begin))
