@@ -108,10 +108,10 @@ def judged(alerts: Sequence[Alert], truth: Truth, band: FieldBand) -> dict:
     """What a detector did on a band.
 
     Returns:
-        ``quiet``: false alerts of the quiet part by cause; ``unmatched``: those of the anomalous part that find no anomaly, by
-        cause; ``quiet_kinds`` and ``unmatched_kinds``: the same by the detector's kind. For each anomaly, in the order of the truth: ``found``; ``again``, found or seen again; ``delay_ms`` from its onset
-        to the first alert; ``edges``, by how many bins that alert's edges lie beyond the box (negative: within). The last two are
-        None if it was not found.
+        ``quiet``: false alerts of the quiet part by cause; ``unmatched``: those of the anomalous part that find no anomaly;
+        ``quiet_kinds`` and ``unmatched_kinds``: the same by the detector's kind. For each anomaly, in the order of the truth:
+        ``found``; ``again``, found or seen again; ``delay_ms`` from its onset to the first alert; ``edges``, by how many bins
+        that alert's edges lie beyond the box (negative: within). The last two are None if it was not found.
     """
     again, finds_again = _seen_again(alerts, truth, band)
     alerts = [alert for alert in alerts if not alert.again]

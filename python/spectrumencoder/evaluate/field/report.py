@@ -146,8 +146,8 @@ def draw(result: dict, path: Path) -> None:
     for axis in list(axes)[len(panels):]:
         axis.set_axis_off()
     handles, labels = fig.axes[0].get_legend_handles_labels()
-    fig.legend(handles, labels, fontsize=8, ncols=4, loc="outside lower center")
-    fig.supxlabel("false alerts an hour (left edge: none)", fontsize=9)
+    fig.legend(handles, labels, fontsize=8, ncols=min(len(labels), 2 * columns), loc="outside upper left", frameon=False)
+    fig.supxlabel("false alerts an hour (none: drawn at half of one in all)", fontsize=9)
     fig.supylabel("share of anomalies found", fontsize=9)
     finish(fig, path)
 
