@@ -104,7 +104,7 @@ def test_anomalies_begin_after_the_quiet_part():
     assert not bands.field_plan(plan, 7, Times(10.0, 20.0, 0.0)).anomalies
 
 
-@pytest.mark.parametrize("detector", [MaxHold(), MaxHold(4, 8), PcaResidual()], ids=lambda d: d.name)
+@pytest.mark.parametrize("detector", [MaxHold(), MaxHold(4, 8), PcaResidual(), GpdTail()], ids=lambda d: d.name)
 def test_detectors_find_what_is_strong_and_keep_quiet_else(band, detector):
     detector.learn(band, 0, band.learn)
     alerts = detector.watch(band, band.learn, len(band))
@@ -124,7 +124,7 @@ def test_detectors_find_what_is_strong_and_keep_quiet_else(band, detector):
 
 def test_tails_find_what_is_strong(band):
     """11 s are few for the tail of a place: what is false is not held against it here."""
-    detector = GpdTail()
+    detector = GpdTail(ends=True)
     detector.learn(band, 0, band.learn)
     alerts = detector.watch(band, band.learn, len(band))
     counts = [len(alerts[point]) for point in detector.points]
@@ -313,6 +313,7 @@ def test_tail_is_fitted():
     assert shape == pytest.approx(0.25, abs=0.03) and scale == pytest.approx(0.25, rel=0.05)
     shape, scale = fit_tail(np.random.default_rng(2).uniform(0, 3, 5000))  # shape -1, the end of what has a likelihood
     assert -1.0 <= shape < -0.8
+    assert fit_tail(np.array([1.0, 2.0, 3.0] * 10), ends=False) == (0.0, 2.0)
     shape, scale = fit_tail(np.random.default_rng(3).exponential(2.0, 20_000))
     assert shape == pytest.approx(0.0, abs=0.03) and scale == pytest.approx(2.0, rel=0.05)
     assert fit_tail(np.array([1.0, 3.0])) == (0.0, 2.0)

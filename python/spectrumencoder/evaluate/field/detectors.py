@@ -65,6 +65,8 @@ DETECTORS: dict[str, Entry] = {
     "max-hold-8": Entry(lambda engine: MaxHold(4, 8)),
     "pca": Entry(lambda engine: PcaResidual()),
     "gpd": Entry(lambda engine: GpdTail()),
+    "gpd-8": Entry(lambda engine: GpdTail(4, 8)),
+    "gpd-ends": Entry(lambda engine: GpdTail(ends=True)),
     "conformal": Entry(lambda engine: OnlineConformal()),
     "dspot": Entry(lambda engine: Dspot(), needs="libspot"),
 }

@@ -86,7 +86,8 @@ class MaxHold(PlaceDetector):
     def __init__(self, width: int = 8, frames: int = 1):
         self.width = width
         self.name = f"max-hold, {width} bins, {frames} frame{'s' * (frames > 1)}"
-        self.points = tuple(map(float, range(1, 11))) if frames == 1 else (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
+        low = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0) if frames > 1 else tuple(map(float, range(1, 11)))
+        self.points = (*low, 12.0, 15.0, 20.0)
         self._levels = Levels(width, frames)
 
     def learn(self, band, first, stop):

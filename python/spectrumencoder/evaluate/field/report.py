@@ -140,13 +140,13 @@ def draw(result: dict, path: Path) -> None:
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
     fig = Figure(figsize=(3.6 * columns, 3.1 * rows + 0.5), layout="constrained")
-    axes = fig.subplots(rows, columns, squeeze=False, sharey=True).flat
+    axes = list(fig.subplots(rows, columns, squeeze=False, sharey=True).flat)
     for axis, (title, summary) in zip(axes, panels, strict=False):
         _panel(axis, title, summary, result)
-    for axis in list(axes)[len(panels):]:
+    for axis in axes[len(panels):]:
         axis.set_axis_off()
     handles, labels = fig.axes[0].get_legend_handles_labels()
-    fig.legend(handles, labels, fontsize=8, ncols=min(len(labels), 2 * columns), loc="outside upper left", frameon=False)
+    fig.legend(handles, labels, fontsize=8, ncols=min(len(labels), columns + 1), loc="outside upper left", frameon=False)
     fig.supxlabel("false alerts an hour (none: drawn at half of one in all)", fontsize=9)
     fig.supylabel("share of anomalies found", fontsize=9)
     finish(fig, path)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Detectors with a threshold for each place out of that place's own frames: extreme values, DSPOT, online conformal.
 
-A place is a token of 8 bins in one frame. The nominal exceedances an hour are those of all places together.
+A place is some neighbouring bins, 8 in one frame if nothing else is said. The nominal exceedances an hour are those of all places
+together.
 """
 
 from __future__ import annotations
@@ -20,17 +21,24 @@ PER_HOUR = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0, 1e4)
 
 
 class GpdTail(PlaceDetector):
-    """A generalised Pareto tail over the 98 % quantile of each place (Siffer et al., KDD 2017, without their updates)."""
+    """A generalised Pareto tail over the 98 % quantile of each place (Siffer et al., KDD 2017, without their updates).
 
-    name, unit, points = "extreme values", "an hour, nominal", PER_HOUR
+    Args:
+        width, frames: of a place. ends: take a shape below 0, a law with an end, as it is fitted. Else the tail is then that of
+            an exponential law: few frames do not tell where it ends.
+    """
 
-    def __init__(self):
-        self._levels = Levels(self.width)
+    unit, points = "an hour, nominal", PER_HOUR
+
+    def __init__(self, width: int = 8, frames: int = 1, ends: bool = False):
+        self.width, self._ends = width, ends
+        self.name = f"Pareto tail{' that may end' * ends}, {width} bins, {frames} frame{'s' * (frames > 1)}"
+        self._levels = Levels(width, frames)
 
     def learn(self, band, first, stop):
         levels = learned_levels(self._levels, band, first, stop)
         self._above = np.quantile(levels, 1 - TAIL, axis=0)
-        tails = [fit_tail(x[x > u] - u) for x, u in zip(levels.T, self._above, strict=True)]
+        tails = [fit_tail(x[x > u] - u, self._ends) for x, u in zip(levels.T, self._above, strict=True)]
         self._shape, self._scale = np.array(tails, float).T
         self._share = (levels > self._above).mean(axis=0)
         self._an_hour = levels.shape[1] * 3600.0 / band.frame_s
@@ -140,11 +148,11 @@ def drift(levels: np.ndarray, depth: int) -> np.ndarray:
     return np.concatenate((np.repeat(mean[:1], depth - 1, axis=0), mean))
 
 
-def fit_tail(excess: np.ndarray) -> tuple[float, float]:
+def fit_tail(excess: np.ndarray, ends: bool = True) -> tuple[float, float]:
     """Shape and scale of a generalised Pareto law by max likelihood (Grimshaw 1993: one search, over t = shape / scale).
 
     Args:
-        excess: (E,), positive.
+        excess: (E,), positive. ends: allow a shape below 0.
     """
     mean = float(excess.mean()) if len(excess) else 1.0
     if len(excess) < MIN_PEAKS:
@@ -157,6 +165,6 @@ def fit_tail(excess: np.ndarray) -> tuple[float, float]:
     shape = np.log1p(t[:, None] * excess).mean(axis=1)
     likelihood = np.where(shape > -1, -np.log(shape / t) - shape - 1, -np.inf)
     best = int(likelihood.argmax())
-    if likelihood[best] <= -np.log(mean) - 1:  # the exponential law
+    if likelihood[best] <= -np.log(mean) - 1 or (shape[best] < 0 and not ends):  # the exponential law
         return 0.0, mean
     return float(shape[best]), float(shape[best] / t[best])
