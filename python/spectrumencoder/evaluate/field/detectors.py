@@ -15,8 +15,10 @@ from .places import MaxHold, PcaResidual
 from .tails import Dspot, GpdTail, OnlineConformal
 from .watchers import Boxes
 
-_FIELD = ("evaluate/field", "evaluate/anomaly/baselines.py")
-_OURS = ("evaluate/field", "detector", "encoder", "tokens")
+_JUDGED = ("evaluate/field/bands.py", "evaluate/field/alerts.py", "evaluate/field/matching.py")
+_PLACES = (*_JUDGED, "evaluate/field/places.py")
+_TAILS = (*_PLACES, "evaluate/field/tails.py")
+_OURS = (*_JUDGED, "evaluate/field/watchers.py", "detector", "encoder", "tokens")
 
 
 class FieldDetector(Protocol):
@@ -48,7 +50,7 @@ class Entry:
     """
 
     make: Callable[[Callable[[], Engine]], FieldDetector]
-    sources: tuple[str, ...] = _FIELD
+    sources: tuple[str, ...]
     default: float | None = None
     uses_model: bool = False
     needs: str = ""
@@ -61,13 +63,13 @@ class Entry:
 
 DETECTORS: dict[str, Entry] = {
     "boxes": Entry(lambda engine: Boxes(engine()), _OURS, default=1.0, uses_model=True),
-    "max-hold": Entry(lambda engine: MaxHold()),
-    "max-hold-8": Entry(lambda engine: MaxHold(4, 8)),
-    "pca": Entry(lambda engine: PcaResidual()),
-    "gpd": Entry(lambda engine: GpdTail()),
-    "gpd-8": Entry(lambda engine: GpdTail(4, 8)),
-    "gpd-ends": Entry(lambda engine: GpdTail(ends=True)),
-    "conformal": Entry(lambda engine: OnlineConformal()),
-    "dspot": Entry(lambda engine: Dspot(), needs="libspot"),
+    "max-hold": Entry(lambda engine: MaxHold(), _PLACES),
+    "max-hold-8": Entry(lambda engine: MaxHold(4, 8), _PLACES),
+    "pca": Entry(lambda engine: PcaResidual(), (*_PLACES, "evaluate/anomaly/baselines.py")),
+    "gpd": Entry(lambda engine: GpdTail(), _TAILS),
+    "gpd-8": Entry(lambda engine: GpdTail(4, 8), _TAILS),
+    "gpd-ends": Entry(lambda engine: GpdTail(ends=True), _TAILS),
+    "conformal": Entry(lambda engine: OnlineConformal(), _TAILS),
+    "dspot": Entry(lambda engine: Dspot(), _TAILS, needs="libspot"),
 }
 SUBJECT = "boxes"  # the one that the page is about; all others are rivals

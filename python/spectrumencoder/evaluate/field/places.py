@@ -54,6 +54,11 @@ class PlaceDetector(ABC):
                 for point, limit in zip(self.points, limits, strict=True) for above in [score > limit]}
 
 
+def place_name(title: str, width: int, frames: int) -> str:
+    """A detector's name with the size of its places."""
+    return f"{title}, {width} bins" + f", {frames} frames" * (frames > 1)
+
+
 class Levels:
     """Mean power of places of ``width`` bins over the last ``frames`` frames, in dB. It remembers frames between calls."""
 
@@ -85,7 +90,7 @@ class MaxHold(PlaceDetector):
 
     def __init__(self, width: int = 8, frames: int = 1):
         self.width = width
-        self.name = f"max-hold, {width} bins, {frames} frame{'s' * (frames > 1)}"
+        self.name = place_name("max-hold", width, frames)
         low = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0) if frames > 1 else tuple(map(float, range(1, 11)))
         self.points = (*low, 12.0, 15.0, 20.0)
         self._levels = Levels(width, frames)

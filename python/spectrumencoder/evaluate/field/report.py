@@ -136,7 +136,8 @@ def draw(result: dict, path: Path) -> None:
 
     longest = next(iter(result["by_learning"]))
     panels = [(f"all plans, {learn_s} s learned", part["pooled"]) for learn_s, part in result["by_learning"].items()]
-    panels += [(f"{plan}, {longest} s", summary) for plan, summary in result["by_learning"][longest]["per_plan"].items()]
+    per_plan = result["by_learning"][longest]["per_plan"]
+    panels += [(f"{plan}, {longest} s", summary) for plan, summary in per_plan.items() if len(per_plan) > 1]
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
     fig = Figure(figsize=(3.6 * columns, 3.1 * rows + 0.5), layout="constrained")

@@ -11,7 +11,7 @@ import numpy as np
 
 from .alerts import Alert, joined
 from .bands import FieldBand
-from .places import Levels, PlaceDetector
+from .places import Levels, PlaceDetector, place_name
 
 TAIL = 0.02          # share of a place's frames that its tail is fitted to, as DSPOT has it
 MIN_PEAKS = 10       # fewer tell nothing of a shape: an exponential tail
@@ -32,7 +32,7 @@ class GpdTail(PlaceDetector):
 
     def __init__(self, width: int = 8, frames: int = 1, ends: bool = False):
         self.width, self._ends = width, ends
-        self.name = f"Pareto tail{' that may end' * ends}, {width} bins, {frames} frame{'s' * (frames > 1)}"
+        self.name = place_name("Pareto tail with an end" if ends else "Pareto tail", width, frames)
         self._levels = Levels(width, frames)
 
     def learn(self, band, first, stop):
