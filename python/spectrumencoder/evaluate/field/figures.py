@@ -18,7 +18,9 @@ LEVEL = 0.95
 INR_CLASSES = ((3.0, 6.0), (6.0, 10.0), (10.0, 15.0), (15.0, 20.0))
 LENGTH_S = (0.02, 0.5)  # of the anomalies that count; their lengths are rounded to what a transform takes
 BUDGETS = (1.0, 3.0, 10.0, 30.0, 100.0)  # false alerts an hour
+BRIEF = ("found", "found_or_again", "false_per_hour", "causes")
 _SLACK = 1.05
+_DIGITS = 5  # of what is written
 
 
 def poisson_rate(count: int, hours: float) -> dict:
@@ -26,8 +28,8 @@ def poisson_rate(count: int, hours: float) -> dict:
     tail = (1 - LEVEL) / 2
     low = chi2.ppf(tail, 2 * count) / 2 if count else 0.0
     high, upper = chi2.ppf(1 - tail, 2 * count + 2) / 2, chi2.ppf(LEVEL, 2 * count + 2) / 2
-    return {"count": int(count), "hours": hours, "mean": count / hours, "low": float(low) / hours, "high": float(high) / hours,
-            "upper": float(upper) / hours}
+    return {"count": int(count), "hours": _rounded(hours), "mean": _rounded(count / hours), "low": _rounded(low / hours),
+            "high": _rounded(high / hours), "upper": _rounded(upper / hours)}
 
 
 def share(found: int, of: int) -> dict | None:
@@ -37,7 +39,7 @@ def share(found: int, of: int) -> dict | None:
     tail = (1 - LEVEL) / 2
     low = beta.ppf(tail, found, of - found + 1) if found else 0.0
     high = beta.ppf(1 - tail, found + 1, of - found) if found < of else 1.0
-    return {"found": int(found), "of": int(of), "mean": found / of, "low": float(low), "high": float(high)}
+    return {"found": int(found), "of": int(of), "mean": _rounded(found / of), "low": _rounded(low), "high": _rounded(high)}
 
 
 def in_scope(anomaly: dict) -> bool:
@@ -69,13 +71,18 @@ def point_figures(rows: Sequence[dict], point: str) -> dict:
         "delay_ms": _quantiles(delays), "edge_bins": _quantiles(edges)}
 
 
-def summary(rows: Sequence[dict]) -> dict:
-    """Figures of each detector at each of its points, over all these rows: {name: {"unit", "points": {point: figures}}}."""
+def summary(rows: Sequence[dict], brief: bool = False) -> dict:
+    """Figures of each detector at each of its points, over all these rows: {name: {"unit", "points": {point: figures}}}.
+
+    brief: only those of ``BRIEF``.
+    """
     out = {}
     for name in dict.fromkeys(row["detector"] for row in rows):
         mine = [row for row in rows if row["detector"] == name and not row.get("refused")]
         refused = [f"{row['plan']}: {row['refused']}" for row in rows if row["detector"] == name and row.get("refused")]
         points = {point: point_figures(mine, point) for point in mine[0]["points"]} if mine else {}
+        if brief:
+            points = {point: {key: of_point[key] for key in BRIEF} for point, of_point in points.items()}
         out[name] = {"title": (mine or [{"title": name}])[0]["title"], "unit": (mine or [{"unit": ""}])[0]["unit"],
                      "points": points, "refused": refused}
     return out
@@ -92,6 +99,10 @@ def _total(rows: Sequence[dict], point: str, key: str) -> Counter:
     for row in rows:
         total.update(row["points"][point][key])
     return total
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
 
 
 def _share(trials: Iterable[tuple]) -> dict | None:

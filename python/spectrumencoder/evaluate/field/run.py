@@ -102,7 +102,7 @@ def counted(rows: Sequence[dict]) -> dict:
         "defaults": {name: DETECTORS[name].default for name in names},
         "by_learning": {f"{learn_s:g}": {
             "pooled": summary([row for row in rows if row["learn_s"] == learn_s]),
-            "per_plan": {plan: summary([row for row in rows if row["learn_s"] == learn_s and row["plan"] == plan])
+            "per_plan": {plan: summary([row for row in rows if row["learn_s"] == learn_s and row["plan"] == plan], brief=True)
                          for plan in plans}} for learn_s in dict.fromkeys(row["learn_s"] for row in rows)}}
 
 
