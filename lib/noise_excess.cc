@@ -156,7 +156,7 @@ WITHIN void excess_of(const float* psd,
     std::memcpy(&level, psd + bin, bytes);
     std::memcpy(&mean, of_bins.mean + bin, bytes);
     std::memcpy(&allowed, of_bins.allowed + bin, bytes);
-    floats power = power_of(level - (mean + gain));
+    floats power = power_of((level - mean) - gain);
     if (rounded) {
         floats share = {};
         std::memcpy(&share, of_bins.share + bin, bytes);

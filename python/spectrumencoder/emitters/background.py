@@ -203,7 +203,7 @@ def common_gains_numpy(psd: np.ndarray, mean_db: np.ndarray, reference: np.ndarr
 
 def noise_excess_numpy(psd, gains_db, mean_db, share, parts, allowed, busy, ratio, fresh) -> None:
     """The same as the compiled module's, bit for bit. Writes ratio and fresh (F, N)."""
-    ratio[:] = powers(psd - (mean_db + gains_db[:, None]))
+    ratio[:] = powers((psd - mean_db) - gains_db[:, None])
     if share.size:
         ratio /= _raised(share, parts)
     fresh[:] = np.where(allowed > np.float32(busy), np.where(ratio <= allowed, np.float32(1.0), ratio / allowed), ratio)
