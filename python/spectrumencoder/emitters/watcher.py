@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -136,26 +137,23 @@ class EmitterDetector:
         if tuning.limits is None:
             self._renew(tuning)
         gains = background.gains_db(psd)
-        expected_db = background.expected_db(gains)
-        ratio = np.exp2((psd - expected_db) * np.float32(0.33219281)).astype(np.float32)
-        fresh = ratio.copy()
-        if tuning.busy.size:
-            part, allow = ratio[:, tuning.busy], tuning.allowed[tuning.busy]
-            fresh[:, tuning.busy] = np.where(part <= allow, np.float32(1.0), part / allow)
+        rows = np.empty((HISTORY + len(psd), self.n_bins), np.float32)
+        rows[:HISTORY], fresh = tuning.rows, rows[HISTORY:]
+        ratio = background.excess(psd, gains, tuning.allowed, fresh)
         for n, gain in enumerate(gains.tolist()):
             if len(tuning.gains) >= 3:
-                slow = float(np.median(tuning.gains))
+                slow = statistics.median(tuning.gains)
                 if gain - slow > DISTURBED_DB:
                     allow = np.float32(1.0 + 8.0 * (1.0 - 10.0 ** (-0.1 * (gain - slow))))
                     fresh[n] = np.where(fresh[n] <= allow, np.minimum(fresh[n], 1.0), fresh[n] / allow)
             tuning.gains.append(gain)
-        rows = np.concatenate([tuning.rows, fresh])
         search = Search(rows, tuning.limits.limit)
-        tuning.rows = rows[len(rows) - HISTORY:].copy()
+        tuning.rows = rows[len(psd):].copy()
         index = self._age
-        for n in range(len(psd)):
-            if search.score[n] > 1.0 or self._builder.open:
-                self._look(tuning, search, n, index + n, psd[n], expected_db[n], ratio[n], features[n], int(starts[n]),
+        for n, score in enumerate(search.score.tolist()):
+            if score > 1.0 or self._builder.open:
+                expected_db = background.expected_db(gains[n:n + 1])[0]
+                self._look(tuning, search, n, index + n, psd[n], expected_db, ratio[n], features[n], int(starts[n]),
                            0.0 if clipped is None else float(clipped[n]))
         tuning.block_psd.extend(psd - gains[:, None])
         tuning.block_ratio.extend(ratio)
