@@ -353,7 +353,8 @@ void fft_tokenizer_impl::stage(const workspace& work, int n)
 
 void fft_tokenizer_impl::finish_frame(workspace& work)
 {
-    if (d_kernel.finite()) {
+    if (d_kernel.finite() && !d_kernel.constant()) {
+        d_counters.clipped += d_kernel.clipped();
         if (d_tag_next_frame)
             add_tags(nitems_written(0) + work.frames);
         float* psd = work.psd ? work.psd + static_cast<size_t>(work.frames) * fft_size() : d_unconnected_psd.data();
@@ -361,9 +362,10 @@ void fft_tokenizer_impl::finish_frame(workspace& work)
         ++work.frames;
         ++d_counters.frames;
     } else {
+        const bool finite = d_kernel.finite();
         d_kernel.reset();
         d_tag_next_frame = true; // the next samples are not contiguous with the previous ones
-        count_drop(d_counters.nonfinite);
+        count_drop(finite ? d_counters.constant : d_counters.nonfinite);
     }
     d_frame_start = d_position - d_staged;
 }

@@ -49,6 +49,8 @@ public:
     uint64_t dropped_rate() const override { return d_counters.rate; }
     uint64_t dropped_retag() const override { return d_counters.retag; }
     uint64_t dropped_nonfinite() const override { return d_counters.nonfinite; }
+    uint64_t dropped_constant() const override { return d_counters.constant; }
+    uint64_t clipped_frames() const override { return d_counters.clipped; }
     uint64_t malformed() const override { return d_counters.malformed_tags; }
     uint64_t overflows() const override { return d_counters.retags; }
     double arrival_offset() const override { return d_arrival.offset(); }

@@ -10,7 +10,7 @@ namespace spectrumencoder {
 
 void frame_counters::reset()
 {
-    for (auto* counter : { &frames, &retune, &rate, &retag, &nonfinite, &malformed_tags, &retags })
+    for (auto* counter : { &frames, &retune, &rate, &retag, &nonfinite, &constant, &clipped, &malformed_tags, &retags })
         *counter = 0;
 }
 
@@ -20,7 +20,9 @@ std::string frame_counters::summary() const
     text << frames << " frames, " << dropped() << " dropped";
     if (dropped() > 0)
         text << " (retune " << retune << ", rate " << rate << ", re-tag " << retag << ", NaN or Inf " << nonfinite
-             << ")";
+             << ", constant samples " << constant << ")";
+    if (clipped > 0)
+        text << ", " << clipped << " with samples at full scale";
     return text.str();
 }
 
@@ -36,6 +38,8 @@ pmt::pmt_t frame_counters::status(const char* state) const
     status = pmt::dict_add(status, keys::dropped_rate(), pmt::from_uint64(rate));
     status = pmt::dict_add(status, keys::dropped_retag(), pmt::from_uint64(retag));
     status = pmt::dict_add(status, keys::dropped_nonfinite(), pmt::from_uint64(nonfinite));
+    status = pmt::dict_add(status, keys::dropped_constant(), pmt::from_uint64(constant));
+    status = pmt::dict_add(status, keys::clipped_frames(), pmt::from_uint64(clipped));
     status = pmt::dict_add(status, keys::overflows(), pmt::from_uint64(retags));
     return pmt::dict_add(status, keys::malformed(), pmt::from_uint64(malformed_tags));
 }

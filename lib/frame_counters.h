@@ -21,10 +21,12 @@ struct frame_counters {
     std::atomic<uint64_t> rate{ 0 };
     std::atomic<uint64_t> retag{ 0 };
     std::atomic<uint64_t> nonfinite{ 0 };
+    std::atomic<uint64_t> constant{ 0 };
+    std::atomic<uint64_t> clipped{ 0 }; // frames that were sent and hold samples at full scale
     std::atomic<uint64_t> malformed_tags{ 0 };
     std::atomic<uint64_t> retags{ 0 }; // discontinuities, whether or not a frame was lost by them
 
-    uint64_t dropped() const { return retune + rate + retag + nonfinite; }
+    uint64_t dropped() const { return retune + rate + retag + nonfinite + constant; }
     void reset();
     std::string summary() const;
     pmt::pmt_t status(const char* state) const; //!< the dict for the port `status`

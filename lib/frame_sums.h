@@ -15,8 +15,14 @@ namespace spectrumencoder {
 
 //! N bins of a frame in M tokens of `stride` bins: N = n_bins, M = N / stride. Arrays do not overlap.
 struct frame_sums {
-    /*! Complex samples (2N floats, any alignment) times a real window (N) into `out` (2N). */
-    void (*apply_window)(const float* samples, const float* window, float* out, int n_bins);
+    /*!
+     * Complex samples (2N floats, any alignment) times a real window (N) into `out` (2N).
+     * \returns the largest magnitude of a real or imaginary part; without meaning if one is NaN
+     */
+    float (*apply_window)(const float* samples, const float* window, float* out, int n_bins);
+
+    /*! How many of `n` complex samples have a real or imaginary part of at least `limit` in magnitude. */
+    int (*count_beyond)(const float* samples, int n, float limit);
 
     /*!
      * Adds one window to the frame: the power of its bins to `sum` (N) and `peak` (N, the largest), the power of its

@@ -44,6 +44,13 @@ inline vec pair_sums(vec a, vec b)
 #endif
 }
 
+float bits_to_float(int bits)
+{
+    float value;
+    __builtin_memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
 float add(float a, float b)
 {
     return a + b;
@@ -88,21 +95,74 @@ const float* fold(const float* values, float* room, int n_tokens, int width)
     return room;
 }
 
-void apply_window(const float* __restrict samples, const float* __restrict window, float* __restrict out, int n_bins)
+// Keeps a value in its register: GCC would load it again for its second use, at twice the cost.
+inline void keep(vec& value)
+{
+#if defined(__x86_64__)
+    __asm__("" : "+x"(value));
+#endif
+}
+
+// The larger of two magnitudes, lane by lane: one instruction, if it is written as each compiler target wants it.
+// Positive floats sort like their bits.
+#if defined(__AVX2__)
+typedef ivec magnitudes;
+#else
+typedef vec magnitudes;
+#endif
+
+inline magnitudes larger(magnitudes a, magnitudes b)
+{
+    return a > b ? a : b;
+}
+
+inline magnitudes magnitude(vec value)
+{
+    return (magnitudes)((ivec)value & 0x7fffffff);
+}
+
+float largest_lane(magnitudes values)
+{
+    float lanes[WIDTH];
+    __builtin_memcpy(lanes, &values, sizeof(lanes));
+    for (int half = WIDTH / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i)
+            lanes[i] = larger(lanes[i], lanes[i + half]);
+    return lanes[0];
+}
+
+float apply_window(const float* __restrict samples, const float* __restrict window, float* __restrict out, int n_bins)
 {
     ivec first; // 0, 0, 1, 1, ...: a tap for the real and one for the imaginary part
     for (int lane = 0; lane < WIDTH; ++lane)
         first[lane] = lane / 2;
+    magnitudes largest_a = {}, largest_b = {};
     int i = 0;
     for (; i + WIDTH <= n_bins; i += WIDTH) {
         const vec taps = load(window + i);
-        store(out + 2 * i, load(samples + 2 * i) * shuffle(taps, taps, first));
-        store(out + 2 * i + WIDTH, load(samples + 2 * i + WIDTH) * shuffle(taps, taps, first + WIDTH / 2));
+        vec a = load(samples + 2 * i), b = load(samples + 2 * i + WIDTH);
+        keep(a);
+        keep(b);
+        store(out + 2 * i, a * shuffle(taps, taps, first));
+        store(out + 2 * i + WIDTH, b * shuffle(taps, taps, first + WIDTH / 2));
+        largest_a = larger(largest_a, magnitude(a));
+        largest_b = larger(largest_b, magnitude(b));
     }
+    float largest = largest_lane(larger(largest_a, largest_b));
     for (; i < n_bins; ++i) {
         out[2 * i] = samples[2 * i] * window[i];
         out[2 * i + 1] = samples[2 * i + 1] * window[i];
+        largest = larger(__builtin_fabsf(samples[2 * i]), larger(__builtin_fabsf(samples[2 * i + 1]), largest));
     }
+    return largest;
+}
+
+int count_beyond(const float* samples, int n, float limit)
+{
+    int count = 0;
+    for (int i = 0; i < n; ++i)
+        count += (__builtin_fabsf(samples[2 * i]) >= limit) | (__builtin_fabsf(samples[2 * i + 1]) >= limit);
+    return count;
 }
 
 // For tokens of any width, and for the remainder of add_octets().
@@ -162,13 +222,6 @@ void add_window(const float* bins,
         token_sum[m] += wide;
         token_sumsq[m] += wide * wide;
     }
-}
-
-float bits_to_float(int bits)
-{
-    float value;
-    __builtin_memcpy(&value, &bits, sizeof(value));
-    return value;
 }
 
 int float_to_bits(float value)
@@ -310,7 +363,7 @@ void write_tokens(const float* psd,
 } // namespace
 
 extern const frame_sums FRAME_SUMS;
-const frame_sums FRAME_SUMS = { apply_window, add_window, mean_levels, of_rank, write_tokens };
+const frame_sums FRAME_SUMS = { apply_window, count_beyond, add_window, mean_levels, of_rank, write_tokens };
 
 } // namespace spectrumencoder
 } // namespace gr

@@ -91,13 +91,14 @@ struct frames {
     std::vector<uint64_t> start;
     size_t count;
 
-    frames(tokenizer& kernel, const std::vector<gr_complex>& samples, bool flush = true)
+    frames(tokenizer& kernel, const std::vector<gr_complex>& samples, bool flush = true, bool keep_constant = false)
     {
         const size_t room = kernel.max_frames(samples.size(), flush);
         items.resize(room * kernel.item_size());
         psd.resize(room * kernel.fft_size());
         start.resize(room);
-        count = kernel.tokenize(samples.data(), samples.size(), 1e6, items.data(), psd.data(), start.data(), flush);
+        count = kernel.tokenize(
+            samples.data(), samples.size(), 1e6, items.data(), psd.data(), start.data(), flush, keep_constant);
     }
 };
 
@@ -128,7 +129,7 @@ BOOST_AUTO_TEST_CASE(floor_reads_the_mean_noise_power_for_any_average)
 BOOST_AUTO_TEST_CASE(silence_is_clamped)
 {
     tokenizer kernel(64, 8, 2);
-    const frames out(kernel, std::vector<gr_complex>(128));
+    const frames out(kernel, std::vector<gr_complex>(128), true, true);
     BOOST_REQUIRE_EQUAL(out.count, 1u);
     for (float level : out.psd)
         BOOST_CHECK_CLOSE(level, -200.0f, 1e-4);
@@ -362,7 +363,9 @@ public:
     int work(int room, gr_vector_const_void_star&, gr_vector_void_star& out) override
     {
         const int n = static_cast<int>(std::min<long>(room, d_left));
-        std::fill_n(static_cast<gr_complex*>(out[0]), n, gr_complex(0.5f, 0.0f));
+        auto* to = static_cast<gr_complex*>(out[0]);
+        for (int i = 0; i < n; ++i)
+            to[i] = { i % 2 ? 0.5f : -0.5f, 0.0f };
         d_left -= n;
         return n > 0 ? n : WORK_DONE;
     }

@@ -142,6 +142,8 @@ void tokenizer::set_average(int average)
 void tokenizer::reset()
 {
     d_windows = 0;
+    d_samples = d_clipped = 0;
+    d_run.reset();
     std::fill(d_sum.begin(), d_sum.end(), 0.0f);
     std::fill(d_peak.begin(), d_peak.end(), 0.0f);
     std::fill(d_token_sum.begin(), d_token_sum.end(), 0.0);
@@ -150,10 +152,12 @@ void tokenizer::reset()
 
 void tokenizer::add_window(const gr_complex* samples)
 {
-    d_loops.apply_window(reinterpret_cast<const float*>(samples),
-                         d_window.data(),
-                         reinterpret_cast<float*>(d_fft->get_inbuf()),
-                         d_fft_size);
+    const float largest = d_loops.apply_window(reinterpret_cast<const float*>(samples),
+                                               d_window.data(),
+                                               reinterpret_cast<float*>(d_fft->get_inbuf()),
+                                               d_fft_size);
+    const int added = d_windows == 0 ? d_fft_size : d_hop; // the others lie in the windows before
+    check_samples(samples + d_fft_size - added, added, largest);
     d_fft->execute();
     d_loops.add_window(
         reinterpret_cast<const float*>(d_fft->get_outbuf()),
@@ -165,6 +169,15 @@ void tokenizer::add_window(const gr_complex* samples)
         d_token_sumsq.data(),
         reinterpret_cast<float*>(d_fft->get_inbuf())); // scratch: it is in the cache and no longer needed
     ++d_windows;
+}
+
+// The samples that a window adds to its frame; `largest` is that of the whole window.
+void tokenizer::check_samples(const gr_complex* samples, int n, float largest)
+{
+    d_samples += n;
+    if (largest >= FULL_SCALE)
+        d_clipped += d_loops.count_beyond(reinterpret_cast<const float*>(samples), n, FULL_SCALE);
+    d_run.add(samples, n);
 }
 
 // NaN and infinity stay in a sum. A window's powers are summed in float, like its bins, so an overflow shows too.
@@ -196,7 +209,8 @@ void tokenizer::finish_frame(float* item, float* psd, double samp_rate)
     side[0] = floor_dbfs;
     side[1] = static_cast<float>(d_windows);
     side[2] = static_cast<float>(samp_rate / d_fft_size);
-    std::fill(side + 3, item + item_size(), 0.0f);
+    side[3] = static_cast<float>(static_cast<double>(d_clipped) / d_samples);
+    std::fill(side + 4, item + item_size(), 0.0f);
     reset();
 }
 
@@ -214,7 +228,8 @@ size_t tokenizer::tokenize(const gr_complex* samples,
                            float* items,
                            float* psd,
                            uint64_t* frame_start,
-                           bool flush)
+                           bool flush,
+                           bool keep_constant)
 {
     reset();
     size_t written = 0;
@@ -223,7 +238,7 @@ size_t tokenizer::tokenize(const gr_complex* samples,
         const size_t start = frame * frame_hop();
         for (size_t at = start; !complete() && at + d_fft_size <= n_samples; at += d_hop)
             add_window(samples + at);
-        if (!finite()) {
+        if (!finite() || (constant() && !keep_constant)) {
             reset();
             continue;
         }

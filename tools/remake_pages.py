@@ -20,13 +20,15 @@ from gnuradio.spectrumencoder.evaluate.ablate.run import whole_page
 from gnuradio.spectrumencoder.evaluate.anomaly import false_events
 from gnuradio.spectrumencoder.evaluate.anomaly import report as anomaly
 from gnuradio.spectrumencoder.evaluate.compress import report as compress
+from gnuradio.spectrumencoder.evaluate.field import report as field
 from gnuradio.spectrumencoder.evaluate.inference import precision, speculative
 from gnuradio.spectrumencoder.measure.page import kept_words, page
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path("docs/results")
-PICTURES = {"anomaly": "anomaly.png", "speculative": "speculative.png"}
-MODULES = {"anomaly": anomaly, "compress": compress, "watch": false_events, "precision": precision, "speculative": speculative}
+PICTURES = {"anomaly": "anomaly.png", "field": "field.png", "speculative": "speculative.png"}
+MODULES = {"anomaly": anomaly, "compress": compress, "field": field, "watch": false_events, "precision": precision,
+           "speculative": speculative}
 
 
 def pages() -> dict[Path, str]:

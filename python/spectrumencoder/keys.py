@@ -102,11 +102,17 @@ DROPPED_RETUNE = "dropped_retune"
 DROPPED_RATE = "dropped_rate"
 DROPPED_RETAG = "dropped_retag"
 DROPPED_NONFINITE = "dropped_nonfinite"
+DROPPED_CONSTANT = "dropped_constant"  # a run of identical samples: zeros for lost ones, or a receiver that stands still
+CLIPPED_FRAMES = "clipped_frames"  # sent, with samples at full scale
 SKIPPED_FRAMES = "skipped_frames"
 FLAGGED_FRAMES = "flagged_frames"
 UNCALIBRATED_FRAMES = "uncalibrated_frames"
 SUPPRESSED_EVENTS = "suppressed_events"
 K_KEPT = "k_kept"                  # tokens per frame that the encoder keeps
+FULL_FRAMES = "full_frames"        # adaptive dropout: frames encoded with the tokens of the dropout rate
+FEW_FRAMES = "few_frames"          # with few tokens
+HELD_FRAMES = "held_frames"        # not encoded: they repeat the last answer
+MEAN_TOKENS = "mean_tokens"        # tokens encoded per frame
 ACCEPTED_FRAMES = "accepted_frames"  # ensemble only: frames that `fast` answered
 REFINED_FRAMES = "refined_frames"    # ensemble only: frames that `large` answered
 ENCODED_PDUS = "encoded_pdus"
@@ -138,7 +144,8 @@ SKIPPED_DRAWS = "skipped_draws"    # due while the previous draw was still runni
 LOST_ROWS = "lost_rows"            # waterfall rows dropped because it did not draw for too long
 LOST_MESSAGES = "lost_messages"
 
-# Health, once a second on `status` of spectrum_monitor, together with FRAMES, DROPPED_FRAMES and SKIPPED_FRAMES
+# Health, once a second on `status` of spectrum_monitor, together with FRAMES, DROPPED_FRAMES, DROPPED_CONSTANT, CLIPPED_FRAMES
+# and SKIPPED_FRAMES
 FRAMES_PER_S = "frames_per_s"
 LATENCY_P50_MS = "latency_p50_ms"  # from the arrival of a frame's last sample to its verdict; live sources only
 LATENCY_P99_MS = "latency_p99_ms"
@@ -157,6 +164,7 @@ DWELL_SAMPLES = "dwell_samples"    # samples that went into the row
 
 # Settings in status (with DROPOUT_RATE and THRESHOLD, above); `settings.py` lists those that `control` messages change
 DROPOUT_POLICY = "dropout_policy"
+ADAPTIVE_DROPOUT = "adaptive_dropout"
 ROPE_MODE = "rope_mode"
 BACKEND = "backend"
 RUNTIME = "runtime"

@@ -164,6 +164,8 @@ _ROWS = (
             commands=_BOTH),
     Setting("dropout_policy", (ENCODER,), "", str, "Dropout policy: gumbel, energy, entropy or random; the model's own "
             "otherwise.", choices=("", "gumbel", "energy", "entropy", "random"), live=True, cli="policy", commands=_BOTH),
+    Setting("adaptive_dropout", (ENCODER,), "off", str, "Quiet frames: encoded as all (off), with few tokens (few), or not at "
+            "all, with the last answer repeated (held).", choices=("off", "few", "held"), live=True, cli="adaptive-dropout"),
     Setting("rope_mode", (ENCODER,), "", str, "RoPE mode: none, static or dynamic; the model's own otherwise.",
             choices=("", "none", "static", "dynamic"), live=True, cli="rope", commands=_BOTH),
     Setting("threads", (ENCODER,), 1, int, "CPU threads for one batch.", range="[1, inf)"),

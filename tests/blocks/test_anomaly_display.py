@@ -97,7 +97,8 @@ def test_controls_change_the_chain_and_show_what_it_refuses(application, model_f
     run_until(application, lambda: None not in controls.chosen().values() and top.monitor.encoder.n_frames > 5, 20.0)
     for key, value in ((keys.DROPOUT_RATE, 0.5), (keys.BACKEND, "linear"), (keys.FALSE_EVENTS_PER_HOUR, 10.0)):
         controls.choose(key, value)
-    run_until(application, lambda: (engine.dropout_rate, engine.backend, top.monitor.detector.counters()[keys.FALSE_EVENTS_PER_HOUR])
+    run_until(application, lambda: (engine.dropout_rate, engine.backend,
+                                    top.monitor.detector.counters()[keys.FALSE_EVENTS_PER_HOUR])
               == (0.5, "linear", 10.0), 10.0)
     controls.choose(keys.ROPE_MODE, "static")  # the model holds no linear weights for it
     run_until(application, lambda: "refused" in top.display.widget._status_line.toolTip(), 10.0)

@@ -7,9 +7,10 @@ import threading
 import numpy as np
 import pmt
 import pytest
-from fft_tokenizer_rig import FRAME, SETTINGS, ChunkSource, K, N, Result, expect, noise, run, run_samples, tag
+from fft_tokenizer_rig import FRAME, SETTINGS, ChunkSource, K, N, Result, expect, noise, run, run_samples, rx_time, tag
 from gnuradio import blocks, gr
 from gnuradio.spectrumencoder import fft_tokenizer, keys, tokenize
+from gnuradio.spectrumencoder.tokens.layout import FrameLayout
 
 
 @pytest.mark.parametrize("fft_size,stride,average,overlap", [
@@ -144,6 +145,58 @@ def test_nan_in_the_last_short_frame():
     assert result.k_eff == [K] and block.dropped_nonfinite() == 1
 
 
+@pytest.mark.parametrize("length,dropped", [(127, 0), (128, 1)])
+@pytest.mark.parametrize("chunk", [1, 50, 127, 1000])
+def test_zeros_for_lost_samples_drop_their_frame_wherever_buffers_split(length, dropped, chunk):
+    iq = noise(5 * FRAME + N)
+    iq[FRAME + 100:FRAME + 100 + length] = 0
+    block = fft_tokenizer(**SETTINGS)
+    result = run(block, ChunkSource(iq, [rx_time(0, 7, 0.25)], lambda: chunk))
+    assert np.array_equal(result.items, expect(iq, [(0, FRAME), (2 * FRAME, None)] if dropped else [(0, None)]))
+    assert block.dropped_constant() == block.dropped_frames() == dropped and block.dropped_nonfinite() == 0
+    if dropped:  # the next frame says where it is, in samples and in time
+        assert list(result.tags) == [0, 1] and result.tags[1][keys.FRAME_START] == 2 * FRAME
+        assert result.tags[1][keys.RX_TIME] == (7, pytest.approx(0.25 + 2 * FRAME / 1e6, abs=1e-9))
+    else:
+        assert list(result.tags) == [0]
+
+
+def test_zeros_over_many_frames_end_with_the_right_time():
+    iq = noise(40 * FRAME)
+    iq[3 * FRAME - 50:30 * FRAME + 20] = 0  # 50 in frame 2, 20 in frame 30
+    block, result = run_samples(iq, [rx_time(0, 7, 0.25)])
+    assert block.dropped_constant() == 27 and block.frames() == 13
+    assert np.array_equal(result.items, expect(iq, [(0, 3 * FRAME), (30 * FRAME, None)]))
+    assert result.tags[3][keys.RX_TIME] == (7, pytest.approx(0.25 + 30 * FRAME / 1e6, abs=1e-9))
+
+
+def test_a_window_longer_than_the_zeros_and_the_input_buffer():
+    settings = {"fft_size": 16384, "stride": 8, "average": 2}
+    iq = noise(16384 * 6)
+    iq[16384 - 60:16384 + 68] = 0  # the end of one window, the begin of the next
+    block, source = fft_tokenizer(**settings), ChunkSource(iq, chunk_size=lambda: 777)
+    source.set_max_output_buffer(2048)
+    result = run(block, source)
+    assert block.dropped_constant() == 1 and np.array_equal(result.items, tokenize(iq, 1e6, **settings).items)
+
+
+def test_constant_samples_beside_nan_count_once():
+    iq = noise(4 * FRAME)
+    iq[FRAME:FRAME + 200] = 0
+    iq[FRAME + 220] = np.nan
+    iq[2 * FRAME:2 * FRAME + 200] = 0.5 - 0.25j
+    block, _ = run_samples(iq)
+    assert (block.dropped_nonfinite(), block.dropped_constant(), block.dropped_frames()) == (1, 1, 2)
+
+
+def test_frames_with_samples_at_full_scale_are_counted():
+    iq = noise(5 * FRAME)
+    iq[100], iq[2 * FRAME + 7], iq[3 * FRAME], iq[4 * FRAME + 1] = 1.0, -0.99j, 0.9899, np.inf
+    block, result = run_samples(iq)
+    assert block.clipped_frames() == 2 and block.frames() == 4  # a dropped frame is not counted
+    assert FrameLayout(N, 8).clipped_share(result.items).tolist() == [1 / FRAME, 0, 1 / FRAME, 0]
+
+
 class StatusKeeper(gr.basic_block):
     """Keeps the status messages it gets."""
 
@@ -174,7 +227,8 @@ def test_status_messages():
     assert last[keys.BLOCK] == "fft_tokenizer" and "3 dropped" in last[keys.MESSAGE]
     assert last[keys.FRAMES] == block.frames() == 2
     assert last[keys.DROPPED_FRAMES] == last[keys.DROPPED_RETUNE] == 3
-    for name in (keys.DROPPED_RATE, keys.DROPPED_RETAG, keys.DROPPED_NONFINITE, keys.MALFORMED):
+    for name in (keys.DROPPED_RATE, keys.DROPPED_RETAG, keys.DROPPED_NONFINITE, keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES,
+                 keys.MALFORMED):
         assert last[name] == 0
 
 

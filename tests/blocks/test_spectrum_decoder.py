@@ -10,11 +10,14 @@ from gnuradio.spectrumencoder import keys, spectrum_decoder, spectrum_encoder, s
 from gnuradio.spectrumencoder.blocks.messages import bytes_pdu, metadata, pdu_bytes, to_pmt
 from gnuradio.spectrumencoder.blocks.safe_block import SafeBlock, handler
 from gnuradio.spectrumencoder.encoder import features
+from gnuradio.spectrumencoder.encoder.adaptive_encoder import AdaptiveEncoder
+from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.model_file import ModelError, load
 from gnuradio.spectrumencoder.encoder.pdu import iterate, unpack
 from gnuradio.spectrumencoder.encoder.quantise import Codec
 from gnuradio.spectrumencoder.session.encoded_file import encoded_file
 from gnuradio.spectrumencoder.tokens.layout import FrameLayout
+from gnuradio.spectrumencoder.tokens.tokenize import tokenize
 from small_models import write_small_model
 
 N = 128
@@ -60,6 +63,17 @@ def test_a_full_group_is_published_and_the_last_one_at_stop(small_model, make_it
                            keys.RX_RATE: 1e6, keys.RX_FREQ: 868e6}
     assert encoder.counters()[keys.ENCODED_BYTES] == sum(map(len, data))
     assert all(Codec(load(small_model)).decode(d).band == "ism" for d in data)
+
+
+@pytest.mark.parametrize("mode", ["few", "held"])
+def test_quiet_frames_are_compressed_too(small_model, mode):
+    iq = np.random.default_rng(4).normal(0, 1e-2, (60 * HOP, 2)).astype(np.float32).view(np.complex64)[:, 0]
+    items = tokenize(iq, 1e6, fft_size=N, flush=False).items
+    data, encoder = encode(small_model, items, {0: START}, adaptive_dropout=mode)[1::2]
+    assert encoder.counters()["few_frames" if mode == "few" else "held_frames"] > 10
+    decoded = np.concatenate([Codec(load(small_model)).decode(one).spectra for one in data])
+    wanted = AdaptiveEncoder(Engine(small_model), mode).encode(items, "ism").reconstruction
+    assert decoded.shape == wanted.shape and np.abs(decoded - wanted).mean() < 1.0  # dB; the quantiser's step is 1
 
 
 def test_no_pdus_unless_asked_for(small_model, make_items):

@@ -10,9 +10,11 @@ from gnuradio.spectrumencoder import spectrum_encoder
 from gnuradio.spectrumencoder.blocks.messages import to_pmt
 from gnuradio.spectrumencoder.blocks.spectrum_encoder import FrameMismatch
 from gnuradio.spectrumencoder.encoder import features
+from gnuradio.spectrumencoder.encoder.adaptive_encoder import AdaptiveEncoder
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.model_file import ModelError
 from gnuradio.spectrumencoder.tokens.layout import FrameLayout
+from gnuradio.spectrumencoder.tokens.tokenize import tokenize
 
 N = 128
 
@@ -220,6 +222,7 @@ def test_overload_skips_the_oldest_and_says_so(small_model, make_items):
     """Frames of 0.256 us each can never be encoded in real time: all but the first ones must be skipped, none lost."""
     items = make_items(3000, average=2)
     items[:, N // 8 * 10 + 2] = 1e9 / N
+    items[:, N // 8 * 10 + 3] = np.linspace(0.0, 1.0, 3000)  # share of samples at full scale
     top = graph(spectrum_encoder(small_model, N, overload="skip", max_latency=1e-3), items)
     debug = status_store(top, top.encoder)
     assert run_within(top, [top.encoder]) is None
@@ -228,6 +231,7 @@ def test_overload_skips_the_oldest_and_says_so(small_model, make_items):
     assert len(rows) == 3000 and 0 < top.encoder.n_skipped == skipped.sum() < 3000
     assert (top.sinks[0].data[skipped] == 0).all()
     np.testing.assert_array_equal(rows[skipped][:, [features.K_EFF, features.FLOOR_DBFS]], [[2, -90]] * skipped.sum())
+    np.testing.assert_array_equal(rows[:, features.CLIPPED_SHARE], items[:, N // 8 * 10 + 3])
     for sink in top.sinks:
         assert [offset for offset, key, _ in sink.tags if key == "skipped"] == np.flatnonzero(skipped).tolist()
     np.testing.assert_array_equal(top.sinks[0].data[~skipped], encoded(small_model, items).residual[~skipped])
@@ -259,3 +263,78 @@ def test_every_frame_comes_out_at_any_batch_and_buffer(small_model, make_items, 
     assert [len(sink.data) for sink in sinks] == [n_frames] * 3
     if pad_batch == 16:
         np.testing.assert_array_equal(sinks[0].data, encoded(small_model, items).residual)
+
+
+# Adaptive dropout
+
+
+@pytest.fixture(scope="module")
+def quiet_items():
+    """200 frames of noise at 433.92 MHz for fft_size 128, with a burst of 5 frames from frame 150 on."""
+    rng, hop = np.random.default_rng(4), 16 * N
+    iq = rng.normal(0, 1e-2, (200 * hop, 2)).astype(np.float32).view(np.complex64)[:, 0]
+    place = np.arange(150 * hop, 155 * hop)
+    iq[place] += (0.02 * np.exp(2j * np.pi * 30 / N * place)).astype(np.complex64)
+    return tokenize(iq, 1e6, fft_size=N, flush=False).items
+
+
+@pytest.mark.parametrize("mode", ["few", "held"])
+@pytest.mark.parametrize("runtime", ["native", "torch"])
+def test_quiet_frames_take_fewer_tokens(small_model, quiet_items, mode, runtime):
+    top = graph(spectrum_encoder(small_model, N, adaptive_dropout=mode, runtime=runtime), quiet_items)
+    assert run_within(top, [top.encoder], 20.0) is None
+    wanted = AdaptiveEncoder(Engine(small_model, runtime=runtime), mode).encode(quiet_items, "unknown")
+    for sink, values in zip(top.sinks, (wanted.residual, wanted.features, wanted.reconstruction), strict=True):
+        np.testing.assert_array_equal(sink.data, values)
+    counters = top.encoder.counters()
+    by_tokens = top.sinks[1].data[:, features.K_ENCODED]
+    assert (by_tokens[150:159] == 12).all() and (by_tokens < 12).sum() > 100
+    assert counters["full_frames"] == (by_tokens == 12).sum() and counters["mean_tokens"] == pytest.approx(by_tokens.mean())
+    assert counters["few_frames" if mode == "few" else "held_frames"] == (by_tokens < 12).sum()
+    assert counters["adaptive_dropout"] == mode and counters["frames"] == 200
+
+
+def test_adaptive_dropout_changes_live(small_model, quiet_items):
+    encoder = spectrum_encoder(small_model, N)
+    assert "full_frames" not in encoder.counters()
+    encoder.handle_control(to_pmt({"adaptive_dropout": "held"}))
+    top = graph(encoder, quiet_items)
+    assert run_within(top, [encoder]) is None
+    assert encoder.counters()["held_frames"] > 100
+    encoder.handle_control(to_pmt({"adaptive_dropout": "none"}))  # refused
+    assert encoder.counters()["adaptive_dropout"] == "held" and encoder.failure is None
+    assert encoder.set_adaptive_dropout("off")
+    top = graph(encoder, quiet_items)
+    assert run_within(top, [encoder]) is None
+    np.testing.assert_array_equal(top.sinks[1].data, encoded(small_model, quiet_items).features)
+
+
+def test_a_live_change_of_another_setting_is_answered_by_a_full_frame(small_model, quiet_items):
+    encoder = spectrum_encoder(small_model, N, adaptive_dropout="held")
+    top = graph(encoder, quiet_items[:100], repeat=True)
+    top.start()
+    wait_for(lambda: encoder.n_frames > 300)
+    assert encoder.set_dropout_rate(0.5)
+    frame = encoder.n_frames
+    wait_for(lambda: encoder.n_frames > frame + 200)
+    top.stop()
+    top.wait()
+    kept = top.sinks[1].data[:, features.K_KEPT]
+    first = int(np.flatnonzero(kept == 8)[0])
+    assert (kept[first:] == 8).all() and top.sinks[1].data[first, features.K_ENCODED] == 8
+
+
+def test_a_kept_band_is_encoded_in_full(small_model, quiet_items):
+    encoder = spectrum_encoder(small_model, N, adaptive_dropout="held")
+    encoder.handle_control(to_pmt({"keep_bands_hz": [[433.9e6, 433.91e6]]}))
+    top = graph(encoder, quiet_items, tags={0: {"rx_freq": 433.92e6}})
+    assert run_within(top, [encoder]) is None
+    assert (top.sinks[1].data[:, features.K_ENCODED] == 12).all()
+
+
+def test_a_retune_is_encoded_in_full(small_model, quiet_items):
+    top = graph(spectrum_encoder(small_model, N, adaptive_dropout="held"), quiet_items,
+                tags={0: {"rx_freq": 433.92e6}, 60: {"rx_freq": 434.92e6}, 80: {"rx_freq": 433.92e6}})
+    assert run_within(top, [top.encoder]) is None
+    tokens = top.sinks[1].data[:, features.K_ENCODED]
+    assert tokens[60] == tokens[80] == 12 and (tokens[:150] < 12).sum() > 100

@@ -209,7 +209,10 @@ def test_a_block_that_fails_ends_the_run_within_five_seconds(program, demo_scene
 def test_ctrl_c_keeps_what_was_found_and_ends_at_once(program, band_model, tmp_path):
     samples = tmp_path / "long.ci8"
     with samples.open("wb") as file:
-        file.truncate(4_000_000_000)  # sparse: it takes no room
+        noise = np.rint(np.random.default_rng(1).normal(0.0, 8.0, 1 << 20)).astype(np.int8).tobytes()
+        for _ in range(128):  # of 65,536 frames
+            file.write(noise)
+        file.truncate(4_000_000_000)  # sparse: it takes no room; frames of zeros are dropped
     process = subprocess.Popen([*program, "run", samples, "--rate", "2e6", "--format", "ci8", *BOXES, "--model", band_model,
                                 "--average", "1", "--events", tmp_path / "e.jsonl", "--json", tmp_path / "s.json"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -241,3 +244,25 @@ def test_every_recording_of_the_corpus(program, corpus, model_file, tmp_path):
     assert done.returncode == 0, done.stderr
     recordings = json.loads((tmp_path / "s.json").read_text())["recordings"]
     assert len(recordings) == len(list(corpus.glob("*.sigmf-meta"))) and all(r["n_frames"] > 0 for r in recordings)
+
+
+@pytest.mark.parametrize(("mode", "quiet"), [("held", "held_frames"), ("few", "few_frames")])
+def test_adaptive_dropout_is_counted(call, write_sigmf, noise, tmp_path, mode, quiet):
+    recording = write_sigmf(tmp_path, "hiss", noise(200 * 16 * 1024))
+    done = call("run", recording, "--model", "fast", "--adaptive-dropout", mode, "--json", tmp_path / "run.json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "run.json").read_text())["recordings"]
+    assert row["n_frames"] == 200 == row["full_frames"] + row[quiet] and row[quiet] > 150
+    assert row["mean_tokens"] < 24
+    assert f"{row['full_frames']} of interest ({row['mean_tokens']:.1f} tokens a frame)" in done.stdout
+    assert not any("uncalibrated" in note for note in row["notes"])
+
+
+@pytest.mark.parametrize("mode", ["held", "few"])
+def test_adaptive_dropout_finds_the_same_anomalies_on_a_learned_band(call, demo_scene, band_model, tmp_path, mode):
+    found = []
+    for number, more in enumerate(([], ["--adaptive-dropout", mode])):
+        (tmp_path / str(number)).mkdir()
+        _, events = run_demo_scene(call, demo_scene, band_model, tmp_path / str(number), *more)
+        found.append([(e["sample_start"], e["freq_center_hz"], e["label"]) for e in events if e["state"] == "open"])
+    assert found[0] == found[1] != []

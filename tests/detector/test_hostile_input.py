@@ -50,7 +50,7 @@ def test_no_exception_and_no_storm(engine, table, kind):
     segment = Segment(0.0, RATE, "unknown", N, 1)
     for block in range(1 + N_FRAMES // BLOCK):
         makes = kind if block else noise  # first what is usual
-        made = tokenize(makes(rng, BLOCK * N), RATE, average=1, flush=False)
+        made = tokenize(makes(rng, BLOCK * N), RATE, average=1, flush=False, keep_constant=True)
         assert len(made) == (BLOCK if makes is not broken else pytest.approx(2 * BLOCK / 3, abs=2))  # others are dropped
         encoded = engine.encode(made.items, "unknown")
         starts = N * np.arange(frames, frames + len(made))

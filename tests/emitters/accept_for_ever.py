@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Child of test_band_file: for each "go" on stdin it forks a writer that accepts emitters one after the other, until it is killed.
+"""Child of test_band_file: for each "go" on stdin it forks a writer that accepts emitter after emitter, until it is killed.
 
 The writer reports an emitter's number only after the file that holds it was saved.
 """

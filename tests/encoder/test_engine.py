@@ -45,6 +45,21 @@ def test_features_layout(engine, frames):
     assert np.abs(out.reconstruction - level).mean() < 8  # dB: it reconstructs this spectrum, not another
 
 
+@pytest.mark.parametrize("runtime", ["native", "torch"])
+def test_the_share_of_samples_at_full_scale_is_passed_on_and_changes_nothing_else(model_file, frames, runtime):
+    engine = Engine(str(model_file), runtime=runtime)
+    before = engine.encode(frames.items, "ism")
+    items = frames.items.copy()
+    share = engine.layout.clipped_share(items)
+    assert not share.any() and not before.features[:, features.CLIPPED_SHARE].any()
+    share[:] = np.linspace(0.0, 1.0, len(items))
+    after = engine.encode(items, "ism")
+    assert np.array_equal(after.features[:, features.CLIPPED_SHARE], share)
+    after.features[:, features.CLIPPED_SHARE] = 0
+    for name in ("residual", "features", "reconstruction"):
+        assert np.array_equal(getattr(after, name), getattr(before, name)), name
+
+
 @pytest.mark.parametrize("policy", ["gumbel", "random"])
 def test_an_answer_is_that_of_encode(model_file, frames, policy):
     engine, other = (Engine(str(model_file), dropout_policy=policy) for _ in range(2))

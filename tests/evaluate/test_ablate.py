@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.evaluate.ablate import backends, classical, detection, motion
+from gnuradio.spectrumencoder.evaluate.ablate import adaptive, backends, classical, detection, motion
 from gnuradio.spectrumencoder.evaluate.ablate import run as ablate
 from gnuradio.spectrumencoder.measure.paired import PairedBootstrap, pack, unpack
 from gnuradio.spectrumencoder.measure.rows import AblationError, Context
@@ -280,3 +280,44 @@ def test_classical(arms, own_split, mini_corpus, tmp_path):
     with pytest.raises(AblationError, match="a_fsk_01"):
         ablate.ablate(config, [mini_corpus], tmp_path / "out", work=tmp_path / "w2", pool=tmp_path / "pool", quick=True,
                       model=str(model))
+
+
+BAND = """
+about = "Two bursts in 3 s."
+rate_hz = 1e6
+freq_hz = 433.9e6
+seconds = 3.0
+datatype = "ci8"
+[receiver]
+dc_dbfs = -80
+[[emitters]]
+id = "device"
+waveform = "tone"
+at_s = [1.5, 2.4]
+length_s = [0.2, 0.2]
+offset_hz = 150e3
+snr_db = 30
+"""
+
+
+@pytest.mark.timeout(200)
+def test_adaptive(model_file, mini_corpus, tmp_path):
+    plan = tmp_path / "band.toml"
+    plan.write_text(BAND)
+    context = Context(tmp_path, [mini_corpus], model=str(model_file))
+    config = {"plans": [str(plan)], "seconds": 3.0, "seed": 1}
+    found = adaptive.run(config, context) | {"configuration": config}
+    (row,) = found["rows"]
+    off, few, held = (row["modes"][mode] for mode in ("off", "few", "held"))
+    assert row["n_bursts"] == 2 and 0.12 < row["in_burst"] < 0.15
+    assert off["full"] == off["same_label"] == off["same_label_of_bursts"] == 1.0 and off["mean_tokens"] == 96
+    for mode in (few, held):
+        assert mode["bursts_seen"] == mode["bursts_from_the_first_frame"] == mode["burst_frames_full"] == 1.0
+        assert mode["same_label_in_bursts"] == 1.0
+    assert few["full"] == held["full"] < 0.6 and held["mflop"] == pytest.approx(held["full"] * off["mflop"], rel=1e-3)
+    assert held["mflop"] < few["mflop"] < off["mflop"] and held["ms"] < off["ms"]
+    assert "held / off" in adaptive.report(found)
+    adaptive.draw(found, tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+    with pytest.raises(AblationError, match="name --model and --corpus"):
+        adaptive.run(config, replace(context, corpus=[]))

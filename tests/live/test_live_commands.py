@@ -35,7 +35,8 @@ def test_a_band_is_learned_from_a_radio_and_then_an_emitter_that_comes_is_found(
 
 
 def test_a_duration_too_short_to_learn_from_is_refused_before_the_radio_is_opened(capsys, tmp_path):
-    status, _, err = command(capsys, "calibrate", "soapy:driver=nonesuch", "--detector", "boxes", "--freq", "434e6", "--rate", "1e6", "--out",
+    status, _, err = command(capsys, "calibrate", "soapy:driver=nonesuch", "--detector", "boxes", "--freq", "434e6",
+                             "--rate", "1e6", "--out",
                              tmp_path / "band.safetensors", "--duration", "0.5")
     assert status == 1 and "--duration 0.5 s is too short: a false-alarm rate of 0.01 takes 616 frames, 10.1 s" in err
 

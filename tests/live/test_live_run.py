@@ -102,7 +102,8 @@ def test_health_comes_each_second_on_status_as_line_and_to_prometheus(live_run):
     health = outcome.health
     assert health[keys.FRAMES_PER_S] == pytest.approx(FRAMES_PER_S, rel=0.35)
     assert 0 <= health[keys.LATENCY_P50_MS] <= health[keys.LATENCY_P99_MS] < 2000
-    for name in ("frames_total", "dropped_frames_total", "overflows_total", "events_total", "queue_depth", "frames_per_second",
+    for name in ("frames_total", "dropped_frames_total", "dropped_constant_total", "clipped_frames_total",
+                 "overflows_total", "events_total", "queue_depth", "frames_per_second",
                  'latency_seconds{device="driver=spectrumtest,pace=1",quantile="0.99"}'):
         assert f"spectrumencoder_{name}" in scraped[0]
     assert len([text for text in said if "frames/s" in text]) in (2, 3)

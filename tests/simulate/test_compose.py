@@ -324,3 +324,36 @@ def test_flicker_of_a_recording_goes_and_its_wide_signal_stays():
     assert abs(np.vdot(line, cleaned)) < 0.1 * abs(np.vdot(line, line))
     assert np.mean(np.abs(cleaned - wide) ** 2) < 0.03 * np.mean(np.abs(wide) ** 2)
     assert np.mean(np.abs(without_flicker(wide) - wide) ** 2) < 0.002 * np.mean(np.abs(wide) ** 2)
+
+
+def test_an_lnb_drifts_and_the_truth_follows(recordings):
+    drift, rate = {"lnb_drift_hz": 40e3, "lnb_drift_s": 4.0}, RATE
+    tone = [{"id": "tone", "waveform": "tone", "continuous": True, "offset_hz": 100e3, "snr_db": 60}]
+    still, moved = (Band(plan(seconds=4.0, emitters=tone, receiver=PLAIN | more), []) for more in ({}, drift))
+    size = 1 << 14
+
+    def peaks(band):
+        iq = samples(band)
+        return np.array([np.argmax(power_spectrum(iq[a:a + size], size)) * rate / size - rate / 2
+                         for a in range(0, len(iq) - size, 4 * size)])
+
+    before, after = peaks(still), peaks(moved)
+    np.testing.assert_allclose(before, 100e3, atol=100)
+    expected = 100e3 + moved.receiving.drift_hz(np.arange(0, len(after)) * 4 * size + size / 2)
+    np.testing.assert_allclose(after, expected, atol=400)  # 16 ms of a drift of up to 31 kHz/s
+    assert np.ptp(after) == pytest.approx(40e3, rel=0.05)
+    row, = (r for r in moved.truth if r["core:label"] == "tone")
+    assert row["core:freq_lower_edge"] == pytest.approx(433.98e6, abs=2e3)
+    assert row["core:freq_upper_edge"] == pytest.approx(434.02e6, abs=2e3)
+    assert [r["core:label"] for r in moved.truth if r["core:label"].startswith("receiver")] == ["receiver: LNB drift"]
+
+
+def test_drift_of_a_burst_is_that_of_its_time(recordings):
+    band = Band(plan(seconds=4.0, emitters=[device()], receiver=PLAIN | {"lnb_drift_hz": 40e3, "lnb_drift_s": 4.0}), [recordings])
+    still = Band(plan(seconds=4.0, emitters=[device()]), [recordings])
+    bursts, at_rest = ([r for r in b.truth if EMITTER in r] for b in (band, still))
+    for row, rest in zip(bursts, at_rest, strict=True):
+        middle = np.array([row["core:sample_start"] + row["core:sample_count"] / 2])
+        shift = (row["core:freq_lower_edge"] + row["core:freq_upper_edge"] - rest["core:freq_lower_edge"]
+                 - rest["core:freq_upper_edge"]) / 2
+        assert shift == pytest.approx(band.receiving.drift_hz(middle)[0], abs=200)

@@ -199,3 +199,10 @@ def test_list_names_what_it_cannot_read(program, tmp_path):
     assert done.returncode == 1
     assert "good" in done.stdout
     assert "bad.sigmf-meta" in done.stderr
+
+
+def test_annotations_are_written_whole_and_in_order(tmp_path):
+    notes = [{"core:sample_start": start, "core:sample_count": 3, "core:label": f"{start}"} for start in (70, 5, 40)]
+    path = write_recording(tmp_path / "r", np.ones(100, np.complex64), 1e6, "ci8", description="notes", annotations=notes)
+    assert json.loads(path.read_text())["annotations"] == sorted(notes, key=lambda note: note["core:sample_start"])
+    assert [note["core:sample_start"] for note in notes] == [70, 5, 40]  # the caller's are as they were

@@ -51,7 +51,8 @@ def check_golden(fft_size, stride, average, overlap, window):
     assert error[..., stride].max() < GOLDEN_DB and error[..., stride + 1].max() < GOLDEN_SPREAD
     assert np.abs(side - twin_side)[:, FLOOR_DBFS].max() < GOLDEN_DB
     np.testing.assert_allclose(side[:, [K_EFF, BIN_WIDTH_HZ]], twin_side[:, [K_EFF, BIN_WIDTH_HZ]], rtol=1e-7)
-    used = frames.layout.n_tokens * frames.layout.token_dim + 3
+    assert np.array_equal(frames.layout.clipped_share(frames.items), frames.layout.clipped_share(items).astype(np.float32))
+    used = frames.layout.n_tokens * frames.layout.token_dim + 4
     assert not frames.items[:, used:].any()
 
 
@@ -79,7 +80,8 @@ def test_item_layout_is_that_of_frame_layout(fft_size, stride):
 @pytest.mark.parametrize("bin_index", [0, 1, 300, 511, -1, -512])
 def test_full_scale_tone_reads_0_dbfs_in_its_bin(bin_index):
     n = 1024 * 16
-    frames = tokenize(np.exp(2j * np.pi * bin_index * np.arange(n) / 1024).astype(np.complex64), 1.024e6, center_freq=100e6)
+    tone = np.exp(2j * np.pi * bin_index * np.arange(n) / 1024).astype(np.complex64)
+    frames = tokenize(tone, 1.024e6, center_freq=100e6, keep_constant=True)  # bin 0 is one value
     assert frames.psd.shape == (1, 1024)
     assert frames.psd[0].argmax() == 512 + bin_index
     assert frames.frequencies_hz()[512 + bin_index] == 100e6 + 1000 * bin_index
@@ -87,7 +89,7 @@ def test_full_scale_tone_reads_0_dbfs_in_its_bin(bin_index):
 
 
 def test_silence_reads_minus_200_dbfs():
-    frames = tokenize(np.zeros(2048, np.complex64), 1e6, average=2)
+    frames = tokenize(np.zeros(2048, np.complex64), 1e6, average=2, keep_constant=True)
     np.testing.assert_allclose(frames.psd, -200, atol=1e-4)
     assert np.isfinite(frames.items).all()
 
@@ -131,6 +133,62 @@ def test_non_finite_frames_are_left_out(bad):
     frames = tokenize(iq, 1e6, average=4)
     assert frames.frame_start.tolist() == [0, 8192]
     assert np.array_equal(frames.items, clean.items[[0, 2]]) and np.array_equal(frames.psd, clean.psd[[0, 2]])
+
+
+def constant(iq, start, length, value=0.0):
+    iq = iq.copy()
+    iq[start:start + length] = value
+    return iq
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3 - 0.2j, 1.0 + 1.0j])
+@pytest.mark.parametrize("length,left_out", [(127, False), (128, True), (1500, True)])
+def test_frames_of_constant_samples_are_left_out(length, left_out, value):
+    iq = samples(1024 * 12)
+    clean = tokenize(iq, 1e6, average=4)
+    iq = constant(iq, 5000, length, value)  # in frame 1, across a border of windows
+    frames = tokenize(iq, 1e6, average=4)
+    assert frames.frame_start.tolist() == ([0, 8192] if left_out else [0, 4096, 8192])
+    assert np.array_equal(frames.items[[0, -1]], clean.items[[0, 2]])
+    assert tokenize(iq, 1e6, average=4, keep_constant=True).frame_start.tolist() == [0, 4096, 8192]
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.9])
+def test_the_twin_leaves_out_the_same_frames_and_counts_the_same_samples(overlap):
+    settings = {"fft_size": 256, "stride": 8, "average": 4, "overlap": overlap, "window": "hann"}
+    iq, rng = samples(40_000) * 3.7, np.random.default_rng(2)  # few samples are at full scale
+    for start in rng.integers(0, 39_000, 25):
+        iq = constant(iq, start, rng.integers(100, 160))
+    frames, (items, _, frame_start) = tokenize(iq, 1e6, **settings), twin.tokenize(iq, 1e6, **settings)
+    everything = len(tokenize(iq, 1e6, keep_constant=True, **settings))
+    assert np.array_equal(frames.frame_start, frame_start) and 0 < len(frames) < everything
+    share = frames.layout.clipped_share(frames.items)
+    assert np.array_equal(share, frames.layout.clipped_share(items).astype(np.float32)) and share.any() and not share.all()
+
+
+def test_constant_samples_beside_nan():
+    iq = constant(samples(1024 * 12), 5000, 200)
+    iq[5300] = np.nan
+    for keep in (False, True):
+        assert tokenize(iq, 1e6, average=4, keep_constant=keep).frame_start.tolist() == [0, 8192]
+
+
+@pytest.mark.parametrize("datatype,rails,near", [("ci8", [-128, -127, 127], [-126, 126]), ("cu8", [0, 1, 254, 255], [2, 253]),
+                                                 ("ci16_le", [-32768, 32767], [-32000, 32000])])
+def test_the_rails_of_whole_numbers_are_full_scale(tmp_path, datatype, rails, near):
+    from gnuradio.spectrumencoder.recordings import open_recording
+    kind = {"ci8": "i1", "cu8": "u1", "ci16_le": "<i2"}[datatype]
+    raw = np.random.default_rng(3).integers(-3, 4, 2 * 2048).astype(int) + (128 if datatype == "cu8" else 0)
+    for value in near:
+        raw[100:110] = value
+    raw[200:200 + 2 * len(rails):2] = rails  # real parts
+    raw[301:301 + 2 * len(rails):2] = rails  # imaginary parts
+    raw[400:402] = rails[0]  # both parts of one sample
+    path = tmp_path / "x.raw"
+    path.write_bytes(raw.astype(kind).tobytes())
+    iq = open_recording(path, rate=1e6, datatype=datatype).read(0, 2048)
+    frames = tokenize(iq, 1e6, average=2)
+    assert frames.layout.clipped_share(frames.items).tolist() == [(2 * len(rails) + 1) / 2048]
 
 
 @pytest.mark.parametrize("argument,value,says", [

@@ -28,8 +28,8 @@ def db(power):
     return 10 * np.log10(np.maximum(power, 1e-20))
 
 
-def frame(powers, stride, samp_rate, item_size):
-    """Item and psd of one frame from its windows' bin powers (K_eff, N), ascending frequency."""
+def frame(powers, samples, stride, samp_rate, item_size):
+    """Item and psd of one frame from its windows' bin powers (K_eff, N), ascending frequency, and the samples that it covers."""
     k_eff, n_bins = powers.shape
     mean = powers.mean(axis=0)
     floor = db(np.sort(np.maximum(mean, 1e-20))[n_bins // 4] / quartile_of_mean_noise(k_eff))
@@ -40,19 +40,26 @@ def frame(powers, stride, samp_rate, item_size):
     tokens = np.column_stack([db(mean).reshape(-1, stride) - floor, db(peak) - floor, spread])
     item = np.zeros(item_size)
     item[:tokens.size] = tokens.ravel()
-    item[tokens.size:tokens.size + 3] = floor, k_eff, samp_rate / n_bins
+    clipped = np.maximum(np.abs(samples.real), np.abs(samples.imag)) >= np.float32(0.99)
+    item[tokens.size:tokens.size + 4] = floor, k_eff, samp_rate / n_bins, clipped.mean()
     return item, db(mean)
 
 
+def holds_a_constant_run(samples):
+    ends = np.flatnonzero(samples[1:] != samples[:-1]) + 1
+    return np.diff(np.concatenate(([0], ends, [len(samples)]))).max() >= 128
+
+
 def tokenize(iq, samp_rate, *, fft_size, stride, average, overlap, window):
-    """items (F, item_size), psd (F, N), frame_start (F,) of `iq`, the last short frame included."""
+    """items (F, item_size), psd (F, N), frame_start (F,) of `iq`, with the last short frame, without constant ones."""
     hop = round(fft_size * (1 - overlap))
     taps = window_taps(window, fft_size)
     starts = np.arange(0, len(iq) - fft_size + 1, hop)
     windows = np.stack([iq[s:s + fft_size].astype(np.complex128) for s in starts]) * taps
     powers = np.abs(np.fft.fftshift(np.fft.fft(windows), axes=1)) ** 2 / taps.sum() ** 2
     item_size = 64 * -(-(fft_size // stride * (stride + 2) + 8) // 64)
-    first = range(0, len(starts), average)
-    frames = [frame(powers[f:f + average], stride, samp_rate, item_size) for f in first]
+    covered = {f: iq[starts[f]:starts[f:f + average][-1] + fft_size] for f in range(0, len(starts), average)}
+    first = [f for f in covered if not holds_a_constant_run(covered[f])]
+    frames = [frame(powers[f:f + average], covered[f], stride, samp_rate, item_size) for f in first]
     items, psd = (np.stack(part) for part in zip(*frames, strict=True))
-    return items, psd, starts[list(first)]
+    return items, psd, starts[first]

@@ -27,8 +27,8 @@ namespace spectrumencoder {
  *
  * Both outputs carry `rx_freq`, `rx_rate`, `rx_time` (when the input has one), `frame_start`, `frame_hop`,
  * `frame_average` at frame 0 and after each discontinuity or change of the average. A frame that straddles a tag, or
- * holds NaN or Inf, is dropped and counted. At the end of the stream the last frame is emitted with as many windows (at
- * least one) as it has.
+ * holds NaN, Inf or 128 identical samples in a row, is dropped and counted. At the end of the stream the last frame is
+ * emitted with as many windows (at least one) as it has.
  */
 class SPECTRUMENCODER_API fft_tokenizer : virtual public gr::block
 {
@@ -80,6 +80,8 @@ public:
     virtual uint64_t dropped_rate() const = 0;      //!< straddled a change of sample rate
     virtual uint64_t dropped_retag() const = 0;     //!< straddled a tag that changed neither (overflow)
     virtual uint64_t dropped_nonfinite() const = 0; //!< held NaN or Inf
+    virtual uint64_t dropped_constant() const = 0;  //!< held a run of identical samples (constant_run)
+    virtual uint64_t clipped_frames() const = 0;    //!< emitted, with samples at full scale
     virtual uint64_t malformed() const = 0;         //!< tags that were ignored because of their value
     virtual uint64_t overflows() const = 0;         //!< tags that told of a gap and changed neither frequency nor rate
 

@@ -92,11 +92,17 @@
     X(DROPPED_RATE, dropped_rate, "dropped_rate") \
     X(DROPPED_RETAG, dropped_retag, "dropped_retag") \
     X(DROPPED_NONFINITE, dropped_nonfinite, "dropped_nonfinite") \
+    X(DROPPED_CONSTANT, dropped_constant, "dropped_constant") \
+    X(CLIPPED_FRAMES, clipped_frames, "clipped_frames") \
     X(SKIPPED_FRAMES, skipped_frames, "skipped_frames") \
     X(FLAGGED_FRAMES, flagged_frames, "flagged_frames") \
     X(UNCALIBRATED_FRAMES, uncalibrated_frames, "uncalibrated_frames") \
     X(SUPPRESSED_EVENTS, suppressed_events, "suppressed_events")       \
     X(K_KEPT, k_kept, "k_kept") \
+    X(FULL_FRAMES, full_frames, "full_frames") \
+    X(FEW_FRAMES, few_frames, "few_frames") \
+    X(HELD_FRAMES, held_frames, "held_frames") \
+    X(MEAN_TOKENS, mean_tokens, "mean_tokens") \
     X(ACCEPTED_FRAMES, accepted_frames, "accepted_frames") \
     X(REFINED_FRAMES, refined_frames, "refined_frames") \
     X(ENCODED_PDUS, encoded_pdus, "encoded_pdus") \
@@ -137,6 +143,7 @@
     X(HELD_HOPS, held_hops, "held_hops") \
     X(DWELL_SAMPLES, dwell_samples, "dwell_samples") \
     X(DROPOUT_POLICY, dropout_policy, "dropout_policy") \
+    X(ADAPTIVE_DROPOUT, adaptive_dropout, "adaptive_dropout") \
     X(ROPE_MODE, rope_mode, "rope_mode") \
     X(BACKEND, backend, "backend") \
     X(RUNTIME, runtime, "runtime") \

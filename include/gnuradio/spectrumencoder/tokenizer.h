@@ -12,6 +12,7 @@
 #include <gnuradio/fft/fft.h>
 #include <gnuradio/gr_complex.h>
 #include <gnuradio/spectrumencoder/api.h>
+#include <gnuradio/spectrumencoder/constant_run.h>
 #include <volk/volk_alloc.hh>
 #include <cstddef>
 #include <cstdint>
@@ -39,6 +40,7 @@ public:
     static constexpr int MAX_FFT_SIZE = 65536;
     static constexpr int MAX_AVERAGE = 64;
     static constexpr double MAX_OVERLAP = 0.95;
+    static constexpr float FULL_SCALE = 0.99f;   //!< of |re| or |im|: a sample from here on is at full scale
     static constexpr double POWER_FLOOR = 1e-20; //!< -200 dBFS: the least power that is reported
 
     /*!
@@ -77,10 +79,12 @@ public:
     int windows() const { return d_windows; }                //!< windows in the frame in progress
     bool complete() const { return d_windows == d_average; } //!< the frame has its K windows
     bool finite() const;                                     //!< no window of this frame held NaN, Inf or overflowed
+    bool constant() const { return d_run.found(); }          //!< this frame holds a run of identical samples
+    bool clipped() const { return d_clipped > 0; }           //!< this frame holds samples at full scale
 
     /*!
      * Writes the frame in progress (windows() >= 1) and starts the next one.
-     * \param item item_size() floats: tokens, floor_dbfs, K_eff, bin_width_hz, zeros
+     * \param item item_size() floats: tokens, floor_dbfs, K_eff, bin_width_hz, clipped_share, zeros
      * \param psd N floats, dBFS
      * \param samp_rate samples per second, for bin_width_hz
      */
@@ -92,11 +96,13 @@ public:
     size_t max_frames(size_t n_samples, bool flush) const;
 
     /*!
-     * Tokenizes a whole array. Frames that hold NaN or Inf are left out.
+     * Tokenizes a whole array. Frames that hold NaN or Inf are left out, and so are those with a run of identical
+     * samples (constant_run).
      * \param items room for max_frames() * item_size() floats
      * \param psd room for max_frames() * N floats
      * \param frame_start room for max_frames() sample indices
      * \param flush also give the last frame with fewer than K windows
+     * \param keep_constant keep frames with a run of identical samples: for computed signals, which may be silent
      * \returns the number of frames written
      */
     size_t tokenize(const gr_complex* samples,
@@ -105,7 +111,8 @@ public:
                     float* items,
                     float* psd,
                     uint64_t* frame_start,
-                    bool flush);
+                    bool flush,
+                    bool keep_constant = false);
 
 private:
     const int d_fft_size;
@@ -113,6 +120,9 @@ private:
     const int d_hop;
     int d_average;
     int d_windows = 0;
+    uint64_t d_samples = 0; // in the frame in progress
+    uint64_t d_clipped = 0; // of them
+    constant_run d_run;
 
     const frame_sums& d_loops;
     std::unique_ptr<fft::fft_complex_fwd> d_fft;
@@ -124,6 +134,8 @@ private:
     volk::vector<double> d_token_sum;   // per token: sum of its power over the windows
     volk::vector<double> d_token_sumsq; // per token: sum of its squared power
     float d_quartile = 1.0f;            // of d_mean, in the last frame
+
+    void check_samples(const gr_complex* samples, int n, float largest);
 };
 
 } // namespace spectrumencoder

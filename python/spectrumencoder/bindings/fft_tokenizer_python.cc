@@ -34,7 +34,8 @@ void bind_fft_tokenizer(py::module& m)
         "fft_tokenizer",
         R"(IQ samples to frames of tokens (output 0: item_size floats) and power spectra (output 1: fft_size floats, dBFS).
 
-The page docs/fft_tokenizer.md describes the frame. Message output `status`.
+The page docs/fft_tokenizer.md describes the frame. A frame with NaN, infinity or 128 identical samples in a row is dropped and
+counted. Message output `status`.
 
 Args:
     fft_size: bins N, 16..65536.
@@ -77,6 +78,8 @@ Raises:
         .def("dropped_rate", &fft_tokenizer::dropped_rate)
         .def("dropped_retag", &fft_tokenizer::dropped_retag)
         .def("dropped_nonfinite", &fft_tokenizer::dropped_nonfinite)
+        .def("dropped_constant", &fft_tokenizer::dropped_constant)
+        .def("clipped_frames", &fft_tokenizer::clipped_frames)
         .def("malformed", &fft_tokenizer::malformed)
         .def("overflows", &fft_tokenizer::overflows)
         .def("arrival_offset", &fft_tokenizer::arrival_offset);

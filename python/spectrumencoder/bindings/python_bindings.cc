@@ -11,6 +11,7 @@ void bind_band_rows(py::module& m);
 void bind_driver_failure(py::module& m);
 void bind_encoder_network(py::module& m);
 void bind_keys(py::module& m);
+void bind_noise_excess(py::module& m);
 void bind_tokenizer(py::module& m);
 void bind_fft_tokenizer(py::module& m);
 void bind_python_block(py::module& m);
@@ -25,6 +26,7 @@ PYBIND11_MODULE(spectrumencoder_python, m)
     bind_driver_failure(m);
     bind_encoder_network(m);
     bind_keys(m);
+    bind_noise_excess(m);
     bind_tokenizer(m);
     bind_fft_tokenizer(m);
     bind_python_block(m);

@@ -17,7 +17,7 @@ namespace {
 // Exactly complex64 and contiguous: a silent conversion would hide a copy of the whole recording.
 using samples_array = py::array_t<gr_complex, py::array::c_style>;
 
-py::tuple tokenize(tokenizer& self, const samples_array& samples, double samp_rate, bool flush)
+py::tuple tokenize(tokenizer& self, const samples_array& samples, double samp_rate, bool flush, bool keep_constant)
 {
     if (samples.ndim() != 1)
         throw std::invalid_argument("samples has " + std::to_string(samples.ndim()) + " dimensions, not 1");
@@ -36,11 +36,11 @@ py::tuple tokenize(tokenizer& self, const samples_array& samples, double samp_ra
         float* to_psd = psd.mutable_data();
         uint64_t* to_start = frame_start.mutable_data();
         py::gil_scoped_release release;
-        frames = self.tokenize(from, n_samples, samp_rate, to_items, to_psd, to_start, flush);
+        frames = self.tokenize(from, n_samples, samp_rate, to_items, to_psd, to_start, flush, keep_constant);
     }
     if (frames == room)
         return py::make_tuple(items, psd, frame_start);
-    const py::slice kept(0, frames, 1); // frames with NaN or Inf were left out
+    const py::slice kept(0, frames, 1); // the others hold NaN, Inf or constant samples
     return py::make_tuple(items[kept], psd[kept], frame_start[kept]);
 }
 
@@ -61,6 +61,7 @@ void bind_tokenizer(py::module& m)
              py::arg("samples").noconvert(),
              py::arg("samp_rate"),
              py::arg("flush") = true,
+             py::arg("keep_constant") = false,
              "complex64 (n,) -> items float32 (F, item_size), psd float32 (F, N) dBFS, frame_start uint64 (F,). "
              "Runs without the GIL; one object serves one thread.")
         .def("max_frames", &tokenizer::max_frames, py::arg("n_samples"), py::arg("flush") = true)

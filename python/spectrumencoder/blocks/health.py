@@ -113,4 +113,5 @@ class health(SafeBlock, gr.sync_block):
         tokenizer = self._tokenizer
         return {keys.FRAMES: self._n_frames, keys.FRAMES_PER_S: 0.0, keys.LATENCY_P50_MS: None, keys.LATENCY_P99_MS: None,
                 keys.QUEUE_DEPTH: max(0, tokenizer.frames() - self._n_frames), keys.DROPPED_FRAMES: tokenizer.dropped_frames(),
+                keys.DROPPED_CONSTANT: tokenizer.dropped_constant(), keys.CLIPPED_FRAMES: tokenizer.clipped_frames(),
                 keys.SKIPPED_FRAMES: self._encoder.n_skipped, keys.OVERFLOWS: tokenizer.overflows(), keys.DEVICE: self.device}

@@ -15,6 +15,8 @@ from gnuradio.gr.gateway import py_io_signature
 
 from .. import keys
 from ..encoder import features
+from ..encoder.adaptive_dropout import OFF
+from ..encoder.adaptive_encoder import AdaptiveEncoder
 from ..encoder.engine import EncodedFrames, Engine
 from ..encoder.ensemble import SpeculativeEngine, open_engine
 from ..settings import DEFAULTS, ENCODER
@@ -44,7 +46,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     2 reconstruction (fft_size floats, dBFS; may stay unconnected).
     Message input `control`: a dict of live settings; those of other stages are ignored. `keep_bands_hz`, a list of pairs of
     frequencies that ``doma_tracker`` predicts, comes by message alone. Tokens that overlap one are kept before others,
-    within the k of the dropout rate. An empty list ends this.
+    within the k of the dropout rate. An empty list ends this. With adaptive_dropout, frames with such a token are of interest.
     Message outputs: `encoded`, PDUs of bytes, each a group of compressed spectra (``spectrum_decoder`` decodes them); `status`.
 
     A live change takes effect with the next batch. If the model file has no weights for it, it is refused: logged, published on
@@ -59,6 +61,8 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
             max_latency behind real time. They get a `skipped` tag and features[SKIPPED] = 1.
         max_latency: seconds.
         min_output_buffer: items, on every output.
+        adaptive_dropout: "few" or "held": quiet frames are encoded with few tokens, or repeat the last answer, see
+            ``encoder.adaptive_encoder``.
         encoded_group: frames to a PDU on `encoded`, 16..64; fewer at the end or before a change. 0: no PDUs.
         encoded_step: step of their quantiser, dB. A smaller step is more exact and takes more bytes. A speculative model
             compresses the spectra of its first member.
@@ -74,13 +78,14 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     def __init__(self, model=DEFAULTS.model, fft_size=DEFAULTS.fft_size, stride=DEFAULTS.stride, window=DEFAULTS.window, *,
                  band=DEFAULTS.band, overload=DEFAULTS.overload, max_latency=DEFAULTS.max_latency,
                  min_output_buffer=DEFAULTS.min_output_buffer, encoded_group=DEFAULTS.encoded_group,
-                 encoded_step=DEFAULTS.encoded_step, **engine):
+                 encoded_step=DEFAULTS.encoded_step, adaptive_dropout=DEFAULTS.adaptive_dropout, **engine):
         wire = layout.FrameLayout(fft_size, stride)
         spectrum = (np.float32, fft_size)
         gr.sync_block.__init__(self, "spectrum_encoder", [(np.float32, wire.item_size)],
                                py_io_signature(2, 3, [spectrum, (np.float32, features.N_FEATURES), spectrum]))
         self.init_safe_block()
         self.engine = open_engine(model, **engine)
+        self._adaptive = AdaptiveEncoder(self.engine, adaptive_dropout)
         _check_frame(self.engine, fft_size=fft_size, stride=stride, window=window)
         if band != "auto" and band not in self.engine.bands:
             raise ValueError(f"band {band!r} is none of the model's; use auto, {', '.join(self.engine.bands)}")
@@ -105,7 +110,12 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
                    keys.CONFIDENCE_THRESHOLD: engine.confidence_threshold} if isinstance(engine, SpeculativeEngine) else {}
         encoded = {keys.ENCODED_PDUS: self._encoded.n_pdus, keys.ENCODED_BYTES: self._encoded.n_bytes,
                    keys.ENCODED_STEP: self._encoded.builder.step} if self._encoded else {}
+        adaptive = self._adaptive
+        by_effort = {} if adaptive.mode == OFF and not adaptive.n_few + adaptive.n_held else {
+            keys.FULL_FRAMES: adaptive.n_full, keys.FEW_FRAMES: adaptive.n_few, keys.HELD_FRAMES: adaptive.n_held,
+            keys.MEAN_TOKENS: float(adaptive.mean_tokens)}
         return {keys.FRAMES: self.n_frames, keys.SKIPPED_FRAMES: self.n_skipped,
+                keys.ADAPTIVE_DROPOUT: adaptive.mode, **by_effort,
                 keys.DROPOUT_RATE: float(engine.dropout_rate), keys.K_KEPT: int(engine.k_kept),
                 keys.ROPE_MODE: engine.rope_mode, keys.BACKEND: engine.backend, keys.RUNTIME: engine.runtime,
                 **refined, **encoded}
@@ -121,6 +131,12 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self.publish_status("running", f"encoded_step is {self._encoded.builder.step:g}")
 
     @setter
+    def set_adaptive_dropout(self, adaptive_dropout):
+        with self._lock:
+            self._adaptive.set_mode(adaptive_dropout)
+        self.publish_status("running", f"adaptive_dropout is {self._adaptive.mode}")
+
+    @setter
     def set_keep_bands_hz(self, keep_bands_hz):
         bands = _keep_bands(keep_bands_hz)
         with self._lock:
@@ -134,6 +150,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
     def _change(self, key: str, value):
         with self._lock:  # between batches, never inside one
             getattr(self.engine, f"set_{key}")(value)
+            self._adaptive.settings_changed()
         self.publish_status("running", f"{key} is {getattr(self.engine, key) if value == '' else value}")
 
     # Frames
@@ -150,7 +167,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._backlog = Backlog()
         self.n_frames = self.n_skipped = 0
         with self._lock:
-            self.engine.reset()
+            self._adaptive.reset()
             if self._encoded is not None:
                 self._encoded.restart()
         self.publish_status("running", f"model {self.engine.model_name}, runtime {self.engine.runtime}")
@@ -178,14 +195,14 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         _, side = self._layout.split(items)
         self._check_average(side)
         n_skip = self._frames_to_skip(side) if self._skip else 0
-        self._pass_unencoded(output_items, side, n_skip)
+        self._pass_unencoded(output_items, items, n_skip)
         with self._lock:  # the count too: a live change states the number of frames before it
             if n_skip < n_frames or self._encoded is not None:
                 wanted = self._wanted(centres[n_skip:], side[n_skip:])
                 began = time.perf_counter()
                 residual, rows, *reconstruction = (output[n_skip:n_frames] for output in output_items)  # the last may be absent
-                encoded = self.engine.encode(items[n_skip:], bands[n_skip:], wanted,
-                                             EncodedFrames(residual, rows, *reconstruction or [None], None))
+                encoded = self._adaptive.encode(items[n_skip:], bands[n_skip:], wanted,
+                                                EncodedFrames(residual, rows, *reconstruction or [None], None), centres[n_skip:])
                 if n_skip < n_frames:
                     self._at_once = frames_at_once((time.perf_counter() - began) / (n_frames - n_skip))
                 if self._encoded is not None:
@@ -258,14 +275,16 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         excess_s = behind_s - self._max_latency
         return 0 if excess_s <= 0 else min(len(side), math.ceil(excess_s * rate / hop))
 
-    def _pass_unencoded(self, output_items, side: np.ndarray, n_skip: int):
+    def _pass_unencoded(self, output_items, items: np.ndarray, n_skip: int):
         if not n_skip:
             return
+        _, side = self._layout.split(items[:n_skip])
         for output in output_items:
             output[:n_skip] = 0
         output_items[1][:n_skip, features.SKIPPED] = 1
-        output_items[1][:n_skip, features.K_EFF] = side[:n_skip, layout.K_EFF]
-        output_items[1][:n_skip, features.FLOOR_DBFS] = side[:n_skip, layout.FLOOR_DBFS]
+        output_items[1][:n_skip, features.K_EFF] = side[:, layout.K_EFF]
+        output_items[1][:n_skip, features.FLOOR_DBFS] = side[:, layout.FLOOR_DBFS]
+        output_items[1][:n_skip, features.CLIPPED_SHARE] = self._layout.clipped_share(items[:n_skip])
         for port in range(len(output_items)):
             begin = self.nitems_written(port)
             for frame in range(n_skip):

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from .. import keys
 from ..session.errors import SessionError, SettingError
 from ..session.flowgraph import Outcome, RunSettings, cores
 from ..session.jobs import Plan, at_once, in_turn
@@ -266,6 +267,7 @@ def summary(outcomes: list[Outcome], errors: list[str], settings: RunSettings) -
     """The content of --json."""
     return {"model": settings.model, "false_alarm_rate": settings.false_alarm_rate, "average": settings.average,
             "frames": sum(o.n_frames for o in outcomes), "dropped_frames": sum(o.n_dropped for o in outcomes),
+            **{key: sum(o.health.get(key, 0) for o in outcomes) for key in (keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES)},
             "events": sum(o.n_events for o in outcomes), "alerts": _sum_of(outcomes),
             "suppressed_events": sum(o.suppressed_events for o in outcomes),
             "recordings": [o.as_dict() for o in outcomes], "errors": errors}

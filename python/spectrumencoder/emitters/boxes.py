@@ -7,11 +7,12 @@ Shape letters: F frames, N bins, H = HISTORY rows before the first frame.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from ..tokens.tokenize import optional_native_module
 from .law import bin_correlation, box_variance, upper_quantile
 
 WIDTHS = (1, 4, 16, 64, 256)  # bins
@@ -55,42 +56,74 @@ def boxes_per_frame(n_bins: int) -> float:
 
 
 class Search:
-    """The boxes of some frames. ``score`` (F,): the largest (mean - 1) / (limit - 1) of a frame; a frame above 1 has found."""
+    """The boxes of some frames. ``score`` (F,): the largest (mean - 1) / (limit - 1) of a frame; a frame above 1 has found.
+
+    The score is made at once, what else is known of the boxes when it is asked for: most frames find nothing.
+    """
 
     def __init__(self, rows: np.ndarray, limit: np.ndarray):
         """rows: (H + F, N) powers over what is expected; the first H are of the frames before. limit: of ``Limits``."""
-        self.rows, self.limit = rows, limit
-        self.sums = [rows[HISTORY:]]
-        running = rows
-        for length in LENGTHS[1:]:
-            half = length // 2
-            longer = running.copy()
-            longer[half:] += running[:-half]
-            running = longer
-            self.sums.append(running[HISTORY:] * np.float32(1.0 / length))
-        self._over: dict[tuple[int, int], np.ndarray] = {}
-        score = np.zeros(len(rows) - HISTORY, np.float32)
-        for j, mean in enumerate(self.sums):
-            cumulative = np.zeros((len(mean), mean.shape[1] + 1))
-            np.cumsum(mean, axis=1, dtype=np.float64, out=cumulative[:, 1:])
-            for i, width in enumerate(WIDTHS):
-                if width > mean.shape[1]:
-                    continue
-                step = step_of(width)
-                low = cumulative[:, :-width:step]
-                high = cumulative[:, width::step]
-                of_boxes = (high[:, :low.shape[1]] - low) * (1.0 / width)
-                largest = (of_boxes.max(axis=1) - 1.0) / (limit[i, j] - 1.0)
-                self._over[i, j] = of_boxes
-                np.maximum(score, largest, out=score)
-        self.score = score
+        self.rows, self.limit = np.ascontiguousarray(rows, np.float32), limit
+        native = optional_native_module()
+        given = scores_numpy if native is None else native.excess_scores
+        sizes = _sizes(rows.shape[1])
+        self.score = given(self.rows, sizes, limit[:len(sizes)])
+
+    @cached_property
+    def sums(self) -> list[np.ndarray]:
+        """Means over the last 1, 2, 4 and 8 frames, (F, N) each."""
+        return means_of_lengths(self.rows)
 
     def exceeding(self, frame: int, j: int) -> list[tuple[int, int, float]]:
         """(first bin, width, score) of the boxes of LENGTHS[j] frames that exceed their limit."""
-        found = []
-        for i, width in enumerate(WIDTHS):
-            if (i, j) in self._over:
-                means = self._over[i, j][frame]
-                for k in np.flatnonzero(means > self.limit[i, j]).tolist():
-                    found.append((k * step_of(width), width, (float(means[k]) - 1.0) / (self.limit[i, j] - 1.0)))
+        found, cumulative = [], _cumulative(self.sums[j][frame:frame + 1])
+        for (width, step), limit in zip(_sizes(self.rows.shape[1]).tolist(), self.limit[:, j].tolist(), strict=False):
+            means = _box_means(cumulative, width, step)[0]
+            for k in np.flatnonzero(means > limit).tolist():
+                found.append((k * step, width, (float(means[k]) - 1.0) / (limit - 1.0)))
         return found
+
+
+@lru_cache(maxsize=8)
+def _sizes(n_bins: int) -> np.ndarray:
+    """Width and step of the boxes that fit, (widths, 2) uint32."""
+    return np.array([(width, step_of(width)) for width in WIDTHS if width <= n_bins], np.uint32)
+
+
+def means_of_lengths(rows: np.ndarray) -> list[np.ndarray]:
+    """Means of the rows (H + F, N) over the last of ``LENGTHS``, (F, N) each.
+
+    Each sum is made of two halves, so that it does not depend on where a batch began.
+    """
+    means, running = [rows[HISTORY:]], rows
+    for length in LENGTHS[1:]:
+        half = length // 2
+        longer = running.copy()
+        longer[half:] += running[:-half]
+        running = longer
+        means.append(running[HISTORY:] * np.float32(1.0 / length))
+    return means
+
+
+def scores_numpy(rows: np.ndarray, sizes: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Scores (F,) of the frames, NaN if a row is not finite; the same as the compiled module's, bit for bit."""
+    score = np.zeros(len(rows) - HISTORY)
+    for j, mean in enumerate(means_of_lengths(rows)):
+        cumulative = _cumulative(mean)
+        for (width, step), limit in zip(sizes.tolist(), limits[:, j].tolist(), strict=True):
+            np.maximum(score, (_box_means(cumulative, width, step).max(axis=1) - 1.0) / (limit - 1.0), out=score)
+        score[~np.isfinite(cumulative[:, -1])] = np.nan
+    return score.astype(np.float32)
+
+
+def _cumulative(mean: np.ndarray) -> np.ndarray:
+    """Running sums over the bins, (F, N) -> (F, N + 1) float64, from 0 on."""
+    cumulative = np.zeros((len(mean), mean.shape[1] + 1))
+    np.cumsum(mean, axis=1, dtype=np.float64, out=cumulative[:, 1:])
+    return cumulative
+
+
+def _box_means(cumulative: np.ndarray, width: int, step: int) -> np.ndarray:
+    """Means of the boxes of one width, (F, N + 1) -> (F, boxes) float64."""
+    low = cumulative[:, :-width:step]
+    return (cumulative[:, width::step] - low) * (1.0 / width)

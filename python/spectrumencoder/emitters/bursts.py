@@ -16,7 +16,10 @@ from .regions import Region
 MERGE_BINS = 4  # regions as near as that are one burst
 WHOLE_GAP = 8  # bins without power that one emission may have
 WINDOW_BINS = 3  # that the window's main lobe adds to the width of a signal
-NEAR_BINS = 32  # within which a stronger signal may have skirts
+# A burst may come from a stronger signal that is on in the same frames. Its peak is then at least so much lower, dB:
+SIDE_EFFECTS = {"image": 18.0, "skirt": 12.0, "sideline": 20.0, "splatter": 40.0}
+REACH_BINS = {"skirt": 32, "sideline": 128, "splatter": 0}  # how far away the stronger one may be; 0: anywhere
+_NEARLY_ALL = 0.75
 _TAIL = 0.005  # of the excess power outside the occupied band, at each side (99 %, ITU-R SM.328)
 _MIN_EXCESS = 1e-3
 
@@ -27,7 +30,7 @@ class FrameView:
 
     Attributes:
         index: number of the frame, among those of all tunings. sample_start, sample_stop: of its samples.
-        power, expected: (N,) linear. ratio: (N,) power over expected.
+        power, expected: (N,) linear. ratio: (N,) power over expected. risen: (N,) linear, power over what it was a moment ago.
         clipped: share of samples at full scale. probabilities: (C,) of classes.
     """
 
@@ -37,6 +40,7 @@ class FrameView:
     power: np.ndarray
     expected: np.ndarray
     ratio: np.ndarray
+    risen: np.ndarray
     clipped: float = 0.0
     probabilities: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
 
@@ -49,8 +53,7 @@ class Burst:
         low, high: first and last bin of its regions. first, last: numbers of its frames. n_frames: those in which it was seen.
         excess: (N,) power over what was expected, summed over its frames. noise: expected power, likewise.
         peak: (N,) largest power over expected. best: its highest score. max_snr_db: of a frame in that frame's own bins.
-        mirror, beside, elsewhere: largest power of a bin at the mirror image, near it and anywhere else, summed over its frames;
-            own: of itself.
+        side: frames in which it could be a side effect of a stronger signal, by kind of ``SIDE_EFFECTS``.
         n_clipped: frames with samples at full scale.
     """
 
@@ -69,10 +72,7 @@ class Burst:
     power: np.ndarray = field(default=None, repr=False)
     peak: np.ndarray = field(default=None, repr=False)
     labels: np.ndarray = field(default=None, repr=False)
-    own: float = 0.0
-    mirror: float = 0.0
-    beside: float = 0.0
-    elsewhere: float = 0.0
+    side: dict[str, int] = field(default_factory=dict)
     n_clipped: int = 0
     judged: object = None
 
@@ -111,16 +111,18 @@ class Burst:
         self.last, self.sample_stop = frame.index, frame.sample_stop
         self.n_frames += 1
         self.n_clipped += frame.clipped > 0.0
-        power, count = frame.power, self.n_bins
-        self.own += float(power[low:high + 1].max())
+        power, count = frame.risen, self.n_bins
+        own = float(frame.power[low:high + 1].max())
         first, last = max(count - high - 2, 0), min(count - low + 2, count)  # bin b mirrors to N - b
-        if first < last:
-            self.mirror += float(power[first:last].max())
         left, right = max(low - 2, 0), min(high + 3, count)
-        near = max(left - NEAR_BINS, 0), min(right + NEAR_BINS, count)
-        parts = [power[near[0]:left], power[right:near[1]]]
-        self.beside += max((float(p.max()) for p in parts if p.size), default=0.0)
-        self.elsewhere += max((float(p.max()) for p in (power[:left], power[right:]) if p.size), default=0.0)
+        for name, limit_db in SIDE_EFFECTS.items():
+            if name == "image":
+                parts = [frame.power[first:last] - frame.expected[first:last]] if last <= low or first > high else []
+            else:
+                reach = REACH_BINS[name] or count
+                parts = [power[max(left - reach, 0):left], power[right:right + reach]]
+            if any(p.size and float(p.max()) > own * 10.0 ** (0.1 * limit_db) for p in parts):
+                self.side[name] = self.side.get(name, 0) + 1
         self.labels = frame.probabilities.astype(np.float64) if self.labels is None else self.labels + frame.probabilities
 
     def absorb(self, other: Burst):
@@ -141,6 +143,10 @@ class Burst:
         energy = np.cumsum(part)
         return (self.low + int(np.searchsorted(energy, _TAIL * total)),
                 self.low + min(int(np.searchsorted(energy, (1.0 - _TAIL) * total)), self.high - self.low))
+
+    def side_effect(self) -> str:
+        """The kind of side effect that it is in nearly all of its frames; empty if none."""
+        return next((name for name, count in self.side.items() if count >= _NEARLY_ALL * self.n_frames), "")
 
     def whole(self, spectra: float) -> tuple[int, int]:
         """First and last bin of all power around it that stands out of the background in its frames, known or not."""

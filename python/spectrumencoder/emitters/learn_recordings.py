@@ -62,4 +62,5 @@ def learn_recordings(recordings: list[Recording], engine: Engine, *, average: in
 def _time_of(stretch: Stretch) -> float | None:
     """POSIX time of its first sample; None if the recording states none."""
     capture = stretch.recording.capture_at(stretch.start)
-    return None if capture.posix_time is None else capture.posix_time + (stretch.start - capture.sample_start) / stretch.recording.samp_rate
+    return None if capture.posix_time is None else capture.posix_time + (
+        stretch.start - capture.sample_start) / stretch.recording.samp_rate

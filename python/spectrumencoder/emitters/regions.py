@@ -45,12 +45,14 @@ def find_regions(search: Search, frame: int, variance: np.ndarray, covered: np.n
         mean = search.sums[j][frame]
         smooth = _smoothed(mean)
         deviation = math.sqrt(variance[0, j] / _SMOOTH * 2.0)
+        cap = search.limit[0, j]  # one bin alone does not speak for a wide box
         runs = _runs(smooth > 1.0 + _EDGE * deviation)
         for low, width, score in boxes:  # from the narrowest on, so that a wide one answers for what is left
             part = slice(low, low + width)
             rest = ~taken[part]
             count = int(rest.sum())
-            if 2 * count <= width or (count < width and mean[part][rest].mean() <= search.limit[WIDTHS.index(width), j]):
+            if 2 * count <= width or (width > 1 and np.minimum(mean[part][rest], cap).mean() <= search.limit[WIDTHS.index(width), j]
+                                      and (count < width or width > _NARROW)):
                 continue
             high = low + width - 1
             inside = [run for run in runs if run[0] <= high and low <= run[1]] if width <= _NARROW else []

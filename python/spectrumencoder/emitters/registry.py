@@ -15,13 +15,13 @@ import numpy as np
 from .emitter import Emitter, Running
 
 PRIOR_LEVEL_DB, PRIOR_LOG_WIDTH, PRIOR_BINS = 4.0, 0.3, 1.0  # standard deviations of the next burst, before anything is known
-MIN_MARGIN_DB, MAX_MARGIN_DB = 4.0, 12.0  # between the strongest burst heard and what alerts
+MIN_MARGIN_DB, MAX_MARGIN_DB = 4.0, 20.0  # between the strongest burst heard and what alerts
 _MAX_SPREAD_BINS = 8  # that a centre may wander
 _GATE = 9.0  # squared distance of a stranger's next burst
-_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 3.0, 0.2, 0.5, 0.06  # its deviations; the centre's as a share of the width
-_MAX_GROWN = 1.5  # times those, however much its bursts vary
+_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 2.0, 0.15, 0.2, 0.03  # its deviations; the centre's as a share of the width
+_MAX_GROWN = 3.0  # times those, however much its bursts vary
 JOIN_S = 0.5  # bursts with a shorter gap are one transmission
-CROWD, CROWD_BINS = 6, 6  # emitters, and bins between neighbours
+CROWD, CROWD_BINS = 4, 10  # emitters, and bins between neighbours
 SIGMAS = 4.0  # of a normal variable, beyond which a next burst is not expected
 
 
@@ -175,6 +175,13 @@ class Registry:
         emitter.power_dbfs = sign.power_dbfs
         emitter.last_s = max(emitter.last_s, sign.end_s)
         emitter.labels.update(sign.labels)
+        _widen(emitter, sign)
+        self.version += 1
+
+    def showed(self, emitter: Emitter, sign: Sign):
+        """One of the band's own showed more than it may: it may do so from here on. Its centre and width stay."""
+        emitter.level_db.high = max(emitter.level_db.high, sign.level_db)
+        emitter.last_s = max(emitter.last_s, sign.end_s)
         _widen(emitter, sign)
         self.version += 1
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import deque
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from ..detector.events import Segment
 from ..encoder import features as layout
 from .background import BLOCK, Background
 from .boxes import HISTORY, Search, boxes_per_frame, limits
-from .bursts import Burst, BurstBuilder, FrameView
+from .bursts import WINDOW_BINS, Burst, BurstBuilder, FrameView
 from .law import independent_share
 from .regions import find_regions
 from .registry import JOIN_S, Grid, Registry, Sign
@@ -22,7 +23,8 @@ START, START_S = 32, 0.1           # frames, and s, of a tuning before the first
 NOISE_SHARE = 0.1    # of the false alerts an hour that noise may cause
 CONFIRM = 2          # frames of a burst after which it is judged, if it has not ended
 DISTURBED_DB = 0.4   # common gain of a frame over those before it: an impulse
-SKIRT_DB, FAR_DB, IMAGE_DB = 12.0, 40.0, 18.0
+RECENT = 8            # blocks: what was there for half of them is no cause of something new
+LEARNED_S = 0.5  # after which a burst that lasts is learned, before it ends
 
 
 @dataclass
@@ -51,6 +53,8 @@ class _Tuning:
         self.gains: deque = deque(maxlen=9)
         self.allowed = np.ones(grid.n_bins, np.float32)
         self.busy = np.zeros(0, int)
+        self.means: deque = deque(maxlen=RECENT)  # of the last blocks, power over the background
+        self.recent = None
         self.version = -1
         self.limits = None
 
@@ -132,26 +136,23 @@ class EmitterDetector:
         if tuning.limits is None:
             self._renew(tuning)
         gains = background.gains_db(psd)
-        expected_db = background.expected_db(gains)
-        ratio = np.exp2((psd - expected_db) * np.float32(0.33219281)).astype(np.float32)
-        fresh = ratio.copy()
-        if tuning.busy.size:
-            part, allow = ratio[:, tuning.busy], tuning.allowed[tuning.busy]
-            fresh[:, tuning.busy] = np.where(part <= allow, np.float32(1.0), part / allow)
+        rows = np.empty((HISTORY + len(psd), self.n_bins), np.float32)
+        rows[:HISTORY], fresh = tuning.rows, rows[HISTORY:]
+        ratio = background.excess(psd, gains, tuning.allowed, fresh)
         for n, gain in enumerate(gains.tolist()):
             if len(tuning.gains) >= 3:
-                slow = float(np.median(tuning.gains))
+                slow = statistics.median(tuning.gains)
                 if gain - slow > DISTURBED_DB:
                     allow = np.float32(1.0 + 8.0 * (1.0 - 10.0 ** (-0.1 * (gain - slow))))
                     fresh[n] = np.where(fresh[n] <= allow, np.minimum(fresh[n], 1.0), fresh[n] / allow)
             tuning.gains.append(gain)
-        rows = np.concatenate([tuning.rows, fresh])
         search = Search(rows, tuning.limits.limit)
-        tuning.rows = rows[len(rows) - HISTORY:].copy()
+        tuning.rows = rows[len(psd):].copy()
         index = self._age
-        for n in range(len(psd)):
-            if search.score[n] > 1.0 or self._builder.open:
-                self._look(tuning, search, n, index + n, psd[n], expected_db[n], ratio[n], features[n], int(starts[n]),
+        for n, score in enumerate(search.score.tolist()):
+            if score > 1.0 or self._builder.open:
+                expected_db = background.expected_db(gains[n:n + 1])[0]
+                self._look(tuning, search, n, index + n, psd[n], expected_db, ratio[n], features[n], int(starts[n]),
                            0.0 if clipped is None else float(clipped[n]))
         tuning.block_psd.extend(psd - gains[:, None])
         tuning.block_ratio.extend(ratio)
@@ -175,13 +176,19 @@ class EmitterDetector:
         if not regions and not self._builder.open:
             return
         labels = row[layout.PROBABILITIES]
-        frame = FrameView(index, start, start + self._segment.frame_hop, 10.0 ** (0.1 * psd.astype(np.float64)),
-                          10.0 ** (0.1 * expected_db.astype(np.float64)), ratio, clipped, labels)
+        power, expected = 10.0 ** (0.1 * psd.astype(np.float64)), 10.0 ** (0.1 * expected_db.astype(np.float64))
+        if tuning.recent is None:
+            tuning.recent = np.median(tuning.means, axis=0) if tuning.means else np.ones(self.n_bins)
+        frame = FrameView(index, start, start + self._segment.frame_hop, power, expected, ratio,
+                          power - expected * np.maximum(1.0, tuning.recent), clipped, labels)
         for burst in self._builder.see(frame, regions):
             self._ended(tuning, burst)
-        for burst in self._builder.open:
+        for burst in list(self._builder.open):
             if burst.judged is None and burst.n_frames >= CONFIRM:
                 self._judge(tuning, burst)
+            if self.learning and (burst.last - burst.first) * self._segment.frame_s > LEARNED_S:
+                self._builder.open.remove(burst)
+                self._ended(tuning, burst)
 
     def _sign(self, tuning, burst, extent=None) -> Sign:
         low, high = extent or burst.extent()
@@ -192,20 +199,10 @@ class EmitterDetector:
                     10.0 * math.log10(max(power, 1e-20)), segment.time_of(burst.sample_start), segment.time_of(burst.sample_stop),
                     burst.peak[burst.low:burst.high + 1], grid.hz_of(burst.low), grid.bin_hz, segment.frame_s)
 
-    def _side_effect(self, burst) -> str:
-        own, tiny = max(burst.own, 1e-30), 1e-30
-        if 10 * math.log10(max(burst.mirror, tiny) / own) > IMAGE_DB:
-            return "image"
-        if 10 * math.log10(max(burst.beside, tiny) / own) > SKIRT_DB:
-            return "skirt"
-        if 10 * math.log10(max(burst.elsewhere, tiny) / own) > FAR_DB:
-            return "splatter"
-        return ""
-
     def _judge(self, tuning, burst):
         if burst.max_snr_db < 0.0:
             return
-        side = self._side_effect(burst)
+        side = burst.side_effect()
         sign = self._sign(tuning, burst)
         if self.learning:
             burst.judged = "learning"
@@ -253,7 +250,7 @@ class EmitterDetector:
     def _ended(self, tuning, burst):
         if burst.judged is None:
             self._judge(tuning, burst)
-        if burst.judged is None or isinstance(burst.judged, str) and burst.judged not in ("learning", "image", "skirt", "splatter"):
+        if burst.judged is None or isinstance(burst.judged, str) and burst.judged not in ("learning", "image", "skirt", "splatter", "sideline"):
             return
         sign = self._sign(tuning, burst)
         if burst.judged == "learning" or isinstance(burst.judged, str):
@@ -266,7 +263,9 @@ class EmitterDetector:
                 self.registry.heard(emitter, sign)
             return
         kind, emitter = burst.judged
-        if emitter is None:
+        if emitter is not None and emitter.belongs:
+            self.registry.showed(emitter, sign)
+        elif emitter is None:
             self.registry.add(sign, belongs=False, learned=False)
         else:
             self.registry.heard(emitter, sign)
@@ -283,6 +282,11 @@ class EmitterDetector:
 
     def _end_block(self, tuning):
         block, ratio = np.stack(tuning.block_psd), np.stack(tuning.block_ratio)
+        tuning.means.append(ratio.mean(axis=0))
+        if self._builder.open:
+            tuning.recent = np.median(tuning.means, axis=0)
+        else:
+            tuning.recent = None
         block_s = BLOCK * self._segment.frame_s
         self._follow_activity(tuning, ratio, np.concatenate(tuning.block_index))
         tuning.block_psd, tuning.block_ratio, tuning.block_index = [], [], []
@@ -326,7 +330,8 @@ class EmitterDetector:
     def _burst_of(self, emitter, state):
         start, end, total, count = state
         if start > emitter.last_s + 1e-9:
-            self.registry.active(emitter, start, end, 10 * math.log10(max(total / count, 1e-3)))
+            bins = max(round(emitter.bandwidth_hz / self._last_tuning.grid.bin_hz), 1)
+            self.registry.active(emitter, start, end, 10 * math.log10(max(total / count * bins / max(bins - WINDOW_BINS, 1), 1e-3)))
 
     def _core_limit(self, tuning, width):
         from .boxes import WIDTHS

@@ -319,7 +319,7 @@ class Engine:
                 times = []
                 for _ in range(1 + _TRIALS):  # the first warms up
                     begin = time.perf_counter()
-                    self._fill(runtime, items, bands, noise, None, self._empty(_TRIAL_FRAMES))
+                    self._fill(runtime, items, bands, noise, None, self.empty(_TRIAL_FRAMES))
                     times.append(time.perf_counter() - begin)
                 seconds[runtime] = min(times[1:])
             _native_was_faster[key] = seconds[NATIVE] < seconds[TORCH]
@@ -332,7 +332,7 @@ class Engine:
         self._frame_number = 0
 
     def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None,
-               out: GivenArrays | None = None) -> EncodedFrames:
+               out: GivenArrays | None = None, kept: int | None = None) -> EncodedFrames:
         """Encode frames.
 
         Args:
@@ -341,16 +341,19 @@ class Engine:
             wanted: (F, M) bool, tokens that token dropout keeps before others.
             out: arrays to write into and return, in the order of EncodedFrames. None makes a new array. Residual, features
                 and reconstruction may be views of wider rows.
+            kept: tokens to keep, 1..M, for these frames alone; None: those of the dropout rate.
 
         Returns:
             One row per frame; see EncodedFrames for shapes and units.
 
         Raises:
-            ValueError: items have another size.
+            ValueError: items have another size, or `kept` is out of range.
         """
         items, index = self._check(items, bands)
-        out = self._empty(len(items), out)
-        self._fill(self.runtime, items, index, self._draw_noise(len(items)), wanted, out)
+        if kept is not None and not 1 <= kept <= self.config.n_tokens:
+            raise ValueError(f"kept {kept} is outside 1..{self.config.n_tokens} tokens")
+        out = self.empty(len(items), out)
+        self._fill(self.runtime, items, index, self._draw_noise(len(items)), wanted, out, kept)
         return out
 
     def answer(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None) -> np.ndarray:
@@ -361,10 +364,10 @@ class Engine:
         """
         items, index = self._check(items, bands)
         rows = np.zeros((len(items), features.N_FEATURES), np.float32)
-        self._compute(self.runtime, items, index, self._draw_noise(len(items)), wanted, **self._answer_of(rows))
+        self._compute(self.runtime, items, index, self._draw_noise(len(items)), wanted, None, **self._answer_of(rows))
         return rows
 
-    def _empty(self, count: int, given: GivenArrays | None = None) -> EncodedFrames:
+    def empty(self, count: int, given: GivenArrays | None = None) -> EncodedFrames:
         """The given arrays, with a new one of `count` frames for each None."""
         shapes: tuple[tuple[int, ...], ...] = ((self.n_bins,), (features.N_FEATURES,), (self.n_bins,),
                                                (self.config.latents, self.config.latent_width))
@@ -378,21 +381,23 @@ class Engine:
                 "probabilities": rows[:, features.PROBABILITIES][:, :len(self.labels)]}
 
     def _fill(self, runtime: str, items: np.ndarray, bands: np.ndarray, noise: np.ndarray | None, wanted: np.ndarray | None,
-              out: EncodedFrames) -> None:
+              out: EncodedFrames, kept: int | None = None) -> None:
         """Fills every array of `out`."""
         rows = out.features
         rows[:] = 0.0
         self._stamp(rows)
+        rows[:, features.K_ENCODED] = kept or self.k_kept
         _, side = self.layout.split(items)
         rows[:, features.K_EFF], rows[:, features.FLOOR_DBFS] = side[:, layout.K_EFF], side[:, layout.FLOOR_DBFS]
-        self._compute(runtime, items, bands, noise, wanted, residual=out.residual, reconstruction=out.reconstruction,
+        rows[:, features.CLIPPED_SHARE] = self.layout.clipped_share(items)
+        self._compute(runtime, items, bands, noise, wanted, kept, residual=out.residual, reconstruction=out.reconstruction,
                       latents=out.latents.reshape(len(items), self.config.latents * self.config.latent_width),
                       logit=rows[:, features.LOGIT:features.LOGIT + 1], keep_statistics=rows[:, features.KEEP_STATS],
                       **self._answer_of(rows))
 
     def _compute(self, runtime: str, items: np.ndarray, bands: np.ndarray, noise: np.ndarray | None, wanted: np.ndarray | None,
-                 **out: np.ndarray) -> None:
-        inputs = {"items": items, "bands": bands, "kept": self.k_kept, "policy": self.dropout_policy, "noise": noise,
+                 kept: int | None, **out: np.ndarray) -> None:
+        inputs = {"items": items, "bands": bands, "kept": kept or self.k_kept, "policy": self.dropout_policy, "noise": noise,
                   "wanted": wanted}
         network = self._network(runtime, self.variant)
         if runtime == NATIVE:

@@ -152,11 +152,15 @@ class SpeculativeEngine(Engine):
         self.n_accepted = self.n_refined = 0
 
     def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None,
-               out: GivenArrays | None = None) -> EncodedFrames:
+               out: GivenArrays | None = None, kept: int | None = None) -> EncodedFrames:
         """Like Engine.encode, but `large` gives the embedding and the class probabilities of frames in doubt.
 
-        The `random` policy draws for `large` by the number of the refined frame."""
-        encoded = super().encode(items, bands, wanted, out)
+        Frames with a `kept` of their own are quiet ones (see `adaptive_encoder`): `fast` answers them. The `random` policy draws
+        for `large` by the number of the refined frame."""
+        encoded = super().encode(items, bands, wanted, out, kept)
+        if kept is not None:
+            self.n_accepted += len(items)
+            return encoded
         confidence = encoded.features[:, features.PROBABILITIES].max(axis=1, initial=0.0)
         doubtful = np.flatnonzero(confidence < self.confidence_threshold)
         self.n_refined += len(doubtful)

@@ -75,14 +75,17 @@ def write_encoded(path: str | Path, data: bytes | Iterable[bytes], samp_rate: fl
 
     path = Path(path)
     stem = path.with_name(path.name.removesuffix(META_SUFFIX).removesuffix(DATA_SUFFIX))
-    capture = {} if center_freq_hz is None else {"core:frequency": float(center_freq_hz)}
-    file = sigmf.SigMFFile(global_info={
-        "core:datatype": datatype, "core:sample_rate": float(samp_rate), "core:version": "1.2.0", "core:num_channels": 1,
-        "core:sha512": hashlib.sha512().hexdigest(), "core:description": description, **(extra or {})})
-    file.add_capture(0, metadata=capture | ({} if datetime is None else {"core:datetime": datetime}))
-    for note in annotations:
-        fields = {k: v for k, v in note.items() if k not in ("core:sample_start", "core:sample_count")}
-        file.add_annotation(note["core:sample_start"], note["core:sample_count"], metadata=fields)
+    capture: dict[str, object] = {"core:sample_start": 0}
+    if center_freq_hz is not None:
+        capture["core:frequency"] = float(center_freq_hz)
+    if datetime is not None:
+        capture["core:datetime"] = datetime
+    # All at once: add_annotation sorts the whole list at each call
+    file = sigmf.SigMFFile(metadata={"global": {
+        "core:datatype": datatype, "core:sample_rate": float(samp_rate), "core:num_channels": 1,
+        "core:sha512": hashlib.sha512().hexdigest(), "core:description": description, **(extra or {})}, "captures": [capture],
+        "annotations": sorted(map(dict, annotations), key=lambda note: note["core:sample_start"])})
+    file.set_global_field("core:version", "1.2.0")  # the library states its own
     file.validate()
     meta_path, digest = stem.with_name(stem.name + META_SUFFIX), hashlib.sha512()
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -36,10 +36,11 @@ class RunSettings(ChainSettings):
     """Settings of a run, for any source.
 
     Attributes:
-        model, compute, backend, dropout_rate, dropout_policy, rope_mode, detector, learn_s, belongs_after, bursts, band_file,
-            false_alarm_rate, threshold_mode, threshold, overlap, band, hold, false_events_per_hour, usable, dtype, runtime,
-            confidence_threshold, encoded_step, encoded_group, settle_ms: see ``spectrum_monitor``; with the defaults that
-            ``settings.py`` gives the command ``run``. A recording shorter than twice ``learn_s`` is learned to its half.
+        model, compute, backend, dropout_rate, dropout_policy, adaptive_dropout, rope_mode, detector, learn_s, belongs_after,
+            bursts, band_file, false_alarm_rate, threshold_mode, threshold, overlap, band, hold, false_events_per_hour, usable,
+            dtype, runtime, confidence_threshold, encoded_step, encoded_group, settle_ms: see ``spectrum_monitor``; with the
+            defaults that ``settings.py`` gives the command ``run``. A recording shorter than twice ``learn_s`` is learned to its
+            half.
         average: spectra per frame, or "auto": chosen by the rate of each source.
         events: file of JSON lines to write; None writes none.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
@@ -63,7 +64,7 @@ class Outcome:
 
     Attributes:
         name: name of the source.
-        n_frames, n_dropped, n_events: frames encoded, frames that the tokenizer dropped, events.
+        n_frames, n_dropped, n_events: frames encoded, frames that the tokenizer dropped (`health` says some reasons), events.
         seconds, wall_s: duration of the signal and of the run, s.
         interrupted: whether Ctrl-C ended it.
         notes: one line for each kind of message that the user should see.
@@ -76,6 +77,7 @@ class Outcome:
         suppressed_events: events that were counted and not reported, because too many came at once.
         alerts: number of alerts by kind. learned_s: signal that was learned, s. learned: whether learning was finished.
         emitters: number of emitters known at the end. The last three are None with the detector "boxes".
+        adaptive: with adaptive dropout, full_frames, few_frames, held_frames and mean_tokens, else empty.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Outcome:
     learned_s: float | None = None
     learned: bool | None = None
     emitters: int | None = None
+    adaptive: dict = field(default_factory=dict)
 
     @property
     def real_time_factor(self) -> float:
@@ -106,7 +109,7 @@ class Outcome:
     def as_dict(self) -> dict:
         """All fields and the real-time factor, as JSON takes them."""
         row = asdict(self) | {"notes": list(self.notes), "real_time_factor": self.real_time_factor}
-        return row | row.pop("ensemble")
+        return row | row.pop("ensemble") | row.pop("adaptive")
 
     def line(self) -> str:
         """One line for people."""
@@ -114,11 +117,13 @@ class Outcome:
         overflows = self.health.get(keys.OVERFLOWS, 0)
         lost = f", {_count(overflows, 'overflow')}" if overflows and self.health.get(keys.DEVICE) else ""
         refined = f", {self.ensemble[keys.REFINED_FRAMES]} refined" if self.ensemble else ""
+        quiet = f", {self.adaptive[keys.FULL_FRAMES]} of interest ({self.adaptive[keys.MEAN_TOKENS]:.1f} tokens a frame)" \
+            if self.adaptive else ""
         known = "" if self.emitters is None else f"{_count(self.emitters, 'emitter')} known, "
         what = "event" if self.emitters is None else "alert"
         more = f" ({self.suppressed_events} more not reported)" if self.suppressed_events else ""
         bytes_each = "" if not self.encoded_bytes else f" of {self.encoded_bytes / max(1, self.n_frames):.1f} bytes each"
-        return (f"{self.name}: {_count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{refined}, "
+        return (f"{self.name}: {_count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{quiet}{refined}, "
                 f"{known}{_count(self.n_events, what)}{more}, "
                 f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
 
@@ -193,7 +198,7 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
                    health, source.fault, flowgraph.hung, flowgraph.average,
-                   flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning())
+                   flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.adaptive)
 
 
 def _count(number: int, what: str) -> str:
@@ -293,9 +298,16 @@ class Flowgraph:
     @property
     def ensemble(self) -> dict:
         """accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty."""
+        return self._counters(keys.ACCEPTED_FRAMES, keys.REFINED_FRAMES, keys.CONFIDENCE_THRESHOLD)
+
+    @property
+    def adaptive(self) -> dict:
+        """full_frames, few_frames, held_frames and mean_tokens with adaptive dropout, else empty."""
+        return self._counters(keys.FULL_FRAMES, keys.FEW_FRAMES, keys.HELD_FRAMES, keys.MEAN_TOKENS)
+
+    def _counters(self, *names: str) -> dict:
         counters = self.monitor.encoder.counters()
-        return {key: counters[key] for key in (keys.ACCEPTED_FRAMES, keys.REFINED_FRAMES, keys.CONFIDENCE_THRESHOLD)
-                if key in counters}
+        return {name: counters[name] for name in names if name in counters}
 
     @property
     def seconds(self) -> float:
@@ -310,7 +322,7 @@ class Flowgraph:
                 kinds.setdefault(state, []).append(text)
         chosen = (f"average auto: {self.average} spectra per frame at {self.source.samp_rate:g} samples/s",) \
             if self.settings.average == AUTO else ()
-        return (*chosen, *self._notes_on_learning(), *(
+        return (*chosen, *self._receiver_notes(), *self._notes_on_learning(), *(
             texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def _notes_on_learning(self) -> list[str]:
@@ -325,6 +337,16 @@ class Flowgraph:
             notes.append(f"the {'recording' if self.source.recording is not None else 'run'} ended while learning, after "
                          f"{learned_s:.3g} s of {self._learn_s:g} s; give a longer one, or a smaller --learn")
         return notes
+
+    def _receiver_notes(self) -> Iterator[str]:
+        """What the samples say of the receiver, not of the band."""
+        tokenizer = self.monitor.tokenizer
+        constant, clipped = tokenizer.dropped_constant(), tokenizer.clipped_frames()
+        if constant:
+            yield (f"{_count(constant, 'frame')} dropped: constant samples (zeros for lost samples, a receiver that stands "
+                   "still, or far too little gain)")
+        if clipped:
+            yield f"clipping: samples at full scale in {clipped} of {_count(tokenizer.frames(), 'frame')}; lower the gain"
 
     def run(self, progress: Progress = no_progress) -> bool:
         """Runs to the end; True if Ctrl-C ended it (cleanly). ``hung`` then names the blocks that did not end, if any.

@@ -9,7 +9,9 @@ from .. import keys
 from .errors import SettingError
 
 _PREFIX = "spectrumencoder_"
-_COUNTERS = {keys.FRAMES: "Frames judged.", keys.DROPPED_FRAMES: "Frames lost at a gap or retune.",
+_COUNTERS = {keys.FRAMES: "Frames judged.", keys.DROPPED_FRAMES: "Frames lost at a gap or retune, or unusable.",
+             keys.DROPPED_CONSTANT: "Frames dropped for a run of identical samples.",
+             keys.CLIPPED_FRAMES: "Frames with samples at full scale.",
              keys.SKIPPED_FRAMES: "Frames passed unencoded for lack of time.", keys.OVERFLOWS: "Gaps that the radio reported.",
              keys.EVENTS: "Events opened."}
 _LATENCIES = {keys.LATENCY_P50_MS: "0.5", keys.LATENCY_P99_MS: "0.99"}

@@ -9,8 +9,8 @@ from .. import keys
 from ..emitters import listing
 from .prometheus import MetricsServer
 
-_FIGURES = (keys.FRAMES, keys.DROPPED_FRAMES, keys.SKIPPED_FRAMES, keys.OVERFLOWS, keys.EVENTS, keys.FRAMES_PER_S,
-            keys.QUEUE_DEPTH)
+_FIGURES = (keys.FRAMES, keys.DROPPED_FRAMES, keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES, keys.SKIPPED_FRAMES,
+            keys.OVERFLOWS, keys.EVENTS, keys.FRAMES_PER_S, keys.QUEUE_DEPTH)
 
 
 class RunStats:
@@ -73,7 +73,8 @@ def stats_line(figures: dict) -> str:
     if figures[keys.LATENCY_P50_MS] is not None:
         parts.append(f"latency p50 {figures[keys.LATENCY_P50_MS]:.1f} ms p99 {figures[keys.LATENCY_P99_MS]:.1f} ms")
     parts.append(f"queue {figures[keys.QUEUE_DEPTH]}")
-    parts += [f"{figures[key]} {name}" for key, name in ((keys.DROPPED_FRAMES, "dropped"), (keys.SKIPPED_FRAMES, "skipped"),
+    parts += [f"{figures[key]} {name}" for key, name in ((keys.DROPPED_FRAMES, "dropped"), (keys.CLIPPED_FRAMES, "clipped"),
+                                                        (keys.SKIPPED_FRAMES, "skipped"),
                                                         (keys.OVERFLOWS, "overflows"), (keys.EVENTS, "events"))]
     device = figures.get(keys.DEVICE)
     return ", ".join(parts) + (f", {device}" if device else "")

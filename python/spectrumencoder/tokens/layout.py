@@ -9,6 +9,7 @@ import numpy as np
 
 N_SIDE = 3
 FLOOR_DBFS, K_EFF, BIN_WIDTH_HZ = range(N_SIDE)  # order of the side values
+CLIPPED_SHARE = N_SIDE  # follows them: share of the frame's samples at full scale. No model reads it
 
 
 def usable_bins(n_bins: int, usable: float) -> slice:
@@ -52,3 +53,7 @@ class FrameLayout:
         used = self.n_tokens * self.token_dim
         tokens = items[:, :used].reshape(len(items), self.n_tokens, self.token_dim)
         return tokens, items[:, used:used + N_SIDE]
+
+    def clipped_share(self, items: np.ndarray) -> np.ndarray:
+        """View (F,) of items (F, item_size): share of each frame's samples at full scale (|re| or |im| >= 0.99), 0..1."""
+        return items[:, self.n_tokens * self.token_dim + CLIPPED_SHARE]

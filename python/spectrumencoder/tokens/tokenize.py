@@ -48,7 +48,8 @@ class Frames:
 
 
 def tokenize(iq: ArrayLike, samp_rate: float, *, fft_size: int = 1024, stride: int = 8, average: int = 16, overlap: float = 0.0,
-             window: str = "blackmanharris", center_freq: float = 0.0, flush: bool = True) -> Frames:
+             window: str = "blackmanharris", center_freq: float = 0.0, flush: bool = True,
+             keep_constant: bool = False) -> Frames:
     """Converts `iq` to frames of tokens (docs/contracts.md, "Frame").
 
     Args:
@@ -61,8 +62,10 @@ def tokenize(iq: ArrayLike, samp_rate: float, *, fft_size: int = 1024, stride: i
         window: blackman, blackmanharris, flattop, hamming, hann, nuttall or rectangular.
         center_freq: Hz; only places `Frames.frequencies_hz()`.
         flush: also return the last frame if it has fewer than K (at least one) windows.
+        keep_constant: keep frames with a run of identical samples; for computed signals, which have no noise.
 
-    Frames that hold NaN or Inf are left out; `frame_start` shows the gaps.
+    Frames that hold NaN or Inf are left out. So are frames with 128 identical samples in a row: zeros for lost samples, or a
+    receiver that stands still. `frame_start` shows the gaps.
 
     Raises:
         ValueError: an argument is out of range (named, with its range), or `iq` is not one-dimensional complex.
@@ -72,7 +75,7 @@ def tokenize(iq: ArrayLike, samp_rate: float, *, fft_size: int = 1024, stride: i
     if iq.ndim != 1 or not np.iscomplexobj(iq):
         raise ValueError(f"iq must be one-dimensional complex samples, not {iq.dtype} of shape {iq.shape}")
     kernel = _kernel(fft_size, stride, average, overlap, window)
-    items, psd, frame_start = kernel.tokenize(np.ascontiguousarray(iq, np.complex64), samp_rate, flush)
+    items, psd, frame_start = kernel.tokenize(np.ascontiguousarray(iq, np.complex64), samp_rate, flush, keep_constant)
     return Frames(items, psd, frame_start, FrameLayout(fft_size, stride), kernel.frame_hop, float(samp_rate),
                   float(center_freq))
 

@@ -287,7 +287,8 @@ class FrameFactory:
         low, high = (-8, 5) if clipped else (8, 30) if bits >= 8 else (7, 14) if bits > 3 else (3, 7)
         backoff = rng.uniform(low, high)
         frames = [tokenize(augment.quantise(x, bits, backoff), rate, fft_size=self.layout.fft_size, stride=self.layout.stride,
-                           average=average, window=self.window) for x in ((iq, dirty) if anomalous else (iq,))]
+                           average=average, window=self.window, keep_constant=True)
+                  for x in ((iq, dirty) if anomalous else (iq,))]
         tokens, side = self.layout.split(frames[-1].items[:1])
         # the clean level over the *dirty* frame's floor, at the dirty frame's scale (quantise normalises the rms)
         level = 10.0 * np.log10(np.mean(np.abs(iq) ** 2) / np.mean(np.abs(dirty) ** 2)) if anomalous else 0.0

@@ -9,10 +9,11 @@ from .ablate import ablate
 from .anomaly import anomaly
 from .classify import classify
 from .compress import compress
+from .field import field
 from .inference import precision, speculative
 from .track import track
 from .watch import watch
 
 app = typer.Typer(no_args_is_help=True, help="Measure a model on recordings; each experiment prints a table and writes JSON.")
-for _experiment in (classify, ablate, speculative, precision, compress, anomaly, track, watch):
+for _experiment in (classify, ablate, speculative, precision, compress, anomaly, field, track, watch):
     app.command()(_experiment)

@@ -19,7 +19,7 @@ from ...measure.provenance import commit
 from ...measure.rows import Context
 from ...training.config import ConfigError, with_fold
 
-EXPERIMENTS = ("arms", "backends", "classical", "detection", "dropout", "motion")
+EXPERIMENTS = ("adaptive", "arms", "backends", "classical", "detection", "dropout", "motion")
 
 
 def ablate(config_path: Path, corpus: list[Path], out: Path, *, work: Path, pool: Path | None = None, model: str = "",

@@ -146,10 +146,23 @@ class MatchedResidual:
     def score(self, frames):
         return np.max((self._maxima(frames) - self._median) / self._spread, axis=1)
 
+    def located(self, frames) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(F, N) -> score (F,), and the bins [low, high) of the moving mean that it is of, (F,) each."""
+        means = self._means(frames)
+        maxima = np.stack([m.max(axis=1) for m in means], axis=1)
+        standard = (maxima - self._median) / self._spread
+        best = standard.argmax(axis=1)
+        low = np.stack([m.argmax(axis=1) for m in means], axis=1)[np.arange(len(best)), best]
+        return standard.max(axis=1), low, low + np.array(SCALES)[best]
+
     def _maxima(self, frames) -> np.ndarray:
+        return np.stack([m.max(axis=1) for m in self._means(frames)], axis=1)
+
+    def _means(self, frames) -> list[np.ndarray]:
+        """Of each scale s: moving sums of the residual over s bins, without sign, by the root of s, (F, N + 1 - s)."""
         residual = self._subspace.residual(frames)
         total = np.concatenate((np.zeros((len(residual), 1)), np.cumsum(residual, axis=1)), axis=1)
-        return np.stack([np.abs(total[:, s:] - total[:, :-s]).max(axis=1) / np.sqrt(s) for s in SCALES], axis=1)
+        return [np.abs(total[:, s:] - total[:, :-s]) / np.sqrt(s) for s in SCALES]
 
 
 class _OnFeatures:

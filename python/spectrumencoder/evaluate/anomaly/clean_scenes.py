@@ -59,7 +59,7 @@ def scene_frames(seed: int, n_frames: int, average: int, layout: FrameLayout, wi
     signals = np.zeros(count, np.complex64)
     for index in range(len(scene.emitters)):
         signals += scene.emit(index, 0, count).iq
-    settings = dict(fft_size=layout.fft_size, stride=layout.stride, average=average, window=window)
+    settings = dict(fft_size=layout.fft_size, stride=layout.stride, average=average, window=window, keep_constant=True)
     frames = tokenize(signals + scene.noise(0, count), rate, **settings)
     silent = tokenize(signals + _TINY, rate, **settings)
     taps = get_window(window, layout.fft_size)

@@ -187,7 +187,7 @@ def _unit(engine, recording, n_calibration, n_kept, n_windows, average, n_inject
     first.n_samples = n_calibration * hop
     freq = recording.frequency_hz or 0.0
     settings = dict(fft_size=engine.n_bins, stride=engine.layout.stride, average=average, window=engine.config.window,
-                    center_freq=freq, flush=False)
+                    center_freq=freq, flush=False, keep_constant=True)
     span = WINDOW_FRAMES * hop
     kept = recording.read(n_calibration * hop, n_kept * span)
     iq = recording.read(n_calibration * hop + n_kept * span, n_windows * span)

@@ -118,7 +118,7 @@ def judge(source: Source, condition: str, seed: int, engine: Engine) -> list[Jud
     average = FULL_AVERAGE if len(iq) // (FULL_AVERAGE * layout.fft_size) >= FEW_FRAMES else SHORT_AVERAGE
     count = average * layout.fft_size
     frames = tokenize(iq, rate, fft_size=layout.fft_size, stride=layout.stride, average=average, window=engine.config.window,
-                      flush=False)
+                      flush=False, keep_constant=True)
     spans = [(int(s / factor), int(count / factor)) for s in frames.frame_start]
     gap = np.array([source.is_gap(*s) for s in spans], bool)
     out = []

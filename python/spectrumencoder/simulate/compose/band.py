@@ -47,7 +47,8 @@ class Band:
         self._anomalies = Ordered(placed, lambda p: (p.start, p.end))
         self._foreign = Ordered(bursts, lambda b: (b.first, b.end))
         self._kept_foreign: OrderedDict[int, np.ndarray] = OrderedDict()
-        self.truth = sorted(busy.truth + notes + self.receiving.truth, key=lambda a: a["core:sample_start"])
+        self.truth = sorted(self.receiving.drifted(busy.truth + notes) + self.receiving.truth,
+                            key=lambda a: a["core:sample_start"])
         self.n_bursts, self.n_anomalies = len(busy.truth), len(placed) + len(bursts)
 
     def quiet(self, start: int, count: int) -> np.ndarray:
@@ -83,6 +84,7 @@ class Band:
             iq = self._tile(number)
             self._paint(iq, first, self._foreign, self._kept_foreign)
             iq = self._with_anomalies(iq, first)[:total - first]
+            iq = self.receiving.shift(iq, first)
             self.receiving.add_impulses(iq, first)
             if self.receiving.gains:
                 iq *= self.receiving.gain(first, TILE)[:len(iq)]

@@ -78,6 +78,8 @@ class ReceiverPlan:
         noise_dbfs: noise power over the whole rate.
         bits: of the converter; None: those of the data type.
         gain_drift_db, gain_drift_s: peak-to-peak slow change of the gain, and its period.
+        lnb_drift_hz, lnb_drift_s: peak-to-peak slow change of the frequency of all that comes from the antenna, as behind a
+            converter that warms and cools, and its period.
     """
 
     noise_dbfs: float = key(number(-120, 0), -38.0)
@@ -91,6 +93,8 @@ class ReceiverPlan:
     bits: int | None = key(count(2, 16), None)
     gain_drift_db: float = key(number(0, 20), 0.0)
     gain_drift_s: float = key(number(1, MAX_SECONDS), 900.0)
+    lnb_drift_hz: float = key(number(0, 1e6), 0.0)
+    lnb_drift_s: float = key(number(1, MAX_SECONDS), 900.0)
     gain_steps: GainSteps | None = key(lambda raw: table(GainSteps, raw, "receiver.gain_steps"), None)
     losses: Losses | None = key(lambda raw: table(Losses, raw, "receiver.losses"), None)
     impulses: Impulses | None = key(lambda raw: table(Impulses, raw, "receiver.impulses"), None)

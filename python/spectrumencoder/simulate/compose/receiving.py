@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the receiver does to a band: gain that drifts and steps, impulses, the filter, the converter, lost samples."""
+"""What the receiver does to a band: drifts, gain steps, impulses, the filter, the converter, lost samples."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 
 from ..injections import note
 from ..receivers import Receiver
+from ..signal import phasor
 from .plan import Life, Plan
 from .timing import Ordered, generator, starts, windows
 
@@ -26,7 +27,10 @@ class Receiving:
                                  tilt_db=what.tilt_db, iq_image_db=what.iq_image_db, dc_dbfs=what.dc_dbfs, bits=bits,
                                  seed=int(rng.integers(1 << 31)))
         self._phases = rng.uniform(0, 2 * np.pi, 2)
+        self._lnb_phase = float(generator(plan.seed, "LNB drift").uniform(0, 2 * np.pi))
         self.truth: list[dict] = []
+        if what.lnb_drift_hz:
+            self.truth.append(note(0, plan.n_samples, "receiver: LNB drift", f"{what.lnb_drift_hz:g} Hz; truth"))
         self._steps = self._drawn("gain step", what.gain_steps, "hold_s", "step_db", "gain {:+.1f} dB")
         self._losses = self._drawn("loss", what.losses, "length_s", None, "zeros for lost samples")
         self._impulses = self._drawn("impulse", what.impulses, "length_s", "level_db", "")
@@ -42,6 +46,36 @@ class Receiving:
         for start, stop, step_db in _within(self._steps, first, count):
             decibel[start:stop] += np.float32(step_db)
         return np.exp(decibel * np.float32(np.log(10) / 20))
+
+    def drift_hz(self, sample: np.ndarray) -> np.ndarray:
+        """Shift of all frequencies at these samples, in Hz: that of the LNB."""
+        what = self._plan.receiver
+        return what.lnb_drift_hz / 2 * np.sin(self._lnb_angle(sample))
+
+    def shift(self, iq: np.ndarray, first: int) -> np.ndarray:
+        """Samples (n,) from ``first`` on as the LNB shifts them."""
+        what = self._plan.receiver
+        if not what.lnb_drift_hz:
+            return iq
+        # The integral of drift_hz, in cycles
+        cycles = -what.lnb_drift_hz * what.lnb_drift_s / (4 * np.pi) * np.cos(self._lnb_angle(first + np.arange(len(iq))))
+        return iq * phasor(cycles)
+
+    def drifted(self, notes: list[dict]) -> list[dict]:
+        """Annotations whose boxes hold all frequencies to which the LNB shifts them."""
+        if not self._plan.receiver.lnb_drift_hz:
+            return notes
+        return [self._drifted(row) if "core:freq_lower_edge" in row else row for row in notes]
+
+    def _drifted(self, row: dict) -> dict:
+        start, count = row["core:sample_start"], row["core:sample_count"]
+        turns = count / self._plan.rate_hz / self._plan.receiver.lnb_drift_s
+        shift = self.drift_hz(start + np.linspace(0, count, 2 + min(1000, int(64 * turns))))
+        return row | {"core:freq_lower_edge": row["core:freq_lower_edge"] + float(shift.min()),
+                      "core:freq_upper_edge": row["core:freq_upper_edge"] + float(shift.max())}
+
+    def _lnb_angle(self, sample: np.ndarray) -> np.ndarray:
+        return 2 * np.pi / (self._plan.rate_hz * self._plan.receiver.lnb_drift_s) * sample + self._lnb_phase
 
     def add_impulses(self, iq: np.ndarray, first: int) -> None:
         """Adds the impulses to samples (n,) from ``first`` on, in place."""
