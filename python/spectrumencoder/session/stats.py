@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import keys
-from ..emitters import listing
 from .prometheus import MetricsServer
 
 _FIGURES = (keys.FRAMES, keys.DROPPED_FRAMES, keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES, keys.SKIPPED_FRAMES,
@@ -62,6 +61,7 @@ class RunStats:
 
 def news_lines(news: list[dict] | dict) -> list[str]:
     """An entry of ``run_probe.news`` as lines."""
+    from ..emitters import listing
     if isinstance(news, dict):
         return [listing.alert_line(news)]
     return listing.table(news) if news else ["learned: no emitter was heard"]
