@@ -4,6 +4,8 @@
 import re
 from pathlib import Path
 
+from gnuradio.spectrumencoder.version import VERSION
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -14,6 +16,7 @@ def read(name: str) -> str:
 def test_every_package_has_the_version_of_the_library():
     cmake = dict(re.findall(r"set\(VERSION_(MAJOR|API|ABI) (\d+)\)", read("CMakeLists.txt")))
     version = ".".join(cmake[part] for part in ("MAJOR", "API", "ABI"))
+    assert VERSION == version
     assert re.search(r"^version: (\S+)", read("MANIFEST.yml"), re.M)[1] == version
     assert re.match(r"gr-spectrumencoder \((\S+)\)", read("debian/changelog"))[1] == version
     assert re.search(r'set version = "(\S+)"', read(".conda/recipe/meta.yaml"))[1] == version

@@ -50,11 +50,17 @@ MODEL = "model"
 DROPOUT_RATE = "dropout_rate"
 LATENCY_MS = "latency_ms"
 RECORDING = "recording"            # name of the recording, if one file holds the events of several
+ALERT = "alert"                    # new, gone, louder, moved, changed, raised floor, receiver, burst
+EMITTER_ID = "emitter_id"          # number in the band file
+EMITTER_NAME = "emitter_name"      # given by the operator
+BURSTS = "bursts"                  # of the emitter that were heard
+FIRST_HEARD = "first_heard"        # POSIX seconds
+LAST_HEARD = "last_heard"
 
 EVENT_FIELDS = (
     EVENT_ID, STATE, TIMESTAMP, TIME_SOURCE, SAMPLE_START, SAMPLE_COUNT, FREQ_CENTER_HZ, BANDWIDTH_HZ, POWER_DBFS, SNR_DB,
     ANOMALY_SCORE, P_VALUE, THRESHOLD, IS_ANOMALY, THREAT_LEVEL, ANALYSIS_TYPE, POSSIBLE_THREATS, LABEL, CONFIDENCE, BAND,
-    MODEL, DROPOUT_RATE, LATENCY_MS,
+    MODEL, DROPOUT_RATE, LATENCY_MS, ALERT, EMITTER_ID, EMITTER_NAME, BURSTS, FIRST_HEARD, LAST_HEARD,
 )
 
 # Track fields (message port `tracks` of doma_tracker); some event fields also apply to tracks
@@ -116,6 +122,22 @@ MALFORMED = "malformed"
 REPORTS = "reports"                # doma_tracker: messages that it could read
 REFUSED_REPORTS = "refused_reports"  # by reason
 TRACK_ANOMALIES = "track_anomalies"
+
+EMITTERS = "emitters"              # their number; a list of dicts after the command `list`, and when they were learned
+LEARNED_S = "learned_s"            # signal that was learned, s
+LEARNING = "learning"
+IGNORED = "ignored"                # ranges that never alert, pairs of Hz
+BELONGS = "belongs"                # of an emitter: it is usual on this band
+ACCEPTED = "accepted"              # because the operator said so
+STEADY = "steady"                  # it is there all the time
+GONE = "gone"
+
+# Commands in `control` messages, for the registry of anomaly_detector
+ACCEPT = "accept"                  # emitter_id
+IGNORE = "ignore"                  # emitter_id, or [low, high] in Hz
+UNIGNORE = "unignore"              # [low, high] in Hz
+NAME = "name"                      # [emitter_id, text]
+LIST = "list"                      # True: a status `emitters` with all of them
 
 DRAWS = "draws"                    # anomaly_display
 SKIPPED_DRAWS = "skipped_draws"    # due while the previous draw was still running

@@ -19,6 +19,7 @@ from typing import Any
 
 TOKENIZER, ENCODER, DETECTOR, TRACKER, MONITOR = "tokenizer", "encoder", "detector", "tracker", "monitor"
 RUN, CALIBRATE = "run", "calibrate"  # commands
+EMITTERS, BOXES = "emitters", "boxes"  # detectors
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Setting:
         cli: name of its option; "" has none. ``--KEY`` works besides.
         commands: the commands that have the option.
         run_default: default of the option, if that is another.
+        only: value of ``detector`` with which the setting means something; "": with each.
     """
 
     key: str
@@ -60,6 +62,7 @@ class Setting:
     cli: str = ""
     commands: tuple[str, ...] = (RUN,)
     run_default: Any = None
+    only: str = ""
 
     @property
     def by_message(self) -> bool:
@@ -90,7 +93,7 @@ class Setting:
         return True
 
     def check(self, value):
-        """The value: a float if the setting is one, a choice by its present name.
+        """The value: a float or an int if the setting is one (8.0 is the whole number 8), a choice by its present name.
 
         Raises:
             ValueError: it is no such number, or out of range; says what is possible.
@@ -102,8 +105,10 @@ class Setting:
             return value
         try:
             given = float(value) if self.kind is float else value
-            if self.kind is int and given != int(given):
-                raise ValueError("a fraction")
+            if self.kind is int:
+                if given != int(given):
+                    raise ValueError("a fraction")
+                given = int(given)
         except (ValueError, OverflowError):
             raise ValueError(f"{self.key} {value!r} is not {self._possible()}") from None
         if not self.allows(given):
@@ -178,17 +183,28 @@ _ROWS = (
             commands=_BOTH),
 
     # Detector
-    Setting("false_alarm_rate", (DETECTOR,), 0.01, float, "False alarms per frame that are accepted.", range="[1e-6, 0.5]",
-            live=True, cli="pfa", commands=_BOTH),
-    Setting("threshold_mode", (DETECTOR,), "calibrated", str, "Threshold by the calibrated tables (calibrated), by the last "
-            "scores (quantile), or --threshold (fixed).", choices=("calibrated", "quantile", "fixed"),
-            aliases={"far": "calibrated"}, live=True, cli="threshold-mode"),
+    Setting("detector", (DETECTOR,), "emitters", str, "emitters: learns and follows the emitters of a band; boxes: the detector "
+            "of the release before, by calibrated tables.", choices=(EMITTERS, BOXES), cli="detector", commands=_BOTH),
+    Setting("learn_s", (DETECTOR,), 120.0, float, "Signal that is learned before anything is reported; 0 learns nothing.",
+            range="[0, inf)", unit="s", live=True, cli="learn", only=EMITTERS),
+    Setting("belongs_after", (DETECTOR,), 20, int, "A new emitter that was heard so often belongs to the band.", range="[1, inf)",
+            unit="bursts", live=True, cli="belongs-after", only=EMITTERS),
+    Setting("bursts", (DETECTOR,), False, bool, "Report single bursts of all emitters, too.", cli="bursts", only=EMITTERS),
+    Setting("band_file", (DETECTOR,), "", str, "What is known of the band: read at the start if it is there, saved while running "
+            "and at the end.", cli="band-file", only=EMITTERS),
+    Setting("false_alarm_rate", (DETECTOR,), 0.01, float, "Of the detector boxes: false alarms per frame that are accepted.",
+            range="[1e-6, 0.5]", live=True, cli="pfa", commands=_BOTH, only=BOXES),
+    Setting("threshold_mode", (DETECTOR,), "calibrated", str, "Of the detector boxes: threshold by the calibrated tables "
+            "(calibrated), by the last scores (quantile), or --threshold (fixed).", choices=("calibrated", "quantile", "fixed"),
+            aliases={"far": "calibrated"}, live=True, cli="threshold-mode", only=BOXES),
     Setting("threshold", (DETECTOR,), 0.1, float, "Mean-square residual above which --threshold-mode fixed flags a frame.",
-            range="(0, inf)", live=True, cli="threshold"),
-    Setting("hold", (DETECTOR,), 4, int, "Frames without alarm after which an event is closed.", range="[1, 1000000]",
+            range="(0, inf)", live=True, cli="threshold", only=BOXES),
+    Setting("hold", (DETECTOR,), 4, int, "Frames without a sign of it after which a burst is over.", range="[1, 1000000]",
             unit="frames", live=True, cli="hold"),
-    Setting("false_events_per_hour", (DETECTOR,), 1.0, float, "False events an hour that are accepted, calibrated.",
+    Setting("false_events_per_hour", (DETECTOR,), 1.0, float, "False alerts an hour that are accepted.",
             range="(0, inf]", live=True, cli="false-events"),
+    Setting("usable", (DETECTOR,), 1.0, float, "Share of the band's width, around its middle, that is judged: the filter's flat "
+            "part.", range="(0, 1]", cli="usable"),
     Setting("time_source", (DETECTOR,), "tag", str, "Origin of rx_time tags.", choices=("tag", "hardware")),
 
     # Tracker
@@ -211,6 +227,21 @@ _ROWS = (
 )
 SETTINGS = {row.key: row for row in _ROWS}
 DEFAULTS = SimpleNamespace(**{row.key: row.default for row in _ROWS})  # DEFAULTS.hold == 4
+
+
+def of_other_detector(detector: str, given: Mapping[str, Any]) -> Setting | None:
+    """A setting that differs from its default and means nothing to this detector; None if there is none.
+
+    Args:
+        given: key -> value.
+    """
+    return next((row for key, value in given.items() if (row := SETTINGS[key]).only not in ("", detector)
+                 and value != row.default), None)
+
+
+def refusal(row: Setting, value: Any) -> str:
+    """The line that says that a setting is of the other detector."""
+    return f"{row.key} {value!r} is for detector={row.only}; leave it out, or choose that detector"
 
 
 def of_stage(*stages: str) -> list[Setting]:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""anomaly_detector in a flowgraph: scores, messages, tags, live changes, jumps in tuning and time, refusals."""
+"""anomaly_detector with the detector "boxes" in a flowgraph: scores, messages, tags, live changes, jumps in tuning and time,
+refusals."""
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ import frames as synthetic
 
 N = 128
 HOP = 16 * N
+boxes_detector = partial(anomaly_detector, detector="boxes")
 RATE, FREQ = 1e6, 433.92e6
 
 
@@ -103,7 +106,7 @@ def with_signal(count=200, first=50, last=89, seed=51):
 @pytest.mark.parametrize("score", [True, False], ids=["score", "score unconnected"])
 def test_a_signal_becomes_an_event(model, score):
     psd, residual, rows = with_signal()
-    top = graph(anomaly_detector(model, N, false_alarm_rate=0.001), psd, residual, rows, score=score)
+    top = graph(boxes_detector(model, N, false_alarm_rate=0.001), psd, residual, rows, score=score)
     assert run_within(top, [top.detector]) is None
     event = max(events(top, state="close"), key=lambda e: e[keys.SAMPLE_COUNT])
     assert (event[keys.SAMPLE_START], event[keys.SAMPLE_COUNT]) == (50 * HOP, 40 * HOP)
@@ -120,7 +123,7 @@ def test_a_signal_becomes_an_event(model, score):
 
 def test_messages_are_pdus_of_the_residual(model):
     psd, residual, rows = with_signal()
-    top = graph(anomaly_detector(model, N, false_alarm_rate=0.001), psd, residual, rows)
+    top = graph(boxes_detector(model, N, false_alarm_rate=0.001), psd, residual, rows)
     run_within(top, [top.detector])
     message = top.store.get_message(0)
     assert pmt.is_pdu(message)
@@ -132,7 +135,7 @@ def test_messages_are_pdus_of_the_residual(model):
 
 def test_tags_pass_once(model):
     psd, residual, rows = frames(20, 52)
-    top = graph(anomaly_detector(model, N), psd, residual, rows, tags={0: start_tags(), 7: {"other": pmt.from_long(3)}})
+    top = graph(boxes_detector(model, N), psd, residual, rows, tags={0: start_tags(), 7: {"other": pmt.from_long(3)}})
     run_within(top, [top.detector])
     assert sorted((offset, key) for offset, key, _ in top.sink.tags) == sorted([(0, k) for k in start_tags()] + [(7, "other")])
 
@@ -140,7 +143,7 @@ def test_tags_pass_once(model):
 def test_a_retune_closes_and_moves(model):
     psd, residual, rows = with_signal(first=50, last=149)
     tags = {0: start_tags(), 100: start_tags(frame_start=100 * HOP + 777, freq=434e6, seconds=1_700_000_009)}
-    top = graph(anomaly_detector(model, N, false_alarm_rate=0.001), psd, residual, rows, tags)
+    top = graph(boxes_detector(model, N, false_alarm_rate=0.001), psd, residual, rows, tags)
     assert run_within(top, [top.detector]) is None
     before, after = [e for e in events(top, state="close") if e[keys.SAMPLE_COUNT] > 10 * HOP]
     assert (before[keys.SAMPLE_START], before[keys.SAMPLE_COUNT]) == (50 * HOP, 50 * HOP)
@@ -153,7 +156,7 @@ def test_a_change_of_average_does_not_close(model):
     psd, residual, rows = with_signal(first=50, last=149)
     again = {keys.FRAME_START: pmt.from_uint64(100 * HOP), keys.FRAME_HOP: pmt.from_uint64(HOP),
              keys.FRAME_AVERAGE: pmt.from_uint64(16)}
-    top = graph(anomaly_detector(model, N, false_alarm_rate=0.001), psd, residual, rows, {0: start_tags(), 100: again})
+    top = graph(boxes_detector(model, N, false_alarm_rate=0.001), psd, residual, rows, {0: start_tags(), 100: again})
     run_within(top, [top.detector])
     assert max(e[keys.SAMPLE_COUNT] for e in events(top, state="close")) == 100 * HOP
 
@@ -161,7 +164,7 @@ def test_a_change_of_average_does_not_close(model):
 def test_an_event_at_the_end_is_closed(model, tmp_path):
     """Closing happens in stop: the project's sinks linger for it (GNU Radio's message_debug does not)."""
     psd, residual, rows = with_signal(count=100, first=90, last=99)
-    top = graph(anomaly_detector(model, N, false_alarm_rate=0.001), psd, residual, rows)
+    top = graph(boxes_detector(model, N, false_alarm_rate=0.001), psd, residual, rows)
     top.log = event_log(str(tmp_path / "events.jsonl"))
     top.msg_connect((top.detector, keys.ANOMALIES), (top.log, keys.EVENTS))
     assert run_within(top, [top.detector, top.log]) is None
@@ -171,7 +174,7 @@ def test_an_event_at_the_end_is_closed(model, tmp_path):
 
 def test_without_tags_the_parameters_stand_in(model):
     psd, residual, rows = with_signal()
-    detector = anomaly_detector(model, N, samp_rate=2e6, center_freq=868e6, false_alarm_rate=0.001)
+    detector = boxes_detector(model, N, samp_rate=2e6, center_freq=868e6, false_alarm_rate=0.001)
     top = graph(detector, psd, residual, rows, tags={})
     run_within(top, [detector])
     event = max(events(top, state="close"), key=lambda e: e[keys.SAMPLE_COUNT])
@@ -185,7 +188,7 @@ def test_tags_of_wrong_types_are_ignored_and_counted(model):
     psd, residual, rows = with_signal()
     wrong = {keys.RX_FREQ: to_pmt("high"), keys.RX_RATE: to_pmt(-1.0), keys.RX_TIME: to_pmt(3.0),
              keys.FRAME_START: to_pmt(1.5), keys.FRAME_HOP: to_pmt(0), keys.FRAME_AVERAGE: to_pmt({"a": 1})}
-    top = graph(anomaly_detector(model, N, false_alarm_rate=0.001), psd, residual, rows, {0: start_tags(), 70: wrong})
+    top = graph(boxes_detector(model, N, false_alarm_rate=0.001), psd, residual, rows, {0: start_tags(), 70: wrong})
     assert run_within(top, [top.detector]) is None
     assert top.detector.malformed == 6
     assert max(e[keys.SAMPLE_COUNT] for e in events(top, state="close")) == 40 * HOP
@@ -193,7 +196,7 @@ def test_tags_of_wrong_types_are_ignored_and_counted(model):
 
 def test_an_uncalibrated_band_is_said_once_and_gives_no_event(model):
     psd, residual, rows = with_signal()
-    top = graph(anomaly_detector(model, N), psd, residual, rows, {0: start_tags(freq=1575.42e6)})
+    top = graph(boxes_detector(model, N), psd, residual, rows, {0: start_tags(freq=1575.42e6)})
     assert run_within(top, [top.detector]) is None
     said = [s for s in stored(top.status) if s[keys.STATUS_STATE] == "uncalibrated"]
     assert len(said) == 1
@@ -208,7 +211,7 @@ def test_the_general_table_is_named_as_such(model, tmp_path):
     file.set_table("softmax-dynamic/unknown/12/16/gumbel/fp32", fields)
     save(tmp_path / "general.safetensors", file.contract, file.tensors)
     psd, residual, rows = with_signal()
-    detector = anomaly_detector(str(tmp_path / "general.safetensors"), N, false_alarm_rate=0.001)
+    detector = boxes_detector(str(tmp_path / "general.safetensors"), N, false_alarm_rate=0.001)
     top = graph(detector, psd, residual, rows, {0: start_tags(freq=1575.42e6)})
     assert run_within(top, [detector]) is None
     said, = [s for s in stored(top.status) if s[keys.STATUS_STATE] == "general_table"]
@@ -223,7 +226,7 @@ def test_time_goes_on_through_a_change_of_rate(model, tags):
     psd, residual, rows = with_signal(first=150, last=159)
     synthetic.put(psd, residual, 50, 59, 30, 33, 15)
     tags = tags | {100: {keys.RX_RATE: pmt.from_double(2 * RATE)}}
-    top = graph(anomaly_detector(model, N, RATE, FREQ, false_alarm_rate=0.001), psd, residual, rows, tags)
+    top = graph(boxes_detector(model, N, RATE, FREQ, false_alarm_rate=0.001), psd, residual, rows, tags)
     run_within(top, [top.detector])
     times = {e[keys.SAMPLE_START] // HOP: e[keys.TIMESTAMP] for e in events(top, state="open")}
     assert times[150] - times[50] == pytest.approx(50 * HOP / RATE + 50 * HOP / (2 * RATE), abs=1e-5)
@@ -231,7 +234,7 @@ def test_time_goes_on_through_a_change_of_rate(model, tags):
 
 def test_a_live_change_of_tuning_closes_what_is_open(model):
     psd, residual, rows = with_signal(first=50, last=149)
-    detector = anomaly_detector(model, N, RATE, FREQ, false_alarm_rate=0.001)
+    detector = boxes_detector(model, N, RATE, FREQ, false_alarm_rate=0.001)
     detector.start()
     whole = detector._judge(psd[:100], residual[:100], rows[:100], None)
     assert np.isfinite(whole).all()
@@ -244,7 +247,7 @@ def test_a_live_change_of_tuning_closes_what_is_open(model):
 def test_stopped_and_started_again_it_starts_anew(model):
     psd, residual, rows = with_signal(count=200, first=50, last=149)
     rows[:, layout.FLOOR_DBFS] += np.linspace(0, 0.3, 200)
-    top = graph(anomaly_detector(model, N, false_alarm_rate=0.001), psd, residual, rows)
+    top = graph(boxes_detector(model, N, false_alarm_rate=0.001), psd, residual, rows)
     runs = []
     for _ in range(2):
         for source in top.sources:
@@ -262,7 +265,7 @@ def test_the_same_events_however_it_is_cut(model):
     psd, residual, rows = with_signal(count=600)
     results = []
     for most in (0, 1, 5):
-        top = graph(anomaly_detector(model, N, false_alarm_rate=0.05), psd, residual, rows)
+        top = graph(boxes_detector(model, N, false_alarm_rate=0.05), psd, residual, rows)
         if most:
             top.detector.set_max_noutput_items(most)
         run_within(top, [top.detector], seconds=10)
@@ -273,7 +276,7 @@ def test_the_same_events_however_it_is_cut(model):
 
 
 def test_live_changes(model):
-    detector = anomaly_detector(model, N)
+    detector = boxes_detector(model, N)
     assert detector.set_false_alarm_rate(0.05)
     assert detector.set_hold(9)
     assert detector.set_threshold_mode("fixed")
@@ -291,7 +294,7 @@ def test_live_changes(model):
     ("set_samp_rate", 0), ("set_hold", "x"),
 ])
 def test_refused_changes_keep_the_old_value(model, setter, value):
-    detector = anomaly_detector(model, N)
+    detector = boxes_detector(model, N)
     assert getattr(detector, setter)(value) is False
     assert detector.failure is None
     judge = detector.detector
@@ -305,7 +308,7 @@ def test_refused_changes_keep_the_old_value(model, setter, value):
 ])
 def test_arguments_out_of_range_are_named(model, settings, message):
     with pytest.raises(ValueError, match=message):
-        anomaly_detector(model, **{"fft_size": N, **settings})
+        boxes_detector(model, **{"fft_size": N, **settings})
 
 
 def test_no_model():
@@ -316,6 +319,6 @@ def test_no_model():
 def test_a_residual_that_is_not_finite_ends_the_flowgraph(model):
     psd, residual, rows = with_signal()
     residual[40] = np.nan
-    top = graph(anomaly_detector(model, N), psd, residual, rows)
+    top = graph(boxes_detector(model, N), psd, residual, rows)
     failure = run_within(top, [top.detector])
     assert "not finite" in str(failure)

@@ -85,7 +85,7 @@ def test_the_bundled_scene_with_its_events(application, model_file, tmp_path):
     assert widget.plots._labels[0].isVisible() and "MHz" in widget.plots._labels[0].toPlainText()
     assert widget.history.low_hz == pytest.approx(867.5e6, abs=2e3) and widget.history.high_hz == pytest.approx(869.5e6, abs=2e3)
     assert widget.controls.chosen() == {keys.DROPOUT_RATE: 0.25, keys.ROPE_MODE: "dynamic", keys.BACKEND: "flash",
-                                        keys.FALSE_ALARM_RATE: 0.01}
+                                        keys.FALSE_EVENTS_PER_HOUR: 1.0}
     assert top.display.counters()[keys.DRAWS] > 5
 
 
@@ -95,16 +95,17 @@ def test_controls_change_the_chain_and_show_what_it_refuses(application, model_f
     top.display.widget.show()
     top.start()
     run_until(application, lambda: None not in controls.chosen().values() and top.monitor.encoder.n_frames > 5, 20.0)
-    for key, value in ((keys.DROPOUT_RATE, 0.5), (keys.BACKEND, "linear"), (keys.FALSE_ALARM_RATE, 0.05)):
+    for key, value in ((keys.DROPOUT_RATE, 0.5), (keys.BACKEND, "linear"), (keys.FALSE_EVENTS_PER_HOUR, 10.0)):
         controls.choose(key, value)
-    run_until(application, lambda: (engine.dropout_rate, engine.backend, top.monitor.detector.detector.false_alarm_rate)
-              == (0.5, "linear", 0.05), 10.0)
+    run_until(application, lambda: (engine.dropout_rate, engine.backend,
+                                    top.monitor.detector.counters()[keys.FALSE_EVENTS_PER_HOUR])
+              == (0.5, "linear", 10.0), 10.0)
     controls.choose(keys.ROPE_MODE, "static")  # the model holds no linear weights for it
     run_until(application, lambda: "refused" in top.display.widget._status_line.toolTip(), 10.0)
     run_until(application, lambda: controls.chosen() == {
-        keys.DROPOUT_RATE: 0.5, keys.ROPE_MODE: "dynamic", keys.BACKEND: "linear", keys.FALSE_ALARM_RATE: 0.05}, 10.0)
-    top.monitor.set_false_alarm_rate(0.033)  # elsewhere, to what the list does not have
-    run_until(application, lambda: controls.chosen()[keys.FALSE_ALARM_RATE] == 0.033, 10.0)
+        keys.DROPOUT_RATE: 0.5, keys.ROPE_MODE: "dynamic", keys.BACKEND: "linear", keys.FALSE_EVENTS_PER_HOUR: 10.0}, 10.0)
+    top.monitor.set_false_events_per_hour(0.033)  # elsewhere, to what the list does not have
+    run_until(application, lambda: controls.chosen()[keys.FALSE_EVENTS_PER_HOUR] == 0.033, 10.0)
     with pytest.raises(ValueError, match="perceiver.*not offered"):
         controls.choose(keys.BACKEND, "perceiver")
     top.stop()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The block fft_tokenizer: whole recordings at any buffer setting, non-finite samples, status, refusals."""
 
+import re
 import threading
 
 import numpy as np
@@ -243,6 +244,21 @@ def test_argument_out_of_range(argument, value, range_named):
         fft_tokenizer(**{argument: value})
     assert range_named in str(refused.value) and "\n" not in str(refused.value)
     assert (f"{value:g}" if isinstance(value, float) else str(value)) in str(refused.value)
+
+
+def test_a_whole_number_may_come_as_a_float():
+    """A QT GUI Range sends floats; an exception in its slot would lose the change."""
+    block = fft_tokenizer()
+    block.set_average(8.0)
+    assert block.average() == 8
+    block.set_average(np.int64(9))
+    assert block.average() == 9
+    for value in (8.5, float("nan"), float("inf"), 1e12):
+        with pytest.raises(ValueError, match=rf"average {re.escape(f'{value:g}')} is .*1\.\.64"):
+            block.set_average(value)
+    with pytest.raises(TypeError):
+        block.set_average("8")
+    assert block.average() == 9
 
 
 @pytest.mark.parametrize("setter,value", [("set_average", 0), ("set_average", 65), ("set_samp_rate", -1.0),

@@ -106,6 +106,27 @@ def test_a_message_with_anything_else_is_malformed(message, text):
             control.changes(to_pmt({"dropout_rate": 0.5} | message), stage)
 
 
+def test_whole_numbers_of_a_slider_are_taken_as_whole_numbers(small_model):
+    """GNU Radio's QT GUI Range sends floats."""
+    assert type(SETTINGS["hold"].check(8.0)) is int
+    detector = anomaly_detector(small_model, N)
+    assert detector.set_hold(8.0) and detector.detector.hold == 8 and type(detector.detector.hold) is int
+    assert not detector.set_hold(0.0) and not detector.set_hold(8.5) and detector.detector.hold == 8
+    monitor = spectrum_monitor(small_model, average=8.0, hold=6.0)
+    assert monitor.tokenizer.average() == 8 and monitor.detector.detector.hold == 6
+    assert monitor.set_average(16.0) and monitor.tokenizer.average() == 16 and monitor.set_hold(7.0)
+
+
+def test_a_fraction_is_refused_with_the_range(small_model):
+    monitor = spectrum_monitor(small_model)
+    said = []
+    monitor.encoder.refuse = monitor.detector.refuse = said.append
+    assert not monitor.set_average(8.5) and not monitor.set_hold(8.5) and not monitor.set_hold(0.0)
+    low, high = monitor.encoder.engine.contract["average"]
+    assert said == [f"average 8.5: average 8.5 is not a whole number in {low}..{high}",
+                    "hold 8.5 is not a whole number in [1, 1000000] frames", "hold 0.0 is outside [1, 1000000] frames"]
+
+
 def test_the_tracker_obeys_a_message():
     tracker = doma_tracker()
     tracker.handle_control(to_pmt({"gate": 0.5, "horizon": [2.0, 4.0], "hold": 3}))
@@ -115,7 +136,7 @@ def test_the_tracker_obeys_a_message():
 
 
 def test_the_old_name_of_a_threshold_is_taken_everywhere(small_model):
-    detector = anomaly_detector(small_model, N, threshold_mode="far")
+    detector = anomaly_detector(small_model, N, detector="boxes", threshold_mode="far")
     assert detector.detector.threshold_mode == "calibrated"
     assert detector.set_threshold_mode("fixed") and detector.set_threshold_mode("far")
     assert detector.detector.threshold_mode == "calibrated"

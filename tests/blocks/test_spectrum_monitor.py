@@ -13,6 +13,7 @@ from gnuradio import blocks, gr
 from gnuradio.spectrumencoder import event_log, keys, sigmf_source, spectrum_encoder, spectrum_monitor, tokenize
 from gnuradio.spectrumencoder.blocks.messages import to_pmt
 from gnuradio.spectrumencoder.encoder.engine import Engine
+from gnuradio.spectrumencoder.settings import SETTINGS as declared
 from gnuradio.spectrumencoder.tokens.band_plan import band_of
 
 N = 128
@@ -31,7 +32,7 @@ def graph(monitor, source, ports=(0, 1)):
 
 def fixed(small_model, **settings):
     """A monitor that needs no calibration: the fixed threshold."""
-    return spectrum_monitor(small_model, threshold_mode="fixed", **settings)
+    return spectrum_monitor(small_model, detector="boxes", threshold_mode="fixed", **settings)
 
 
 def test_psd_and_residual_are_the_stages(small_model, make_recording, noise):
@@ -79,7 +80,7 @@ def test_events_become_tracks_and_what_to_keep(small_model, make_recording, nois
 
 
 def test_uncalibrated_model_says_so_and_makes_nothing_up(small_model, make_recording, noise):
-    top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(noise(200 * FRAME)), throttle=True))
+    top = graph(spectrum_monitor(small_model, detector="boxes"), sigmf_source(make_recording(noise(200 * FRAME)), throttle=True))
     debug, events = status_store(top, top.monitor), blocks.message_debug()
     top.msg_connect(top.monitor, keys.ANOMALIES, events, "store")
     assert run_within(top, [top.source, *top.monitor.blocks]) is None
@@ -90,13 +91,15 @@ def test_uncalibrated_model_says_so_and_makes_nothing_up(small_model, make_recor
 SETTINGS = [("average", 8, 0), ("samp_rate", 2e6, -1.0), ("center_freq", 1e8, float("nan")), ("settle_ms", 5.0, -1.0),
             ("dropout_rate", 0.5, 2.0), ("rope_mode", "static", "helical"), ("backend", "naive", "perceiver"),
             ("dropout_policy", "energy", "luck"), ("false_alarm_rate", 0.05, 0.9), ("threshold_mode", "fixed", "guess"),
-            ("threshold", 0.2, -1.0), ("hold", 9, -1)]
+            ("threshold", 0.2, -1.0), ("hold", 9, -1), ("learn_s", 5.0, -1.0), ("belongs_after", 3, 0),
+            ("false_events_per_hour", 10.0, 0.0)]
 
 
 @pytest.mark.parametrize(("name", "good", "bad"), SETTINGS, ids=[name for name, _, _ in SETTINGS])
 def test_every_live_setting_is_taken_or_refused(small_model, make_recording, noise, name, good, bad):
     source = sigmf_source(make_recording(noise(40 * FRAME)), repeat=True)
-    top = graph(spectrum_monitor(small_model), source, ())
+    of_boxes = name in declared and declared[name].only == "boxes"
+    top = graph(spectrum_monitor(small_model, detector="boxes" if of_boxes else "emitters"), source, ())
     debug = status_store(top, top.monitor)
     monitor = top.monitor
     top.start()
@@ -131,7 +134,7 @@ def test_average_auto_goes_by_the_sample_rate(small_model):
 
 
 def test_a_control_message_reaches_the_stages_that_it_concerns(small_model, make_recording, noise):
-    top = graph(spectrum_monitor(small_model), sigmf_source(make_recording(noise(40 * FRAME)), repeat=True), ())
+    top = graph(spectrum_monitor(small_model, detector="boxes"), sigmf_source(make_recording(noise(40 * FRAME)), repeat=True), ())
     monitor, settings = top.monitor, {"dropout_rate": 0.75, "false_alarm_rate": 0.02, "hold": 7, "threshold_mode": "quantile"}
     top.strobe = blocks.message_strobe(to_pmt(settings), 50)
     top.msg_connect(top.strobe, "strobe", monitor, keys.CONTROL)

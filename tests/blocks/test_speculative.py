@@ -96,7 +96,8 @@ def test_impossible_thresholds_are_refused(model, pair, make_items):
 
 
 def test_the_monitor_names_who_answered(model, pair, make_recording, noise):
-    monitor = spectrum_monitor(model, threshold_mode="fixed", threshold=0.01, confidence_threshold=1.0, fft_size=N)
+    monitor = spectrum_monitor(model, detector="boxes", threshold_mode="fixed", threshold=0.01, confidence_threshold=1.0,
+                               fft_size=N)
     assert monitor.set_confidence_threshold(0.9) and monitor.set_confidence_threshold(1.0)
     assert monitor.detector.detector._models == ("fast", "large")
     from gnuradio import blocks
@@ -109,7 +110,7 @@ def test_the_monitor_names_who_answered(model, pair, make_recording, noise):
     top.msg_connect(monitor, keys.ANOMALIES, debug, "store")
     assert run_within(top, monitor.blocks) is None
     assert {event[keys.MODEL] for event in stored(debug)} == {"large"}
-    assert anomaly_detector(pair[0], N).detector._models == ("fast",)
+    assert anomaly_detector(pair[0], N, detector="boxes").detector._models == ("fast",)
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "int8"])

@@ -46,12 +46,13 @@ def noise():
 
 @pytest.fixture(scope="session")
 def band_model(call, model_file, demo_scene, tmp_path_factory):
-    """The shipped model, calibrated on a clean recording of the demo scene's band."""
+    """The shipped model, calibrated for the detector "boxes" on a clean recording of the demo scene's band."""
     folder = tmp_path_factory.mktemp("band")
     seed = json.loads(demo_scene.with_suffix(".truth.json").read_text())["seed"]
     for arguments in (["dataset", "synth", "--out", folder / "clean", "--seed", seed, "--noise-seed", 1001,
                        "--anomaly", "none", "--seconds", 20],
-                      ["calibrate", folder / "clean.sigmf-meta", "--model", model_file, "--out", folder / "model.safetensors"]):
+                      ["calibrate", folder / "clean.sigmf-meta", "--detector", "boxes", "--model", model_file,
+                       "--out", folder / "model.safetensors"]):
         done = call(*arguments)
         assert done.returncode == 0, done.stderr
     return folder / "model.safetensors"

@@ -15,7 +15,7 @@ def test_help_answers_without_loading_torch_or_gnuradio(program):
     done = subprocess.run([program[0], "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - begun < 5
-    for command in ("run", "calibrate", "train", "evaluate", "dataset", "models", "doctor"):
+    for command in ("run", "band", "calibrate", "train", "evaluate", "dataset", "models", "doctor"):
         assert command in done.stdout
 
 

@@ -77,5 +77,6 @@ def test_a_folder_of_them_with_two_models(opened, write_sigmf, noise, model, tmp
 
 def test_calibrate(opened, write_sigmf, noise, model, tmp_path):
     path = write_sigmf(tmp_path, "hiss", noise(1_000_000))
-    counts = opened("calibrate", path, "--model", model, "--average", "1", "--no-per-bin", "--out", tmp_path / "out.safetensors")
+    counts = opened("calibrate", path, "--detector", "boxes", "--model", model, "--average", "1", "--no-per-bin", "--out",
+                    tmp_path / "out.safetensors")
     assert (counts["hiss.sigmf-meta"], counts["mine.safetensors"]) == (1, 1)

@@ -6,9 +6,15 @@ import re
 from pathlib import Path
 
 from gnuradio.spectrumencoder.session.checks import examine
+from gnuradio.spectrumencoder.version import VERSION
 
 FIGURES = ("balanced_accuracy", "accuracy", "recording_accuracy", "per_class", "confusion", "interval", "n_frames",
            "n_recordings", "dropout_rate", "tokens_kept")
+
+
+def test_the_version_is_one_line(call):
+    done = call("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"spectrumencoder {VERSION}\n", "")
 
 
 def test_models_says_what_a_file_holds(call, model_file, tmp_path):

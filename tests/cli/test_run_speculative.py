@@ -30,7 +30,7 @@ def test_run_counts_who_answered(call, write_sigmf, noise, pair, tmp_path, confi
 @pytest.mark.parametrize(("arguments", "text"), [
     (["run", "x.sigmf-meta", "--model", "base", "--confidence", "0.5"], "base is one model alone; leave it out"),
     (["run", "x.sigmf-meta", "--model", "speculative", "--confidence", "1.5"], "Invalid value for '--confidence'"),
-    (["calibrate", "x.sigmf-meta", "--model", "speculative", "--out", "o.safetensors"],
+    (["calibrate", "x.sigmf-meta", "--detector", "boxes", "--model", "speculative", "--out", "o.safetensors"],
      "calibrate that (--model fast), then run with --model speculative:o.safetensors,large")])
 def test_bad_usage(arguments, text, demo_scene, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

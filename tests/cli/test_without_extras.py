@@ -33,7 +33,7 @@ def band(write_sigmf, tmp_path_factory):
 def test_watching_needs_no_extra(light, band, tmp_path):
     quiet, loud = band
     model, events, encoded = tmp_path / "band.safetensors", tmp_path / "events.jsonl", tmp_path / "loud.sxe"
-    settings = "--average", 2
+    settings = "--detector", "boxes", "--average", 2
     done = light("calibrate", quiet, "--out", model, *settings)
     assert done.returncode == 0, done.stderr
     done = light("run", loud, "--model", model, *settings, "--events", events, "--encoded", encoded, "--annotate",

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from frames import CONTRACT, FREQ, HOP, KEY, RATE, SEGMENT, N, detector, frames, put, run, table
+from frames import CONTRACT, FREQ, HOP, K_EFF, K_KEPT, KEY, RATE, SEGMENT, N, detector, frames, put, run, table
 from gnuradio.spectrumencoder import keys
 from gnuradio.spectrumencoder.detector import band_drift, band_statistics, box_search, windows
 from gnuradio.spectrumencoder.detector import table as table_module
@@ -318,6 +318,41 @@ def test_only_the_frames_that_a_table_fits_are_judged(conformal):
     assert np.isnan(scores).tolist() == [False] * 49 + [True]
     other_band, _ = run(detector(conformal), psd, residual, rows, segment=replace(SEGMENT, band="gnss"))
     assert np.isnan(other_band).all()
+
+
+@pytest.mark.parametrize("batch", [50, 7])
+def test_a_short_last_frame_alone_is_no_reason_for_a_notice(conformal, batch):
+    psd, residual, rows = frames(50, seed=27)
+    rows[-1, layout.K_EFF] = 3
+    judge = detector(conformal)
+    states = [notice.state for first in range(0, 50, batch) for notice in judge.process(
+        *(part[first:first + batch] for part in (psd, residual, rows)), HOP * np.arange(first, min(first + batch, 50)),
+        SEGMENT).notices]
+    assert states == [] and judge.n_uncalibrated == 1
+
+
+def test_a_short_last_frame_that_the_general_table_judges_is_not_said_to_be(conformal):
+    psd, residual, rows = frames(50, seed=27)
+    rows[-1, layout.K_EFF] = 3
+    short = GENERAL.replace(f"/{K_KEPT}/{K_EFF}/", f"/{K_KEPT}/3/")
+    judge = Detector(CONTRACT, {KEY: conformal, short: table(tuning=None)}, false_alarm_rate=0.01)
+    result = judge.process(psd, residual, rows, HOP * np.arange(50), SEGMENT)
+    assert np.isfinite(result.p_values).all() and result.notices == []
+
+
+def test_short_frames_alone_are_said_to_be_uncalibrated(conformal):
+    """A recording of less than one frame holds nothing else."""
+    psd, residual, rows = frames(1, seed=27)
+    rows[-1, layout.K_EFF] = 3
+    result = detector(conformal).process(psd, residual, rows, np.zeros(1, int), SEGMENT)
+    assert [notice.state for notice in result.notices] == ["uncalibrated"]
+
+
+def test_whole_frames_after_a_short_one_get_their_own_notice(conformal):
+    psd, residual, rows = frames(50, seed=27)
+    rows[0, layout.K_EFF] = 3
+    result = Detector(CONTRACT, {}).process(psd, residual, rows, HOP * np.arange(50), SEGMENT)
+    assert [notice.state for notice in result.notices] == ["uncalibrated"] * 2
 
 
 def test_skipped_frames_are_ignored_and_age_nothing(conformal):

@@ -81,7 +81,8 @@ def test_refusals(engine, record):
 
 
 def calibrate(program, model_file, *arguments):
-    command = [*program, "calibrate", *map(str, arguments), "--model", str(model_file), "--average", "1", "--dtype", "fp32"]
+    command = [*program, "calibrate", *map(str, arguments), "--detector", "boxes", "--model", str(model_file),
+               "--average", "1", "--dtype", "fp32"]
     return subprocess.run(command, capture_output=True, text=True, timeout=110)
 
 

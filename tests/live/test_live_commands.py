@@ -20,7 +20,7 @@ def test_a_band_is_learned_from_a_radio_and_then_an_emitter_that_comes_is_found(
     quiet = make_scene({"freq_hz": 433.9e6, "power_dbfs": -40}, name="quiet")
     busy = make_scene({"freq_hz": 433.9e6, "power_dbfs": -40}, {"freq_hz": 434.2e6, "power_dbfs": -40, "start_s": 1},
                       name="busy")
-    common = ("--freq", "434e6", "--rate", "1e6", "--average", "4")
+    common = ("--freq", "434e6", "--rate", "1e6", "--average", "4", "--detector", "boxes")
     status, out, err = command(capsys, "calibrate", f"{RADIO},scene={quiet}", *common, "--out",
                                tmp_path / "band.safetensors", "--model", "fast", "--json", tmp_path / "learned.json")
     assert status == 0, err
@@ -35,7 +35,8 @@ def test_a_band_is_learned_from_a_radio_and_then_an_emitter_that_comes_is_found(
 
 
 def test_a_duration_too_short_to_learn_from_is_refused_before_the_radio_is_opened(capsys, tmp_path):
-    status, _, err = command(capsys, "calibrate", "soapy:driver=nonesuch", "--freq", "434e6", "--rate", "1e6", "--out",
+    status, _, err = command(capsys, "calibrate", "soapy:driver=nonesuch", "--detector", "boxes", "--freq", "434e6",
+                             "--rate", "1e6", "--out",
                              tmp_path / "band.safetensors", "--duration", "0.5")
     assert status == 1 and "--duration 0.5 s is too short: a false-alarm rate of 0.01 takes 616 frames, 10.1 s" in err
 

@@ -56,6 +56,12 @@
     X(DROPOUT_RATE, dropout_rate, "dropout_rate") \
     X(LATENCY_MS, latency_ms, "latency_ms") \
     X(RECORDING, recording, "recording") \
+    X(ALERT, alert, "alert") \
+    X(EMITTER_ID, emitter_id, "emitter_id") \
+    X(EMITTER_NAME, emitter_name, "emitter_name") \
+    X(BURSTS, bursts, "bursts") \
+    X(FIRST_HEARD, first_heard, "first_heard") \
+    X(LAST_HEARD, last_heard, "last_heard") \
     X(TRACK_ID, track_id, "track_id") \
     X(KIND, kind, "kind") \
     X(AGE_S, age_s, "age_s") \
@@ -110,6 +116,19 @@
     X(REPORTS, reports, "reports") \
     X(REFUSED_REPORTS, refused_reports, "refused_reports") \
     X(TRACK_ANOMALIES, track_anomalies, "track_anomalies") \
+    X(EMITTERS, emitters, "emitters") \
+    X(LEARNED_S, learned_s, "learned_s") \
+    X(LEARNING, learning, "learning") \
+    X(IGNORED, ignored, "ignored") \
+    X(BELONGS, belongs, "belongs") \
+    X(ACCEPTED, accepted, "accepted") \
+    X(STEADY, steady, "steady") \
+    X(GONE, gone, "gone") \
+    X(ACCEPT, accept, "accept") \
+    X(IGNORE, ignore, "ignore") \
+    X(UNIGNORE, unignore, "unignore") \
+    X(NAME, name, "name") \
+    X(LIST, list, "list") \
     X(FRAMES_PER_S, frames_per_s, "frames_per_s") \
     X(LATENCY_P50_MS, latency_p50_ms, "latency_p50_ms") \
     X(LATENCY_P99_MS, latency_p99_ms, "latency_p99_ms") \

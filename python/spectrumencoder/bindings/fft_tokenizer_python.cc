@@ -3,8 +3,27 @@
 
 #include <gnuradio/spectrumencoder/fft_tokenizer.h>
 #include <pybind11/pybind11.h>
+#include <cmath>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
 
 namespace py = pybind11;
+
+namespace {
+
+/* A slider of GNU Radio's GUI sends floats for whole numbers, too. */
+void set_average(gr::spectrumencoder::fft_tokenizer& self, double average)
+{
+    if (std::trunc(average) != average || std::abs(average) > std::numeric_limits<int>::max()) {
+        std::ostringstream message;
+        message << "average " << average << " is not a whole number in 1..64";
+        throw std::invalid_argument(message.str());
+    }
+    self.set_average(static_cast<int>(average));
+}
+
+} // namespace
 
 void bind_fft_tokenizer(py::module& m)
 {
@@ -43,7 +62,7 @@ Raises:
              py::arg("settle_ms") = 0.0,
              py::arg("min_output_buffer") = 64,
              py::arg("live") = false)
-        .def("set_average", &fft_tokenizer::set_average, py::arg("average"))
+        .def("set_average", &set_average, py::arg("average"))
         .def("set_samp_rate", &fft_tokenizer::set_samp_rate, py::arg("samp_rate"))
         .def("set_center_freq", &fft_tokenizer::set_center_freq, py::arg("center_freq"))
         .def("set_settle_ms", &fft_tokenizer::set_settle_ms, py::arg("settle_ms"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: psd, residual and features in; scores and events out, by ``detector.detector``."""
+"""Block: psd, residual and features in; scores and events out, by ``emitters.watcher`` or ``detector.detector``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from gnuradio.gr.gateway import py_io_signature
 from .. import keys
 from ..detector.detector import Detector
 from ..detector.events import Emitted, Segment
+from ..emitters.watcher import EmitterDetector
 from ..encoder import features
 from ..encoder.ensemble import load_models
-from ..settings import DEFAULTS, DETECTOR
+from ..encoder.model_file import ModelFile
+from ..settings import BOXES, DEFAULTS, DETECTOR, SETTINGS, of_other_detector, refusal
 from ..tokens.band_plan import UNKNOWN, band_of
 from . import control
-from .messages import pdu
+from .band_part import BandPart
+from .messages import MalformedMessage, pdu
 from .safe_block import SafeBlock, handler, setter
 from .tags import frame_tags, positive
 
@@ -33,8 +36,9 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     Inputs, aligned: 0 psd (fft_size floats, dBFS, of ``fft_tokenizer``); 1 residual (fft_size floats) and 2 features
     (256 floats) of ``spectrum_encoder``. Output 0, which may stay unconnected: the anomaly score of each frame (NaN where a
     frame was not judged: skipped, or no conformal table). Tags come from input 0.
-    Message input `control`: a dict of live settings; those of other stages are ignored. A live change takes effect with the next
-    batch.
+    Message input `control`: a dict of live settings and commands; settings of other stages are ignored. A live change takes
+    effect with the next batch. Commands, for the detector "emitters": `accept` (number of an emitter), `ignore` (number, or
+    [low, high] in Hz), `unignore` ([low, high]), `name` ([number, text]), `list` (True: a status `emitters` with all of them).
     Message outputs: `anomalies`, PDUs of an event's dict and the residual of its strongest frame; `status`.
 
     Args:
@@ -43,20 +47,25 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         samp_rate, center_freq: Hz, if the stream carries no tags.
         band: "auto" takes it from the centre frequency through the band plan; else one of the model's bands.
         time_source: kind of rx_time tags: "tag" (of a recording) or "hardware" (of a radio with a clock).
-        detector: the other settings of the detector, see ``detector.Detector``: false_alarm_rate, false_events_per_hour,
-            threshold_mode, threshold, hold.
+        detector: "emitters", see ``emitters.watcher.EmitterDetector``; or "boxes", see ``detector.Detector``.
+        band_file: of "emitters": what is known of the band. It is read at each start if it is there, and saved every 30 s, after
+            each command, and at the end. Decisions that another program writes into it (``band accept``) are taken over.
+        settings: of "emitters": learn_s, belongs_after, bursts, false_events_per_hour, hold, usable. Of "boxes":
+            false_alarm_rate, threshold_mode, threshold, false_events_per_hour, hold, usable.
 
     Attributes:
         on_judged: None; a function set here is called after frames are judged. Its arguments: number of frames, first sample of
             the first one, samples from frame to frame, samples/s.
 
     Raises:
-        ModelError: the model file is missing or invalid.
-        ValueError: an argument is out of range, or does not fit the model.
+        ModelError: the model file is missing or invalid. BandFileError: the band file is damaged, or of other frames.
+        ValueError: an argument is out of range, does not fit the model, or is for the other detector; or "emitters" was given a
+            calibrated model.
     """
 
     def __init__(self, model=DEFAULTS.model, fft_size=DEFAULTS.fft_size, samp_rate=DEFAULTS.samp_rate,
-                 center_freq=DEFAULTS.center_freq, *, band=DEFAULTS.band, time_source=DEFAULTS.time_source, **detector):
+                 center_freq=DEFAULTS.center_freq, *, band=DEFAULTS.band, time_source=DEFAULTS.time_source,
+                 detector=DEFAULTS.detector, band_file=DEFAULTS.band_file, **settings):
         spectrum = (np.float32, fft_size)
         gr.sync_block.__init__(self, "anomaly_detector", [spectrum, spectrum, (np.float32, features.N_FEATURES)],
                                py_io_signature(0, 1, [np.float32]))
@@ -64,25 +73,38 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         self.set_tag_propagation_policy(gr.TPP_DONT)  # each input would bring its own copy
         self.message_port_register_out(_ANOMALIES)
         files = load_models(model)
-        self.detector = Detector.from_model(files[0], models=[file.name for file in files], **detector)
-        if fft_size != self.detector.n_bins:
-            raise ValueError(f"fft_size is {fft_size}, the model {files[0].name} was trained with {self.detector.n_bins}; set "
-                             f"fft_size={self.detector.n_bins} in every stage, or choose another model")
-        bands = self.detector.contract["bands"]
+        self._lock = threading.Lock()
+        self._file, self._models, self._kind = files[0], [file.name for file in files], detector
+        if (row := of_other_detector(detector, settings | {"band_file": band_file})) is not None:
+            raise ValueError(refusal(row, (settings | {"band_file": band_file})[row.key]))
+        self._settings = {key: value for key, value in settings.items() if SETTINGS[key].only in ("", detector)}
+        self._band_part = None if detector == BOXES else BandPart(self, self._lock, band_file)
+        if self._band_part is not None:
+            _refuse_calibrated(files[0])
+        n_bins = int(files[0].contract["encoder"]["fft_size"])
+        if fft_size != n_bins:
+            raise ValueError(f"fft_size is {fft_size}, the model {files[0].name} was trained with {n_bins}; set "
+                             f"fft_size={n_bins} in every stage, or choose another model")
+        self._n_bins = n_bins
+        self.detector = self._make_detector()
+        bands = files[0].contract["bands"]
         if band != "auto" and band not in bands:
             raise ValueError(f"band {band!r} is none of the model's; use auto, {', '.join(bands)}")
         self._bands, self._fixed_band, self._time_source = bands, None if band == "auto" else band, time_source
-        self._lock = threading.Lock()
         self.on_judged = None
         self._samp_rate, self._center_freq = samp_rate, center_freq
         self._clear()
         self.add_input_port(keys.CONTROL, self.handle_control)
 
     def counters(self):
-        detector = self.detector
-        return {keys.FRAMES: detector.n_frames, keys.SKIPPED_FRAMES: detector.n_skipped, keys.FLAGGED_FRAMES: detector.n_flagged,
-                keys.UNCALIBRATED_FRAMES: detector.n_uncalibrated, keys.EVENTS: self._n_events,
-                keys.SUPPRESSED_EVENTS: detector.tracker.n_suppressed, keys.FALSE_ALARM_RATE: detector.false_alarm_rate}
+        judge = self.detector
+        counts = {keys.FRAMES: judge.n_frames, keys.SKIPPED_FRAMES: judge.n_skipped, keys.FLAGGED_FRAMES: judge.n_flagged,
+                  keys.UNCALIBRATED_FRAMES: judge.n_uncalibrated, keys.EVENTS: self._n_events,
+                  keys.FALSE_EVENTS_PER_HOUR: self._settings["false_events_per_hour"]}
+        if isinstance(judge, EmitterDetector):
+            return counts | {keys.EMITTERS: len(judge.registry.emitters), keys.LEARNED_S: judge.learned_s,
+                             keys.LEARNING: judge.learning}
+        return counts | {keys.SUPPRESSED_EVENTS: judge.tracker.n_suppressed, keys.FALSE_ALARM_RATE: judge.false_alarm_rate}
 
     # Live changes, from any thread; the setters of the detector's settings are made from the rows, see ``control``
 
@@ -102,13 +124,35 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     def handle_control(self, message):
         for key, value in control.changes(message, DETECTOR).items():
             getattr(self, f"set_{key}")(value)
+        if commands := control.commands(message):
+            self._obey(commands)
+
+    def _obey(self, commands: dict):
+        if self._band_part is None:
+            self.refuse(f"{', '.join(commands)}: for detector=emitters; the detector boxes keeps no emitters")
+            return
+        try:
+            self._band_part.obey(commands)
+        except MalformedMessage:
+            raise
+        except ValueError as error:
+            self.refuse(str(error))
 
     def _change(self, key: str, value):
+        if SETTINGS[key].only not in ("", self._kind):
+            raise ValueError(refusal(SETTINGS[key], value))
         with self._lock:  # between batches, never inside one
             getattr(self.detector, f"set_{key}")(value)
+            self._settings[key] = value
         self.publish_status("running", f"{key} is {value}")
 
     # Frames
+
+    def _make_detector(self) -> Detector | EmitterDetector:
+        """A detector with the present settings, and the band that the file holds."""
+        if self._band_part is None:
+            return Detector.from_model(self._file, models=self._models, **self._settings)
+        return EmitterDetector.from_model(self._file, models=self._models, band=self._band_part.load(), **self._settings)
 
     def _clear(self):
         """Resets tags and detector at a new start of the flowgraph, which counts its samples from 0."""
@@ -121,20 +165,29 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         self._anchor: tuple[float, int] | None = None  # from a tag since the last segment
 
     def _start(self):
+        if self._band_part is not None and self._band_part.kept and self.detector.n_frames:
+            judge = self._make_detector()  # goes on with what the last run has learned
+            with self._lock:
+                self.detector = judge
         with self._lock:
             self._clear()
-        detector = self.detector
-        self.publish_status("running", f"model {detector.contract['name']}, {len(detector.tables)} conformal tables")
+        judge, name = self.detector, self._file.contract["name"]
+        self.publish_status("running", f"model {name}, {len(judge.registry.emitters)} emitters known"
+                            if isinstance(judge, EmitterDetector) else f"model {name}, {len(judge.tables)} conformal tables")
 
     def _stop(self):
         with self._lock:
             emitted = self.detector.flush()
         self._publish(emitted)
+        if self._band_part is not None:
+            self._band_part.finish()
         self.publish_status("stopped")
 
     def _work(self, input_items, output_items):
         psd, residual, rows = input_items
         count = min(map(len, input_items))
+        if self._band_part is not None:
+            self._band_part.tend()
         with self._lock:
             changes = self._read_tags(count, output_items)
             starts = sorted({0, *changes}) if changes else [0]
@@ -162,7 +215,10 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         first = self._next_sample
         sample_start = first + segment.frame_hop * np.arange(len(psd))
         self._next_sample += segment.frame_hop * len(psd)
+        was_learning = self._band_part is not None and self.detector.learning
         result = self.detector.process(psd, residual, rows, sample_start, segment)
+        if was_learning and not self.detector.learning:
+            self._band_part.say_learned()
         self._publish(result.emitted)
         for notice in result.notices:
             self.logger.warn(notice.text)
@@ -203,7 +259,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         band = self._fixed_band or band_of(rx_freq)
         k_eff = max(1, int(rows[0, features.K_EFF]))
         self._segment = Segment(rx_freq, rate, band if band in self._bands else UNKNOWN,
-                                tagged.get(keys.FRAME_HOP, k_eff * self.detector.n_bins),
+                                tagged.get(keys.FRAME_HOP, k_eff * self._n_bins),
                                 tagged.get(keys.FRAME_AVERAGE, k_eff), anchor, source)
         self._settled = True
         return self._segment
@@ -212,3 +268,11 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         for event in emitted:
             self._n_events += event.fields[keys.STATE] == "open"
             self.message_port_pub(_ANOMALIES, pdu(event.fields, event.residual))
+
+
+def _refuse_calibrated(file: ModelFile):
+    """Raises ValueError if tables of a band were added to a model: they mean nothing to the detector "emitters"."""
+    own = [key for key, fields in file.tables.items() if "freq_hz" in fields or key.split("/")[1] != UNKNOWN]
+    if own:
+        raise ValueError(f"the model {file.name} holds tables of a calibrated band ({own[0]}), which are for the detector boxes; "
+                         "give it detector=boxes, or a shipped model and let it learn (--learn, --band-file)")

@@ -19,16 +19,18 @@ from __future__ import annotations
 
 import functools
 
+from .. import keys
 from ..settings import SETTINGS, Setting, named_by, of_monitor, of_stage
 from .messages import MalformedMessage, metadata
 from .safe_block import setter
 
+COMMANDS = (keys.ACCEPT, keys.IGNORE, keys.UNIGNORE, keys.NAME, keys.LIST)
 _TYPES = {float: (int, float), int: int, str: str, bool: bool, list: list}
 _STAGE_OF_MONITOR = ("encoder", "detector", "tracker")  # attributes of spectrum_monitor, named as the stages
 
 
 def changes(message, stage: str) -> dict:
-    """The settings of a message that are a stage's own, {key: value}. The others may be those of the other stages.
+    """The settings of a message that are a stage's own, {key: value}. The others may be those of the other stages, or commands.
 
     Args:
         message: PMT, a PDU or a dict.
@@ -37,7 +39,7 @@ def changes(message, stage: str) -> dict:
     Raises:
         MalformedMessage: no stage has the key, or a value is of the wrong type; then no part of the message counts.
     """
-    values = metadata(message)
+    values = {key: value for key, value in metadata(message).items() if key not in COMMANDS}
     for key, value in values.items():
         row = SETTINGS.get(key)
         if row is None or not row.by_message:
@@ -46,6 +48,15 @@ def changes(message, stage: str) -> dict:
         if isinstance(value, bool) != (row.kind is bool) or not isinstance(value, _TYPES[row.kind]):
             raise MalformedMessage(f"{key} is {value!r}, which is of the wrong type")
     return {key: value for key, value in values.items() if stage in SETTINGS[key].stages}
+
+
+def commands(message) -> dict:
+    """The commands of a message, {word: value}: what an operator decides on emitters (``keys.ACCEPT`` and the others).
+
+    Raises:
+        MalformedMessage: the message is no dict.
+    """
+    return {key: value for key, value in metadata(message).items() if key in COMMANDS}
 
 
 def obeys(stage: str):

@@ -13,6 +13,7 @@ from gnuradio import gr
 
 from .. import keys
 from ..atomic_file import write_file
+from ..emitters.listing import what
 from ..recordings import META_SUFFIX, Recording, open_recording
 from . import messages
 from .event_log import finite
@@ -121,9 +122,17 @@ def annotation_of(event: dict, offset: int = 0) -> dict:
     center, width = event.get(keys.FREQ_CENTER_HZ, math.nan), event.get(keys.BANDWIDTH_HZ, math.nan)
     if all(isinstance(value, (int, float)) and math.isfinite(value) for value in (center, width)):
         annotation |= {"core:freq_lower_edge": center - width / 2, "core:freq_upper_edge": center + width / 2}
-    annotation["core:label"] = str(event.get(keys.ANALYSIS_TYPE) or event.get(keys.LABEL) or "anomaly")
+    annotation |= _words(event)
     annotation |= {keys.SIGMF_PREFIX + key: value for key, value in event.items() if value is not None}
     return finite(annotation)
+
+
+def _words(event: dict) -> dict:
+    """Label and comment. An alert has the emitter's name or class as its label, and its kind in the comment."""
+    if not event.get(keys.ALERT):
+        return {"core:label": str(event.get(keys.ANALYSIS_TYPE) or event.get(keys.LABEL) or "anomaly")}
+    emitter = f", emitter {event[keys.EMITTER_ID]}" if event.get(keys.EMITTER_ID) is not None else ""
+    return {"core:label": what(event), "core:comment": f"{event[keys.ALERT]}{emitter}"}
 
 
 def _output_path(source: Recording | None, output) -> Path:

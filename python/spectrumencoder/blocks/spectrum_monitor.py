@@ -64,8 +64,7 @@ class spectrum_monitor(gr.hier_block2):
                                 gr.io_signature.makev(4, 4, [*[gr.sizeof_float * self.fft_size] * 3, gr.sizeof_float]))
         self._average_range = tuple(contract["average"])
         self._samp_rate, self._overlap, self._auto_average = samp_rate, overlap, average == AUTO
-        average = self._spectra(average)
-        self._check_average(average)
+        average = self._checked_average(self._spectra(average))
         self.tokenizer = fft_tokenizer(
             fft_size=self.fft_size, stride=stride, average=average, overlap=overlap, window=window or frame["window"],
             samp_rate=samp_rate, center_freq=center_freq, settle_ms=settle_ms, min_output_buffer=min_output_buffer,
@@ -165,7 +164,7 @@ class spectrum_monitor(gr.hier_block2):
         """Refuses like the other stages: the C++ block raises instead."""
         try:
             if name == "average":
-                self._check_average(value)
+                value = self._checked_average(value)
             getattr(self.tokenizer, f"set_{name}")(value)
         except (ValueError, TypeError) as error:
             self.encoder.refuse(f"{name} {value!r}: {str(error).splitlines()[0]}")
@@ -175,9 +174,12 @@ class spectrum_monitor(gr.hier_block2):
     def _spectra(self, average):
         return auto_average(self._samp_rate, self.fft_size, self._overlap, self._average_range) if average == AUTO else average
 
-    def _check_average(self, average):
+    def _checked_average(self, average) -> int:
         low, high = self._average_range
         if isinstance(average, str):
             raise ValueError(f"average {average!r} is neither {AUTO!r} nor a number in {low}..{high}")
+        if average % 1 != 0:  # NaN, too
+            raise ValueError(f"average {average} is not a whole number in {low}..{high}")
         if not low <= average <= high:
             raise ValueError(f"average {average} is outside {low}..{high}, what the model was trained for")
+        return int(average)

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from .console import OUT, check_writable, progress_bar, write_json
 from .errors import CommandError, UsageError
+from .options import hz
 
 app = typer.Typer(no_args_is_help=True, help="Measure speed, energy and memory on this machine, in turn with what it is compared "
                   "with; each prints a table and writes JSON.")
@@ -78,8 +79,8 @@ def tokenizer(
 @app.command()
 def pipeline(
     model: Models = None, average: Average = None,
-    rate: Annotated[float | None, typer.Option(help="Samples/s: play the band by the clock instead, as a radio does.",
-                                               show_default=False)] = None,
+    rate: Annotated[float | None, typer.Option(parser=hz, metavar="HZ", show_default=False,
+                                               help="Samples/s: play the band by the clock instead, as a radio does.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Of a run; 10, with --rate 60 otherwise.",
                                                      show_default=False)] = None,
     rounds: Rounds = None, seed: Seed = 0, quick: Quick = False, json_file: Json = None,

@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``spectrumencoder calibrate``: learns what is normal on a band; a recording or a radio in, a calibrated model file out."""
+"""``spectrumencoder calibrate``: learns what is normal on a band; recordings or a radio in, a band file or a model file out."""
 
 from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..session.record import record_radio
 from ..session.sources import SOAPY_PREFIX, RadioOptions
-from ..settings import CALIBRATE, SETTINGS, of_command
+from ..settings import BOXES, CALIBRATE, SETTINGS, of_command
 from . import options
 from .console import NOTES, OUT, ProgressLine, check_writable, progress_bar, write_json
 from .errors import CommandError, UsageError
-from .run import find_source, only_radios, radio_options
+from .run import find_source, only_radios, radio_options, report_forgotten_units
+
+if TYPE_CHECKING:
+    from ..emitters.band_file import BandFile
 
 SHORT_S = 30.0  # a shorter calibration is said to be short
 _MARGIN = 1.1  # of the required time: an overflow or two may cost a few frames
@@ -26,14 +29,16 @@ _MARGIN = 1.1  # of the required time: an overflow or two may cost a few frames
     "model": "Name of a shipped model, or a .safetensors file.",
     "false_alarm_rate": "Smallest false-alarm rate that you will use."})
 def calibrate(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="What is normal: a .sigmf-meta file, a folder of them, "
                                           "raw IQ with --rate and --format, or soapy:DEVICE.")],
-    out: Annotated[Path, typer.Option(metavar="FILE.safetensors", help="The calibrated model file to write.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.band", help="The band file to write; with --detector boxes a calibrated "
+                                      "model file, FILE.safetensors.")],
     rate: options.Rate = None,
     format: options.Format = None,
     freq: options.Freq = None,
-    per_bin: Annotated[bool, typer.Option("--per-bin/--no-per-bin", help="Learn each bin's own level: sharper, as long as the "
-                                          "radio stays at this centre frequency and rate.")] = True,
+    per_bin: Annotated[bool, typer.Option("--per-bin/--no-per-bin", help="Of --detector boxes: learn each bin's "
+                                          "own level, which is sharper at one centre frequency and rate.")] = True,
     gain: options.Gain = None,
     agc: options.Agc = "",
     antenna: options.Antenna = "",
@@ -47,15 +52,22 @@ def calibrate(
     quiet: options.Quiet = False,
     **chain,
 ):
-    """Learn what is normal on your band from a recording or radio without anything unusual in it; write a calibrated model file.
+    """Learn what is normal on your band from a recording or radio without anything unusual in it; write a band file.
 
-    Use the settings of the later runs: a table holds for one band, dropout rate and average.
+    `run --learn` learns by itself; this is for those who want a fixed band. Use the settings of the later runs.
     """
+    from ..emitters import band_file
     from ..encoder import model_file
-    model, overlap, band, pfa = (chain.pop(key) for key in ("model", "overlap", "band", "false_alarm_rate"))
-    spectra = options.average_option(chain.pop("average"))
-    if out.suffix != model_file.SUFFIX:
+    options.only_of_detector(context, chain["detector"])
+    model, overlap, band, pfa, detector = (chain.pop(key) for key in ("model", "overlap", "band", "false_alarm_rate", "detector"))
+    spectra, boxes = options.average_option(chain.pop("average")), detector == BOXES
+    if not boxes and not per_bin:
+        raise UsageError("--no-per-bin is for --detector boxes; leave it out, or add that")
+    if boxes and out.suffix != model_file.SUFFIX:
         raise UsageError(f"--out {out} does not end in {model_file.SUFFIX}; name it so, that it is found as a model")
+    if not boxes and out.suffix == model_file.SUFFIX:
+        raise UsageError(f"--out {out} is the name of a model file; name a band file, such as "
+                         f"{out.with_suffix(band_file.SUFFIX)}, or add --detector boxes, which writes a calibrated model")
     check_writable(out, json_file)
     live = source.startswith(SOAPY_PREFIX)
     if live and format:
@@ -63,10 +75,12 @@ def calibrate(
     if not live:
         only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration)
     paths = [] if live else find_source(source, rate, format, freq)[0]
+    report_forgotten_units(rate, freq if live else None, quiet)
+    from ..emitters.learn_recordings import learn_recordings
     from ..encoder.engine import Engine
     from ..encoder.ensemble import members
     from ..recordings import open_recording
-    if pair := members(model):
+    if boxes and (pair := members(model)):
         raise UsageError(f"--model {model}: the tables of an ensemble are those of its first model; calibrate that (--model "
                          f"{pair[0]}), then run with --model speculative:{out},{pair[1]}")
     engine = Engine(model, pad_batch=64, **chain)
@@ -75,7 +89,8 @@ def calibrate(
             spectra = _spectra(spectra, [rate], engine, overlap)
             radio = radio_options(source, freq, rate, None, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                                     settings=tuple(setting), silence_s=silence,
-                                    duration=_seconds(duration, rate, engine.n_bins, spectra, overlap, pfa, per_bin))
+                                    duration=_seconds(duration, rate, engine.n_bins, spectra, overlap, pfa, per_bin)
+                                    if boxes else duration or SETTINGS["learn_s"].default)
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".calibrate-", dir=out.parent))
             with ProgressLine(quiet=quiet) as progress:
                 recording, note = record_radio(radio, Path(folder) / "radio.sigmf-meta", progress)
@@ -87,6 +102,13 @@ def calibrate(
             spectra = _spectra(spectra, [r.samp_rate for r in recordings], engine, overlap)
         bar = stack.enter_context(progress_bar(quiet=quiet, counts=True))
         task = bar.add_task("frames", total=None)
+        if not boxes:
+            learned = learn_recordings(recordings, engine, average=spectra, overlap=overlap, band=band,
+                                       progress=lambda done, total: bar.update(task, completed=done, total=total))
+            learned.save(out)
+            bar.stop()
+            _report_band(out, learned, json_file, quiet, spectra, overlap, band, model)
+            return
         tables = _learn(recordings, engine, spectra, overlap, band, pfa, per_bin,
                         lambda done, total: bar.update(task, completed=done, total=total))
     file, seconds = engine.file, sum(r.duration_s for r in recordings)
@@ -111,10 +133,31 @@ def calibrate(
                   markup=False)
 
 
+def _report_band(out: Path, band: BandFile, json_file: Path | None, quiet: bool, average: int, overlap: float, plan: str,
+                 model: str):
+    """Prints what was learned, and how to use it."""
+    from ..emitters.listing import describe, table
+    rows = [describe(emitter) for emitter in band.registry.emitters.values()]
+    if json_file is not None:
+        write_json(json_file, {"band_file": str(out), "seconds": band.learned_s, "tunings": len(band.tunings), "emitters": rows})
+    if quiet:
+        return
+    OUT.print(f"learned {band.learned_s:.3g} s of signal, heard {len(rows)} emitters", markup=False)
+    for line in table(rows) if rows else []:
+        OUT.print(line, markup=False)
+    if band.learned_s < SHORT_S:
+        NOTES.print(f"note: learned from {band.learned_s:.3g} s alone. What this band does less often than that will be reported",
+                    markup=False)
+    used = {"model": model, "average": average, "overlap": overlap, "band": plan}
+    given = "".join(f" --{SETTINGS[key].cli} {value}" for key, value in used.items() if value != SETTINGS[key].default)
+    OUT.print(f"wrote {out}; use it with: spectrumencoder run SOURCE --band-file {out}{given}", markup=False)
+
+
 def _run_options(out: Path, average: int, overlap: float, band: str, pfa: float, engine: dict) -> str:
     """The options of ``run`` with which the tables hold: some always, the others if they are not the defaults."""
-    used = engine | {"model": out, "average": average, "overlap": overlap, "band": band, "false_alarm_rate": pfa}
-    always = ("model", "average", "dropout_rate", "false_alarm_rate")
+    used = engine | {"detector": BOXES, "model": out, "average": average, "overlap": overlap, "band": band,
+                     "false_alarm_rate": pfa}
+    always = ("detector", "model", "average", "dropout_rate", "false_alarm_rate")
     others = [row.key for row in of_command(CALIBRATE) if row.key not in (*always, "compute", "runtime")
               and used[row.key] != row.default]  # a table does not depend on device and backend
     texts = {key: f"{used[key]:g}" if isinstance(used[key], float) else used[key] for key in (*always, *others)}

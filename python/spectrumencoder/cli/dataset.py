@@ -14,6 +14,7 @@ from rich.table import Table
 from ..tokens.band_plan import band_of
 from .console import NOTES, OUT, check_writable, progress_bar, write_json
 from .errors import CommandError, UsageError
+from .options import forgotten_unit, hz
 
 if TYPE_CHECKING:
     from ..recordings import Recording
@@ -148,17 +149,20 @@ def synth(
     out: Annotated[Path, typer.Option("--out", metavar="NAME", help="Writes NAME.sigmf-data, .sigmf-meta, .truth.json.")],
     seed: Annotated[int, typer.Option(min=0, help="Draws the channel plan, the receiver and the anomaly's place.")] = 7,
     noise_seed: Annotated[int | None, typer.Option(min=0, help="Draws traffic and noise. [default: the seed]")] = None,
-    rate: Annotated[float, typer.Option(help="Sample rate, Hz.")] = 2e6,
+    rate: Annotated[float, typer.Option(parser=hz, metavar="HZ", help="Sample rate, Hz.")] = 2e6,
     seconds: Annotated[float, typer.Option(help="Length.")] = 0.524288,
-    freq: Annotated[float, typer.Option(help="Centre frequency, Hz; the signals are those of its band.")] = 868.5e6,
+    freq: Annotated[float, typer.Option(parser=hz, metavar="HZ", help="Centre frequency, Hz; the signals are those of its "
+                                        "band.")] = 868.5e6,
     noise: Annotated[float, typer.Option(help="Noise power over the whole rate, dBFS.")] = -36.0,
     anomaly: Annotated[str, typer.Option(metavar="KIND", help="none, or a kind: tone, scont, pulse, wpulse, wideband, chirp, "
                                       "hopper, detshift, dclass, missing, spoof, jam_tone, jam_swept, jam_pulsed, jam_broadband, "
                                       "stealth.")] = "scont",
     inr: Annotated[float | None, typer.Option(help="Anomaly over what is in its bins, dB; missing, spoof and stealth have "
                                               "levels of their own. [default: 15; spoof 3, stealth -3]")] = None,
-    offset: Annotated[float | None, typer.Option(help="The anomaly's offset from the centre, Hz. [default: free]")] = None,
-    width: Annotated[float | None, typer.Option(help="The anomaly's width, Hz, if its kind has none of its own.")] = None,
+    offset: Annotated[float | None, typer.Option(parser=hz, metavar="HZ", help="The anomaly's offset from the centre, Hz. "
+                                                 "[default: free]")] = None,
+    width: Annotated[float | None, typer.Option(parser=hz, metavar="HZ", help="The anomaly's width, Hz, if its kind has none "
+                                                "of its own.")] = None,
     start: Annotated[float | None, typer.Option(help="When the anomaly begins, s.")] = None,
     length: Annotated[float | None, typer.Option(help="How long it lasts, s.")] = None,
     datatype: Annotated[str, typer.Option(help="ci8, cu8, ci16_le or cf32_le.")] = "ci8",
@@ -171,6 +175,8 @@ def synth(
 
     if not rate > 0 or not seconds > 0:
         raise UsageError(f"--rate {rate:g} and --seconds {seconds:g} must be positive")
+    for line in forgotten_unit(rate):
+        NOTES.print(f"note: {line}", markup=False)
     what = Synthesis(seed=seed, noise_seed=noise_seed, samp_rate=rate, seconds=seconds, center_freq_hz=freq,
                      noise_dbfs=noise, anomaly=anomaly, inr_db=inr, anomaly_offset_hz=offset, anomaly_width_hz=width,
                      anomaly_start_s=start, anomaly_seconds=length, datatype=datatype)

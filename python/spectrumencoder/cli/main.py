@@ -11,15 +11,17 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
 from ..extras import how_to_get
 from ..session.errors import HungError, SettingError
+from ..version import VERSION
 from .console import leave
 from .errors import CommandError
 
-COMMANDS = ("run", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset", "models", "doctor")
+COMMANDS = ("run", "band", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset", "models", "doctor")
 
 
 def program(arguments: list[str]) -> typer.core.TyperGroup:
@@ -32,6 +34,7 @@ def program(arguments: list[str]) -> typer.core.TyperGroup:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_options)
     for name in arguments[:1] if arguments[:1] and arguments[0] in COMMANDS else COMMANDS:
         module = import_module(f".{name}", __package__)
         if hasattr(module, "app"):
@@ -39,6 +42,17 @@ def program(arguments: list[str]) -> typer.core.TyperGroup:
         else:
             app.command()(getattr(module, name))
     return typer.main.get_group(app)
+
+
+def _print_version(wanted: bool):
+    if wanted:
+        print(f"spectrumencoder {VERSION}")  # noqa: T201
+        raise typer.Exit
+
+
+def _options(version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_print_version,
+                                                   help="Print the version and exit.")] = False):
+    pass
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,27 +4,71 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..settings import Setting, of_command
+from ..settings import SETTINGS, Setting, of_command
 from .errors import UsageError
 
 LIVE, SCAN = "Radio", "Scan"  # panels of --help
 
-Rate = Annotated[float | None, typer.Option("--rate", "--samp-rate", help="Raw IQ and radios: sample rate in Hz.",
-                                            show_default=False)]
+_PREFIXES = {"k": "e3", "M": "e6", "G": "e9"}
+MIN_USUAL_RATE, MIN_USUAL_FREQ_HZ = 1e3, 1e4  # smaller ones are asked about: a unit may have been forgotten
+
+
+def hz(text: str | float) -> float:
+    """A number of Hz, or of samples per second, with k, M or G right after it if wanted: "433.92M" is 433920000.0.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    number = str(text)
+    try:
+        value = float(number[:-1] + _PREFIXES[number[-1]] if number[-1:] in _PREFIXES else number)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{number!r} is not a number of Hz; write it like 2400000, 2.4e6, 2400k or 2.4M (k, M or G)")
+    return value
+
+
+def hz_ranges(text: str) -> str:
+    """LOW:HIGH,... with each end as ``hz`` takes it, in plain numbers; the scan refuses what is none."""
+    def plain(end: str) -> str:
+        try:
+            return repr(hz(end.strip()))
+        except typer.BadParameter:
+            return end
+    return ",".join(":".join(map(plain, part.split(":"))) for part in text.split(","))
+
+
+def forgotten_unit(rate: float | None, freq: float | None = None) -> list[str]:
+    """A line for each value so small that k, M or G may have been forgotten. freq: of a radio."""
+    lines = []
+    if rate is not None and 0 < rate < MIN_USUAL_RATE:
+        lines.append(f"--rate {rate:g} is {rate:g} samples per second; did you mean {rate:g}{'M' if rate < 100 else 'k'}?")
+    if freq is not None and 0 < freq < MIN_USUAL_FREQ_HZ:
+        lines.append(f"--freq {freq:g} is {freq:g} Hz; did you mean {freq:g}{'G' if freq < 10 else 'M'}?")
+    return lines
+
+
+Rate = Annotated[float | None, typer.Option("--rate", "--samp-rate", help="Raw IQ and radios: sample rate in Hz, such as 2.4M.",
+                                            parser=hz, metavar="HZ", show_default=False)]
 Format = Annotated[str | None, typer.Option("--format", "--datatype", show_default=False,
                                             help="Raw IQ: data type, such as cf32_le, ci16_le, cu8, rtl, hackrf or sc16.")]
-Freq = Annotated[float | None, typer.Option("--freq", "--center-freq", help="Raw IQ and radios: centre frequency in Hz.",
-                                            show_default=False)]
+Freq = Annotated[float | None, typer.Option("--freq", "--center-freq", help="Raw IQ and radios: centre frequency in Hz, such "
+                                            "as 433.92M.", parser=hz, metavar="HZ", show_default=False)]
 Gain = Annotated[float | None, typer.Option(help="Gain in dB.", show_default=False, rich_help_panel=LIVE)]
 Agc = Annotated[str, typer.Option(metavar="on|off", help="Automatic gain.", show_default=False, rich_help_panel=LIVE)]
 Antenna = Annotated[str, typer.Option(help="By name.", show_default=False, rich_help_panel=LIVE)]
-Bandwidth = Annotated[float | None, typer.Option(help="Of the filter, Hz.", show_default=False, rich_help_panel=LIVE)]
+Bandwidth = Annotated[float | None, typer.Option(help="Of the filter, Hz.", parser=hz, metavar="HZ", show_default=False,
+                                                 rich_help_panel=LIVE)]
+Scan = Annotated[str, typer.Option(metavar="LOW:HIGH[,...]", help="Scan these ranges, Hz, such as 88M:108M.", parser=hz_ranges,
+                                   show_default=False, rich_help_panel=SCAN)]
 Ppm = Annotated[float, typer.Option(help="Correction of the crystal.", rich_help_panel=LIVE)]
 DeviceSettings = Annotated[list[str], typer.Option("--setting", metavar="KEY=VALUE", help="Of the device; may be given again.",
                                                    show_default=False, rich_help_panel=LIVE)]
@@ -83,6 +127,30 @@ def was_given(context: typer.Context, key: str) -> bool:
     """True if the command line named the option of a setting."""
     source = context.get_parameter_source(key)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def range_or_number(text: str) -> tuple[float, float] | int:
+    """LOW:HIGH of ``hz_ranges`` as two numbers of Hz; a whole number without a colon as it is.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    low, colon, high = text.partition(":")
+    try:
+        if colon:
+            return float(low), float(high)
+        if float(text).is_integer():
+            return int(float(text))
+        raise ValueError("a fraction")
+    except ValueError:
+        raise UsageError(f"{text} is neither LOW:HIGH in Hz, such as 433.9M:434M, nor the number of an emitter") from None
+
+
+def only_of_detector(context: typer.Context, detector: str):
+    """Raises UsageError if the command line named a setting that is of the other detector."""
+    for row in SETTINGS.values():
+        if row.cli and row.only not in ("", detector) and was_given(context, row.key):
+            raise UsageError(f"--{row.cli} is for --detector {row.only}; leave it out, or add that")
 
 
 def average_option(text: str) -> int | str:

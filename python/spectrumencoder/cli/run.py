@@ -19,13 +19,14 @@ from ..session.radio import SnippetPart, end, run_radio
 from ..session.scanning import ScanOptions, ScanPart
 from ..session.sources import SOAPY_PREFIX, RadioOptions
 from ..session.stats import RunStats
-from ..settings import RUN
+from ..settings import RUN, SETTINGS
 from . import options
 from .console import NOTES, OUT, ProgressLine, check_writable, leave, write_json
 from .errors import CommandError, UsageError
 
 
-@options.settings_options(RUN, after="freq", panels={"settle_ms": options.SCAN})
+@options.settings_options(RUN, after="freq", panels={"settle_ms": options.SCAN}, help={
+    "usable": f"{SETTINGS['usable'].help} A scan takes {ScanOptions.usable:g} if you give none."})
 def run(
     context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A .sigmf-meta file, a folder of them, raw IQ with "
@@ -56,11 +57,8 @@ def run(
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds of signal; else until Ctrl-C.", show_default=False,
                                                    rich_help_panel=options.LIVE)] = None,
     silence: options.Silence = RadioOptions.silence_s,
-    scan: Annotated[str, typer.Option(metavar="LOW:HIGH[,...]", help="Scan these ranges, Hz.", show_default=False,
-                                      rich_help_panel=options.SCAN)] = "",
+    scan: options.Scan = "",
     dwell_ms: Annotated[float, typer.Option(help="Time at each hop.", rich_help_panel=options.SCAN)] = ScanOptions.dwell_ms,
-    usable: Annotated[float, typer.Option(help="Share of the band that the filter passes flat.",
-                                          rich_help_panel=options.SCAN)] = ScanOptions.usable,
     scan_overlap: Annotated[float, typer.Option(help="Share of the usable band that neighbouring hops have in common.",
                                                 rich_help_panel=options.SCAN)] = ScanOptions.overlap,
     dc_bins: Annotated[int, typer.Option(help="Bins in the middle of the band that are left out.",
@@ -89,15 +87,19 @@ def run(
                          "use --annotate alone, which writes one beside each")
     _only_where_used(context, chain)
     check_writable(events, tracks, encoded, plot, json_file, sweeps, Path(annotate) if annotate else None)
+    report_forgotten_units(rate, freq if live else None, quiet)
     if not scan:
         chain["settle_ms"] = RunSettings.settle_ms
+    elif not options.was_given(context, "usable"):
+        chain["usable"] = ScanOptions.usable
     settings = RunSettings(**chain, events=events, annotate=annotate, zmq=zmq)
     if live:
-        scanning = ScanOptions(scan, dwell_ms, usable, scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
+        scanning = ScanOptions(scan, dwell_ms, chain["usable"], scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                                 settings=tuple(setting), duration=duration, silence_s=silence)
         _only_recordings(format=format, annotate=annotate, plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
-        with RunStats(_report if stats else None, metrics) as watch, ProgressLine(quiet=quiet) as progress:
+        with ProgressLine(quiet=quiet) as progress, \
+                RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
             _run_radio(radio, scanning, settings, watch, progress, quiet, plot, encoded, tracks, json_file, snippets,
                        snippets_max)
         return
@@ -105,9 +107,10 @@ def run(
                 sweeps=sweeps, snippets=snippets)
     jobs = min(jobs, len(paths))
     if jobs > 1:
-        _only_one_job(zmq=zmq, stats=stats, metrics=metrics)
+        _only_one_job(zmq=zmq, stats=stats, metrics=metrics, band_file=settings.band_file)
     plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, (rate, format, freq))
-    with RunStats(_report if stats else None, metrics) as watch, ProgressLine(quiet=quiet, counts=jobs > 1) as progress:
+    with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, \
+            RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
         # Closed here: left to the garbage collector, the pool's end may come after that of what it holds.
         with closing(at_once(plan, paths, jobs, progress) if jobs > 1 else
                      in_turn(plan, paths, watch.attach, progress)) as results:
@@ -164,6 +167,15 @@ def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunS
     end(outcome)
 
 
+def _reporter(progress: ProgressLine):
+    """Prints what was learned, and the alerts."""
+    def report(lines: list[str]):
+        progress.hide()
+        for line in lines:
+            OUT.print(line, markup=False)
+    return report
+
+
 def _report(line: str):
     NOTES.print(line, markup=False)
 
@@ -179,6 +191,12 @@ def _report_outcome(outcome: Outcome, quiet: bool, reported: set[str]):
             reported.add(note)
 
 
+def report_forgotten_units(rate: float | None, freq: float | None, quiet: bool):
+    """Prints a note for a --rate, or a radio's --freq, that looks as if k, M or G were forgotten."""
+    for line in [] if quiet else options.forgotten_unit(rate, freq):
+        NOTES.print(f"note: {line}", markup=False)
+
+
 def radio_options(source: str, freq: float | None, rate: float | None, scanning: ScanOptions | None, *, agc: str,
                   **others) -> RadioOptions:
     """The radio's options.
@@ -190,7 +208,7 @@ def radio_options(source: str, freq: float | None, rate: float | None, scanning:
     if "=" not in device:
         raise UsageError(f"{source} names no radio; write soapy:driver=NAME, as `spectrumencoder devices` lists them")
     if rate is None or (freq is None and scanning is None):
-        raise UsageError("a radio needs --rate HZ and --freq HZ (or --scan LOW:HIGH), such as --freq 100e6 --rate 2.4e6")
+        raise UsageError("a radio needs --rate HZ and --freq HZ (or --scan LOW:HIGH), such as --freq 100M --rate 2.4M")
     if not 0 < rate < float("inf"):
         raise UsageError(f"--rate {rate:g} is not a positive number of samples per second")
     if freq is not None and scanning is not None:
@@ -210,7 +228,7 @@ def _only_one_job(**options):
     """Raises UsageError if an option for one run at a time was given."""
     given = [name for name, value in options.items() if value]
     if given:
-        raise UsageError(f"--{given[0]} watches one recording at a time; leave it out, or --jobs")
+        raise UsageError(f"--{given[0].replace('_', '-')} is for one recording at a time; leave it out, or --jobs")
 
 
 def _only_where_used(context: typer.Context, chain: dict):
@@ -220,6 +238,7 @@ def _only_where_used(context: typer.Context, chain: dict):
     if options.was_given(context, "confidence_threshold") and not members(model):
         raise UsageError(f"--confidence {chain['confidence_threshold']:g} is for a speculative model, {model} is one model "
                          "alone; leave it out, or use --model speculative")
+    options.only_of_detector(context, chain["detector"])
     if options.was_given(context, "threshold") and chain["threshold_mode"] != "fixed":
         raise UsageError(f"--threshold {chain['threshold']:g} is for --threshold-mode fixed; leave it out, or add that")
 
@@ -249,4 +268,15 @@ def summary(outcomes: list[Outcome], errors: list[str], settings: RunSettings) -
     return {"model": settings.model, "false_alarm_rate": settings.false_alarm_rate, "average": settings.average,
             "frames": sum(o.n_frames for o in outcomes), "dropped_frames": sum(o.n_dropped for o in outcomes),
             **{key: sum(o.health.get(key, 0) for o in outcomes) for key in (keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES)},
-            "events": sum(o.n_events for o in outcomes), "recordings": [o.as_dict() for o in outcomes], "errors": errors}
+            "events": sum(o.n_events for o in outcomes), "alerts": _sum_of(outcomes),
+            "suppressed_events": sum(o.suppressed_events for o in outcomes),
+            "recordings": [o.as_dict() for o in outcomes], "errors": errors}
+
+
+def _sum_of(outcomes: list[Outcome]) -> dict[str, int]:
+    """Alerts by kind."""
+    total: dict[str, int] = {}
+    for outcome in outcomes:
+        for kind, count in outcome.alerts.items():
+            total[kind] = total.get(kind, 0) + count
+    return total

@@ -147,6 +147,13 @@ class BoxSearch:
                     limits[number, plan.part(part)] = np.maximum(_max_near(mine), least)
         return cls(n_bins, median, up, down)
 
+    def within(self, bins: slice) -> BoxSearch:
+        """The same search, in which boxes that are not wholly within these bins never differ from their median."""
+        plan = boxes(self.n_bins)
+        inside = (plan.low >= bins.start) & (plan.high <= bins.stop)
+        up, down = (np.where(inside, limit, np.float32(np.inf)) for limit in (self.up, self.down))
+        return BoxSearch(self.n_bins, self.median, up, down)
+
     def begin(self) -> np.ndarray:
         """Rows (HISTORY, P) to stand before the first frame: the medians."""
         return np.repeat(self.median[:1], HISTORY, axis=0)

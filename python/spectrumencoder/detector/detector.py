@@ -21,7 +21,8 @@ from .. import keys
 from ..encoder import features as layout
 from ..encoder.model_file import ModelFile
 from ..settings import DEFAULTS, SETTINGS
-from .events import BURST_EVENTS, EVENTS_PER_S, Emitted, EventBuilder, Frame, Segment
+from ..tokens.layout import usable_bins
+from .events import BURST_EVENTS, EVENTS_PER_S, Emitted, EventBuilder, Frame, Segment, Sighting
 from .frame_batch import FrameBatch, FrameInputs, used_frames
 from .judge import Judge, Judgement, judge_fixed
 from .notices import RATE_LIMITED, Notice, Notices
@@ -71,6 +72,9 @@ class Detector:
         false_events_per_hour: how many events an hour may be false on a calibrated band, as far as the tail of its table tells:
             an event opens at scores as rare as that. inf: each flagged frame may open one.
         hold: frames that an event may be unseen before it closes.
+        usable: share of the band's width, around its middle, that is judged, (0, 1]. No event opens outside it, and scores
+            ignore the other bins, with two exceptions: the noise floor and the label of a frame are of the whole band. The
+            anomaly head, which sees whole frames, does not count if the share is less than 1.
         models: names of those that may have answered, in the order of `features.ANSWERED_BY`; the contract's alone when empty.
         drift_db_per_s: how fast the floor's slow track may move.
 
@@ -81,7 +85,7 @@ class Detector:
     def __init__(self, contract: dict, tables: Mapping[str, Table], *, false_alarm_rate: float = DEFAULTS.false_alarm_rate,
                  threshold_mode: str = DEFAULTS.threshold_mode, threshold: float = DEFAULTS.threshold,
                  hold: int = DEFAULTS.hold, false_events_per_hour: float = DEFAULTS.false_events_per_hour,
-                 models: Sequence[str] = (), drift_db_per_s: float = 0.05):
+                 usable: float = DEFAULTS.usable, models: Sequence[str] = (), drift_db_per_s: float = 0.05):
         encoder = contract["encoder"]
         self.contract, self.tables = contract, dict(tables)
         self._models = tuple(models) or (contract["name"],)
@@ -91,6 +95,10 @@ class Detector:
             if table.band is not None and len(table.band.mean) != self.n_bins:
                 raise ValueError(f"conformal table {key} is of {len(table.band.mean)} bins, the model of {self.n_bins}; "
                                  "calibrate again")
+        self.usable = SETTINGS["usable"].check(usable)
+        self._judged = usable_bins(self.n_bins, self.usable)
+        if self.usable < 1:
+            self.tables = {key: table.within(self._judged) for key, table in self.tables.items()}
         self._labels = list(contract["labels"]) if contract["heads"].get("classes", True) else []
         self.tracker = EventBuilder(self.n_bins, enbw_bins=window_enbw(encoder["window"], self.n_bins), model=contract["name"],
                                     types=shipped())
@@ -120,7 +128,7 @@ class Detector:
         self.n_frames = self.n_judged = self.n_flagged = self.n_uncalibrated = self.n_skipped = 0
         self._age = 0  # of the stream in frames that were not skipped
         self._notices = Notices()
-        self._scorer = Scorer(self.contract, self.tables, self.n_bins, self._notices)
+        self._scorer = Scorer(self.contract, self.tables, self.n_bins, self._notices, self._judged)
         self._inputs.reset()
         self.tracker.reset()
 
@@ -179,11 +187,12 @@ class Detector:
             ValueError: a residual or logit is not finite, or features name a variant that the model lacks.
         """
         began, used = time.perf_counter(), used_frames(features)
+        residual = self._usable_part(residual)
         batch = self._inputs.batch(psd, residual, features, used, segment.frame_s, (segment.rx_freq, segment.rx_rate))
         self.n_frames += batch.n_frames
         self.n_skipped += batch.n_frames - len(used)
         if self.threshold_mode == FIXED:
-            judgement = judge_fixed(residual, used, self.threshold)
+            judgement = judge_fixed(residual[:, self._judged], used, self.threshold)
         else:
             judgement = self._scorer.score(batch, used, segment, Rates(self.false_alarm_rate, self.false_events_per_hour),
                                            rolling=self.threshold_mode == QUANTILE, events_open=self.tracker.n_open > 0)
@@ -232,7 +241,7 @@ class Detector:
             number = int(judged[position])
             judge = judgement.judge_of(number)
             frame = self._frame(batch, number, int(ages[position]), int(sample_start[number]), segment, judge)
-            sightings = judge.locate(frame, float(judgement.scores[number])) if flagged[position] else []
+            sightings = self._within(judge.locate(frame, float(judgement.scores[number]))) if flagged[position] else []
             emitted += _timed(self.tracker.see(frame, sightings, segment), began)
             position += 1
 
@@ -247,10 +256,25 @@ class Detector:
             raise ValueError(f"features say that model {answered_by} of an ensemble has answered, the detector knows "
                              f"{', '.join(self._models)}; give the encoder and the detector the same model")
         floor, deviation = float(row[layout.FLOOR_DBFS]), float(batch.floor_deviation[number])
-        return Frame(age, start, start + span, psd, residual, judge.deviation(residual, psd - floor), floor, floor - deviation,
+        standard = self._usable_part(judge.deviation(residual, psd - floor))
+        return Frame(age, start, start + span, psd, residual, standard, floor, floor - deviation,
                      None if best is None else self._labels[best], None if best is None else float(probabilities[best]),
                      1.0 - float(row[layout.K_KEPT]) / self._n_tokens, judge.threshold, judge.opening,
                      self._models[answered_by], judge.occupied())
+
+    def _usable_part(self, values: np.ndarray) -> np.ndarray:
+        """Values of each bin, (..., N), with 0 in those that are not judged."""
+        if self.usable == 1:
+            return values
+        kept = np.zeros_like(values)
+        kept[..., self._judged] = values[..., self._judged]
+        return kept
+
+    def _within(self, sightings: list[Sighting]) -> list[Sighting]:
+        """The parts of the regions that lie in the bins that are judged."""
+        first, last = self._judged.start, self._judged.stop - 1
+        return [Sighting(region._replace(low=max(region.low, first), high=min(region.high, last)), p_value)
+                for region, p_value in sightings if region.low <= last and region.high >= first]
 
 
 # Windows of the tokenizer as sums of cosines (Harris 1978; Nuttall 1981; flat top: D'Antona and Ferrero 2006)

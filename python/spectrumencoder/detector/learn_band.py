@@ -55,8 +55,8 @@ def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 1
         raise ValueError(f"average {average} is outside {low}..{high}, what the model {engine.model_name} was trained for")
     if band != "auto" and band not in engine.bands:
         raise ValueError(f"band {band!r} is none of the model's; use auto, {', '.join(engine.bands)}")
-    frame = _FrameGrid(engine.n_bins, average, overlap)
-    stretches = [s for r in recordings for s in _stretches(r, frame, engine, band)]
+    frame = FrameGrid(engine.n_bins, average, overlap)
+    stretches = [s for r in recordings for s in stretches_of(r, frame, engine, band)]
     calibrators = {}
     for name in dict.fromkeys(s.band for s in stretches):
         mine = [s for s in stretches if s.band == name]
@@ -72,7 +72,7 @@ def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 1
         raise TooFewFrames(0, frames_needed(false_alarm_rate), false_alarm_rate)
     total, done = sum(s.n_frames for s in stretches), 0
     for number, stretch in enumerate(stretches):
-        for iq in _blocks(stretch, frame):
+        for iq in blocks_of(stretch, frame):
             frames = tokenize(iq, stretch.recording.samp_rate, fft_size=engine.n_bins, stride=engine.layout.stride,
                               average=average, overlap=overlap, window=engine.config.window, flush=False)
             encoded = engine.encode(frames.items, stretch.band)
@@ -83,7 +83,7 @@ def learn_bands(recordings: list[Recording], engine: Engine, *, average: int = 1
     return {engine.table_key(name, average): calibrator.finish(false_alarm_rate) for name, calibrator in calibrators.items()}
 
 
-class _FrameGrid:
+class FrameGrid:
     """Places of frames in samples: `hop` from one to the next, `span` from a frame's first sample to its last, `window_hop`
     from one averaged spectrum to the next."""
 
@@ -95,7 +95,7 @@ class _FrameGrid:
         return 0 if n_samples < self.span else (n_samples - self.span) // self.hop + 1
 
 
-def _stretches(recording: Recording, frame: _FrameGrid, engine: Engine, band: str) -> Iterator[Stretch]:
+def stretches_of(recording: Recording, frame: FrameGrid, engine: Engine, band: str) -> Iterator[Stretch]:
     """A capture is a new tuning or a jump in time: no frame crosses it."""
     starts = sorted({0} | {c.sample_start for c in recording.captures if c.sample_start < recording.n_samples})
     for start, stop in zip(starts, [*starts[1:], recording.n_samples], strict=True):
@@ -104,7 +104,7 @@ def _stretches(recording: Recording, frame: _FrameGrid, engine: Engine, band: st
         yield Stretch(recording, start, stop, freq, name if name in engine.bands else UNKNOWN, frame.n_frames(stop - start))
 
 
-def _blocks(stretch: Stretch, frame: _FrameGrid) -> Iterator[np.ndarray]:
+def blocks_of(stretch: Stretch, frame: FrameGrid) -> Iterator[np.ndarray]:
     """Samples of a stretch in blocks of whole frames."""
     per_block = max(1, BLOCK_SAMPLES // frame.hop)
     for first in range(0, stretch.n_frames, per_block):

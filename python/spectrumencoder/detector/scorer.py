@@ -35,10 +35,12 @@ class Scorer:
 
     Args:
         contract: of the model file. tables: by table key. n_bins: N. notices: hears what the user should know.
+        judged: the bins that are judged. The model's residual is 0 in the others, and the tables are ``Table.within`` these.
     """
 
-    def __init__(self, contract: dict, tables: Mapping[str, Table], n_bins: int, notices: Notices):
+    def __init__(self, contract: dict, tables: Mapping[str, Table], n_bins: int, notices: Notices, judged: slice):
         self._notices = notices
+        self._others = np.r_[:judged.start, judged.stop:n_bins]
         self._choice = TableChoice(contract, tables, notices)
         self._rows: tuple[str, BoxRows] | None = None  # table key, and the last rows of its band's boxes
         self._rows_go_on = False  # whether those are of the frames right before the next ones
@@ -145,5 +147,9 @@ class Scorer:
             self._rows = key, self._rows[1]
         self._rows_go_on = True
         level, rows = self._levels[:len(psd)], self._rows[1].extend(len(psd))
-        check_none_broken(band_rows(psd, floor, self._drifts[key].curve, table.band, level, rows[HISTORY:]))
+        curve, others = self._drifts[key].curve, self._others
+        if len(others):  # what is there must not show in the band's components, and so in other bins
+            psd = psd.copy()
+            psd[:, others] = floor[:, None] + (table.band.mean + curve)[others]
+        check_none_broken(band_rows(psd, floor, curve, table.band, level, rows[HISTORY:]))
         return level, rows

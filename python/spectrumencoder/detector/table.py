@@ -10,7 +10,7 @@ not independent. The interval then uses ``effective_n`` instead of n. ``calibrat
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from ..encoder.model_file import ModelFile
 from ..tokens.tokenize import optional_native_module
 from .band_statistics import BandStatistics
 from .box_search import BoxSearch
-from .channels import ChannelPlan, FlaggedFrame
+from .channels import HEAD, ChannelPlan, FlaggedFrame
 from .frame_batch import FrameBatch
 from .regions import Region
 from .tail import Tail
@@ -104,6 +104,15 @@ class Table:
     @property
     def n(self) -> int:
         return len(self.scores)
+
+    def within(self, bins: slice) -> Table:
+        """A table for frames that are judged by these bins alone. The head, which judges whole frames, is left out.
+
+        The scores stay those of all bins: the false-alarm rate is kept, or is lower.
+        """
+        kept = [number for number, name in enumerate(self.channels) if name not in HEAD.names]
+        return replace(self, channels=tuple(self.channels[number] for number in kept), median=self.median[kept],
+                       spread=self.spread[kept], search=self.search.within(bins) if self.search is not None else None)
 
     @cached_property
     def tail(self) -> Tail:

@@ -46,6 +46,7 @@ class TableChoice:
         self._contract, self._tables, self._notices = contract, tables, notices
         self._rates: Rates | None = None
         self._chosen: dict[tuple, Choice] = {}  # with those rates
+        self._whole_seen = False  # a frame of a segment's full average has come
 
     def choose(self, segment: Segment, frame: np.ndarray, rates: Rates) -> Choice:
         """The choice for a frame. frame: (256,) its features.
@@ -72,8 +73,12 @@ class TableChoice:
         """Finds the table, with a notice the first time if it is not the band's own.
 
         A band without a table of this overlap and tuning is judged by the general table of the band `unknown`, if the file has
-        one that holds. Tables of fp32 and bf16 stand in for each other.
+        one that holds. Tables of fp32 and bf16 stand in for each other. After whole frames a shorter one, such as the last of
+        a recording, is no reason for a notice.
         """
+        short = frame[layout.K_EFF] < segment.frame_average
+        give = (lambda *notice: None) if short and self._whole_seen else self._notices.give
+        self._whole_seen |= not short
         key, general = self._key(segment.band, frame), self._key(UNKNOWN, frame)
         tuning, window_hop = Tuning(segment.rx_freq, segment.rx_rate), segment.frame_hop / segment.frame_average
         reasons = []
@@ -87,18 +92,17 @@ class TableChoice:
         why = "; ".join(reasons)
         cure = self._other_settings(key) or "`spectrumencoder calibrate` learns this band"
         if reason:
-            self._notices.give(UNCALIBRATED, key, f"uncalibrated: {why}: no p-values and no events from these frames; {cure}")
+            give(UNCALIBRATED, key, f"uncalibrated: {why}: no p-values and no events from these frames; {cure}")
             return Choice(key, None)
         threshold = table.threshold(rates.false_alarm_rate)
         if not np.isfinite(threshold):
-            self._notices.give(UNCALIBRATED, found, f"uncalibrated: the table {found} holds {table.n} scores, a false-alarm "
-                               f"rate of {rates.false_alarm_rate:g} needs {scores_needed(rates.false_alarm_rate)}: no events; "
-                               "calibrate with more frames")
+            needed = scores_needed(rates.false_alarm_rate)
+            give(UNCALIBRATED, found, f"uncalibrated: the table {found} holds {table.n} scores, a false-alarm rate of "
+                 f"{rates.false_alarm_rate:g} needs {needed}: no events; calibrate with more frames")
             return Choice(key, None)
         if found not in (key, alike_key(key)):
-            self._notices.give(GENERAL_TABLE, key, f"general table: {why}; judged by {found}, whose false-alarm rate "
-                               "holds for a mixture of recordings, so that few events open (raise false_events_per_hour for "
-                               f"more); {cure}")
+            give(GENERAL_TABLE, key, f"general table: {why}; judged by {found}, whose false-alarm rate holds for a mixture of "
+                 f"recordings, so that few events open (raise false_events_per_hour for more); {cure}")
         return Choice(found, table, threshold, table.opening(*rates, segment.frame_s))
 
     def _other_settings(self, key: str) -> str:

@@ -9,7 +9,7 @@ from ..encoder.attention import BACKENDS
 from ..encoder.engine import choose_device
 from ..encoder.ensemble import load_models
 
-FALSE_ALARM_RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+FALSE_EVENTS_PER_HOUR = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1000.0)
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Choices:
     dropout_rates: tuple[float, ...]
     rope_modes: tuple[str, ...]
     backends: tuple[str, ...]
-    false_alarm_rates: tuple[float, ...] = FALSE_ALARM_RATES
+    false_events_per_hour: tuple[float, ...] = FALSE_EVENTS_PER_HOUR
 
 
 def choices_of(model: str) -> Choices:

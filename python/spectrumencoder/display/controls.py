@@ -26,10 +26,10 @@ class Controls(QtWidgets.QWidget):
             keys.DROPOUT_RATE: self._box([(f"{rate:g}", rate) for rate in choices.dropout_rates]),
             keys.ROPE_MODE: self._box([(mode, mode) for mode in choices.rope_modes]),
             keys.BACKEND: self._box([(name, name) for name in choices.backends]),
-            keys.FALSE_ALARM_RATE: self._box([(f"{rate:g}", rate) for rate in choices.false_alarm_rates]),
+            keys.FALSE_EVENTS_PER_HOUR: self._box([(f"{rate:g}", rate) for rate in choices.false_events_per_hour]),
         }
         for key, text in ((keys.DROPOUT_RATE, "Token dropout rate"), (keys.ROPE_MODE, "RoPE mode"),
-                          (keys.BACKEND, "Attention backend"), (keys.FALSE_ALARM_RATE, "False-alarm rate")):
+                          (keys.BACKEND, "Attention backend"), (keys.FALSE_EVENTS_PER_HOUR, "False alerts an hour")):
             box = self._boxes[key]
             line.addWidget(QtWidgets.QLabel(text))
             line.addWidget(box)

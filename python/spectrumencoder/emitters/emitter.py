@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -125,5 +126,34 @@ class Emitter:
     gap_sum_s: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields as JSON takes them."""
-        return asdict(self) | {"labels": dict(self.labels), "profile": [round(float(p), 3) for p in self.profile]}
+        """All fields as JSON takes them: a running quantity as its five numbers, what is infinite as None."""
+        rows = {name: _finite(getattr(self, name)) for name in _PLAIN}
+        rows |= {name: [_finite(v) for v in astuple(getattr(self, name))] for name in _RUNNING}
+        return rows | {"labels": dict(self.labels), "profile": [round(float(p), 3) for p in self.profile],
+                       "hops_hz": list(self.hops_hz)}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Emitter:
+        """The emitter that ``as_dict`` made a dict of; fields that it does not know are left out.
+
+        Raises:
+            KeyError, TypeError, ValueError: a field is missing or of another kind.
+        """
+        values = {name: -math.inf if row[name] is None else row[name] for name in _PLAIN if name in row}
+        for name in _RUNNING:
+            count, mean, squares, low, high = row[name]
+            values[name] = Running(int(count), float(mean), float(squares), math.inf if low is None else float(low),
+                                   -math.inf if high is None else float(high))
+        profile = np.array(row["profile"], np.float64)
+        if profile.ndim != 1 or not (np.abs(profile) < 1e30).all():
+            raise ValueError(f"the profile of emitter {values.get('id')} is no list of finite numbers")
+        return cls(**values, labels=Counter(row["labels"]), hops_hz=[float(hop) for hop in row["hops_hz"]],
+                   profile=profile.astype(np.float32))
+
+
+_RUNNING = tuple(f.name for f in fields(Emitter) if f.default_factory is Running)
+_PLAIN = tuple(f.name for f in fields(Emitter) if f.name not in (*_RUNNING, "labels", "profile", "hops_hz"))
+
+
+def _finite(value):
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,7 +7,7 @@ Frequencies are absolute, so that one registry serves all tunings of a scan. Sha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,6 +71,20 @@ class Registry:
         self.ignored: list[tuple[float, float]] = []
         self.version = 0
         self._next = 1
+
+    @property
+    def next_id(self) -> int:
+        """Number that the next emitter gets."""
+        return self._next
+
+    @classmethod
+    def of(cls, emitters: Iterable[Emitter], ignored: Iterable[tuple[float, float]], next_id: int = 1) -> Registry:
+        """A registry with these emitters and ranges, as a band file holds them. No number is given twice."""
+        registry = cls()
+        registry.emitters = {emitter.id: emitter for emitter in emitters}
+        registry.ignored = [(float(low), float(high)) for low, high in ignored]
+        registry._next = max([next_id - 1, *registry.emitters]) + 1
+        return registry
 
     # -- what a burst is
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from .. import keys
-from ..settings import RUN, SETTINGS, ChainSettings, of_command
+from ..settings import EMITTERS, RUN, SETTINGS, ChainSettings, of_command
 from ..tokens.average import AUTO, auto_average
 from .errors import SessionError, SettingError
 from .progress import Progress, no_progress
@@ -21,7 +21,8 @@ from .sources import RadioSource, RecordingSource
 if TYPE_CHECKING:
     from ..recordings import Recording
 
-REPORTED_STATES = ("uncalibrated", "general_table", "skipped", "refused", "malformed")
+REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", "receiver", "unsaved", "skipped", "refused",
+                   "malformed")
 GRACE_S = 1.5  # maximum time from Ctrl-C or a failure to the end of all blocks
 
 
@@ -35,9 +36,11 @@ class RunSettings(ChainSettings):
     """Settings of a run, for any source.
 
     Attributes:
-        model, compute, backend, dropout_rate, dropout_policy, adaptive_dropout, rope_mode, false_alarm_rate, threshold_mode,
-            threshold, overlap, band, hold, false_events_per_hour, dtype, runtime, confidence_threshold, encoded_step,
-            encoded_group, settle_ms: see ``spectrum_monitor``; with the defaults that ``settings.py`` gives the command ``run``.
+        model, compute, backend, dropout_rate, dropout_policy, adaptive_dropout, rope_mode, detector, learn_s, belongs_after,
+            bursts, band_file, false_alarm_rate, threshold_mode, threshold, overlap, band, hold, false_events_per_hour, usable,
+            dtype, runtime, confidence_threshold, encoded_step, encoded_group, settle_ms: see ``spectrum_monitor``; with the
+            defaults that ``settings.py`` gives the command ``run``. A recording shorter than twice ``learn_s`` is learned to its
+            half.
         average: spectra per frame, or "auto": chosen by the rate of each source.
         events: file of JSON lines to write; None writes none.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
@@ -71,6 +74,9 @@ class Outcome:
         fault: the reason if the source gave up, else "".
         hung: the blocks that did not end after a stop, else "". If any hung, leave the process with ``os._exit``.
         average: spectra per frame.
+        suppressed_events: events that were counted and not reported, because too many came at once.
+        alerts: number of alerts by kind. learned_s: signal that was learned, s. learned: whether learning was finished.
+        emitters: number of emitters known at the end. The last three are None with the detector "boxes".
         adaptive: with adaptive dropout, full_frames, few_frames, held_frames and mean_tokens, else empty.
     """
 
@@ -88,6 +94,11 @@ class Outcome:
     fault: str = ""
     hung: str = ""
     average: int = 16
+    suppressed_events: int = 0
+    alerts: dict[str, int] = field(default_factory=dict)
+    learned_s: float | None = None
+    learned: bool | None = None
+    emitters: int | None = None
     adaptive: dict = field(default_factory=dict)
 
     @property
@@ -108,9 +119,12 @@ class Outcome:
         refined = f", {self.ensemble[keys.REFINED_FRAMES]} refined" if self.ensemble else ""
         quiet = f", {self.adaptive[keys.FULL_FRAMES]} of interest ({self.adaptive[keys.MEAN_TOKENS]:.1f} tokens a frame)" \
             if self.adaptive else ""
+        known = "" if self.emitters is None else f"{_count(self.emitters, 'emitter')} known, "
+        what = "event" if self.emitters is None else "alert"
+        more = f" ({self.suppressed_events} more not reported)" if self.suppressed_events else ""
         bytes_each = "" if not self.encoded_bytes else f" of {self.encoded_bytes / max(1, self.n_frames):.1f} bytes each"
         return (f"{self.name}: {_count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{quiet}{refined}, "
-                f"{_count(self.n_events, 'event')}, "
+                f"{known}{_count(self.n_events, what)}{more}, "
                 f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
 
 
@@ -166,6 +180,8 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
     began = time.monotonic()
     interrupted = flowgraph.run(progress)
     wall_s = time.monotonic() - began
+    for call in flowgraph.on_poll:
+        call()
     if not flowgraph.hung:
         flowgraph.monitor.release()
     probe, health = flowgraph.probe, flowgraph.monitor.health.snapshot()
@@ -181,7 +197,8 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
             raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
-                   health, source.fault, flowgraph.hung, flowgraph.average, flowgraph.adaptive)
+                   health, source.fault, flowgraph.hung, flowgraph.average,
+                   flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.adaptive)
 
 
 def _count(number: int, what: str) -> str:
@@ -211,6 +228,7 @@ class Flowgraph:
         from ..encoder.ensemble import load_models
         from .encoded_file import encoded_file
         from .run_probe import run_probe
+        self._learn_s = _seconds_to_learn(source, settings)
         self.source, self.settings, self.hung = source, settings, ""
         self.on_poll: list[Callable[[], None]] = []
         self.top = gr.top_block("spectrumencoder run")
@@ -223,6 +241,7 @@ class Flowgraph:
             frame_hop = fft_size * self.average * (1 - settings.overlap)
             self.monitor = spectrum_monitor(**settings.of_chain() | {
                 "model": models, "samp_rate": source.samp_rate, "center_freq": source.center_freq, "average": self.average,
+                "learn_s": self._learn_s,
                 "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default) if encoded else 0,
                 "tracks_file": str(tracks) if tracks else "", "overload": source.overload, "time_source": source.time_source,
                 "pad_batch": source.pad_batch, "min_output_buffer": source.buffer_frames(frame_hop)})
@@ -254,6 +273,18 @@ class Flowgraph:
     @property
     def n_dropped(self) -> int:
         return int(self.monitor.tokenizer.dropped_frames())
+
+    @property
+    def n_suppressed(self) -> int:
+        """Events that the detector counted and did not report."""
+        return int(self.monitor.detector.counters().get(keys.SUPPRESSED_EVENTS, 0))
+
+    def learning(self) -> tuple[float | None, bool | None, int | None]:
+        """Signal learned (s), whether learning is finished, number of emitters; None with the detector "boxes"."""
+        counters = self.monitor.detector.counters()
+        if keys.LEARNING not in counters:
+            return None, None, None
+        return counters[keys.LEARNED_S], not counters[keys.LEARNING], counters[keys.EMITTERS]
 
     @property
     def model_name(self) -> str:
@@ -291,8 +322,21 @@ class Flowgraph:
                 kinds.setdefault(state, []).append(text)
         chosen = (f"average auto: {self.average} spectra per frame at {self.source.samp_rate:g} samples/s",) \
             if self.settings.average == AUTO else ()
-        return (*chosen, *self._receiver_notes(),
-                *(texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
+        return (*chosen, *self._receiver_notes(), *self._notes_on_learning(), *(
+            texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
+
+    def _notes_on_learning(self) -> list[str]:
+        learned_s, learned, _ = self.learning()
+        if learned is None:
+            return []
+        notes = []
+        if self._learn_s < self.settings.learn_s:
+            notes.append(f"the recording is shorter than twice --learn {self.settings.learn_s:g}: its first half, "
+                         f"{self.source.recording.duration_s / 2:.3g} s, taught the second")
+        if not learned:
+            notes.append(f"the {'recording' if self.source.recording is not None else 'run'} ended while learning, after "
+                         f"{learned_s:.3g} s of {self._learn_s:g} s; give a longer one, or a smaller --learn")
+        return notes
 
     def _receiver_notes(self) -> Iterator[str]:
         """What the samples say of the receiver, not of the band."""
@@ -334,6 +378,18 @@ class Flowgraph:
         if failure is not None:
             raise SessionError(f"{self.source.name}: {failure}")
         return False
+
+
+def _seconds_to_learn(source: RecordingSource | RadioSource, settings: RunSettings) -> float:
+    """``learn_s`` of a run: at most half of a recording teaches the other half."""
+    from ..emitters.band_file import load
+    if settings.detector != EMITTERS or source.recording is None:
+        return settings.learn_s
+    known_s = 0.0
+    if settings.band_file and Path(settings.band_file).exists():
+        band = load(settings.band_file)
+        known_s = settings.learn_s if band.complete else band.learned_s
+    return min(settings.learn_s, known_s + source.recording.duration_s / 2)
 
 
 def _sinks(source: RecordingSource | RadioSource, settings: RunSettings, append: bool, name_in_events: bool) -> list:

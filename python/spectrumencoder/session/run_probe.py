@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 import pmt
 from gnuradio import gr
 
 from .. import keys
+from ..blocks.band_part import LEARNED
 from ..blocks.messages import MalformedMessage, metadata, tag_key
 from ..blocks.safe_block import SafeBlock, handler
 from ..display.waterfall import Waterfall
@@ -24,7 +27,9 @@ class run_probe(SafeBlock, gr.sync_block):
         samp_rate, center_freq: Hz, until tags say otherwise.
         max_rows: rows of the waterfall; 0 has no spectrum inputs.
 
-    Attributes: n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS);
+    Attributes: news: what a person watching should see, oldest first, to be taken from the left: the rows of ``listing.describe``
+    when a band has been learned, and the dict of each alert when it opens; alerts: their number by kind;
+    n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS);
     messages: (state, text) of the statuses received, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
     """
 
@@ -34,6 +39,8 @@ class run_probe(SafeBlock, gr.sync_block):
         self.init_safe_block()
         self.set_tag_propagation_policy(gr.TPP_DONT)
         self.n_events = 0
+        self.news: deque[list[dict] | dict] = deque(maxlen=MAX_EVENTS)
+        self.alerts: dict[str, int] = {}
         self.events: dict[str, dict] = {}
         self.messages: dict[tuple[str, str], int] = {}  # -> how often
         self.waterfall = Waterfall(max_rows) if max_rows else None
@@ -72,6 +79,10 @@ class run_probe(SafeBlock, gr.sync_block):
         if keys.EVENT_ID not in event:
             raise MalformedMessage(f"wants an event with {keys.EVENT_ID}, got the keys {', '.join(event)[:80]}")
         identity = str(event[keys.EVENT_ID])
+        if event.get(keys.ALERT) and event.get(keys.STATE) == "open":
+            kind = str(event[keys.ALERT])
+            self.alerts[kind] = self.alerts.get(kind, 0) + 1
+            self.news.append(event)
         if identity in self.events or len(self.events) < MAX_EVENTS:
             self.n_events += identity not in self.events
             self.events[identity] = event
@@ -81,6 +92,8 @@ class run_probe(SafeBlock, gr.sync_block):
     @handler
     def handle_status(self, message):
         status = metadata(message)
+        if status.get(keys.STATUS_STATE) == LEARNED:
+            self.news.append(list(status.get(keys.EMITTERS) or []))
         said = str(status.get(keys.STATUS_STATE)), str(status.get(keys.MESSAGE) or "")
         if said in self.messages or len(self.messages) < MAX_MESSAGES:
             self.messages[said] = self.messages.get(said, 0) + 1

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import keys
+from ..emitters import listing
 from .prometheus import MetricsServer
 
 _FIGURES = (keys.FRAMES, keys.DROPPED_FRAMES, keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES, keys.SKIPPED_FRAMES,
@@ -18,10 +19,11 @@ class RunStats:
     Args:
         report: called with a line each second; None reports nothing.
         metrics: HOST:PORT of a Prometheus endpoint; "" opens none.
+        news: called with lines for a person as they come: what was learned, and each alert; None: with none.
     """
 
-    def __init__(self, report: Callable[[str], None] | None, metrics: str):
-        self._report, self._flowgraph, self._n_reported = report, None, 0
+    def __init__(self, report: Callable[[str], None] | None, metrics: str, news: Callable[[list[str]], None] | None = None):
+        self._report, self._news, self._flowgraph, self._n_reported = report, news, None, 0
         self.server = MetricsServer(metrics, self.snapshot) if metrics else None
 
     def __enter__(self):
@@ -36,6 +38,8 @@ class RunStats:
         self._flowgraph, self._n_reported = flowgraph, 0
         if self._report is not None:
             flowgraph.on_poll.append(self._poll)
+        if self._news is not None:
+            flowgraph.on_poll.append(self._poll_news)
 
     def snapshot(self) -> dict:
         if self._flowgraph is None:
@@ -47,6 +51,20 @@ class RunStats:
         if n_reported > self._n_reported:
             self._n_reported = n_reported
             self._report(stats_line(self.snapshot()))
+
+    def _poll_news(self):
+        news, lines = self._flowgraph.probe.news, []
+        while news:
+            lines += news_lines(news.popleft())
+        if lines:
+            self._news(lines)
+
+
+def news_lines(news: list[dict] | dict) -> list[str]:
+    """An entry of ``run_probe.news`` as lines."""
+    if isinstance(news, dict):
+        return [listing.alert_line(news)]
+    return listing.table(news) if news else ["learned: no emitter was heard"]
 
 
 def stats_line(figures: dict) -> str:

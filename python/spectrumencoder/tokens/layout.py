@@ -12,6 +12,12 @@ FLOOR_DBFS, K_EFF, BIN_WIDTH_HZ = range(N_SIDE)  # order of the side values
 CLIPPED_SHARE = N_SIDE  # follows them: share of the frame's samples at full scale. No model reads it
 
 
+def usable_bins(n_bins: int, usable: float) -> slice:
+    """The bins around the middle of n_bins that make up this share of them, (0, 1]; two at least."""
+    half = max(1, int(usable * n_bins / 2))
+    return slice(n_bins // 2 - half, n_bins // 2 + half) if usable < 1 else slice(0, n_bins)
+
+
 @dataclass(frozen=True)
 class FrameLayout:
     """Sizes of a frame: N = fft_size bins in M = N / stride tokens of stride + 2 floats, then the side values.

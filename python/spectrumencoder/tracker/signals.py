@@ -12,6 +12,7 @@ from .spectral import Signal
 _MIN_BANDWIDTH_HZ = 1.0
 _MAX_HZ = 1e13
 _MAX_TEXT = 64
+_NO_EMISSION = ("gone", "receiver")  # kinds of alerts
 _MAX_EVENT_S = 7 * 86400.0
 
 
@@ -20,6 +21,8 @@ class SignalReader:
 
     An event carries its first sample, its length in samples and the time of its first sample, but no rate. The rate follows from
     two events of one recording that began at different times. Until it is known, the length of an event is taken as 0 s.
+
+    An alert of an emitter lives for long: its updates tell that the emitter was heard again, at ``last_heard``. That is their time.
     """
 
     def __init__(self):
@@ -40,7 +43,12 @@ class SignalReader:
         power = fields.get(keys.POWER_DBFS)
         power = float(power) if _is_number(power) and math.isfinite(power) else math.nan
         event_id, label = fields.get(keys.EVENT_ID), fields.get(keys.LABEL)
+        if fields.get(keys.ALERT) in _NO_EMISSION:
+            raise Refused("no emission", f"an alert \"{fields[keys.ALERT]}\" is no emission")
         length_s = self._length_s(time_s, fields)
+        heard_s = fields.get(keys.LAST_HEARD)
+        if _is_number(heard_s) and time_s + length_s < heard_s < math.inf:
+            time_s, length_s = float(heard_s), 0.0
         return Signal(time_s + length_s / 2, time_s + length_s, frequency, max(bandwidth, _MIN_BANDWIDTH_HZ), power,
                       str(event_id)[:_MAX_TEXT] if event_id is not None else None,
                       str(fields.get(keys.STATE) or "")[:_MAX_TEXT] or None,

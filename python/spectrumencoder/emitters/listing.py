@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of emitters, for people and programs: rows of plain values, lines of a table, a line for an alert."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from .. import keys
+from .band_file import BandFile
+from .emitter import Emitter
+
+MAX_LINES = 20
+_UNKNOWN = "unknown signal"
+
+
+def describe(emitter: Emitter) -> dict[str, Any]:
+    """An emitter as messages and ``band show --json`` have it: keys of the vocabulary, values as JSON takes them."""
+    row = {
+        keys.EMITTER_ID: emitter.id, keys.EMITTER_NAME: emitter.name, keys.FREQ_CENTER_HZ: emitter.center_hz.mean,
+        keys.BANDWIDTH_HZ: emitter.bandwidth_hz, keys.POWER_DBFS: emitter.power_dbfs, keys.SNR_DB: emitter.level_db.mean,
+        keys.BURSTS: emitter.count, keys.FIRST_HEARD: emitter.first_s, keys.LAST_HEARD: emitter.last_s,
+        keys.LABEL: emitter.label, keys.CONFIDENCE: emitter.confidence, keys.BELONGS: emitter.belongs,
+        keys.ACCEPTED: emitter.accepted, keys.STEADY: emitter.steady, keys.GONE: emitter.gone,
+        keys.HOP_SET_HZ: list(emitter.hops_hz)}
+    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+
+
+def about(band: BandFile) -> dict[str, Any]:
+    """What a band file holds beside its emitters, as JSON takes it."""
+    return {"model": band.model, "window": band.window, "fft_size": band.fft_size, "learned_s": band.learned_s,
+            "complete": band.complete, "created_s": band.created_s, "updated_s": band.updated_s,
+            keys.IGNORED: [list(ends) for ends in band.registry.ignored],
+            "tunings": [{"freq_hz": t.freq_hz, "samp_rate": t.samp_rate, "frame_hop": t.frame_hop, "average": t.average,
+                         "overlap": round(t.overlap, 6), "frames": t.frames} for t in band.tunings]}
+
+
+def table(rows: Iterable[Mapping[str, Any]], limit: int | None = MAX_LINES) -> list[str]:
+    """Rows of ``describe`` as lines, a head first; the often heard come first if there are more than ``limit``."""
+    ordered = sorted(rows, key=lambda row: row[keys.FREQ_CENTER_HZ])
+    chosen = ordered
+    if limit is not None and len(ordered) > limit:
+        often = sorted(ordered, key=lambda row: -row[keys.BURSTS])[:limit]
+        chosen = [row for row in ordered if row in often]
+    lines = [f"{'id':>4}  {'frequency':>14}  {'width':>9}  {'level':>6}  {'bursts':>6}  label"]
+    for row in chosen:
+        level = "steady" if row[keys.STEADY] else f"{row[keys.SNR_DB] or 0.0:.0f} dB"
+        lines.append(f"{row[keys.EMITTER_ID]:>4}  {row[keys.FREQ_CENTER_HZ] / 1e6:>10.4f} MHz  "
+                     f"{width(row[keys.BANDWIDTH_HZ]):>9}  {level:>6}  {row[keys.BURSTS]:>6}  {what(row)}{_marks(row)}".rstrip())
+    if len(chosen) < len(ordered):
+        lines.append(f"      and {len(ordered) - len(chosen)} more")
+    return lines
+
+
+def alert_line(event: Mapping[str, Any]) -> str:
+    """An alert on one line: time (UTC), kind, frequency, width, level, label, emitter."""
+    parts = [_time_of(event.get(keys.TIMESTAMP)), str(event.get(keys.ALERT))]
+    if event.get(keys.FREQ_CENTER_HZ) is not None:
+        parts.append(f"{event[keys.FREQ_CENTER_HZ] / 1e6:.4f} MHz")
+    if event.get(keys.BANDWIDTH_HZ) is not None:
+        parts.append(width(event[keys.BANDWIDTH_HZ]))
+    if event.get(keys.POWER_DBFS) is not None:
+        parts.append(f"{event[keys.POWER_DBFS]:.1f} dBFS")
+    parts.append(what(event))
+    if event.get(keys.EMITTER_ID) is not None:
+        parts.append(f"emitter {event[keys.EMITTER_ID]}")
+    return "  ".join(parts)
+
+
+def what(row: Mapping[str, Any]) -> str:
+    """The name that the operator gave, else the class, else "unknown signal"."""
+    return str(row.get(keys.EMITTER_NAME) or row.get(keys.LABEL) or _UNKNOWN)
+
+
+def width(bandwidth_hz: float) -> str:
+    """A bandwidth with its unit."""
+    for factor, unit in ((1e6, "MHz"), (1e3, "kHz")):
+        if bandwidth_hz >= factor:
+            return f"{bandwidth_hz / factor:.3g} {unit}"
+    return f"{bandwidth_hz:.3g} Hz"
+
+
+def _marks(row: Mapping[str, Any]) -> str:
+    marks = [text for key, text in ((keys.GONE, "gone"), (keys.ACCEPTED, "accepted")) if row[key]]
+    if not row[keys.BELONGS]:
+        marks.append("new")
+    return f"  ({', '.join(marks)})" if marks else ""
+
+
+def _time_of(timestamp: float | None) -> str:
+    return "-" if timestamp is None else f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
