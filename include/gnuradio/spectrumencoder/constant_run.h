@@ -20,7 +20,7 @@ namespace spectrumencoder {
 class SPECTRUMENCODER_API constant_run
 {
 public:
-    static constexpr int MIN_LENGTH = 128; //!< samples; shorter runs are usual in quiet recordings of few bits
+    static constexpr int MIN_LENGTH = 512; //!< samples; shorter runs are usual in quiet recordings of few bits, and at the rails
 
     void add(const gr_complex* samples, int n); //!< The next n >= 1 samples. NaN is equal to nothing, 0 to -0.
     bool found() const { return d_found; }      //!< a run of MIN_LENGTH was among the samples since reset()

@@ -58,7 +58,8 @@ class FieldBand:
         name, seed: of its plan.
         learn, quiet: frame at which learning ends, and frame at which the quiet part ends.
         psd: float32 (F, N), dBFS, on disk.
-        extras: float32 (F, 2 M + 1): what the tokens say beside the levels, two numbers each, and the frame's floor in dBFS.
+        extras: float32 (F, 2 M + 2): what the tokens say beside the levels, two numbers each; the frame's share of samples at full
+            scale, and its floor in dBFS. A frame that the tokenizer drops (lost samples) repeats the one before it.
         truth: SigMF annotations.
     """
 
@@ -97,7 +98,8 @@ class FieldBand:
         tokens, side = LAYOUT.split(items)
         floor = extras[:, -1]
         tokens[:, :, :STRIDE] = (psd - floor[:, None]).reshape(len(psd), -1, STRIDE)
-        tokens[:, :, STRIDE:] = extras[:, :-1].reshape(len(psd), -1, 2)
+        tokens[:, :, STRIDE:] = extras[:, :-2].reshape(len(psd), -1, 2)
+        LAYOUT.clipped_share(items)[:] = extras[:, -2]
         side[:, FLOOR_DBFS], side[:, K_EFF], side[:, 2] = floor, AVERAGE, np.float32(self.rate_hz / N_BINS)
         return items
 
@@ -159,16 +161,24 @@ def make_band(plan: Plan, folders: Sequence[Path], seed: int, times: Times, cach
 def _write(plan: Plan, folders: Sequence[Path], times: Times, folder: Path, progress: Callable[[int, int], None]) -> None:
     band, count = Band(plan, folders), plan.n_samples // HOP
     psd = np.lib.format.open_memmap(folder / _PSD, "w+", np.float32, (count, N_BINS))
-    extras = np.lib.format.open_memmap(folder / _EXTRAS, "w+", np.float32, (count, 2 * LAYOUT.n_tokens + 1))
+    extras = np.lib.format.open_memmap(folder / _EXTRAS, "w+", np.float32, (count, 2 * LAYOUT.n_tokens + 2))
     done, form = 0, SampleFormat(plan.datatype)
     for iq in band.stream(_COMPOSED * HOP):
         frames = tokenize(form.decode(encode(iq, plan.datatype)), plan.rate_hz, fft_size=N_BINS, stride=STRIDE, average=AVERAGE,
                           window=WINDOW, flush=False)
         tokens, side = LAYOUT.split(frames.items)
-        rows = slice(done, done + len(frames))
-        psd[rows], extras[rows, -1] = frames.psd, side[:, FLOOR_DBFS]
-        extras[rows, :-1] = tokens[:, :, STRIDE:].reshape(len(frames), -1)
-        done += len(frames)
+        whole = len(iq) // HOP
+        if not whole:
+            break
+        known = np.full(whole, -1)
+        known[frames.frame_start.astype(int) // HOP] = np.arange(len(frames))
+        known = np.maximum.accumulate(known)  # a dropped frame repeats the one before it
+        more = np.concatenate([tokens[:, :, STRIDE:].reshape(len(frames), -1), LAYOUT.clipped_share(frames.items)[:, None],
+                               side[:, FLOOR_DBFS, None]], axis=1)
+        for number, place in enumerate(known.tolist(), done):
+            psd[number] = frames.psd[place] if place >= 0 else psd[max(number - 1, 0)]
+            extras[number] = more[place] if place >= 0 else extras[max(number - 1, 0)]
+        done += whole
         progress(done, count)
     psd.flush()
     extras.flush()
