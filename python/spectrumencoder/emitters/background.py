@@ -109,6 +109,15 @@ class Background:
         level = float(np.median(np.sort(self.mean_db)[low:high + 1]))
         self._reference = np.flatnonzero(np.abs(self.mean_db - level) < _NOISE_SPAN_DB).astype(np.uint32)
 
+    @property
+    def noise_db(self) -> float:
+        """Level of the noise in the pass band, dBFS: of the reference bins."""
+        return float(np.median(self.mean_db[self._reference]))
+
+    def restore(self, mean_db: np.ndarray, frames: int):
+        """Takes a background (N,) dBFS that was learned before, and the number of frames behind it."""
+        self._set(np.asarray(mean_db, np.float32), frames)
+
     def begin(self, frames: np.ndarray):
         """Takes the first frames (F, N) dBFS of the tuning."""
         self._set(self._mean_of_block(frames), len(frames))
