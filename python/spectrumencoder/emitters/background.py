@@ -62,6 +62,7 @@ class Background:
         self._stride = self._waiting = 1
         self.mean_db: np.ndarray | None = None
         self._known_shares: tuple[np.ndarray, float, float] | None = None  # of mean_db
+        self.low_db: np.ndarray | None = None  # (N,) dBFS, exceeded in nine blocks of ten
         self.frames = 0  # behind mean_db
 
     @property
@@ -171,6 +172,7 @@ class Background:
         if not self._medians:
             return
         blocks = np.stack(self._medians)
+        self.low_db = np.partition(blocks, len(blocks) // 10, axis=0)[len(blocks) // 10]
         if len(blocks) < _FEW:
             mean = np.median(blocks, axis=0)
         else:

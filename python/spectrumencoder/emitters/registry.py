@@ -23,7 +23,6 @@ _STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 2.
 _MAX_GROWN = 3.0  # times those, however much its bursts vary
 JOIN_S = 0.5  # bursts with a shorter gap are one transmission
 CROWD, CROWD_BINS = 4, 10  # emitters, and bins between neighbours
-MOVED_S, MOVED_DB = 1.0, 6.0  # between the silence of an emitter and its sign elsewhere, and in level
 SIGMAS = 4.0  # of a normal variable, beyond which a next burst is not expected
 
 
@@ -146,16 +145,6 @@ class Registry:
             crowd.append(emitter)
             end = max(end, emitter.high_hz) if len(crowd) > 1 else emitter.high_hz
         return crowd if len(crowd) >= CROWD and crowd[0].low_hz <= sign.center_hz <= end else []
-
-    def moved_to(self, sign: Sign) -> Emitter | None:
-        """The steady emitter that fell silent a moment before this burst began, and was as wide and strong: it has moved."""
-        for emitter in self.emitters.values():
-            if emitter.steady and abs(sign.start_s - emitter.last_s) < MOVED_S and emitter.level_db.count:
-                alike = abs(emitter.level_db.mean - sign.level_db) < MOVED_DB
-                width = emitter.bandwidth_hz / sign.bandwidth_hz
-                if alike and 0.4 < width < 2.5:
-                    return emitter
-        return None
 
     def set_rate(self, false_per_hour: float):
         """Sets the alerts an hour that may be false; from it follows how far a next burst may go."""

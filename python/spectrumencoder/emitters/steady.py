@@ -15,6 +15,8 @@ from .emitter import Emitter
 from .registry import Grid, Registry, Sign
 
 MIN_OVER_DB = 3.0  # over the noise, for a signal to be seen in the background
+DC_BINS = 3  # around 0 Hz, where the receiver's own line is
+_MIN_ALWAYS_DB = 2.0  # over the noise, nearly all the time
 CONFIRM_S = 2.0  # for which it must be gone, back or louder
 LOUDER_DB = 6.0
 _GONE_SHARE = 0.6  # of the decibels over the noise that must be lost
@@ -42,14 +44,19 @@ class SteadyTrack:
         self._grid = grid
         self._known: list[_Steady] = []
 
-    def find(self, mean_db: np.ndarray, noise_db: float, registry: Registry, first_s: float, last_s: float):
+    def find(self, mean_db: np.ndarray, noise_db: float, registry: Registry, first_s: float, last_s: float,
+             low_db: np.ndarray | None = None):
         """Reads them from a background (N,) dBFS, and puts those that are not known into the registry.
 
         Args:
             noise_db: level of the noise in the filter's pass band, dBFS.
+            low_db: (N,) level that each bin had nearly all the time; None: no new ones are looked for.
         """
         self._known = []
-        above = np.flatnonzero(mean_db > noise_db + MIN_OVER_DB)
+        over_noise = mean_db > noise_db + MIN_OVER_DB
+        middle = len(mean_db) // 2
+        over_noise[middle - DC_BINS:middle + DC_BINS + 1] = False  # the receiver's own line
+        above = np.flatnonzero(over_noise)
         if not above.size:
             return
         cuts = np.flatnonzero(np.diff(above) > 3)
@@ -64,6 +71,8 @@ class SteadyTrack:
                         self._grid.bin_hz)
             emitter = registry.steady_at(sign)
             if emitter is None:
+                if low_db is None or float(low_db[low:high + 1].max()) < noise_db + _MIN_ALWAYS_DB:
+                    continue  # it comes and goes
                 emitter = registry.add(sign, belongs=True, learned=True)
                 emitter.steady = True
                 registry.version += 1

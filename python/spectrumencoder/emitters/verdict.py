@@ -10,12 +10,12 @@ from . import alerts
 from .bursts import Burst
 from .emitter import Emitter
 from .registry import Registry, Sign
+from .steady import DC_BINS
 from .tuning import TuningState
 
 LEARNED, OWN, CROWD, IGNORED, DC = "learned", "own", "crowd", "ignored", "dc line"
-REPORTED = (alerts.NEW, alerts.LOUDER, alerts.MOVED, alerts.CHANGED)
+REPORTED = (alerts.NEW, alerts.LOUDER)
 MIN_SNR_DB = 0.0  # that a burst must have shown in one of its frames
-DC_BINS = 3  # around 0 Hz, where the receiver's own line is
 _WIDER = 1.5  # times its own bins, from which on what lies around a burst is looked at as a whole
 _CROWD_PEAK = 2.5  # times the largest power that a crowd showed
 
@@ -70,10 +70,7 @@ class Judge:
         crowd = registry.crowd_at(sign)
         if crowd and float(sign.peak.max()) <= _CROWD_PEAK * max(float(e.profile.max()) for e in crowd):
             return Verdict(CROWD)
-        stranger = registry.stranger_of(sign)
-        if stranger is None and (moved := registry.moved_to(sign)) is not None:
-            return Verdict(alerts.MOVED, moved)
-        return Verdict(alerts.NEW, stranger)
+        return Verdict(alerts.NEW, registry.stranger_of(sign))
 
     def _is_louder(self, burst: Burst, emitter: Emitter, tuning: TuningState) -> bool:
         """Whether the emitter's whole place, not just an edge of it, is stronger than its next burst may be."""

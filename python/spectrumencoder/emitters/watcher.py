@@ -38,6 +38,7 @@ from .verdict import LEARNED, OWN, REPORTED, Judge, Verdict
 
 CONFIRM = 2  # frames of a burst after which it is judged, if it has not ended
 LEARN_BURST_S = 0.5  # after which a burst that lasts is learned, before it ends
+MOVED_S, MOVED_DB = 1.0, 6.0  # from the silence of an emitter to its like elsewhere; difference of level
 MIN_LABEL = 0.5  # mean probability of a class from which on a signal is called by it
 RECEIVER_STATE = "receiver"  # of a notice
 
@@ -399,12 +400,26 @@ class EmitterDetector:
             emitted.append(self._log.close(known, self._segment))
         if kind == "back" or self.registry.is_ignored(emitter.low_hz, emitter.high_hz):
             return
+        if kind == alerts.GONE and emitter.steady and (moved := self._moved(emitter)) is not None:
+            emitted += self._log.once(alerts.MOVED, emitter, moved.sighting, self._segment)
+            return
         sighting = self._of_emitter(emitter, sample, sample, emitter.level_db.mean)
         if kind == alerts.GONE:
             _, message = self._log.raise_alert(kind, emitter, sighting, self._segment)
             emitted.append(message)
         else:
             emitted += self._log.once(kind, emitter, sighting, self._segment)
+
+    def _moved(self, emitter: Emitter) -> Alert | None:
+        """The alert of a new emitter that is like this one, and began when this one fell silent."""
+        for alert in self._log.open.values():
+            new = alert.emitter
+            if alert.kind == alerts.NEW and new is not None and abs(new.first_s - emitter.last_s) < MOVED_S:
+                ratio = alert.sighting.bandwidth_hz / max(emitter.bandwidth_hz, self._segment.rx_rate / self.n_bins)
+                level = alert.sighting.snr_db
+                if level is not None and abs(level - emitter.level_db.mean) < MOVED_DB and 0.3 < ratio < 3.5:
+                    return alert
+        return None
 
     def _close_if_over(self, alert: Alert, emitted: list[Emitted]):
         """Closes an alert that has nothing more to tell."""
@@ -442,7 +457,8 @@ class EmitterDetector:
         if background.ready:
             background.settle()
             background.forget_blocks()
-            tuning.steady.find(background.mean_db, background.noise_db, self.registry, self._now_s - self.learned_s, self._now_s)
+            tuning.steady.find(background.mean_db, background.noise_db, self.registry, self._now_s - self.learned_s, self._now_s,
+                               background.low_db)
             tuning.renew(self.registry, self.false_events_per_hour)
 
     def _sign(self, tuning: TuningState, burst: Burst, extent: tuple[int, int] | None = None) -> Sign:
