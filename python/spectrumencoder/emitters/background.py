@@ -62,6 +62,7 @@ class Background:
         self._stride = self._waiting = 1
         self.mean_db: np.ndarray | None = None
         self._known_shares: tuple[np.ndarray, float, float] | None = None  # of mean_db
+        self.low_db: np.ndarray | None = None  # (N,) dBFS, exceeded in nine blocks of ten
         self.frames = 0  # behind mean_db
 
     @property
@@ -108,6 +109,15 @@ class Background:
         low, high = (int(share * self.n_bins) for share in _NOISE_RANKS)
         level = float(np.median(np.sort(self.mean_db)[low:high + 1]))
         self._reference = np.flatnonzero(np.abs(self.mean_db - level) < _NOISE_SPAN_DB).astype(np.uint32)
+
+    @property
+    def noise_db(self) -> float:
+        """Level of the noise in the pass band, dBFS: of the reference bins."""
+        return float(np.median(self.mean_db[self._reference]))
+
+    def restore(self, mean_db: np.ndarray, frames: int):
+        """Takes a background (N,) dBFS that was learned before, and the number of frames behind it."""
+        self._set(np.asarray(mean_db, np.float32), frames)
 
     def begin(self, frames: np.ndarray):
         """Takes the first frames (F, N) dBFS of the tuning."""
@@ -162,6 +172,7 @@ class Background:
         if not self._medians:
             return
         blocks = np.stack(self._medians)
+        self.low_db = np.partition(blocks, len(blocks) // 10, axis=0)[len(blocks) // 10]
         if len(blocks) < _FEW:
             mean = np.median(blocks, axis=0)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,8 @@ MERGE_BINS = 4  # regions as near as that are one burst
 WHOLE_GAP = 8  # bins without power that one emission may have
 WINDOW_BINS = 3  # that the window's main lobe adds to the width of a signal
 # A burst may come from a stronger signal that is on in the same frames. Its peak is then at least so much lower, dB:
-SIDE_EFFECTS = {"image": 18.0, "skirt": 12.0, "sideline": 20.0, "splatter": 40.0}
-REACH_BINS = {"skirt": 32, "sideline": 128, "splatter": 0}  # how far away the stronger one may be; 0: anywhere
+SIDE_EFFECTS = {"image": 18.0, "skirt": 12.0, "sideline": 20.0, "splatter": 40.0, "overload": 3.0}
+REACH_BINS = {"skirt": 32, "sideline": 128, "splatter": 0, "overload": 0}  # how far away the stronger one may be; 0: anywhere
 _NEARLY_ALL = 0.75
 _TAIL = 0.005  # of the excess power outside the occupied band, at each side (99 %, ITU-R SM.328)
 _MIN_EXCESS = 1e-3
@@ -31,7 +32,7 @@ class FrameView:
     Attributes:
         index: number of the frame, among those of all tunings. sample_start, sample_stop: of its samples.
         power, expected: (N,) linear. ratio: (N,) power over expected. risen: (N,) linear, power over what it was a moment ago.
-        clipped: share of samples at full scale. probabilities: (C,) of classes.
+        clipped: share of samples at full scale. probabilities: (C,) of classes. residual: (N,) of the encoder, carried along.
     """
 
     index: int
@@ -43,6 +44,8 @@ class FrameView:
     risen: np.ndarray
     clipped: float = 0.0
     probabilities: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    residual: np.ndarray | None = None
+    dropout_rate: float = 0.0
 
 
 @dataclass
@@ -54,7 +57,8 @@ class Burst:
         excess: (N,) power over what was expected, summed over its frames. noise: expected power, likewise.
         peak: (N,) largest power over expected. best: its highest score. max_snr_db: of a frame in that frame's own bins.
         side: frames in which it could be a side effect of a stronger signal, by kind of ``SIDE_EFFECTS``.
-        n_clipped: frames with samples at full scale.
+        n_clipped: frames with samples at full scale. labels: (C,) probabilities, summed. residual, dropout_rate: of its best frame.
+        verdict, alert, counted: what the detector made of it, and whether the registry knows it already.
     """
 
     low: int
@@ -74,7 +78,11 @@ class Burst:
     labels: np.ndarray = field(default=None, repr=False)
     side: dict[str, int] = field(default_factory=dict)
     n_clipped: int = 0
-    judged: object = None
+    residual: np.ndarray | None = field(default=None, repr=False)
+    dropout_rate: float = 0.0
+    verdict: Any = None
+    alert: Any = None
+    counted: bool = False
 
     def __post_init__(self):
         self.excess, self.noise, self.power = np.zeros(self.n_bins), np.zeros(self.n_bins), np.zeros(self.n_bins)
@@ -84,7 +92,8 @@ class Burst:
         """Takes its regions in one frame."""
         for low, high, score, _ in regions:
             self.low, self.high = min(self.low, low), max(self.high, high)
-            self.best = max(self.best, score)
+            if score >= self.best:
+                self.best, self.residual, self.dropout_rate = score, frame.residual, frame.dropout_rate
             part = slice(low, high + 1)
             over = frame.power[part] - frame.expected[part]
             self.excess[part] += np.maximum(over, 0.0)
@@ -121,6 +130,8 @@ class Burst:
             else:
                 reach = REACH_BINS[name] or count
                 parts = [power[max(left - reach, 0):left], power[right:right + reach]]
+            if name == "overload" and not frame.clipped > 0.0:
+                continue
             if any(p.size and float(p.max()) > own * 10.0 ** (0.1 * limit_db) for p in parts):
                 self.side[name] = self.side.get(name, 0) + 1
         self.labels = frame.probabilities.astype(np.float64) if self.labels is None else self.labels + frame.probabilities
@@ -132,7 +143,8 @@ class Burst:
         np.maximum(self.peak, other.peak, out=self.peak)
         self.first, self.sample_start = min(self.first, other.first), min(self.sample_start, other.sample_start)
         self.best, self.max_snr_db = max(self.best, other.best), max(self.max_snr_db, other.max_snr_db)
-        self.judged = self.judged or other.judged
+        self.verdict, self.alert = self.verdict or other.verdict, self.alert or other.alert
+        self.counted = self.counted or other.counted
 
     def extent(self) -> tuple[int, int]:
         """First and last bin of its occupied band so far."""

@@ -16,6 +16,7 @@ from .emitter import Emitter, Running
 
 PRIOR_LEVEL_DB, PRIOR_LOG_WIDTH, PRIOR_BINS = 4.0, 0.3, 1.0  # standard deviations of the next burst, before anything is known
 MIN_MARGIN_DB, MAX_MARGIN_DB = 4.0, 20.0  # between the strongest burst heard and what alerts
+_STEADY_BINS, _STEADY_MARGIN_DB = 2, 3.0  # of a steady emitter: bins to each side, and power
 _MAX_SPREAD_BINS = 8  # that a centre may wander
 _GATE = 9.0  # squared distance of a stranger's next burst
 _STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 2.0, 0.15, 0.2, 0.03  # its deviations; the centre's as a share of the width
@@ -70,6 +71,7 @@ class Registry:
         self.emitters: dict[int, Emitter] = {}
         self.ignored: list[tuple[float, float]] = []
         self.version = 0
+        self.sigmas = SIGMAS
         self._next = 1
 
     @property
@@ -119,6 +121,14 @@ class Registry:
                     best, largest = emitter, share
         return best
 
+    def steady_at(self, sign: Sign) -> Emitter | None:
+        """The steady emitter whose place this signal takes."""
+        for emitter in self.emitters.values():
+            reach = 2.0 * sign.bin_hz + 0.25 * sign.bandwidth_hz
+            if emitter.steady and abs(emitter.center_hz.mean - sign.center_hz) < reach:
+                return emitter
+        return None
+
     def crowd_at(self, sign: Sign) -> list[Emitter]:
         """The crowd in whose midst this burst lies: CROWD or more of the band's own emitters, each near the next one.
 
@@ -135,6 +145,11 @@ class Registry:
             crowd.append(emitter)
             end = max(end, emitter.high_hz) if len(crowd) > 1 else emitter.high_hz
         return crowd if len(crowd) >= CROWD and crowd[0].low_hz <= sign.center_hz <= end else []
+
+    def set_rate(self, false_per_hour: float):
+        """Sets the alerts an hour that may be false; from it follows how far a next burst may go."""
+        self.sigmas = min(max(SIGMAS - 0.5 * math.log10(max(false_per_hour, 1e-3)), 2.0), 5.5)
+        self.version += 1
 
     def like(self, sign: Sign) -> Emitter | None:
         """The emitter that a burst heard while learning is put to: near in centre and width."""
@@ -178,6 +193,12 @@ class Registry:
         _widen(emitter, sign)
         self.version += 1
 
+    def first_burst(self, emitter: Emitter, sign: Sign):
+        """The burst that made this emitter known is over: what was taken of its first frames is replaced."""
+        emitter.center_hz, emitter.log_width, emitter.level_db, emitter.log_length = Running(), Running(), Running(), Running()
+        emitter.profile, emitter.count = np.zeros(0, np.float32), 0
+        self.heard(emitter, sign)
+
     def showed(self, emitter: Emitter, sign: Sign):
         """One of the band's own showed more than it may: it may do so from here on. Its centre and width stay."""
         emitter.level_db.high = max(emitter.level_db.high, sign.level_db)
@@ -211,15 +232,17 @@ class Registry:
     # -- what may show
 
     def wander_hz(self, emitter: Emitter, bin_hz: float, sigmas: float = 3.0) -> float:
-        """How far its centre may lie from the mean."""
+        """How far its centre may lie from the mean. That of a steady emitter is followed."""
+        if emitter.steady:
+            return _STEADY_BINS * bin_hz
         return min(emitter.center_hz.reach(PRIOR_BINS * bin_hz, sigmas), _MAX_SPREAD_BINS * bin_hz)
 
-    def margin_db(self, emitter: Emitter, sigmas: float = SIGMAS) -> float:
+    def margin_db(self, emitter: Emitter, sigmas: float | None = None) -> float:
         """How far its next burst may rise over the strongest one heard."""
         level = emitter.level_db
         if not level.count:
             return MIN_MARGIN_DB
-        return min(max(level.mean + level.reach(PRIOR_LEVEL_DB, sigmas) - level.high, MIN_MARGIN_DB), MAX_MARGIN_DB)
+        return min(max(level.mean + level.reach(PRIOR_LEVEL_DB, sigmas or self.sigmas) - level.high, MIN_MARGIN_DB), MAX_MARGIN_DB)
 
     def allowed(self, grid: Grid) -> np.ndarray:
         """(N,) power over the background that each bin may show; 1 if no emitter of the band's own is heard there."""
@@ -227,7 +250,7 @@ class Registry:
         for emitter in self._within(grid):
             if not emitter.profile.size:
                 continue
-            peak = emitter.profile * np.float32(10.0 ** (0.1 * self.margin_db(emitter)))
+            peak = emitter.profile * np.float32(10.0 ** (0.1 * (_STEADY_MARGIN_DB if emitter.steady else self.margin_db(emitter))))
             first = round(grid.bin_of(emitter.profile_low_hz))
             reach = math.ceil(self.wander_hz(emitter, grid.bin_hz) / grid.bin_hz)
             for shift in range(-reach, reach + 1):

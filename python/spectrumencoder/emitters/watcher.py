@@ -1,339 +1,494 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The door: frames in order -> emitters and alerts."""
+"""The door: frames in order -> emitters and alerts.
+
+The result for a frame follows from that frame and the earlier ones, never from how frames were batched: what is learned of
+frames takes effect at the ends of blocks. Shape letters: F frames, N bins.
+"""
 
 from __future__ import annotations
 
 import math
-import statistics
-from collections import deque
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 
-from ..detector.events import Segment
+from .. import keys
+from ..detector.detector import Result
+from ..detector.events import Emitted, Segment
+from ..detector.notices import Notices
 from ..encoder import features as layout
-from .background import BLOCK, Background
-from .boxes import HISTORY, Search, boxes_per_frame, limits
-from .bursts import WINDOW_BINS, Burst, BurstBuilder, FrameView
-from .law import independent_share
+from ..encoder.model_file import ModelFile
+from ..settings import DEFAULTS, SETTINGS
+from ..tokens.layout import usable_bins
+from . import alerts, commands
+from .activity import Activity
+from .alerts import Alert, AlertLog, Sighting
+from .band_file import BandFile, Tuning
+from .boxes import Search
+from .bursts import Burst, BurstBuilder, FrameView
+from .emitter import Emitter
+from .receiver import GainWatch
 from .regions import find_regions
-from .registry import JOIN_S, Grid, Registry, Sign
+from .registry import Registry, Sign
+from .tuning import TuningKey, TuningState, key_of
+from .verdict import LEARNED, OWN, REPORTED, Judge, Verdict
 
-START, START_S = 32, 0.1           # frames, and s, of a tuning before the first is judged
-NOISE_SHARE = 0.1    # of the false alerts an hour that noise may cause
-CONFIRM = 2          # frames of a burst after which it is judged, if it has not ended
-DISTURBED_DB = 0.4   # common gain of a frame over those before it: an impulse
-RECENT = 8            # blocks: what was there for half of them is no cause of something new
-LEARNED_S = 0.5  # after which a burst that lasts is learned, before it ends
-
-
-@dataclass
-class Alert:
-    kind: str
-    emitter: object
-    burst: Burst
-    start_s: float
-    center_hz: float
-    bandwidth_hz: float
-    snr_db: float
-    index: int
-    note: str = ""
-
-
-class _Tuning:
-    """State of one tuning."""
-
-    def __init__(self, grid: Grid, background: Background):
-        self.grid, self.background = grid, background
-        self.waiting: list = []
-        self.rows = np.ones((HISTORY, grid.n_bins), np.float32)
-        self.block_psd: list[np.ndarray] = []
-        self.block_ratio: list[np.ndarray] = []
-        self.block_index: list[int] = []
-        self.gains: deque = deque(maxlen=9)
-        self.allowed = np.ones(grid.n_bins, np.float32)
-        self.busy = np.zeros(0, int)
-        self.means: deque = deque(maxlen=RECENT)  # of the last blocks, power over the background
-        self.recent = None
-        self.version = -1
-        self.limits = None
+CONFIRM = 2  # frames of a burst after which it is judged, if it has not ended
+LEARN_BURST_S = 0.5  # after which a burst that lasts is learned, before it ends
+MOVED_S, MOVED_DB = 1.0, 6.0  # from the silence of an emitter to its like elsewhere; difference of level
+MIN_LABEL = 0.5  # mean probability of a class from which on a signal is called by it
+RECEIVER_STATE = "receiver"  # of a notice
 
 
 class EmitterDetector:
-    def __init__(self, contract, *, learn_s=120.0, false_alerts_per_hour=1.0, hold=4, debug=None):
-        encoder = contract["encoder"]
-        self.window, self.n_bins = encoder["window"], int(encoder["fft_size"])
-        self.learn_s, self.rate, self.hold = learn_s, false_alerts_per_hour, hold
-        self.registry = Registry()
-        self.alerts: list[Alert] = []
-        self.dismissed: list = []
-        self.debug = debug
-        self.reset()
+    """Learns the emitters of a band, then reports those that are new, gone, louder or moved.
 
-    def reset(self):
-        self._tunings = {}
-        self._age = 0
-        self._learned_s = 0.0
+    Args:
+        contract: of the model file: window, bins, labels, name.
+        band: what is known already; None: nothing. If its learning was finished, the detector watches from the first frame.
+        learn_s: signal to learn before anything is reported, s. 0: what stands out of the noise is new from the first second on.
+        false_events_per_hour: alerts an hour that may be false. inf counts as 1e6.
+        hold: frames that a burst may be unseen before it ends.
+        belongs_after: transmissions after which a new emitter belongs to the band.
+        bursts: single bursts of all emitters are reported, too.
+        usable: share of the band's width, around its middle, that is judged.
+        models: names of those that may have answered, as ``Detector`` has them.
+
+    Attributes:
+        registry: the emitters. n_frames, n_judged, n_flagged, n_skipped: frames so far; n_uncalibrated is 0.
+
+    Raises:
+        ValueError: an argument is out of range. BandFileError: the band is of frames of another kind.
+    """
+
+    n_uncalibrated = 0
+
+    def __init__(self, contract: dict, *, band: BandFile | None = None, learn_s: float = DEFAULTS.learn_s,
+                 false_events_per_hour: float = DEFAULTS.false_events_per_hour, hold: int = DEFAULTS.hold,
+                 belongs_after: int = DEFAULTS.belongs_after, bursts: bool = DEFAULTS.bursts, usable: float = DEFAULTS.usable,
+                 models: Sequence[str] = ()):
+        encoder = contract["encoder"]
+        self.contract = contract
+        self.n_bins, self._window = int(encoder["fft_size"]), encoder["window"]
+        self._n_tokens = self.n_bins // int(encoder.get("stride", 8))
+        self._labels = list(contract["labels"]) if contract.get("heads", {}).get("classes", True) else []
+        self._models = tuple(models) or (contract["name"],)
+        self._usable = usable_bins(self.n_bins, float(SETTINGS["usable"].check(usable)))
+        self._bursts = bool(bursts)
+        if band is not None:
+            band.check(self._window, self.n_bins)
+        self._band = band
+        self.hold = DEFAULTS.hold
+        self.reset()
+        self.set_learn_s(learn_s)
+        self.set_false_events_per_hour(false_events_per_hour)
+        self.set_hold(hold)
+        self.set_belongs_after(belongs_after)
+
+    @classmethod
+    def from_model(cls, model: ModelFile, **settings: Any) -> EmitterDetector:
+        """A detector with the contract of a model file. settings: keyword arguments of the constructor."""
+        return cls(model.contract, **settings)
+
+    def reset(self) -> None:
+        """Forgets all frames so far; keeps the settings, and begins with the band that it was given."""
+        self.n_frames = self.n_judged = self.n_flagged = self.n_skipped = 0
+        self._age = 0  # of the stream, in frames
+        self._tunings: dict[TuningKey, TuningState] = {}
+        self._gains: dict[TuningKey, GainWatch] = {}
+        self._tuning: TuningState | None = None
+        self._segment = Segment()
+        self.registry = Registry() if self._band is None else deepcopy(self._band.registry)
+        self.learned_s = 0.0 if self._band is None else self._band.learned_s
+        self._complete = self._band is not None and self._band.complete
         self._builder = BurstBuilder(self.n_bins, self.hold)
-        self._activity = {}
-        self.n_flagged = 0
+        self._activity = Activity(self.registry)
+        self._log = AlertLog(self.n_bins, self._models[0])
+        self._judge = Judge(self.registry)
+        self._notices = Notices()
+        self.receiver: dict[str, int] = {}  # bursts that the receiver or a stronger signal explains, by kind
+        self._now_s = 0.0
+        for tuning in () if self._band is None else self._band.tunings:
+            key = TuningKey(tuning.freq_hz, tuning.samp_rate, tuning.frame_hop, tuning.average)
+            state = self._tunings[key] = TuningState(key, self._window, self.n_bins)
+            state.background.restore(tuning.mean_db, tuning.frames)
+            state.steady.find(tuning.mean_db, state.background.noise_db, self.registry, 0.0, 0.0)
+
+    def copy(self) -> EmitterDetector:
+        """A detector in the present state, which goes on by itself."""
+        return deepcopy(self, {id(self.contract): self.contract})
+
+    # -- settings, which may change between batches
+
+    def set_false_events_per_hour(self, false_events_per_hour: float) -> None:
+        """Sets how many alerts an hour may be false. Raises ValueError: it is not positive."""
+        if not false_events_per_hour > 0:
+            raise ValueError(f"false_events_per_hour {false_events_per_hour} must be positive")
+        self.false_events_per_hour = min(float(false_events_per_hour), 1e6)
+        self._judge.set_rate(self.false_events_per_hour)
+        for tuning in self._tunings.values():
+            tuning.limits = None
+
+    def set_hold(self, hold: int) -> None:
+        """Sets for how many frames a burst may be unseen. Raises ValueError: it is not whole, or out of range."""
+        self.hold = self._builder.hold = int(SETTINGS["hold"].check(hold))
+
+    def set_learn_s(self, learn_s: float) -> None:
+        """Sets how much signal is learned. Raises ValueError: it is negative."""
+        self.learn_s = float(SETTINGS["learn_s"].check(learn_s))
+        if self.learned_s >= self.learn_s and not self.learn_s > 0.0:
+            self._complete = True
+
+    def set_belongs_after(self, belongs_after: int) -> None:
+        """Sets after how many transmissions a new emitter belongs. Raises ValueError: it is below 1."""
+        self.belongs_after = int(SETTINGS["belongs_after"].check(belongs_after))
 
     @property
-    def learning(self):
-        return self._learned_s < self.learn_s
+    def learning(self) -> bool:
+        """Whether it still learns, and reports nothing new."""
+        return not self._complete
 
-    def process(self, psd, features, sample_start, segment: Segment, clipped=None):
-        tuning = self._tuning(segment, features)
-        self._segment = segment
-        scores = np.full(len(psd), np.nan, np.float32)
+    # -- what the operator decides
+
+    def accept(self, emitter_id: int) -> None:
+        """The emitter belongs to the band from here on. Raises ValueError: there is none of this number."""
+        commands.accept(self.registry, emitter_id)
+
+    def name(self, emitter_id: int, text: str) -> None:
+        """Gives an emitter a name. Raises ValueError: there is none of this number, or the text is no line."""
+        commands.name(self.registry, emitter_id, text)
+
+    def ignore(self, low_hz: float, high_hz: float) -> None:
+        """No signal in this range alerts from here on. Raises ValueError: it is no range."""
+        commands.ignore(self.registry, low_hz, high_hz)
+
+    def ignore_emitter(self, emitter_id: int) -> None:
+        """Ignores the range of an emitter. Raises ValueError: there is none of this number."""
+        commands.ignore_emitter(self.registry, emitter_id)
+
+    def unignore(self, low_hz: float, high_hz: float) -> None:
+        """Ignored ranges that overlap this one alert again. Raises ValueError: there is none."""
+        commands.unignore(self.registry, low_hz, high_hz)
+
+    def finish_learning(self) -> None:
+        """Learning is over: all that was heard so far belongs."""
+        if not self._complete:
+            self._complete = True
+            for tuning in self._tunings.values():
+                self._settle(tuning)
+
+    def band_file(self) -> BandFile:
+        """The present state, to be saved; it shares the registry."""
+        tunings = [Tuning(*key, mean_db=state.background.mean_db.copy(), frames=state.background.frames)
+                   for key, state in self._tunings.items() if state.background.ready]
+        return BandFile(self.registry, self.learned_s, self._complete, tunings, self._window, self.n_bins, self.contract["name"])
+
+    # -- frames
+
+    def process(self, psd: np.ndarray, residual: np.ndarray, features: np.ndarray, sample_start: np.ndarray,
+                segment: Segment) -> Result:
+        """Judges the next frames, all of one segment.
+
+        Args:
+            psd: (F, N) dBFS. residual: (F, N) standardised, carried along. features: (F, 256), layout ``encoder.features``.
+            sample_start: (F,) number of each frame's first sample. segment: tuning, rate and time of these frames.
+
+        Returns:
+            scores: the largest excess of a frame over what noise and known emitters may show; 1 is the limit. NaN for a frame that
+            was not judged: one of the first of a tuning, a short one, or one that was not encoded.
+        """
+        began, count = time.perf_counter(), len(psd)
+        result = Result(np.full(count, np.nan, np.float32), np.full(count, np.nan), np.zeros(count, bool))
+        self.n_frames += count
+        self._segment, tuning = segment, self._tuning_of(segment)
+        whole = features[:, layout.K_EFF] >= segment.frame_average if count else np.zeros(0, bool)
+        if not whole.all():  # the last, short frame of a recording follows another law
+            numbers = np.flatnonzero(whole)
+            psd, residual, features, sample_start = psd[numbers], residual[numbers], features[numbers], sample_start[numbers]
+        else:
+            numbers = np.arange(count)
         first = 0
         if not tuning.background.ready:
-            start = max(START, math.ceil(START_S / segment.frame_s))
-            take = min(start - len(tuning.waiting), len(psd))
-            for n in range(take):
-                tuning.waiting.append((psd[n], features[n], int(sample_start[n])))
-            first = take
-            if len(tuning.waiting) < start:
-                return scores
-            rows = np.stack([w[0] for w in tuning.waiting])
-            tuning.background.begin(rows)
-            self._pieces(tuning, rows, np.stack([w[1] for w in tuning.waiting]), np.array([w[2] for w in tuning.waiting]), None)
-            tuning.waiting = []
-        if first < len(psd):
-            scores[first:] = self._pieces(tuning, psd[first:], features[first:], sample_start[first:],
-                                          None if clipped is None else clipped[first:])
-        return scores
-
-    def flush(self):
-        for burst in self._builder.end_all():
-            self._ended(self._last_tuning, burst)
-
-    def _tuning(self, segment, features):
-        key = (segment.rx_freq, segment.rx_rate, segment.frame_hop, segment.frame_average)
-        if key not in self._tunings:
-            hop = segment.frame_hop // segment.frame_average
-            spectra = segment.frame_average * independent_share(self.window, self.n_bins, hop, segment.frame_average)
-            bin_hz = segment.rx_rate / self.n_bins
-            grid = Grid(segment.rx_freq - self.n_bins // 2 * bin_hz, bin_hz, self.n_bins)
-            self._tunings[key] = _Tuning(grid, Background(self.n_bins, spectra))
-        self._last_tuning = self._tunings[key]
-        return self._last_tuning
-
-    def _pieces(self, tuning, psd, features, starts, clipped):
-        """Frames in pieces that end with a block."""
-        out, first = [], 0
+            first = self._begin(tuning, psd, residual, features, sample_start, result.emitted)
         while first < len(psd):
-            count = min(BLOCK - len(tuning.block_psd), len(psd) - first)
-            part = slice(first, first + count)
-            out.append(self._piece(tuning, psd[part], features[part], starts[part], None if clipped is None else clipped[part]))
-            first += count
-            if len(tuning.block_psd) == BLOCK:
-                self._end_block(tuning)
-        return np.concatenate(out)
+            part = slice(first, first + min(tuning.room, len(psd) - first))
+            scores = self._piece(tuning, psd[part], residual[part], features[part], sample_start[part], result.emitted)
+            result.scores[numbers[part]] = scores
+            first = part.stop
+        result.flagged[:] = result.scores > 1.0
+        judged = int(np.isfinite(result.scores).sum())
+        self.n_judged += judged
+        self.n_flagged += int(result.flagged.sum())
+        result.notices = self._notices.take()
+        for emitted in result.emitted:
+            emitted.fields[keys.LATENCY_MS] = (time.perf_counter() - began) * 1e3
+        return result
 
-    def _piece(self, tuning, psd, features, starts, clipped):
-        background, segment = tuning.background, self._segment
+    def discontinuity(self) -> list[Emitted]:
+        """Time or tuning has jumped: ends the bursts that are on. Alerts stay open."""
+        emitted: list[Emitted] = []
+        if self._tuning is not None:
+            for burst in self._builder.end_all():
+                self._ended(self._tuning, burst, emitted)
+            self._tuning.restart()
+        return emitted
+
+    def flush(self) -> list[Emitted]:
+        """The end of the stream: ends the bursts that are on, and closes what is open."""
+        emitted = self.discontinuity()
+        for alert in list(self._log.open.values()):
+            emitted.append(self._log.close(alert, self._segment))
+        return emitted
+
+    # -- parts
+
+    def _tuning_of(self, segment: Segment) -> TuningState:
+        key = key_of(segment)
+        if key not in self._tunings:
+            self._tunings[key] = TuningState(key, self._window, self.n_bins)
+        if key not in self._gains:
+            self._gains[key] = GainWatch()
+        self._tuning = self._tunings[key]
+        return self._tuning
+
+    def _begin(self, tuning: TuningState, psd, residual, features, starts, emitted: list[Emitted]) -> int:
+        """Collects the first frames of a tuning, and judges them once there are enough. Returns how many it took."""
+        taken = min(tuning.start - len(tuning.first_frames), len(psd))
+        tuning.first_frames += [(psd[n].copy(), residual[n].copy(), features[n].copy(), int(starts[n])) for n in range(taken)]
+        if len(tuning.first_frames) >= tuning.start:
+            rows = [np.stack(column) for column in zip(*tuning.first_frames, strict=True)]
+            tuning.first_frames = []
+            tuning.background.begin(rows[0])
+            first = 0
+            while first < len(rows[0]):
+                part = slice(first, first + min(tuning.room, len(rows[0]) - first))
+                self._piece(tuning, rows[0][part], rows[1][part], rows[2][part], rows[3][part], emitted)
+                first = part.stop
+        return taken
+
+    def _piece(self, tuning: TuningState, psd, residual, features, starts, emitted: list[Emitted]) -> np.ndarray:
+        """Judges frames that fit into the block; returns their scores."""
         if tuning.limits is None:
-            self._renew(tuning)
-        gains = background.gains_db(psd)
-        rows = np.empty((HISTORY + len(psd), self.n_bins), np.float32)
-        rows[:HISTORY], fresh = tuning.rows, rows[HISTORY:]
-        ratio = background.excess(psd, gains, tuning.allowed, fresh)
-        for n, gain in enumerate(gains.tolist()):
-            if len(tuning.gains) >= 3:
-                slow = statistics.median(tuning.gains)
-                if gain - slow > DISTURBED_DB:
-                    allow = np.float32(1.0 + 8.0 * (1.0 - 10.0 ** (-0.1 * (gain - slow))))
-                    fresh[n] = np.where(fresh[n] <= allow, np.minimum(fresh[n], 1.0), fresh[n] / allow)
-            tuning.gains.append(gain)
-        search = Search(rows, tuning.limits.limit)
-        tuning.rows = rows[len(psd):].copy()
-        index = self._age
+            tuning.renew(self.registry, self.false_events_per_hour)
+        search, gains, ratio = tuning.search(psd, self._usable)
+        clipped = features[:, layout.CLIPPED_SHARE]
         for n, score in enumerate(search.score.tolist()):
             if score > 1.0 or self._builder.open:
-                expected_db = background.expected_db(gains[n:n + 1])[0]
-                self._look(tuning, search, n, index + n, psd[n], expected_db, ratio[n], features[n], int(starts[n]),
-                           0.0 if clipped is None else float(clipped[n]))
-        tuning.block_psd.extend(psd - gains[:, None])
-        tuning.block_ratio.extend(ratio)
-        tuning.block_index.append(starts)
+                expected_db = tuning.background.expected_db(gains[n:n + 1])[0]
+                frame = self._view(tuning, self._age + n, psd[n], expected_db, ratio[n], residual[n], features[n], int(starts[n]),
+                                   float(clipped[n]))
+                self._look(tuning, search, n, frame, emitted)
+        tuning.fill(psd, gains, ratio, starts)
         self._age += len(psd)
-        if self.learning:
-            self._learned_s += len(psd) * segment.frame_s
-            if not self.learning:
-                background.settle()
-                background.forget_blocks()
-                self._renew(tuning)
+        if not tuning.room:
+            self._end_block(tuning, emitted)
         return search.score
 
-    def _look(self, tuning, search, n, index, psd, expected_db, ratio, row, start, clipped):
+    def _view(self, tuning: TuningState, index: int, psd, expected_db, ratio, residual, row, start: int, clipped: float) -> FrameView:
+        power, expected = 10.0 ** (0.1 * psd.astype(np.float64)), 10.0 ** (0.1 * expected_db.astype(np.float64))
+        return FrameView(index, start, start + self._segment.frame_hop, power, expected, ratio,
+                         power - expected * tuning.recent(), clipped, row[layout.PROBABILITIES][:len(self._labels)], residual,
+                         1.0 - float(row[layout.K_KEPT]) / self._n_tokens)
+
+    def _look(self, tuning: TuningState, search: Search, n: int, frame: FrameView, emitted: list[Emitted]):
+        """Takes a frame in which something stands out, or that comes while a burst is on."""
         regions = []
         if search.score[n] > 1.0:
-            self.n_flagged += 1
             covered = np.zeros(self.n_bins, bool)
             self._builder.covered(covered)
             regions = find_regions(search, n, tuning.limits.variance, covered)
         if not regions and not self._builder.open:
             return
-        labels = row[layout.PROBABILITIES]
-        power, expected = 10.0 ** (0.1 * psd.astype(np.float64)), 10.0 ** (0.1 * expected_db.astype(np.float64))
-        if tuning.recent is None:
-            tuning.recent = np.median(tuning.means, axis=0) if tuning.means else np.ones(self.n_bins)
-        frame = FrameView(index, start, start + self._segment.frame_hop, power, expected, ratio,
-                          power - expected * np.maximum(1.0, tuning.recent), clipped, labels)
         for burst in self._builder.see(frame, regions):
-            self._ended(tuning, burst)
+            self._ended(tuning, burst, emitted)
         for burst in list(self._builder.open):
-            if burst.judged is None and burst.n_frames >= CONFIRM:
-                self._judge(tuning, burst)
-            if self.learning and (burst.last - burst.first) * self._segment.frame_s > LEARNED_S:
+            if burst.verdict is None and burst.n_frames >= CONFIRM:
+                self._decide(tuning, burst, emitted)
+            elif burst.alert is not None and burst.last == frame.index:
+                emitted += self._log.update(burst.alert, self._sighting(tuning, burst), self._segment)
+            if self.learning and (burst.last - burst.first) * tuning.frame_s > LEARN_BURST_S:
                 self._builder.open.remove(burst)
-                self._ended(tuning, burst)
+                self._ended(tuning, burst, emitted)
 
-    def _sign(self, tuning, burst, extent=None) -> Sign:
-        low, high = extent or burst.extent()
-        grid, segment = tuning.grid, self._segment
-        count = max(burst.n_frames, 1)
-        power = burst.power[low:high + 1].sum() / count
-        return Sign(grid.hz_of((low + high) / 2.0), (high - low + 1) * grid.bin_hz, burst.level_db(low, high) if extent else burst.snr_db(),
-                    10.0 * math.log10(max(power, 1e-20)), segment.time_of(burst.sample_start), segment.time_of(burst.sample_stop),
-                    burst.peak[burst.low:burst.high + 1], grid.hz_of(burst.low), grid.bin_hz, segment.frame_s)
-
-    def _judge(self, tuning, burst):
-        if burst.max_snr_db < 0.0:
-            return
-        side = burst.side_effect()
+    def _decide(self, tuning: TuningState, burst: Burst, emitted: list[Emitted]):
+        """Judges a burst, and raises the alert that it calls for."""
         sign = self._sign(tuning, burst)
-        if self.learning:
-            burst.judged = "learning"
+        verdict = burst.verdict = self._judge.verdict(burst, sign, tuning, self.learning, lambda extent: self._sign(
+            tuning, burst, extent))
+        if verdict is None or verdict.kind not in REPORTED:
+            if verdict is not None and verdict.kind not in (LEARNED, OWN):
+                self.receiver[verdict.kind] = self.receiver.get(verdict.kind, 0) + 1
             return
-        if side:
-            burst.judged = side
-            self.dismissed.append((side, sign))
+        sighting = self._sighting(tuning, burst)
+        known = None if verdict.emitter is None else self._log.of_emitter(verdict.emitter)
+        if known is not None:
+            burst.alert = known
+            emitted += self._log.update(known, sighting, self._segment)
             return
-        if self.registry.is_ignored(sign.center_hz - sign.bandwidth_hz / 2, sign.center_hz + sign.bandwidth_hz / 2):
-            burst.judged = "ignored"
-            return
-        own = self.registry.own_at(sign)
-        if own is None:
-            whole = burst.whole(tuning.background.spectra)
-            if whole[1] - whole[0] + 1 >= 1.5 * (burst.extent()[1] - burst.extent()[0] + 1):
-                own = self.registry.own_at(self._sign(tuning, burst, whole))
-                if own is not None:
-                    self.dismissed.append(("whole", sign))
-        if own is None:
-            crowd = self.registry.crowd_at(sign)
-            if crowd and float(sign.peak.max()) <= 2.5 * max(float(e.profile.max()) for e in crowd):
-                burst.judged = "crowd"
-                self.dismissed.append(("crowd", sign))
-                return
-        stranger = self.registry.stranger_of(sign) if own is None else None
-        if own is not None:
-            if not self._is_louder(tuning, burst, own):
-                burst.judged = ("own", own)
-                return
-            kind = "louder"
-        else:
-            kind = "update" if stranger else "new"
-        burst.judged = (kind, own or stranger)
-        self.alerts.append(Alert(kind, own or stranger, burst, sign.start_s, sign.center_hz, sign.bandwidth_hz, sign.level_db, self._age))
+        if verdict.emitter is None:
+            emitter = self.registry.add(sign, belongs=False, learned=False)
+            burst.verdict, burst.counted = Verdict(verdict.kind, emitter), True
+        burst.alert, message = self._log.raise_alert(verdict.kind, burst.verdict.emitter, sighting, self._segment)
+        emitted.append(message)
 
-    def _is_louder(self, tuning, burst, emitter) -> bool:
-        """Whether the emitter's whole place, not just an edge of it, is stronger than its next burst may be."""
-        low = max(round(tuning.grid.bin_of(emitter.low_hz)), 0)
-        high = min(round(tuning.grid.bin_of(emitter.high_hz)), self.n_bins - 1)
-        a, b = burst.extent()
-        low, high = min(low, a), max(high, b)
-        level = burst.level_db(low, high)
-        return level > emitter.level_db.high + self.registry.margin_db(emitter)
-
-    def _ended(self, tuning, burst):
-        if burst.judged is None:
-            self._judge(tuning, burst)
-        if burst.judged is None or isinstance(burst.judged, str) and burst.judged not in ("learning", "image", "skirt", "splatter", "sideline"):
+    def _ended(self, tuning: TuningState, burst: Burst, emitted: list[Emitted]):
+        """A burst is over: the registry learns of it."""
+        if burst.verdict is None:
+            self._decide(tuning, burst, emitted)
+        verdict = burst.verdict
+        if verdict is None:
             return
         sign = self._sign(tuning, burst)
-        if burst.judged == "learning" or isinstance(burst.judged, str):
-            if not self.learning:
-                return
+        emitter = verdict.emitter
+        if self.learning and verdict.kind == LEARNED:
             emitter = self.registry.like(sign)
             if emitter is None:
-                self.registry.add(sign, belongs=True, learned=True)
+                emitter = self.registry.add(sign, belongs=True, learned=True)
             else:
                 self.registry.heard(emitter, sign)
-            return
-        kind, emitter = burst.judged
-        if emitter is not None and emitter.belongs:
+        elif emitter is not None and emitter.belongs:
             self.registry.showed(emitter, sign)
-        elif emitter is None:
-            self.registry.add(sign, belongs=False, learned=False)
-        else:
-            self.registry.heard(emitter, sign)
-
-    def _renew(self, tuning):
-        per_frame = NOISE_SHARE * self.rate * self._segment.frame_s / 3600.0
-        log_p = round(math.log(per_frame / boxes_per_frame(self.n_bins)), 1)
-        error = float(f"{tuning.background.error:.2g}")
-        tuning.limits = limits(self.window, self.n_bins, tuning.background.spectra, error, log_p)
-        if tuning.version != self.registry.version:
-            tuning.version = self.registry.version
-            tuning.allowed = self.registry.allowed(tuning.grid)
-            tuning.busy = np.flatnonzero(tuning.allowed > 1.05)
-
-    def _end_block(self, tuning):
-        block, ratio = np.stack(tuning.block_psd), np.stack(tuning.block_ratio)
-        tuning.means.append(ratio.mean(axis=0))
-        if self._builder.open:
-            tuning.recent = np.median(tuning.means, axis=0)
-        else:
-            tuning.recent = None
-        block_s = BLOCK * self._segment.frame_s
-        self._follow_activity(tuning, ratio, np.concatenate(tuning.block_index))
-        tuning.block_psd, tuning.block_ratio, tuning.block_index = [], [], []
-        if self.learning:
-            tuning.background.learn(block)
-        else:
-            tuning.background.follow(block, block_s)
-        self._renew(tuning)
-
-    def _follow_activity(self, tuning, ratio, starts):
-        cores = self.registry.cores(tuning.grid)
-        if not cores:
-            return
-        cumulative = np.zeros((len(ratio), self.n_bins + 1))
-        np.cumsum(ratio, axis=1, dtype=np.float64, out=cumulative[:, 1:])
-        low, high = np.array([c[1] for c in cores]), np.array([c[2] for c in cores])
-        means = (cumulative[:, high] - cumulative[:, low]) / (high - low)
-        limit = np.array([self._core_limit(tuning, int(h - l)) for l, h in zip(low, high)])
-        on = means > limit
-        frame_s = self._segment.frame_s
-        for k, (emitter, _, _) in enumerate(cores):
-            state = self._activity.get(emitter.id)
-            if not on[:, k].any() and state is None:
-                continue
-            for n in range(len(ratio)):
-                moment = self._segment.time_of(int(starts[n]))
-                if on[n, k]:
-                    if state is None:
-                        state = [moment, moment + frame_s, 0.0, 0]
-                    state[1] = moment + frame_s
-                    state[2] += means[n, k] - 1.0
-                    state[3] += 1
-                elif state is not None and moment - state[1] > max(self.hold * frame_s, JOIN_S):
-                    self._burst_of(emitter, state)
-                    state = None
-            if state is None:
-                self._activity.pop(emitter.id, None)
+        elif emitter is not None:
+            if burst.counted:
+                self.registry.first_burst(emitter, sign)
             else:
-                self._activity[emitter.id] = state
+                self.registry.heard(emitter, sign)
+            if emitter.count >= self.belongs_after:
+                self.registry.belongs_now(emitter)
+        if burst.alert is not None and burst.alert.event_id in self._log.open:
+            emitted += self._log.update(burst.alert, self._sighting(tuning, burst), self._segment,
+                                        always=burst.alert.reported_s < self._segment.time_of(burst.sample_stop))
+        if self._bursts and emitter is not None:
+            emitted += self._log.once(alerts.BURST, emitter, self._sighting(tuning, burst), self._segment)
 
-    def _burst_of(self, emitter, state):
-        start, end, total, count = state
-        if start > emitter.last_s + 1e-9:
-            bins = max(round(emitter.bandwidth_hz / self._last_tuning.grid.bin_hz), 1)
-            self.registry.active(emitter, start, end, 10 * math.log10(max(total / count * bins / max(bins - WINDOW_BINS, 1), 1e-3)))
+    def _end_block(self, tuning: TuningState, emitted: list[Emitted]):
+        """What was learned of the block takes effect."""
+        psd, ratio, starts, gains = tuning.block()
+        tuning.clear_block()
+        block_s = len(psd) * tuning.frame_s
+        times = np.array([self._segment.time_of(int(s)) for s in starts])
+        self._now_s = max(self._now_s, float(times[-1]) + tuning.frame_s)
+        for heard in self._activity.take(tuning, ratio, starts, times, self.hold):
+            if self._bursts:
+                emitted += self._log.once(alerts.BURST, heard.emitter, self._of_emitter(heard.emitter, heard.sample_start,
+                                                                                       heard.sample_stop, heard.level_db),
+                                          self._segment)
+        self._watch_receiver(tuning, gains, ratio, block_s, int(starts[0]), int(starts[-1]), emitted)
+        if self.learning:
+            tuning.background.learn(psd)
+            self.learned_s += block_s
+            if self.learned_s >= self.learn_s:
+                self.finish_learning()
+        else:
+            tuning.background.follow(psd, block_s)
+            mean = 10.0 * np.log10(np.mean(10.0 ** (0.1 * psd.astype(np.float64)), axis=0))
+            for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry):
+                self._tell(kind, emitter, int(starts[0]), emitted)
+            for emitter in self._activity.overdue(self._now_s, self.false_events_per_hour):
+                self._tell(alerts.GONE, emitter, int(starts[-1]), emitted)
+        for alert in list(self._log.open.values()):
+            self._close_if_over(alert, emitted)
+        tuning.renew(self.registry, self.false_events_per_hour)
 
-    def _core_limit(self, tuning, width):
-        from .boxes import WIDTHS
-        i = max(k for k, w in enumerate(WIDTHS) if w <= width)
-        return tuning.limits.limit[i, 0]
+    def _tell(self, kind: str, emitter: Emitter, sample: int, emitted: list[Emitted]):
+        """Reports that an emitter is gone, back or louder."""
+        known = self._log.of_emitter(emitter)
+        if known is not None:
+            emitted.append(self._log.close(known, self._segment))
+        if kind == "back" or self.registry.is_ignored(emitter.low_hz, emitter.high_hz):
+            return
+        if kind == alerts.GONE and emitter.steady and (moved := self._moved(emitter)) is not None:
+            emitted += self._log.once(alerts.MOVED, emitter, moved.sighting, self._segment)
+            return
+        sighting = self._of_emitter(emitter, sample, sample, emitter.level_db.mean)
+        if kind == alerts.GONE:
+            _, message = self._log.raise_alert(kind, emitter, sighting, self._segment)
+            emitted.append(message)
+        else:
+            emitted += self._log.once(kind, emitter, sighting, self._segment)
+
+    def _moved(self, emitter: Emitter) -> Alert | None:
+        """The alert of a new emitter that is like this one, and began when this one fell silent."""
+        for alert in self._log.open.values():
+            new = alert.emitter
+            if alert.kind == alerts.NEW and new is not None and abs(new.first_s - emitter.last_s) < MOVED_S:
+                ratio = alert.sighting.bandwidth_hz / max(emitter.bandwidth_hz, self._segment.rx_rate / self.n_bins)
+                level = alert.sighting.snr_db
+                if level is not None and abs(level - emitter.level_db.mean) < MOVED_DB and 0.3 < ratio < 3.5:
+                    return alert
+        return None
+
+    def _close_if_over(self, alert: Alert, emitted: list[Emitted]):
+        """Closes an alert that has nothing more to tell."""
+        emitter = alert.emitter
+        if alert.kind == alerts.GONE:
+            over = emitter is not None and not emitter.gone
+        elif emitter is None:
+            over = False  # the end of a raised floor closes it
+        else:
+            on = any(burst.alert is alert for burst in self._builder.open)
+            over = not on and (emitter.accepted or self._now_s - alert.last_s > alerts.CLOSE_S)
+        if over:
+            emitted.append(self._log.close(alert, self._segment))
+
+    def _watch_receiver(self, tuning: TuningState, gains, ratio, block_s: float, start: int, last: int, emitted: list[Emitted]):
+        """Names steps of the gain, and alerts a raised floor."""
+        for kind, change_db in self._gains[tuning.key].take(tuning, gains, ratio, block_s, self.learning):
+            raised = next((a for a in self._log.open.values() if a.kind == alerts.RAISED_FLOOR), None)
+            whole = Sighting(start, last, self._segment.rx_freq, self._segment.rx_rate,
+                             tuning.background.noise_db + float(np.median(gains)), change_db, 10.0 ** (0.1 * abs(change_db)))
+            if kind == "raised floor" and raised is None:
+                _, message = self._log.raise_alert(alerts.RAISED_FLOOR, None, whole, self._segment, "floor")
+                emitted.append(message)
+            elif kind == "over" and raised is not None:
+                emitted.append(self._log.close(raised, self._segment))
+            elif kind == "gain step":
+                self.receiver[kind] = self.receiver.get(kind, 0) + 1
+                emitted += self._log.once(alerts.RECEIVER, None, whole, self._segment, "gain step")
+                self._notices.give(RECEIVER_STATE, kind, f"receiver: the gain of signals and noise changed by {change_db:+.1f} dB "
+                                   "at once; switch automatic gain off for a steady view of the band")
+
+    def _settle(self, tuning: TuningState):
+        """Learning is over at a tuning."""
+        background = tuning.background
+        if background.ready:
+            background.settle()
+            background.forget_blocks()
+            tuning.steady.find(background.mean_db, background.noise_db, self.registry, self._now_s - self.learned_s, self._now_s,
+                               background.low_db)
+            tuning.renew(self.registry, self.false_events_per_hour)
+
+    def _sign(self, tuning: TuningState, burst: Burst, extent: tuple[int, int] | None = None) -> Sign:
+        """What a burst tells of its emitter. extent: first and last bin, if not its own."""
+        low, high = extent or burst.extent()
+        grid, segment = tuning.grid, self._segment
+        power = burst.power[low:high + 1].sum() / max(burst.n_frames, 1)
+        return Sign(grid.hz_of((low + high) / 2.0), (high - low + 1) * grid.bin_hz, burst.level_db(low, high) if extent
+                    else burst.snr_db(), 10.0 * math.log10(max(power, 1e-20)), segment.time_of(burst.sample_start),
+                    segment.time_of(burst.sample_stop), burst.peak[burst.low:burst.high + 1], grid.hz_of(burst.low), grid.bin_hz,
+                    tuning.frame_s, self._classes(burst))
+
+    def _classes(self, burst: Burst) -> dict[str, float]:
+        """Mean probability of each class over its frames, of those that count."""
+        if burst.labels is None or not len(burst.labels):
+            return {}
+        means = burst.labels / max(burst.n_frames, 1)
+        return {self._labels[k]: float(means[k]) for k in np.flatnonzero(means > 0.05).tolist()}
+
+    def _sighting(self, tuning: TuningState, burst: Burst) -> Sighting:
+        """What an alert tells of a burst."""
+        sign = self._sign(tuning, burst)
+        best = max(sign.labels, key=lambda name: sign.labels[name]) if sign.labels else None
+        named = best is not None and sign.labels[best] >= MIN_LABEL
+        return Sighting(burst.sample_start, burst.sample_stop, sign.center_hz, sign.bandwidth_hz, sign.power_dbfs, sign.level_db,
+                        burst.best, burst.n_frames, best if named else None, sign.labels[best] if named and best else None,
+                        burst.dropout_rate, burst.residual)
+
+    def _of_emitter(self, emitter: Emitter, start: int, stop: int, level_db: float) -> Sighting:
+        """What an alert tells of an emitter that is known."""
+        return Sighting(start, stop, emitter.center_hz.mean, emitter.bandwidth_hz,
+                        emitter.power_dbfs if math.isfinite(emitter.power_dbfs) else None, level_db, 1.0, 1, emitter.label,
+                        emitter.confidence)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the receiver does by itself: steps of its gain. A rise of the noise that is no step of the gain is a raised floor.
+
+A step of the gain changes carriers as much as noise. A raised floor leaves carriers as they are. Without a carrier the two
+look alike when the power rises; that is then called a raised floor, since a barrage must not be missed.
+
+Shape letters: N bins.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .tuning import TuningState
+
+STEP_DB = 1.0  # from what is usual, of the gain
+RAISED_DB, RAISED_S = 3.0, 0.2  # of a raised floor
+FOLLOW_DB_PER_S = 0.05  # of what is usual
+_ALIKE_DB = 1.5  # within which carriers have changed as much as the noise
+
+
+class Change(NamedTuple):
+    """A change of all bins. kind: "gain step", "raised floor" or "over" (the floor is as it was). change_db: of the noise."""
+
+    kind: str
+    change_db: float
+
+
+class GainWatch:
+    """Watches the gain of one tuning, block by block."""
+
+    def __init__(self):
+        self._usual: float | None = None
+        self._highest = 0.0  # that was usual
+        self._kind = ""
+        self._raised_s = 0.0
+
+    def take(self, tuning: TuningState, gains: np.ndarray, ratio: np.ndarray, block_s: float, learning: bool) -> list[Change]:
+        """Takes a block: gains (F,) in dB, power over the background (F, N)."""
+        gain = float(np.median(gains))
+        if self._usual is None:
+            self._usual = self._highest = gain
+        change = gain - self._usual
+        if learning:
+            self._highest = max(self._highest, gain)
+            self._usual += max(min(change, 0.5), -0.5)
+            return []
+        step = FOLLOW_DB_PER_S * block_s
+        self._usual += max(min(change, step), -step)
+        over = gain - max(self._highest, self._usual)
+        self._raised_s = self._raised_s + block_s if over >= RAISED_DB else 0.0
+        if abs(change) < STEP_DB:
+            was, self._kind = self._kind, ""
+            return [Change("over", change)] if was == "raised floor" else []
+        if self._raised_s >= RAISED_S and not self._follows(tuning, ratio, change):
+            if self._kind != "raised floor":
+                self._kind = "raised floor"
+                return [Change("raised floor", change)]
+        elif not self._kind and (over < RAISED_DB or self._follows(tuning, ratio, change)):
+            self._kind = "gain step"
+            return [Change("gain step", change)]
+        return []
+
+    def _follows(self, tuning: TuningState, ratio: np.ndarray, change: float) -> bool:
+        """Whether carriers have changed as the noise has. False if there is none."""
+        levels = [10.0 * np.log10(max(float(ratio[:, low:high + 1].mean()), 1e-6)) for low, high in tuning.steady.carriers()]
+        return bool(levels) and abs(float(np.median(levels))) < min(_ALIKE_DB, 0.5 * abs(change))

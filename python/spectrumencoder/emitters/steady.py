@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Steady emitters: carriers and other signals that are there all the time, so that they are a part of the background.
+
+They are read from the background when learning ends, and then watched block by block: gone, back, louder. Shape letters: N bins.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .emitter import Emitter
+from .registry import Grid, Registry, Sign
+
+MIN_OVER_DB = 3.0  # over the noise, for a signal to be seen in the background
+DC_BINS = 3  # around 0 Hz, where the receiver's own line is
+_MIN_ALWAYS_DB = 2.0  # over the noise, nearly all the time
+CONFIRM_S = 2.0  # for which it must be gone, back or louder
+LOUDER_DB = 6.0
+_GONE_SHARE = 0.6  # of the decibels over the noise that must be lost
+_MIN_LOST_DB = 2.0
+_FOLLOW = 2  # bins from its place in which its middle is looked for
+_NARROW = 8  # bins up to which a signal's middle is followed
+
+
+@dataclass
+class _Steady:
+    emitter: Emitter
+    low: int  # first and last bin
+    high: int
+    level_db: float  # usual, dBFS less the gain: the largest mean power of its bins
+    over_db: float  # over the noise
+    gone_s: float = 0.0
+    back_s: float = 0.0
+    louder_s: float = 0.0
+
+
+class SteadyTrack:
+    """The steady emitters of one tuning."""
+
+    def __init__(self, grid: Grid):
+        self._grid = grid
+        self._known: list[_Steady] = []
+
+    def find(self, mean_db: np.ndarray, noise_db: float, registry: Registry, first_s: float, last_s: float,
+             low_db: np.ndarray | None = None):
+        """Reads them from a background (N,) dBFS, and puts those that are not known into the registry.
+
+        Args:
+            noise_db: level of the noise in the filter's pass band, dBFS.
+            low_db: (N,) level that each bin had nearly all the time; None: no new ones are looked for.
+        """
+        self._known = []
+        over_noise = mean_db > noise_db + MIN_OVER_DB
+        middle = len(mean_db) // 2
+        over_noise[middle - DC_BINS:middle + DC_BINS + 1] = False  # the receiver's own line
+        above = np.flatnonzero(over_noise)
+        if not above.size:
+            return
+        cuts = np.flatnonzero(np.diff(above) > 3)
+        for low, high in zip(above[np.concatenate([[0], cuts + 1])].tolist(),
+                             above[np.concatenate([cuts, [above.size - 1]])].tolist(), strict=True):
+            over = 10.0 ** (0.1 * (mean_db[low:high + 1] - noise_db)) - 1.0
+            middle = low + float((over * np.arange(high - low + 1)).sum() / over.sum())
+            level = float(mean_db[low:high + 1].max())
+            own = max(high - low + 1 - 3, 1)
+            sign = Sign(self._grid.hz_of(middle if high - low < _NARROW else (low + high) / 2), own * self._grid.bin_hz,
+                        10.0 * math.log10(over.sum() / own), level, first_s, last_s, 1.0 + over, self._grid.hz_of(low),
+                        self._grid.bin_hz)
+            emitter = registry.steady_at(sign)
+            if emitter is None:
+                if low_db is None or float(low_db[low:high + 1].max()) < noise_db + _MIN_ALWAYS_DB:
+                    continue  # it comes and goes
+                emitter = registry.add(sign, belongs=True, learned=True)
+                emitter.steady = True
+                registry.version += 1
+            self._known.append(_Steady(emitter, low, high, level, level - noise_db))
+
+    def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float, registry: Registry) -> list[tuple[str, Emitter]]:
+        """Takes the mean power (N,) of a block, dBFS less the gain; says which emitter is gone, back or louder."""
+        found = []
+        for one in self._known:
+            if one.emitter.id not in registry.emitters:
+                continue
+            level = self._level(one, mean, registry)
+            lost = one.level_db - level
+            silent = lost > max(_GONE_SHARE * min(one.over_db, one.level_db - noise_db + 1e-3), _MIN_LOST_DB)
+            loud = -lost > LOUDER_DB
+            if not silent:
+                one.emitter.last_s = max(one.emitter.last_s, end_s)
+            one.gone_s = one.gone_s + block_s if silent else 0.0
+            one.back_s = 0.0 if silent else one.back_s + block_s
+            one.louder_s = one.louder_s + block_s if loud else 0.0
+            if one.gone_s >= CONFIRM_S and not one.emitter.gone:
+                one.emitter.gone = True
+                found.append(("gone", one.emitter))
+            elif one.emitter.gone and one.back_s >= block_s:
+                one.emitter.gone = False
+                found.append(("back", one.emitter))
+            elif one.louder_s >= CONFIRM_S:
+                one.level_db, one.louder_s = level, 0.0
+                found.append(("louder", one.emitter))
+        return found
+
+    def carriers(self) -> list[tuple[int, int]]:
+        """First and last bin of those that stand 10 dB or more over the noise: their level tells a change of gain."""
+        return [(one.low, one.high) for one in self._known if one.over_db >= 10.0 and not one.emitter.gone]
+
+    def _level(self, one: _Steady, mean: np.ndarray, registry: Registry) -> float:
+        """Its level in this block. A narrow one that has drifted is followed."""
+        if one.high - one.low >= _NARROW:
+            return 10.0 * math.log10(max(float((10.0 ** (0.1 * mean[one.low:one.high + 1])).max()), 1e-20))
+        low, high = max(one.low - _FOLLOW, 0), min(one.high + _FOLLOW, len(mean) - 1)
+        part = mean[low:high + 1]
+        level = float(part.max())
+        shift = low + int(part.argmax()) - round((one.low + one.high) / 2)
+        if abs(shift) >= 1 and one.level_db - level < _MIN_LOST_DB and 0 <= one.low + shift and one.high + shift < len(mean):
+            one.low, one.high = one.low + shift, one.high + shift
+            one.emitter.center_hz.mean += shift * self._grid.bin_hz
+            one.emitter.profile_low_hz += shift * self._grid.bin_hz
+            registry.version += 1
+        return level

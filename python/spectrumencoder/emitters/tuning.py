@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the detector keeps of one tuning: background, rows of the last frames, the block that is being filled.
+
+Shape letters: F frames, N bins.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+
+from ..detector.events import Segment
+from .background import BLOCK, Background
+from .boxes import HISTORY, Limits, Search, boxes_per_frame, limits
+from .law import independent_share
+from .registry import Grid, Registry
+from .steady import SteadyTrack
+
+START, START_S = 32, 0.1  # frames, and s, before the first is judged
+NOISE_SHARE = 0.1  # of the false alerts an hour, that noise may cause
+RECENT = 8  # blocks: what was there in half of them is no cause of something new
+_SLOW = 9  # frames whose median gain an impulse stands out of
+_DISTURBED_DB, _DISTURBED_FACTOR = 0.4, 8.0  # see ``_Tuning._calm``
+
+
+class TuningKey(NamedTuple):
+    """Centre frequency (Hz), rate (Hz), samples from frame to frame, and spectra in a frame."""
+
+    freq_hz: float
+    samp_rate: float
+    frame_hop: int
+    average: int
+
+
+def key_of(segment: Segment) -> TuningKey:
+    """The key of a segment's tuning."""
+    return TuningKey(segment.rx_freq, segment.rx_rate, segment.frame_hop, segment.frame_average)
+
+
+class TuningState:
+    """State of one tuning.
+
+    Args:
+        key: of the tuning. window: of the tokenizer. n_bins: N.
+    """
+
+    def __init__(self, key: TuningKey, window: str, n_bins: int):
+        hop = max(key.frame_hop // key.average, 1)
+        bin_hz = key.samp_rate / n_bins
+        self.key, self._window = key, window
+        self.frame_s = key.frame_hop / key.samp_rate
+        self.grid = Grid(key.freq_hz - n_bins // 2 * bin_hz, bin_hz, n_bins)
+        self.background = Background(n_bins, key.average * independent_share(window, n_bins, hop, key.average))
+        self.steady = SteadyTrack(self.grid)
+        self.first_frames: list[tuple] = []  # until the background begins
+        self.allowed = np.ones(n_bins, np.float32)
+        self.limits: Limits | None = None
+        self.usual_gain_db: float | None = None
+        self._version = -1
+        self._means: deque[np.ndarray] = deque(maxlen=RECENT)  # power over the background of the last blocks
+        self._recent: np.ndarray | None = None
+        self._gains: deque[float] = deque(maxlen=_SLOW)
+        self.clear_block()
+        self.restart()
+
+    @property
+    def start(self) -> int:
+        """Frames before the first is judged."""
+        return max(START, math.ceil(START_S / self.frame_s))
+
+    def restart(self):
+        """Time has jumped: the frames so far are not right before the next ones."""
+        self._rows = np.ones((HISTORY, self.grid.n_bins), np.float32)
+
+    # -- frames
+
+    def search(self, psd: np.ndarray, usable: slice) -> tuple[Search, np.ndarray, np.ndarray]:
+        """The boxes of the next frames (F, N), the gains (F,) and the power over the background (F, N)."""
+        assert self.limits is not None  # `renew` gives them
+        gains = self.background.gains_db(psd)
+        rows = np.empty((HISTORY + len(psd), self.grid.n_bins), np.float32)
+        rows[:HISTORY], fresh = self._rows, rows[HISTORY:]
+        ratio = self.background.excess(psd, gains, self.allowed, fresh)
+        self._calm(gains, fresh)
+        fresh[:, :usable.start], fresh[:, usable.stop:] = 1.0, 1.0
+        self._rows = rows[len(psd):].copy()
+        return Search(rows, self.limits.limit), gains, ratio
+
+    def _calm(self, gains: np.ndarray, fresh: np.ndarray):
+        """Allows more in frames whose common gain stands out of those before them.
+
+        An impulse is in one of the K spectra of a frame. Its share of the frame's power is not averaged, so that bins scatter
+        by about that share.
+        """
+        for n, gain in enumerate(gains.tolist()):
+            if len(self._gains) >= 3 and gain - (slow := statistics.median(self._gains)) > _DISTURBED_DB:
+                allow = np.float32(1.0 + _DISTURBED_FACTOR * (1.0 - 10.0 ** (-0.1 * (gain - slow))))
+                fresh[n] = np.where(fresh[n] <= allow, np.minimum(fresh[n], 1.0), fresh[n] / allow)
+            self._gains.append(gain)
+
+    def recent(self) -> np.ndarray:
+        """(N,) median power over the background in the last blocks; at least 1."""
+        if self._recent is None:
+            self._recent = np.maximum(np.median(self._means, axis=0), 1.0) if self._means else np.ones(self.grid.n_bins)
+        return self._recent
+
+    # -- blocks
+
+    @property
+    def room(self) -> int:
+        """Frames until the block is full."""
+        return BLOCK - self.filled
+
+    def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray):
+        """Adds frames to the block."""
+        self._psd.append(psd - gains[:, None])
+        self._ratio.append(ratio)
+        self._starts.append(starts)
+        self._block_gains.append(gains)
+        self.filled += len(psd)
+
+    def block(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The full block: dBFS less the gain (F, N), power over the background (F, N), first samples (F,), gains (F,)."""
+        ratio = np.concatenate(self._ratio)
+        self._means.append(ratio.mean(axis=0))
+        self._recent = None
+        return np.concatenate(self._psd), ratio, np.concatenate(self._starts), np.concatenate(self._block_gains)
+
+    def clear_block(self):
+        """Begins a new block."""
+        self._psd: list[np.ndarray] = []
+        self._ratio: list[np.ndarray] = []
+        self._starts: list[np.ndarray] = []
+        self._block_gains: list[np.ndarray] = []
+        self.filled = 0
+
+    def renew(self, registry: Registry, false_per_hour: float):
+        """Takes what has changed in background, registry and budget."""
+        log_p = math.log(NOISE_SHARE * false_per_hour * self.frame_s / 3600.0 / boxes_per_frame(self.grid.n_bins))
+        error = float(f"{self.background.error:.2g}")
+        self.limits = limits(self._window, self.grid.n_bins, self.background.spectra, error, min(round(log_p, 1), -3.0))
+        if self._version != registry.version:
+            self._version = registry.version
+            self.allowed = registry.allowed(self.grid)
