@@ -52,19 +52,22 @@ class RunStats:
             self._report(stats_line(self.snapshot()))
 
     def _poll_news(self):
-        news, lines = self._flowgraph.probe.news, []
-        while news:
-            lines += news_lines(news.popleft())
+        waiting, news = self._flowgraph.probe.news, []
+        while waiting:
+            news.append(waiting.popleft())
+        news.sort(key=lambda entry: isinstance(entry, dict))  # they come by two ports: what was learned is said first
+        lines = [line for entry in news for line in news_lines(entry)]
         if lines:
             self._news(lines)
 
 
-def news_lines(news: list[dict] | dict) -> list[str]:
+def news_lines(news: tuple[str, list[dict]] | dict) -> list[str]:
     """An entry of ``run_probe.news`` as lines."""
     from ..emitters import listing
     if isinstance(news, dict):
         return [listing.alert_line(news)]
-    return listing.table(news) if news else ["learned: no emitter was heard"]
+    said, rows = news
+    return [said, *(listing.table(rows) if rows else [])]
 
 
 def stats_line(figures: dict) -> str:
