@@ -36,9 +36,9 @@ def show(file: File,
     if json_file is not None:
         write_json(json_file, about(band) | {"emitters": rows})
     row = about(band)
-    OUT.print(
-        f"{file}: {row['learned_s']:.3g} s learned{'' if row['complete'] else ' (not finished)'}, {count(len(rows), 'emitter')}, "
-              f"{count(len(row['tunings']), 'tuning')}, model {row['model']}", markup=False)
+    learned = f"{row['learned_s']:.3g} s learned{'' if row['complete'] else ' (not finished)'}"
+    OUT.print(f"{file}: {learned}, {count(len(rows), 'emitter')}, {count(len(row['tunings']), 'tuning')}, model {row['model']}",
+              markup=False)
     for line in table(rows, None if every else MAX_LINES) if rows else []:
         OUT.print(line, markup=False)
     for low, high in row["ignored"]:
