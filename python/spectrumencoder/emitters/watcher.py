@@ -59,6 +59,7 @@ class EmitterDetector:
 
     Attributes:
         registry: the emitters. n_frames, n_judged, n_flagged, n_skipped: frames so far; n_uncalibrated is 0.
+        heard: the emitters as ``listing.describe`` has them, at the end of learning; empty before.
 
     Raises:
         ValueError: an argument is out of range. BandFileError: the band is of frames of another kind.
@@ -109,6 +110,7 @@ class EmitterDetector:
         self._log = AlertLog(self.n_bins, self._models[0])
         self._judge = Judge(self.registry)
         self._notices = Notices()
+        self.heard: list[dict[str, Any]] = []
         self.receiver: dict[str, int] = {}  # bursts that the receiver or a stronger signal explains, by kind
         self._now_s = 0.0
         for tuning in () if self._band is None else self._band.tunings:
@@ -179,6 +181,7 @@ class EmitterDetector:
             self._complete = True
             for tuning in self._tunings.values():
                 self._settle(tuning)
+            self.heard = [describe(emitter) for emitter in self.registry.emitters.values()]
 
     def band_file(self) -> BandFile:
         """The present state, to be saved; it shares the registry."""

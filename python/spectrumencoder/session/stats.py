@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import keys
+from .news import news_lines
 from .prometheus import MetricsServer
 
 _FIGURES = (keys.FRAMES, keys.DROPPED_FRAMES, keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES, keys.SKIPPED_FRAMES,
@@ -52,22 +53,9 @@ class RunStats:
             self._report(stats_line(self.snapshot()))
 
     def _poll_news(self):
-        waiting, news = self._flowgraph.probe.news, []
-        while waiting:
-            news.append(waiting.popleft())
-        news.sort(key=lambda entry: isinstance(entry, dict))  # they come by two ports: what was learned is said first
-        lines = [line for entry in news for line in news_lines(entry)]
+        lines = news_lines(self._flowgraph.probe)
         if lines:
             self._news(lines)
-
-
-def news_lines(news: tuple[str, list[dict]] | dict) -> list[str]:
-    """An entry of ``run_probe.news`` as lines."""
-    from ..emitters import listing
-    if isinstance(news, dict):
-        return [listing.alert_line(news)]
-    said, rows = news
-    return [said, *(listing.table(rows) if rows else [])]
 
 
 def stats_line(figures: dict) -> str:
