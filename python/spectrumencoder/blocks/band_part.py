@@ -115,7 +115,7 @@ class BandPart:
     def say_learned(self):
         """Publishes what was heard while learning. Call it with the lock held."""
         detector = self._block.detector
-        rows = [describe(emitter) for emitter in detector.registry.emitters.values() if emitter.belongs]
+        rows = detector.heard
         self._block.publish_status(LEARNED, f"learned {detector.learned_s:.3g} s of signal, heard {count(len(rows), 'emitter')}",
                                    **{keys.EMITTERS: rows})
 

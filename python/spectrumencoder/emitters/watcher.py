@@ -30,6 +30,7 @@ from .band_file import BandFile, Tuning
 from .boxes import Search
 from .bursts import Burst, BurstBuilder, FrameView
 from .emitter import Emitter
+from .listing import describe
 from .receiver import GainWatch
 from .regions import find_regions
 from .registry import Registry, Sign

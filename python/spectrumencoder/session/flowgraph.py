@@ -202,7 +202,8 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
                    health, source.fault, flowgraph.hung, flowgraph.average,
-                   flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.adaptive, tuple(news_lines(probe)))
+                   flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.adaptive,
+                   tuple(news_lines(probe)))
 
 
 def _count(number: int, what: str) -> str:
