@@ -9,7 +9,8 @@ from gnuradio.spectrumencoder.cli.main import main
 
 def test_run_learn_finds_the_carrier_that_appears(model_file, tmp_path, capsys):
     status = main(["run", "soapy:driver=spectrumtest,pace=0", "--freq", "434M", "--rate", "2.4M", "--learn", "20",
-                   "--duration", "45", "--model", str(model_file), "--events", str(tmp_path / "e.jsonl"), "--json", str(tmp_path / "s.json")])
+                   "--duration", "45", "--model", str(model_file), "--events", str(tmp_path / "e.jsonl"),
+                   "--json", str(tmp_path / "s.json")])
     said = capsys.readouterr()
     assert status == 0, said.err
     assert re.match(r"learned 20(\.\d)? s of signal, heard \d emitters\n", said.out)
