@@ -12,6 +12,7 @@
 #include <complex>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 using gr::spectrumencoder::best_isa;
@@ -22,6 +23,7 @@ using gr::spectrumencoder::tokenizer;
 
 namespace {
 
+constexpr int RUN = constant_run::MIN_LENGTH;
 constexpr float NOT_A_NUMBER = std::numeric_limits<float>::quiet_NaN();
 
 std::vector<gr_complex> noise(size_t n, float sigma)
@@ -43,12 +45,14 @@ std::vector<gr_complex> quantised(size_t n, float sigma)
     return samples;
 }
 
+// Of samples below full scale.
 int longest_run(const std::vector<gr_complex>& samples)
 {
     int longest = 0, length = 0;
     for (size_t i = 0; i < samples.size(); ++i) {
         length = i > 0 && samples[i] == samples[i - 1] ? length + 1 : 1;
-        longest = std::max(longest, length);
+        if (std::abs(samples[i].real()) < 0.99f && std::abs(samples[i].imag()) < 0.99f)
+            longest = std::max(longest, length);
     }
     return longest;
 }
@@ -91,16 +95,17 @@ using starts = std::vector<uint64_t>;
 
 } // namespace
 
-BOOST_AUTO_TEST_CASE(a_run_is_found_from_128_identical_samples_on)
+BOOST_AUTO_TEST_CASE(a_run_is_found_from_its_min_length_on)
 {
-    for (int at : { 0, 1, 63, 64, 500, 896 })
-        for (int length : { 127, 128, 129 }) {
-            auto samples = noise(1024, 0.1f);
-            length = std::min<int>(length, samples.size() - at);
+    constexpr int n = 8 * RUN;
+    for (int at : { 0, 1, RUN / 2 - 1, RUN / 2, 4 * RUN - 12, 7 * RUN })
+        for (int length : { RUN - 1, RUN, RUN + 1 }) {
+            auto samples = noise(n, 0.1f);
+            length = std::min(length, n - at);
             std::fill_n(samples.begin() + at, length, gr_complex(0.25f, -0.5f));
             constant_run run;
-            run.add(samples.data(), 1024);
-            BOOST_CHECK_EQUAL(run.found(), length >= 128);
+            run.add(samples.data(), n);
+            BOOST_CHECK_EQUAL(run.found(), length >= RUN);
             run.reset();
             BOOST_CHECK(!run.found());
         }
@@ -108,15 +113,17 @@ BOOST_AUTO_TEST_CASE(a_run_is_found_from_128_identical_samples_on)
 
 BOOST_AUTO_TEST_CASE(a_run_is_found_wherever_the_parts_split)
 {
-    for (int split = 1; split < 400; ++split)
-        for (int length : { 127, 128 }) {
-            auto samples = noise(400, 0.1f);
-            std::fill_n(samples.begin() + 130, length, gr_complex());
+    constexpr int n = 3 * RUN;
+    for (int length : { RUN - 1, RUN }) {
+        auto samples = noise(n, 0.1f);
+        std::fill_n(samples.begin() + RUN + 2, length, gr_complex());
+        for (int split = 1; split < n; ++split) {
             constant_run run;
             run.add(samples.data(), split);
-            run.add(samples.data() + split, 400 - split);
-            BOOST_REQUIRE_EQUAL(run.found(), length == 128);
+            run.add(samples.data() + split, n - split);
+            BOOST_REQUIRE_EQUAL(run.found(), length == RUN);
         }
+    }
 }
 
 BOOST_AUTO_TEST_CASE(runs_are_those_of_a_plain_search)
@@ -124,28 +131,57 @@ BOOST_AUTO_TEST_CASE(runs_are_those_of_a_plain_search)
     std::mt19937 random(5);
     int found = 0;
     for (int trial = 0; trial < 400; ++trial) {
-        auto samples = quantised(1 + random() % 3000, 0.3f / 128); // runs of tens of samples
-        for (int n = random() % 3; n > 0; --n) {
+        auto samples = quantised(1 + random() % (12 * RUN), 0.3f / 128); // runs of tens of samples
+        for (int n = random() % 4; n > 0; --n) {
             const size_t at = random() % samples.size();
-            std::fill_n(samples.begin() + at, std::min<size_t>(100 + random() % 40, samples.size() - at), samples[at]);
+            const gr_complex value = random() % 2 ? samples[at] : gr_complex(0.992f, 0.0f);
+            std::fill_n(samples.begin() + at, std::min<size_t>(RUN - 28 + random() % 40, samples.size() - at), value);
         }
-        const bool truth = longest_run(samples) >= 128;
-        BOOST_REQUIRE_EQUAL(found_in_parts(samples, 1 + random() % 1500, random), truth);
+        const bool truth = longest_run(samples) >= RUN;
+        BOOST_REQUIRE_EQUAL(found_in_parts(samples, 1 + random() % (6 * RUN), random), truth);
         found += truth;
     }
     BOOST_CHECK(found > 50 && found < 350);
 }
 
+BOOST_AUTO_TEST_CASE(a_run_at_full_scale_is_none_and_hides_none)
+{
+    const float below = std::nextafter(0.99f, 0.0f);
+    const std::vector<std::pair<gr_complex, bool>> cases = { { { 0.99f, 0.0f }, false },
+                                                             { { 0.0f, -0.99f }, false },
+                                                             { { -1.0f, 1.0f }, false },
+                                                             { { below, -below }, true },
+                                                             { { -below, below }, true } };
+    for (const auto& [value, counts] : cases)
+        for (int split = 1; split < 3 * RUN; split += 7) {
+            auto samples = noise(3 * RUN, 0.1f);
+            std::fill_n(samples.begin() + 3, 2 * RUN + 5, value);
+            constant_run run;
+            run.add(samples.data(), split);
+            run.add(samples.data() + split, 3 * RUN - split);
+            BOOST_REQUIRE_EQUAL(run.found(), counts);
+        }
+    for (int length : { RUN - 1, RUN }) // right after the rails
+        for (int rails : { 1, RUN - 1, RUN, RUN + 1, 2 * RUN }) {
+            auto samples = noise(5 * RUN, 0.1f);
+            std::fill_n(samples.begin() + 10, rails, gr_complex(1.0f, -1.0f));
+            std::fill_n(samples.begin() + 10 + rails, length, gr_complex());
+            constant_run run;
+            run.add(samples.data(), 5 * RUN);
+            BOOST_CHECK_EQUAL(run.found(), length == RUN);
+        }
+}
+
 BOOST_AUTO_TEST_CASE(zero_equals_minus_zero_and_nan_equals_nothing)
 {
-    std::vector<gr_complex> samples(128, gr_complex(0.0f, -0.0f));
+    std::vector<gr_complex> samples(RUN, gr_complex(0.0f, -0.0f));
     samples[50] = gr_complex(-0.0f, 0.0f);
     constant_run zeros;
-    zeros.add(samples.data(), 128);
+    zeros.add(samples.data(), RUN);
     BOOST_CHECK(zeros.found());
-    samples.assign(300, gr_complex(NOT_A_NUMBER, 0.0f));
+    samples.assign(2 * RUN, gr_complex(NOT_A_NUMBER, 0.0f));
     constant_run broken;
-    broken.add(samples.data(), 300);
+    broken.add(samples.data(), 2 * RUN);
     BOOST_CHECK(!broken.found());
 }
 
@@ -198,33 +234,46 @@ BOOST_AUTO_TEST_CASE(the_share_of_samples_at_full_scale_is_exact)
 
 BOOST_AUTO_TEST_CASE(a_frame_with_constant_samples_is_left_out_and_the_next_is_right)
 {
-    tokenizer kernel(256, 8, 4);
-    const auto clean = noise(1024 * 5, 0.1f);
+    tokenizer kernel(RUN, 8, 4);
+    constexpr int frame = 4 * RUN;
+    const auto clean = noise(5 * frame, 0.1f);
     const tokens all(kernel, clean);
     auto samples = clean;
-    std::fill_n(samples.begin() + 1024 + 200, 128, gr_complex()); // over the border of two windows
+    std::fill_n(samples.begin() + frame + RUN / 2 + 9, RUN, gr_complex()); // over the border of two windows
     const tokens out(kernel, samples);
-    BOOST_CHECK((out.start == starts{ 0, 2048, 3072, 4096 }));
+    BOOST_CHECK((out.start == starts{ 0, 2 * frame, 3 * frame, 4 * frame }));
     const size_t size = kernel.item_size();
     BOOST_CHECK(std::equal(all.items.begin() + 2 * size, all.items.end(), out.items.begin() + size));
     BOOST_CHECK_EQUAL(tokens(kernel, samples, true).start.size(), 5u);
 
-    samples[1024 + 260] = clean[1024 + 260]; // 60 and 67 zeros
+    samples[frame + RUN] = clean[frame + RUN]; // two shorter runs
     BOOST_CHECK_EQUAL(tokens(kernel, samples).start.size(), 5u);
 
     samples = clean;
-    std::fill_n(samples.begin() + 2048 - 127, 2 * 127, gr_complex()); // 127 in each of two frames
+    std::fill_n(samples.begin() + 2 * frame - (RUN - 1), 2 * (RUN - 1), gr_complex()); // RUN - 1 in each of two frames
     BOOST_CHECK_EQUAL(tokens(kernel, samples).start.size(), 5u);
 
     samples[100] = NOT_A_NUMBER;
-    std::fill_n(samples.begin() + 300, 200, gr_complex());
+    std::fill_n(samples.begin() + 300, 2 * RUN, gr_complex());
     BOOST_CHECK_EQUAL(tokens(kernel, samples, true).start.size(), 4u); // NaN is not kept
+}
+
+BOOST_AUTO_TEST_CASE(a_frame_at_the_rails_is_kept_and_says_so)
+{
+    tokenizer kernel(RUN, 8, 4);
+    auto samples = noise(8 * RUN, 0.1f);
+    std::fill_n(samples.begin() + 4 * RUN, 4 * RUN, gr_complex(1.0f, -1.0f));
+    const tokens out(kernel, samples);
+    BOOST_REQUIRE_EQUAL(out.start.size(), 2u);
+    BOOST_CHECK_EQUAL(out.clipped_share(kernel, 0), 0.0f);
+    BOOST_CHECK_EQUAL(out.clipped_share(kernel, 1), 1.0f);
 }
 
 BOOST_AUTO_TEST_CASE(constant_samples_in_the_overlap_drop_both_frames)
 {
-    tokenizer kernel(256, 8, 4, 0.5);
-    auto samples = noise(512 * 4 + 128, 0.1f);
-    std::fill_n(samples.begin() + 512, 128, gr_complex(1.0f, -1.0f));
-    BOOST_CHECK((tokens(kernel, samples).start == starts{ 1024, 1536 }));
+    tokenizer kernel(2 * RUN, 8, 4, 0.5);
+    constexpr int frame = 4 * RUN; // from one to the next; each covers RUN more
+    auto samples = noise(4 * frame + RUN, 0.1f);
+    std::fill_n(samples.begin() + frame, RUN, gr_complex(0.5f, -0.5f));
+    BOOST_CHECK((tokens(kernel, samples).start == starts{ 2 * frame, 3 * frame }));
 }

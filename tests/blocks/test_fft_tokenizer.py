@@ -11,6 +11,11 @@ from fft_tokenizer_rig import FRAME, SETTINGS, ChunkSource, K, N, Result, expect
 from gnuradio import blocks, gr
 from gnuradio.spectrumencoder import fft_tokenizer, keys, tokenize
 from gnuradio.spectrumencoder.tokens.layout import FrameLayout
+from gnuradio.spectrumencoder.tokens.tokenize import native_module
+
+RUN = native_module().tokenizer.MIN_CONSTANT  # identical samples in a row that drop a frame
+LONG = SETTINGS | {"average": 2 * RUN // N}  # a frame that can hold such a run
+LONG_FRAME = N * LONG["average"]
 
 
 @pytest.mark.parametrize("fft_size,stride,average,overlap", [
@@ -145,35 +150,38 @@ def test_nan_in_the_last_short_frame():
     assert result.k_eff == [K] and block.dropped_nonfinite() == 1
 
 
-@pytest.mark.parametrize("length,dropped", [(127, 0), (128, 1)])
-@pytest.mark.parametrize("chunk", [1, 50, 127, 1000])
+@pytest.mark.parametrize("length,dropped", [(RUN - 1, 0), (RUN, 1)])
+@pytest.mark.parametrize("chunk", [1, 50, RUN - 1, 4 * RUN])
 def test_zeros_for_lost_samples_drop_their_frame_wherever_buffers_split(length, dropped, chunk):
-    iq = noise(5 * FRAME + N)
-    iq[FRAME + 100:FRAME + 100 + length] = 0
-    block = fft_tokenizer(**SETTINGS)
+    iq = noise(5 * LONG_FRAME + N)
+    iq[LONG_FRAME + 100:LONG_FRAME + 100 + length] = 0
+    block = fft_tokenizer(**LONG)
     result = run(block, ChunkSource(iq, [rx_time(0, 7, 0.25)], lambda: chunk))
-    assert np.array_equal(result.items, expect(iq, [(0, FRAME), (2 * FRAME, None)] if dropped else [(0, None)]))
+    kept = [(0, LONG_FRAME), (2 * LONG_FRAME, None)] if dropped else [(0, None)]
+    assert np.array_equal(result.items, expect(iq, kept, average=LONG["average"]))
     assert block.dropped_constant() == block.dropped_frames() == dropped and block.dropped_nonfinite() == 0
     if dropped:  # the next frame says where it is, in samples and in time
-        assert list(result.tags) == [0, 1] and result.tags[1][keys.FRAME_START] == 2 * FRAME
-        assert result.tags[1][keys.RX_TIME] == (7, pytest.approx(0.25 + 2 * FRAME / 1e6, abs=1e-9))
+        assert list(result.tags) == [0, 1] and result.tags[1][keys.FRAME_START] == 2 * LONG_FRAME
+        assert result.tags[1][keys.RX_TIME] == (7, pytest.approx(0.25 + 2 * LONG_FRAME / 1e6, abs=1e-9))
     else:
         assert list(result.tags) == [0]
 
 
 def test_zeros_over_many_frames_end_with_the_right_time():
-    iq = noise(40 * FRAME)
-    iq[3 * FRAME - 50:30 * FRAME + 20] = 0  # 50 in frame 2, 20 in frame 30
-    block, result = run_samples(iq, [rx_time(0, 7, 0.25)])
+    iq = noise(40 * LONG_FRAME)
+    iq[3 * LONG_FRAME - 50:30 * LONG_FRAME + 20] = 0  # 50 in frame 2, 20 in frame 30
+    block = fft_tokenizer(**LONG)
+    result = run(block, ChunkSource(iq, [rx_time(0, 7, 0.25)]))
     assert block.dropped_constant() == 27 and block.frames() == 13
-    assert np.array_equal(result.items, expect(iq, [(0, 3 * FRAME), (30 * FRAME, None)]))
-    assert result.tags[3][keys.RX_TIME] == (7, pytest.approx(0.25 + 30 * FRAME / 1e6, abs=1e-9))
+    kept = [(0, 3 * LONG_FRAME), (30 * LONG_FRAME, None)]
+    assert np.array_equal(result.items, expect(iq, kept, average=LONG["average"]))
+    assert result.tags[3][keys.RX_TIME] == (7, pytest.approx(0.25 + 30 * LONG_FRAME / 1e6, abs=1e-9))
 
 
 def test_a_window_longer_than_the_zeros_and_the_input_buffer():
     settings = {"fft_size": 16384, "stride": 8, "average": 2}
     iq = noise(16384 * 6)
-    iq[16384 - 60:16384 + 68] = 0  # the end of one window, the begin of the next
+    iq[16384 - 60:16384 - 60 + RUN] = 0  # the end of one window, the begin of the next
     block, source = fft_tokenizer(**settings), ChunkSource(iq, chunk_size=lambda: 777)
     source.set_max_output_buffer(2048)
     result = run(block, source)
@@ -181,12 +189,23 @@ def test_a_window_longer_than_the_zeros_and_the_input_buffer():
 
 
 def test_constant_samples_beside_nan_count_once():
-    iq = noise(4 * FRAME)
-    iq[FRAME:FRAME + 200] = 0
-    iq[FRAME + 220] = np.nan
-    iq[2 * FRAME:2 * FRAME + 200] = 0.5 - 0.25j
-    block, _ = run_samples(iq)
+    iq = noise(4 * LONG_FRAME)
+    iq[LONG_FRAME:LONG_FRAME + RUN] = 0
+    iq[LONG_FRAME + RUN + 20] = np.nan
+    iq[2 * LONG_FRAME:2 * LONG_FRAME + RUN] = 0.5 - 0.25j
+    block = fft_tokenizer(**LONG)
+    run(block, ChunkSource(iq))
     assert (block.dropped_nonfinite(), block.dropped_constant(), block.dropped_frames()) == (1, 1, 2)
+
+
+def test_a_receiver_held_at_its_rails_drops_nothing():
+    iq = noise(4 * LONG_FRAME)
+    iq[LONG_FRAME - 10:3 * LONG_FRAME] = 1 - 1j
+    block = fft_tokenizer(**LONG)
+    result = run(block, ChunkSource(iq, chunk_size=lambda: 50))
+    assert block.frames() == 4 and block.dropped_frames() == 0 and block.clipped_frames() == 3
+    share = FrameLayout(N, 8).clipped_share(result.items)
+    assert share.tolist() == [np.float32(10 / LONG_FRAME), 1.0, 1.0, 0.0]
 
 
 def test_frames_with_samples_at_full_scale_are_counted():

@@ -5,18 +5,22 @@ import json
 
 import numpy as np
 import pytest
+from gnuradio.spectrumencoder.tokens.tokenize import native_module
 
+RUN = native_module().tokenizer.MIN_CONSTANT  # identical samples in a row that drop a frame
 FRAME = 16 * 1024
 CONSTANT = "dropped: constant samples (zeros for lost samples, a receiver that stands still, or far too little gain)"
+
+NOT_FINITE = "NaN or infinity among the samples (another data type than stated, or a header before them)"
 
 
 @pytest.fixture
 def results(call, model_file, tmp_path, write_sigmf):
     """Runs ci8 samples (n, 2); returns the process, and the summary of --json."""
-    def run(samples, *more):
+    def run(samples, *more, status=0):
         path = write_sigmf(tmp_path, "x", samples.astype(np.int8).tobytes(), 1e6, datatype="ci8")
         done = call("run", path, "--model", model_file, "--json", tmp_path / "s.json", *more)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == status, done.stderr
         return done, json.loads((tmp_path / "s.json").read_text())
     return run
 
@@ -34,7 +38,7 @@ def test_a_good_receiver_is_not_mentioned(results, samples):
 
 
 def test_zeros_for_lost_samples_are_told(results, samples):
-    samples[5 * FRAME + 1000:7 * FRAME + 200] = 0  # in three frames
+    samples[5 * FRAME + 1000:7 * FRAME + RUN] = 0  # in three frames
     done, summary = results(samples)
     assert f"note: 3 frames {CONSTANT}" in " ".join(done.stderr.split())
     (recording,) = summary["recordings"]
@@ -53,10 +57,81 @@ def test_clipping_is_told(results, samples):
 
 
 def test_a_receiver_that_stands_still_gives_no_frame_and_says_why(results, samples):
-    samples[:] = 127, 3
-    done, summary = results(samples)
+    samples[:] = 100, 3
+    done, summary = results(samples, status=1)
     assert f"note: 20 frames {CONSTANT}" in " ".join(done.stderr.split())
     assert (summary["frames"], summary["events"], summary["dropped_constant"], summary["clipped_frames"]) == (0, 0, 20, 0)
+    reason = CONSTANT.removeprefix("dropped: ")
+    said = f"every frame was dropped: 20 for {reason}; see whether the receiver runs, and raise its gain"
+    assert done.stderr.splitlines()[-1] == f"error: x: {said}"
+    assert summary["recordings"][0]["fault"] == said and summary["errors"] == [f"x: {said}"]
+
+
+def test_a_receiver_held_at_its_rails_is_clipping_alone(results, samples):
+    samples[3 * FRAME:5 * FRAME] = 127, -128
+    done, summary = results(samples)
+    assert "clipping: samples at full scale in 2 of 20 frames" in done.stderr and "constant samples" not in done.stderr
+    assert (summary["dropped_frames"], summary["clipped_frames"]) == (0, 2)
+
+
+def test_nan_is_told(call, write_sigmf, noise, model_file, tmp_path):
+    iq = noise(20 * FRAME)
+    iq[5 * FRAME + 100:6 * FRAME + 200] = np.nan
+    done = call("run", write_sigmf(tmp_path, "x", iq), "--model", model_file)
+    assert done.returncode == 0 and "20 frames" not in done.stdout
+    assert f"note: 2 frames dropped: {NOT_FINITE}" in " ".join(done.stderr.split())
+
+
+def test_floats_out_of_step_with_their_type_give_no_frame_and_say_so(call, the_line, model_file, tmp_path, noise):
+    """As a WAV file whose header is not a whole number of floats."""
+    raw = tmp_path / "x.raw"
+    raw.write_bytes(bytes(3) + noise(20 * FRAME).tobytes() + bytes(5))
+    done = call("run", raw, "--rate", 1e6, "--freq", 433.92e6, "--format", "cf32_le", "--model", model_file, "--quiet")
+    line = the_line(done, 1)
+    assert f"x: every frame was dropped: 20 for {NOT_FINITE}; state the data type that the file has" in line
+
+
+@pytest.fixture
+def captured(tmp_path, write_sigmf, noise):
+    """A recording of `n_captures` captures of `length` samples, in two frequencies."""
+    def make(name, n_captures, length):
+        meta = write_sigmf(tmp_path, name, noise(n_captures * length))
+        stated = json.loads(meta.read_text())
+        stated["captures"] = [{"core:sample_start": length * k, "core:frequency": 433e6 + 1e6 * (k % 2)}
+                              for k in range(n_captures)]
+        meta.write_text(json.dumps(stated))
+        return meta
+    return make
+
+
+def test_captures_shorter_than_a_frame_say_which_average_serves_them(call, captured, model_file):
+    meta = captured("x", 40, 10_000)
+    done = call("run", meta, "--model", model_file)
+    cut = "39 frames dropped: captures shorter than a frame (40 captures of 10000 to 10000 samples, a frame of 16384)"
+    assert done.returncode == 0 and f"note: {cut}; use --average 9" in " ".join(done.stderr.split())
+    done = call("run", meta, "--model", model_file, "--average", 9)
+    assert done.returncode == 0 and "x: 40 frames" in done.stdout and "dropped" not in done.stderr
+
+
+def test_captures_shorter_than_one_fft_give_no_frame_and_say_so(call, the_line, captured, model_file):
+    done = call("run", captured("x", 40, 700), "--model", model_file, "--quiet")
+    line = the_line(done, 1)
+    assert "x: every frame was dropped: 39 for captures shorter than a frame (40 captures of 700 to 700 samples" in line
+    assert "record captures of at least one FFT, 1024 samples" in line
+
+
+def test_in_a_folder_the_others_go_on(call, write_sigmf, noise, model_file, tmp_path):
+    (tmp_path / "folder").mkdir()
+    write_sigmf(tmp_path / "folder", "a", np.zeros(4 * FRAME, np.complex64))
+    write_sigmf(tmp_path / "folder", "b", noise(4 * FRAME))
+    for jobs in (1, 2):
+        done = call("run", tmp_path / "folder", "--model", model_file, "--jobs", jobs, "--json", tmp_path / "s.json")
+        assert done.returncode == 1 and "a: 0 frames (4 dropped)" in done.stdout and "b: 4 frames" in done.stdout
+        said = " ".join(done.stderr.split())
+        assert "error: a: every frame was dropped: 4 for constant samples" in said
+        assert said.endswith("error: 1 of 2 recordings failed; the lines above say why")
+        summary = json.loads((tmp_path / "s.json").read_text())
+        assert summary["frames"] == 4 and len(summary["errors"]) == 1 and len(summary["recordings"]) == 2
 
 
 def test_quiet_says_nothing(results, samples):

@@ -3,6 +3,7 @@
 
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ SETTINGS = [
     (8192, 8, 3, 0.0, "blackmanharris"),
 ]
 GOLDEN_DB = 1e-4
+MIN_CONSTANT = native_module().tokenizer.MIN_CONSTANT  # identical samples in a row that drop a frame
 SINGLE_PRECISION_REACH_DB = 35  # below the strongest bin; further down the rounding of a float FFT shows
 GOLDEN_SPREAD = 1e-5
 
@@ -141,8 +143,8 @@ def constant(iq, start, length, value=0.0):
     return iq
 
 
-@pytest.mark.parametrize("value", [0.0, 0.3 - 0.2j, 1.0 + 1.0j])
-@pytest.mark.parametrize("length,left_out", [(127, False), (128, True), (1500, True)])
+@pytest.mark.parametrize("value", [0.0, 0.3 - 0.2j, 0.98 - 0.98j])
+@pytest.mark.parametrize("length,left_out", [(MIN_CONSTANT - 1, False), (MIN_CONSTANT, True), (1500, True)])
 def test_frames_of_constant_samples_are_left_out(length, left_out, value):
     iq = samples(1024 * 12)
     clean = tokenize(iq, 1e6, average=4)
@@ -153,12 +155,29 @@ def test_frames_of_constant_samples_are_left_out(length, left_out, value):
     assert tokenize(iq, 1e6, average=4, keep_constant=True).frame_start.tolist() == [0, 4096, 8192]
 
 
+@pytest.mark.parametrize("value", [0.99, -1j, 1.0 + 1.0j])
+@pytest.mark.parametrize("length", [MIN_CONSTANT, 1500, 4096])
+def test_frames_at_the_rails_are_kept_and_say_so(length, value):
+    iq = constant(samples(1024 * 12), 4096, length, value)
+    frames = tokenize(iq, 1e6, average=4)
+    assert frames.frame_start.tolist() == [0, 4096, 8192]
+    assert frames.layout.clipped_share(frames.items).tolist() == [0.0, np.float32(length / 4096), 0.0]
+    beside = tokenize(constant(iq, 4096 + length, MIN_CONSTANT), 1e6, average=4)  # zeros right after the rails
+    assert beside.frame_start.tolist() == ([0, 4096] if length == 4096 else [0, 8192])
+
+
+@pytest.mark.parametrize("page", ["fft_tokenizer", "contracts"])
+def test_the_pages_state_the_length_of_a_run(page):
+    text = (Path(__file__).parents[2] / "docs" / f"{page}.md").read_text()
+    assert f"{MIN_CONSTANT} identical" in text
+
+
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 0.9])
 def test_the_twin_leaves_out_the_same_frames_and_counts_the_same_samples(overlap):
-    settings = {"fft_size": 256, "stride": 8, "average": 4, "overlap": overlap, "window": "hann"}
-    iq, rng = samples(40_000) * 3.7, np.random.default_rng(2)  # few samples are at full scale
-    for start in rng.integers(0, 39_000, 25):
-        iq = constant(iq, start, rng.integers(100, 160))
+    settings = {"fft_size": 1024, "stride": 8, "average": 4, "overlap": overlap, "window": "hann"}
+    iq, rng = samples(160_000) * 3.7, np.random.default_rng(2)  # few samples are at full scale
+    for start in rng.integers(0, 159_000, 25):
+        iq = constant(iq, start, MIN_CONSTANT + rng.integers(-30, 30), rng.choice([0.0, 1.0]))
     frames, (items, _, frame_start) = tokenize(iq, 1e6, **settings), twin.tokenize(iq, 1e6, **settings)
     everything = len(tokenize(iq, 1e6, keep_constant=True, **settings))
     assert np.array_equal(frames.frame_start, frame_start) and 0 < len(frames) < everything
@@ -167,8 +186,8 @@ def test_the_twin_leaves_out_the_same_frames_and_counts_the_same_samples(overlap
 
 
 def test_constant_samples_beside_nan():
-    iq = constant(samples(1024 * 12), 5000, 200)
-    iq[5300] = np.nan
+    iq = constant(samples(1024 * 12), 5000, MIN_CONSTANT)
+    iq[5000 + MIN_CONSTANT + 100] = np.nan
     for keep in (False, True):
         assert tokenize(iq, 1e6, average=4, keep_constant=keep).frame_start.tolist() == [0, 8192]
 

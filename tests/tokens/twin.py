@@ -40,14 +40,17 @@ def frame(powers, samples, stride, samp_rate, item_size):
     tokens = np.column_stack([db(mean).reshape(-1, stride) - floor, db(peak) - floor, spread])
     item = np.zeros(item_size)
     item[:tokens.size] = tokens.ravel()
-    clipped = np.maximum(np.abs(samples.real), np.abs(samples.imag)) >= np.float32(0.99)
-    item[tokens.size:tokens.size + 4] = floor, k_eff, samp_rate / n_bins, clipped.mean()
+    item[tokens.size:tokens.size + 4] = floor, k_eff, samp_rate / n_bins, clipped(samples).mean()
     return item, db(mean)
 
 
+def clipped(samples):
+    return np.maximum(np.abs(samples.real), np.abs(samples.imag)) >= np.float32(0.99)
+
+
 def holds_a_constant_run(samples):
-    ends = np.flatnonzero(samples[1:] != samples[:-1]) + 1
-    return np.diff(np.concatenate(([0], ends, [len(samples)]))).max() >= 128
+    edges = np.concatenate(([0], np.flatnonzero(samples[1:] != samples[:-1]) + 1, [len(samples)]))
+    return bool(np.any((np.diff(edges) >= 1024) & ~clipped(samples[edges[:-1]])))
 
 
 def tokenize(iq, samp_rate, *, fft_size, stride, average, overlap, window):

@@ -27,8 +27,8 @@ namespace spectrumencoder {
  *
  * Both outputs carry `rx_freq`, `rx_rate`, `rx_time` (when the input has one), `frame_start`, `frame_hop`,
  * `frame_average` at frame 0 and after each discontinuity or change of the average. A frame that straddles a tag, or
- * holds NaN, Inf or 128 identical samples in a row, is dropped and counted. At the end of the stream the last frame is
- * emitted with as many windows (at least one) as it has.
+ * holds NaN, Inf or a run of identical samples (constant_run), is dropped and counted. At the end of the stream the
+ * last frame is emitted with as many windows (at least one) as it has.
  */
 class SPECTRUMENCODER_API fft_tokenizer : virtual public gr::block
 {

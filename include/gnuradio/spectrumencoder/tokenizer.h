@@ -40,7 +40,7 @@ public:
     static constexpr int MAX_FFT_SIZE = 65536;
     static constexpr int MAX_AVERAGE = 64;
     static constexpr double MAX_OVERLAP = 0.95;
-    static constexpr float FULL_SCALE = 0.99f;   //!< of |re| or |im|: a sample from here on is at full scale
+    static constexpr float FULL_SCALE = constant_run::FULL_SCALE;
     static constexpr double POWER_FLOOR = 1e-20; //!< -200 dBFS: the least power that is reported
 
     /*!

@@ -34,7 +34,7 @@ void bind_fft_tokenizer(py::module& m)
         "fft_tokenizer",
         R"(IQ samples to frames of tokens (output 0: item_size floats) and power spectra (output 1: fft_size floats, dBFS).
 
-The page docs/fft_tokenizer.md describes the frame. A frame with NaN, infinity or 128 identical samples in a row is dropped and
+The page docs/fft_tokenizer.md describes the frame. A frame with NaN, infinity or 1024 identical samples in a row is dropped and
 counted. Message output `status`.
 
 Args:

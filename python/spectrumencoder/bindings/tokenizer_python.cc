@@ -48,7 +48,9 @@ py::tuple tokenize(tokenizer& self, const samples_array& samples, double samp_ra
 
 void bind_tokenizer(py::module& m)
 {
-    py::class_<tokenizer>(m, "tokenizer", "The FFT tokenizer's mathematics, without a scheduler (docs/contracts.md).")
+    py::class_<tokenizer> kernel(
+        m, "tokenizer", "The FFT tokenizer's mathematics, without a scheduler (docs/contracts.md).");
+    kernel
         .def(py::init<int, int, int, double, const std::string&>(),
              py::arg("fft_size") = 1024,
              py::arg("stride") = 8,
@@ -73,6 +75,7 @@ void bind_tokenizer(py::module& m)
         .def_property_readonly("frame_hop", &tokenizer::frame_hop)
         .def_property_readonly("item_size", [](const tokenizer& self) { return self.item_size(); })
         .def_static("window_names", &tokenizer::window_names);
+    kernel.attr("MIN_CONSTANT") = int{ gr::spectrumencoder::constant_run::MIN_LENGTH }; // identical samples in a row
     m.def("item_size",
           static_cast<int (*)(int, int)>(&tokenizer::item_size),
           py::arg("fft_size") = 1024,

@@ -120,6 +120,8 @@ def run(
     if outcomes and outcomes[-1].hung:
         leave(f"{outcomes[-1].name}: {outcomes[-1].hung}")
     interrupted = [outcome.name for outcome in outcomes if outcome.interrupted]
+    if errors and not folder:
+        raise CommandError(errors[0])
     if errors:
         raise CommandError(f"{len(errors)} of {len(paths)} recordings failed; the lines above say why")
     if interrupted:
@@ -128,7 +130,7 @@ def run(
 
 def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: Plan, progress: ProgressLine,
                     quiet: bool) -> tuple[list[Outcome], list[str]]:
-    """Outcomes of the successful recordings, and the errors of the others."""
+    """Outcomes of the recordings that were played, and the errors: of the others, and of those that gave no frame."""
     from ..recordings import RecordingError
     outcomes, errors, reported = [], [], set()
     for path, result in results:
@@ -138,6 +140,10 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
             _report_outcome(result, quiet, reported)
             if result.hung:
                 break
+            if result.fault:
+                errors.append(f"{result.name}: {result.fault}")
+                if plan.folder:
+                    NOTES.print(f"error: {errors[-1]}", markup=False)
         elif isinstance(result, (SessionError, RecordingError)) and plan.folder and not isinstance(result, SettingError):
             errors.append(f"{path.stem}: {result}" if path.stem not in str(result) else str(result))
             NOTES.print(f"error: {errors[-1]}", markup=False)

@@ -37,6 +37,7 @@ from .registry import Registry, Sign
 from .tuning import TuningKey, TuningState, key_of
 from .verdict import LEARNED, OWN, REPORTED, Judge, Verdict
 
+TOGETHER = 2  # frames within which parts of one emission begin
 CONFIRM = 2  # frames of a burst after which it is judged, if it has not ended
 LEARN_BURST_S = 0.5  # after which a burst that lasts is learned, before it ends
 MOVED_S, MOVED_DB = 1.0, 6.0  # from the silence of an emitter to its like elsewhere; difference of level
@@ -332,11 +333,22 @@ class EmitterDetector:
             burst.alert = known
             emitted += self._log.update(known, sighting, self._segment)
             return
+        if verdict.emitter is None and (whole := self._begun_with(burst)) is not None:
+            whole.absorb(burst)
+            burst.verdict = None
+            if burst in self._builder.open:
+                self._builder.open.remove(burst)
+            return
         if verdict.emitter is None:
             emitter = self.registry.add(sign, belongs=False, learned=False)
             burst.verdict, burst.counted = Verdict(verdict.kind, emitter), True
         burst.alert, message = self._log.raise_alert(verdict.kind, burst.verdict.emitter, sighting, self._segment)
         emitted.append(message)
+
+    def _begun_with(self, burst: Burst) -> Burst | None:
+        """The new burst that began together with this one: both are parts of one emission, which a few frames do not fill."""
+        return next((b for b in self._builder.open if b is not burst and b.alert is not None and b.alert.kind == alerts.NEW
+                     and b.counted and abs(b.first - burst.first) <= TOGETHER), None)
 
     def _ended(self, tuning: TuningState, burst: Burst, emitted: list[Emitted]):
         """A burst is over: the registry learns of it."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from .. import keys
 from ..settings import EMITTERS, RUN, SETTINGS, ChainSettings, of_command
 from ..tokens.average import AUTO, auto_average
+from .dropped import Dropped, count, dropped_frames, every_frame
 from .errors import SessionError, SettingError
 from .news import news_lines
 from .progress import Progress, no_progress
@@ -72,7 +73,7 @@ class Outcome:
         ensemble: accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty.
         encoded_bytes: size of the compressed spectra written; None if they were not requested.
         health: the last status of the chain's health.
-        fault: the reason if the source gave up, else "".
+        fault: the reason if the source gave up, or if every frame of a recording was dropped; else "".
         hung: the blocks that did not end after a stop, else "". If any hung, leave the process with ``os._exit``.
         average: spectra per frame.
         suppressed_events: events that were counted and not reported, because too many came at once.
@@ -119,16 +120,16 @@ class Outcome:
         """One line for people."""
         dropped = f" ({self.n_dropped} dropped)" if self.n_dropped else ""
         overflows = self.health.get(keys.OVERFLOWS, 0)
-        lost = f", {_count(overflows, 'overflow')}" if overflows and self.health.get(keys.DEVICE) else ""
+        lost = f", {count(overflows, 'overflow')}" if overflows and self.health.get(keys.DEVICE) else ""
         refined = f", {self.ensemble[keys.REFINED_FRAMES]} refined" if self.ensemble else ""
         quiet = f", {self.adaptive[keys.FULL_FRAMES]} of interest ({self.adaptive[keys.MEAN_TOKENS]:.1f} tokens a frame)" \
             if self.adaptive else ""
-        known = "" if self.emitters is None else f"{_count(self.emitters, 'emitter')} known, "
+        known = "" if self.emitters is None else f"{count(self.emitters, 'emitter')} known, "
         what = "event" if self.emitters is None else "alert"
         more = f" ({self.suppressed_events} more not reported)" if self.suppressed_events else ""
         bytes_each = "" if not self.encoded_bytes else f" of {self.encoded_bytes / max(1, self.n_frames):.1f} bytes each"
-        return (f"{self.name}: {_count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{quiet}{refined}, "
-                f"{known}{_count(self.n_events, what)}{more}, "
+        return (f"{self.name}: {count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{quiet}{refined}, "
+                f"{known}{count(self.n_events, what)}{more}, "
                 f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
 
 
@@ -192,7 +193,7 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
     n_frames = health[keys.FRAMES]
     if plot is not None and n_frames and probe.waterfall is not None:
         from ..display.run_picture import save_plot
-        title = (f"{source.name}: {_count(probe.n_events, 'event')} in {_count(n_frames, 'frame')}, "
+        title = (f"{source.name}: {count(probe.n_events, 'event')} in {count(n_frames, 'frame')}, "
                  f"model {flowgraph.model_name}")
         track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
         try:
@@ -201,13 +202,9 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
             raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
-                   health, source.fault, flowgraph.hung, flowgraph.average,
+                   health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.adaptive,
                    tuple(news_lines(probe)))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def quiet_logs() -> None:
@@ -345,13 +342,18 @@ class Flowgraph:
 
     def _receiver_notes(self) -> Iterator[str]:
         """What the samples say of the receiver, not of the band."""
-        tokenizer = self.monitor.tokenizer
-        constant, clipped = tokenizer.dropped_constant(), tokenizer.clipped_frames()
-        if constant:
-            yield (f"{_count(constant, 'frame')} dropped: constant samples (zeros for lost samples, a receiver that stands "
-                   "still, or far too little gain)")
+        frames, clipped = self.monitor.tokenizer.frames(), self.monitor.tokenizer.clipped_frames()
+        yield from (one.note(frames) for one in self._dropped())
         if clipped:
-            yield f"clipping: samples at full scale in {clipped} of {_count(tokenizer.frames(), 'frame')}; lower the gain"
+            yield f"clipping: samples at full scale in {clipped} of {count(frames, 'frame')}; lower the gain"
+
+    def _dropped(self) -> list[Dropped]:
+        return dropped_frames(self.monitor.tokenizer, self.source.recording, self.settings.overlap)
+
+    def fault(self, interrupted: bool) -> str:
+        """The reason if the source gave up, or if a recording that was played to its end gave no frame; else ""."""
+        ended = self.source.recording is not None and not (interrupted or self.hung)
+        return every_frame(self._dropped()) if ended and self.monitor.tokenizer.frames() == 0 else self.source.fault
 
     def run(self, progress: Progress = no_progress) -> bool:
         """Runs to the end; True if Ctrl-C ended it (cleanly). ``hung`` then names the blocks that did not end, if any.

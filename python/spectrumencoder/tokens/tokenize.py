@@ -64,8 +64,8 @@ def tokenize(iq: ArrayLike, samp_rate: float, *, fft_size: int = 1024, stride: i
         flush: also return the last frame if it has fewer than K (at least one) windows.
         keep_constant: keep frames with a run of identical samples; for computed signals, which have no noise.
 
-    Frames that hold NaN or Inf are left out. So are frames with 512 identical samples in a row: zeros for lost samples, or a
-    receiver that stands still. `frame_start` shows the gaps.
+    Frames that hold NaN or Inf are left out. So are frames with 1024 identical samples in a row, below full scale: zeros for lost
+    samples, or a receiver that stands still. `frame_start` shows the gaps.
 
     Raises:
         ValueError: an argument is out of range (named, with its range), or `iq` is not one-dimensional complex.

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Frames that the tokenizer dropped, in words: how many, why, and what helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..recordings import Recording
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Frames that were dropped for one reason.
+
+    Attributes:
+        n_frames: number of frames.
+        reason: what they hold.
+        cure: what the user can do.
+    """
+
+    n_frames: int
+    reason: str
+    cure: str
+
+    def note(self, n_left: int) -> str:
+        """One line for a run with `n_left` other frames; with the cure if these are fewer."""
+        cure = f"; {self.cure}" if self.n_frames > n_left else ""
+        return f"{count(self.n_frames, 'frame')} dropped: {self.reason}{cure}"
+
+
+def dropped_frames(tokenizer, recording: Recording | None, overlap: float) -> list[Dropped]:
+    """What a run has lost, a row for each reason. A recording's few frames at its breaks are left out.
+
+    Args:
+        tokenizer: the block fft_tokenizer at the end of the run.
+        recording: what was played; None: a radio.
+        overlap: fraction of a window shared with the next one.
+    """
+    constant, nonfinite = tokenizer.dropped_constant(), tokenizer.dropped_nonfinite()
+    rows = [Dropped(constant, "constant samples (zeros for lost samples, a receiver that stands still, or far too little gain)",
+                    "see whether the receiver runs, and raise its gain"),
+            Dropped(nonfinite, "NaN or infinity among the samples (another data type than stated, or a header before them)",
+                    "state the data type that the file has, and remove its header")]
+    rows = [row for row in rows if row.n_frames]
+    if recording is not None:
+        rows += _by_captures(tokenizer, recording, round(tokenizer.fft_size() * (1 - overlap)))
+    return rows
+
+
+def _by_captures(tokenizer, recording: Recording, hop: int) -> list[Dropped]:
+    """Frames in which a new capture began, if these are more than came out. hop: samples from one window to the next."""
+    n_cut = tokenizer.dropped_retune() + tokenizer.dropped_rate() + tokenizer.dropped_retag()
+    starts = [capture.sample_start for capture in recording.captures] + [recording.n_samples]
+    lengths = [end - start for start, end in zip(starts, starts[1:], strict=False) if end > start]
+    fft_size = tokenizer.fft_size()
+    frame = fft_size + (tokenizer.average() - 1) * hop
+    long_enough = [length for length in lengths if length >= fft_size]
+    if min(lengths) >= frame or n_cut <= tokenizer.frames():
+        return []
+    reason = (f"captures shorter than a frame ({count(len(lengths), 'capture')} of {min(lengths)} to {max(lengths)} samples, "
+              f"a frame of {frame})")
+    if not long_enough:
+        return [Dropped(n_cut, reason, f"record captures of at least one FFT, {fft_size} samples")]
+    return [Dropped(n_cut, reason, f"use --average {(min(long_enough) - fft_size) // hop + 1}")]
+
+
+def every_frame(dropped: list[Dropped]) -> str:
+    """The error of a recording that gave no frame."""
+    return "every frame was dropped: " + "; ".join(f"{one.n_frames} for {one.reason}; {one.cure}" for one in dropped)
+
+
+def count(number: int, what: str) -> str:
+    """"1 frame", "2 frames"."""
+    return f"{number} {what}{'s' * (number != 1)}"
