@@ -73,7 +73,7 @@ def finish(application, top, condition=lambda: True, seconds=20.0):
 
 def test_the_bundled_scene_with_its_events(application, model_file, tmp_path):
     """The whole picture of the documentation, with the shipped model's general table: boxes, labels, curves, rows, rates."""
-    top = shown_chain(str(model_file), false_events_per_hour=1000.0)
+    top = shown_chain(str(model_file), detector="boxes", false_events_per_hour=1000.0)
     picture(application, top, tmp_path / "display.png", n_events=2)
     assert first_failure(top.blocks) is None
     widget, image = top.display.widget, QtGui.QImage(str(tmp_path / "display.png"))
