@@ -85,7 +85,7 @@ def test_the_bundled_scene_with_its_events(application, model_file, tmp_path):
     assert widget.plots._labels[0].isVisible() and "MHz" in widget.plots._labels[0].toPlainText()
     assert widget.history.low_hz == pytest.approx(867.5e6, abs=2e3) and widget.history.high_hz == pytest.approx(869.5e6, abs=2e3)
     assert widget.controls.chosen() == {keys.DROPOUT_RATE: 0.25, keys.ROPE_MODE: "dynamic", keys.BACKEND: "flash",
-                                        keys.FALSE_EVENTS_PER_HOUR: 1.0}
+                                        keys.FALSE_EVENTS_PER_HOUR: 1000.0}
     assert top.display.counters()[keys.DRAWS] > 5
 
 
