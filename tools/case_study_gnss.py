@@ -62,9 +62,10 @@ def main():
     made, truth = spoofed(SHOWN_DB, 0)
     write_recording(work / "spoofed", made, rate, "cf32_le", center_freq_hz=freq, annotations=[t.as_annotation() for t in truth],
                     description=f"Recorded, with a simulated spoofer {SHOWN_DB} dB over the authentic signals.")
-    commands = [["calibrate", "genuine.sigmf-meta", "--model", "base", "--average", AVERAGE, "--out", "gps.safetensors"],
-                ["run", "spoofed.sigmf-meta", "--model", "gps.safetensors", "--average", AVERAGE, "--events", "events.jsonl",
-                 "--plot", "spectrum.png", "--quiet"]]
+    boxes = ["--detector", "boxes"]
+    commands = [["calibrate", "genuine.sigmf-meta", *boxes, "--model", "base", "--average", AVERAGE, "--out", "gps.safetensors"],
+                ["run", "spoofed.sigmf-meta", *boxes, "--model", "gps.safetensors", "--average", AVERAGE,
+                 "--events", "events.jsonl", "--plot", "spectrum.png", "--quiet"]]
     said = [subprocess.run([PROGRAM, *map(str, command)], cwd=work, check=True, capture_output=True, text=True).stdout
             for command in commands]
     events = {}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make demo`: learns a simulated band from a clean recording, runs the bundled one, and compares events with the truth.
 
-Leaves model.safetensors, events.jsonl, demo_scene-events.sigmf-meta and spectrum.png in --out. Exits 1 if the anomaly
+Leaves demo.band, events.jsonl, demo_scene-events.sigmf-meta and spectrum.png in --out. Exits 1 if the anomaly
 was not found within 2 bins and 2 frames of its true place.
 """
 
@@ -15,7 +15,6 @@ from pathlib import Path
 PROGRAM = Path(sys.executable).parent / "spectrumencoder"
 FFT_SIZE, AVERAGE = 1024, 16
 CLEAN_SECONDS, CLEAN_NOISE_SEED = 20.0, 1001
-FALSE_ALARM_RATE = 0.005  # per frame
 MAX_BINS = MAX_FRAMES = 2.0
 
 
@@ -31,13 +30,12 @@ def main() -> int:
     print("1/3 a clean recording of the same band: other traffic, other noise, no anomaly")
     spectrumencoder("dataset", "synth", "--out", out / "clean", "--seed", truth["seed"], "--noise-seed", CLEAN_NOISE_SEED,
                     "--anomaly", "none", "--seconds", CLEAN_SECONDS)
-    print("2/3 learn what is normal on it")
-    spectrumencoder("calibrate", out / "clean.sigmf-meta", "--model", "base", "--out", out / "model.safetensors",
-                    "--pfa", FALSE_ALARM_RATE)
+    print("2/3 learn the emitters on it")
+    spectrumencoder("calibrate", out / "clean.sigmf-meta", "--model", "base", "--out", out / "demo.band")
     print(f"3/3 run {arguments.recording}")
     events = out / "events.jsonl"
-    spectrumencoder("run", arguments.recording, "--model", out / "model.safetensors", "--pfa", FALSE_ALARM_RATE,
-                    "--events", events, "--plot", out / "spectrum.png", f"--annotate={out / 'demo_scene-events.sigmf-meta'}")
+    spectrumencoder("run", arguments.recording, "--band-file", out / "demo.band", "--events", events,
+                    "--plot", out / "spectrum.png", f"--annotate={out / 'demo_scene-events.sigmf-meta'}")
     found, line = compare(truth, events.read_text().splitlines())
     print(f"{line} ({time.monotonic() - begun:.0f} s; see {events}, {out / 'spectrum.png'})")
     return 0 if found else 1

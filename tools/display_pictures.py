@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The picture of anomaly_display, from the bundled scene: tools/display_pictures.py --model CALIBRATED --out docs/pictures.
 
-The calibrated model is demo/model.safetensors, made by `make demo`. Needs no screen: QT_QPA_PLATFORM=offscreen.
+The calibrated model is demo/model.safetensors: `make demo`, then `spectrumencoder calibrate demo/clean.sigmf-meta
+--detector boxes --pfa 0.005 --out demo/model.safetensors`. Needs no screen: QT_QPA_PLATFORM=offscreen.
 """
 
 import argparse
@@ -65,7 +66,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     application = QtWidgets.QApplication([])
-    top = shown_chain(arguments.model, false_alarm_rate=0.005)
+    top = shown_chain(arguments.model, detector="boxes", false_alarm_rate=0.005)
     picture(application, top, arguments.out / "anomaly_display.png", n_events=4)
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The pictures of the block pages, from the bundled scene: tools/docs_pictures.py --model CALIBRATED --out docs/pictures.
 
-The calibrated model is demo/model.safetensors, made by `make demo`.
+The calibrated model is demo/model.safetensors: `make demo`, then `spectrumencoder calibrate demo/clean.sigmf-meta
+--detector boxes --pfa 0.005 --out demo/model.safetensors`.
 """
 
 import argparse

@@ -39,8 +39,8 @@ def copied(recordings, folder):
 
 def run_jobs(call, recordings, model, out, jobs, *more):
     out.mkdir()
-    done = call("run", recordings, "--model", model, "--jobs", jobs, "--events", out / "e.jsonl", "--json", out / "s.json",
-                "--tracks", out / "t.jsonl", *more)
+    done = call("run", recordings, "--detector", "boxes", "--model", model, "--jobs", jobs,
+                "--events", out / "e.jsonl", "--json", out / "s.json", "--tracks", out / "t.jsonl", *more)
     events = without_host_values(read_events(out / "e.jsonl"))
     tracks = {path.name: path.read_text() for path in sorted(out.glob("t_*.jsonl"))}
     return done, events, json.loads((out / "s.json").read_text()), tracks

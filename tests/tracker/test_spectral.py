@@ -53,6 +53,17 @@ def test_neighbours_stay_apart():
     assert sorted(track.label for track in tracker.tracks()) == ["kind 0", "kind 1", "kind 2"]
 
 
+def test_an_update_of_an_alert_is_a_signal_at_the_time_it_was_heard():
+    alert = EVENT | {"alert": "new", "emitter_id": 3, "last_heard": 1000.0}
+    reader = SignalReader()
+    assert reader.read(alert).time_s == 1000.0
+    later = reader.read(alert | {"state": "update", "last_heard": 1700.5})
+    assert (later.time_s, later.until_s) == (1700.5, 1700.5)
+    for kind in ("gone", "receiver"):
+        with pytest.raises(Refused, match=f'an alert "{kind}" is no emission'):
+            reader.read(alert | {"alert": kind})
+
+
 def test_a_hopper_is_one_emitter_with_its_set():
     rng, tracker = np.random.default_rng(2), SpectralTracker()
     channels = 433e6 + 25e3 * np.arange(8)

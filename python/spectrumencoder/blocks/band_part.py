@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .. import keys
 from ..emitters.band_file import BandFile, BandFileError
 from ..emitters.band_keeper import LOOK_S, SAVE_S, BandKeeper, Decision
-from ..emitters.listing import describe
+from ..emitters.listing import count, describe
 from .messages import MalformedMessage
 
 if TYPE_CHECKING:
@@ -110,13 +110,13 @@ class BandPart:
             registry = self._block.detector.registry
             rows = [describe(emitter) for emitter in registry.emitters.values()]
             ignored = [list(ends) for ends in registry.ignored]
-        self._block.publish_status(EMITTERS, f"{len(rows)} emitters", **{keys.EMITTERS: rows, keys.IGNORED: ignored})
+        self._block.publish_status(EMITTERS, count(len(rows), "emitter"), **{keys.EMITTERS: rows, keys.IGNORED: ignored})
 
     def say_learned(self):
         """Publishes what was heard while learning. Call it with the lock held."""
         detector = self._block.detector
         rows = [describe(emitter) for emitter in detector.registry.emitters.values() if emitter.belongs]
-        self._block.publish_status(LEARNED, f"learned {detector.learned_s:.3g} s of signal, heard {len(rows)} emitters",
+        self._block.publish_status(LEARNED, f"learned {detector.learned_s:.3g} s of signal, heard {count(len(rows), 'emitter')}",
                                    **{keys.EMITTERS: rows})
 
     def _carry_out(self, decisions: list[Decision]):

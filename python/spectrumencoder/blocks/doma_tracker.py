@@ -25,7 +25,8 @@ from . import control, messages
 from .safe_block import SafeBlock, handler
 
 _TRACKS, _CONTROL = pmt.intern(keys.TRACKS), pmt.intern(keys.CONTROL)
-_ORDINARY = ("repeat", "no_position")  # sent by gr-adsb for every aircraft; neither useful nor an error
+# Of gr-adsb for every aircraft, and alerts that an emitter is gone: neither useful nor an error
+_ORDINARY = ("repeat", "no_position", "no emission")
 _TICK_S = 0.1  # after which reports stop waiting for others of their moment
 _GEOJSON_S = 1.0  # between two writings of the file
 

@@ -136,13 +136,13 @@ def calibrate(
 def _report_band(out: Path, band: BandFile, json_file: Path | None, quiet: bool, average: int, overlap: float, plan: str,
                  model: str):
     """Prints what was learned, and how to use it."""
-    from ..emitters.listing import describe, table
+    from ..emitters.listing import count, describe, table
     rows = [describe(emitter) for emitter in band.registry.emitters.values()]
     if json_file is not None:
         write_json(json_file, {"band_file": str(out), "seconds": band.learned_s, "tunings": len(band.tunings), "emitters": rows})
     if quiet:
         return
-    OUT.print(f"learned {band.learned_s:.3g} s of signal, heard {len(rows)} emitters", markup=False)
+    OUT.print(f"learned {band.learned_s:.3g} s of signal, heard {count(len(rows), 'emitter')}", markup=False)
     for line in table(rows) if rows else []:
         OUT.print(line, markup=False)
     if band.learned_s < SHORT_S:

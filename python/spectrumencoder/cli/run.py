@@ -190,7 +190,8 @@ def _report_outcome(outcome: Outcome, quiet: bool, reported: set[str]):
     """Prints the line of one source, and each note that was not reported before."""
     if quiet:
         return
-    OUT.print(outcome.line(), markup=False)
+    for line in (*outcome.news, outcome.line()):
+        OUT.print(line, markup=False)
     for note in outcome.notes:
         if note not in reported:
             NOTES.print(f"note: {note}", markup=False)

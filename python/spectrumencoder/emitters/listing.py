@@ -74,6 +74,11 @@ def what(row: Mapping[str, Any]) -> str:
     return str(row.get(keys.EMITTER_NAME) or row.get(keys.LABEL) or _UNKNOWN)
 
 
+def count(number: int, what: str) -> str:
+    """A number and what it counts: "1 emitter", "2 emitters"."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def width(bandwidth_hz: float) -> str:
     """A bandwidth with its unit."""
     for factor, unit in ((1e6, "MHz"), (1e3, "kHz")):

@@ -16,6 +16,7 @@ from ..settings import EMITTERS, RUN, SETTINGS, ChainSettings, of_command
 from ..tokens.average import AUTO, auto_average
 from .dropped import Dropped, count, dropped_frames, every_frame
 from .errors import SessionError, SettingError
+from .news import news_lines
 from .progress import Progress, no_progress
 from .sources import RadioSource, RecordingSource
 
@@ -78,6 +79,7 @@ class Outcome:
         suppressed_events: events that were counted and not reported, because too many came at once.
         alerts: number of alerts by kind. learned_s: signal that was learned, s. learned: whether learning was finished.
         emitters: number of emitters known at the end. The last three are None with the detector "boxes".
+        news: lines for a person that nobody has printed: what was learned, and the alerts. Not in ``as_dict``.
         adaptive: with adaptive dropout, full_frames, few_frames, held_frames and mean_tokens, else empty.
     """
 
@@ -101,6 +103,7 @@ class Outcome:
     learned: bool | None = None
     emitters: int | None = None
     adaptive: dict = field(default_factory=dict)
+    news: tuple[str, ...] = ()
 
     @property
     def real_time_factor(self) -> float:
@@ -110,6 +113,7 @@ class Outcome:
     def as_dict(self) -> dict:
         """All fields and the real-time factor, as JSON takes them."""
         row = asdict(self) | {"notes": list(self.notes), "real_time_factor": self.real_time_factor}
+        row.pop("news")
         return row | row.pop("ensemble") | row.pop("adaptive")
 
     def line(self) -> str:
@@ -199,7 +203,8 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
-                   flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.adaptive)
+                   flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.adaptive,
+                   tuple(news_lines(probe)))
 
 
 def quiet_logs() -> None:

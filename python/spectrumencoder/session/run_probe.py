@@ -27,8 +27,8 @@ class run_probe(SafeBlock, gr.sync_block):
         samp_rate, center_freq: Hz, until tags say otherwise.
         max_rows: rows of the waterfall; 0 has no spectrum inputs.
 
-    Attributes: news: what a person watching should see, oldest first, to be taken from the left: the rows of ``listing.describe``
-    when a band has been learned, and the dict of each alert when it opens; alerts: their number by kind;
+    Attributes: news: what a person watching should see, oldest first, to be taken from the left: (line, rows of
+    ``listing.describe``) when a band has been learned, and the dict of each alert when it opens; alerts: their number by kind;
     n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS);
     messages: (state, text) of the statuses received, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
     """
@@ -39,7 +39,7 @@ class run_probe(SafeBlock, gr.sync_block):
         self.init_safe_block()
         self.set_tag_propagation_policy(gr.TPP_DONT)
         self.n_events = 0
-        self.news: deque[list[dict] | dict] = deque(maxlen=MAX_EVENTS)
+        self.news: deque[tuple[str, list[dict]] | dict] = deque(maxlen=MAX_EVENTS)
         self.alerts: dict[str, int] = {}
         self.events: dict[str, dict] = {}
         self.messages: dict[tuple[str, str], int] = {}  # -> how often
@@ -93,7 +93,7 @@ class run_probe(SafeBlock, gr.sync_block):
     def handle_status(self, message):
         status = metadata(message)
         if status.get(keys.STATUS_STATE) == LEARNED:
-            self.news.append(list(status.get(keys.EMITTERS) or []))
+            self.news.append((str(status.get(keys.MESSAGE)), list(status.get(keys.EMITTERS) or [])))
         said = str(status.get(keys.STATUS_STATE)), str(status.get(keys.MESSAGE) or "")
         if said in self.messages or len(self.messages) < MAX_MESSAGES:
             self.messages[said] = self.messages.get(said, 0) + 1

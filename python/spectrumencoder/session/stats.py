@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import keys
-from ..emitters import listing
+from .news import news_lines
 from .prometheus import MetricsServer
 
 _FIGURES = (keys.FRAMES, keys.DROPPED_FRAMES, keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES, keys.SKIPPED_FRAMES,
@@ -53,18 +53,9 @@ class RunStats:
             self._report(stats_line(self.snapshot()))
 
     def _poll_news(self):
-        news, lines = self._flowgraph.probe.news, []
-        while news:
-            lines += news_lines(news.popleft())
+        lines = news_lines(self._flowgraph.probe)
         if lines:
             self._news(lines)
-
-
-def news_lines(news: list[dict] | dict) -> list[str]:
-    """An entry of ``run_probe.news`` as lines."""
-    if isinstance(news, dict):
-        return [listing.alert_line(news)]
-    return listing.table(news) if news else ["learned: no emitter was heard"]
 
 
 def stats_line(figures: dict) -> str:

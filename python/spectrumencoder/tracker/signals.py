@@ -22,7 +22,7 @@ class SignalReader:
     An event carries its first sample, its length in samples and the time of its first sample, but no rate. The rate follows from
     two events of one recording that began at different times. Until it is known, the length of an event is taken as 0 s.
 
-    An alert of an emitter lives for long: its updates tell that the emitter was heard again, at ``last_heard``. That is their time.
+    An alert of an emitter lives for long. An update tells that the emitter was heard again, at ``last_heard``: its time.
     """
 
     def __init__(self):
