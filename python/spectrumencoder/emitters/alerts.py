@@ -19,7 +19,8 @@ from .emitter import Emitter
 NEW, GONE, LOUDER, MOVED, CHANGED = "new", "gone", "louder", "moved", "changed"
 RAISED_FLOOR, RECEIVER, BURST = "raised floor", "receiver", "burst"
 UPDATE_S = 1.0  # at least, between two updates of an alert
-CLOSE_S = 60.0  # of silence after which the alert of a new emitter closes
+CLOSE_S = 3600.0  # of silence after which the alert of a new emitter closes
+MAX_OPEN = 500  # alerts; beyond, the oldest closes
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Alert:
 
     Attributes:
         kind: of ``alerts``. emitter: None for a change of the whole band. last_s: POSIX s, when it was heard last.
-        reported_s: signal time of its last message.
+        reported_s: signal time of its last message. first_index: frame at which it began.
     """
 
     event_id: str
@@ -57,6 +58,7 @@ class Alert:
     reported_s: float
     level: str = LEVELS[0]
     analysis: str = "emitter"
+    first_index: int = -1
 
 
 class AlertLog:

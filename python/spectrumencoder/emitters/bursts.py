@@ -57,7 +57,8 @@ class Burst:
         excess: (N,) power over what was expected, summed over its frames. noise: expected power, likewise.
         peak: (N,) largest power over expected. best: its highest score. max_snr_db: of a frame in that frame's own bins.
         side: frames in which it could be a side effect of a stronger signal, by kind of ``SIDE_EFFECTS``.
-        n_clipped: frames with samples at full scale. labels: (C,) probabilities, summed. residual, dropout_rate: of its best frame.
+        n_clipped: frames with samples at full scale. labels: (C,) probabilities, summed.
+        residual, dropout_rate: of its best frame.
         verdict, alert, counted: what the detector made of it, and whether the registry knows it already.
     """
 

@@ -59,8 +59,8 @@ class Emitter:
 
     Attributes:
         id: number in its band file. name: given by the operator.
-        center_hz, log_width, level_db, log_length, log_gap: see the module; widths in Hz, lengths and gaps in s, levels in dB over
-            the background.
+        center_hz, log_width, level_db, log_length, log_gap: see the module; widths in Hz, lengths and gaps in s,
+            levels in dB over the background.
         power_dbfs: of its last burst.
         first_s, last_s: POSIX time of its first and last sign. count: bursts.
         belongs: it is usual on this band. accepted: because the operator said so. learned: it was there while learning.
@@ -115,8 +115,10 @@ class Emitter:
         return self.labels.most_common(1)[0][1] / total if total > 0 else None
 
     def overdue_s(self, per_gap: float) -> float:
-        """Silence, in s, that a gap exceeds with probability `per_gap`: gaps are taken to be exponential with a mean that is known
-        from the gaps heard (a Lomax distribution), and as irregular as they were."""
+        """Silence, in s, that a gap exceeds with probability `per_gap`.
+
+        Gaps are taken to be exponential. Their mean is known from the gaps heard, so that the next one follows a Lomax distribution.
+        """
         count = self.log_gap.count
         if not count:
             return math.inf

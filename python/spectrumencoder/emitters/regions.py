@@ -51,9 +51,12 @@ def find_regions(search: Search, frame: int, variance: np.ndarray, covered: np.n
             part = slice(low, low + width)
             rest = ~taken[part]
             count = int(rest.sum())
-            if 2 * count <= width or (width > 1 and np.minimum(mean[part][rest], cap).mean() <= search.limit[WIDTHS.index(width), j]
-                                      and (count < width or width > _NARROW)):
+            if 2 * count <= width:
                 continue
+            if 1 < width and (count < width or width > _NARROW):
+                limit = search.limit[WIDTHS.index(width), j]
+                if np.minimum(mean[part][rest], cap).mean() <= limit:
+                    continue
             high = low + width - 1
             inside = [run for run in runs if run[0] <= high and low <= run[1]] if width <= _NARROW else []
             for a, b in inside or [(low, high)]:

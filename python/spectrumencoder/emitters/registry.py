@@ -19,7 +19,8 @@ MIN_MARGIN_DB, MAX_MARGIN_DB = 4.0, 20.0  # between the strongest burst heard an
 _STEADY_BINS, _STEADY_MARGIN_DB = 2, 3.0  # of a steady emitter: bins to each side, and power
 _MAX_SPREAD_BINS = 8  # that a centre may wander
 _GATE = 9.0  # squared distance of a stranger's next burst
-_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 8.0, 0.15, 1.0, 0.03  # its deviations; the centre's as a share of the width
+# deviations of a stranger's next burst; that of the centre is a share of the width
+_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 8.0, 0.15, 1.0, 0.03
 _MAX_GROWN = 3.0  # times those, however much its bursts vary
 JOIN_S = 0.5  # bursts with a shorter gap are one transmission
 CROWD, CROWD_BINS = 4, 10  # emitters, and bins between neighbours
@@ -91,11 +92,16 @@ class Registry:
     # -- what a burst is
 
     def stranger_of(self, sign: Sign) -> Emitter | None:
-        """The emitter, not one of the band's own, that this burst is like: centre, width and level together."""
+        """The emitter, not one of the band's own, that this burst is like: in centre, width, level and length together.
+
+        One that was heard twice or more has a place: any burst in it is its own.
+        """
         best, least = None, _GATE
         for emitter in self.emitters.values():
             if emitter.belongs:
                 continue
+            if emitter.count >= 2 and self._share(emitter, sign) > 0.5:
+                return emitter
             distance = self._distance(emitter, sign)
             if distance < least:
                 best, least = emitter, distance
@@ -111,15 +117,17 @@ class Registry:
 
     def own_at(self, sign: Sign) -> Emitter | None:
         """The band's own emitter in whose place this burst lies: the one that shares the largest part of it, at least half."""
-        low, high = sign.center_hz - 0.5 * sign.bandwidth_hz, sign.center_hz + 0.5 * sign.bandwidth_hz
         best, largest = None, 0.5
         for emitter in self.emitters.values():
-            if emitter.belongs:
-                reach = self.wander_hz(emitter, sign.bin_hz)
-                share = (min(high, emitter.high_hz + reach) - max(low, emitter.low_hz - reach)) / (high - low)
-                if share > largest:
-                    best, largest = emitter, share
+            if emitter.belongs and (share := self._share(emitter, sign)) > largest:
+                best, largest = emitter, share
         return best
+
+    def _share(self, emitter: Emitter, sign: Sign) -> float:
+        """Share of a burst that lies in the place of an emitter."""
+        low, high = sign.center_hz - 0.5 * sign.bandwidth_hz, sign.center_hz + 0.5 * sign.bandwidth_hz
+        reach = self.wander_hz(emitter, sign.bin_hz)
+        return (min(high, emitter.high_hz + reach) - max(low, emitter.low_hz - reach)) / (high - low)
 
     def steady_at(self, sign: Sign) -> Emitter | None:
         """The steady emitter whose place this signal takes."""
@@ -199,6 +207,24 @@ class Registry:
         emitter.profile, emitter.count = np.zeros(0, np.float32), 0
         self.heard(emitter, sign)
 
+    def part_of(self, emitter: Emitter, sign: Sign):
+        """A further part of the first emission of an emitter: it is as wide as both."""
+        if emitter.count <= 1:
+            low = min(emitter.low_hz, sign.center_hz - 0.5 * sign.bandwidth_hz)
+            high = max(emitter.high_hz, sign.center_hz + 0.5 * sign.bandwidth_hz)
+            emitter.center_hz, emitter.log_width = Running(), Running()
+            emitter.center_hz.add(0.5 * (low + high))
+            emitter.log_width.add(math.log(high - low))
+        emitter.last_s = max(emitter.last_s, sign.end_s)
+        _widen(emitter, sign)
+        self.version += 1
+
+    def prune(self, before_s: float):
+        """Forgets strangers that were heard once, before this time, and to whom nobody gave a name."""
+        for emitter in list(self.emitters.values()):
+            if not (emitter.belongs or emitter.name) and emitter.count <= 1 and emitter.last_s < before_s:
+                del self.emitters[emitter.id]
+
     def showed(self, emitter: Emitter, sign: Sign):
         """One of the band's own showed more than it may: it may do so from here on. Its centre and width stay."""
         emitter.level_db.high = max(emitter.level_db.high, sign.level_db)
@@ -242,7 +268,8 @@ class Registry:
         level = emitter.level_db
         if not level.count:
             return MIN_MARGIN_DB
-        return min(max(level.mean + level.reach(PRIOR_LEVEL_DB, sigmas or self.sigmas) - level.high, MIN_MARGIN_DB), MAX_MARGIN_DB)
+        over = level.mean + level.reach(PRIOR_LEVEL_DB, sigmas or self.sigmas) - level.high
+        return min(max(over, MIN_MARGIN_DB), MAX_MARGIN_DB)
 
     def allowed(self, grid: Grid) -> np.ndarray:
         """(N,) power over the background that each bin may show; 1 if no emitter of the band's own is heard there."""
@@ -250,7 +277,8 @@ class Registry:
         for emitter in self._within(grid):
             if not emitter.profile.size:
                 continue
-            peak = emitter.profile * np.float32(10.0 ** (0.1 * (_STEADY_MARGIN_DB if emitter.steady else self.margin_db(emitter))))
+            margin_db = _STEADY_MARGIN_DB if emitter.steady else self.margin_db(emitter)
+            peak = emitter.profile * np.float32(10.0 ** (0.1 * margin_db))
             first = round(grid.bin_of(emitter.profile_low_hz))
             reach = math.ceil(self.wander_hz(emitter, grid.bin_hz) / grid.bin_hz)
             for shift in range(-reach, reach + 1):

@@ -78,7 +78,8 @@ class SteadyTrack:
                 registry.version += 1
             self._known.append(_Steady(emitter, low, high, level, level - noise_db))
 
-    def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float, registry: Registry) -> list[tuple[str, Emitter]]:
+    def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float,
+              registry: Registry) -> list[tuple[str, Emitter]]:
         """Takes the mean power (N,) of a block, dBFS less the gain; says which emitter is gone, back or louder."""
         found = []
         for one in self._known:

@@ -13,7 +13,7 @@ from .registry import Registry, Sign
 from .steady import DC_BINS
 from .tuning import TuningState
 
-LEARNED, OWN, CROWD, IGNORED, DC = "learned", "own", "crowd", "ignored", "dc line"
+LEARNED, OWN, PART, CROWD, IGNORED, DC = "learned", "own", "part", "crowd", "ignored", "dc line"
 REPORTED = (alerts.NEW, alerts.LOUDER)
 MIN_SNR_DB = 0.0  # that a burst must have shown in one of its frames
 _WIDER = 1.5  # times its own bins, from which on what lies around a burst is looked at as a whole

@@ -35,8 +35,9 @@ from .receiver import GainWatch
 from .regions import find_regions
 from .registry import Registry, Sign
 from .tuning import TuningKey, TuningState, key_of
-from .verdict import LEARNED, OWN, REPORTED, Judge, Verdict
+from .verdict import LEARNED, OWN, PART, REPORTED, Judge, Verdict
 
+FORGET_S = 86400.0  # after which a stranger that was heard once is forgotten
 TOGETHER = 2  # frames within which parts of one emission begin
 CONFIRM = 2  # frames of a burst after which it is judged, if it has not ended
 LEARN_BURST_S = 0.5  # after which a burst that lasts is learned, before it ends
@@ -187,6 +188,7 @@ class EmitterDetector:
 
     def band_file(self) -> BandFile:
         """The present state, to be saved; it shares the registry."""
+        self.registry.prune(self._now_s - FORGET_S)
         tunings = [Tuning(*key, mean_db=state.background.mean_db.copy(), frames=state.background.frames)
                    for key, state in self._tunings.items() if state.background.ready]
         return BandFile(self.registry, self.learned_s, self._complete, tunings, self._window, self.n_bins, self.contract["name"])
@@ -292,7 +294,8 @@ class EmitterDetector:
             self._end_block(tuning, emitted)
         return search.score
 
-    def _view(self, tuning: TuningState, index: int, psd, expected_db, ratio, residual, row, start: int, clipped: float) -> FrameView:
+    def _view(self, tuning: TuningState, index: int, psd, expected_db, ratio, residual, row, start: int,
+              clipped: float) -> FrameView:
         power, expected = 10.0 ** (0.1 * psd.astype(np.float64)), 10.0 ** (0.1 * expected_db.astype(np.float64))
         return FrameView(index, start, start + self._segment.frame_hop, power, expected, ratio,
                          power - expected * tuning.recent(), clipped, row[layout.PROBABILITIES][:len(self._labels)], residual,
@@ -333,22 +336,25 @@ class EmitterDetector:
             burst.alert = known
             emitted += self._log.update(known, sighting, self._segment)
             return
-        if verdict.emitter is None and (whole := self._begun_with(burst)) is not None:
-            whole.absorb(burst)
-            burst.verdict = None
-            if burst in self._builder.open:
+        if verdict.emitter is None and (other := self._begun_with(burst)) is not None:
+            whole = next((b for b in self._builder.open if b.alert is other and b is not burst), None)
+            if whole is not None and burst in self._builder.open:
+                whole.absorb(burst)
                 self._builder.open.remove(burst)
+            else:
+                burst.verdict, burst.alert = Verdict(PART, other.emitter), other
             return
         if verdict.emitter is None:
             emitter = self.registry.add(sign, belongs=False, learned=False)
             burst.verdict, burst.counted = Verdict(verdict.kind, emitter), True
         burst.alert, message = self._log.raise_alert(verdict.kind, burst.verdict.emitter, sighting, self._segment)
+        burst.alert.first_index = burst.first
         emitted.append(message)
 
-    def _begun_with(self, burst: Burst) -> Burst | None:
-        """The new burst that began together with this one: both are parts of one emission, which a few frames do not fill."""
-        return next((b for b in self._builder.open if b is not burst and b.alert is not None and b.alert.kind == alerts.NEW
-                     and b.counted and abs(b.first - burst.first) <= TOGETHER), None)
+    def _begun_with(self, burst: Burst) -> Alert | None:
+        """The new alert that began together with this burst: both are parts of one emission, which a few frames do not fill."""
+        return next((a for a in reversed(self._log.open.values())
+                     if a.kind == alerts.NEW and abs(a.first_index - burst.first) <= TOGETHER), None)
 
     def _ended(self, tuning: TuningState, burst: Burst, emitted: list[Emitted]):
         """A burst is over: the registry learns of it."""
@@ -367,6 +373,8 @@ class EmitterDetector:
                 self.registry.heard(emitter, sign)
         elif emitter is not None and emitter.belongs:
             self.registry.showed(emitter, sign)
+        elif emitter is not None and verdict.kind == PART:
+            self.registry.part_of(emitter, sign)
         elif emitter is not None:
             if burst.counted:
                 self.registry.first_burst(emitter, sign)
@@ -407,6 +415,8 @@ class EmitterDetector:
                 self._tell(alerts.GONE, emitter, int(starts[-1]), emitted)
         for alert in list(self._log.open.values()):
             self._close_if_over(alert, emitted)
+        for alert in list(self._log.open.values())[:max(len(self._log.open) - alerts.MAX_OPEN, 0)]:
+            emitted.append(self._log.close(alert, self._segment))
         tuning.renew(self.registry, self.false_events_per_hour)
 
     def _tell(self, kind: str, emitter: Emitter, sample: int, emitted: list[Emitted]):
@@ -464,8 +474,8 @@ class EmitterDetector:
             elif kind == "gain step":
                 self.receiver[kind] = self.receiver.get(kind, 0) + 1
                 emitted += self._log.once(alerts.RECEIVER, None, whole, self._segment, "gain step")
-                self._notices.give(RECEIVER_STATE, kind, f"receiver: the gain of signals and noise changed by {change_db:+.1f} dB "
-                                   "at once; switch automatic gain off for a steady view of the band")
+                self._notices.give(RECEIVER_STATE, kind, f"receiver: the gain of signals and noise changed by "
+                                   f"{change_db:+.1f} dB at once; switch automatic gain off for a steady view of the band")
 
     def _settle(self, tuning: TuningState):
         """Learning is over at a tuning."""
