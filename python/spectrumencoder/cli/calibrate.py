@@ -77,7 +77,8 @@ def calibrate(
     if scan and boxes:
         raise UsageError("--scan is for --detector emitters: a calibrated table holds for one tuning; leave one of them out")
     if not live:
-        only_radios(scan=scan, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration)
+        only_radios(scan=scan, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting,
+                    duration=duration)
     paths = [] if live else find_source(source, rate, format, freq)[0]
     report_forgotten_units(rate, freq if live else None, quiet)
     from ..emitters.learn_recordings import learn_recordings
