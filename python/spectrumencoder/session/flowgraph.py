@@ -338,11 +338,12 @@ class Flowgraph:
         if learned is None:
             return []
         notes = []
-        if self._learn_s < self.settings.learn_s:
+        recording = self.source.recording
+        if recording is not None and self._learn_s < self.settings.learn_s:
             notes.append(f"the recording is shorter than twice --learn {self.settings.learn_s:g}: its first half, "
-                         f"{self.source.recording.duration_s / 2:.3g} s, taught the second")
+                         f"{recording.duration_s / 2:.3g} s, taught the second")
         if not learned and not self.source.fault:
-            notes.append(f"the {'recording' if self.source.recording is not None else 'run'} ended while learning, after "
+            notes.append(f"the {'recording' if recording is not None else 'run'} ended while learning, after "
                          f"{learned_s:.3g} s of {self._learn_s:g} s; give a longer one, or a smaller --learn")
         return notes
 
