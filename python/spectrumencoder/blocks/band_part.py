@@ -63,9 +63,9 @@ class BandPart:
             self._saver = threading.Thread(target=self.save, daemon=True)  # writing waits for the disk: no frame does
             self._saver.start()
 
-    def save(self):
-        """Writes the file, if anything has changed since. Call it without the lock."""
-        if self._keeper is None or self._saved_frames == self._block.detector.n_frames:
+    def save(self, changed: bool = False):
+        """Writes the file, if frames have come since it was written, or something else is `changed`. Call it without the lock."""
+        if self._keeper is None or (self._saved_frames == self._block.detector.n_frames and not changed):
             return
         frames = self._block.detector.n_frames
         try:
@@ -97,8 +97,7 @@ class BandPart:
                 self._carry_out(decisions)
         finally:
             if decisions:
-                self._saved_frames = -1
-                self.save()
+                self.save(changed=True)
         if decisions:
             self._block.publish_status("running", "; ".join(f"{d.command} {', '.join(map(str, d.arguments))}" for d in decisions))
         if commands.get(keys.LIST):

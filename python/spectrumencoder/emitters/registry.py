@@ -24,6 +24,7 @@ _STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 8.
 _MAX_GROWN = 3.0  # times those, however much its bursts vary
 JOIN_S = 0.5  # bursts with a shorter gap are one transmission
 CROWD, CROWD_BINS = 4, 10  # emitters, and bins between neighbours
+PLACE_AFTER = 3  # transmissions
 SIGMAS = 4.0  # of a normal variable, beyond which a next burst is not expected
 
 
@@ -94,13 +95,13 @@ class Registry:
     def stranger_of(self, sign: Sign) -> Emitter | None:
         """The emitter, not one of the band's own, that this burst is like: in centre, width, level and length together.
 
-        One that was heard twice or more has a place: any burst in it is its own.
+        One that was heard PLACE_AFTER times has a place: a burst that fills at least half of it is its own.
         """
         best, least = None, _GATE
         for emitter in self.emitters.values():
             if emitter.belongs:
                 continue
-            if emitter.count >= 2 and self._share(emitter, sign) > 0.5:
+            if emitter.count >= PLACE_AFTER and sign.bandwidth_hz > 0.5 * emitter.bandwidth_hz and self._share(emitter, sign) > 0.8:
                 return emitter
             distance = self._distance(emitter, sign)
             if distance < least:
