@@ -112,7 +112,8 @@ class BandPart:
         self._block.publish_status(EMITTERS, count(len(rows), "emitter"), **{keys.EMITTERS: rows, keys.IGNORED: ignored})
 
     def say_learned(self):
-        """Publishes what was heard while learning. Call it with the lock held."""
+        """Publishes what was heard while learning, and lets the file be saved soon. Call it with the lock held."""
+        self._save_at = self._look_at = time.monotonic()
         detector = self._block.detector
         rows = detector.heard
         self._block.publish_status(LEARNED, f"learned {detector.learned_s:.3g} s of signal, heard {count(len(rows), 'emitter')}",
