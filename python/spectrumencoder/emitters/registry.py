@@ -20,7 +20,7 @@ _STEADY_BINS, _STEADY_MARGIN_DB = 2, 3.0  # of a steady emitter: bins to each si
 _MAX_SPREAD_BINS = 8  # that a centre may wander
 _GATE = 9.0  # squared distance of a stranger's next burst
 # deviations of a stranger's next burst; that of the centre is a share of the width
-_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 8.0, 0.15, 1.0, 0.03
+_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 5.0, 0.12, 0.5, 0.02
 _MAX_GROWN = 3.0  # times those, however much its bursts vary
 JOIN_S = 0.5  # bursts with a shorter gap are one transmission
 CROWD, CROWD_BINS = 4, 10  # emitters, and bins between neighbours
