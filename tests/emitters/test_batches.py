@@ -149,6 +149,18 @@ def test_learn_s_zero_stays_zero_after_reset():
     assert not detector.learning
 
 
+def test_no_more_to_learn_ends_learning_as_time_does():
+    """The carrier that was there is one of the band's own."""
+    feed = Feed(learn_s=100.0)
+    rows = feed.noise(10)
+    add(rows, 0, len(rows), 60, 20.0)
+    feed.give(rows)
+    feed.detector.set_learn_s(0)
+    assert not feed.detector.learning
+    assert [e.steady for e in feed.detector.registry.emitters.values()] == [True]
+    assert [row["freq_center_hz"] for row in feed.detector.heard] == [pytest.approx(hz_of(60), abs=100)]
+
+
 def test_flush_twice_says_everything_once():
     feed = Feed(learn_s=0.0)
     feed.quiet(2)
