@@ -412,7 +412,7 @@ class EmitterDetector:
             mean = 10.0 * np.log10(np.mean(10.0 ** (0.1 * psd.astype(np.float64)), axis=0))
             for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry):
                 self._tell(kind, emitter, int(starts[0]), emitted)
-            for emitter in self._activity.overdue(self._now_s, self.false_events_per_hour):
+            for emitter in self._activity.overdue(self.false_events_per_hour):
                 self._tell(alerts.GONE, emitter, int(starts[-1]), emitted)
         for alert in list(self._log.open.values()):
             self._close_if_over(alert, emitted)
