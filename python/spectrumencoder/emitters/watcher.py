@@ -291,9 +291,10 @@ class EmitterDetector:
                 self._look(tuning, search, n, frame, emitted)
         tuning.fill(psd, gains, ratio, starts)
         self._age += len(psd)
+        scores = tuning.score(search, gains, ratio)
         if not tuning.room:
             self._end_block(tuning, emitted)
-        return search.score
+        return scores
 
     def _view(self, tuning: TuningState, index: int, psd, expected_db, ratio, residual, row, start: int,
               clipped: float) -> FrameView:
