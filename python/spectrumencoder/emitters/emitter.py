@@ -66,9 +66,8 @@ class Emitter:
         belongs: it is usual on this band. accepted: because the operator said so. learned: it was there while learning.
         steady: it is there all the time. gone: it has been silent for longer than it ever was.
         labels: class -> sum of probabilities.
-        hops_hz: centres of its hop set.
+        hops_hz: centres of its hop set; empty so far.
         profile: largest power over the background by bin; profile_low_hz: of its first bin; profile_bin_hz: width of a bin.
-        event_id: of the alert that is open for it.
     """
 
     id: int
