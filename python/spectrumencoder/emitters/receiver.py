@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the receiver does by itself: steps of its gain. A rise of the noise that is no step of the gain is a raised floor.
+"""Steps of the receiver's gain. A rise of the noise that is no step of the gain is a raised floor.
 
 A step of the gain changes carriers as much as noise. A raised floor leaves carriers as they are. Without a carrier the two
 look alike when the power rises; that is then called a raised floor, since a barrage must not be missed.
