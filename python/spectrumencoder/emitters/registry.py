@@ -47,7 +47,7 @@ class Grid:
 
 @dataclass
 class Sign:
-    """What a burst tells of its emitter: Hz, dB over the background, POSIX seconds; `peak` (M,) by bin from `low_hz` on."""
+    """A burst as the registry takes it: Hz, dB over the background, POSIX seconds; `peak` (M,) by bin from `low_hz` on."""
 
     center_hz: float
     bandwidth_hz: float
@@ -141,7 +141,7 @@ class Registry:
     def crowd_at(self, sign: Sign) -> list[Emitter]:
         """The crowd in whose midst this burst lies: CROWD or more of the band's own emitters, each near the next one.
 
-        Where so many devices share a channel, one more that is no stronger is nothing new.
+        If so many devices share a channel, one more that is no stronger is nothing new.
         """
         own = sorted((e for e in self.emitters.values() if e.belongs and not e.steady), key=lambda e: e.low_hz)
         crowd: list[Emitter] = []
@@ -156,7 +156,7 @@ class Registry:
         return crowd if len(crowd) >= CROWD and crowd[0].low_hz <= sign.center_hz <= end else []
 
     def set_rate(self, false_per_hour: float):
-        """Sets the alerts an hour that may be false; from it follows how far a next burst may go."""
+        """Sets the alerts an hour that may be false. How far a next burst may go follows from it."""
         self.sigmas = min(max(SIGMAS - 0.5 * math.log10(max(false_per_hour, 1e-3)), 2.0), 5.5)
         self.version += 1
 
