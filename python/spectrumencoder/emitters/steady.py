@@ -80,7 +80,7 @@ class SteadyTrack:
 
     def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float,
               registry: Registry) -> list[tuple[str, Emitter]]:
-        """Takes the mean power (N,) of a block, dBFS less the gain; says which emitter is gone, back or louder."""
+        """Takes the mean power (N,) of a block, dBFS less the gain. Returns the emitters that are gone, back or louder."""
         found = []
         for one in self._known:
             if one.emitter.id not in registry.emitters:
@@ -116,7 +116,7 @@ class SteadyTrack:
         return score
 
     def carriers(self) -> list[tuple[int, int]]:
-        """First and last bin of those that stand 10 dB or more over the noise: their level tells a change of gain."""
+        """First and last bin of those that stand 10 dB or more over the noise: their level shows a change of gain."""
         return [(one.low, one.high) for one in self._known if one.over_db >= 10.0 and not one.emitter.gone]
 
     def _level(self, one: _Steady, mean: np.ndarray, registry: Registry) -> float:
