@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the detector keeps of one tuning: background, rows of the last frames, the block that is being filled.
+"""The state of one tuning: background, rows of the last frames, the block that is being filled.
 
 Shape letters: F frames, N bins.
 """
@@ -26,7 +26,7 @@ FLOOR_DB = 3.0  # from what is usual, that counts as much as the limit of a box
 GAIN_DB_PER_S = 0.05  # that what is usual follows
 RECENT = 8  # blocks: what was there in half of them is no cause of something new
 _SLOW = 9  # frames whose median gain an impulse stands out of
-_DISTURBED_DB, _DISTURBED_FACTOR = 0.4, 8.0  # see ``_Tuning._calm``
+_DISTURBED_DB, _DISTURBED_FACTOR = 0.4, 8.0  # see ``TuningState._calm``
 
 
 class TuningKey(NamedTuple):
@@ -155,7 +155,7 @@ class TuningState:
         self.filled = 0
 
     def renew(self, registry: Registry, false_per_hour: float):
-        """Takes what has changed in background, registry and budget."""
+        """Makes limits and allowed power anew, by background, registry and budget as they are."""
         log_p = math.log(NOISE_SHARE * false_per_hour * self.frame_s / 3600.0 / boxes_per_frame(self.grid.n_bins))
         error = float(f"{self.background.error:.2g}")
         self.limits = limits(self._window, self.grid.n_bins, self.background.spectra, error, min(round(log_p, 1), -3.0))
