@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The door: frames in order -> emitters and alerts.
 
-The result for a frame follows from that frame and the earlier ones, never from how frames were batched: what is learned of
-frames takes effect at the ends of blocks. Shape letters: F frames, N bins.
+The result for a frame follows from that frame and the earlier ones, not from how frames were batched. What is learned takes
+effect at the ends of blocks. Shape letters: F frames, N bins.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class EmitterDetector:
     Args:
         contract: of the model file: window, bins, labels, name.
         band: what is known already; None: nothing. If its learning was finished, the detector watches from the first frame.
-        learn_s: signal to learn before anything is reported, s. 0: what stands out of the noise is new from the first second on.
+        learn_s: signal to learn before anything is reported, s. 0: all that stands out of the noise is new from the first second on.
         false_events_per_hour: alerts an hour that may be false. inf counts as 1e6.
         hold: frames that a burst may be unseen before it ends.
         belongs_after: transmissions after which a new emitter belongs to the band.
@@ -205,8 +205,8 @@ class EmitterDetector:
             sample_start: (F,) number of each frame's first sample. segment: tuning, rate and time of these frames.
 
         Returns:
-            scores: the largest excess of a frame over what noise and known emitters may show; 1 is the limit. NaN for a frame that
-            was not judged: one of the first of a tuning, a short one, or one that was not encoded.
+            scores: how unusual each frame is (``TuningState.score``); 1 is the limit. NaN for one of the first frames of a tuning, a
+            short one, and one that was skipped.
         """
         began, count = time.perf_counter(), len(psd)
         result = Result(np.full(count, np.nan, np.float32), np.full(count, np.nan), np.zeros(count, bool))
@@ -391,7 +391,7 @@ class EmitterDetector:
             emitted += self._log.once(alerts.BURST, emitter, self._sighting(tuning, burst), self._segment)
 
     def _end_block(self, tuning: TuningState, emitted: list[Emitted]):
-        """What was learned of the block takes effect."""
+        """The block is full: what was learned of it takes effect."""
         psd, ratio, starts, gains = tuning.block()
         tuning.clear_block()
         block_s = len(psd) * tuning.frame_s
@@ -450,7 +450,7 @@ class EmitterDetector:
         return None
 
     def _close_if_over(self, alert: Alert, emitted: list[Emitted]):
-        """Closes an alert that has nothing more to tell."""
+        """Closes an alert that has nothing more to report."""
         emitter = alert.emitter
         if alert.kind == alerts.GONE:
             over = emitter is not None and not emitter.gone
@@ -490,7 +490,7 @@ class EmitterDetector:
             tuning.renew(self.registry, self.false_events_per_hour)
 
     def _sign(self, tuning: TuningState, burst: Burst, extent: tuple[int, int] | None = None) -> Sign:
-        """What a burst tells of its emitter. extent: first and last bin, if not its own."""
+        """A burst as the registry takes it. extent: first and last bin, if not its own."""
         low, high = extent or burst.extent()
         grid, segment = tuning.grid, self._segment
         power = burst.power[low:high + 1].sum() / max(burst.n_frames, 1)
@@ -507,7 +507,7 @@ class EmitterDetector:
         return {self._labels[k]: float(means[k]) for k in np.flatnonzero(means > 0.05).tolist()}
 
     def _sighting(self, tuning: TuningState, burst: Burst) -> Sighting:
-        """What an alert tells of a burst."""
+        """A burst as an alert states it."""
         sign = self._sign(tuning, burst)
         best = max(sign.labels, key=lambda name: sign.labels[name]) if sign.labels else None
         named = best is not None and sign.labels[best] >= MIN_LABEL
@@ -516,7 +516,7 @@ class EmitterDetector:
                         burst.dropout_rate, burst.residual)
 
     def _of_emitter(self, emitter: Emitter, start: int, stop: int, level_db: float) -> Sighting:
-        """What an alert tells of an emitter that is known."""
+        """A known emitter as an alert states it."""
         return Sighting(start, stop, emitter.center_hz.mean, emitter.bandwidth_hz,
                         emitter.power_dbfs if math.isfinite(emitter.power_dbfs) else None, level_db, 1.0, 1, emitter.label,
                         emitter.confidence)
