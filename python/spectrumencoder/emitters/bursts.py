@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bursts: regions of successive frames that lie in the same place, with what separates a signal from a side effect of another one.
+"""Bursts: regions of successive frames in the same place, with what separates a signal from a side effect of another one.
 
 Shape letters: N bins.
 """

@@ -52,7 +52,7 @@ class EmitterDetector:
     Args:
         contract: of the model file: window, bins, labels, name.
         band: what is known already; None: nothing. If its learning was finished, the detector watches from the first frame.
-        learn_s: signal to learn before anything is reported, s. 0: all that stands out of the noise is new from the first second on.
+        learn_s: signal to learn before anything is reported, s. 0: all that stands out of the noise is new at once.
         false_events_per_hour: alerts an hour that may be false. inf counts as 1e6.
         hold: frames that a burst may be unseen before it ends.
         belongs_after: transmissions after which a new emitter belongs to the band.
@@ -205,8 +205,8 @@ class EmitterDetector:
             sample_start: (F,) number of each frame's first sample. segment: tuning, rate and time of these frames.
 
         Returns:
-            scores: how unusual each frame is (``TuningState.score``); 1 is the limit. NaN for one of the first frames of a tuning, a
-            short one, and one that was skipped.
+            scores: how unusual each frame is (``TuningState.score``); 1 is the limit. NaN for the first
+            frames of a tuning, for short ones, and for those that were skipped.
         """
         began, count = time.perf_counter(), len(psd)
         result = Result(np.full(count, np.nan, np.float32), np.full(count, np.nan), np.zeros(count, bool))
