@@ -205,8 +205,8 @@ class EmitterDetector:
             sample_start: (F,) number of each frame's first sample. segment: tuning, rate and time of these frames.
 
         Returns:
-            scores: the largest excess of a frame over what noise and known emitters may show; 1 is the limit. NaN for a frame that
-            was not judged: one of the first of a tuning, a short one, or one that was not encoded.
+            scores: the largest excess of a frame over what noise and known emitters may show; 1 is the limit. NaN for a frame
+            that was not judged: one of the first of a tuning, or a short one.
         """
         began, count = time.perf_counter(), len(psd)
         result = Result(np.full(count, np.nan, np.float32), np.full(count, np.nan), np.zeros(count, bool))
