@@ -101,7 +101,8 @@ class Registry:
         for emitter in self.emitters.values():
             if emitter.belongs:
                 continue
-            if emitter.count >= PLACE_AFTER and sign.bandwidth_hz > 0.5 * emitter.bandwidth_hz and self._share(emitter, sign) > 0.8:
+            fills = sign.bandwidth_hz > 0.5 * emitter.bandwidth_hz and self._share(emitter, sign) > 0.8
+            if emitter.count >= PLACE_AFTER and fills:
                 return emitter
             distance = self._distance(emitter, sign)
             if distance < least:

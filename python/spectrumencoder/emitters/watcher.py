@@ -205,8 +205,8 @@ class EmitterDetector:
             sample_start: (F,) number of each frame's first sample. segment: tuning, rate and time of these frames.
 
         Returns:
-            scores: how unusual each frame is (``TuningState.score``); 1 is the limit. NaN for the first
-            frames of a tuning, for short ones, and for those that were skipped.
+            scores: how unusual each frame is (``TuningState.score``); 1 is the limit. NaN for the first frames of a
+            tuning, for short ones, and for those that were skipped.
         """
         began, count = time.perf_counter(), len(psd)
         result = Result(np.full(count, np.nan, np.float32), np.full(count, np.nan), np.zeros(count, bool))
