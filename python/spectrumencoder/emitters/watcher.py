@@ -211,6 +211,7 @@ class EmitterDetector:
         began, count = time.perf_counter(), len(psd)
         result = Result(np.full(count, np.nan, np.float32), np.full(count, np.nan), np.zeros(count, bool))
         self.n_frames += count
+        self.n_skipped += int(np.count_nonzero(features[:, layout.SKIPPED]))
         self._segment, tuning = segment, self._tuning_of(segment)
         whole = features[:, layout.K_EFF] >= segment.frame_average if count else np.zeros(0, bool)
         if not whole.all():  # the last, short frame of a recording follows another law
