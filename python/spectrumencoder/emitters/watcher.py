@@ -410,7 +410,8 @@ class EmitterDetector:
         else:
             tuning.background.follow(psd, block_s)
             mean = 10.0 * np.log10(np.mean(10.0 ** (0.1 * psd.astype(np.float64)), axis=0))
-            for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry):
+            for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry,
+                                                     self._gains[tuning.key].raised_db):
                 self._tell(kind, emitter, int(starts[0]), emitted)
             for emitter in self._activity.overdue(self.false_events_per_hour):
                 self._tell(alerts.GONE, emitter, int(starts[-1]), emitted)
