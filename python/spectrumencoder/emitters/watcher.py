@@ -342,6 +342,8 @@ class EmitterDetector:
             if whole is not None and burst in self._builder.open:
                 whole.absorb(burst)
                 self._builder.open.remove(burst)
+                if other.emitter is not None:
+                    other.emitter.parts += 1
             else:
                 burst.verdict, burst.alert = Verdict(PART, other.emitter), other
             return
