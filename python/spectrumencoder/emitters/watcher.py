@@ -43,6 +43,7 @@ CONFIRM = 2  # frames of a burst after which it is judged, if it has not ended
 LEARN_BURST_S = 0.5  # after which a burst that lasts is learned, before it ends
 MOVED_S, MOVED_DB = 1.0, 6.0  # from the silence of an emitter to its like elsewhere; difference of level
 MIN_LABEL = 0.5  # mean probability of a class from which on a signal is called by it
+MAX_DB = 400.0  # of a bin, dBFS: beyond, or no number, the frame is left out
 RECEIVER_STATE = "receiver"  # of a notice
 
 
@@ -61,7 +62,8 @@ class EmitterDetector:
         models: names of those that may have answered, as ``Detector`` has them.
 
     Attributes:
-        registry: the emitters. n_frames, n_judged, n_flagged, n_skipped: frames so far; n_uncalibrated is 0.
+        registry: the emitters. n_frames, n_judged, n_flagged: frames so far. n_skipped: those that are short or not
+            finite. n_uncalibrated: 0.
         heard: the emitters as ``listing.describe`` has them, at the end of learning; empty before.
 
     Raises:
@@ -206,14 +208,15 @@ class EmitterDetector:
 
         Returns:
             scores: the largest excess of a frame over what noise and known emitters may show; 1 is the limit. NaN for a frame that
-            was not judged: one of the first of a tuning, a short one, or one that was not encoded.
+            was not judged: one of the first of a tuning, a short one, or one with a bin that is no finite power.
         """
         began, count = time.perf_counter(), len(psd)
         result = Result(np.full(count, np.nan, np.float32), np.full(count, np.nan), np.zeros(count, bool))
         self.n_frames += count
         self._segment, tuning = segment, self._tuning_of(segment)
-        whole = features[:, layout.K_EFF] >= segment.frame_average if count else np.zeros(0, bool)
-        if not whole.all():  # the last, short frame of a recording follows another law
+        whole = (features[:, layout.K_EFF] >= segment.frame_average) & (np.abs(psd).max(axis=1, initial=0.0) < MAX_DB)
+        self.n_skipped += count - int(whole.sum())
+        if not whole.all():  # the last, short frame of a recording follows another law; what is no power follows none
             numbers = np.flatnonzero(whole)
             psd, residual, features, sample_start = psd[numbers], residual[numbers], features[numbers], sample_start[numbers]
         else:
