@@ -117,9 +117,9 @@ class Scan(Feed):
             rows = noise(dwell, self.rng)
             for bin_, snr_db in emitters.get(tuning, ()):
                 add(rows, 0, dwell, bin_, snr_db)
-            said += [emitted.fields for emitted in self.detector.discontinuity()]
-            said += self.give(rows, segment=segment_of(FREQ_HZ + 1e6 * tuning), batch=7)
-        self.said += said
+            ended = [emitted.fields for emitted in self.detector.discontinuity()]
+            self.said += ended
+            said += ended + self.give(rows, segment=segment_of(FREQ_HZ + 1e6 * tuning), batch=7)
         return said
 
 
