@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gnuradio.spectrumencoder.emitters.band_file import BandFile
 from gnuradio.spectrumencoder.emitters.watcher import EmitterDetector
-from streams import BIN_HZ, CONTRACT, FLOOR_DB, FREQ_HZ, K, N, Feed, add, features_of, hz_of, kinds_of, noise, opens, segment_of
+from streams import BIN_HZ, CONTRACT, FLOOR_DB, FREQ_HZ, Feed, K, N, add, features_of, hz_of, kinds_of, noise, opens, segment_of
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -80,7 +80,8 @@ def test_huge_and_silent_frames_do_no_harm(learned, what):
 @pytest.mark.parametrize("average", [16, 4])
 def test_silence_alone(average):
     feed = Feed(1, learn_s=5.0)
-    feed.give_db(np.full((500, N), -200.0, np.float32), segment=segment_of(average=average), features=features_of(500, average=average))
+    feed.give_db(np.full((500, N), -200.0, np.float32), segment=segment_of(average=average),
+                 features=features_of(500, average=average))
     assert feed.said == feed.flush() == []
     assert BandFile.from_bytes(feed.detector.band_file().to_bytes(), "").tunings[0].mean_db == pytest.approx(-200.0, abs=0.5)
 

@@ -207,8 +207,8 @@ class EmitterDetector:
             sample_start: (F,) number of each frame's first sample. segment: tuning, rate and time of these frames.
 
         Returns:
-            scores: the largest excess of a frame over what noise and known emitters may show; 1 is the limit. NaN for a frame that
-            was not judged: one of the first of a tuning, a short one, or one with a bin that is no finite power.
+            scores: the largest excess of a frame over what noise and known emitters may show; 1 is the limit. NaN for a frame
+            that was not judged: one of the first of a tuning, a short one, or one with a bin that is no finite power.
         """
         began, count = time.perf_counter(), len(psd)
         result = Result(np.full(count, np.nan, np.float32), np.full(count, np.nan), np.zeros(count, bool))
