@@ -78,16 +78,20 @@ class SteadyTrack:
                 registry.version += 1
             self._known.append(_Steady(emitter, low, high, level, level - noise_db))
 
-    def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float,
-              registry: Registry) -> list[tuple[str, Emitter]]:
-        """Takes the mean power (N,) of a block, dBFS less the gain. Returns the emitters that are gone, back or louder."""
+    def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float, registry: Registry,
+              raised_db: float = 0.0) -> list[tuple[str, Emitter]]:
+        """Takes the mean power (N,) of a block, dBFS less the gain. Returns the emitters that are gone, back or louder.
+
+        Args:
+            raised_db: by how much the floor is raised. The gain holds it, but signals are as strong as they were.
+        """
         found = []
         for one in self._known:
             if one.emitter.id not in registry.emitters:
                 continue
             level = self._level(one, mean, registry)
             lost = one.level_db - level
-            silent = lost > max(_GONE_SHARE * min(one.over_db, one.level_db - noise_db + 1e-3), _MIN_LOST_DB)
+            silent = lost - raised_db > max(_GONE_SHARE * min(one.over_db, one.level_db - noise_db + 1e-3), _MIN_LOST_DB)
             loud = -lost > LOUDER_DB
             if not silent:
                 one.emitter.last_s = max(one.emitter.last_s, end_s)

@@ -43,6 +43,7 @@ CONFIRM = 2  # frames of a burst after which it is judged, if it has not ended
 LEARN_BURST_S = 0.5  # after which a burst that lasts is learned, before it ends
 MOVED_S, MOVED_DB = 1.0, 6.0  # from the silence of an emitter to its like elsewhere; difference of level
 MIN_LABEL = 0.5  # mean probability of a class from which on a signal is called by it
+MAX_DB = 400.0  # of a bin, dBFS: beyond, or no number, the frame is left out
 RECEIVER_STATE = "receiver"  # of a notice
 
 
@@ -61,7 +62,8 @@ class EmitterDetector:
         models: names of those that may have answered, as ``Detector`` has them.
 
     Attributes:
-        registry: the emitters. n_frames, n_judged, n_flagged, n_skipped: frames so far; n_uncalibrated is 0.
+        registry: the emitters. n_frames, n_judged, n_flagged: frames so far. n_skipped: those that are short or not
+            finite. n_uncalibrated: 0.
         heard: the emitters as ``listing.describe`` has them, at the end of learning; empty before.
 
     Raises:
@@ -205,16 +207,17 @@ class EmitterDetector:
             sample_start: (F,) number of each frame's first sample. segment: tuning, rate and time of these frames.
 
         Returns:
-            scores: how unusual each frame is (``TuningState.score``); 1 is the limit. NaN for the first frames of a
-            tuning, for short ones, and for those that were skipped.
+            scores: how unusual each frame is (``TuningState.score``); 1 is the limit. NaN for the first frames of a tuning, for
+            short ones, for those that were skipped, and for those with a bin that is no finite power.
         """
         began, count = time.perf_counter(), len(psd)
         result = Result(np.full(count, np.nan, np.float32), np.full(count, np.nan), np.zeros(count, bool))
         self.n_frames += count
         self.n_skipped += int(np.count_nonzero(features[:, layout.SKIPPED]))
         self._segment, tuning = segment, self._tuning_of(segment)
-        whole = features[:, layout.K_EFF] >= segment.frame_average if count else np.zeros(0, bool)
-        if not whole.all():  # the last, short frame of a recording follows another law
+        whole = (features[:, layout.K_EFF] >= segment.frame_average) & (np.abs(psd).max(axis=1, initial=0.0) < MAX_DB)
+        self.n_skipped += count - int(whole.sum())
+        if not whole.all():  # the last, short frame of a recording follows another law; what is no power follows none
             numbers = np.flatnonzero(whole)
             psd, residual, features, sample_start = psd[numbers], residual[numbers], features[numbers], sample_start[numbers]
         else:
@@ -344,6 +347,8 @@ class EmitterDetector:
             if whole is not None and burst in self._builder.open:
                 whole.absorb(burst)
                 self._builder.open.remove(burst)
+                if other.emitter is not None:
+                    other.emitter.parts += 1
             else:
                 burst.verdict, burst.alert = Verdict(PART, other.emitter), other
             return
@@ -412,7 +417,8 @@ class EmitterDetector:
         else:
             tuning.background.follow(psd, block_s)
             mean = 10.0 * np.log10(np.mean(10.0 ** (0.1 * psd.astype(np.float64)), axis=0))
-            for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry):
+            for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry,
+                                                     self._gains[tuning.key].raised_db):
                 self._tell(kind, emitter, int(starts[0]), emitted)
             for emitter in self._activity.overdue(self.false_events_per_hour):
                 self._tell(alerts.GONE, emitter, int(starts[-1]), emitted)
