@@ -7,7 +7,6 @@ Shape letters: F frames, N bins.
 from __future__ import annotations
 
 import math
-import statistics
 from collections import deque
 from typing import NamedTuple
 
@@ -23,8 +22,8 @@ from .steady import SteadyTrack
 START, START_S = 32, 0.1  # frames, and s, before the first is judged
 NOISE_SHARE = 0.1  # of the false alerts an hour, that noise may cause
 RECENT = 8  # blocks: what was there in half of them is no cause of something new
-_SLOW = 9  # frames whose median gain an impulse stands out of
-_DISTURBED_DB, _DISTURBED_FACTOR = 0.4, 8.0  # see ``_Tuning._calm``
+_SLOW = 9  # frames, of whose gains an impulse stands out of the second lowest: two in three may hold one
+_DISTURBED_DB, _DISTURBED_FACTOR, _UNSEEN_DB = 0.4, 8.0, 0.1  # see ``TuningState._calm``
 
 
 class TuningKey(NamedTuple):
@@ -91,14 +90,18 @@ class TuningState:
         return Search(rows, self.limits.limit), gains, ratio
 
     def _calm(self, gains: np.ndarray, fresh: np.ndarray):
-        """Allows more in frames whose common gain stands out of those before them.
+        """Allows more in frames whose common gain stands out of those before them, and in those that follow.
 
         An impulse is in one of the K spectra of a frame. Its share of the frame's power is not averaged, so that bins scatter
-        by about that share.
+        by about that share. It may be as strong where a filter takes the noise away, and there its share is larger.
         """
+        below = None
         for n, gain in enumerate(gains.tolist()):
-            if len(self._gains) >= 3 and gain - (slow := statistics.median(self._gains)) > _DISTURBED_DB:
-                allow = np.float32(1.0 + _DISTURBED_FACTOR * (1.0 - 10.0 ** (-0.1 * (gain - slow))))
+            if len(self._gains) >= 3 and max(gain, *self._gains) - (slow := sorted(self._gains)[1]) > _DISTURBED_DB:
+                if below is None:
+                    below = np.maximum(10.0 ** (0.1 * (self.background.noise_db - self.background.mean_db)), 1.0)
+                share = 1.0 - 10.0 ** (-0.1 * max(gain - slow, _UNSEEN_DB))
+                allow = (1.0 + _DISTURBED_FACTOR * share * below).astype(np.float32)
                 fresh[n] = np.where(fresh[n] <= allow, np.minimum(fresh[n], 1.0), fresh[n] / allow)
             self._gains.append(gain)
 
