@@ -24,6 +24,8 @@ REACH_BINS = {"skirt": 32, "sideline": 128, "splatter": 0, "overload": 0}  # how
 _NEARLY_ALL = 0.75
 _TAIL = 0.005  # of the excess power outside the occupied band, at each side (99 %, ITU-R SM.328)
 _MIN_EXCESS = 1e-3
+_CLIPPED = 1e-3  # share of samples at full scale, from which a frame is no part of a longer box
+_STRONG = 30.0  # power over expected, from which a burst's skirt shows
 
 
 @dataclass
@@ -192,12 +194,22 @@ class BurstBuilder:
         self.n_bins, self.hold = n_bins, hold
         self.open: list[Burst] = []  # oldest first
         self._over: list[Burst] = []  # that ended, and are still in the longest box of the next frame
+        self._clipped = -HISTORY - 1  # number of the last clipped frame
 
-    def covered(self, mask: np.ndarray, index: int):
-        """Marks the bins (N,) of bursts that a box which ends with frame `index` may hold: it must not open another one of them."""
-        self._over = [burst for burst in self._over if index - burst.last <= HISTORY]
+    def covered(self, mask: np.ndarray, frame: FrameView):
+        """Marks the bins (N,) of bursts that a box which ends with this frame may hold: it must not open another one of them.
+
+        A strong one has a skirt. A clipped frame may have power anywhere.
+        """
+        if frame.clipped > _CLIPPED:
+            self._clipped = frame.index
+        if frame.index - self._clipped <= HISTORY:
+            mask[:] = True
+            return
+        self._over = [burst for burst in self._over if frame.index - burst.last <= HISTORY]
         for burst in (*self._over, *self.open):
-            mask[max(burst.low - MERGE_BINS, 0):burst.high + MERGE_BINS + 1] = True
+            reach = REACH_BINS["skirt"] if float(burst.peak.max()) > _STRONG else MERGE_BINS
+            mask[max(burst.low - reach, 0):burst.high + reach + 1] = True
 
     def see(self, frame: FrameView, regions: list[Region]) -> list[Burst]:
         """Takes a frame with its regions; the bursts that have ended before it."""

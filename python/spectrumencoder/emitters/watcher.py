@@ -313,7 +313,7 @@ class EmitterDetector:
         regions = []
         if search.score[n] > 1.0:
             covered = np.zeros(self.n_bins, bool)
-            self._builder.covered(covered, frame.index)
+            self._builder.covered(covered, frame)
             regions = find_regions(search, n, tuning.limits.variance, covered)
         if not regions and not self._builder.open:
             return
