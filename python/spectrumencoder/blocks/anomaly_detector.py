@@ -146,6 +146,12 @@ class anomaly_detector(SafeBlock, gr.sync_block):
             self._settings[key] = value
         self.publish_status("running", f"{key} is {value}")
 
+    def finish_learning(self):
+        """Of the detector "emitters": what was heard so far belongs, and the band file is written."""
+        with self._lock:
+            self.detector.finish_learning()
+        self._band_part.save(changed=True)
+
     # Frames
 
     def _make_detector(self) -> Detector | EmitterDetector:

@@ -94,8 +94,8 @@ class snippet_recorder(SafeBlock, gr.sync_block):
         with self._lock:
             wanted = self._wanted.get(identity)
             if wanted is None:
-                if event.get(keys.STATE) != "open":
-                    return  # written already, being long
+                if event.get(keys.STATE) != "open" or event.get(keys.ALERT) == "gone":
+                    return  # written already, being long; or of an emitter that is silent
                 wanted = self._wanted[identity] = _Wanted(event, start - self._pre, 0)
             first = wanted.event
             if event.get(keys.ALERT) and start > first[keys.SAMPLE_START] + first[keys.SAMPLE_COUNT]:

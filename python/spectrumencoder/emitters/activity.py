@@ -2,6 +2,7 @@
 """Activity in the places of the band's own emitters: when, how long and how strong, and which has been silent for too long.
 
 The search leaves out what an emitter may show. Its place is therefore watched here, by the mean power of its core bins.
+Silence is counted in frames that were heard at its place: not while a scan is elsewhere, nor while nobody watches.
 
 Shape letters: F frames, N bins, E emitters.
 """
@@ -30,6 +31,7 @@ class _On:
     end_s: float
     sample_start: int
     sample_stop: int
+    gap_s: float = math.nan  # of silence before it
     total: float = 0.0
     frames: int = 0
 
@@ -49,6 +51,8 @@ class Activity:
     def __init__(self, registry: Registry):
         self._registry = registry
         self._on: dict[int, _On] = {}
+        self._silent_s: dict[int, float] = {}  # by emitter, up to now
+        self._heard: set[int] = set()  # emitters whose next silence will have a beginning
 
     def take(self, tuning: TuningState, ratio: np.ndarray, starts: np.ndarray, times: np.ndarray, hold: int) -> list[Heard]:
         """Takes a block of power over the background, (F, N), with first samples (F,) and times (F,) of its frames.
@@ -66,23 +70,29 @@ class Activity:
         limit = np.array([_limit(tuning, width) for width in (high - low).tolist()])
         active = means > limit
         found: list[Heard] = []
-        gap_s = max(hold * tuning.frame_s, JOIN_S)
+        join_s, span_s = max(hold * tuning.frame_s, JOIN_S), len(ratio) * tuning.frame_s
         some = active.any(axis=0)
         for k, (emitter, _, _) in enumerate(cores):
             state = self._on.get(emitter.id)
+            silent_s = self._silent_s.get(emitter.id, 0.0)
+            self._silent_s[emitter.id] = silent_s + span_s
             if state is None and not some[k]:
                 continue
             for n in np.flatnonzero(active[:, k]).tolist():
                 moment = float(times[n])
-                if state is not None and moment - state.end_s > gap_s:
+                if state is not None and moment - state.end_s > join_s:
                     found += self._ended(emitter, state, tuning)
                     state = None
                 if state is None:
-                    state = _On(moment, moment, int(starts[n]), 0)
+                    gap_s = silent_s + n * tuning.frame_s if emitter.id in self._heard else math.nan
+                    state = _On(moment, moment, int(starts[n]), 0, gap_s)
+                    self._heard.add(emitter.id)
+                silent_s = -(n + 1) * tuning.frame_s
+                self._silent_s[emitter.id] = silent_s + span_s
                 state.end_s, state.sample_stop = moment + tuning.frame_s, int(starts[n]) + tuning.key.frame_hop
                 state.total += float(means[n, k]) - 1.0
                 state.frames += 1
-            if state is not None and float(times[-1]) - state.end_s > gap_s:
+            if state is not None and float(times[-1]) - state.end_s > join_s:
                 found += self._ended(emitter, state, tuning)
                 state = None
             if state is None:
@@ -91,7 +101,7 @@ class Activity:
                 self._on[emitter.id] = state
         return found
 
-    def overdue(self, now_s: float, false_per_hour: float) -> list[Emitter]:
+    def overdue(self, false_per_hour: float) -> list[Emitter]:
         """Emitters that have been silent for longer than they ever may, and are said to be gone from here on."""
         known = [e for e in self._registry.emitters.values() if e.log_gap.count and not e.steady]
         spans = [(e.gap_sum_s, e.log_gap.count) for e in known]
@@ -100,13 +110,14 @@ class Activity:
         found = []
         for emitter in known:
             if (emitter.gone or emitter.count < MIN_TRANSMISSIONS or emitter.id in self._on
-                    or now_s - emitter.last_s <= emitter.overdue_s(per_gap)):
+                    or self._silent_s.get(emitter.id, 0.0) <= emitter.overdue_s(per_gap)):
                 continue
             emitter.gone = True
             found.append(emitter)
         return found
 
     def _ended(self, emitter: Emitter, state: _On, tuning: TuningState) -> list[Heard]:
+        self._registry.count_gap(emitter, state.gap_s)
         if state.start_s <= emitter.last_s:  # counted already, by a burst that showed more than it may
             emitter.last_s = max(emitter.last_s, state.end_s)
             return []

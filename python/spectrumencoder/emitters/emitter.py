@@ -117,7 +117,8 @@ class Emitter:
     def overdue_s(self, per_gap: float) -> float:
         """Silence, in s, that a gap exceeds with probability `per_gap`.
 
-        Gaps are taken to be exponential. Their mean is known from the gaps heard, so that the next one follows a Lomax distribution.
+        Gaps are taken to be exponential. Their mean is known from the gaps heard alone, so that the next one follows a Lomax
+        distribution.
         """
         count = self.log_gap.count
         if not count:

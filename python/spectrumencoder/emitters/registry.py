@@ -20,10 +20,11 @@ _STEADY_BINS, _STEADY_MARGIN_DB = 2, 3.0  # of a steady emitter: bins to each si
 _MAX_SPREAD_BINS = 8  # that a centre may wander
 _GATE = 9.0  # squared distance of a stranger's next burst
 # deviations of a stranger's next burst; that of the centre is a share of the width
-_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 8.0, 0.15, 1.0, 0.03
+_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 5.0, 0.12, 0.5, 0.02
 _MAX_GROWN = 3.0  # times those, however much its bursts vary
 JOIN_S = 0.5  # bursts with a shorter gap are one transmission
 CROWD, CROWD_BINS = 4, 10  # emitters, and bins between neighbours
+PLACE_AFTER = 3  # transmissions
 SIGMAS = 4.0  # of a normal variable, beyond which a next burst is not expected
 
 
@@ -94,13 +95,14 @@ class Registry:
     def stranger_of(self, sign: Sign) -> Emitter | None:
         """The emitter, not one of the band's own, that this burst is like: in centre, width, level and length together.
 
-        One that was heard twice or more has a place: any burst in it is its own.
+        One that was heard PLACE_AFTER times has a place: a burst that fills at least half of it is its own.
         """
         best, least = None, _GATE
         for emitter in self.emitters.values():
             if emitter.belongs:
                 continue
-            if emitter.count >= 2 and self._share(emitter, sign) > 0.5:
+            fills = sign.bandwidth_hz > 0.5 * emitter.bandwidth_hz and self._share(emitter, sign) > 0.8
+            if emitter.count >= PLACE_AFTER and fills:
                 return emitter
             distance = self._distance(emitter, sign)
             if distance < least:
@@ -192,6 +194,8 @@ class Registry:
     def heard(self, emitter: Emitter, sign: Sign):
         """A further burst of an emitter. One that follows the last within ``JOIN_S`` belongs to the same transmission."""
         if not emitter.count or sign.start_s - emitter.last_s > JOIN_S:
+            if emitter.count and not emitter.belongs:  # the gaps of the band's own are counted by ``activity``
+                self.count_gap(emitter, sign.start_s - emitter.last_s)
             self._count(emitter, sign.start_s, sign.end_s, sign.level_db)
             emitter.center_hz.add(sign.center_hz)
             emitter.log_width.add(math.log(sign.bandwidth_hz))
@@ -238,14 +242,13 @@ class Registry:
         emitter.last_s = max(emitter.last_s, end_s)
 
     def _count(self, emitter: Emitter, start_s: float, end_s: float, level_db: float):
-        if emitter.count:
-            self._count_gap(emitter, start_s - emitter.last_s)
         emitter.count += 1
         emitter.level_db.add(level_db)
         emitter.log_length.add(math.log(max(end_s - start_s, 1e-4)))
         emitter.gone = False
 
-    def _count_gap(self, emitter: Emitter, gap_s: float):
+    def count_gap(self, emitter: Emitter, gap_s: float):
+        """A silence between two of its transmissions, in s."""
         if gap_s > 0.0:
             emitter.log_gap.add(math.log(max(gap_s, 1e-3)))
             emitter.gap_sum_s += gap_s

@@ -105,6 +105,16 @@ class SteadyTrack:
                 found.append(("louder", one.emitter))
         return found
 
+    def missing(self, ratio: np.ndarray) -> np.ndarray:
+        """(F,) the largest loss of a steady emitter in frames of power over the background (F, N); 1: as when it is gone."""
+        score = np.zeros(len(ratio), np.float32)
+        for one in self._known:
+            if not one.emitter.gone:
+                mean = np.maximum(ratio[:, one.low:one.high + 1].mean(axis=1), 1e-6)
+                limit = max(_GONE_SHARE * one.over_db, _MIN_LOST_DB)
+                np.maximum(score, np.float32(-10.0 / limit) * np.log10(mean), out=score)
+        return score
+
     def carriers(self) -> list[tuple[int, int]]:
         """First and last bin of those that stand 10 dB or more over the noise: their level tells a change of gain."""
         return [(one.low, one.high) for one in self._known if one.over_db >= 10.0 and not one.emitter.gone]

@@ -21,6 +21,8 @@ from .steady import SteadyTrack
 
 START, START_S = 32, 0.1  # frames, and s, before the first is judged
 NOISE_SHARE = 0.1  # of the false alerts an hour, that noise may cause
+FLOOR_DB = 3.0  # from what is usual, that counts as much as the limit of a box
+GAIN_DB_PER_S = 0.05  # that what is usual follows
 RECENT = 8  # blocks: what was there in half of them is no cause of something new
 _SLOW = 9  # frames, of whose gains an impulse stands out of the second lowest: two in three may hold one
 _DISTURBED_DB, _DISTURBED_FACTOR, _UNSEEN_DB = 0.4, 8.0, 0.1  # see ``TuningState._calm``
@@ -89,6 +91,16 @@ class TuningState:
         self._rows = rows[len(psd):].copy()
         return Search(rows, self.limits.limit), gains, ratio
 
+    def score(self, search: Search, gains: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+        """(F,) how unusual each frame is: by what stands out, by the whole floor, and by steady emitters that are missing.
+
+        1 is the limit of each. The floor and missing emitters alert after some frames only: see ``receiver`` and ``steady``.
+        """
+        score = np.maximum(search.score, self.steady.missing(ratio))
+        if self.usual_gain_db is not None:
+            np.maximum(score, np.abs(gains - self.usual_gain_db) * np.float32(1.0 / FLOOR_DB), out=score)
+        return score
+
     def _calm(self, gains: np.ndarray, fresh: np.ndarray):
         """Allows more in frames whose common gain stands out of those before them, and in those that follow.
 
@@ -129,6 +141,10 @@ class TuningState:
     def block(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """The full block: dBFS less the gain (F, N), power over the background (F, N), first samples (F,), gains (F,)."""
         ratio = np.concatenate(self._ratio)
+        gain = float(np.median(np.concatenate(self._block_gains)))
+        usual = gain if self.usual_gain_db is None else self.usual_gain_db
+        step = GAIN_DB_PER_S * len(ratio) * self.frame_s
+        self.usual_gain_db = usual + max(min(gain - usual, step), -step)
         self._means.append(ratio.mean(axis=0))
         self._recent = None
         return np.concatenate(self._psd), ratio, np.concatenate(self._starts), np.concatenate(self._block_gains)

@@ -86,7 +86,7 @@ class EmitterDetector:
         if band is not None:
             band.check(self._window, self.n_bins)
         self._band = band
-        self.hold = DEFAULTS.hold
+        self.hold, self.learn_s, self.false_events_per_hour = DEFAULTS.hold, DEFAULTS.learn_s, DEFAULTS.false_events_per_hour
         self.reset()
         self.set_learn_s(learn_s)
         self.set_false_events_per_hour(false_events_per_hour)
@@ -108,11 +108,12 @@ class EmitterDetector:
         self._segment = Segment()
         self.registry = Registry() if self._band is None else deepcopy(self._band.registry)
         self.learned_s = 0.0 if self._band is None else self._band.learned_s
-        self._complete = self._band is not None and self._band.complete
+        self._complete = not self.learn_s > 0.0 or (self._band is not None and self._band.complete)
         self._builder = BurstBuilder(self.n_bins, self.hold)
         self._activity = Activity(self.registry)
         self._log = AlertLog(self.n_bins, self._models[0])
         self._judge = Judge(self.registry)
+        self._judge.set_rate(self.false_events_per_hour)
         self._notices = Notices()
         self.heard: list[dict[str, Any]] = []
         self.receiver: dict[str, int] = {}  # bursts that the receiver or a stronger signal explains, by kind
@@ -145,8 +146,8 @@ class EmitterDetector:
     def set_learn_s(self, learn_s: float) -> None:
         """Sets how much signal is learned. Raises ValueError: it is negative."""
         self.learn_s = float(SETTINGS["learn_s"].check(learn_s))
-        if self.learned_s >= self.learn_s and not self.learn_s > 0.0:
-            self._complete = True
+        if not self.learn_s > 0.0:
+            self.finish_learning()
 
     def set_belongs_after(self, belongs_after: int) -> None:
         """Sets after how many transmissions a new emitter belongs. Raises ValueError: it is below 1."""
@@ -205,8 +206,8 @@ class EmitterDetector:
             sample_start: (F,) number of each frame's first sample. segment: tuning, rate and time of these frames.
 
         Returns:
-            scores: the largest excess of a frame over what noise and known emitters may show; 1 is the limit. NaN for a frame that
-            was not judged: one of the first of a tuning, a short one, or one that was not encoded.
+            scores: the largest excess of a frame over what noise and known emitters may show; 1 is the limit. NaN for a frame
+            that was not judged: one of the first of a tuning, or a short one.
         """
         began, count = time.perf_counter(), len(psd)
         result = Result(np.full(count, np.nan, np.float32), np.full(count, np.nan), np.zeros(count, bool))
@@ -291,9 +292,10 @@ class EmitterDetector:
                 self._look(tuning, search, n, frame, emitted)
         tuning.fill(psd, gains, ratio, starts)
         self._age += len(psd)
+        scores = tuning.score(search, gains, ratio)
         if self._room(tuning) <= 0:
             self._end_block(tuning, emitted)
-        return search.score
+        return scores
 
     def _room(self, tuning: TuningState) -> int:
         """Frames until the block is over. The last block of learning ends with the last frame that is to be learned."""
@@ -421,7 +423,7 @@ class EmitterDetector:
             mean = 10.0 * np.log10(np.mean(10.0 ** (0.1 * psd.astype(np.float64)), axis=0))
             for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry):
                 self._tell(kind, emitter, int(starts[0]), emitted)
-            for emitter in self._activity.overdue(self._now_s, self.false_events_per_hour):
+            for emitter in self._activity.overdue(self.false_events_per_hour):
                 self._tell(alerts.GONE, emitter, int(starts[-1]), emitted)
         for alert in list(self._log.open.values()):
             self._close_if_over(alert, emitted)

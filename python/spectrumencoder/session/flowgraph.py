@@ -110,6 +110,11 @@ class Outcome:
     news: tuple[str, ...] = ()
 
     @property
+    def n_alerts(self) -> int:
+        """Alerts of emitters: without events of the receiver, and without single bursts."""
+        return sum(number for kind, number in self.alerts.items() if kind not in ("receiver", "burst"))
+
+    @property
     def real_time_factor(self) -> float:
         """seconds / wall_s."""
         return self.seconds / self.wall_s if self.wall_s > 0 else 0.0
@@ -129,11 +134,12 @@ class Outcome:
         quiet = f", {self.adaptive[keys.FULL_FRAMES]} of interest ({self.adaptive[keys.MEAN_TOKENS]:.1f} tokens a frame)" \
             if self.adaptive else ""
         known = "" if self.emitters is None else f"{count(self.emitters, 'emitter')} known, "
-        what = "event" if self.emitters is None else "alert"
+        what, number = ("event", self.n_events) if self.emitters is None else ("alert", self.n_alerts)
+        receiver = f" ({count(self.alerts['receiver'], 'event')} of the receiver)" if self.alerts.get("receiver") else ""
         more = f" ({self.suppressed_events} more not reported)" if self.suppressed_events else ""
         bytes_each = "" if not self.encoded_bytes else f" of {self.encoded_bytes / max(1, self.n_frames):.1f} bytes each"
         return (f"{self.name}: {count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{quiet}{refined}, "
-                f"{known}{count(self.n_events, what)}{more}, "
+                f"{known}{count(number, what)}{receiver}{more}, "
                 f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
 
 
@@ -342,11 +348,12 @@ class Flowgraph:
         if learned is None:
             return []
         notes = []
-        if self._learn_s < self.settings.learn_s:
+        recording = self.source.recording
+        if recording is not None and self._learn_s < self.settings.learn_s:
             notes.append(f"the recording is shorter than twice --learn {self.settings.learn_s:g}: its first half, "
-                         f"{self.source.recording.duration_s / 2:.3g} s, taught the second")
-        if not learned:
-            notes.append(f"the {'recording' if self.source.recording is not None else 'run'} ended while learning, after "
+                         f"{recording.duration_s / 2:.3g} s, taught the second")
+        if not learned and not self.source.fault:
+            notes.append(f"the {'recording' if recording is not None else 'run'} ended while learning, after "
                          f"{learned_s:.3g} s of {self._learn_s:g} s; give a longer one, or a smaller --learn")
         return notes
 
