@@ -31,8 +31,10 @@ SAID = {  # of bursts that the receiver explains, by kind of verdict; {}: MHz
 
 
 class Change(NamedTuple):
-    """A change of all bins. kind: "gain step", "raised floor", "over" (the floor is as it was) or "impulses". change_db: of the noise;
-    count: of frames, for impulses."""
+    """A change of all bins. kind: "gain step", "raised floor", "over" (the floor is as it was) or "impulses".
+
+    change_db: of the noise. count: frames with impulses.
+    """
 
     kind: str
     change_db: float

@@ -339,7 +339,8 @@ class EmitterDetector:
             if verdict is not None and verdict.kind not in (LEARNED, OWN):
                 self.receiver[verdict.kind] = self.receiver.get(verdict.kind, 0) + 1
                 if verdict.kind in SAID:
-                    self._notices.give(RECEIVER_STATE, verdict.kind, f"receiver: {SAID[verdict.kind].format(sign.center_hz / 1e6)}")
+                    said = SAID[verdict.kind].format(sign.center_hz / 1e6)
+                    self._notices.give(RECEIVER_STATE, verdict.kind, f"receiver: {said}")
             return
         sighting = self._sighting(tuning, burst)
         known = None if verdict.emitter is None else self._log.of_emitter(verdict.emitter)
@@ -490,7 +491,7 @@ class EmitterDetector:
                                    f"{change_db:+.1f} dB at once; switch automatic gain off for a steady view of the band")
             elif kind == "impulses":
                 self.receiver[kind] = self.receiver.get(kind, 0) + count
-                self._notices.give(RECEIVER_STATE, kind, f"receiver: short impulses over the whole band raise single frames, such as "
+                self._notices.give(RECEIVER_STATE, kind, f"receiver: impulses over the whole band raise single frames, "
                                    f"by {change_db:.1f} dB (mains, ignition, radar); weak signals are missed in those")
 
     def _settle(self, tuning: TuningState):

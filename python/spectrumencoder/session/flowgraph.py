@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ..recordings import Recording
 
 RECEIVER_STATE = "receiver"  # of a notice
-REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", RECEIVER_STATE, "unsaved", "skipped", "refused",
-                   "malformed")
+REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", RECEIVER_STATE, "unsaved", "skipped",
+                   "refused", "malformed")
 GRACE_S = 1.5  # maximum time from Ctrl-C or a failure to the end of all blocks
 
 
