@@ -166,3 +166,15 @@ def test_a_carrier_that_drifts_is_followed():
         band.mean[n, at - 1:at + 2] += FLOOR * np.array([30.0, 100.0, 30.0])
     _, alerts, _ = watch(band)
     assert not alerts
+
+
+def test_clipping_is_no_step_of_the_gain_and_no_impulse():
+    """Clipping takes power from all else in its frames."""
+    band = Band(1400)
+    for first in range(600, 1400, 40):
+        band.mean[first:first + 18] *= 0.4
+        band.signal(first, first + 17, 60, 61, 60.0)
+        band.clipped[first:first + 18] = 0.02
+    detector, alerts, notices = watch(band)
+    assert [(a["alert"], bin_of(a) in (60, 61)) for a in alerts] == [("new", True)]
+    assert not {"gain step", "impulses"} & set(detector.receiver)

@@ -25,7 +25,7 @@ _WRITE_INTERVAL_S = 1.0
 
 
 class sigmf_annotator(SafeBlock, gr.basic_block):
-    """Writes one annotation per event; an event that is still open is updated in place.
+    """Writes one annotation per event, of an alert one per transmission; one that is still on is updated in place.
 
     Message input: `events` (a PDU or a bare dict). Message output: `status`.
 

@@ -44,8 +44,9 @@ class snippet_recorder(SafeBlock, gr.sync_block):
     """Keeps the last samples, and writes those around an event after it has closed or lasted ``max_s``.
 
     Input 0: the complex samples of the chain. Message input `events` (of ``anomaly_detector``). Message output: `status`.
-    An alert has the IQ of its first transmission. Each event becomes event-<time>-<id>.sigmf-meta and .sigmf-data (cf32), with the event as annotation. No snippet reaches
-    across a retune or a gap. A thread of the block writes; if it cannot keep up, snippets are lost and counted.
+    Each event becomes event-<time>-<id>.sigmf-meta and .sigmf-data (cf32), with the event as annotation; of an alert its first
+    transmission, since an alert stays open. No snippet reaches across a retune or a gap. A thread of the block writes; if it
+    cannot keep up, snippets are lost and counted.
 
     Args:
         folder: for the snippets; it is made.

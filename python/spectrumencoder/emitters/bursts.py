@@ -24,7 +24,7 @@ REACH_BINS = {"skirt": 32, "sideline": 128, "splatter": 0, "overload": 0}  # how
 _NEARLY_ALL = 0.75
 _TAIL = 0.005  # of the excess power outside the occupied band, at each side (99 %, ITU-R SM.328)
 _MIN_EXCESS = 1e-3
-_CLIPPED = 1e-3  # share of samples at full scale, from which a frame is no part of a longer box
+CLIPPED = 1e-3  # share of samples at full scale, from which a frame is clipped, and no part of a longer box
 _STRONG = 30.0  # power over expected, from which a burst's skirt shows
 
 
@@ -201,7 +201,7 @@ class BurstBuilder:
 
         A strong one has a skirt. A clipped frame may have power anywhere.
         """
-        if frame.clipped > _CLIPPED:
+        if frame.clipped > CLIPPED:
             self._clipped = frame.index
         if frame.index - self._clipped <= HISTORY:
             mask[:] = True

@@ -15,6 +15,7 @@ import numpy as np
 from ..detector.events import Segment
 from .background import BLOCK, Background
 from .boxes import HISTORY, Limits, Search, boxes_per_frame, limits
+from .bursts import CLIPPED
 from .law import independent_share
 from .registry import Grid, Registry
 from .steady import SteadyTrack
@@ -130,24 +131,30 @@ class TuningState:
         """Frames until the block is full."""
         return BLOCK - self.filled
 
-    def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray):
-        """Adds frames to the block."""
+    def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray, clipped: np.ndarray):
+        """Adds frames to the block. clipped: (F,) share of samples at full scale."""
         self._psd.append(psd - gains[:, None])
         self._ratio.append(ratio)
         self._starts.append(starts)
         self._block_gains.append(gains)
+        self._block_clipped.append(clipped.copy())  # a view of a buffer that is used again
         self.filled += len(psd)
 
     def block(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The full block: dBFS less the gain (F, N), power over the background (F, N), first samples (F,), gains (F,)."""
-        ratio = np.concatenate(self._ratio)
-        gain = float(np.median(np.concatenate(self._block_gains)))
+        """The full block: dBFS less the gain (F, N), power over the background (F, N), first samples (F,), and the gains.
+
+        Clipping lowers the gain of all else: if some frames are not clipped, the gains are theirs alone.
+        """
+        ratio, gains = np.concatenate(self._ratio), np.concatenate(self._block_gains)
+        sound = gains[np.concatenate(self._block_clipped) <= CLIPPED]
+        gains = sound if sound.size else gains
+        gain = float(np.median(gains))
         usual = gain if self.usual_gain_db is None else self.usual_gain_db
         step = GAIN_DB_PER_S * len(ratio) * self.frame_s
         self.usual_gain_db = usual + max(min(gain - usual, step), -step)
         self._means.append(ratio.mean(axis=0))
         self._recent = None
-        return np.concatenate(self._psd), ratio, np.concatenate(self._starts), np.concatenate(self._block_gains)
+        return np.concatenate(self._psd), ratio, np.concatenate(self._starts), gains
 
     def clear_block(self):
         """Begins a new block."""
@@ -155,6 +162,7 @@ class TuningState:
         self._ratio: list[np.ndarray] = []
         self._starts: list[np.ndarray] = []
         self._block_gains: list[np.ndarray] = []
+        self._block_clipped: list[np.ndarray] = []
         self.filled = 0
 
     def renew(self, registry: Registry, false_per_hour: float):

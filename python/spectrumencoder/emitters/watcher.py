@@ -290,7 +290,7 @@ class EmitterDetector:
                 frame = self._view(tuning, self._age + n, psd[n], expected_db, ratio[n], residual[n], features[n], int(starts[n]),
                                    float(clipped[n]))
                 self._look(tuning, search, n, frame, emitted)
-        tuning.fill(psd, gains, ratio, starts)
+        tuning.fill(psd, gains, ratio, starts, clipped)
         self._age += len(psd)
         scores = tuning.score(search, gains, ratio)
         if self._room(tuning) <= 0:
