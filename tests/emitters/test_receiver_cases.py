@@ -164,8 +164,8 @@ def test_a_carrier_that_drifts_is_followed():
     for n in range(4000):
         at = CARRIER + max(n - 600, 0) // 1000
         band.mean[n, at - 1:at + 2] += FLOOR * np.array([30.0, 100.0, 30.0])
-    _, alerts, _ = watch(band)
-    assert not alerts
+    detector, alerts, notices = watch(band)
+    assert not alerts and detector.receiver == {"drift": 1} and "is followed" in notices[0]
 
 
 def test_clipping_is_no_step_of_the_gain_and_no_impulse():

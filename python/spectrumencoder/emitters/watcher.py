@@ -116,7 +116,7 @@ class EmitterDetector:
         self._judge.set_rate(self.false_events_per_hour)
         self._notices = Notices()
         self.heard: list[dict[str, Any]] = []
-        self.receiver: dict[str, int] = {}  # bursts that the receiver or a stronger signal explains, by kind
+        self.receiver: dict[str, int] = {}  # what the receiver or a stronger signal explains, by kind
         self._now_s = 0.0
         for tuning in () if self._band is None else self._band.tunings:
             key = TuningKey(tuning.freq_hz, tuning.samp_rate, tuning.frame_hop, tuning.average)
@@ -337,10 +337,7 @@ class EmitterDetector:
             tuning, burst, extent))
         if verdict is None or verdict.kind not in REPORTED:
             if verdict is not None and verdict.kind not in (LEARNED, OWN):
-                self.receiver[verdict.kind] = self.receiver.get(verdict.kind, 0) + 1
-                if verdict.kind in SAID:
-                    said = SAID[verdict.kind].format(sign.center_hz / 1e6)
-                    self._notices.give(RECEIVER_STATE, verdict.kind, f"receiver: {said}")
+                self._receiver_did(verdict.kind, said=SAID.get(verdict.kind, "").format(sign.center_hz / 1e6))
             return
         sighting = self._sighting(tuning, burst)
         known = None if verdict.emitter is None else self._log.of_emitter(verdict.emitter)
@@ -423,7 +420,10 @@ class EmitterDetector:
             tuning.background.follow(psd, block_s)
             mean = 10.0 * np.log10(np.mean(10.0 ** (0.1 * psd.astype(np.float64)), axis=0))
             for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry):
-                self._tell(kind, emitter, int(starts[0]), emitted)
+                if kind == "drift":
+                    self._receiver_did(kind, said=SAID[kind].format(emitter.center_hz.mean / 1e6))
+                else:
+                    self._tell(kind, emitter, int(starts[0]), emitted)
             for emitter in self._activity.overdue(self.false_events_per_hour):
                 self._tell(alerts.GONE, emitter, int(starts[-1]), emitted)
         for alert in list(self._log.open.values()):
@@ -485,14 +485,16 @@ class EmitterDetector:
             elif kind == "over" and raised is not None:
                 emitted.append(self._log.close(raised, self._segment))
             elif kind == "gain step":
-                self.receiver[kind] = self.receiver.get(kind, 0) + 1
                 emitted += self._log.once(alerts.RECEIVER, None, whole, self._segment, "gain step")
-                self._notices.give(RECEIVER_STATE, kind, f"receiver: the gain of signals and noise changed by "
-                                   f"{change_db:+.1f} dB at once; switch automatic gain off for a steady view of the band")
+                self._receiver_did(kind, said=SAID[kind].format(change_db))
             elif kind == "impulses":
-                self.receiver[kind] = self.receiver.get(kind, 0) + count
-                self._notices.give(RECEIVER_STATE, kind, f"receiver: impulses over the whole band raise single frames, "
-                                   f"by {change_db:.1f} dB (mains, ignition, radar); weak signals are missed in those")
+                self._receiver_did(kind, count, SAID[kind].format(change_db))
+
+    def _receiver_did(self, kind: str, count: int = 1, said: str = ""):
+        """Counts what the receiver did, and says the first of each kind."""
+        self.receiver[kind] = self.receiver.get(kind, 0) + count
+        if said:
+            self._notices.give(RECEIVER_STATE, kind, f"receiver: {said}")
 
     def _settle(self, tuning: TuningState):
         """Learning is over at a tuning."""

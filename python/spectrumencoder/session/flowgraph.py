@@ -82,7 +82,7 @@ class Outcome:
         emitters: number of emitters known at the end. The last three are None with the detector "boxes".
         news: lines for a person that nobody has printed: what was learned, and the alerts. Not in ``as_dict``.
         receiver: what the receiver, or a stronger signal, explains, by kind: gain step, impulses (frames), dc line, image,
-            overload, skirt, sideline, splatter (bursts); empty with the detector "boxes".
+            overload, skirt, sideline, splatter (bursts), drift; empty with the detector "boxes".
         adaptive: with adaptive dropout, full_frames, few_frames, held_frames and mean_tokens, else empty.
     """
 
