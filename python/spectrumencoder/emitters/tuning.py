@@ -7,7 +7,6 @@ Shape letters: F frames, N bins.
 from __future__ import annotations
 
 import math
-import statistics
 from collections import deque
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ import numpy as np
 from ..detector.events import Segment
 from .background import BLOCK, Background
 from .boxes import HISTORY, Limits, Search, boxes_per_frame, limits
+from .bursts import CLIPPED
 from .law import independent_share
 from .registry import Grid, Registry
 from .steady import SteadyTrack
@@ -25,8 +25,8 @@ NOISE_SHARE = 0.1  # of the false alerts an hour, that noise may cause
 FLOOR_DB = 3.0  # from what is usual, that counts as much as the limit of a box
 GAIN_DB_PER_S = 0.05  # that what is usual follows
 RECENT = 8  # blocks: what was there in half of them is no cause of something new
-_SLOW = 9  # frames whose median gain an impulse stands out of
-_DISTURBED_DB, _DISTURBED_FACTOR = 0.4, 8.0  # see ``TuningState._calm``
+_SLOW = 9  # frames, of whose gains an impulse stands out of the second lowest: two in three may hold one
+_DISTURBED_DB, _DISTURBED_FACTOR, _UNSEEN_DB = 0.4, 8.0, 0.1  # see ``TuningState._calm``
 
 
 class TuningKey(NamedTuple):
@@ -103,14 +103,18 @@ class TuningState:
         return score
 
     def _calm(self, gains: np.ndarray, fresh: np.ndarray):
-        """Allows more in frames whose common gain stands out of those before them.
+        """Allows more in frames whose common gain stands out of those before them, and in those that follow.
 
         An impulse is in one of the K spectra of a frame. Its share of the frame's power is not averaged, so that bins scatter
-        by about that share.
+        by about that share. It may be as strong where a filter takes the noise away, and there its share is larger.
         """
+        below = None
         for n, gain in enumerate(gains.tolist()):
-            if len(self._gains) >= 3 and gain - (slow := statistics.median(self._gains)) > _DISTURBED_DB:
-                allow = np.float32(1.0 + _DISTURBED_FACTOR * (1.0 - 10.0 ** (-0.1 * (gain - slow))))
+            if len(self._gains) >= 3 and max(gain, *self._gains) - (slow := sorted(self._gains)[1]) > _DISTURBED_DB:
+                if below is None:
+                    below = np.maximum(10.0 ** (0.1 * (self.background.noise_db - self.background.mean_db)), 1.0)
+                share = 1.0 - 10.0 ** (-0.1 * max(gain - slow, _UNSEEN_DB))
+                allow = (1.0 + _DISTURBED_FACTOR * share * below).astype(np.float32)
                 fresh[n] = np.where(fresh[n] <= allow, np.minimum(fresh[n], 1.0), fresh[n] / allow)
             self._gains.append(gain)
 
@@ -127,24 +131,30 @@ class TuningState:
         """Frames until the block is full."""
         return BLOCK - self.filled
 
-    def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray):
-        """Adds frames to the block."""
+    def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray, clipped: np.ndarray):
+        """Adds frames to the block. clipped: (F,) share of samples at full scale."""
         self._psd.append(psd - gains[:, None])
         self._ratio.append(ratio)
         self._starts.append(starts)
         self._block_gains.append(gains)
+        self._block_clipped.append(clipped.copy())  # a view of a buffer that is used again
         self.filled += len(psd)
 
     def block(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The full block: dBFS less the gain (F, N), power over the background (F, N), first samples (F,), gains (F,)."""
-        ratio = np.concatenate(self._ratio)
-        gain = float(np.median(np.concatenate(self._block_gains)))
+        """The full block: dBFS less the gain (F, N), power over the background (F, N), first samples (F,), and the gains.
+
+        Clipping lowers the gain of all else: if some frames are not clipped, the gains are theirs alone.
+        """
+        ratio, gains = np.concatenate(self._ratio), np.concatenate(self._block_gains)
+        sound = gains[np.concatenate(self._block_clipped) <= CLIPPED]
+        gains = sound if sound.size else gains
+        gain = float(np.median(gains))
         usual = gain if self.usual_gain_db is None else self.usual_gain_db
         step = GAIN_DB_PER_S * len(ratio) * self.frame_s
         self.usual_gain_db = usual + max(min(gain - usual, step), -step)
         self._means.append(ratio.mean(axis=0))
         self._recent = None
-        return np.concatenate(self._psd), ratio, np.concatenate(self._starts), np.concatenate(self._block_gains)
+        return np.concatenate(self._psd), ratio, np.concatenate(self._starts), gains
 
     def clear_block(self):
         """Begins a new block."""
@@ -152,6 +162,7 @@ class TuningState:
         self._ratio: list[np.ndarray] = []
         self._starts: list[np.ndarray] = []
         self._block_gains: list[np.ndarray] = []
+        self._block_clipped: list[np.ndarray] = []
         self.filled = 0
 
     def renew(self, registry: Registry, false_per_hour: float):

@@ -15,7 +15,7 @@ from .tuning import TuningState
 
 LEARNED, OWN, PART, CROWD, IGNORED, DC = "learned", "own", "part", "crowd", "ignored", "dc line"
 REPORTED = (alerts.NEW, alerts.LOUDER)
-MIN_SNR_DB = 0.0  # that a burst must have shown in one of its frames
+MIN_SNR_DB = 0.0  # of a burst: in one of its frames, and over all of them in its whole occupied band
 _WIDER = 1.5  # times its own bins, from which on what lies around a burst is looked at as a whole
 _CROWD_PEAK = 2.5  # times the largest power that a crowd showed
 
@@ -46,7 +46,7 @@ class Judge:
         Args:
             sign: of the burst. sign_of: the same for other bins, first and last.
         """
-        if burst.max_snr_db < MIN_SNR_DB:
+        if burst.max_snr_db < MIN_SNR_DB or sign.level_db < MIN_SNR_DB:
             return None
         if learning:
             return Verdict(LEARNED)

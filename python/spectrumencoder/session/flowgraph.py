@@ -23,8 +23,9 @@ from .sources import RadioSource, RecordingSource
 if TYPE_CHECKING:
     from ..recordings import Recording
 
-REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", "receiver", "unsaved", "skipped", "refused",
-                   "malformed")
+RECEIVER_STATE = "receiver"  # of a notice
+REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", RECEIVER_STATE, "unsaved", "skipped",
+                   "refused", "malformed")
 GRACE_S = 1.5  # maximum time from Ctrl-C or a failure to the end of all blocks
 
 
@@ -80,6 +81,8 @@ class Outcome:
         alerts: number of alerts by kind. learned_s: signal that was learned, s. learned: whether learning was finished.
         emitters: number of emitters known at the end. The last three are None with the detector "boxes".
         news: lines for a person that nobody has printed: what was learned, and the alerts. Not in ``as_dict``.
+        receiver: what the receiver, or a stronger signal, explains, by kind: gain step, impulses (frames), dc line, image,
+            overload, skirt, sideline, splatter (bursts), drift; empty with the detector "boxes".
         adaptive: with adaptive dropout, full_frames, few_frames, held_frames and mean_tokens, else empty.
     """
 
@@ -102,6 +105,7 @@ class Outcome:
     learned_s: float | None = None
     learned: bool | None = None
     emitters: int | None = None
+    receiver: dict[str, int] = field(default_factory=dict)
     adaptive: dict = field(default_factory=dict)
     news: tuple[str, ...] = ()
 
@@ -209,7 +213,7 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
-                   flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.adaptive,
+                   flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
                    tuple(news_lines(probe)))
 
 
@@ -295,6 +299,11 @@ class Flowgraph:
         return counters[keys.LEARNED_S], not counters[keys.LEARNING], counters[keys.EMITTERS]
 
     @property
+    def receiver(self) -> dict[str, int]:
+        """What the receiver explains, by kind; empty with the detector "boxes"."""
+        return dict(getattr(self.monitor.detector.detector, "receiver", {}))
+
+    @property
     def model_name(self) -> str:
         return self.monitor.encoder.engine.model_name
 
@@ -330,7 +339,8 @@ class Flowgraph:
                 kinds.setdefault(state, []).append(text)
         chosen = (f"average auto: {self.average} spectra per frame at {self.source.samp_rate:g} samples/s",) \
             if self.settings.average == AUTO else ()
-        return (*chosen, *self._receiver_notes(), *self._notes_on_learning(), *(
+        told = kinds.pop(RECEIVER_STATE, [])  # each of another kind
+        return (*chosen, *self._receiver_notes(), *told, *self._notes_on_learning(), *(
             texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def _notes_on_learning(self) -> list[str]:
