@@ -22,6 +22,7 @@ LOUDER_DB = 6.0
 _GONE_SHARE = 0.6  # of the decibels over the noise that must be lost
 _MIN_LOST_DB = 2.0
 _FOLLOW = 2  # bins from its place in which its middle is looked for
+_MOVED_DB = 1.0  # by which another bin must be stronger, for a signal to have moved there
 _NARROW = 8  # bins up to which a signal's middle is followed
 _DRIFT = 2  # bins by which one was followed, from which on that is said
 
@@ -31,6 +32,7 @@ class _Steady:
     emitter: Emitter
     low: int  # first and last bin
     high: int
+    peak: int  # its strongest bin
     level_db: float  # usual, dBFS less the gain: the largest mean power of its bins
     over_db: float  # over the noise
     gone_s: float = 0.0
@@ -78,7 +80,7 @@ class SteadyTrack:
                 emitter = registry.add(sign, belongs=True, learned=True)
                 emitter.steady = True
                 registry.version += 1
-            self._known.append(_Steady(emitter, low, high, level, level - noise_db))
+            self._known.append(_Steady(emitter, low, high, low + int(mean_db[low:high + 1].argmax()), level, level - noise_db))
 
     def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float, registry: Registry,
               raised_db: float = 0.0) -> list[tuple[str, Emitter]]:
@@ -135,9 +137,11 @@ class SteadyTrack:
         low, high = max(one.low - _FOLLOW, 0), min(one.high + _FOLLOW, len(mean) - 1)
         part = mean[low:high + 1]
         level = float(part.max())
-        shift = low + int(part.argmax()) - round((one.low + one.high) / 2)
-        if abs(shift) >= 1 and one.level_db - level < _MIN_LOST_DB and 0 <= one.low + shift and one.high + shift < len(mean):
+        shift = low + int(part.argmax()) - one.peak
+        if (shift and level > mean[one.peak] + _MOVED_DB and one.level_db - level < _MIN_LOST_DB
+                and 0 <= one.low + shift and one.high + shift < len(mean)):
             one.low, one.high, one.followed = one.low + shift, one.high + shift, one.followed + shift
+            one.peak += shift
             one.emitter.center_hz.mean += shift * self._grid.bin_hz
             one.emitter.profile_low_hz += shift * self._grid.bin_hz
             registry.version += 1

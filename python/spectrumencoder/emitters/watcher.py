@@ -188,6 +188,8 @@ class EmitterDetector:
             self._complete = True
             for tuning in self._tunings.values():
                 self._settle(tuning)
+            for burst in self._builder.open:  # one that has just begun was not learned: it is judged again
+                burst.verdict = None
             self.heard = [describe(emitter) for emitter in self.registry.emitters.values()]
 
     def band_file(self) -> BandFile:
