@@ -164,8 +164,8 @@ def _write(plan: Plan, folders: Sequence[Path], times: Times, folder: Path, prog
     extras = np.lib.format.open_memmap(folder / _EXTRAS, "w+", np.float32, (count, 2 * LAYOUT.n_tokens + 2))
     done, form = 0, SampleFormat(plan.datatype)
     for iq in band.stream(_COMPOSED * HOP):
-        frames = tokenize(form.decode(encode(iq, plan.datatype)), plan.rate_hz, fft_size=N_BINS, stride=STRIDE, average=AVERAGE,
-                          window=WINDOW, flush=False)
+        received = form.decode(encode(iq, plan.datatype).view(np.uint8))
+        frames = tokenize(received, plan.rate_hz, fft_size=N_BINS, stride=STRIDE, average=AVERAGE, window=WINDOW, flush=False)
         tokens, side = LAYOUT.split(frames.items)
         whole = len(iq) // HOP
         if not whole:
