@@ -13,8 +13,9 @@ from ..errors import CommandError
 
 
 def field(
-    plan: Annotated[list[str] | None, typer.Option(metavar="NAME|FILE|all", help="Plan of `dataset compose`; may be given again. "
-                                                   "[default: all]", show_default=False)] = None,
+    plan: Annotated[list[str] | None, typer.Option(
+        metavar="NAME|FILE|all", show_default=False,
+        help="Plan of `dataset compose`; may be given again. NAME:QUIET:ANOMALOUS has its own seconds. [default: all]")] = None,
     corpus: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Folder of recordings; may be given again.",
                                                       show_default=False)] = None,
     learn: Annotated[list[float], typer.Option(min=1.0, help="Seconds of learning; several watch the same frames.")] = [  # noqa: B006
@@ -53,8 +54,8 @@ def field(
     for folder in corpus or []:
         if not folder.is_dir():
             raise CommandError(f"--corpus {folder} is not a folder; name one that holds recordings")
-    wanted = plan or ["all"]
-    sizes = run.Sizes(tuple(sorted(set(learn), reverse=True)), quiet, anomalous)
+    wanted, per_plan = _plans(plan or ["all"])
+    sizes = run.Sizes(tuple(sorted(set(learn), reverse=True)), quiet, anomalous, per_plan)
     with progress_bar(counts=True) as bar:
         task = bar.add_task("field", total=None)
 
@@ -63,11 +64,11 @@ def field(
 
         try:
             plans = [read_plan(name) for name in (shipped_plans() if "all" in wanted else wanted)]
-            result = run.field(plans, corpus or [], detectors=named, model=model, dropout_rate=dropout, sizes=sizes, seeds=seed,
-                               cache_dir=cache, quick=quick, progress=progress)
+            result = run.evaluate(plans, corpus or [], detectors=named, model=model, dropout_rate=dropout, sizes=sizes,
+                                  seeds=seed, cache_dir=cache, quick=quick, progress=progress)
         except (PlanError, CorpusError, RecordingError) as error:
             raise CommandError(str(error)) from error
-    command = " ".join(["spectrumencoder evaluate field", *(f"--plan {Path(name).stem}" for name in wanted),
+    command = " ".join(["spectrumencoder evaluate field", *(f"--plan {Path(name).stem}" for name in plan or ["all"]),
                         *("--corpus CORPUS" for _ in corpus or []), *(f"--learn {s:g}" for s in sizes.learn_s if not quick),
                         f"--quiet {quiet:g} --anomalous {anomalous:g}" * (not quick), *(f"--seed {s}" for s in seed),
                         f"--detectors {detectors}" * bool(detectors), f"--model {Path(model).stem}", f"--dropout {dropout:g}",
@@ -82,3 +83,22 @@ def field(
     if plot is not None:
         report.draw(result, plot)
     OUT.print(text, markup=False)
+
+
+def _plans(given: list[str]) -> tuple[list[str], dict[str, tuple[float, float]]]:
+    """Names or files of plans, and the seconds of those that are given as NAME:QUIET:ANOMALOUS.
+
+    Raises:
+        CommandError: the seconds are no numbers.
+    """
+    names, seconds = [], {}
+    for word in given:
+        name, *parts = word.split(":")
+        names.append(name)
+        if parts:
+            try:
+                quiet, anomalous = map(float, parts)
+            except ValueError:
+                raise CommandError(f"--plan {word} is not NAME:QUIET:ANOMALOUS with two numbers of seconds") from None
+            seconds[Path(name).stem] = (quiet, anomalous)
+    return names, seconds

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...encoder import features
 from ...encoder.engine import EncodedFrames, Engine
 from ...recordings import find_recordings
 from ...recordings.sample_format import SampleFormat
@@ -102,6 +103,14 @@ class FieldBand:
         LAYOUT.clipped_share(items)[:] = extras[:, -2]
         side[:, FLOOR_DBFS], side[:, K_EFF], side[:, 2] = floor, AVERAGE, np.float32(self.rate_hz / N_BINS)
         return items
+
+    def features(self, first: int, stop: int) -> np.ndarray:
+        """What the encoder would pass on of frames [first, stop) without encoding them, float32 (f, N_FEATURES)."""
+        extras = np.asarray(self.extras[first:stop])
+        rows = np.zeros((len(extras), features.N_FEATURES), np.float32)
+        rows[:, features.K_EFF], rows[:, features.FLOOR_DBFS] = AVERAGE, extras[:, -1]
+        rows[:, features.CLIPPED_SHARE] = extras[:, -2]
+        return rows
 
     def encoded(self, engine: Engine, first: int, stop: int) -> Iterator[tuple[int, np.ndarray, EncodedFrames]]:
         """(number of the first frame, psd, what the encoder makes of it), ``BLOCK`` frames at a time.

@@ -20,8 +20,8 @@ def report(result: dict, command: str = "", picture: str = "") -> str:
     longest, *shorter = result["by_learning"]
     out = [paragraph(
         f"Bands of the plans {', '.join(result['plans'])}, composed of recordings; seeds "
-        f"{', '.join(map(str, result['seeds']))}. Each is learned for {longest} s. Then come {settings['quiet_s']:g} s in which "
-        f"nothing is wrong and {settings['anomalous_s']:g} s with anomalies. Alerts of the quiet part are false. An alert finds "
+        f"{', '.join(map(str, result['seeds']))}. Each is learned for {longest} s. Then come {_seconds(result, 0)} s in which "
+        f"nothing is wrong and {_seconds(result, 1)} s with anomalies. Alerts of the quiet part are false. An alert finds "
         "an anomaly if it begins while the anomaly lasts (2 frames of tolerance) and overlaps it in frequency (tolerance: 16 "
         "bins, or half its width). Anomalies of 3 to 20 dB and 20 ms to 0.5 s count. Exceedances of a detector without events "
         "are joined: places side by side, gaps up to 4 frames. Brackets hold exact 95 % intervals (Clopper-Pearson, Poisson); "
@@ -45,6 +45,14 @@ def chosen(result: dict, name: str, points: dict[str, dict]) -> str | None:
         return f"{default:g}"
     rated = {p: f for p, f in points.items() if f["false_per_hour"]}
     return within_budget(points, _SHOWN_AT) or min(rated, key=lambda p: rated[p]["false_per_hour"]["mean"], default=None)
+
+
+def _seconds(result: dict, part: int) -> str:
+    """Seconds of the quiet (0) or the anomalous (1) part of the plans."""
+    settings = result["settings"]
+    usual = (settings["quiet_s"], settings["anomalous_s"])
+    lengths = sorted({settings.get("per_plan", {}).get(plan, usual)[part] for plan in result["plans"]})
+    return f"{lengths[0]:g}" if len(lengths) == 1 else f"{lengths[0]:g} to {lengths[-1]:g}"
 
 
 def _part(result: dict, learn_s: str, pooled: dict, title: str, brief: bool = False) -> list[str]:

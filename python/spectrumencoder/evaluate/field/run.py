@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -31,13 +31,14 @@ class Sizes:
     learn_s: tuple[float, ...] = (120.0, 15.0)
     quiet_s: float = 600.0
     anomalous_s: float = 300.0
+    per_plan: dict[str, tuple[float, float]] = field(default_factory=dict)  # name of a plan -> its quiet_s and anomalous_s
 
-    @property
-    def times(self) -> Times:
-        return Times(max(self.learn_s), self.quiet_s, self.anomalous_s)
+    def times(self, plan: str) -> Times:
+        """Seconds of the parts of a plan's band."""
+        return Times(max(self.learn_s), *self.per_plan.get(plan, (self.quiet_s, self.anomalous_s)))
 
 
-def field(plans: Sequence[Plan], corpus: Sequence[Path], *, detectors: Sequence[str] = (), model: str = "base",
+def evaluate(plans: Sequence[Plan], corpus: Sequence[Path], *, detectors: Sequence[str] = (), model: str = "base",
           dropout_rate: float = 0.25, sizes: Sizes = Sizes(), seeds: Sequence[int] = (0,), cache_dir: Path,
           quick: bool = False, progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> dict:
     """Measures what is not measured yet, and counts.
@@ -58,7 +59,7 @@ def field(plans: Sequence[Plan], corpus: Sequence[Path], *, detectors: Sequence[
         ModuleNotFoundError: a detector that was named needs a package that is not installed.
     """
     if quick:
-        sizes = replace(sizes, learn_s=(QUICK.learn_s,), quiet_s=QUICK.quiet_s, anomalous_s=QUICK.anomalous_s)
+        sizes = replace(sizes, learn_s=(QUICK.learn_s,), quiet_s=QUICK.quiet_s, anomalous_s=QUICK.anomalous_s, per_plan={})
     names = list(detectors) or [name for name, entry in DETECTORS.items() if not entry.missing]
     context = Context(cache_dir, list(corpus))
     engine = cache(lambda: Engine(model, dropout_rate=dropout_rate, pad_batch=64, dtype="auto"))
@@ -66,19 +67,20 @@ def field(plans: Sequence[Plan], corpus: Sequence[Path], *, detectors: Sequence[
     jobs = [(plan, seed) for plan in plans for seed in seeds]
     total, done = len(jobs) * len(sizes.learn_s) * len(names), 0
     for plan, seed in jobs:
-        key = band_key(field_plan(plan, seed, sizes.times), corpus)
+        times = sizes.times(plan.name)
+        key = band_key(field_plan(plan, seed, times), corpus)
         where = f"{plan.name}, seed {seed}"
 
         @cache
-        def band(plan=plan, seed=seed, where=where, before=done) -> FieldBand:
-            return make_band(plan, corpus, seed, sizes.times, cache_dir,
+        def band(plan=plan, seed=seed, where=where, before=done, times=times) -> FieldBand:
+            return make_band(plan, corpus, seed, times, cache_dir,
                              lambda made, frames: progress(before, total, f"{where}: composed {made / frames:.0%}"))
 
         for learn_s in sizes.learn_s:
             for name in names:
                 progress(done, total, f"{where}: {name} after {learn_s:g} s")
                 entry = DETECTORS[name]
-                settings = {"band": key, "learn_s": learn_s, "sizes": asdict(sizes.times), "sources": _sources(entry.sources),
+                settings = {"band": key, "learn_s": learn_s, "sizes": asdict(times), "sources": _sources(entry.sources),
                             "model": [model, dropout_rate] if entry.uses_model else None}
                 mark = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
                 row = context.row(f"field_{plan.name}_{seed}_{learn_s:g}s_{name}_{mark}", settings,
