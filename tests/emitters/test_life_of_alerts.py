@@ -92,8 +92,7 @@ def test_two_emitters_are_two_alerts():
     assert (first["emitter_id"], second["emitter_id"]) == (1, 2) and first["event_id"] != second["event_id"]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize(("apart", "tail"), [(20, 0), (60, 0), (60, -4), (60, 4)])
+@pytest.mark.parametrize(("apart", "tail", "seed"), [(20, 0, 0), (60, 0, 1), (60, -4, 2), (60, 4, 3), (30, -4, 4)])
 def test_an_emitter_of_two_lines_is_one_alert(apart, tail, seed):
     """The upper line ends `tail` frames later. What is new between the lines, or beside them, is another emitter."""
     feed = learned(seed)
@@ -184,7 +183,7 @@ def test_a_carrier_that_moves_is_new_and_moved_but_not_gone():
 
 @pytest.mark.parametrize(("snr_db", "frames"), [(20.0, 2), (6.0, 3), (0.0, 8)])
 def test_a_carrier_that_appears_is_new_within_eight_frames(snr_db, frames):
-    for seed in range(3):
+    for seed in range(2):
         feed = learned(seed)
         feed.give(feed.noise(0.02 * (1 + 7 * seed)))
         begin = feed.frame
