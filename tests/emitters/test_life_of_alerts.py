@@ -110,6 +110,21 @@ def test_an_emitter_of_two_lines_is_one_alert(apart, tail, seed):
     assert "new" in kinds_of(bursts(feed, 1, bin_=70))
 
 
+@pytest.mark.parametrize("step", [2, -2, 1])
+def test_an_emitter_that_sweeps_is_one_alert(step):
+    """A slow chirp: its first frames are narrow, the whole of it is wide."""
+    feed = learned()
+    for _ in range(10):
+        rows = feed.noise(3.0)
+        for n in range(50):
+            add(rows, 20 + n, 1, 70 - 50 * min(step, 0) + step * n, 20.0)
+        feed.give(rows)
+    assert kinds_of(feed.said) == ["new"]
+    emitter = only(feed.detector.registry.emitters)
+    assert emitter.count == 10 and emitter.bandwidth_hz == pytest.approx(50 * abs(step) * BIN_HZ, rel=0.1)
+    assert kinds_of(bursts(feed, 1, bin_=240)) == ["new"]
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_an_emitter_that_jumps_between_two_lines_is_one_alert_for_each_at_most(seed):
     feed = learned(seed)
