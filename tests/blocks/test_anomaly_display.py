@@ -73,7 +73,7 @@ def finish(application, top, condition=lambda: True, seconds=20.0):
 
 def test_the_bundled_scene_with_its_events(application, model_file, tmp_path):
     """The whole picture of the documentation, with the shipped model's general table: boxes, labels, curves, rows, rates."""
-    top = shown_chain(str(model_file), false_events_per_hour=1000.0)
+    top = shown_chain(str(model_file), detector="boxes", false_events_per_hour=1000.0)
     picture(application, top, tmp_path / "display.png", n_events=2)
     assert first_failure(top.blocks) is None
     widget, image = top.display.widget, QtGui.QImage(str(tmp_path / "display.png"))
@@ -85,7 +85,7 @@ def test_the_bundled_scene_with_its_events(application, model_file, tmp_path):
     assert widget.plots._labels[0].isVisible() and "MHz" in widget.plots._labels[0].toPlainText()
     assert widget.history.low_hz == pytest.approx(867.5e6, abs=2e3) and widget.history.high_hz == pytest.approx(869.5e6, abs=2e3)
     assert widget.controls.chosen() == {keys.DROPOUT_RATE: 0.25, keys.ROPE_MODE: "dynamic", keys.BACKEND: "flash",
-                                        keys.FALSE_EVENTS_PER_HOUR: 1.0}
+                                        keys.FALSE_EVENTS_PER_HOUR: 1000.0}
     assert top.display.counters()[keys.DRAWS] > 5
 
 

@@ -224,6 +224,15 @@ def test_it_is_saved_while_it_runs(small_model, tmp_path, monkeypatch):
     assert detector.failure is None
 
 
+def test_it_is_saved_when_it_has_learned(small_model, tmp_path):
+    path = tmp_path / "my.band"
+    detector = judged(detector_of(small_model, band_file=str(path)), frames(LEARN + 200, *own_bursts(LEARN)))
+    detector._band_part.tend()
+    wait_for(path.exists)
+    assert load(path).complete
+    detector.stop()
+
+
 def test_a_band_file_that_cannot_be_used(small_model, tmp_path):
     (tmp_path / "bad.band").write_text("{")
     with pytest.raises(BandFileError, match="bad.band is no band file, or damaged"):

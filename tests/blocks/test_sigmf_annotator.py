@@ -69,6 +69,23 @@ def test_annotations_beside_a_recording(make_recording, noise):
     assert head["core:extensions"] == [{"name": "spectrumencoder", "version": "0.1.0", "optional": True}]
 
 
+def test_each_transmission_that_an_alert_tells_of_is_an_annotation_at_once(make_recording, noise):
+    annotator = sigmf_annotator(str(make_recording(noise(5000))))
+    told = {keys.ALERT: "new", keys.EMITTER_ID: 4, keys.LABEL: "LoRa"}
+    with running(annotator) as run:
+        run.post(event(**told))
+        run.post(event(state="update", count=400, **told))  # the same one goes on
+        run.post(event(state="update", start=3000, count=100, **told))
+        wait_for(lambda: len(run.annotations()) == 2)
+        assert [(a["core:sample_start"], a["core:sample_count"]) for a in run.annotations()] == [(1000, 400), (3000, 100)]
+        run.post(event(state="close", start=3000, count=150, **told))
+    first, second = run.annotations()
+    assert [(a["core:sample_start"], a["core:sample_count"]) for a in (first, second)] == [(1000, 400), (3000, 150)]
+    for annotation in (first, second):
+        assert annotation["core:label"] == "LoRa" and annotation["core:comment"] == "new, emitter 4"
+    assert (first[keys.SIGMF_PREFIX + keys.STATE], second[keys.SIGMF_PREFIX + keys.STATE]) == ("update", "close")
+
+
 def test_a_recording_is_taken_as_it_is(make_recording, noise, tmp_path):
     """It is not opened again: the file holds what was read when it was opened."""
     path = make_recording(noise(5000), annotations=[OWN])

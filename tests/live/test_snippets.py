@@ -65,6 +65,20 @@ def test_of_a_long_event_the_beginning_is_kept_and_of_the_last_what_there_is(tmp
     assert found["last"].n_samples == 5000 + 10_000
 
 
+def test_of_an_alert_the_first_transmission_is_kept_while_it_is_open(tmp_path):
+    alert = {keys.ALERT: "new", keys.EMITTER_ID: 1}
+    _, found = record(tmp_path, [event("over", "open", 20_000, 1000, **alert), event("over", "update", 20_000, 3000, **alert),
+                                 event("again", "open", 20_000, 1000, **alert), event("again", "update", 90_000, 9000, **alert),
+                                 event("on", "open", 20_000, 1000, **alert), event("on", "update", 20_000, 90_000, **alert)],
+                      n=400_000, max_s=0.5)
+    assert found["over"].n_samples == 5000 + 3000 + 5000
+    assert found["again"].n_samples == 5000 + 1000 + 5000
+    assert found["on"].n_samples == 5000 + 50_000 + 5000
+    for recording in found.values():
+        note, = json.loads(recording.meta_path.read_text())["annotations"]
+        assert note["core:sample_start"] == 5000 and note["core:label"] == "LoRa" and note["core:comment"] == "new, emitter 1"
+
+
 def test_no_snippet_reaches_across_a_retune_or_a_gap(tmp_path):
     _, found = record(tmp_path, [event("7", "open", 50_000, 1000), event("7", "close", 50_000, 4000)],
                       tags=[(47_000, "rx_freq", pmt.from_double(2e8)), (55_000, "rx_rate", pmt.from_double(RATE))])

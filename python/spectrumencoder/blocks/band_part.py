@@ -63,9 +63,9 @@ class BandPart:
             self._saver = threading.Thread(target=self.save, daemon=True)  # writing waits for the disk: no frame does
             self._saver.start()
 
-    def save(self):
-        """Writes the file, if anything has changed since. Call it without the lock."""
-        if self._keeper is None or self._saved_frames == self._block.detector.n_frames:
+    def save(self, changed: bool = False):
+        """Writes the file, if frames have come since it was written, or something else is `changed`. Call it without the lock."""
+        if self._keeper is None or (self._saved_frames == self._block.detector.n_frames and not changed):
             return
         frames = self._block.detector.n_frames
         try:
@@ -97,8 +97,7 @@ class BandPart:
                 self._carry_out(decisions)
         finally:
             if decisions:
-                self._saved_frames = -1
-                self.save()
+                self.save(changed=True)
         if decisions:
             self._block.publish_status("running", "; ".join(f"{d.command} {', '.join(map(str, d.arguments))}" for d in decisions))
         if commands.get(keys.LIST):
@@ -113,9 +112,10 @@ class BandPart:
         self._block.publish_status(EMITTERS, count(len(rows), "emitter"), **{keys.EMITTERS: rows, keys.IGNORED: ignored})
 
     def say_learned(self):
-        """Publishes what was heard while learning. Call it with the lock held."""
+        """Publishes what was heard while learning, and lets the file be saved soon. Call it with the lock held."""
+        self._save_at = self._look_at = time.monotonic()
         detector = self._block.detector
-        rows = [describe(emitter) for emitter in detector.registry.emitters.values() if emitter.belongs]
+        rows = detector.heard
         self._block.publish_status(LEARNED, f"learned {detector.learned_s:.3g} s of signal, heard {count(len(rows), 'emitter')}",
                                    **{keys.EMITTERS: rows})
 

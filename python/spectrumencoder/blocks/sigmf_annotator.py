@@ -25,7 +25,7 @@ _WRITE_INTERVAL_S = 1.0
 
 
 class sigmf_annotator(SafeBlock, gr.basic_block):
-    """Writes one annotation per event; an event that is still open is updated in place.
+    """Writes one annotation per event, of an alert one per transmission; one that is still on is updated in place.
 
     Message input: `events` (a PDU or a bare dict). Message output: `status`.
 
@@ -54,7 +54,7 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
         self._offset = source.offset if source else 0
         self._meta = _from_recording(source, self.path) if source else _minimal(samp_rate, center_freq, datatype)
         self._own = self._meta.pop("annotations")
-        self._events: dict[str, dict] = {}
+        self._events: dict[str, list[dict]] = {}  # annotations by event
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._written = 0.0
@@ -79,12 +79,22 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
         event = messages.metadata(message)
         annotation = annotation_of(event, self._offset)
         with self._lock:
-            self._events[str(event[keys.EVENT_ID])] = annotation
+            self._take(str(event[keys.EVENT_ID]), annotation, bool(event.get(keys.ALERT)))
             if self._timer is None:
                 wait = max(0.0, self._written + _WRITE_INTERVAL_S - time.monotonic())
                 self._timer = threading.Timer(wait, self._write_late)
                 self._timer.daemon = True
                 self._timer.start()
+
+    def _take(self, identity: str, annotation: dict, alert: bool):
+        """Puts an annotation in place of the last one of its event, unless that was an earlier transmission of an alert."""
+        told = self._events.setdefault(identity, [])
+        if told:
+            last = told[-1]
+            later = annotation["core:sample_start"] >= last["core:sample_start"] + last["core:sample_count"]
+            if not (alert and later and annotation["core:sample_start"] > last["core:sample_start"]):
+                told.pop()
+        told.append(annotation)
 
     def _write_late(self):
         with self._lock:
@@ -98,7 +108,7 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
 
     def _write(self):
         self._written = time.monotonic()
-        annotations = [*self._own, *self._events.values()]
+        annotations = [*self._own, *(annotation for told in self._events.values() for annotation in told)]
         annotations.sort(key=lambda annotation: annotation.get("core:sample_start", 0))
         content = json.dumps({**self._meta, "annotations": annotations}, indent=1, allow_nan=False, default=str)
         write_file(self.path, (content + "\n").encode())

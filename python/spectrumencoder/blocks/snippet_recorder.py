@@ -23,24 +23,30 @@ from .safe_block import SafeBlock, handler
 from .sigmf_annotator import EXTENSION, annotation_of
 
 _LATE_S = 2.0  # maximum delay of an event: twice max_latency of the encoder
+_TOLD_S = 1.2  # within which an alert tells how long a transmission lasts, and a little
 _QUEUE = 8     # snippets that wait to be written
 
 
 @dataclass
 class _Wanted:
-    """An event whose samples are to be kept: numbers of the first and, so far, the end."""
+    """An event whose samples are to be kept: numbers of the first and, so far, the end.
+
+    wait: samples after that end, until an alert has told how long its first transmission lasts.
+    """
 
     event: dict
     start: int
     stop: int
+    wait: int = 0
 
 
 class snippet_recorder(SafeBlock, gr.sync_block):
     """Keeps the last samples, and writes those around an event after it has closed or lasted ``max_s``.
 
     Input 0: the complex samples of the chain. Message input `events` (of ``anomaly_detector``). Message output: `status`.
-    Each event becomes event-<time>-<id>.sigmf-meta and .sigmf-data (cf32), with the event as annotation. No snippet reaches
-    across a retune or a gap. A thread of the block writes; if it cannot keep up, snippets are lost and counted.
+    Each event becomes event-<time>-<id>.sigmf-meta and .sigmf-data (cf32), with the event as annotation; of an alert its first
+    transmission, since an alert stays open. No snippet reaches across a retune or a gap. A thread of the block writes; if it
+    cannot keep up, snippets are lost and counted.
 
     Args:
         folder: for the snippets; it is made.
@@ -89,12 +95,18 @@ class snippet_recorder(SafeBlock, gr.sync_block):
         with self._lock:
             wanted = self._wanted.get(identity)
             if wanted is None:
-                if event.get(keys.STATE) != "open":
-                    return  # written already, being long
+                if event.get(keys.STATE) != "open" or event.get(keys.ALERT) == "gone":
+                    return  # written already, being long; or of an emitter that is silent
                 wanted = self._wanted[identity] = _Wanted(event, start - self._pre, 0)
-            wanted.event = event
+            first = wanted.event
+            if event.get(keys.ALERT) and start > first[keys.SAMPLE_START] + first[keys.SAMPLE_COUNT]:
+                start, count = first[keys.SAMPLE_START], first[keys.SAMPLE_COUNT]  # a later transmission: the first one is over
+                over = True
+            else:
+                wanted.event, over = event, event.get(keys.STATE) == "close"
             longest = start + self._max + self._post
-            wanted.stop = min(longest, start + count + self._post) if event.get(keys.STATE) == "close" else longest
+            wanted.stop = min(longest, start + count + self._post) if over else longest
+            wanted.wait = round(_TOLD_S * self._rate) if event.get(keys.ALERT) and not over else 0
             self._hand_over(ended=False)
 
     def _work(self, input_items, output_items):
@@ -115,9 +127,12 @@ class snippet_recorder(SafeBlock, gr.sync_block):
     def _hand_over(self, ended: bool):
         """Gives the writer what is complete; when the stream has ended, all that there is."""
         for identity, wanted in list(self._wanted.items()):
-            if self._ring.end < wanted.stop and not ended:
+            if self._ring.end < wanted.stop + wanted.wait and not ended:
                 continue
             del self._wanted[identity]
+            if wanted.wait:  # an alert stays open: its first transmission lasted for as long as was told
+                event = wanted.event
+                wanted.stop = min(wanted.stop, event[keys.SAMPLE_START] + event[keys.SAMPLE_COUNT] + self._post)
             first = wanted.start + self._pre  # the event itself
             cut, freq = max((c for c in self._cuts if c[0] <= first), default=self._cuts[0])
             stop = min([wanted.stop, *(c[0] for c in self._cuts if c[0] > first)])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..session.record import record_radio
+from ..session.scanning import ScanOptions
 from ..session.sources import SOAPY_PREFIX, RadioOptions
 from ..settings import BOXES, CALIBRATE, SETTINGS, of_command
 from . import options
@@ -48,6 +49,7 @@ def calibrate(
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds to learn from; else as many as are needed.",
                                                    show_default=False, rich_help_panel=options.LIVE)] = None,
     silence: options.Silence = RadioOptions.silence_s,
+    scan: options.Scan = "",
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write what was learned here.")] = None,
     quiet: options.Quiet = False,
     **chain,
@@ -72,8 +74,11 @@ def calibrate(
     live = source.startswith(SOAPY_PREFIX)
     if live and format:
         raise UsageError(f"--format {format} is for raw IQ; leave it out for a radio")
+    if scan and boxes:
+        raise UsageError("--scan is for --detector emitters: a calibrated table holds for one tuning; leave one of them out")
     if not live:
-        only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration)
+        only_radios(scan=scan, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting,
+                    duration=duration)
     paths = [] if live else find_source(source, rate, format, freq)[0]
     report_forgotten_units(rate, freq if live else None, quiet)
     from ..emitters.learn_recordings import learn_recordings
@@ -85,6 +90,19 @@ def calibrate(
                          f"{pair[0]}), then run with --model speculative:{out},{pair[1]}")
     engine = Engine(model, pad_batch=64, **chain)
     with ExitStack() as stack:
+        if scan:
+            from ..session.learn_scan import learn_scan
+            radio = radio_options(source, freq, rate, ScanOptions(scan), gain=gain, agc=agc, antenna=antenna, ppm=ppm,
+                                  bandwidth=bandwidth, settings=tuple(setting), silence_s=silence,
+                                  duration=duration or SETTINGS["learn_s"].default)
+            spectra = _spectra(spectra, [rate], engine, overlap)
+            settings = chain | {"model": model, "overlap": overlap, "band": band, "average": spectra}
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".calibrate-", dir=out.parent))
+            with ProgressLine(quiet=quiet) as progress:
+                learned = learn_scan(radio, ScanOptions(scan), Path(folder), settings, progress)
+            learned.save(out)
+            _report_band(out, learned, json_file, quiet, spectra, overlap, band, model)
+            return
         if live:
             spectra = _spectra(spectra, [rate], engine, overlap)
             radio = radio_options(source, freq, rate, None, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -275,15 +275,16 @@ def summary(outcomes: list[Outcome], errors: list[str], settings: RunSettings) -
     return {"model": settings.model, "false_alarm_rate": settings.false_alarm_rate, "average": settings.average,
             "frames": sum(o.n_frames for o in outcomes), "dropped_frames": sum(o.n_dropped for o in outcomes),
             **{key: sum(o.health.get(key, 0) for o in outcomes) for key in (keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES)},
-            "events": sum(o.n_events for o in outcomes), "alerts": _sum_of(outcomes),
+            "events": sum(o.n_events for o in outcomes), "alerts": _sum_of(o.alerts for o in outcomes),
+            "receiver": _sum_of(o.receiver for o in outcomes),
             "suppressed_events": sum(o.suppressed_events for o in outcomes),
             "recordings": [o.as_dict() for o in outcomes], "errors": errors}
 
 
-def _sum_of(outcomes: list[Outcome]) -> dict[str, int]:
-    """Alerts by kind."""
+def _sum_of(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Sums by kind."""
     total: dict[str, int] = {}
-    for outcome in outcomes:
-        for kind, count in outcome.alerts.items():
+    for one in counts:
+        for kind, count in one.items():
             total[kind] = total.get(kind, 0) + count
     return total

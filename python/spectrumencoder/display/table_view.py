@@ -20,15 +20,15 @@ def _text(event: dict, key: str) -> str:
 
 _COLUMNS = (
     ("state", lambda event, time_of: _text(event, keys.STATE)),
-    ("alert", lambda event, time_of: _text(event, keys.ALERT)),
     ("begin (s)", lambda event, time_of: "" if number(event.get(keys.SAMPLE_START)) is None
         else f"{time_of(event[keys.SAMPLE_START]):.3f}"),
     ("MHz", lambda event, time_of: _figure(event, keys.FREQ_CENTER_HZ, 1e-6, ".4f")),
     ("kHz wide", lambda event, time_of: _figure(event, keys.BANDWIDTH_HZ, 1e-3, ".1f")),
     ("SNR (dB)", lambda event, time_of: _figure(event, keys.SNR_DB, 1.0, ".1f")),
-    ("bursts", lambda event, time_of: _text(event, keys.BURSTS)),
     ("p-value", lambda event, time_of: _figure(event, keys.P_VALUE, 1.0, ".1e")),
     ("threat", lambda event, time_of: _text(event, keys.THREAT_LEVEL)),
+    ("alert", lambda event, time_of: _text(event, keys.ALERT)),
+    ("bursts", lambda event, time_of: _text(event, keys.BURSTS)),
     ("label", lambda event, time_of: _text(event, keys.EMITTER_NAME) or _text(event, keys.LABEL)),
     ("may be", lambda event, time_of: likeliest_threat(event)),
 )
@@ -95,8 +95,8 @@ class EventTableView(QtWidgets.QTableView):
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
         self.setWordWrap(False)
         metrics = self.fontMetrics()
-        for column, sample in enumerate(("update", "raised floor", "0000.000", "0000.0000", "kHz wide", "SNR (dB)", "00000",
-                                         "0.0e-00", "MEDIUM", "ISM-sensor", "wideband pulse 100 %")):
+        for column, sample in enumerate(("update", "0000.000", "0000.0000", "kHz wide", "SNR (dB)", "0.0e-00", "MEDIUM",
+                                         "raised floor", "00000", "ISM-sensor", "wideband pulse 100 %")):
             self.setColumnWidth(column, metrics.horizontalAdvance(sample) + 16)
         self.horizontalHeader().setStretchLastSection(True)
         self.horizontalHeader().setHighlightSections(False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bursts: regions of successive frames that lie in the same place, with what tells a signal from a side effect of another one.
+"""Bursts: regions of successive frames in the same place, with what separates a signal from a side effect of another one.
 
 Shape letters: N bins.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .boxes import HISTORY
 from .regions import Region
 
 MERGE_BINS = 4  # regions as near as that are one burst
@@ -23,6 +24,8 @@ REACH_BINS = {"skirt": 32, "sideline": 128, "splatter": 0, "overload": 0}  # how
 _NEARLY_ALL = 0.75
 _TAIL = 0.005  # of the excess power outside the occupied band, at each side (99 %, ITU-R SM.328)
 _MIN_EXCESS = 1e-3
+CLIPPED = 1e-3  # share of samples at full scale, from which a frame is clipped, and no part of a longer box
+_STRONG = 30.0  # power over expected, from which a burst's skirt shows
 
 
 @dataclass
@@ -59,7 +62,7 @@ class Burst:
         side: frames in which it could be a side effect of a stronger signal, by kind of ``SIDE_EFFECTS``.
         n_clipped: frames with samples at full scale. labels: (C,) probabilities, summed.
         residual, dropout_rate: of its best frame.
-        verdict, alert, counted: what the detector made of it, and whether the registry knows it already.
+        verdict, alert: of the detector. counted: the registry knows it already.
     """
 
     low: int
@@ -121,15 +124,15 @@ class Burst:
         self.last, self.sample_stop = frame.index, frame.sample_stop
         self.n_frames += 1
         self.n_clipped += frame.clipped > 0.0
-        power, count = frame.risen, self.n_bins
+        over, count = frame.power - frame.expected, self.n_bins
         own = float(frame.power[low:high + 1].max())
         first, last = max(count - high - 2, 0), min(count - low + 2, count)  # bin b mirrors to N - b
         left, right = max(low - 2, 0), min(high + 3, count)
         for name, limit_db in SIDE_EFFECTS.items():
             if name == "image":
-                parts = [frame.power[first:last] - frame.expected[first:last]] if last <= low or first > high else []
+                parts = [over[first:last]] if last <= low or first > high else []
             else:
-                reach = REACH_BINS[name] or count
+                reach, power = REACH_BINS[name] or count, over if name == "overload" else frame.risen
                 parts = [power[max(left - reach, 0):left], power[right:right + reach]]
             if name == "overload" and not frame.clipped > 0.0:
                 continue
@@ -159,7 +162,7 @@ class Burst:
 
     def side_effect(self) -> str:
         """The kind of side effect that it is in nearly all of its frames; empty if none."""
-        return next((name for name, count in self.side.items() if count >= _NEARLY_ALL * self.n_frames), "")
+        return next((name for name, count in self.side.items() if count >= round(_NEARLY_ALL * self.n_frames)), "")
 
     def whole(self, spectra: float) -> tuple[int, int]:
         """First and last bin of all power around it that stands out of the background in its frames, known or not."""
@@ -179,7 +182,7 @@ class Burst:
         return _snr_db(self.power[part] - self.noise[part], self.noise[part])
 
     def snr_db(self) -> float:
-        """Power over the background in its occupied band, less what the window adds to that."""
+        """Power over the background in its occupied band, in dB, less what the window adds to that."""
         low, high = self.extent()
         return _snr_db(self.excess[low:high + 1], self.noise[low:high + 1])
 
@@ -190,11 +193,23 @@ class BurstBuilder:
     def __init__(self, n_bins: int, hold: int):
         self.n_bins, self.hold = n_bins, hold
         self.open: list[Burst] = []  # oldest first
+        self._over: list[Burst] = []  # that ended, and are still in the longest box of the next frame
+        self._clipped = -HISTORY - 1  # number of the last clipped frame
 
-    def covered(self, mask: np.ndarray):
-        """Marks the bins (N,) of the open bursts."""
-        for burst in self.open:
-            mask[max(burst.low - MERGE_BINS, 0):burst.high + MERGE_BINS + 1] = True
+    def covered(self, mask: np.ndarray, frame: FrameView):
+        """Marks the bins (N,) of bursts that a box which ends with this frame may hold: it must not open another one of them.
+
+        A strong one has a skirt. A clipped frame may have power anywhere.
+        """
+        if frame.clipped > CLIPPED:
+            self._clipped = frame.index
+        if frame.index - self._clipped <= HISTORY:
+            mask[:] = True
+            return
+        self._over = [burst for burst in self._over if frame.index - burst.last <= HISTORY]
+        for burst in (*self._over, *self.open):
+            reach = REACH_BINS["skirt"] if float(burst.peak.max()) > _STRONG else MERGE_BINS
+            mask[max(burst.low - reach, 0):burst.high + reach + 1] = True
 
     def see(self, frame: FrameView, regions: list[Region]) -> list[Burst]:
         """Takes a frame with its regions; the bursts that have ended before it."""
@@ -225,6 +240,7 @@ class BurstBuilder:
         due = [b for b in self.open if index - b.last > self.hold]
         if due:
             self.open = [b for b in self.open if index - b.last <= self.hold]
+            self._over += due
         return due
 
     def end_all(self) -> list[Burst]:

@@ -66,10 +66,9 @@ class Emitter:
         belongs: it is usual on this band. accepted: because the operator said so. learned: it was there while learning.
         steady: it is there all the time. gone: it has been silent for longer than it ever was.
         labels: class -> sum of probabilities.
-        hops_hz: centres of its hop set.
+        hops_hz: centres of its hop set; empty so far.
         parts: further bursts that began with its first one, and growth of that. Its place is where any of them was.
         profile: largest power over the background by bin; profile_low_hz: of its first bin; profile_bin_hz: width of a bin.
-        event_id: of the alert that is open for it.
     """
 
     id: int
@@ -119,7 +118,7 @@ class Emitter:
     def overdue_s(self, per_gap: float) -> float:
         """Silence, in s, that a gap exceeds with probability `per_gap`.
 
-        Gaps are taken to be exponential. Their mean is known from the gaps heard, so that the next one follows a Lomax
+        Gaps are taken to be exponential. Their mean is known from the gaps heard alone, so that the next one follows a Lomax
         distribution.
         """
         count = self.log_gap.count

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the receiver does by itself: steps of its gain. A rise of the noise that is no step of the gain is a raised floor.
+"""Steps of the receiver's gain. A rise of the noise that is no step of the gain is a raised floor.
+
+Impulses raise single frames, and leave those between them as they are.
 
 A step of the gain changes carriers as much as noise. A raised floor leaves carriers as they are. Without a carrier the two
 look alike when the power rises; that is then called a raised floor, since a barrage must not be missed.
@@ -19,13 +21,27 @@ STEP_DB = 1.0  # from what is usual, of the gain
 RAISED_DB, RAISED_S = 3.0, 0.2  # of a raised floor
 FOLLOW_DB_PER_S = 0.05  # of what is usual
 _ALIKE_DB = 1.5  # within which carriers have changed as much as the noise
+_IMPULSE_DB, _IMPULSES, _LOW_SHARE = 0.4, 3, 0.1  # rise of a frame; how many in a block; share of its frames that hold none
+
+SAID = {  # of what the receiver does, the first time; {}: change in dB, or MHz
+    "gain step": "the gain of signals and noise changed by {:+.1f} dB at once; switch automatic gain off for a steady view of the band",
+    "impulses": "impulses over the whole band raise single frames, by {:.1f} dB (mains, ignition, radar); they hide weak signals",
+    "drift": "the carrier at {:.4f} MHz drifts, or the receiver's oscillator does; it is followed",
+    "dc line": "its own line at 0 Hz rose, at {:.4f} MHz; it is counted, and no emitter",
+    "image": "what rose at {:.4f} MHz is the mirror image of a stronger signal; images are counted, and no emitters",
+    "overload": "what rose at {:.4f} MHz came with clipped samples and a stronger signal; such are counted, and no emitters",
+}
 
 
 class Change(NamedTuple):
-    """A change of all bins. kind: "gain step", "raised floor" or "over" (the floor is as it was). change_db: of the noise."""
+    """A change of all bins. kind: "gain step", "raised floor", "over" (the floor is as it was) or "impulses".
+
+    change_db: of the noise. count: frames with impulses.
+    """
 
     kind: str
     change_db: float
+    count: int = 1
 
 
 class GainWatch:
@@ -44,7 +60,20 @@ class GainWatch:
 
     def take(self, tuning: TuningState, gains: np.ndarray, ratio: np.ndarray, block_s: float, learning: bool) -> list[Change]:
         """Takes a block: gains (F,) in dB, power over the background (F, N)."""
-        gain = float(np.median(gains))
+        gain, impulses = float(np.median(gains)), self._impulses(gains)
+        if impulses:
+            gain = float(np.quantile(gains, _LOW_SHARE))
+        return impulses + self._changes(tuning, gain, ratio, block_s, learning)
+
+    def _impulses(self, gains: np.ndarray) -> list[Change]:
+        """Impulses of a block, if there are some, with frames as usual before and after each."""
+        low = float(np.quantile(gains, _LOW_SHARE))
+        high = np.flatnonzero(gains - low > _IMPULSE_DB)
+        if high.size and np.count_nonzero(np.diff(high) > 1) + 1 >= _IMPULSES:
+            return [Change("impulses", float(np.median(gains[high])) - low, int(high.size))]
+        return []
+
+    def _changes(self, tuning: TuningState, gain: float, ratio: np.ndarray, block_s: float, learning: bool) -> list[Change]:
         if self._usual is None:
             self._usual = self._highest = gain
         change = gain - self._usual

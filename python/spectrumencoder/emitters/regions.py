@@ -38,7 +38,7 @@ def find_regions(search: Search, frame: int, variance: np.ndarray, covered: np.n
     now = search.sums[0][frame]
     found: list[Region] = []
     taken = np.zeros(len(now), bool)
-    for j, length in enumerate(LENGTHS):
+    for j, length in enumerate(LENGTHS if not covered.all() else LENGTHS[:1]):
         boxes = search.exceeding(frame, j)
         if not boxes:
             continue

@@ -20,11 +20,12 @@ _STEADY_BINS, _STEADY_MARGIN_DB = 2, 3.0  # of a steady emitter: bins to each si
 _MAX_SPREAD_BINS = 8  # that a centre may wander
 _GATE = 9.0  # squared distance of a stranger's next burst
 # deviations of a stranger's next burst; that of the centre is a share of the width
-_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 8.0, 0.15, 1.0, 0.03
+_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 5.0, 0.12, 0.5, 0.02
 _MAX_GROWN = 3.0  # times those, however much its bursts vary
 _GROWN = 1.5  # times as wide as its first frames, from which on a burst is one of parts
 JOIN_S = 0.5  # bursts with a shorter gap are one transmission
 CROWD, CROWD_BINS = 4, 10  # emitters, and bins between neighbours
+PLACE_AFTER = 3  # transmissions
 SIGMAS = 4.0  # of a normal variable, beyond which a next burst is not expected
 
 
@@ -47,7 +48,7 @@ class Grid:
 
 @dataclass
 class Sign:
-    """What a burst tells of its emitter: Hz, dB over the background, POSIX seconds; `peak` (M,) by bin from `low_hz` on."""
+    """A burst as the registry takes it: Hz, dB over the background, POSIX seconds; `peak` (M,) by bin from `low_hz` on."""
 
     center_hz: float
     bandwidth_hz: float
@@ -95,13 +96,16 @@ class Registry:
     def stranger_of(self, sign: Sign) -> Emitter | None:
         """The emitter, not one of the band's own, that this burst is like: in centre, width, level and length together.
 
-        One that was heard twice or more, or in parts, has a place: any burst in it is its own.
+        One that was heard PLACE_AFTER times has a place: a burst that fills at least half of it is its own. So has one that
+        was heard in parts, which need not fill it.
         """
         best, least = None, _GATE
         for emitter in self.emitters.values():
             if emitter.belongs:
                 continue
-            if (emitter.count >= 2 or emitter.parts) and self._share(emitter, sign) > 0.5:
+            share = self._share(emitter, sign)
+            fills = sign.bandwidth_hz > 0.5 * emitter.bandwidth_hz and share > 0.8
+            if (emitter.count >= PLACE_AFTER and fills) or (emitter.parts and share > 0.5):
                 return emitter
             distance = self._distance(emitter, sign)
             if distance < least:
@@ -148,7 +152,7 @@ class Registry:
     def crowd_at(self, sign: Sign) -> list[Emitter]:
         """The crowd in whose midst this burst lies: CROWD or more of the band's own emitters, each near the next one.
 
-        Where so many devices share a channel, one more that is no stronger is nothing new.
+        If so many devices share a channel, one more that is no stronger is nothing new.
         """
         own = sorted((e for e in self.emitters.values() if e.belongs and not e.steady), key=lambda e: e.low_hz)
         crowd: list[Emitter] = []
@@ -163,7 +167,7 @@ class Registry:
         return crowd if len(crowd) >= CROWD and crowd[0].low_hz <= sign.center_hz <= end else []
 
     def set_rate(self, false_per_hour: float):
-        """Sets the alerts an hour that may be false; from it follows how far a next burst may go."""
+        """Sets the alerts an hour that may be false. How far a next burst may go follows from it."""
         self.sigmas = min(max(SIGMAS - 0.5 * math.log10(max(false_per_hour, 1e-3)), 2.0), 5.5)
         self.version += 1
 

@@ -23,6 +23,7 @@ _GONE_SHARE = 0.6  # of the decibels over the noise that must be lost
 _MIN_LOST_DB = 2.0
 _FOLLOW = 2  # bins from its place in which its middle is looked for
 _NARROW = 8  # bins up to which a signal's middle is followed
+_DRIFT = 2  # bins by which one was followed, from which on that is said
 
 
 @dataclass
@@ -35,6 +36,7 @@ class _Steady:
     gone_s: float = 0.0
     back_s: float = 0.0
     louder_s: float = 0.0
+    followed: int = 0  # bins, since it was said last
 
 
 class SteadyTrack:
@@ -80,7 +82,7 @@ class SteadyTrack:
 
     def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float, registry: Registry,
               raised_db: float = 0.0) -> list[tuple[str, Emitter]]:
-        """Takes the mean power (N,) of a block, dBFS less the gain; says which emitter is gone, back or louder.
+        """Takes the mean power (N,) of a block, dBFS less the gain. Returns emitters that are gone, back, louder or adrift.
 
         Args:
             raised_db: by how much the floor is raised. The gain holds it, but signals are as strong as they were.
@@ -107,10 +109,23 @@ class SteadyTrack:
             elif one.louder_s >= CONFIRM_S:
                 one.level_db, one.louder_s = level, 0.0
                 found.append(("louder", one.emitter))
+            if abs(one.followed) >= _DRIFT:
+                one.followed = 0
+                found.append(("drift", one.emitter))
         return found
 
+    def missing(self, ratio: np.ndarray) -> np.ndarray:
+        """(F,) the largest loss of a steady emitter in frames of power over the background (F, N); 1: as when it is gone."""
+        score = np.zeros(len(ratio), np.float32)
+        for one in self._known:
+            if not one.emitter.gone:
+                mean = np.maximum(ratio[:, one.low:one.high + 1].mean(axis=1), 1e-6)
+                limit = max(_GONE_SHARE * one.over_db, _MIN_LOST_DB)
+                np.maximum(score, np.float32(-10.0 / limit) * np.log10(mean), out=score)
+        return score
+
     def carriers(self) -> list[tuple[int, int]]:
-        """First and last bin of those that stand 10 dB or more over the noise: their level tells a change of gain."""
+        """First and last bin of those that stand 10 dB or more over the noise: their level shows a change of gain."""
         return [(one.low, one.high) for one in self._known if one.over_db >= 10.0 and not one.emitter.gone]
 
     def _level(self, one: _Steady, mean: np.ndarray, registry: Registry) -> float:
@@ -122,7 +137,7 @@ class SteadyTrack:
         level = float(part.max())
         shift = low + int(part.argmax()) - round((one.low + one.high) / 2)
         if abs(shift) >= 1 and one.level_db - level < _MIN_LOST_DB and 0 <= one.low + shift and one.high + shift < len(mean):
-            one.low, one.high = one.low + shift, one.high + shift
+            one.low, one.high, one.followed = one.low + shift, one.high + shift, one.followed + shift
             one.emitter.center_hz.mean += shift * self._grid.bin_hz
             one.emitter.profile_low_hz += shift * self._grid.bin_hz
             registry.version += 1

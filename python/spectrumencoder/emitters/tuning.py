@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the detector keeps of one tuning: background, rows of the last frames, the block that is being filled.
+"""The state of one tuning: background, rows of the last frames, the block that is being filled.
 
 Shape letters: F frames, N bins.
 """
@@ -7,7 +7,6 @@ Shape letters: F frames, N bins.
 from __future__ import annotations
 
 import math
-import statistics
 from collections import deque
 from typing import NamedTuple
 
@@ -16,15 +15,18 @@ import numpy as np
 from ..detector.events import Segment
 from .background import BLOCK, Background
 from .boxes import HISTORY, Limits, Search, boxes_per_frame, limits
+from .bursts import CLIPPED
 from .law import independent_share
 from .registry import Grid, Registry
 from .steady import SteadyTrack
 
 START, START_S = 32, 0.1  # frames, and s, before the first is judged
 NOISE_SHARE = 0.1  # of the false alerts an hour, that noise may cause
+FLOOR_DB = 3.0  # from what is usual, that counts as much as the limit of a box
+GAIN_DB_PER_S = 0.05  # that what is usual follows
 RECENT = 8  # blocks: what was there in half of them is no cause of something new
-_SLOW = 9  # frames whose median gain an impulse stands out of
-_DISTURBED_DB, _DISTURBED_FACTOR = 0.4, 8.0  # see ``_Tuning._calm``
+_SLOW = 9  # frames, of whose gains an impulse stands out of the second lowest: two in three may hold one
+_DISTURBED_DB, _DISTURBED_FACTOR, _UNSEEN_DB = 0.4, 8.0, 0.1  # see ``TuningState._calm``
 
 
 class TuningKey(NamedTuple):
@@ -90,15 +92,29 @@ class TuningState:
         self._rows = rows[len(psd):].copy()
         return Search(rows, self.limits.limit), gains, ratio
 
+    def score(self, search: Search, gains: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+        """(F,) how unusual each frame is: by what stands out, by the whole floor, and by steady emitters that are missing.
+
+        1 is the limit of each. The floor and missing emitters alert after some frames only: see ``receiver`` and ``steady``.
+        """
+        score = np.maximum(search.score, self.steady.missing(ratio))
+        if self.usual_gain_db is not None:
+            np.maximum(score, np.abs(gains - self.usual_gain_db) * np.float32(1.0 / FLOOR_DB), out=score)
+        return score
+
     def _calm(self, gains: np.ndarray, fresh: np.ndarray):
-        """Allows more in frames whose common gain stands out of those before them.
+        """Allows more in frames whose common gain stands out of those before them, and in those that follow.
 
         An impulse is in one of the K spectra of a frame. Its share of the frame's power is not averaged, so that bins scatter
-        by about that share.
+        by about that share. It may be as strong where a filter takes the noise away, and there its share is larger.
         """
+        below = None
         for n, gain in enumerate(gains.tolist()):
-            if len(self._gains) >= 3 and gain - (slow := statistics.median(self._gains)) > _DISTURBED_DB:
-                allow = np.float32(1.0 + _DISTURBED_FACTOR * (1.0 - 10.0 ** (-0.1 * (gain - slow))))
+            if len(self._gains) >= 3 and max(gain, *self._gains) - (slow := sorted(self._gains)[1]) > _DISTURBED_DB:
+                if below is None:
+                    below = np.maximum(10.0 ** (0.1 * (self.background.noise_db - self.background.mean_db)), 1.0)
+                share = 1.0 - 10.0 ** (-0.1 * max(gain - slow, _UNSEEN_DB))
+                allow = (1.0 + _DISTURBED_FACTOR * share * below).astype(np.float32)
                 fresh[n] = np.where(fresh[n] <= allow, np.minimum(fresh[n], 1.0), fresh[n] / allow)
             self._gains.append(gain)
 
@@ -115,20 +131,30 @@ class TuningState:
         """Frames until the block is full."""
         return BLOCK - self.filled
 
-    def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray):
-        """Adds frames to the block."""
+    def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray, clipped: np.ndarray):
+        """Adds frames to the block. clipped: (F,) share of samples at full scale."""
         self._psd.append(psd - gains[:, None])
         self._ratio.append(ratio)
         self._starts.append(starts)
         self._block_gains.append(gains)
+        self._block_clipped.append(clipped.copy())  # a view of a buffer that is used again
         self.filled += len(psd)
 
     def block(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The full block: dBFS less the gain (F, N), power over the background (F, N), first samples (F,), gains (F,)."""
-        ratio = np.concatenate(self._ratio)
+        """The full block: dBFS less the gain (F, N), power over the background (F, N), first samples (F,), and the gains.
+
+        Clipping lowers the gain of all else: if some frames are not clipped, the gains are theirs alone.
+        """
+        ratio, gains = np.concatenate(self._ratio), np.concatenate(self._block_gains)
+        sound = gains[np.concatenate(self._block_clipped) <= CLIPPED]
+        gains = sound if sound.size else gains
+        gain = float(np.median(gains))
+        usual = gain if self.usual_gain_db is None else self.usual_gain_db
+        step = GAIN_DB_PER_S * len(ratio) * self.frame_s
+        self.usual_gain_db = usual + max(min(gain - usual, step), -step)
         self._means.append(ratio.mean(axis=0))
         self._recent = None
-        return np.concatenate(self._psd), ratio, np.concatenate(self._starts), np.concatenate(self._block_gains)
+        return np.concatenate(self._psd), ratio, np.concatenate(self._starts), gains
 
     def clear_block(self):
         """Begins a new block."""
@@ -136,10 +162,11 @@ class TuningState:
         self._ratio: list[np.ndarray] = []
         self._starts: list[np.ndarray] = []
         self._block_gains: list[np.ndarray] = []
+        self._block_clipped: list[np.ndarray] = []
         self.filled = 0
 
     def renew(self, registry: Registry, false_per_hour: float):
-        """Takes what has changed in background, registry and budget."""
+        """Makes limits and allowed power anew, by background, registry and budget as they are."""
         log_p = math.log(NOISE_SHARE * false_per_hour * self.frame_s / 3600.0 / boxes_per_frame(self.grid.n_bins))
         error = float(f"{self.background.error:.2g}")
         self.limits = limits(self._window, self.grid.n_bins, self.background.spectra, error, min(round(log_p, 1), -3.0))

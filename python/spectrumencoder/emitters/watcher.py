@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The door: frames in order -> emitters and alerts.
 
-The result for a frame follows from that frame and the earlier ones, never from how frames were batched: what is learned of
-frames takes effect at the ends of blocks. Shape letters: F frames, N bins.
+The result for a frame follows from that frame and the earlier ones, not from how frames were batched. What is learned takes
+effect at the ends of blocks. Shape letters: F frames, N bins.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from ..tokens.layout import usable_bins
 from . import alerts, commands
 from .activity import Activity
 from .alerts import Alert, AlertLog, Sighting
+from .background import BLOCK
 from .band_file import BandFile, Tuning
 from .boxes import Search
 from .bursts import Burst, BurstBuilder, FrameView
 from .emitter import Emitter
 from .listing import describe
-from .receiver import GainWatch
+from .receiver import SAID, GainWatch
 from .regions import find_regions
 from .registry import Registry, Sign
 from .tuning import TuningKey, TuningState, key_of
@@ -53,7 +54,7 @@ class EmitterDetector:
     Args:
         contract: of the model file: window, bins, labels, name.
         band: what is known already; None: nothing. If its learning was finished, the detector watches from the first frame.
-        learn_s: signal to learn before anything is reported, s. 0: what stands out of the noise is new from the first second on.
+        learn_s: signal to learn before anything is reported, s. 0: all that stands out of the noise is new at once.
         false_events_per_hour: alerts an hour that may be false. inf counts as 1e6.
         hold: frames that a burst may be unseen before it ends.
         belongs_after: transmissions after which a new emitter belongs to the band.
@@ -117,7 +118,7 @@ class EmitterDetector:
         self._judge.set_rate(self.false_events_per_hour)
         self._notices = Notices()
         self.heard: list[dict[str, Any]] = []
-        self.receiver: dict[str, int] = {}  # bursts that the receiver or a stronger signal explains, by kind
+        self.receiver: dict[str, int] = {}  # what the receiver or a stronger signal explains, by kind
         self._now_s = 0.0
         for tuning in () if self._band is None else self._band.tunings:
             key = TuningKey(tuning.freq_hz, tuning.samp_rate, tuning.frame_hop, tuning.average)
@@ -207,12 +208,13 @@ class EmitterDetector:
             sample_start: (F,) number of each frame's first sample. segment: tuning, rate and time of these frames.
 
         Returns:
-            scores: the largest excess of a frame over what noise and known emitters may show; 1 is the limit. NaN for a frame
-            that was not judged: one of the first of a tuning, a short one, or one with a bin that is no finite power.
+            scores: how unusual each frame is (``TuningState.score``); 1 is the limit. NaN for the first frames of a tuning, for
+            short ones, for those that were skipped, and for those with a bin that is no finite power.
         """
         began, count = time.perf_counter(), len(psd)
         result = Result(np.full(count, np.nan, np.float32), np.full(count, np.nan), np.zeros(count, bool))
         self.n_frames += count
+        self.n_skipped += int(np.count_nonzero(features[:, layout.SKIPPED]))
         self._segment, tuning = segment, self._tuning_of(segment)
         whole = (features[:, layout.K_EFF] >= segment.frame_average) & (np.abs(psd).max(axis=1, initial=0.0) < MAX_DB)
         self.n_skipped += count - int(whole.sum())
@@ -225,7 +227,7 @@ class EmitterDetector:
         if not tuning.background.ready:
             first = self._begin(tuning, psd, residual, features, sample_start, result.emitted)
         while first < len(psd):
-            part = slice(first, first + min(tuning.room, len(psd) - first))
+            part = slice(first, first + min(max(self._room(tuning), 1), len(psd) - first))
             scores = self._piece(tuning, psd[part], residual[part], features[part], sample_start[part], result.emitted)
             result.scores[numbers[part]] = scores
             first = part.stop
@@ -275,7 +277,7 @@ class EmitterDetector:
             tuning.background.begin(rows[0])
             first = 0
             while first < len(rows[0]):
-                part = slice(first, first + min(tuning.room, len(rows[0]) - first))
+                part = slice(first, first + min(max(self._room(tuning), 1), len(rows[0]) - first))
                 self._piece(tuning, rows[0][part], rows[1][part], rows[2][part], rows[3][part], emitted)
                 first = part.stop
         return taken
@@ -292,11 +294,18 @@ class EmitterDetector:
                 frame = self._view(tuning, self._age + n, psd[n], expected_db, ratio[n], residual[n], features[n], int(starts[n]),
                                    float(clipped[n]))
                 self._look(tuning, search, n, frame, emitted)
-        tuning.fill(psd, gains, ratio, starts)
+        tuning.fill(psd, gains, ratio, starts, clipped)
         self._age += len(psd)
-        if not tuning.room:
+        scores = tuning.score(search, gains, ratio)
+        if self._room(tuning) <= 0:
             self._end_block(tuning, emitted)
-        return search.score
+        return scores
+
+    def _room(self, tuning: TuningState) -> int:
+        """Frames until the block is over. The last block of learning ends with the last frame that is to be learned."""
+        if self._complete or not self.learned_s > 0.0:
+            return tuning.room
+        return min(tuning.room, math.floor((self.learn_s - self.learned_s) / tuning.frame_s + 1e-6) - tuning.filled)
 
     def _view(self, tuning: TuningState, index: int, psd, expected_db, ratio, residual, row, start: int,
               clipped: float) -> FrameView:
@@ -310,7 +319,7 @@ class EmitterDetector:
         regions = []
         if search.score[n] > 1.0:
             covered = np.zeros(self.n_bins, bool)
-            self._builder.covered(covered)
+            self._builder.covered(covered, frame)
             regions = find_regions(search, n, tuning.limits.variance, covered)
         if not regions and not self._builder.open:
             return
@@ -332,7 +341,7 @@ class EmitterDetector:
             tuning, burst, extent))
         if verdict is None or verdict.kind not in REPORTED:
             if verdict is not None and verdict.kind not in (LEARNED, OWN):
-                self.receiver[verdict.kind] = self.receiver.get(verdict.kind, 0) + 1
+                self._receiver_did(verdict.kind, said=SAID.get(verdict.kind, "").format(sign.center_hz / 1e6))
             return
         sighting = self._sighting(tuning, burst)
         known = None if verdict.emitter is None else self._log.of_emitter(verdict.emitter)
@@ -395,7 +404,7 @@ class EmitterDetector:
             emitted += self._log.once(alerts.BURST, emitter, self._sighting(tuning, burst), self._segment)
 
     def _end_block(self, tuning: TuningState, emitted: list[Emitted]):
-        """What was learned of the block takes effect."""
+        """The block is full: what was learned of it takes effect."""
         psd, ratio, starts, gains = tuning.block()
         tuning.clear_block()
         block_s = len(psd) * tuning.frame_s
@@ -408,16 +417,20 @@ class EmitterDetector:
                                           self._segment)
         self._watch_receiver(tuning, gains, ratio, block_s, int(starts[0]), int(starts[-1]), emitted)
         if self.learning:
-            tuning.background.learn(psd)
+            if len(psd) == BLOCK:
+                tuning.background.learn(psd)
             self.learned_s += block_s
-            if self.learned_s >= self.learn_s:
+            if self.learned_s + tuning.frame_s * (1.0 - 1e-6) >= self.learn_s:
                 self.finish_learning()
         else:
             tuning.background.follow(psd, block_s)
             mean = 10.0 * np.log10(np.mean(10.0 ** (0.1 * psd.astype(np.float64)), axis=0))
             for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry,
                                                      self._gains[tuning.key].raised_db):
-                self._tell(kind, emitter, int(starts[0]), emitted)
+                if kind == "drift":
+                    self._receiver_did(kind, said=SAID[kind].format(emitter.center_hz.mean / 1e6))
+                else:
+                    self._tell(kind, emitter, int(starts[0]), emitted)
             for emitter in self._activity.overdue(self.false_events_per_hour):
                 self._tell(alerts.GONE, emitter, int(starts[-1]), emitted)
         for alert in list(self._log.open.values()):
@@ -455,7 +468,7 @@ class EmitterDetector:
         return None
 
     def _close_if_over(self, alert: Alert, emitted: list[Emitted]):
-        """Closes an alert that has nothing more to tell."""
+        """Closes an alert that has nothing more to report."""
         emitter = alert.emitter
         if alert.kind == alerts.GONE:
             over = emitter is not None and not emitter.gone
@@ -469,7 +482,7 @@ class EmitterDetector:
 
     def _watch_receiver(self, tuning: TuningState, gains, ratio, block_s: float, start: int, last: int, emitted: list[Emitted]):
         """Names steps of the gain, and alerts a raised floor."""
-        for kind, change_db in self._gains[tuning.key].take(tuning, gains, ratio, block_s, self.learning):
+        for kind, change_db, count in self._gains[tuning.key].take(tuning, gains, ratio, block_s, self.learning):
             raised = next((a for a in self._log.open.values() if a.kind == alerts.RAISED_FLOOR), None)
             whole = Sighting(start, last, self._segment.rx_freq, self._segment.rx_rate,
                              tuning.background.noise_db + float(np.median(gains)), change_db, 10.0 ** (0.1 * abs(change_db)))
@@ -479,10 +492,16 @@ class EmitterDetector:
             elif kind == "over" and raised is not None:
                 emitted.append(self._log.close(raised, self._segment))
             elif kind == "gain step":
-                self.receiver[kind] = self.receiver.get(kind, 0) + 1
                 emitted += self._log.once(alerts.RECEIVER, None, whole, self._segment, "gain step")
-                self._notices.give(RECEIVER_STATE, kind, f"receiver: the gain of signals and noise changed by "
-                                   f"{change_db:+.1f} dB at once; switch automatic gain off for a steady view of the band")
+                self._receiver_did(kind, said=SAID[kind].format(change_db))
+            elif kind == "impulses":
+                self._receiver_did(kind, count, SAID[kind].format(change_db))
+
+    def _receiver_did(self, kind: str, count: int = 1, said: str = ""):
+        """Counts what the receiver did, and says the first of each kind."""
+        self.receiver[kind] = self.receiver.get(kind, 0) + count
+        if said:
+            self._notices.give(RECEIVER_STATE, kind, f"receiver: {said}")
 
     def _settle(self, tuning: TuningState):
         """Learning is over at a tuning."""
@@ -495,7 +514,7 @@ class EmitterDetector:
             tuning.renew(self.registry, self.false_events_per_hour)
 
     def _sign(self, tuning: TuningState, burst: Burst, extent: tuple[int, int] | None = None) -> Sign:
-        """What a burst tells of its emitter. extent: first and last bin, if not its own."""
+        """A burst as the registry takes it. extent: first and last bin, if not its own."""
         low, high = extent or burst.extent()
         grid, segment = tuning.grid, self._segment
         power = burst.power[low:high + 1].sum() / max(burst.n_frames, 1)
@@ -512,7 +531,7 @@ class EmitterDetector:
         return {self._labels[k]: float(means[k]) for k in np.flatnonzero(means > 0.05).tolist()}
 
     def _sighting(self, tuning: TuningState, burst: Burst) -> Sighting:
-        """What an alert tells of a burst."""
+        """A burst as an alert states it."""
         sign = self._sign(tuning, burst)
         best = max(sign.labels, key=lambda name: sign.labels[name]) if sign.labels else None
         named = best is not None and sign.labels[best] >= MIN_LABEL
@@ -521,7 +540,7 @@ class EmitterDetector:
                         burst.dropout_rate, burst.residual)
 
     def _of_emitter(self, emitter: Emitter, start: int, stop: int, level_db: float) -> Sighting:
-        """What an alert tells of an emitter that is known."""
+        """A known emitter as an alert states it."""
         return Sighting(start, stop, emitter.center_hz.mean, emitter.bandwidth_hz,
                         emitter.power_dbfs if math.isfinite(emitter.power_dbfs) else None, level_db, 1.0, 1, emitter.label,
                         emitter.confidence)

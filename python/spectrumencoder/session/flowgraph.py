@@ -23,8 +23,9 @@ from .sources import RadioSource, RecordingSource
 if TYPE_CHECKING:
     from ..recordings import Recording
 
-REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", "receiver", "unsaved", "skipped", "refused",
-                   "malformed")
+RECEIVER_STATE = "receiver"  # of a notice
+REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", RECEIVER_STATE, "unsaved", "skipped",
+                   "refused", "malformed")
 GRACE_S = 1.5  # maximum time from Ctrl-C or a failure to the end of all blocks
 
 
@@ -80,6 +81,8 @@ class Outcome:
         alerts: number of alerts by kind. learned_s: signal that was learned, s. learned: whether learning was finished.
         emitters: number of emitters known at the end. The last three are None with the detector "boxes".
         news: lines for a person that nobody has printed: what was learned, and the alerts. Not in ``as_dict``.
+        receiver: what the receiver, or a stronger signal, explains, by kind: gain step, impulses (frames), dc line, image,
+            overload, skirt, sideline, splatter (bursts), drift; empty with the detector "boxes".
         adaptive: with adaptive dropout, full_frames, few_frames, held_frames and mean_tokens, else empty.
     """
 
@@ -102,8 +105,14 @@ class Outcome:
     learned_s: float | None = None
     learned: bool | None = None
     emitters: int | None = None
+    receiver: dict[str, int] = field(default_factory=dict)
     adaptive: dict = field(default_factory=dict)
     news: tuple[str, ...] = ()
+
+    @property
+    def n_alerts(self) -> int:
+        """Alerts of emitters: without events of the receiver, and without single bursts."""
+        return sum(number for kind, number in self.alerts.items() if kind not in ("receiver", "burst"))
 
     @property
     def real_time_factor(self) -> float:
@@ -125,11 +134,12 @@ class Outcome:
         quiet = f", {self.adaptive[keys.FULL_FRAMES]} of interest ({self.adaptive[keys.MEAN_TOKENS]:.1f} tokens a frame)" \
             if self.adaptive else ""
         known = "" if self.emitters is None else f"{count(self.emitters, 'emitter')} known, "
-        what = "event" if self.emitters is None else "alert"
+        what, number = ("event", self.n_events) if self.emitters is None else ("alert", self.n_alerts)
+        receiver = f" ({count(self.alerts['receiver'], 'event')} of the receiver)" if self.alerts.get("receiver") else ""
         more = f" ({self.suppressed_events} more not reported)" if self.suppressed_events else ""
         bytes_each = "" if not self.encoded_bytes else f" of {self.encoded_bytes / max(1, self.n_frames):.1f} bytes each"
         return (f"{self.name}: {count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{quiet}{refined}, "
-                f"{known}{count(self.n_events, what)}{more}, "
+                f"{known}{count(number, what)}{receiver}{more}, "
                 f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
 
 
@@ -203,7 +213,7 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
-                   flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.adaptive,
+                   flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
                    tuple(news_lines(probe)))
 
 
@@ -289,6 +299,11 @@ class Flowgraph:
         return counters[keys.LEARNED_S], not counters[keys.LEARNING], counters[keys.EMITTERS]
 
     @property
+    def receiver(self) -> dict[str, int]:
+        """What the receiver explains, by kind; empty with the detector "boxes"."""
+        return dict(getattr(self.monitor.detector.detector, "receiver", {}))
+
+    @property
     def model_name(self) -> str:
         return self.monitor.encoder.engine.model_name
 
@@ -324,7 +339,8 @@ class Flowgraph:
                 kinds.setdefault(state, []).append(text)
         chosen = (f"average auto: {self.average} spectra per frame at {self.source.samp_rate:g} samples/s",) \
             if self.settings.average == AUTO else ()
-        return (*chosen, *self._receiver_notes(), *self._notes_on_learning(), *(
+        told = kinds.pop(RECEIVER_STATE, [])  # each of another kind
+        return (*chosen, *self._receiver_notes(), *told, *self._notes_on_learning(), *(
             texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def _notes_on_learning(self) -> list[str]:
@@ -332,11 +348,12 @@ class Flowgraph:
         if learned is None:
             return []
         notes = []
-        if self._learn_s < self.settings.learn_s:
+        recording = self.source.recording
+        if recording is not None and self._learn_s < self.settings.learn_s:
             notes.append(f"the recording is shorter than twice --learn {self.settings.learn_s:g}: its first half, "
-                         f"{self.source.recording.duration_s / 2:.3g} s, taught the second")
-        if not learned:
-            notes.append(f"the {'recording' if self.source.recording is not None else 'run'} ended while learning, after "
+                         f"{recording.duration_s / 2:.3g} s, taught the second")
+        if not learned and not self.source.fault:
+            notes.append(f"the {'recording' if recording is not None else 'run'} ended while learning, after "
                          f"{learned_s:.3g} s of {self._learn_s:g} s; give a longer one, or a smaller --learn")
         return notes
 

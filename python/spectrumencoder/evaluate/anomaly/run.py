@@ -30,6 +30,7 @@ from ...detector.detector import CALIBRATED, FIXED, Detector, Result
 from ...detector.events import CLOSE, OPEN, Segment
 from ...detector.learn_band import learn_bands
 from ...detector.table import Table, read_tables
+from ...emitters.watcher import EmitterDetector
 from ...encoder.engine import Engine
 from ...measure.provenance import commit
 from ...simulate.anomalies import SCORED_KINDS
@@ -38,6 +39,7 @@ from .bound import bin_correlation, inr_for_half, likelihood_ratio_pd
 from .figures import MAIN, OURS, RATES, Trials, figures
 from .windows import INR_DB, WINDOW_FRAMES, Injected, Unit, draw_scene, find_units, recorded_unit, scene_unit
 
+BOXES = "boxes"  # the detector of the release before
 _SCALE_SHARE = 0.25  # of the calibration frames, the last ones
 _MIN_SPREAD = 1e-6
 
@@ -123,10 +125,12 @@ class _Trials:
 
     def add(self, units: list[Unit], engine: Engine, baselines: list[Baseline]):
         """Calibrates on all units together and judges the windows of each."""
-        ours = CalibratedDetector(units, engine)
-        self._calibrated_by |= {u.name: ours.calibrated_by for u in units}
-        watched = [ours.watch(unit) for unit in units]
-        scores = {OURS: [w.scores for w in watched]}
+        boxes, ours = CalibratedDetector(units, engine), LearningDetector(engine)
+        self._calibrated_by |= {u.name: boxes.calibrated_by for u in units}
+        encoded = [EncodedUnit(unit, engine) for unit in units]
+        watched = [ours.watch(unit, one) for unit, one in zip(units, encoded, strict=True)]
+        scores = {OURS: [w.scores for w in watched],
+                  BOXES: [boxes.watch(unit, one).scores for unit, one in zip(units, encoded, strict=True)]}
         levels = [_Levels(unit) for unit in units]
         learn = np.concatenate([level.learn for level in levels])
         age = np.concatenate([np.linspace(0, 1, len(level.learn)) for level in levels])
@@ -222,7 +226,7 @@ class CalibratedDetector:
         segment = Segment(unit.freq_hz, unit.samp_rate, unit.band, unit.calibration.frame_hop, unit.average)
         encoded = EncodedUnit(unit, self._engine) if encoded is None else encoded
         reference = encoded.judge(detector, "calibration", 0, segment).scores[-_n_reference(first):]
-        detector.tracker.close_all()  # what is open ends here: events are counted on the windows
+        self._after_calibration()
         before = encoded.judge(detector, "kept", first, segment)
         kept, events = before.scores.reshape(-1, WINDOW_FRAMES), _n_opened(before)
         first += len(unit.kept)
@@ -246,6 +250,24 @@ class CalibratedDetector:
                         np.array([o[3] for o in ordered], bool))
 
 
+    def _after_calibration(self):
+        self.detector.tracker.close_all()  # what is open ends here: events are counted on the windows
+
+
+class LearningDetector(CalibratedDetector):
+    """The module's detector of emitters. It learns each unit's calibration frames, and then watches."""
+
+    def __init__(self, engine: Engine):
+        self._engine, self.calibrated_by = engine, "own frames"
+
+    def watch(self, unit: Unit, encoded: EncodedUnit | None = None) -> Watched:
+        self.detector = EmitterDetector(self._engine.contract, learn_s=1e9)
+        return super().watch(unit, encoded)
+
+    def _after_calibration(self):
+        self.detector.finish_learning()
+
+
 class EncodedUnit:
     """All frames of a unit, encoded at once (a window alone would be padded to a whole batch), and where its parts are."""
 
@@ -261,12 +283,12 @@ class EncodedUnit:
         self._encoded = engine.encode(np.concatenate([f.items for f in frames]), unit.band)
         self._model = engine.model_name
 
-    def judge(self, detector: Detector, part: str | tuple[str, int], start: int, segment: Segment) -> Result:
+    def judge(self, detector: Detector | EmitterDetector, part: str | tuple[str, int], start: int, segment: Segment) -> Result:
         """A part through a detector; `start`: number of its first frame."""
         rows = self._rows[part]
         sample = (start + np.arange(rows.stop - rows.start)) * segment.frame_hop
         result = detector.process(self._psd[rows], self._encoded.residual[rows], self._encoded.features[rows], sample, segment)
-        if not np.isfinite(result.scores).all():
+        if not np.isfinite(result.scores).all() and not isinstance(detector, EmitterDetector):
             why = "; ".join(n.text for n in result.notices) or "no table"
             raise AnomalyError(f"{self._model} cannot judge these frames: {why}")
         return result

@@ -58,8 +58,8 @@ class FieldBand:
         name, seed: of its plan.
         learn, quiet: frame at which learning ends, and frame at which the quiet part ends.
         psd: float32 (F, N), dBFS, on disk.
-        extras: float32 (F, 2 M + 2): what the tokens say beside the levels, two numbers each; the frame's share of samples at full
-            scale, and its floor in dBFS. A frame that the tokenizer drops (lost samples) repeats the one before it.
+        extras: float32 (F, 2 M + 2): what the tokens say beside the levels, two numbers each; the frame's share of samples at
+            full scale, and its floor in dBFS. A frame that the tokenizer drops (lost samples) repeats the one before it.
         truth: SigMF annotations.
     """
 

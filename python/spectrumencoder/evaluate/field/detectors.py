@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Protocol
 
+from ...emitters.watcher import EmitterDetector
 from ...encoder.engine import Engine
 from .alerts import Alert
 from .bands import FieldBand
 from .places import MaxHold, PcaResidual
 from .tails import Dspot, GpdTail, OnlineConformal
-from .watchers import Boxes
+from .watchers import Boxes, Ours, Settings
 
 _JUDGED = ("evaluate/field/bands.py", "evaluate/field/alerts.py", "evaluate/field/matching.py")
 _PLACES = (*_JUDGED, "evaluate/field/places.py")
@@ -61,7 +62,12 @@ class Entry:
         return bool(self.needs) and find_spec(self.needs) is None
 
 
+def _emitters(contract: dict, settings: Settings) -> EmitterDetector:
+    return EmitterDetector(contract, learn_s=settings["learn_s"], false_events_per_hour=settings["false_events_per_hour"])
+
+
 DETECTORS: dict[str, Entry] = {
+    "emitters": Entry(lambda engine: Ours(engine(), "emitters", _emitters), (*_OURS, "emitters"), default=1.0, uses_model=True),
     "boxes": Entry(lambda engine: Boxes(engine()), _OURS, default=1.0, uses_model=True),
     "max-hold": Entry(lambda engine: MaxHold(), _PLACES),
     "max-hold-8": Entry(lambda engine: MaxHold(4, 8), _PLACES),
@@ -72,4 +78,4 @@ DETECTORS: dict[str, Entry] = {
     "conformal": Entry(lambda engine: OnlineConformal(), _TAILS),
     "dspot": Entry(lambda engine: Dspot(), _TAILS, needs="libspot"),
 }
-SUBJECT = "boxes"  # the one that the page is about; all others are rivals
+SUBJECT = "emitters"  # the one that the page is about; all others are rivals
