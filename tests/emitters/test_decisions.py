@@ -153,7 +153,7 @@ def test_a_band_that_was_not_learned_to_the_end_is_learned_further():
     assert emitter.count == 31 and emitter.learned
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (1, 2, 3))])
 def test_half_an_hour_of_a_busy_band(seed, capsys):
     """20 emitters at random times, whose levels vary by 4 dB; 2 minutes are learned. Each emitter may alert once."""
     rng = np.random.default_rng(seed)

@@ -67,7 +67,7 @@ class Emitter:
         steady: it is there all the time. gone: it has been silent for longer than it ever was.
         labels: class -> sum of probabilities.
         hops_hz: centres of its hop set; empty so far.
-        parts: further bursts that began with its first one: its place is where any of them was.
+        parts: further bursts that began with its first one, and growth of that. Its place is where any of them was.
         profile: largest power over the background by bin; profile_low_hz: of its first bin; profile_bin_hz: width of a bin.
     """
 

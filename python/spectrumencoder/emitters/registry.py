@@ -22,6 +22,7 @@ _GATE = 9.0  # squared distance of a stranger's next burst
 # deviations of a stranger's next burst; that of the centre is a share of the width
 _STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 5.0, 0.12, 0.5, 0.02
 _MAX_GROWN = 3.0  # times those, however much its bursts vary
+_GROWN = 1.5  # times as wide as its first frames, from which on a burst is one of parts
 JOIN_S = 0.5  # bursts with a shorter gap are one transmission
 CROWD, CROWD_BINS = 4, 10  # emitters, and bins between neighbours
 PLACE_AFTER = 3  # transmissions
@@ -216,8 +217,12 @@ class Registry:
         self.version += 1
 
     def first_burst(self, emitter: Emitter, sign: Sign):
-        """The burst that made this emitter known is over: what was taken of its first frames is replaced."""
+        """The burst that made this emitter known is over: what was taken of its first frames is replaced.
+
+        If it has grown since, its first frames are a part of it, and so will those of the next one be.
+        """
         low, high = emitter.low_hz, emitter.high_hz
+        emitter.parts += sign.bandwidth_hz > _GROWN * (high - low)
         emitter.center_hz, emitter.log_width, emitter.level_db, emitter.log_length = Running(), Running(), Running(), Running()
         emitter.count = 0
         if not emitter.parts:
