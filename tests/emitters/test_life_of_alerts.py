@@ -92,6 +92,37 @@ def test_two_emitters_are_two_alerts():
     assert (first["emitter_id"], second["emitter_id"]) == (1, 2) and first["event_id"] != second["event_id"]
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(("apart", "tail"), [(20, 0), (60, 0), (60, -4), (60, 4)])
+def test_an_emitter_of_two_lines_is_one_alert(apart, tail, seed):
+    """The upper line ends `tail` frames later. What is new between the lines, or beside them, is another emitter."""
+    feed = learned(seed)
+    for _ in range(30):
+        rows = feed.noise(2.0)
+        add(rows, 20, 8, 100, 18.0)
+        add(rows, 20, 8 + tail, 100 + apart, 18.0)
+        feed.give(rows)
+    assert kinds_of(feed.said) == ["new"]
+    emitter = only(feed.detector.registry.emitters)
+    assert (emitter.count, emitter.belongs) == (30, True)
+    assert emitter.bandwidth_hz == pytest.approx((apart + 4) * BIN_HZ, abs=3 * BIN_HZ)
+    if apart > 40:
+        assert kinds_of(bursts(feed, 1, bin_=142)) == ["new"]
+    assert "new" in kinds_of(bursts(feed, 1, bin_=70))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_an_emitter_that_jumps_between_two_lines_is_one_alert_for_each_at_most(seed):
+    feed = learned(seed)
+    for _ in range(30):
+        rows = feed.noise(2.0)
+        for n in range(20, 32):
+            add(rows, n, 1, 100 + 20 * int(feed.rng.integers(2)), 18.0)
+        feed.give(rows)
+    assert kinds_of(feed.said) in (["new"], ["new", "new"])
+    assert all(e.count in (29, 30) and e.belongs for e in feed.detector.registry.emitters.values())
+
+
 def test_a_learned_emitter_falls_silent_once_and_comes_back():
     feed = Feed(learn_s=60.0)
     assert bursts(feed, 45) == []  # 60 s learned, 30 s watched

@@ -31,11 +31,11 @@ _ANOMALIES = pmt.intern(keys.ANOMALIES)
 
 @control.obeys(DETECTOR)
 class anomaly_detector(SafeBlock, gr.sync_block):
-    """Judges each frame, and reports anomalies as events that open, update and close.
+    """Learns the emitters of a band, and reports those that do not belong: alerts that open, update and close.
 
     Inputs, aligned: 0 psd (fft_size floats, dBFS, of ``fft_tokenizer``); 1 residual (fft_size floats) and 2 features
-    (256 floats) of ``spectrum_encoder``. Output 0, which may stay unconnected: the anomaly score of each frame (NaN where a
-    frame was not judged: skipped, or no conformal table). Tags come from input 0.
+    (256 floats) of ``spectrum_encoder``. Output 0, which may stay unconnected: the anomaly score of each frame, 1 at the
+    limit (NaN for a frame that was not judged; of "boxes": see ``detector.Detector``). Tags come from input 0.
     Message input `control`: a dict of live settings and commands; settings of other stages are ignored. A live change takes
     effect with the next batch. Commands, for the detector "emitters": `accept` (number of an emitter), `ignore` (number, or
     [low, high] in Hz), `unignore` ([low, high]), `name` ([number, text]), `list` (True: a status `emitters` with all of them).
@@ -277,7 +277,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
 
 
 def _refuse_calibrated(file: ModelFile):
-    """Raises ValueError if tables of a band were added to a model: they mean nothing to the detector "emitters"."""
+    """Raises ValueError if tables of a band were added to a model: the detector "emitters" does not use them."""
     own = [key for key, fields in file.tables.items() if "freq_hz" in fields or key.split("/")[1] != UNKNOWN]
     if own:
         raise ValueError(f"the model {file.name} holds tables of a calibrated band ({own[0]}), which are for the detector boxes; "

@@ -102,7 +102,7 @@ class Activity:
         return found
 
     def overdue(self, false_per_hour: float) -> list[Emitter]:
-        """Emitters that have been silent for longer than they ever may, and are said to be gone from here on."""
+        """Emitters that have been silent for longer than they ever may, and count as gone from here on."""
         known = [e for e in self._registry.emitters.values() if e.log_gap.count and not e.steady]
         spans = [(e.gap_sum_s, e.log_gap.count) for e in known]
         gaps_per_hour = sum(3600.0 * count / max(total, 1.0) for total, count in spans)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Alerts: one event for each, which opens, is updated when the emitter is heard again, and closes.
 
-``sample_start`` and ``sample_count`` of each message are those of the transmission that it tells of; ``first_heard`` and
-``last_heard`` are those of the emitter.
+``sample_start`` and ``sample_count`` of each message are of the transmission that it is about; ``first_heard`` and
+``last_heard`` are of the emitter.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .emitter import Emitter
 
 NEW, GONE, LOUDER, MOVED, CHANGED = "new", "gone", "louder", "moved", "changed"
 RAISED_FLOOR, RECEIVER, BURST = "raised floor", "receiver", "burst"
-UPDATE_S = 1.0  # at least, between two updates of an alert
-CLOSE_S = 3600.0  # of silence after which the alert of a new emitter closes
+UPDATE_S = 1.0  # min time between two updates of an alert
+CLOSE_S = 3600.0  # of silence, after which the alert of an emitter closes
 MAX_OPEN = 500  # alerts; beyond, the oldest closes
 
 
 @dataclass
 class Sighting:
-    """What an alert tells of one transmission: place in samples and Hz, level, score (1: at the limit), frames; class."""
+    """A transmission as an alert states it: place in samples and Hz, level, score (1: at the limit), number of frames, class."""
 
     sample_start: int
     sample_stop: int
@@ -46,7 +46,7 @@ class Alert:
     """An alert that is open.
 
     Attributes:
-        kind: of ``alerts``. emitter: None for a change of the whole band. last_s: POSIX s, when it was heard last.
+        kind: one of the names above. emitter: None for a change of the whole band. last_s: POSIX s, when it was heard last.
         reported_s: signal time of its last message. first_index: frame at which it began.
     """
 
@@ -87,7 +87,7 @@ class AlertLog:
         return alert, self._message(alert, OPEN, segment)
 
     def update(self, alert: Alert, sighting: Sighting, segment: Segment, *, always: bool = False) -> list[Emitted]:
-        """Takes a further sighting; sends it if the last message is a second ago, or if it is asked for."""
+        """Takes a further sighting. Gives its message if the last one is UPDATE_S old, or always if that is asked for."""
         now = segment.time_of(sighting.sample_stop)
         alert.sighting, alert.last_s = sighting, max(alert.last_s, now)
         if not always and now - alert.reported_s < UPDATE_S:

@@ -24,10 +24,10 @@ FOLLOW_DB_PER_S = 0.003  # 11 dB an hour
 MAX_BLOCKS = 1024  # whose medians are kept while learning; then every other one goes
 _QUANTILE, _FEW = 0.35, 8  # over the blocks; the median as long as there are few
 _Z_QUANTILE = -0.38532  # of a normal variable at _QUANTILE
-_NOISE_RANKS, _NOISE_SPAN_DB = (0.15, 0.45), 1.5  # of the bins that tell the gain
-_TRIM = 3.0  # deviations of a bin within which it tells the gain
+_NOISE_RANKS, _NOISE_SPAN_DB = (0.15, 0.45), 1.5  # of the bins that give the gain
+_TRIM = 3.0  # deviations of a bin, within which it counts for the gain
 _ROUNDED = 0.02  # quantile of the bins whose power may be rounding alone
-_ROUNDED_BELOW = 0.7  # of the median bin's power: if more, nothing tells rounding from noise
+_ROUNDED_BELOW = 0.7  # of the median bin's power: if more, nothing separates rounding from noise
 _LOW_DB = -0.1  # common gain below which rounding shows
 BUSY = 1.05  # allowed power over the background from which a bin is one of the band's own emitters
 
@@ -77,7 +77,7 @@ class Background:
     def gains_db(self, psd: np.ndarray) -> np.ndarray:
         """Common gain of each frame against the background, (F, N) dBFS -> (F,) dB: a trimmed mean over the reference bins.
 
-        It is no number if one of those bins is not finite.
+        It is NaN if one of those bins is not finite.
         """
         native = optional_native_module()
         given = common_gains_numpy if native is None else native.common_gains
@@ -100,7 +100,7 @@ class Background:
         return ratio
 
     def _set(self, mean_db: np.ndarray, frames: int):
-        """Takes a background, and chooses the bins that tell the gain: those at the level of the noise.
+        """Takes a background, and chooses the reference bins of the gain: those at the level of the noise.
 
         Bins are ranked by level. The lowest may be a filter's stop band, the highest are signals. What lies between is noise,
         if signals take less than half of the band; all bins near its level are reference bins.
@@ -126,8 +126,8 @@ class Background:
     def expected_db(self, gains_db: np.ndarray) -> np.ndarray:
         """Expected power of each bin, (F,) dB -> (F, N) dBFS.
 
-        Where a filter takes the noise away, rounding to 8 bits may be what is left. That part does not follow the gain. Which
-        part it is cannot be known, so the larger expectation holds.
+        If a filter takes the noise away, rounding to 8 bits may be what is left. That part does not follow the gain. Which part
+        it is cannot be known, so the larger expectation holds.
         """
         share, parts = self._rounding(gains_db)
         whole = self.mean_db + gains_db[:, None]
@@ -181,13 +181,13 @@ class Background:
         self._set(mean, len(blocks) * BLOCK)
 
     def follow(self, block: np.ndarray, block_s: float):
-        """Moves each bin towards a block of frames, (BLOCK, N) dB less their gain, by as much as may be."""
+        """Moves each bin towards a block of frames, (BLOCK, N) dB less their gain, by what FOLLOW_DB_PER_S allows."""
         step = FOLLOW_DB_PER_S * block_s
         self.mean_db += np.clip(self._mean_of_block(block) - self.mean_db, -step, step)
         self._known_shares = None
 
     def forget_blocks(self):
-        """Learning is over: lets go of what only that needed."""
+        """Learning is over: drops the medians that only that needed."""
         self._medians = []
 
     def _mean_of_block(self, block: np.ndarray) -> np.ndarray:
@@ -221,6 +221,6 @@ def noise_excess_numpy(psd, gains_db, mean_db, share, parts, allowed, busy, rati
 
 
 def _raised(share: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """What rounding is expected to add, (N,), (F, 2) -> (F, N) factors, at least 1."""
+    """The factor by which rounding raises what is expected, (N,), (F, 2) -> (F, N), min 1."""
     follows = np.maximum(np.float32(1.0) - share, np.float32(0.0))
     return np.maximum(share * parts[:, :1] + follows * parts[:, 1:], np.float32(1.0))

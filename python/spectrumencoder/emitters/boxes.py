@@ -18,7 +18,7 @@ from .law import bin_correlation, box_variance, upper_quantile
 WIDTHS = (1, 4, 16, 64, 256)  # bins
 LENGTHS = (1, 2, 4, 8)  # frames
 HISTORY = LENGTHS[-1] - 1
-MODEL_ERROR = 0.02  # of a box's mean, that the law does not know of: standard deviation
+MODEL_ERROR = 0.02  # standard deviation of a box's mean that the law does not know of
 
 
 def step_of(width: int) -> int:
@@ -27,7 +27,7 @@ def step_of(width: int) -> int:
 
 
 class Limits(NamedTuple):
-    """What the mean of a box may reach: limit[i][j] of WIDTHS[i] bins and LENGTHS[j] frames; variance likewise."""
+    """Limits of the mean of a box: limit[i][j] of WIDTHS[i] bins and LENGTHS[j] frames; variance likewise."""
 
     limit: np.ndarray
     variance: np.ndarray
@@ -51,14 +51,14 @@ def limits(window: str, n_bins: int, spectra: float, error: float, log_probabili
 
 
 def boxes_per_frame(n_bins: int) -> float:
-    """How many boxes of a frame are about independent, for the budget of false alarms."""
+    """Number of boxes of a frame that are about independent, for the budget of false alarms."""
     return sum(2.0 * n_bins / width for width in WIDTHS) * math.log2(2 * len(LENGTHS))
 
 
 class Search:
     """The boxes of some frames. ``score`` (F,): the largest (mean - 1) / (limit - 1) of a frame; a frame above 1 has found.
 
-    The score is made at once, what else is known of the boxes when it is asked for: most frames find nothing.
+    The score is made at once, all else when it is asked for: nearly all frames find nothing.
     """
 
     def __init__(self, rows: np.ndarray, limit: np.ndarray):

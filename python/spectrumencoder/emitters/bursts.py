@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bursts: regions of successive frames that lie in the same place, with what tells a signal from a side effect of another one.
+"""Bursts: regions of successive frames in the same place, with what separates a signal from a side effect of another one.
 
 Shape letters: N bins.
 """
@@ -62,7 +62,7 @@ class Burst:
         side: frames in which it could be a side effect of a stronger signal, by kind of ``SIDE_EFFECTS``.
         n_clipped: frames with samples at full scale. labels: (C,) probabilities, summed.
         residual, dropout_rate: of its best frame.
-        verdict, alert, counted: what the detector made of it, and whether the registry knows it already.
+        verdict, alert: of the detector. counted: the registry knows it already.
     """
 
     low: int
@@ -182,7 +182,7 @@ class Burst:
         return _snr_db(self.power[part] - self.noise[part], self.noise[part])
 
     def snr_db(self) -> float:
-        """Power over the background in its occupied band, less what the window adds to that."""
+        """Power over the background in its occupied band, in dB, less what the window adds to that."""
         low, high = self.extent()
         return _snr_db(self.excess[low:high + 1], self.noise[low:high + 1])
 

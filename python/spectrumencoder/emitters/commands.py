@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an operator decides: accept, ignore, unignore and name. On a registry, whether it is a file's or a running detector's."""
+"""Decisions of an operator on a registry, a file's or a running detector's: accept, ignore, unignore, name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def emitter_of(registry: Registry, emitter_id: int) -> Emitter:
     """The emitter of this number.
 
     Raises:
-        ValueError: there is none; says which there are.
+        ValueError: there is none; its text names those that there are.
     """
     if isinstance(emitter_id, bool) or not isinstance(emitter_id, int) or emitter_id not in registry.emitters:
         known = sorted(registry.emitters)
@@ -57,7 +57,7 @@ def unignore(registry: Registry, low_hz: float, high_hz: float) -> list[tuple[fl
     """Ignored ranges that overlap this one alert again. Returns them.
 
     Raises:
-        ValueError: it is no range, or no ignored one overlaps it; says which there are.
+        ValueError: it is no range, or no ignored one overlaps it; its text names those that there are.
     """
     low, high = _range(low_hz, high_hz)
     gone = [ends for ends in registry.ignored if ends[0] <= high and low <= ends[1]]

@@ -66,9 +66,9 @@ class Emitter:
         belongs: it is usual on this band. accepted: because the operator said so. learned: it was there while learning.
         steady: it is there all the time. gone: it has been silent for longer than it ever was.
         labels: class -> sum of probabilities.
-        hops_hz: centres of its hop set.
+        hops_hz: centres of its hop set; empty so far.
+        parts: further bursts that began with its first one: its place is where any of them was.
         profile: largest power over the background by bin; profile_low_hz: of its first bin; profile_bin_hz: width of a bin.
-        event_id: of the alert that is open for it.
     """
 
     id: int
@@ -87,6 +87,7 @@ class Emitter:
     learned: bool = False
     steady: bool = False
     gone: bool = False
+    parts: int = 0
     labels: Counter = field(default_factory=Counter)
     hops_hz: list[float] = field(default_factory=list)
     profile: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))

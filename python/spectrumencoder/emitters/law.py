@@ -50,7 +50,7 @@ def box_variance(width: int, length: int, spectra: float, correlation: tuple[flo
 
 
 def upper_quantile(variance: float, log_probability: float) -> float:
-    """The value that a gamma variable of mean 1 exceeds with probability exp(log_probability) (at most a half)."""
+    """The value that a gamma variable of mean 1 exceeds with probability exp(log_probability): 0.05 at most."""
     shape = 1.0 / variance
     low, high = 1.0, 2.0
     while log_exceeds(shape, high) > log_probability:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of emitters, for people and programs: rows of plain values, lines of a table, a line for an alert."""
+"""Emitters for people and programs: rows of plain values, lines of a table, a line for an alert."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def describe(emitter: Emitter) -> dict[str, Any]:
 
 
 def about(band: BandFile) -> dict[str, Any]:
-    """What a band file holds beside its emitters, as JSON takes it."""
+    """The content of a band file without its emitters, as JSON takes it."""
     return {"model": band.model, "window": band.window, "fft_size": band.fft_size, "learned_s": band.learned_s,
             "complete": band.complete, "created_s": band.created_s, "updated_s": band.updated_s,
             keys.IGNORED: [list(ends) for ends in band.registry.ignored],

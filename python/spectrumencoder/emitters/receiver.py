@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the receiver does by itself: steps of its gain. A rise of the noise that is no step of the gain is a raised floor.
+"""Steps of the receiver's gain. A rise of the noise that is no step of the gain is a raised floor.
 
 Impulses raise single frames, and leave those between them as they are.
 
@@ -45,13 +45,18 @@ class Change(NamedTuple):
 
 
 class GainWatch:
-    """Watches the gain of one tuning, block by block."""
+    """Watches the gain of one tuning, block by block.
+
+    Attributes:
+        raised_db: by how much the floor is raised in the last block; 0 if it is not, or if the gain has stepped.
+    """
 
     def __init__(self):
         self._usual: float | None = None
         self._highest = 0.0  # that was usual
         self._kind = ""
         self._raised_s = 0.0
+        self.raised_db = 0.0
 
     def take(self, tuning: TuningState, gains: np.ndarray, ratio: np.ndarray, block_s: float, learning: bool) -> list[Change]:
         """Takes a block: gains (F,) in dB, power over the background (F, N)."""
@@ -80,10 +85,12 @@ class GainWatch:
         self._usual += max(min(change, step), -step)
         over = gain - max(self._highest, self._usual)
         self._raised_s = self._raised_s + block_s if over >= RAISED_DB else 0.0
+        self.raised_db = 0.0
         if abs(change) < STEP_DB:
             was, self._kind = self._kind, ""
             return [Change("over", change)] if was == "raised floor" else []
         if self._raised_s >= RAISED_S and not self._follows(tuning, ratio, change):
+            self.raised_db = change
             if self._kind != "raised floor":
                 self._kind = "raised floor"
                 return [Change("raised floor", change)]

@@ -47,7 +47,7 @@ class Grid:
 
 @dataclass
 class Sign:
-    """What a burst tells of its emitter: Hz, dB over the background, POSIX seconds; `peak` (M,) by bin from `low_hz` on."""
+    """A burst as the registry takes it: Hz, dB over the background, POSIX seconds; `peak` (M,) by bin from `low_hz` on."""
 
     center_hz: float
     bandwidth_hz: float
@@ -95,14 +95,16 @@ class Registry:
     def stranger_of(self, sign: Sign) -> Emitter | None:
         """The emitter, not one of the band's own, that this burst is like: in centre, width, level and length together.
 
-        One that was heard PLACE_AFTER times has a place: a burst that fills at least half of it is its own.
+        One that was heard PLACE_AFTER times has a place: a burst that fills at least half of it is its own. So has one that
+        was heard in parts, which need not fill it.
         """
         best, least = None, _GATE
         for emitter in self.emitters.values():
             if emitter.belongs:
                 continue
-            fills = sign.bandwidth_hz > 0.5 * emitter.bandwidth_hz and self._share(emitter, sign) > 0.8
-            if emitter.count >= PLACE_AFTER and fills:
+            share = self._share(emitter, sign)
+            fills = sign.bandwidth_hz > 0.5 * emitter.bandwidth_hz and share > 0.8
+            if (emitter.count >= PLACE_AFTER and fills) or (emitter.parts and share > 0.5):
                 return emitter
             distance = self._distance(emitter, sign)
             if distance < least:
@@ -129,7 +131,14 @@ class Registry:
         """Share of a burst that lies in the place of an emitter."""
         low, high = sign.center_hz - 0.5 * sign.bandwidth_hz, sign.center_hz + 0.5 * sign.bandwidth_hz
         reach = self.wander_hz(emitter, sign.bin_hz)
-        return (min(high, emitter.high_hz + reach) - max(low, emitter.low_hz - reach)) / (high - low)
+        share = (min(high, emitter.high_hz + reach) - max(low, emitter.low_hz - reach)) / (high - low)
+        if emitter.parts and share > 0.5:  # what lies between them may be of others
+            bins = np.arange(low + 0.5 * sign.bin_hz, high, sign.bin_hz)
+            shown = np.flatnonzero(emitter.profile > math.sqrt(emitter.profile.max(initial=1.0)))  # half of its decibels
+            shown = emitter.profile_low_hz + shown * emitter.profile_bin_hz
+            near = np.abs(bins[:, None] - shown[None, :]).min(axis=1, initial=math.inf) < reach + sign.bin_hz
+            return float(near.mean())
+        return share
 
     def steady_at(self, sign: Sign) -> Emitter | None:
         """The steady emitter whose place this signal takes."""
@@ -142,7 +151,7 @@ class Registry:
     def crowd_at(self, sign: Sign) -> list[Emitter]:
         """The crowd in whose midst this burst lies: CROWD or more of the band's own emitters, each near the next one.
 
-        Where so many devices share a channel, one more that is no stronger is nothing new.
+        If so many devices share a channel, one more that is no stronger is nothing new.
         """
         own = sorted((e for e in self.emitters.values() if e.belongs and not e.steady), key=lambda e: e.low_hz)
         crowd: list[Emitter] = []
@@ -157,7 +166,7 @@ class Registry:
         return crowd if len(crowd) >= CROWD and crowd[0].low_hz <= sign.center_hz <= end else []
 
     def set_rate(self, false_per_hour: float):
-        """Sets the alerts an hour that may be false; from it follows how far a next burst may go."""
+        """Sets the alerts an hour that may be false. How far a next burst may go follows from it."""
         self.sigmas = min(max(SIGMAS - 0.5 * math.log10(max(false_per_hour, 1e-3)), 2.0), 5.5)
         self.version += 1
 
@@ -196,9 +205,10 @@ class Registry:
         if not emitter.count or sign.start_s - emitter.last_s > JOIN_S:
             if emitter.count and not emitter.belongs:  # the gaps of the band's own are counted by ``activity``
                 self.count_gap(emitter, sign.start_s - emitter.last_s)
+            if not (emitter.count and emitter.parts):  # one part is not the whole of it
+                emitter.center_hz.add(sign.center_hz)
+                emitter.log_width.add(math.log(sign.bandwidth_hz))
             self._count(emitter, sign.start_s, sign.end_s, sign.level_db)
-            emitter.center_hz.add(sign.center_hz)
-            emitter.log_width.add(math.log(sign.bandwidth_hz))
         emitter.power_dbfs = sign.power_dbfs
         emitter.last_s = max(emitter.last_s, sign.end_s)
         emitter.labels.update(sign.labels)
@@ -207,21 +217,30 @@ class Registry:
 
     def first_burst(self, emitter: Emitter, sign: Sign):
         """The burst that made this emitter known is over: what was taken of its first frames is replaced."""
+        low, high = emitter.low_hz, emitter.high_hz
         emitter.center_hz, emitter.log_width, emitter.level_db, emitter.log_length = Running(), Running(), Running(), Running()
-        emitter.profile, emitter.count = np.zeros(0, np.float32), 0
+        emitter.count = 0
+        if not emitter.parts:
+            emitter.profile = np.zeros(0, np.float32)
         self.heard(emitter, sign)
+        if emitter.parts:
+            self._reaches(emitter, low, high)
 
     def part_of(self, emitter: Emitter, sign: Sign):
         """A further part of the first emission of an emitter: it is as wide as both."""
         if emitter.count <= 1:
-            low = min(emitter.low_hz, sign.center_hz - 0.5 * sign.bandwidth_hz)
-            high = max(emitter.high_hz, sign.center_hz + 0.5 * sign.bandwidth_hz)
-            emitter.center_hz, emitter.log_width = Running(), Running()
-            emitter.center_hz.add(0.5 * (low + high))
-            emitter.log_width.add(math.log(high - low))
+            self._reaches(emitter, sign.center_hz - 0.5 * sign.bandwidth_hz, sign.center_hz + 0.5 * sign.bandwidth_hz)
+            emitter.parts += 1
         emitter.last_s = max(emitter.last_s, sign.end_s)
         _widen(emitter, sign)
         self.version += 1
+
+    def _reaches(self, emitter: Emitter, low_hz: float, high_hz: float):
+        """An emitter that was heard once takes in this range."""
+        low, high = min(emitter.low_hz, low_hz), max(emitter.high_hz, high_hz)
+        emitter.center_hz, emitter.log_width = Running(), Running()
+        emitter.center_hz.add(0.5 * (low + high))
+        emitter.log_width.add(math.log(high - low))
 
     def prune(self, before_s: float):
         """Forgets strangers that were heard once, before this time, and to whom nobody gave a name."""

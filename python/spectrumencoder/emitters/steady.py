@@ -80,17 +80,20 @@ class SteadyTrack:
                 registry.version += 1
             self._known.append(_Steady(emitter, low, high, level, level - noise_db))
 
-    def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float,
-              registry: Registry) -> list[tuple[str, Emitter]]:
-        """Takes the mean power (N,) of a block, dBFS less the gain; says which emitter is gone, back, louder or has
-        drifted."""
+    def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float, registry: Registry,
+              raised_db: float = 0.0) -> list[tuple[str, Emitter]]:
+        """Takes the mean power (N,) of a block, dBFS less the gain. Returns emitters that are gone, back, louder or adrift.
+
+        Args:
+            raised_db: by how much the floor is raised. The gain holds it, but signals are as strong as they were.
+        """
         found = []
         for one in self._known:
             if one.emitter.id not in registry.emitters:
                 continue
             level = self._level(one, mean, registry)
             lost = one.level_db - level
-            silent = lost > max(_GONE_SHARE * min(one.over_db, one.level_db - noise_db + 1e-3), _MIN_LOST_DB)
+            silent = lost - raised_db > max(_GONE_SHARE * min(one.over_db, one.level_db - noise_db + 1e-3), _MIN_LOST_DB)
             loud = -lost > LOUDER_DB
             if not silent:
                 one.emitter.last_s = max(one.emitter.last_s, end_s)
@@ -122,7 +125,7 @@ class SteadyTrack:
         return score
 
     def carriers(self) -> list[tuple[int, int]]:
-        """First and last bin of those that stand 10 dB or more over the noise: their level tells a change of gain."""
+        """First and last bin of those that stand 10 dB or more over the noise: their level shows a change of gain."""
         return [(one.low, one.high) for one in self._known if one.over_db >= 10.0 and not one.emitter.gone]
 
     def _level(self, one: _Steady, mean: np.ndarray, registry: Registry) -> float:

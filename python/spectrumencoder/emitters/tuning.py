@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the detector keeps of one tuning: background, rows of the last frames, the block that is being filled.
+"""The state of one tuning: background, rows of the last frames, the block that is being filled.
 
 Shape letters: F frames, N bins.
 """
@@ -166,7 +166,7 @@ class TuningState:
         self.filled = 0
 
     def renew(self, registry: Registry, false_per_hour: float):
-        """Takes what has changed in background, registry and budget."""
+        """Makes limits and allowed power anew, by background, registry and budget as they are."""
         log_p = math.log(NOISE_SHARE * false_per_hour * self.frame_s / 3600.0 / boxes_per_frame(self.grid.n_bins))
         error = float(f"{self.background.error:.2g}")
         self.limits = limits(self._window, self.grid.n_bins, self.background.spectra, error, min(round(log_p, 1), -3.0))

@@ -21,7 +21,7 @@ _CROWD_PEAK = 2.5  # times the largest power that a crowd showed
 
 
 class Verdict(NamedTuple):
-    """What a burst is: one of the names above, of ``alerts`` or of ``bursts.SIDE_EFFECTS``; emitter: None for a new one."""
+    """The kind of a burst: one of the names above, of ``alerts`` or of ``bursts.SIDE_EFFECTS``; emitter: None for a new one."""
 
     kind: str
     emitter: Emitter | None = None
@@ -35,13 +35,13 @@ class Judge:
         self.false_per_hour = 1.0
 
     def set_rate(self, false_per_hour: float):
-        """Sets the alerts an hour that may be false: what an emitter may show follows from it."""
+        """Sets the alerts an hour that may be false. The power that an emitter may show follows from it."""
         self.false_per_hour = false_per_hour
         self._registry.set_rate(false_per_hour)
 
     def verdict(self, burst: Burst, sign: Sign, tuning: TuningState, learning: bool,
                 sign_of: Callable[[tuple[int, int]], Sign]) -> Verdict | None:
-        """What a burst is; None as long as it is too weak to say.
+        """The verdict on a burst; None as long as it is too weak to say.
 
         Args:
             sign: of the burst. sign_of: the same for other bins, first and last.

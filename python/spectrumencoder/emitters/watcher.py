@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The door: frames in order -> emitters and alerts.
 
-The result for a frame follows from that frame and the earlier ones, never from how frames were batched: what is learned of
-frames takes effect at the ends of blocks. Shape letters: F frames, N bins.
+The result for a frame follows from that frame and the earlier ones, not from how frames were batched. What is learned takes
+effect at the ends of blocks. Shape letters: F frames, N bins.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ CONFIRM = 2  # frames of a burst after which it is judged, if it has not ended
 LEARN_BURST_S = 0.5  # after which a burst that lasts is learned, before it ends
 MOVED_S, MOVED_DB = 1.0, 6.0  # from the silence of an emitter to its like elsewhere; difference of level
 MIN_LABEL = 0.5  # mean probability of a class from which on a signal is called by it
+MAX_DB = 400.0  # of a bin, dBFS: beyond, or no number, the frame is left out
 RECEIVER_STATE = "receiver"  # of a notice
 
 
@@ -53,7 +54,7 @@ class EmitterDetector:
     Args:
         contract: of the model file: window, bins, labels, name.
         band: what is known already; None: nothing. If its learning was finished, the detector watches from the first frame.
-        learn_s: signal to learn before anything is reported, s. 0: what stands out of the noise is new from the first second on.
+        learn_s: signal to learn before anything is reported, s. 0: all that stands out of the noise is new at once.
         false_events_per_hour: alerts an hour that may be false. inf counts as 1e6.
         hold: frames that a burst may be unseen before it ends.
         belongs_after: transmissions after which a new emitter belongs to the band.
@@ -62,7 +63,8 @@ class EmitterDetector:
         models: names of those that may have answered, as ``Detector`` has them.
 
     Attributes:
-        registry: the emitters. n_frames, n_judged, n_flagged, n_skipped: frames so far; n_uncalibrated is 0.
+        registry: the emitters. n_frames, n_judged, n_flagged: frames so far. n_skipped: those that are short or not
+            finite. n_uncalibrated: 0.
         heard: the emitters as ``listing.describe`` has them, at the end of learning; empty before.
 
     Raises:
@@ -206,15 +208,17 @@ class EmitterDetector:
             sample_start: (F,) number of each frame's first sample. segment: tuning, rate and time of these frames.
 
         Returns:
-            scores: the largest excess of a frame over what noise and known emitters may show; 1 is the limit. NaN for a frame
-            that was not judged: one of the first of a tuning, or a short one.
+            scores: how unusual each frame is (``TuningState.score``); 1 is the limit. NaN for the first frames of a tuning, for
+            short ones, for those that were skipped, and for those with a bin that is no finite power.
         """
         began, count = time.perf_counter(), len(psd)
         result = Result(np.full(count, np.nan, np.float32), np.full(count, np.nan), np.zeros(count, bool))
         self.n_frames += count
+        self.n_skipped += int(np.count_nonzero(features[:, layout.SKIPPED]))
         self._segment, tuning = segment, self._tuning_of(segment)
-        whole = features[:, layout.K_EFF] >= segment.frame_average if count else np.zeros(0, bool)
-        if not whole.all():  # the last, short frame of a recording follows another law
+        whole = (features[:, layout.K_EFF] >= segment.frame_average) & (np.abs(psd).max(axis=1, initial=0.0) < MAX_DB)
+        self.n_skipped += count - int(whole.sum())
+        if not whole.all():  # the last, short frame of a recording follows another law; what is no power follows none
             numbers = np.flatnonzero(whole)
             psd, residual, features, sample_start = psd[numbers], residual[numbers], features[numbers], sample_start[numbers]
         else:
@@ -350,6 +354,8 @@ class EmitterDetector:
             if whole is not None and burst in self._builder.open:
                 whole.absorb(burst)
                 self._builder.open.remove(burst)
+                if other.emitter is not None:
+                    other.emitter.parts += 1
             else:
                 burst.verdict, burst.alert = Verdict(PART, other.emitter), other
             return
@@ -398,7 +404,7 @@ class EmitterDetector:
             emitted += self._log.once(alerts.BURST, emitter, self._sighting(tuning, burst), self._segment)
 
     def _end_block(self, tuning: TuningState, emitted: list[Emitted]):
-        """What was learned of the block takes effect."""
+        """The block is full: what was learned of it takes effect."""
         psd, ratio, starts, gains = tuning.block()
         tuning.clear_block()
         block_s = len(psd) * tuning.frame_s
@@ -419,7 +425,8 @@ class EmitterDetector:
         else:
             tuning.background.follow(psd, block_s)
             mean = 10.0 * np.log10(np.mean(10.0 ** (0.1 * psd.astype(np.float64)), axis=0))
-            for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry):
+            for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry,
+                                                     self._gains[tuning.key].raised_db):
                 if kind == "drift":
                     self._receiver_did(kind, said=SAID[kind].format(emitter.center_hz.mean / 1e6))
                 else:
@@ -461,7 +468,7 @@ class EmitterDetector:
         return None
 
     def _close_if_over(self, alert: Alert, emitted: list[Emitted]):
-        """Closes an alert that has nothing more to tell."""
+        """Closes an alert that has nothing more to report."""
         emitter = alert.emitter
         if alert.kind == alerts.GONE:
             over = emitter is not None and not emitter.gone
@@ -507,7 +514,7 @@ class EmitterDetector:
             tuning.renew(self.registry, self.false_events_per_hour)
 
     def _sign(self, tuning: TuningState, burst: Burst, extent: tuple[int, int] | None = None) -> Sign:
-        """What a burst tells of its emitter. extent: first and last bin, if not its own."""
+        """A burst as the registry takes it. extent: first and last bin, if not its own."""
         low, high = extent or burst.extent()
         grid, segment = tuning.grid, self._segment
         power = burst.power[low:high + 1].sum() / max(burst.n_frames, 1)
@@ -524,7 +531,7 @@ class EmitterDetector:
         return {self._labels[k]: float(means[k]) for k in np.flatnonzero(means > 0.05).tolist()}
 
     def _sighting(self, tuning: TuningState, burst: Burst) -> Sighting:
-        """What an alert tells of a burst."""
+        """A burst as an alert states it."""
         sign = self._sign(tuning, burst)
         best = max(sign.labels, key=lambda name: sign.labels[name]) if sign.labels else None
         named = best is not None and sign.labels[best] >= MIN_LABEL
@@ -533,7 +540,7 @@ class EmitterDetector:
                         burst.dropout_rate, burst.residual)
 
     def _of_emitter(self, emitter: Emitter, start: int, stop: int, level_db: float) -> Sighting:
-        """What an alert tells of an emitter that is known."""
+        """A known emitter as an alert states it."""
         return Sighting(start, stop, emitter.center_hz.mean, emitter.bandwidth_hz,
                         emitter.power_dbfs if math.isfinite(emitter.power_dbfs) else None, level_db, 1.0, 1, emitter.label,
                         emitter.confidence)
