@@ -67,7 +67,8 @@ def _emitters(contract: dict, settings: Settings) -> EmitterDetector:
 
 
 DETECTORS: dict[str, Entry] = {
-    "emitters": Entry(lambda engine: Ours(engine(), "emitters", _emitters), (*_OURS, "emitters"), default=1.0, uses_model=True),
+    "emitters": Entry(lambda engine: Ours(engine(), "emitters", _emitters, encoded=False), (*_OURS, "emitters"), default=1.0,
+                      uses_model=True),
     "boxes": Entry(lambda engine: Boxes(engine()), _OURS, default=1.0, uses_model=True),
     "max-hold": Entry(lambda engine: MaxHold(), _PLACES),
     "max-hold-8": Entry(lambda engine: MaxHold(4, 8), _PLACES),

@@ -16,7 +16,6 @@ _GOAL_KIND = 0.8   # share of a kind below which it is named as a loss
 
 def report(result: dict, command: str = "", picture: str = "") -> str:
     """The figures as Markdown: tables by budget, by kind and INR, by plan, of all points; losses; command."""
-    settings = result["settings"]
     longest, *shorter = result["by_learning"]
     out = [paragraph(
         f"Bands of the plans {', '.join(result['plans'])}, composed of recordings; seeds "

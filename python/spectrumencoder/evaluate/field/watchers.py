@@ -90,14 +90,21 @@ class Boxes(EventDetector):
 
 
 class Ours(EventDetector):
-    """A detector that learns from the first frames that it is given, for ``learn_s`` of its settings."""
+    """A detector that learns from the first frames that it is given, for ``learn_s`` of its settings.
 
-    def __init__(self, engine: Engine, name: str, make: Make, points: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0)):
+    Args:
+        encoded: it takes more from the encoder than the class of what it finds, which is not judged here.
+    """
+
+    def __init__(self, engine: Engine, name: str, make: Make, points: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0), *,
+                 encoded: bool = True):
         super().__init__(engine, points)
-        self.name, self._make = name, make
+        self.name, self._make, self._encoded = name, make, encoded
 
     def _feed(self, band, first, stop):
-        """Without the encoder: such a detector takes from it only the class of what it finds, which is not judged here."""
+        if self._encoded:
+            super()._feed(band, first, stop)
+            return
         segment = segment_of(band, self._engine)
         for low, psd in band.blocks(first, stop):
             features = band.features(low, low + len(psd))
