@@ -24,7 +24,8 @@ _ALIKE_DB = 1.5  # within which carriers have changed as much as the noise
 _IMPULSE_DB, _IMPULSES, _LOW_SHARE = 0.4, 3, 0.1  # rise of a frame; how many in a block; share of its frames that hold none
 
 SAID = {  # of what the receiver does, the first time; {}: change in dB, or MHz
-    "gain step": "the gain of signals and noise changed by {:+.1f} dB at once; switch automatic gain off for a steady view of the band",
+    "gain step": "the gain of signals and noise changed by {:+.1f} dB at once; switch automatic gain off for a steady view of "
+                 "the band",
     "impulses": "impulses over the whole band raise single frames, by {:.1f} dB (mains, ignition, radar); they hide weak signals",
     "drift": "the carrier at {:.4f} MHz drifts, or the receiver's oscillator does; it is followed",
     "dc line": "its own line at 0 Hz rose, at {:.4f} MHz; it is counted, and no emitter",
