@@ -171,6 +171,7 @@ def test_a_busy_band(minutes, seed, capsys):
         feed.give(rows, batch=256)
     kinds = kinds_of(feed.said)
     with capsys.disabled():
-        print(f"\nbusy band {seed}: {len(kinds)} alerts in {minutes} minutes:", {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        print(f"\nbusy band {seed}: {len(kinds)} alerts in {minutes} minutes:",
+              {kind: kinds.count(kind) for kind in sorted(set(kinds))},
               len(feed.detector.registry.emitters), "emitters", feed.detector.receiver)
     assert len(kinds) <= 20
