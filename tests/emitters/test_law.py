@@ -59,9 +59,9 @@ def test_independent_share_is_that_of_overlapping_spectra(window, overlap, avera
     assert variance == pytest.approx(1.0 / (average * share), rel=0.08)
 
 
-@pytest.mark.parametrize("frames", [300_000, pytest.param(2_000_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("frames", [200_000, pytest.param(2_000_000, marks=pytest.mark.soak)])
 def test_hours_of_noise_give_no_alert(frames):
-    """1.7 hours, or 11, at 50 frames/s, whose gain drifts by 0.5 dB. One alert an hour is allowed, noise may cause a tenth.
+    """1.1 hours, or 11, at 50 frames/s, whose gain drifts by 0.5 dB. One alert an hour is allowed, noise may cause a tenth.
 
     The frames are drawn from a pool, in another order each time, with their bins turned and mirrored.
     """

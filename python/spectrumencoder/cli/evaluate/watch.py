@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from ...settings import BOXES, EMITTERS
 from ..console import OUT, check_writable, progress_bar, write_bytes, write_json
+from ..errors import CommandError
 
 
 def watch(
@@ -21,9 +23,12 @@ def watch(
     per_kind: Annotated[int, typer.Option(min=1, help="Anomalies of each kind in each scene.")] = 6,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the page here.")] = None,
+    detector: Annotated[str, typer.Option(help=f"{EMITTERS} or {BOXES}.")] = EMITTERS,
     seed: Annotated[int, typer.Option(min=0, help="Of scenes and anomalies.")] = 0,
 ):
     """Count the false events of hours on simulated bands at the detector's defaults, and the anomalies that open an event."""
+    if detector not in (EMITTERS, BOXES):
+        raise CommandError(f"--detector {detector} is neither {EMITTERS} nor {BOXES}")
     check_writable(json_file, markdown)
     from ...evaluate.anomaly import false_events as experiment
     from ...measure.page import kept_words, page
@@ -34,10 +39,11 @@ def watch(
         def progress(done: float, total: float, name: str):
             bar.update(task, completed=done, total=total, description=name)
 
-        result = experiment.watch(model, sizes=sizes, dropout_rate=dropout, seed=seed, progress=progress)
+        result = experiment.watch(model, sizes=sizes, dropout_rate=dropout, seed=seed, detector=detector,
+                                  progress=progress)
     result["command"] = " ".join(["spectrumencoder evaluate watch", f"--model {Path(model).stem}", f"--dropout {dropout:g}",
                                   f"--scenes {scenes} --hours {hours:g}", *(f"--calibration {s:g}" for s in calibration),
-                                  f"--per-kind {per_kind} --seed {seed}"])
+                                  f"--per-kind {per_kind} --detector {detector} --seed {seed}"])
     text = page(experiment.TITLE, experiment.report(result, result["command"]), kept_words(markdown))
     if json_file is not None:
         write_json(json_file, result)

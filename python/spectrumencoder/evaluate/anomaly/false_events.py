@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """False events in hours on simulated bands in which nothing is wrong, and anomalies after them that open an event.
 
-The detector has its defaults. Each scene has a channel plan of its own, as in ``anomaly``. Its first seconds calibrate, as
-`spectrumencoder calibrate` does. Several lengths of calibration watch the same frames.
+The detector has its defaults. Each scene has a channel plan of its own, as in ``anomaly``. Its first seconds are learned: by the
+detector of emitters the last ones of them, by ``boxes`` as `spectrumencoder calibrate` does. Several lengths of learning watch
+the same frames.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from ... import keys
 from ...detector.detector import Detector, Result
 from ...detector.events import OPEN, Segment
 from ...detector.learn_band import learn_bands
+from ...emitters.watcher import EmitterDetector
 from ...encoder.engine import Engine
 from ...measure.page import command_block, markdown_table, measured_at, paragraph
 from ...measure.provenance import commit
 from ...recordings import Capture, Recording
+from ...settings import BOXES, DEFAULTS
 from ...simulate.anomalies import SCORED_KINDS
 from ...simulate.scenes import Scene
 from ...tokens.band_plan import UNKNOWN
@@ -58,17 +61,18 @@ class SceneRecording(Recording):
 class _Watcher:
     """A detector, and what it has opened. `anomalies`: (kind, INR in dB, whether an event opened)."""
 
-    detector: Detector
+    detector: Detector | EmitterDetector
     false_events: list[dict] = field(default_factory=list)
     anomalies: list[tuple[str, float, bool]] = field(default_factory=list)
 
 
 def watch(model: str = "base", *, sizes: Sizes = Sizes(), dropout_rate: float = 0.25, seed: int = 0,
+          detector: str = DEFAULTS.detector,
           progress: Callable[[float, float, str], None] = lambda done, total, name: None) -> dict:
     """Watches the scenes with a detector for each length of calibration.
 
     Args:
-        progress: called with (hours done, hours in all, the scene's name).
+        detector: "emitters" or "boxes". progress: called with (hours done, hours in all, the scene's name).
 
     Returns:
         Under `by_calibration`, for each length (s): `false_events_per_hour` with its exact 95 % Poisson interval, `event_pd`,
@@ -80,36 +84,46 @@ def watch(model: str = "base", *, sizes: Sizes = Sizes(), dropout_rate: float = 
         name = f"scene {number}"
         progress(number * per_scene, sizes.hours, f"{name}: calibrates")
         for seconds, watcher in _watch_scene(
-                engine, draw_scene(number, seed), sizes, per_scene, np.random.default_rng([seed, 0x3A7C, number]),
+                engine, detector, draw_scene(number, seed), sizes, per_scene, np.random.default_rng([seed, 0x3A7C, number]),
                 lambda hours, name=name, before=number * per_scene: progress(before + hours, sizes.hours, name)).items():
             watched.setdefault(seconds, []).append(watcher)
     progress(sizes.hours, sizes.hours, "done")
     return {"model": engine.model_name, "weights_sha256": engine.contract["weights_sha256"], "commit": commit(), "seed": seed,
-            "settings": asdict(sizes) | {"dropout_rate": engine.dropout_rate, "inr_db": list(INR_DB),
+            "settings": asdict(sizes) | {"detector": detector, "dropout_rate": engine.dropout_rate, "inr_db": list(INR_DB),
                                          "kinds": list(SCORED_KINDS)},
             "by_calibration": {f"{seconds:g}": _figures(of_scenes, sizes.hours) for seconds, of_scenes in watched.items()}}
 
 
-def _watch_scene(engine: Engine, scene: Scene, sizes: Sizes, hours: float, rng: np.random.Generator,
+def _watch_scene(engine: Engine, kind: str, scene: Scene, sizes: Sizes, hours: float, rng: np.random.Generator,
                  progress: Callable[[float], None]) -> dict[float, _Watcher]:
     hop = sizes.average * engine.n_bins
     segment = Segment(scene.center_freq_hz or 0.0, scene.samp_rate, UNKNOWN, hop, sizes.average)
     watchers = {}
     for seconds in sizes.calibration_s:
-        tables = learn_bands([SceneRecording(scene, seconds)], engine, average=sizes.average)
-        watchers[seconds] = _Watcher(Detector(engine.contract, tables))
+        if kind == BOXES:
+            tables = learn_bands([SceneRecording(scene, seconds)], engine, average=sizes.average)
+            watchers[seconds] = _Watcher(Detector(engine.contract, tables))
+        else:
+            watchers[seconds] = _Watcher(EmitterDetector(engine.contract, learn_s=1e9))
     first = int(max(sizes.calibration_s) * scene.samp_rate / hop)
 
     def frames_of(iq: np.ndarray) -> Frames:
         return tokenize(iq, scene.samp_rate, fft_size=engine.n_bins, stride=engine.layout.stride, average=sizes.average,
                         window=engine.config.window, flush=False)
 
-    def judged(iq: np.ndarray, start: int, detectors: list[Detector]) -> Iterator[Result]:
+    def judged(iq: np.ndarray, start: int, detectors: list) -> Iterator[Result]:
         frames = frames_of(iq)
         made = engine.encode(frames.items, segment.band)
         for detector in detectors:
             yield detector.process(frames.psd, made.residual, made.features, (start + np.arange(len(frames))) * hop, segment)
 
+    for seconds, watcher in watchers.items() if kind != BOXES else ():
+        begin = first - int(seconds * scene.samp_rate / hop)
+        for start in range(begin, first, _AT_ONCE):
+            count = min(_AT_ONCE, first - start)
+            for _ in judged(scene.render(start * hop, count * hop), start, [watcher.detector]):
+                pass
+        watcher.detector.finish_learning()
     stop = first + round(hours * 3600.0 / segment.frame_s)
     for start in range(first, stop, _AT_ONCE):
         count = min(_AT_ONCE, stop - start)
@@ -169,4 +183,4 @@ def report(result: dict, command: str) -> str:
 
 
 def _opened(result: Result) -> list[dict]:
-    return [e.fields for e in result.emitted if e.fields[keys.STATE] == OPEN]
+    return [e.fields for e in result.emitted if e.fields[keys.STATE] == OPEN and e.fields[keys.IS_ANOMALY]]
