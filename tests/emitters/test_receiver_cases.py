@@ -164,7 +164,7 @@ def test_what_follows_a_strong_burst_near_it_is_no_burst_of_its_own():
 
 
 def test_scattered_noise_below_0_db_is_no_burst():
-    """Bins far apart, each over the noise, that are below 0 dB together: an emitter of that place would hide what is new there."""
+    """Bins far apart, each over the noise, that are below 0 dB together: such an emitter would hide what is new there."""
     power = np.full(N, FLOOR)
     power[[60, 61, 90, 91]] = 2.3 * FLOOR
     frame = FrameView(0, 0, HOP, power, np.full(N, FLOOR), power / FLOOR, power - FLOOR)
@@ -174,17 +174,20 @@ def test_scattered_noise_below_0_db_is_no_burst():
     assert burst.max_snr_db > 0.0 > burst.snr_db()
     for one, expected in ((burst, None), (whole, Verdict(LEARNED))):
         sign = Sign(FREQ, RATE / N, one.snr_db(), -80.0, 0.0, FRAME_S, one.peak, FREQ, RATE / N)
-        assert Judge(Registry()).verdict(one, sign, None, True, lambda extent: sign) == expected
+        assert Judge(Registry()).verdict(one, sign, None, True, lambda extent, sign=sign: sign) == expected
 
 
-def test_a_carrier_that_drifts_is_followed():
+@pytest.mark.parametrize("both, said", [(True, {"drift": 1}), (False, {})])
+def test_a_carrier_that_drifts_is_followed(both, said):
+    """If all drift, the receiver does."""
     band = Band(4000)
     band.mean[:, CARRIER - 1:CARRIER + 2] = FLOOR
     for n in range(4000):
-        at = CARRIER + max(n - 600, 0) // 1000
-        band.mean[n, at - 1:at + 2] += FLOOR * np.array([30.0, 100.0, 30.0])
+        drift = max(n - 600, 0) // 1000
+        for at in (CARRIER + drift, 90 + drift * both):
+            band.mean[n, at - 1:at + 2] += FLOOR * np.array([30.0, 100.0, 30.0])
     detector, alerts, notices = watch(band)
-    assert not alerts and detector.receiver == {"drift": 1} and "is followed" in notices[0]
+    assert not alerts and detector.receiver == said and len(notices) == len(said)
 
 
 def test_clipping_is_no_step_of_the_gain_and_no_impulse():
