@@ -23,7 +23,7 @@ _GONE_SHARE = 0.6  # of the decibels over the noise that must be lost
 _MIN_LOST_DB = 2.0
 _FOLLOW = 2  # bins from its place in which its middle is looked for
 _NARROW = 8  # bins up to which a signal's middle is followed
-_DRIFT, _ALIKE = 2, 0.75  # bins by which nearly all narrow ones were followed alike, from which on the receiver drifts; their share
+_DRIFT, _ALIKE = 2, 0.75  # bins by which nearly all narrow ones were followed alike, and how many that are: a drift
 
 
 @dataclass
@@ -82,7 +82,7 @@ class SteadyTrack:
 
     def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float, registry: Registry,
               raised_db: float = 0.0) -> list[tuple[str, Emitter]]:
-        """Takes the mean power (N,) of a block, dBFS less the gain. Returns emitters that are gone, back or louder, and one if all drift.
+        """Takes the mean power (N,) of a block, dBFS less the gain. Returns emitters gone, back or louder, and one if all drift.
 
         Args:
             raised_db: by how much the floor is raised. The gain holds it, but signals are as strong as they were.
