@@ -4,6 +4,10 @@
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder.detector.events import Segment
+from gnuradio.spectrumencoder.emitters.bursts import Burst, FrameView
+from gnuradio.spectrumencoder.emitters.regions import Region
+from gnuradio.spectrumencoder.emitters.registry import Registry, Sign
+from gnuradio.spectrumencoder.emitters.verdict import LEARNED, Judge, Verdict
 from gnuradio.spectrumencoder.emitters.watcher import EmitterDetector
 from gnuradio.spectrumencoder.encoder import features as layout
 
@@ -148,24 +152,42 @@ def test_ten_short_bursts_are_one_emitter_and_each_is_heard_once():
     assert [round(a["sample_start"] / HOP) for a in alerts if a["alert"] == "burst"] == [600 + 90 * k for k in range(10)]
 
 
-def test_scattered_noise_below_0_db_is_not_learned():
-    """A few bins far apart, in one frame: an emitter of that place would hide what is new there."""
-    band = Band(1000)
-    for low in (60, 68, 76):
-        band.signal(100, 100, low, low, 3.0)
-    band.signal(500, 999, 68, 68, 18.0)
+def test_what_follows_a_strong_burst_near_it_is_no_burst_of_its_own():
+    """A box of eight frames still holds the burst's skirt when the burst has ended."""
+    band = Band(1600)
+    for first in range(600, 1500, 90):
+        band.signal(first, first, 60, 64, 30.0)
+        band.signal(first, first, 72, 76, 6.0)
+        band.signal(first + 6, first + 6, 72, 76, -3.0)
     _, alerts, _ = watch(band)
-    assert [(a["alert"], bin_of(a)) for a in alerts] == [("new", 68)]
+    assert [(a["alert"], bin_of(a)) for a in alerts] == [("new", 62)]
 
 
-def test_a_carrier_that_drifts_is_followed():
+def test_scattered_noise_below_0_db_is_no_burst():
+    """Bins far apart, each over the noise, that are below 0 dB together: such an emitter would hide what is new there."""
+    power = np.full(N, FLOOR)
+    power[[60, 61, 90, 91]] = 2.3 * FLOOR
+    frame = FrameView(0, 0, HOP, power, np.full(N, FLOOR), power / FLOOR, power - FLOOR)
+    burst, whole = Burst(60, 91, 0, 0, N), Burst(60, 61, 0, 0, N)
+    burst.add(frame, [Region(60, 61, 1.2, 1), Region(90, 91, 1.2, 1)])
+    whole.add(frame, [Region(60, 61, 1.2, 1)])
+    assert burst.max_snr_db > 0.0 > burst.snr_db()
+    for one, expected in ((burst, None), (whole, Verdict(LEARNED))):
+        sign = Sign(FREQ, RATE / N, one.snr_db(), -80.0, 0.0, FRAME_S, one.peak, FREQ, RATE / N)
+        assert Judge(Registry()).verdict(one, sign, None, True, lambda extent, sign=sign: sign) == expected
+
+
+@pytest.mark.parametrize("both, said", [(True, {"drift": 1}), (False, {})])
+def test_a_carrier_that_drifts_is_followed(both, said):
+    """If all drift, the receiver does."""
     band = Band(4000)
     band.mean[:, CARRIER - 1:CARRIER + 2] = FLOOR
     for n in range(4000):
-        at = CARRIER + max(n - 600, 0) // 1000
-        band.mean[n, at - 1:at + 2] += FLOOR * np.array([30.0, 100.0, 30.0])
+        drift = max(n - 600, 0) // 1000
+        for at in (CARRIER + drift, 90 + drift * both):
+            band.mean[n, at - 1:at + 2] += FLOOR * np.array([30.0, 100.0, 30.0])
     detector, alerts, notices = watch(band)
-    assert not alerts and detector.receiver == {"drift": 1} and "is followed" in notices[0]
+    assert not alerts and detector.receiver == said and len(notices) == len(said)
 
 
 def test_clipping_is_no_step_of_the_gain_and_no_impulse():

@@ -26,7 +26,7 @@ _IMPULSE_DB, _IMPULSES, _LOW_SHARE = 0.4, 3, 0.1  # rise of a frame; how many in
 SAID = {  # of what the receiver does, the first time; {}: change in dB, or MHz
     "gain step": "the gain of signals and noise changed by {:+.1f} dB at once; switch automatic gain off, for a steady view",
     "impulses": "impulses in all of the band raise single frames, by {:.1f} dB (mains, ignition, radar); they hide weak signals",
-    "drift": "the carrier at {:.4f} MHz drifts, or the receiver's oscillator does; it is followed",
+    "drift": "carriers drift alike, one to {:.4f} MHz: its oscillator, or a converter's; they are followed",
     "dc line": "its own line at 0 Hz rose, at {:.4f} MHz; it is counted, and no emitter",
     "image": "what rose at {:.4f} MHz is the mirror image of a stronger signal; images are counted, and no emitters",
     "overload": "what rose at {:.4f} MHz came with clipped samples and a stronger signal; such are counted, and no emitters",

@@ -24,7 +24,7 @@ _MIN_LOST_DB = 2.0
 _FOLLOW = 2  # bins from its place in which its middle is looked for
 _MOVED_DB = 1.0  # by which another bin must be stronger, for a signal to have moved there
 _NARROW = 8  # bins up to which a signal's middle is followed
-_DRIFT = 2  # bins by which one was followed, from which on that is said
+_DRIFT, _ALIKE = 2, 0.75  # bins by which nearly all narrow ones were followed alike, and how many that are: a drift
 
 
 @dataclass
@@ -84,7 +84,7 @@ class SteadyTrack:
 
     def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float, registry: Registry,
               raised_db: float = 0.0) -> list[tuple[str, Emitter]]:
-        """Takes the mean power (N,) of a block, dBFS less the gain. Returns emitters that are gone, back, louder or adrift.
+        """Takes the mean power (N,) of a block, dBFS less the gain. Returns emitters gone, back or louder, and one if all drift.
 
         Args:
             raised_db: by how much the floor is raised. The gain holds it, but signals are as strong as they were.
@@ -111,10 +111,17 @@ class SteadyTrack:
             elif one.louder_s >= CONFIRM_S:
                 one.level_db, one.louder_s = level, 0.0
                 found.append(("louder", one.emitter))
-            if abs(one.followed) >= _DRIFT:
-                one.followed = 0
-                found.append(("drift", one.emitter))
-        return found
+        return found + self._drifted()
+
+    def _drifted(self) -> list[tuple[str, Emitter]]:
+        """One of the narrow ones, if nearly all have been followed the same way: the receiver's frequency drifts."""
+        narrow = [one for one in self._known if one.high - one.low < _NARROW and not one.emitter.gone]
+        middle = float(np.median([one.followed for one in narrow])) if len(narrow) > 1 else 0.0
+        if abs(middle) < _DRIFT or sum(one.followed * middle > 0.0 for one in narrow) < _ALIKE * len(narrow):
+            return []
+        for one in narrow:
+            one.followed = 0
+        return [("drift", narrow[0].emitter)]
 
     def missing(self, ratio: np.ndarray) -> np.ndarray:
         """(F,) the largest loss of a steady emitter in frames of power over the background (F, N); 1: as when it is gone."""
