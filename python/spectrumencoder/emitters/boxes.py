@@ -76,11 +76,17 @@ class Search:
 
     def exceeding(self, frame: int, j: int) -> list[tuple[int, int, float]]:
         """(first bin, width, score) of the boxes of LENGTHS[j] frames that exceed their limit."""
+        return [(low, width, score) for width, lows, scores in self.exceeding_by_width(frame, j)
+                for low, score in zip(lows.tolist(), scores.tolist(), strict=True)]
+
+    def exceeding_by_width(self, frame: int, j: int) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """(width, first bins, scores) of the boxes of LENGTHS[j] frames that exceed their limit, from the narrowest on."""
         found, cumulative = [], _cumulative(self.sums[j][frame:frame + 1])
         for (width, step), limit in zip(_sizes(self.rows.shape[1]).tolist(), self.limit[:, j].tolist(), strict=False):
             means = _box_means(cumulative, width, step)[0]
-            for k in np.flatnonzero(means > limit).tolist():
-                found.append((k * step, width, (float(means[k]) - 1.0) / (limit - 1.0)))
+            at = np.flatnonzero(means > limit)
+            if at.size:
+                found.append((width, at * step, (means[at] - 1.0) / (limit - 1.0)))
         return found
 
 

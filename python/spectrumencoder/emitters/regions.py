@@ -39,35 +39,55 @@ def find_regions(search: Search, frame: int, variance: np.ndarray, covered: np.n
     found: list[Region] = []
     taken = np.zeros(len(now), bool)
     for j, length in enumerate(LENGTHS if not covered.all() else LENGTHS[:1]):
-        boxes = search.exceeding(frame, j)
+        boxes = search.exceeding_by_width(frame, j)
         if not boxes:
             continue
         mean = search.sums[j][frame]
-        smooth = _smoothed(mean)
         deviation = math.sqrt(variance[0, j] / _SMOOTH * 2.0)
-        cap = search.limit[0, j]  # one bin alone does not speak for a wide box
-        runs = _runs(smooth > 1.0 + _EDGE * deviation)
-        for low, width, score in boxes:  # from the narrowest on, so that a wide one answers for what is left
-            part = slice(low, low + width)
-            rest = ~taken[part]
-            count = int(rest.sum())
-            if 2 * count <= width:
-                continue
-            if 1 < width and (count < width or width > _NARROW):
-                limit = search.limit[WIDTHS.index(width), j]
-                if np.minimum(mean[part][rest], cap).mean() <= limit:
-                    continue
-            high = low + width - 1
-            inside = [run for run in runs if run[0] <= high and low <= run[1]] if width <= _NARROW else []
-            for a, b in inside or [(low, high)]:
-                a, b = _shrunk(a, b, taken)
-                if a > b or (length > 1 and covered[a:b + 1].any()):
-                    continue
-                if length > 1 and now[a:b + 1].mean() - 1.0 < _NOW * (mean[a:b + 1].mean() - 1.0):
-                    continue
-                taken[max(a - 1, 0):b + 2] = True
-                found.append(Region(a, b, score, length))
+        runs = _runs(_smoothed(mean) > 1.0 + _EDGE * deviation)
+        for width, lows, scores in boxes:  # from the narrowest on, so that a wide one answers for what is left
+            after = 0
+            while after < len(lows):
+                speaks = _speaking(mean, lows[after:], width, taken, search.limit[:, j])
+                for n in (after + np.flatnonzero(speaks)).tolist():
+                    after = n + 1
+                    low, high = int(lows[n]), int(lows[n]) + width - 1
+                    new = _regions_of(low, high, width, length, runs, taken, covered, now, mean)
+                    found += [Region(a, b, float(scores[n]), length) for a, b in new]
+                    if new:
+                        break
+                else:
+                    break
     return sorted(found)
+
+
+def _speaking(mean: np.ndarray, lows: np.ndarray, width: int, taken: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Which boxes (B,) still exceed their limit by bins that are not taken. One bin alone does not speak for a wide box."""
+    free = ~taken
+    counts = np.concatenate([[0], np.cumsum(free)])
+    left = counts[lows + width] - counts[lows]
+    speaks = 2 * left > width
+    if width > 1:
+        capped = np.concatenate([[0.0], np.cumsum(np.where(free, np.minimum(mean, limits[0]), 0.0), dtype=np.float64)])
+        means = (capped[lows + width] - capped[lows]) / np.maximum(left, 1)
+        speaks &= ((left == width) & (width <= _NARROW)) | (means > limits[WIDTHS.index(width)])
+    return speaks
+
+
+def _regions_of(low: int, high: int, width: int, length: int, runs: list[tuple[int, int]], taken: np.ndarray,
+                covered: np.ndarray, now: np.ndarray, mean: np.ndarray) -> list[tuple[int, int]]:
+    """The stretches of bins that a box of bins low..high points at; they are taken from here on."""
+    inside = [run for run in runs if run[0] <= high and low <= run[1]] if width <= _NARROW else []
+    new = []
+    for first, last in inside or [(low, high)]:
+        a, b = _shrunk(first, last, taken)
+        if a > b or (length > 1 and covered[a:b + 1].any()):
+            continue
+        if length > 1 and now[a:b + 1].mean() - 1.0 < _NOW * (mean[a:b + 1].mean() - 1.0):
+            continue
+        taken[max(a - 1, 0):b + 2] = True
+        new.append((a, b))
+    return new
 
 
 def _shrunk(low: int, high: int, taken: np.ndarray) -> tuple[int, int]:
