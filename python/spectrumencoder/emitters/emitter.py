@@ -61,6 +61,7 @@ class Emitter:
         id: number in its band file. name: given by the operator.
         center_hz, log_width, level_db, log_length, log_gap: see the module; widths in Hz, lengths and gaps in s,
             levels in dB over the background.
+        begins_hz, begins_log_width, begins_db: centre, width and level of the first frames of its bursts, of a new emitter.
         power_dbfs: of its last burst.
         first_s, last_s: POSIX time of its first and last sign. count: bursts.
         belongs: it is usual on this band. accepted: because the operator said so. learned: it was there while learning.
@@ -79,6 +80,9 @@ class Emitter:
     level_db: Running = field(default_factory=Running)
     log_length: Running = field(default_factory=Running)
     log_gap: Running = field(default_factory=Running)
+    begins_hz: Running = field(default_factory=Running)
+    begins_log_width: Running = field(default_factory=Running)
+    begins_db: Running = field(default_factory=Running)
     power_dbfs: float = -math.inf
     count: int = 0
     name: str = ""

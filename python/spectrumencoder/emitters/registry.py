@@ -20,7 +20,7 @@ _STEADY_BINS, _STEADY_MARGIN_DB = 2, 3.0  # of a steady emitter: bins to each si
 _MAX_SPREAD_BINS = 8  # that a centre may wander
 _GATE = 9.0  # squared distance of a stranger's next burst
 # deviations of a stranger's next burst; that of the centre is a share of the width
-_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_LOG_LENGTH, _STRANGE_CENTER = 5.0, 0.12, 0.5, 0.02
+_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_CENTER = 3.0, 0.12, 0.02
 _MAX_GROWN = 3.0  # times those, however much its bursts vary
 _GROWN = 1.5  # times as wide as its first frames, from which on a burst is one of parts
 JOIN_S = 0.5  # bursts with a shorter gap are one transmission
@@ -94,18 +94,19 @@ class Registry:
     # -- what a burst is
 
     def stranger_of(self, sign: Sign) -> Emitter | None:
-        """The emitter, not one of the band's own, that this burst is like: in centre, width, level and length together.
+        """The emitter, not one of the band's own, whose bursts begin as this one does: in centre, width and level together.
 
-        One that was heard PLACE_AFTER times has a place: a burst that fills at least half of it is its own. So has one that
-        was heard in parts, which need not fill it.
+        One that was heard PLACE_AFTER times has a place: a burst that fills at least half of it is its own.
+
+        Args:
+            sign: of the first frames of a burst.
         """
         best, least = None, _GATE
         for emitter in self.emitters.values():
             if emitter.belongs:
                 continue
-            share = self._share(emitter, sign)
-            fills = sign.bandwidth_hz > 0.5 * emitter.bandwidth_hz and share > 0.8
-            if (emitter.count >= PLACE_AFTER and fills) or (emitter.parts and share > 0.5):
+            fills = sign.bandwidth_hz > 0.5 * emitter.bandwidth_hz and self._share(emitter, sign) > 0.8
+            if emitter.count >= PLACE_AFTER and fills:
                 return emitter
             distance = self._distance(emitter, sign)
             if distance < least:
@@ -113,12 +114,19 @@ class Registry:
         return best
 
     def _distance(self, emitter: Emitter, sign: Sign) -> float:
-        width, length = max(emitter.bandwidth_hz, sign.bandwidth_hz), max(sign.end_s - sign.start_s, sign.frame_s)
-        parts = (_away(emitter.center_hz, sign.center_hz, sign.bin_hz + _STRANGE_CENTER * width),
-                 _away(emitter.log_width, math.log(sign.bandwidth_hz), _STRANGE_LOG_WIDTH + 1.5 * sign.bin_hz / width),
-                 _away(emitter.level_db, sign.level_db, _STRANGE_LEVEL_DB),
-                 _away(emitter.log_length, math.log(length), _STRANGE_LOG_LENGTH + 1.5 * sign.frame_s / length))
+        if not emitter.begins_hz.count:
+            return math.inf
+        width = sign.bandwidth_hz
+        parts = (_away(emitter.begins_hz, sign.center_hz, sign.bin_hz + _STRANGE_CENTER * width),
+                 _away(emitter.begins_log_width, math.log(width), _STRANGE_LOG_WIDTH + 1.5 * sign.bin_hz / width),
+                 _away(emitter.begins_db, sign.level_db, _STRANGE_LEVEL_DB))
         return sum(part**2 for part in parts)
+
+    def begins(self, emitter: Emitter, sign: Sign):
+        """Takes the first frames of a stranger's burst: its next burst is known by them, before it has ended."""
+        emitter.begins_hz.add(sign.center_hz)
+        emitter.begins_log_width.add(math.log(sign.bandwidth_hz))
+        emitter.begins_db.add(sign.level_db)
 
     def own_at(self, sign: Sign) -> Emitter | None:
         """The band's own emitter in whose place this burst lies: the one that shares the largest part of it, at least half."""

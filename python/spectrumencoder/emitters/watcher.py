@@ -346,6 +346,8 @@ class EmitterDetector:
                 self._receiver_did(verdict.kind, said=SAID.get(verdict.kind, "").format(sign.center_hz / 1e6))
             return
         sighting = self._sighting(tuning, burst)
+        if verdict.emitter is not None and not verdict.emitter.belongs:
+            self.registry.begins(verdict.emitter, sign)
         known = None if verdict.emitter is None else self._log.of_emitter(verdict.emitter)
         if known is not None:
             burst.alert = known
@@ -363,6 +365,7 @@ class EmitterDetector:
             return
         if verdict.emitter is None:
             emitter = self.registry.add(sign, belongs=False, learned=False)
+            self.registry.begins(emitter, sign)
             burst.verdict, burst.counted = Verdict(verdict.kind, emitter), True
         burst.alert, message = self._log.raise_alert(verdict.kind, burst.verdict.emitter, sighting, self._segment)
         burst.alert.first_index = burst.first
