@@ -61,7 +61,7 @@ class Emitter:
         id: number in its band file. name: given by the operator.
         center_hz, log_width, level_db, log_length, log_gap: see the module; widths in Hz, lengths and gaps in s,
             levels in dB over the background.
-        begins_hz, begins_log_width, begins_db: centre, width and level of the first frames of its bursts, of a new emitter.
+        begins: of a new emitter, how its bursts begin: lists of centre (Hz), log width, level (dB) and how often.
         power_dbfs: of its last burst.
         first_s, last_s: POSIX time of its first and last sign. count: bursts.
         belongs: it is usual on this band. accepted: because the operator said so. learned: it was there while learning.
@@ -80,9 +80,6 @@ class Emitter:
     level_db: Running = field(default_factory=Running)
     log_length: Running = field(default_factory=Running)
     log_gap: Running = field(default_factory=Running)
-    begins_hz: Running = field(default_factory=Running)
-    begins_log_width: Running = field(default_factory=Running)
-    begins_db: Running = field(default_factory=Running)
     power_dbfs: float = -math.inf
     count: int = 0
     name: str = ""
@@ -94,6 +91,7 @@ class Emitter:
     parts: int = 0
     labels: Counter = field(default_factory=Counter)
     hops_hz: list[float] = field(default_factory=list)
+    begins: list[list[float]] = field(default_factory=list)
     profile: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     profile_low_hz: float = 0.0
     profile_bin_hz: float = 1.0
@@ -138,7 +136,7 @@ class Emitter:
         rows = {name: _finite(getattr(self, name)) for name in _PLAIN}
         rows |= {name: [_finite(v) for v in astuple(getattr(self, name))] for name in _RUNNING}
         return rows | {"labels": dict(self.labels), "profile": [round(float(p), 3) for p in self.profile],
-                       "hops_hz": list(self.hops_hz)}
+                       "hops_hz": list(self.hops_hz), "begins": [list(begin) for begin in self.begins]}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Emitter:
@@ -156,11 +154,12 @@ class Emitter:
         if profile.ndim != 1 or not (np.abs(profile) < 1e30).all():
             raise ValueError(f"the profile of emitter {values.get('id')} is no list of finite numbers")
         return cls(**values, labels=Counter(row["labels"]), hops_hz=[float(hop) for hop in row["hops_hz"]],
+                   begins=[[float(number) for number in begin] for begin in row["begins"]],
                    profile=profile.astype(np.float32))
 
 
 _RUNNING = tuple(f.name for f in fields(Emitter) if f.default_factory is Running)
-_PLAIN = tuple(f.name for f in fields(Emitter) if f.name not in (*_RUNNING, "labels", "profile", "hops_hz"))
+_PLAIN = tuple(f.name for f in fields(Emitter) if f.name not in (*_RUNNING, "labels", "profile", "hops_hz", "begins"))
 
 
 def _finite(value):

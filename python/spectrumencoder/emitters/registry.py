@@ -21,7 +21,7 @@ _MAX_SPREAD_BINS = 8  # that a centre may wander
 _GATE = 9.0  # squared distance of a stranger's next burst
 # deviations of a stranger's next burst; that of the centre is a share of the width
 _STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_CENTER = 3.0, 0.12, 0.02
-_MAX_GROWN = 3.0  # times those, however much its bursts vary
+_MAX_BEGINS = 8  # of a stranger whose bursts begin in several ways
 _GROWN = 1.5  # times as wide as its first frames, from which on a burst is one of parts
 JOIN_S = 0.5  # bursts with a shorter gap are one transmission
 CROWD, CROWD_BINS = 4, 10  # emitters, and bins between neighbours
@@ -114,19 +114,18 @@ class Registry:
         return best
 
     def _distance(self, emitter: Emitter, sign: Sign) -> float:
-        if not emitter.begins_hz.count:
-            return math.inf
-        width = sign.bandwidth_hz
-        parts = (_away(emitter.begins_hz, sign.center_hz, sign.bin_hz + _STRANGE_CENTER * width),
-                 _away(emitter.begins_log_width, math.log(width), _STRANGE_LOG_WIDTH + 1.5 * sign.bin_hz / width),
-                 _away(emitter.begins_db, sign.level_db, _STRANGE_LEVEL_DB))
-        return sum(part**2 for part in parts)
+        return min((_begin_distance(begin, sign) for begin in emitter.begins), default=math.inf)
 
     def begins(self, emitter: Emitter, sign: Sign):
         """Takes the first frames of a stranger's burst: its next burst is known by them, before it has ended."""
-        emitter.begins_hz.add(sign.center_hz)
-        emitter.begins_log_width.add(math.log(sign.bandwidth_hz))
-        emitter.begins_db.add(sign.level_db)
+        seen = (sign.center_hz, math.log(sign.bandwidth_hz), sign.level_db)
+        begin = min(emitter.begins, key=lambda b: _begin_distance(b, sign), default=None)
+        if begin is not None and _begin_distance(begin, sign) < _GATE:
+            begin[3] += 1.0
+            for n, value in enumerate(seen):
+                begin[n] += (value - begin[n]) / begin[3]
+        elif len(emitter.begins) < _MAX_BEGINS:
+            emitter.begins.append([*seen, 1.0])
 
     def own_at(self, sign: Sign) -> Emitter | None:
         """The band's own emitter in whose place this burst lies: the one that shares the largest part of it, at least half."""
@@ -338,9 +337,12 @@ class Registry:
         return (e for e in self.emitters.values() if e.belongs and e.high_hz > low and e.low_hz < high)
 
 
-def _away(known: Running, value: float, deviation: float) -> float:
-    """Distance from what is known in deviations of the next value, which grow with the spread that was seen, up to a bound."""
-    return (value - known.mean) / min(known.scale(deviation), _MAX_GROWN * deviation)
+def _begin_distance(begin: list[float], sign: Sign) -> float:
+    """Squared distance of the first frames of a burst from those of earlier ones, in deviations."""
+    width = sign.bandwidth_hz
+    return (((sign.center_hz - begin[0]) / (sign.bin_hz + _STRANGE_CENTER * width)) ** 2
+            + ((math.log(width) - begin[1]) / (_STRANGE_LOG_WIDTH + 1.5 * sign.bin_hz / width)) ** 2
+            + ((sign.level_db - begin[2]) / _STRANGE_LEVEL_DB) ** 2)
 
 
 def _widen(emitter: Emitter, sign: Sign):

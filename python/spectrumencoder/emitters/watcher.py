@@ -350,10 +350,12 @@ class EmitterDetector:
             self.registry.begins(verdict.emitter, sign)
         known = None if verdict.emitter is None else self._log.of_emitter(verdict.emitter)
         if known is not None:
-            burst.alert = known
+            burst.alert, known.first_index = known, burst.first
             emitted += self._log.update(known, sighting, self._segment)
             return
         if verdict.emitter is None and (other := self._begun_with(burst)) is not None:
+            if other.emitter is not None and not other.emitter.belongs:
+                self.registry.begins(other.emitter, sign)
             whole = next((b for b in self._builder.open if b.alert is other and b is not burst), None)
             if whole is not None and burst in self._builder.open:
                 whole.absorb(burst)
