@@ -187,7 +187,7 @@ _ROWS = (
             "of the release before, by calibrated tables.", choices=(EMITTERS, BOXES), cli="detector", commands=_BOTH),
     Setting("learn_s", (DETECTOR,), 120.0, float, "Signal that is learned before anything is reported; 0 learns nothing.",
             range="[0, inf)", unit="s", live=True, cli="learn", only=EMITTERS),
-    Setting("belongs_after", (DETECTOR,), 20, int, "A new emitter that was heard so often belongs to the band.", range="[1, inf)",
+    Setting("belongs_after", (DETECTOR,), 50, int, "A new emitter that was heard so often belongs to the band.", range="[1, inf)",
             unit="bursts", live=True, cli="belongs-after", only=EMITTERS),
     Setting("bursts", (DETECTOR,), False, bool, "Report single bursts of all emitters, too.", cli="bursts", only=EMITTERS),
     Setting("band_file", (DETECTOR,), "", str, "What is known of the band: read at the start if it is there, saved while running "

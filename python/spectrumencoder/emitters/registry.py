@@ -20,7 +20,7 @@ _STEADY_BINS, _STEADY_MARGIN_DB = 2, 3.0  # of a steady emitter: bins to each si
 _MAX_SPREAD_BINS = 8  # that a centre may wander
 _GATE = 9.0  # squared distance of a stranger's next burst
 # deviations of a stranger's next burst; that of the centre is a share of the width
-_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_CENTER = 4.0, 0.2, 0.03
+_STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_CENTER = 3.0, 0.12, 0.02
 _MAX_BEGINS = 8  # of a stranger whose bursts begin in several ways
 _GROWN = 1.5  # times as wide as its first frames, from which on a burst is one of parts
 JOIN_S = 0.5  # bursts with a shorter gap are one transmission
