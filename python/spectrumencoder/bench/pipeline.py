@@ -96,16 +96,17 @@ def paced(models: tuple[str, ...] = ("fast", "base"), *, rate: float = 61.44e6, 
     return result
 
 
+LEARN_S = 1.0  # of the run that the detector learns
+
+
 def _arms(models, averages) -> list[tuple[str, str, int]]:
     """(model, runtime, K), with the runtime that `auto` chooses."""
     return [(name, Engine(open_model(name), compute="cpu").runtime, average) for name in models for average in averages]
 
 
 def _learned(model: ModelFile, average: int, samp_rate: float, folder: Path) -> tuple[Path, np.ndarray]:
-    """A model file that has learned the band, and the band's samples."""
+    """A model file, and the samples of a band that the detector learns in the run."""
     band = calibrated_band(model, average, samp_rate=samp_rate)
-    for key, table in band.tables.items():
-        model.set_table(key, table.to_tensors())
     path = folder / f"{model.name}-{average}.safetensors"
     save(path, model.contract, model.tensors)
     return path, band.iq
@@ -151,7 +152,8 @@ def _watch(source, path: Path, average: int, runtime: str):
         begun.extend((time.process_time(), ThreadTimes()))
         flowgraph.on_poll.append(begun[1].read)
 
-    settings = RunSettings(model=str(path), compute="cpu", average=average, band=UNKNOWN, runtime=runtime)
+    settings = RunSettings(model=str(path), compute="cpu", average=average, band=UNKNOWN, runtime=runtime,
+                           learn_s=LEARN_S)
     outcome = run_source(source, settings, watch=watch)
     cpu_s = time.process_time() - begun[0]
     latencies = np.concatenate(history) if history else np.empty(0)

@@ -45,6 +45,7 @@ LEARN_BURST_S = 0.5  # after which a burst that lasts is learned, before it ends
 MOVED_S, MOVED_DB = 1.0, 6.0  # from the silence of an emitter to its like elsewhere; difference of level
 MIN_LABEL = 0.5  # mean probability of a class from which on a signal is called by it
 MAX_DB = 400.0  # of a bin, dBFS: beyond, or no number, the frame is left out
+SAID_AFTER = {"impulses": 20}  # frames, before it is worth a line
 RECEIVER_STATE = "receiver"  # of a notice
 
 
@@ -507,7 +508,7 @@ class EmitterDetector:
     def _receiver_did(self, kind: str, count: int = 1, said: str = ""):
         """Counts what the receiver did, and says the first of each kind."""
         self.receiver[kind] = self.receiver.get(kind, 0) + count
-        if said:
+        if said and self.receiver[kind] >= SAID_AFTER.get(kind, 1):
             self._notices.give(RECEIVER_STATE, kind, f"receiver: {said}")
 
     def _settle(self, tuning: TuningState):
