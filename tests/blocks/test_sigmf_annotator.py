@@ -79,6 +79,7 @@ def test_each_transmission_that_an_alert_tells_of_is_an_annotation_at_once(make_
         wait_for(lambda: len(run.annotations()) == 2)
         assert [(a["core:sample_start"], a["core:sample_count"]) for a in run.annotations()] == [(1000, 400), (3000, 100)]
         run.post(event(state="close", start=3000, count=150, **told))
+        wait_for(lambda: run.annotations()[-1]["core:sample_count"] == 150)
     first, second = run.annotations()
     assert [(a["core:sample_start"], a["core:sample_count"]) for a in (first, second)] == [(1000, 400), (3000, 150)]
     for annotation in (first, second):
