@@ -107,9 +107,11 @@ class Ours(EventDetector):
             return
         segment = segment_of(band, self._engine)
         for low, psd in band.blocks(first, stop):
-            features = band.features(low, low + len(psd))
+            before = np.asarray(band.psd[max(low - 1, 0)])
+            known = (psd != np.concatenate([before[None], psd[:-1]])).any(axis=1)  # the others were dropped: see ``FieldBand``
+            psd, features = psd[known], band.features(low, low + len(psd))[known]
             residual = np.zeros_like(psd)
-            starts = (low + np.arange(len(psd))) * HOP
+            starts = (low + np.flatnonzero(known)) * HOP
             for point, detector in self._detectors.items():
                 self._alerts[point].take(detector.process(psd, residual, features, starts, segment).emitted)
 
