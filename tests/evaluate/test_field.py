@@ -369,13 +369,13 @@ def test_scope_and_classes():
     assert made["found"]["found"] == 2 and made["found"]["of"] == 3 and made["found_of_all"]["of"] == 4  # 0.9 s is too long
     assert made["found_or_again"]["found"] == 3
     assert {k: v and (v["found"], v["of"]) for k, v in made["by_inr"].items()} == {
-        "3-6": (0, 1), "6-10": (1, 1), "10-15": None, "15-20": (1, 1)}
+        "3-6": (1, 1), "6-10": (1, 1), "10-15": None, "15-20": (1, 1)}
     assert made["false_per_hour"]["mean"] == 2.0 and made["without_first_heard_per_hour"]["count"] == 2
     assert made["delay_ms"]["median"] == 7.5 and made["edge_bins"]["median"] == 0.5
 
 
 def test_best_within_a_budget():
-    points = {p: {"found": {"mean": found}, "false_per_hour": {"mean": false}} for p, found, false in
+    points = {p: {"found_or_again": {"mean": found}, "false_per_hour": {"mean": false}} for p, found, false in
               (("1", 0.9, 12.0), ("2", 0.8, 3.0), ("3", 0.8, 1.0), ("4", 0.1, 0.0))}
     assert [figures.within_budget(points, b) for b in (0.5, 3, 100)] == ["4", "3", "1"]
     assert figures.within_budget({"1": points["1"]}, 1) is None

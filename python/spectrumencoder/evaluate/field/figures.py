@@ -53,17 +53,18 @@ def point_figures(rows: Sequence[dict], point: str) -> dict:
     trials = [trial for row in rows for made in [row["points"][point]]
               for trial in zip(row["anomalies"], made["found"], made["delay_ms"], made["edges"], made["again"], strict=True)]
     scoped = [trial for trial in trials if in_scope(trial[0])]
+    told = [(trial[0], trial[4]) for trial in scoped]  # by a new alert, or as a further burst of a new emitter
     quiet, unmatched, *kinds = (_total(rows, point, key) for key in ("quiet", "unmatched", "quiet_kinds", "unmatched_kinds"))
     hours = sum(row["quiet_h"] for row in rows)
     watched = sum(row["anomalous_h"] for row in rows)
     delays = [trial[2] for trial in scoped if trial[1]]
     edges = np.abs([trial[3] for trial in scoped if trial[1]]).ravel()
     return {
-        "found": _share(scoped), "found_of_all": _share(trials), "found_or_again": _share((t[0], t[4]) for t in scoped),
-        "by_kind": {kind: _share(t for t in scoped if t[0]["kind"] == kind) for kind in sorted({t[0]["kind"] for t in scoped})},
-        "by_inr": {f"{low:g}-{high:g}": _share(t for t in scoped if _within(t[0]["inr_db"], low, high))
+        "found": _share(scoped), "found_of_all": _share(trials), "found_or_again": _share(told),
+        "by_kind": {kind: _share(t for t in told if t[0]["kind"] == kind) for kind in sorted({t[0]["kind"] for t in told})},
+        "by_inr": {f"{low:g}-{high:g}": _share(t for t in told if _within(t[0]["inr_db"], low, high))
                    for low, high in INR_CLASSES},
-        "above_10_db": _share(t for t in scoped if t[0]["inr_db"] >= 10),
+        "above_10_db": _share(t for t in told if t[0]["inr_db"] >= 10),
         "false_per_hour": poisson_rate(quiet.total(), hours) if hours else None,
         "without_first_heard_per_hour": poisson_rate(quiet.total() - quiet[FIRST_HEARD], hours) if hours else None,
         "causes": dict(quiet), "unmatched": dict(unmatched), "false_kinds": dict(kinds[0]), "unmatched_kinds": dict(kinds[1]),
@@ -90,8 +91,8 @@ def summary(rows: Sequence[dict], brief: bool = False) -> dict:
 
 def within_budget(points: dict[str, dict], budget: float) -> str | None:
     """The point that finds the most with at most ``budget`` false alerts an hour; None if none stays within it."""
-    able = [p for p, f in points.items() if f["false_per_hour"] and f["found"] and f["false_per_hour"]["mean"] <= budget]
-    return max(able, key=lambda p: (points[p]["found"]["mean"], -points[p]["false_per_hour"]["mean"]), default=None)
+    able = [p for p, f in points.items() if f["false_per_hour"] and f["found_or_again"] and f["false_per_hour"]["mean"] <= budget]
+    return max(able, key=lambda p: (points[p]["found_or_again"]["mean"], -points[p]["false_per_hour"]["mean"]), default=None)
 
 
 def _total(rows: Sequence[dict], point: str, key: str) -> Counter:

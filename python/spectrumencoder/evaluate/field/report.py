@@ -65,9 +65,9 @@ def _part(result: dict, learn_s: str, pooled: dict, title: str, brief: bool = Fa
     points = {name: chosen(result, name, row["points"]) for name, row in pooled.items()}
     at = {name: (pooled[name], pooled[name]["points"][point]) for name, point in points.items() if point}
     out.append(paragraph("Each at one point: its default if it has one, else the best within 10 false alerts an hour, else "
-                         "its strictest. *Seen again*: reported as a further burst of an emitter whose alert found an earlier "
-                         "anomaly at that place.") + "\n")
-    out.append(markdown_table(["detector", "point", "found", "or seen again", "above 10 dB", "false an hour", "upper",
+                         "its strictest. *Or seen again*: reported as a further burst of a new emitter, whose alert found an "
+                         "earlier anomaly at that place; anomalies share the free places. All other tables count both.") + "\n")
+    out.append(markdown_table(["detector", "point", "by a new alert", "or seen again", "above 10 dB", "false an hour", "upper",
                                "of unheard emitters"], [
         [_name(result, name, row), f"{points[name]} {row['unit']}".strip(), _share(f["found"]), _share(f["found_or_again"]),
          _share(f["above_10_db"]), _rate(f["false_per_hour"]), _number(f["false_per_hour"], "upper"),
@@ -98,7 +98,7 @@ def _plans(result: dict, learn_s: str) -> list[str]:
     found, false = [], []
     for plan, summary in per_plan.items():
         at = {name: summary[name]["points"].get(points[name] or "") for name in names}
-        found.append([plan, *(_share(f and f["found"]) for f in at.values())])
+        found.append([plan, *(_share(f and f["found_or_again"]) for f in at.values())])
         false.append([plan, *(_rate(f and f["false_per_hour"]) for f in at.values())])
     return ["## By plan\n", paragraph("Found at the points of the second table:") + "\n", markdown_table(["plan", *names], found),
             "False alerts an hour:\n", markdown_table(["plan", *names], false)]
@@ -110,9 +110,9 @@ def _losses(result: dict, learn_s: str) -> list[str]:
     mine, items = pooled[subject]["points"], []
     for budget in BUDGETS:
         own = within_budget(mine, budget)
-        have = mine[own]["found"]["mean"] if own else 0.0
-        ahead = [f"{name} {row['points'][p]['found']['mean']:.2f}" for name, row in pooled.items() if name != subject
-                 for p in [within_budget(row["points"], budget)] if p and row["points"][p]["found"]["mean"] > have]
+        have = mine[own]["found_or_again"]["mean"] if own else 0.0
+        ahead = [f"{name} {row['points'][p]['found_or_again']['mean']:.2f}" for name, row in pooled.items() if name != subject
+                 for p in [within_budget(row["points"], budget)] if p and row["points"][p]["found_or_again"]["mean"] > have]
         if ahead:
             items.append(f"at {budget:g} false alerts an hour {subject} finds {have:.2f}: behind {', '.join(ahead)}")
     point = chosen(result, subject, mine)
@@ -129,7 +129,7 @@ def _losses(result: dict, learn_s: str) -> list[str]:
 
 
 def _all_points(pooled: dict, learn_s: str) -> list[str]:
-    rows = [[row["title"], f"{point} {row['unit']}".strip(), _share(f["found"]), _rate(f["false_per_hour"]),
+    rows = [[row["title"], f"{point} {row['unit']}".strip(), _share(f["found_or_again"]), _rate(f["false_per_hour"]),
              _number(f["false_per_hour"], "upper")] for row in pooled.values() for point, f in row["points"].items()]
     return [f"## All operating points, {learn_s} s\n",
             markdown_table(["detector", "point", "found", "false an hour", "upper"], rows)]
@@ -164,8 +164,8 @@ def _panel(axis, title: str, summary: dict, result: dict) -> None:
     least = min((f["false_per_hour"]["hours"] ** -1 / 2 for row in summary.values() for f in row["points"].values()
                  if f["false_per_hour"]), default=1.0)
     for number, (name, row) in enumerate(summary.items()):
-        dots = sorted((max(f["false_per_hour"]["mean"], least), f["found"]["mean"]) for f in row["points"].values()
-                      if f["false_per_hour"] and f["found"])
+        dots = sorted((max(f["false_per_hour"]["mean"], least), f["found_or_again"]["mean"]) for f in row["points"].values()
+                      if f["false_per_hour"] and f["found_or_again"])
         ours = name == result["subject"]
         axis.plot([x for x, _ in dots], [y for _, y in dots], "o-" if ours else ".-", color=f"C{number}", label=row["title"],
                   linewidth=2 if ours else 1, markersize=6 if ours else 4, zorder=3 if ours else 2)
@@ -183,7 +183,7 @@ def _name(result: dict, name: str, row: dict) -> str:
 
 def _best(points: dict[str, dict], budget: float) -> str:
     point = within_budget(points, budget)
-    return "-" if point is None else _share(points[point]["found"])
+    return "-" if point is None else _share(points[point]["found_or_again"])
 
 
 def _share(value: dict | None) -> str:
