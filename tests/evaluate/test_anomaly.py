@@ -19,7 +19,7 @@ from gnuradio.spectrumencoder.simulate.injections import inject
 from gnuradio.spectrumencoder.simulate.scenes import Emitter, Scene
 from gnuradio.spectrumencoder.tokens.tokenize import tokenize
 
-BASELINES = {"boxes", b.name for b in make_baselines()}
+BASELINES = {"boxes", *(b.name for b in make_baselines())}
 pytestmark = pytest.mark.timeout(600)  # seconds of work, but the first test of a fixture bears it all on a busy machine
 KEYS = {"pd_at_far", "auc", "f1_at_5pct", "realised_far", "false_events_per_hour", "delay_frames", "localisation_iou", "per_type",
         "per_inr", "baselines", "bound", "single_frame_pd"}
