@@ -29,7 +29,7 @@ def carrier(feed, seconds, bin_=60.0, snr_db=20.0):
 
 def learned(seed=0, **settings):
     """A feed that has learned 10 s of noise."""
-    feed = Feed(seed, learn_s=10.0, **settings)
+    feed = Feed(seed, **{"learn_s": 10.0, "belongs_after": 20} | settings)
     assert feed.quiet(11) == [] and not feed.detector.learning
     return feed
 
