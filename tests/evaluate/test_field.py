@@ -406,7 +406,7 @@ def test_page_and_picture_of_a_small_band(plan_file, cache, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (["--detectors", "none"], "--detectors none is none of boxes"), (["--plan", "none"], "none: no such plan"),
+    (["--detectors", "none"], "--detectors none is none of emitters"), (["--plan", "none"], "none: no such plan"),
     (["--corpus", "nowhere"], "--corpus nowhere is not a folder")])
 def test_refusals(words, message, capsys, tmp_path):
     assert main(["evaluate", "field", "--cache", str(tmp_path), *words]) != 0
