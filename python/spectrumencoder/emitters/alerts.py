@@ -23,7 +23,7 @@ CLOSE_S = 3600.0  # of silence, after which the alert of an emitter closes
 MAX_OPEN = 500  # alerts; beyond, the oldest closes
 
 
-@dataclass
+@dataclass(eq=False)
 class Sighting:
     """A transmission as an alert states it: place in samples and Hz, level, score (1: at the limit), number of frames, class."""
 
@@ -41,7 +41,7 @@ class Sighting:
     residual: np.ndarray | None = field(default=None, repr=False)
 
 
-@dataclass
+@dataclass(eq=False)
 class Alert:
     """An alert that is open.
 

@@ -28,7 +28,7 @@ CLIPPED = 1e-3  # share of samples at full scale, from which a frame is clipped,
 _STRONG = 30.0  # power over expected, from which a burst's skirt shows
 
 
-@dataclass
+@dataclass(eq=False)
 class FrameView:
     """One frame as bursts see it.
 
@@ -51,7 +51,7 @@ class FrameView:
     dropout_rate: float = 0.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Burst:
     """A burst that is open or has ended.
 
