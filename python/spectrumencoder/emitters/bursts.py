@@ -60,7 +60,7 @@ class Burst:
         excess: (N,) power over what was expected, summed over its frames. noise: expected power, likewise.
         peak: (N,) largest power over expected. best: its highest score. max_snr_db: of a frame in that frame's own bins.
         side: frames in which it could be a side effect of a stronger signal, by kind of ``SIDE_EFFECTS``.
-        n_clipped: frames with samples at full scale. labels: (C,) probabilities, summed.
+        labels: (C,) probabilities, summed.
         residual, dropout_rate: of its best frame.
         verdict, alert: of the detector. counted: the registry knows it already.
     """
@@ -81,7 +81,6 @@ class Burst:
     peak: np.ndarray = field(default=None, repr=False)
     labels: np.ndarray = field(default=None, repr=False)
     side: dict[str, int] = field(default_factory=dict)
-    n_clipped: int = 0
     residual: np.ndarray | None = field(default=None, repr=False)
     dropout_rate: float = 0.0
     verdict: Any = None
@@ -123,7 +122,6 @@ class Burst:
         self.power += frame.power
         self.last, self.sample_stop = frame.index, frame.sample_stop
         self.n_frames += 1
-        self.n_clipped += frame.clipped > 0.0
         over, count = frame.power - frame.expected, self.n_bins
         own = float(frame.power[low:high + 1].max())
         first, last = max(count - high - 2, 0), min(count - low + 2, count)  # bin b mirrors to N - b

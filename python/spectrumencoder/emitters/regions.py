@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .boxes import HISTORY, LENGTHS, WIDTHS, Search
+from .boxes import LENGTHS, WIDTHS, Search
 
 _SMOOTH = 3  # bins of smoothing before edges are looked for
 _EDGE = 3.5  # deviations of the smoothed power above which a bin belongs to a region
@@ -113,5 +113,3 @@ def _runs(mask: np.ndarray, gap: int = _GAP) -> list[tuple[int, int]]:
     first, last = at[np.concatenate([[0], cuts + 1])], at[np.concatenate([cuts, [at.size - 1]])]
     return list(zip(first.tolist(), last.tolist(), strict=True))
 
-
-__all__ = ["HISTORY", "LENGTHS", "WIDTHS", "Region", "find_regions"]

@@ -32,11 +32,9 @@ class Judge:
 
     def __init__(self, registry: Registry):
         self._registry = registry
-        self.false_per_hour = 1.0
 
     def set_rate(self, false_per_hour: float):
         """Sets the alerts an hour that may be false. The power that an emitter may show follows from it."""
-        self.false_per_hour = false_per_hour
         self._registry.set_rate(false_per_hour)
 
     def verdict(self, burst: Burst, sign: Sign, tuning: TuningState, learning: bool,
