@@ -9,6 +9,7 @@
 | `names` | what the name of a file says |
 | `raw` | samples in a file as they are: raw IQ, and what other formats share with it |
 | `sigmf` | SigMF, read |
+| `npy` | NumPy's .npy, read |
 | `sigmf_writer` | SigMF, written |
 
 A new format is one file here, with a function that returns a `Recording`, and one row of FORMATS.
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .names import Named, parse_name
+from .npy import is_npy, open_npy
 from .raw import open_raw
 from .recording import Annotation, Capture, MemoryRecording, Recording, RecordingArgumentError, RecordingError
 from .sigmf import DATA_SUFFIX, META_SUFFIX, find_sigmf, is_sigmf, open_sigmf
@@ -54,6 +56,7 @@ class Format(NamedTuple):
 
 FORMATS = (
     Format("SigMF", (META_SUFFIX,), open_sigmf, is_sigmf, find_sigmf),
+    Format("NumPy", (".npy",), open_npy, is_npy),
 )
 
 
@@ -104,8 +107,8 @@ def find_recordings(path: str | Path, *, rate: float | None = None, datatype: st
         return [_resolve(path, stated)[1]]
     for name, value in (("datatype", datatype), ("start", start)):
         if value is not None:
-            raise RecordingArgumentError(f"{path}: is a folder, whose recordings state their own {name}; leave it out, or name one "
-                                         "file")
+            raise RecordingArgumentError(f"{path}: is a folder, whose recordings state their own {name}; leave it out, or name "
+                                         "one file")
     found = sorted(file for file in path.glob("*") if _is_listed(file))
     if not found:
         endings = " or ".join(f"*{suffix}" for format_ in FORMATS for suffix in format_.suffixes)
@@ -149,8 +152,8 @@ def _resolve(path: Path, stated: Stated) -> tuple[Format | None, Path]:
     format_, found = _format_of(path)
     if format_ is not None:
         if stated.datatype is not None:
-            raise RecordingArgumentError(f"{path}: is {format_.name}, which states its own data type, and where its samples begin; "
-                                         f"leave datatype {stated.datatype} out, it is for raw IQ")
+            raise RecordingArgumentError(f"{path}: is {format_.name}, which states its own data type and first sample; leave "
+                                         f"datatype {stated.datatype} out, it is for raw IQ")
     if not found.exists() and (format_ is not None or stated == Stated()):
         raise RecordingError(f"{found}: no such recording; check the path")
     if format_ is not None:
@@ -177,5 +180,6 @@ def _open_raw(path: Path, stated: Stated, named: Named) -> Recording:
     recording.format_name = "raw IQ"
     recording.origins["datatype"] = STATED if stated.datatype is not None else NAME
     if like := next((format_.name for format_ in FORMATS if path.suffix.lower() in format_.suffixes), None):
-        recording.notes.append(f"{path.name} is named like {like}, but its content is not; it is read as raw {recording.datatype}")
+        recording.notes.append(f"{path.name} is named like {like}, but its content is not; it is read as raw IQ, "
+                               f"{recording.datatype}")
     return recording
