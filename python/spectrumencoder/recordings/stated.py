@@ -76,6 +76,8 @@ def complete(recording: Recording, stated: Stated, named: Named, path: Path) -> 
     _take_time(recording, stated, named, path)
     recording.captures = recording.timed_captures()
     _take_frequency(recording, stated, named, path)
+    if recording.frequency_hz is None and len({c.frequency_hz for c in recording.captures}) == 1:
+        recording.notes.append("the centre frequency is not known: frequencies count from it; --freq HZ states it")
     if stated.datatype is not None:
         recording.origins["datatype"] = STATED
     for key, known in (("datatype", True), ("channels", True), ("frequency", recording.frequency_hz is not None),
@@ -145,7 +147,7 @@ def _take_frequency(recording: Recording, stated: Stated, named: Named, path: Pa
         recording.origins["frequency"] += f" with the stated offset of {stated.offset_hz:+.12g} Hz" if "frequency" in \
             recording.origins else ""
     elif stated.offset_hz:
-        recording.notes.append(f"the offset of {stated.offset_hz:+.12g} Hz is of no use: the frequency is not known")
+        recording.notes.append(f"the offset of {stated.offset_hz:+.12g} Hz is of no use without a frequency")
 
 
 def _move(recording: Recording, by_hz: float, frequency: Callable[[Capture], float | None]) -> None:
