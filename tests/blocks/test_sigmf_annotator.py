@@ -103,7 +103,7 @@ def test_a_recording_is_taken_as_it_is(make_recording, noise, tmp_path):
     assert json.loads((tmp_path / "x-events.sigmf-meta").read_text()) == {
         "global": {"core:datatype": "cu8", "core:sample_rate": 2e6, "core:version": "1.2.0", "core:metadata_only": True,
                    "core:extensions": [{"name": "spectrumencoder", "version": "0.1.0", "optional": True}]},
-        "captures": [{"core:sample_start": 0, "core:frequency": 0.0}], "annotations": []}
+        "captures": [{"core:sample_start": 0}], "annotations": []}
     with pytest.raises(ValueError, match="neither a recording in a file nor an output"):
         sigmf_annotator(MemoryRecording("held", noise(1000), 1e6))
 

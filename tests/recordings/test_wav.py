@@ -12,7 +12,7 @@ import wave
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.recordings import RecordingError
+from gnuradio.spectrumencoder.recordings import RecordingError, open_recording
 from gnuradio.spectrumencoder.recordings.wav import is_wav, open_wav
 
 RATE, N = 48_000, 4800
@@ -43,7 +43,8 @@ def write(path, *chunks, container=b"RIFF"):
 
 
 def auxi(frequency_hz, times=(2023, 5, 1, 1, 12, 30, 15, 250)):
-    return chunk(b"auxi", struct.pack("<16H", *times, *times) + struct.pack("<9I", frequency_hz % 2**32, RATE, 0, RATE, 0, 0, 0, 0, 0))
+    numbers = struct.pack("<9I", frequency_hz % 2**32, RATE, 0, RATE, 0, 0, 0, 0, 0)
+    return chunk(b"auxi", struct.pack("<16H", *times, *times) + numbers)
 
 
 def tone_hz(recording):
@@ -59,8 +60,9 @@ def check(recording, atol=1 / 32768):
 
 
 @pytest.mark.parametrize(("subtype", "kind", "atol"), [
-    ("PCM_U8", "WAV", 2 / 127), ("PCM_16", "WAV", 2 / 32768), ("PCM_24", "WAV", 2**-22), ("PCM_32", "WAV", 2**-22), ("FLOAT", "WAV", 0),
-    ("DOUBLE", "WAV", 0), ("PCM_24", "WAVEX", 2**-22), ("FLOAT", "WAVEX", 0), ("PCM_16", "RF64", 2 / 32768), ("FLOAT", "RF64", 0)])
+    ("PCM_U8", "WAV", 2 / 127), ("PCM_16", "WAV", 2 / 32768), ("PCM_24", "WAV", 2**-22), ("PCM_32", "WAV", 2**-22),
+    ("FLOAT", "WAV", 0), ("DOUBLE", "WAV", 0), ("PCM_24", "WAVEX", 2**-22), ("FLOAT", "WAVEX", 0),
+    ("PCM_16", "RF64", 2 / 32768), ("FLOAT", "RF64", 0)])
 def test_what_libsndfile_writes(tmp_path, subtype, kind, atol):
     soundfile = pytest.importorskip("soundfile")
     soundfile.write(tmp_path / "x.wav", PAIRS, RATE, subtype, format=kind)
@@ -81,13 +83,14 @@ def test_what_scipy_writes(tmp_path, dtype):
     check(open_wav(tmp_path / "x.wav"), 2 / 127 if dtype == "u1" else 1 / 32768)
 
 
-@pytest.mark.parametrize("arguments", [("-b", "8", "-e", "unsigned"), ("-b", "16"), ("-b", "24"), ("-b", "32"), ("-e", "float", "-b", "32"),
-                                       ("-e", "float", "-b", "64")])
+@pytest.mark.parametrize("arguments", [("-b", "8", "-e", "unsigned"), ("-b", "16"), ("-b", "24"), ("-b", "32"),
+                                       ("-e", "float", "-b", "32"), ("-e", "float", "-b", "64")])
 def test_what_sox_writes(tmp_path, arguments):
     if shutil.which("sox") is None:
         pytest.skip("needs sox")
     PAIRS.astype("<f4").tofile(tmp_path / "x.f32")
-    subprocess.run(["sox", "-D", "-t", "f32", "-r", str(RATE), "-c", "2", tmp_path / "x.f32", *arguments, tmp_path / "x.wav"], check=True)
+    subprocess.run(["sox", "-D", "-t", "f32", "-r", str(RATE), "-c", "2", tmp_path / "x.f32", *arguments, tmp_path / "x.wav"],
+                   check=True)
     check(open_wav(tmp_path / "x.wav"), 2 / 127 if "8" in arguments else 1 / 32768)
 
 
@@ -133,8 +136,8 @@ def test_auxi_of_hdsdr_states_frequency_and_time(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "frequency_hz"), [
-    ("HDSDR_20230501_123015Z_5760100kHz_RF.wav", 5_760_100_500), ("SDRSharp_20230501_123015Z_10368123456Hz_IQ.wav", 10_368_123_456),
-    ("x_5.7601GHz.wav", 5_760_100_000)])
+    ("HDSDR_20230501_123015Z_5760100kHz_RF.wav", 5_760_100_500),
+    ("SDRSharp_20230501_123015Z_10368123456Hz_IQ.wav", 10_368_123_456), ("x_5.7601GHz.wav", 5_760_100_000)])
 def test_a_frequency_beyond_32_bits_is_completed_by_the_name(tmp_path, name, frequency_hz):
     recording = open_wav(write(tmp_path / name, fmt(), auxi(frequency_hz), chunk(b"data", PCM16.tobytes())))
     assert recording.captures[0].frequency_hz == frequency_hz
@@ -150,12 +153,14 @@ def test_a_name_that_contradicts_auxi_does_not_change_it(tmp_path):
 def test_auxi_of_sdr_console_is_xml(tmp_path, encoding):
     xml = ('<?xml version="1.0"?><SDR-XML-Root><Definition CurrentTimeUTC="01-05-2023 12:30:15" RadioCenterFreq="10489750000" '
            'SampleRate="48000" UTCSeconds="1682944215"></Definition></SDR-XML-Root>')
-    recording = open_wav(write(tmp_path / "x.wav", fmt(), chunk(b"auxi", xml.encode(encoding) + b"\0\0"), chunk(b"data", PCM16.tobytes())))
+    xml_chunk = chunk(b"auxi", xml.encode(encoding) + b"\0\0")
+    recording = open_wav(write(tmp_path / "x.wav", fmt(), xml_chunk, chunk(b"data", PCM16.tobytes())))
     check(recording)
     assert recording.captures[0].frequency_hz == 10_489_750_000 and recording.captures[0].time_parts == (1682944215, 0.0)
 
 
-@pytest.mark.parametrize("times", [(0,) * 8, (2023, 13, 1, 1, 0, 0, 0, 0), (2023, 2, 0, 30, 0, 0, 0, 0), (65535,) * 8, (1601, 1, 1, 1, 0, 0, 0, 0)])
+@pytest.mark.parametrize("times", [(0,) * 8, (2023, 13, 1, 1, 0, 0, 0, 0), (2023, 2, 0, 30, 0, 0, 0, 0), (65535,) * 8,
+                                   (1601, 1, 1, 1, 0, 0, 0, 0)])
 def test_a_time_that_is_none_is_not_stated(tmp_path, times):
     recording = open_wav(write(tmp_path / "x.wav", fmt(), auxi(433_920_000, times), chunk(b"data", PCM16.tobytes())))
     assert recording.captures[0].time_parts is None and "time" not in recording.origins
@@ -189,8 +194,8 @@ def test_more_than_4_gib_without_rf64(tmp_path, stated):
 @pytest.mark.parametrize("container", [b"RF64", b"BW64"])
 def test_more_than_4_gib_with_ds64(tmp_path, container):
     n_bytes = 2**32 + 400
-    head = (container + b"\xff" * 4 + b"WAVE" + chunk(b"ds64", struct.pack("<QQQI", n_bytes + 72, n_bytes, n_bytes // 4, 0)) + fmt()
-            + b"data" + b"\xff" * 4)
+    ds64 = chunk(b"ds64", struct.pack("<QQQI", n_bytes + 72, n_bytes, n_bytes // 4, 0))
+    head = container + b"\xff" * 4 + b"WAVE" + ds64 + fmt() + b"data" + b"\xff" * 4
     recording = open_wav(sparse(tmp_path / "x.wav", len(head) + n_bytes + 100, head))
     assert recording.n_samples == n_bytes // 4 and recording.notes == []
 
@@ -200,7 +205,7 @@ def test_a_recording_that_was_cut_off_gives_what_is_there(tmp_path):
     path.write_bytes(path.read_bytes()[:-401])  # part of a sample is left
     recording = open_wav(path)
     assert recording.n_samples == N - 101 and "cut off" in recording.notes[0]
-    np.testing.assert_array_equal(recording.read(), np.ascontiguousarray(PCM16[:-101]).astype(np.float32).view(np.complex64)[:, 0] / 32768)
+    np.testing.assert_array_equal(recording.read(), PCM16[:-101].astype(np.float32).view(np.complex64)[:, 0] / 32768)
 
 
 @pytest.mark.parametrize("pad", [True, False])
@@ -254,7 +259,7 @@ def test_a_kiwisdr_without_a_date_or_without_gps(tmp_path):
     undated = open_wav(kiwi_wav(tmp_path / "x.wav", gps(131433.25, 60, lost_after=20, lost_s=1))[0])
     assert [c.time_parts for c in undated.captures] == [None, None] and any("--start" in note for note in undated.notes)
     no_gps = open_wav(kiwi_wav(tmp_path / "20230501T123017Z_1_iq.wav", [(0, 0)] * 20)[0])
-    assert len(no_gps.captures) == 1 and no_gps.captures[0].time_parts is None and no_gps.origins["time"] == "unknown"
+    assert len(no_gps.captures) == 1 and no_gps.captures[0].time_parts is None and "no GPS" in no_gps.notes[0]
 
 
 def test_one_channel_is_real_samples(tmp_path):
@@ -269,8 +274,8 @@ def test_pairs_of_channels_are_channels(tmp_path):
     first, second = open_wav(path), open_wav(path, channel=1)
     check(first)
     np.testing.assert_allclose(second.read(), IQ[::-1], atol=1 / 32768)
-    assert first.n_channels == 2 and "1 of 2 channels is read; --channel 1" in first.notes[0] and second.notes == []
-    with pytest.raises(RecordingError, match="channel 2 is asked for; it has 2"):
+    assert first.n_channels == 2 and "1 of 2 channels is read" in open_recording(path).notes[0] and second.notes == []
+    with pytest.raises(RecordingError, match="channel 2 is asked for; the file has 2"):
         open_wav(path, channel=2)
 
 
@@ -284,6 +289,15 @@ def test_what_is_no_iq_is_refused_in_one_line(tmp_path, chunks, says):
     with pytest.raises(RecordingError, match=says) as caught:
         open_wav(write(tmp_path / "x.wav", *chunks))
     assert "\n" not in str(caught.value)
+
+
+def test_the_door_knows_wav_by_its_content(tmp_path):
+    path = write(tmp_path / "x.bin", fmt(), auxi(433_920_000), chunk(b"data", PCM16.tobytes()))
+    recording = open_recording(path)
+    check(recording)
+    assert recording.format_name == "WAV" and recording.data_paths == [path]
+    with pytest.raises(RecordingError, match="is WAV, which states its own data type"):
+        open_recording(path, rate=2.4e6, datatype="ci16_le")
 
 
 def test_a_file_that_only_bears_the_name_is_refused(tmp_path):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .recording import RecordingArgumentError, RecordingError
+from .stated import add_seconds
 
 MAX_HEADER_BYTES = 1 << 20  # no header is believed beyond this
 Time = tuple[int, float]  # (whole seconds, fraction) since 1970 UTC: a float of the sum could not keep the fraction's digits
@@ -38,18 +39,15 @@ def file_size(path: Path) -> int:
         raise RecordingError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
 
 
-def pick_channel(path: Path, channel: int | None, n_channels: int) -> tuple[int, list[str]]:
-    """The channel to read, counted from 0, and the notes for the user.
+def pick_channel(path: Path, channel: int | None, n_channels: int) -> int:
+    """The channel to read, counted from 0; None is the first.
 
     Raises:
         RecordingArgumentError: the file has no such channel.
     """
-    if channel is None:
-        others = "--channel 1 reads the other" if n_channels == 2 else f"--channel 1 to {n_channels - 1} read the others"
-        return 0, [f"1 of {n_channels} channels is read; {others}"] if n_channels > 1 else []
-    if not 0 <= channel < n_channels:
-        raise RecordingArgumentError(f"{path}: channel {channel} is asked for; it has {n_channels}, counted from 0")
-    return channel, []
+    if not 0 <= (channel or 0) < n_channels:
+        raise RecordingArgumentError(f"{path}: channel {channel} is asked for; the file has {n_channels}, counted from 0")
+    return channel or 0
 
 
 def utc_parts(moment: datetime) -> Time:
@@ -57,18 +55,7 @@ def utc_parts(moment: datetime) -> Time:
     return int(moment.replace(microsecond=0, tzinfo=UTC).timestamp()), moment.microsecond / 1e6
 
 
-def add_seconds(time: Time, whole: int, fraction: float = 0.0) -> Time:
-    """A time plus whole seconds and a fraction, either of any sign."""
-    carry = int((time[1] + fraction) // 1.0)
-    return time[0] + whole + carry, time[1] + fraction - carry
-
-
 def after_samples(time: Time, n_samples: int, rate: float) -> Time:
     """The time of the sample that comes n_samples after the one at `time`; rate in Hz."""
     whole = int(n_samples / rate)
-    return add_seconds(time, whole, (n_samples - whole * rate) / rate)
-
-
-def seconds_between(early: Time, late: Time) -> float:
-    """late - early in seconds."""
-    return (late[0] - early[0]) + (late[1] - early[1])
+    return add_seconds((time[0] + whole, time[1]), (n_samples - whole * rate) / rate)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from io import RawIOBase
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .recording import Annotation, Capture, Recording, RecordingArgumentError, RecordingError
+from .recording import Annotation, Capture, Recording, RecordingError
 from .sample_format import SampleFormat, parse_datatype
 
 _PIECE = 16384  # samples read at a time: between file and result they stay in the second cache of a core
@@ -156,7 +155,7 @@ class FileRecording(Recording):
     def __init__(self, name: str, samples: SampleFile, samp_rate: float, captures: Sequence[Capture] = (),
                  annotations: Sequence[Annotation] = (), *, path: Path | None = None):
         super().__init__(name, samp_rate, samples.n_samples, captures, annotations, path=path or samples.path,
-                         datatype=samples.format.name)
+                         datatype=samples.format.name, data_paths=[samples.path])
         self.samples, self.data_path = samples, samples.path
         self.n_channels, self.channel, self.size_bytes = samples.n_channels, samples.channel, samples.size
 
@@ -164,30 +163,16 @@ class FileRecording(Recording):
         self.samples.read_into(start, out)
 
 
-def open_raw(path: Path, rate: float, datatype: str, freq: float | None = None) -> FileRecording:
-    """Opens a file of nothing but samples.
+def open_raw(path: Path, datatype: str) -> FileRecording:
+    """Opens a file of nothing but samples. Its rate and frequency are to be filled in.
 
     Args:
-        rate: Hz.
         datatype: SigMF name such as "cf32_le", "ci16_le", "cu8", or a synonym such as "rtl".
-        freq: centre frequency in Hz; None: not known.
 
     Raises:
-        RecordingArgumentError: an argument is not valid. RecordingError: the file is missing or empty.
+        RecordingArgumentError: the data type is not known. RecordingError: the file is missing or empty.
     """
-    check_arguments(path, rate, datatype, freq)
+    name = parse_datatype(datatype)
     if not path.is_file():
         raise RecordingError(f"{path}: no such file; check the path")
-    capture = Capture(0, None if freq is None else float(freq))
-    return FileRecording(path.stem, SampleFile(path, parse_datatype(datatype)), rate, [capture])
-
-
-def check_arguments(path: Path, rate: float | None, datatype: str | None, freq: float | None) -> None:
-    """Raises RecordingArgumentError if one of the arguments of ``open_raw`` is given and not valid."""
-    if datatype is not None:
-        parse_datatype(datatype)
-    if rate is not None and not 0 < rate < math.inf:
-        raise RecordingArgumentError(f"{path}: sample_rate is {rate:g}; state a positive number of Hz, it places signals in "
-                                     "frequency")
-    if freq is not None and not math.isfinite(freq):
-        raise RecordingArgumentError(f"{path}: centre frequency {freq:g} is not a finite number of Hz")
+    return FileRecording(path.stem, SampleFile(path, name), 0.0)

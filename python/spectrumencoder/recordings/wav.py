@@ -59,8 +59,9 @@ def open_wav(path: Path, *, channel: int | None = None) -> Recording:
         chunks.notes.append("1 channel: real samples, whose spectrum is symmetric about the centre; I/Q has 2 channels")
     elif n_inputs % 2:
         raise RecordingError(f"{path}: {n_inputs} channels; I/Q has 2, or several pairs of them: extract the pair that is meant")
-    channel, notes = pick_channel(path, channel, max(1, n_inputs // 2))
-    samples = SampleFile(path, ("r" if n_inputs == 1 else "c") + datatype, n_channels=max(1, n_inputs // 2), channel=channel)
+    n_channels = max(1, n_inputs // 2)
+    samples = SampleFile(path, ("r" if n_inputs == 1 else "c") + datatype, n_channels=n_channels,
+                         channel=pick_channel(path, channel, n_channels))
     counts = array("q", (size // samples.stride_bytes for size in chunks.sizes))
     samples.set_pieces(chunks.starts, counts)
     auxi = read_auxi(path, chunks.auxi)
@@ -68,9 +69,8 @@ def open_wav(path: Path, *, channel: int | None = None) -> Recording:
     if chunks.kiwi and len(chunks.kiwi) == len(counts):
         captures, auxi.time_origin = kiwi_captures(path, chunks.kiwi, counts, rate, chunks.notes)
     recording = FileRecording(path.stem, samples, rate, captures)
-    recording.format_name, recording.data_paths = "WAV", [path]
-    recording.origins = {"samp_rate": "fmt chunk", "datatype": "fmt chunk", "channels": "fmt chunk", **auxi.origins()}
-    recording.notes = [*chunks.notes, *auxi.notes, *notes]
+    recording.origins |= {"samp_rate": "fmt chunk", "datatype": "fmt chunk", "channels": "fmt chunk", **auxi.origins()}
+    recording.notes += [*chunks.notes, *auxi.notes]
     return recording
 
 

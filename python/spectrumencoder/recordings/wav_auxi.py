@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from .binary import Time, add_seconds, seconds_between, utc_parts
+from .binary import Time, utc_parts
 from .recording import Capture
+from .stated import add_seconds, difference_s
 
 _ATTRIBUTE = re.compile(r'\b(\w+)\s*=\s*"([^"]*)"')
 _NAME_HZ = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)(k|M|G)?Hz", re.IGNORECASE)
@@ -118,7 +119,7 @@ def kiwi_captures(path: Path, bodies: list[bytes], counts: array, rate: float, n
     first, before, lost_s = 0, None, 0.0
     for body, count in zip(bodies, counts, strict=True):
         now = _gps_time(body, named)
-        step = 0.0 if now is None or before is None else seconds_between(before[0], now) - before[1] / rate if rate else 0.0
+        step = 0.0 if now is None or before is None else difference_s(now, before[0]) - before[1] / rate if rate else 0.0
         if now is not None and step < -_WEEK_S / 2:
             step += _WEEK_S
         if not captures or (now is not None and (before is None or abs(step) > 0.5 * before[1] / rate)):
@@ -150,7 +151,7 @@ def _gps_time(body: bytes, named: datetime | None) -> Time | None:
         return seconds, nanoseconds / 1e9
     leap = next((s for since, s in _LEAP_SECONDS if named >= since), 15)
     weeks = round((named - _GPS_EPOCH - timedelta(seconds=seconds - leap)) / timedelta(seconds=_WEEK_S))
-    return add_seconds(utc_parts(_GPS_EPOCH), weeks * _WEEK_S + seconds - leap, nanoseconds / 1e9)
+    return add_seconds((utc_parts(_GPS_EPOCH)[0] + weeks * _WEEK_S + seconds - leap, 0.0), nanoseconds / 1e9)
 
 
 def _named_time(path: Path) -> datetime | None:
