@@ -283,7 +283,7 @@ def test_pairs_of_channels_are_channels(tmp_path):
     ([fmt(7, 8), chunk(b"data", bytes(100))], "mu-law"), ([fmt(n_channels=3), chunk(b"data", bytes(60))], "3 channels"),
     ([fmt(n_channels=0), chunk(b"data", bytes(60))], "0 channels"), ([fmt(3, 16), chunk(b"data", bytes(60))], "float of 16 bits"),
     ([chunk(b"data", bytes(60))], "fmt chunk is missing"), ([fmt()], "data chunk is missing"),
-    ([fmt(), chunk(b"data", b"")], "no whole sample"), ([chunk(b"fmt ", b"abc"), chunk(b"data", bytes(8))], "fmt chunk has 3 bytes"),
+    ([fmt(), chunk(b"data", b"")], "no whole sample"), ([chunk(b"fmt ", b"abc"), chunk(b"data", bytes(8))], "chunk has 3 bytes"),
     ([chunk(b"odd ", b"", size=10**9), fmt()], "states 1000000000 bytes")])
 def test_what_is_no_iq_is_refused_in_one_line(tmp_path, chunks, says):
     with pytest.raises(RecordingError, match=says) as caught:

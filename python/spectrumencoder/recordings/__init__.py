@@ -12,6 +12,7 @@
 | `sigmf_writer` | SigMF, written |
 | `binary` | what the readers below share |
 | `wav`, `wav_auxi` | WAV I/Q; its frequency and time |
+| `file_meta`, `pmt_bytes` | files of GNU Radio's file_meta_sink; serialised PMTs |
 
 A new format is one file here, with a function that returns a `Recording`, and one row of FORMATS.
 """
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from .file_meta import HEADER_SUFFIX, find_file_meta, is_file_meta, open_file_meta
 from .names import Named, parse_name
 from .raw import open_raw
 from .recording import Annotation, Capture, MemoryRecording, Recording, RecordingArgumentError, RecordingError
@@ -58,6 +60,7 @@ class Format(NamedTuple):
 FORMATS = (
     Format("SigMF", (META_SUFFIX,), open_sigmf, is_sigmf, find_sigmf),
     Format("WAV", (".wav",), open_wav, is_wav),
+    Format("file_meta_sink", (HEADER_SUFFIX,), open_file_meta, is_file_meta, find_file_meta),
 )
 
 
@@ -120,8 +123,8 @@ def find_recordings(path: str | Path, *, rate: float | None = None, datatype: st
 def _is_listed(path: Path) -> bool:
     """True if a search of its folder finds this path."""
     suffix = path.suffix.lower()
-    return any(suffix in format_.suffixes and (format_.find is not None or format_.is_one(path, _head(path)))
-               for format_ in FORMATS) and not (path.is_dir() and suffix == META_SUFFIX)
+    return not path.is_dir() and any(suffix in format_.suffixes and (
+        format_.is_one(path, _head(path)) if format_.find is None else format_.find(path) == path) for format_ in FORMATS)
 
 
 def _format_of(path: Path) -> tuple[Format | None, Path]:
