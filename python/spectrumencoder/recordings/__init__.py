@@ -13,6 +13,7 @@
 | `binary` | what the readers below share |
 | `wav`, `wav_auxi` | WAV I/Q; its frequency and time |
 | `file_meta`, `pmt_bytes` | files of GNU Radio's file_meta_sink; serialised PMTs |
+| `blue`, `sdriq`, `portapack` | X-Midas BLUE, SDRangel, PortaPack |
 
 A new format is one file here, with a function that returns a `Recording`, and one row of FORMATS.
 """
@@ -23,10 +24,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from .blue import is_blue, open_blue
 from .file_meta import HEADER_SUFFIX, find_file_meta, is_file_meta, open_file_meta
 from .names import Named, parse_name
+from .portapack import SUFFIXES as PORTAPACK_SUFFIXES
+from .portapack import find_portapack, is_portapack, open_portapack
 from .raw import open_raw
 from .recording import Annotation, Capture, MemoryRecording, Recording, RecordingArgumentError, RecordingError
+from .sdriq import is_sdriq, open_sdriq
 from .sigmf import DATA_SUFFIX, META_SUFFIX, find_sigmf, is_sigmf, open_sigmf
 from .stated import NAME, STATED, Stated, complete
 from .wav import is_wav, open_wav
@@ -61,6 +66,9 @@ FORMATS = (
     Format("SigMF", (META_SUFFIX,), open_sigmf, is_sigmf, find_sigmf),
     Format("WAV", (".wav",), open_wav, is_wav),
     Format("file_meta_sink", (HEADER_SUFFIX,), open_file_meta, is_file_meta, find_file_meta),
+    Format("BLUE", (".blue", ".tmp", ".prm"), open_blue, is_blue),
+    Format("sdriq", (".sdriq",), open_sdriq, is_sdriq),
+    Format("PortaPack", tuple(PORTAPACK_SUFFIXES), open_portapack, is_portapack, find_portapack),
 )
 
 
