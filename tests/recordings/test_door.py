@@ -30,6 +30,7 @@ class ArrayRecording(Recording):
 
     def __init__(self, path, channel=None):
         with path.open("rb") as file:
+            file.seek(5)
             self._iq = np.load(file)
         super().__init__(path.stem, 1e6, len(self._iq), [Capture(0, 1e8, (1769860800, 0.25)), Capture(40)],
                          [Annotation(10, 5, "burst", 0.9e8, 1.1e8)], path=path)
@@ -42,11 +43,12 @@ class ArrayRecording(Recording):
 def array_format(monkeypatch):
     """The list of formats with another one."""
     monkeypatch.setattr(recordings, "FORMATS", (*recordings.FORMATS, Format(
-        "Array", (".array",), ArrayRecording, lambda path, head: head.startswith(b"\x93NUMPY"))))
+        "Array", (".array",), ArrayRecording, lambda path, head: head.startswith(b"ARRAY"))))
 
 
 def save(path, iq):
     with path.open("wb") as file:
+        file.write(b"ARRAY")
         np.save(file, iq)
 
 

@@ -137,7 +137,7 @@ def test_auxi_of_hdsdr_states_frequency_and_time(tmp_path):
 
 @pytest.mark.parametrize(("name", "frequency_hz"), [
     ("HDSDR_20230501_123015Z_5760100kHz_RF.wav", 5_760_100_500),
-    ("SDRSharp_20230501_123015Z_10368123456Hz_IQ.wav", 10_368_123_456), ("x_5.7601GHz.wav", 5_760_100_000)])
+    ("SDRSharp_20230501_123015Z_10368123456Hz_IQ.wav", 10_368_123_456), ("x_5.7601GHz_48ksps.wav", 5_760_100_000)])
 def test_a_frequency_beyond_32_bits_is_completed_by_the_name(tmp_path, name, frequency_hz):
     recording = open_wav(write(tmp_path / name, fmt(), auxi(frequency_hz), chunk(b"data", PCM16.tobytes())))
     assert recording.captures[0].frequency_hz == frequency_hz
@@ -145,7 +145,8 @@ def test_a_frequency_beyond_32_bits_is_completed_by_the_name(tmp_path, name, fre
 
 
 def test_a_name_that_contradicts_auxi_does_not_change_it(tmp_path):
-    recording = open_wav(write(tmp_path / "x_5000000kHz.wav", fmt(), auxi(433_920_000), chunk(b"data", PCM16.tobytes())))
+    path = tmp_path / "HDSDR_20230501_123015Z_5000000kHz_RF.wav"
+    recording = open_wav(write(path, fmt(), auxi(433_920_000), chunk(b"data", PCM16.tobytes())))
     assert recording.captures[0].frequency_hz == 433.92e6 and recording.notes == []
 
 

@@ -10,6 +10,7 @@
 | `raw` | samples in a file as they are: raw IQ, and what other formats share with it |
 | `sigmf` | SigMF, read |
 | `sigmf_writer` | SigMF, written |
+| `npy` | NumPy's .npy, read |
 | `binary` | what the readers below share |
 | `wav`, `wav_auxi` | WAV I/Q; its frequency and time |
 | `file_meta`, `pmt_bytes` | files of GNU Radio's file_meta_sink; serialised PMTs |
@@ -27,6 +28,7 @@ from typing import NamedTuple
 from .blue import is_blue, open_blue
 from .file_meta import HEADER_SUFFIX, find_file_meta, is_file_meta, open_file_meta
 from .names import Named, parse_name
+from .npy import is_npy, open_npy
 from .portapack import SUFFIXES as PORTAPACK_SUFFIXES
 from .portapack import find_portapack, is_portapack, open_portapack
 from .raw import open_raw
@@ -69,6 +71,7 @@ FORMATS = (
     Format("BLUE", (".blue", ".tmp", ".prm"), open_blue, is_blue),
     Format("sdriq", (".sdriq",), open_sdriq, is_sdriq),
     Format("PortaPack", tuple(PORTAPACK_SUFFIXES), open_portapack, is_portapack, find_portapack),
+    Format("NumPy", (".npy",), open_npy, is_npy),
 )
 
 
@@ -119,8 +122,8 @@ def find_recordings(path: str | Path, *, rate: float | None = None, datatype: st
         return [_resolve(path, stated)[1]]
     for name, value in (("datatype", datatype), ("start", start)):
         if value is not None:
-            raise RecordingArgumentError(f"{path}: is a folder, whose recordings state their own {name}; leave it out, or name one "
-                                         "file")
+            raise RecordingArgumentError(f"{path}: is a folder, whose recordings state their own {name}; leave it out, or name "
+                                         "one file")
     found = sorted(file for file in path.glob("*") if _is_listed(file))
     if not found:
         endings = " or ".join(f"*{suffix}" for format_ in FORMATS for suffix in format_.suffixes)
@@ -164,8 +167,8 @@ def _resolve(path: Path, stated: Stated) -> tuple[Format | None, Path]:
     format_, found = _format_of(path)
     if format_ is not None:
         if stated.datatype is not None:
-            raise RecordingArgumentError(f"{path}: is {format_.name}, which states its own data type, and where its samples begin; "
-                                         f"leave datatype {stated.datatype} out, it is for raw IQ")
+            raise RecordingArgumentError(f"{path}: is {format_.name}, which states its own data type and first sample; leave "
+                                         f"datatype {stated.datatype} out, it is for raw IQ")
     if not found.exists() and (format_ is not None or stated == Stated()):
         raise RecordingError(f"{found}: no such recording; check the path")
     if format_ is not None:
@@ -192,5 +195,6 @@ def _open_raw(path: Path, stated: Stated, named: Named) -> Recording:
     recording.format_name = "raw IQ"
     recording.origins["datatype"] = STATED if stated.datatype is not None else NAME
     if like := next((format_.name for format_ in FORMATS if path.suffix.lower() in format_.suffixes), None):
-        recording.notes.append(f"{path.name} is named like {like}, but its content is not; it is read as raw {recording.datatype}")
+        recording.notes.append(f"{path.name} is named like {like}, but its content is not; it is read as raw IQ, "
+                               f"{recording.datatype}")
     return recording

@@ -106,9 +106,9 @@ class Recording(ABC):
             RecordingError: the file has become shorter or unreadable since it was opened.
         """
 
-    def rate_is_known(self) -> None:
-        """Called once, as soon as the rate and the time of the first sample are what they will be. A format fills in here what
-        follows from them."""
+    def timed_captures(self) -> list[Capture]:
+        """The captures, with the times that follow from others by the rate. ``open_recording`` asks once it knows both."""
+        return self.captures
 
     @property
     def duration_s(self) -> float:

@@ -60,7 +60,8 @@ class SigmfRecording(FileRecording):
             ("frequency", "core:frequency", any(c.frequency_hz is not None for c in captures)),
             ("time", "core:datetime", any(c.time_parts is not None for c in captures))) if known}
         if early:
-            self.notes.append(f"core:datetime {early[0]} is before 1970, a clock that was never set; the time is taken as not stated")
+            self.notes.append(f"core:datetime {early[0]} is before 1970, a clock that was never set; it is taken as "
+                              "not stated")
 
     def verify(self) -> bool:
         stated = self.meta["global"].get("core:sha512")

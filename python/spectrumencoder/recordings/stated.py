@@ -21,7 +21,7 @@ _SAME_RATE = 1e-9  # relative: rates and frequencies that differ by less are the
 
 
 class Stated(NamedTuple):
-    """What the user states about a recording; None where nothing is stated. The fields are the arguments of ``open_recording``."""
+    """What the user states about a recording; None where nothing is stated. Its fields are those of ``open_recording``."""
 
     rate: float | None = None
     datatype: str | None = None
@@ -35,8 +35,8 @@ class Stated(NamedTuple):
         if self.datatype is not None:
             parse_datatype(self.datatype)
         if self.rate is not None and not 0 < self.rate < math.inf:
-            raise RecordingArgumentError(f"{path}: sample_rate is {self.rate:g}; state a positive number of Hz, it places signals "
-                                         "in frequency")
+            raise RecordingArgumentError(f"{path}: sample_rate is {self.rate:g}; state a positive number of Hz, it places "
+                                         "signals in frequency")
         if self.freq is not None and not math.isfinite(self.freq):
             raise RecordingArgumentError(f"{path}: centre frequency {self.freq:g} is not a finite number of Hz")
         if not math.isfinite(self.offset_hz):
@@ -58,7 +58,8 @@ class Stated(NamedTuple):
         except (ValueError, TypeError, OverflowError, IndexError):
             parts = (-1, 0.0)
         if parts[0] < 0 or not 0 <= parts[1] < 1:
-            raise RecordingArgumentError(f"{path}: start {self.start!r} is no time since 1970; write it like 2026-01-31T12:00:00.5Z")
+            raise RecordingArgumentError(f"{path}: start {self.start!r} is no time since 1970; write it like "
+                                         "2026-01-31T12:00:00.5Z")
         return parts
 
 
@@ -73,7 +74,7 @@ def complete(recording: Recording, stated: Stated, named: Named, path: Path) -> 
     """
     _take_rate(recording, stated, named, path)
     _take_time(recording, stated, named, path)
-    recording.rate_is_known()
+    recording.captures = recording.timed_captures()
     _take_frequency(recording, stated, named, path)
     if stated.datatype is not None:
         recording.origins["datatype"] = STATED
@@ -102,7 +103,7 @@ def _take_rate(recording: Recording, stated: Stated, named: Named, path: Path) -
     elif named.rate is not None:
         recording.samp_rate, recording.origins["samp_rate"] = named.rate, NAME
     else:
-        raise RecordingArgumentError(f"{path}: neither the file nor its name states the sample rate; give it in Hz, such as 2.4e6")
+        raise RecordingArgumentError(f"{path}: neither the file nor its name states the sample rate; give its rate in Hz")
 
 
 def _take_time(recording: Recording, stated: Stated, named: Named, path: Path) -> None:
@@ -144,8 +145,7 @@ def _take_frequency(recording: Recording, stated: Stated, named: Named, path: Pa
         recording.origins["frequency"] += f" with the stated offset of {stated.offset_hz:+.12g} Hz" if "frequency" in \
             recording.origins else ""
     elif stated.offset_hz:
-        recording.notes.append(f"the offset of {stated.offset_hz:+.12g} Hz is of no use, the frequency that it is to be added to is "
-                               "not known")
+        recording.notes.append(f"the offset of {stated.offset_hz:+.12g} Hz is of no use: the frequency is not known")
 
 
 def _move(recording: Recording, by_hz: float, frequency: Callable[[Capture], float | None]) -> None:

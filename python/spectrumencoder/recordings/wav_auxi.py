@@ -12,21 +12,18 @@ import re
 import struct
 from array import array
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from .binary import Time, utc_parts
+from .names import parse_name
 from .recording import Capture
-from .stated import add_seconds, difference_s
+from .stated import difference_s
 
 _ATTRIBUTE = re.compile(r'\b(\w+)\s*=\s*"([^"]*)"')
-_NAME_HZ = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)(k|M|G)?Hz", re.IGNORECASE)
-_NAME_UTC = re.compile(r"(\d{8})T(\d{6})Z")
-_UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
-_GPS_EPOCH = datetime(1980, 1, 6, tzinfo=UTC)
-_WEEK_S = 604800
-_LEAP_SECONDS = ((datetime(2017, 1, 1, tzinfo=UTC), 18), (datetime(2015, 7, 1, tzinfo=UTC), 17),
-                 (datetime(2012, 7, 1, tzinfo=UTC), 16))
+_NAME_STEP_HZ = 1000.0  # HDSDR's names are in kHz
+_GPS_EPOCH_S, _WEEK_S = 315964800, 604800  # 1980-01-06 since 1970
+_LEAP_SECONDS = ((1483228800, 18), (1435708800, 17), (1341100800, 16), (0, 15))  # GPS - UTC, since 2017, 2015, 2012, 2009
 
 
 @dataclass
@@ -56,14 +53,11 @@ def read_auxi(path: Path, body: bytes) -> Auxi:
     hz = struct.unpack_from("<I", body, 32)[0]
     if hz:
         auxi.frequency_hz = float(hz)
-        for number, unit in _NAME_HZ.findall(path.stem):
-            unit_hz = _UNITS[unit.lower()]
-            named = float(number) * unit_hz
-            wraps = round((named - hz) / 2**32)
-            if wraps > 0 and abs(named - hz - wraps * 2**32) < max(unit_hz, 1.0):
-                auxi.frequency_hz, auxi.frequency_origin = float(hz + wraps * 2**32), "auxi chunk and name"
-                auxi.notes.append(f"the auxi chunk states {hz} Hz, all that 32 bits hold of the name's {named:.0f} Hz")
-                break
+        named = parse_name(path).freq or 0.0
+        wraps = round((named - hz) / 2**32)
+        if wraps > 0 and abs(named - hz - wraps * 2**32) < _NAME_STEP_HZ:
+            auxi.frequency_hz, auxi.frequency_origin = float(hz + wraps * 2**32), "auxi chunk and name"
+            auxi.notes.append(f"the auxi chunk states {hz} Hz, all that 32 bits hold of the name's {named:.0f} Hz")
     return auxi
 
 
@@ -114,7 +108,7 @@ def kiwi_captures(path: Path, bodies: list[bytes], counts: array, rate: float, n
         counts: samples of the data chunk behind each.
         notes: takes what the user should know.
     """
-    named = _named_time(path)
+    named = parse_name(path).start
     captures: list[Capture] = []
     first, before, lost_s = 0, None, 0.0
     for body, count in zip(bodies, counts, strict=True):
@@ -140,7 +134,7 @@ def kiwi_captures(path: Path, bodies: list[bytes], counts: array, rate: float, n
     return captures, "kiwi chunk" if named is None else "kiwi chunk, week by the name"
 
 
-def _gps_time(body: bytes, named: datetime | None) -> Time | None:
+def _gps_time(body: bytes, named: Time | None) -> Time | None:
     """UTC of a `kiwi` chunk; in a week of its own if `named` is None. None: there was no GPS solution."""
     if len(body) < 10:
         return None
@@ -149,14 +143,6 @@ def _gps_time(body: bytes, named: datetime | None) -> Time | None:
         return None
     if named is None:
         return seconds, nanoseconds / 1e9
-    leap = next((s for since, s in _LEAP_SECONDS if named >= since), 15)
-    weeks = round((named - _GPS_EPOCH - timedelta(seconds=seconds - leap)) / timedelta(seconds=_WEEK_S))
-    return add_seconds((utc_parts(_GPS_EPOCH)[0] + weeks * _WEEK_S + seconds - leap, 0.0), nanoseconds / 1e9)
-
-
-def _named_time(path: Path) -> datetime | None:
-    match = _NAME_UTC.search(path.stem)
-    try:
-        return datetime.strptime(match[1] + match[2], "%Y%m%d%H%M%S").replace(tzinfo=UTC) if match else None
-    except ValueError:
-        return None
+    leap = next(leap for since, leap in _LEAP_SECONDS if named[0] >= since)
+    first = _GPS_EPOCH_S + seconds - leap
+    return first + round((named[0] - first) / _WEEK_S) * _WEEK_S, nanoseconds / 1e9
