@@ -9,8 +9,13 @@
 | `names` | what the name of a file says |
 | `raw` | samples in a file as they are: raw IQ, and what other formats share with it |
 | `sigmf` | SigMF, read |
-| `npy` | NumPy's .npy, read |
 | `sigmf_writer` | SigMF, written |
+| `npy` | NumPy's .npy, read |
+| `binary` | what the readers below share |
+| `wav`, `wav_auxi` | WAV I/Q; its frequency and time |
+| `file_meta`, `pmt_bytes` | files of GNU Radio's file_meta_sink; serialised PMTs |
+| `digital_rf`, `digital_rf_index` | Digital RF; where its samples lie |
+| `blue`, `sdriq`, `portapack` | X-Midas BLUE, SDRangel, PortaPack |
 
 A new format is one file here, with a function that returns a `Recording`, and one row of FORMATS.
 """
@@ -21,12 +26,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from .blue import is_blue, open_blue
+from .digital_rf import find_digital_rf, is_digital_rf, open_digital_rf
+from .file_meta import HEADER_SUFFIX, find_file_meta, is_file_meta, open_file_meta
 from .names import Named, parse_name
 from .npy import is_npy, open_npy
+from .portapack import SUFFIXES as PORTAPACK_SUFFIXES
+from .portapack import find_portapack, is_portapack, open_portapack
 from .raw import open_raw
 from .recording import Annotation, Capture, MemoryRecording, Recording, RecordingArgumentError, RecordingError
+from .sdriq import is_sdriq, open_sdriq
 from .sigmf import DATA_SUFFIX, META_SUFFIX, find_sigmf, is_sigmf, open_sigmf
 from .stated import NAME, STATED, Stated, complete
+from .wav import is_wav, open_wav
 
 __all__ = ["DATA_SUFFIX", "FORMATS", "META_SUFFIX", "Annotation", "Capture", "Format", "MemoryRecording", "Recording",
            "RecordingArgumentError", "RecordingError", "find_recordings", "open_recording"]
@@ -39,7 +51,8 @@ class Format(NamedTuple):
 
     Fields:
         name: as people call it.
-        suffixes: in small letters, of the files that name a recording; a folder is searched for them.
+        suffixes: in small letters, of the files that name a recording; a folder is searched for them. None: a recording is a
+            folder.
         open: ``open(path, channel=None)``, a recording of the file. It reads headers alone. It raises RecordingError if the
             file is not valid. channel: of several, counted from 0; None is the first, and ``open_recording`` adds a note.
         is_one: ``is_one(path, head)``, True if the content is of this format. head: the first HEAD_BYTES bytes, none of a folder.
@@ -56,6 +69,12 @@ class Format(NamedTuple):
 
 FORMATS = (
     Format("SigMF", (META_SUFFIX,), open_sigmf, is_sigmf, find_sigmf),
+    Format("WAV", (".wav",), open_wav, is_wav),
+    Format("file_meta_sink", (HEADER_SUFFIX,), open_file_meta, is_file_meta, find_file_meta),
+    Format("Digital RF", (), open_digital_rf, is_digital_rf, find_digital_rf),
+    Format("BLUE", (".blue", ".tmp", ".prm"), open_blue, is_blue),
+    Format("sdriq", (".sdriq",), open_sdriq, is_sdriq),
+    Format("PortaPack", tuple(PORTAPACK_SUFFIXES), open_portapack, is_portapack, find_portapack),
     Format("NumPy", (".npy",), open_npy, is_npy),
 )
 
@@ -119,8 +138,10 @@ def find_recordings(path: str | Path, *, rate: float | None = None, datatype: st
 def _is_listed(path: Path) -> bool:
     """True if a search of its folder finds this path."""
     suffix = path.suffix.lower()
-    return any(suffix in format_.suffixes and (format_.find is not None or format_.is_one(path, _head(path)))
-               for format_ in FORMATS) and not (path.is_dir() and suffix == META_SUFFIX)
+    if path.is_dir():
+        return any(not format_.suffixes and format_.is_one(path, b"") for format_ in FORMATS)
+    return any(suffix in format_.suffixes and (format_.is_one(path, _head(path)) if format_.find is None else
+                                               format_.find(path) == path) for format_ in FORMATS)
 
 
 def _format_of(path: Path) -> tuple[Format | None, Path]:
