@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +92,16 @@ class DigitalRfRecording(Recording):
                          data_paths=files)
         self.n_channels, self.channel, self.size_bytes = layout.n_subchannels, channel, sum(file.stat().st_size for file in files)
         self._pieces, self._layout, self._h5py, self._may_have_fill = pieces, layout, h5py, may_have_fill
-        self._ends = np.cumsum([piece.count for piece in pieces])
+        self._samples: SampleFile | None = None  # the file that was read last
+        self._ends = list(accumulate(piece.count for piece in pieces))
         self._format = SampleFormat(layout.datatype)
         self._fill = self._format.decode(np.frombuffer(layout.fill, np.uint8))[0]
 
     def _read_samples(self, start: int, out: np.ndarray) -> None:
-        done, i = 0, int(np.searchsorted(self._ends, start, "right"))
+        done, i = 0, bisect_right(self._ends, start)
         while done < len(out):
             piece = self._pieces[i]
-            skip = start + done - int(self._ends[i] - piece.count)
+            skip = start + done - (self._ends[i] - piece.count)
             part = out[done:done + piece.count - skip]
             try:
                 self._read_piece(piece, piece.row + skip, part)
@@ -111,9 +113,10 @@ class DigitalRfRecording(Recording):
 
     def _read_piece(self, piece: Piece, row: int, out: np.ndarray) -> None:
         if piece.byte is not None:
-            samples = SampleFile(piece.file, self._layout.datatype, n_channels=self.n_channels, channel=self.channel,
-                                 byte_start=piece.byte)
-            samples.read_into(row, out)
+            if self._samples is None or self._samples.path != piece.file:
+                self._samples = SampleFile(piece.file, self._layout.datatype, n_channels=self.n_channels, channel=self.channel,
+                                           byte_start=piece.byte)
+            self._samples.read_into(row, out)
         else:
             with self._h5py.File(piece.file, "r") as data:
                 rows = np.ascontiguousarray(data["rf_data"][row:row + len(out), self.channel])
@@ -124,8 +127,7 @@ class DigitalRfRecording(Recording):
 
 def _hide_fill(out: np.ndarray, fill: np.complex64) -> None:
     """Fill values that the index did not find, in a hole of a file, become NaN: no sample, and no frame with it."""
-    values = out.view(np.float32)
-    lowest = values.min()  # one fast pass: fill is the lowest number, or NaN
+    lowest = out.real[::MIN_FILL].min()  # fill is the lowest number, or NaN, and fills at least one of these
     if not np.isnan(lowest) and not lowest <= fill.real:
         return
     is_fill = np.isnan(out.real) if np.isnan(fill) else out == fill

@@ -3,7 +3,8 @@
 
 A file states in `rf_data_index` which samples it holds. One that was written as continuous states that it holds all samples of
 its second, and has fill values (-32768, NaN) where none were written, as at both ends of a recording: these are found and left
-out. Within such a file PROBES places are looked at, so that a hole of that share of the file is found.
+out. Within such a file PROBES places are looked at, so that a hole of that share of the file is found. Holes shorter than
+MIN_FILL samples are not.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from .recording import RecordingError
 
 PROBES = 256
-MIN_FILL = 16  # as many fill values in a row are no samples
+MIN_FILL = 64  # as many fill values in a row are no samples
 DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, MemoryError)
 _KINDS = {("i", 1): "i8", ("i", 2): "i16", ("i", 4): "i32", ("u", 1): "u8", ("u", 2): "u16", ("u", 4): "u32", ("f", 4): "f32",
           ("f", 8): "f64"}

@@ -89,15 +89,13 @@ class SampleFile:
         Raises:
             RecordingError: the file has become shorter or unreadable since it was opened.
         """
-        stop = start + len(out)
-        first, last = np.searchsorted(self._ends, (start, stop - 1), "right")
-        runs = slice(int(first), int(last) + 1)
-        begins, ends = self._ends[runs] - self._counts[runs], self._ends[runs]
-        lows = self._starts[runs] + (np.maximum(begins, start) - begins) * self.stride_bytes
-        sizes = (np.minimum(ends, stop) - np.maximum(begins, start)) * self.stride_bytes
-        done = i = 0
         try:  # no memory map: one whose file is cut off kills the process
             with self.path.open("rb", buffering=0) as file:
+                if len(self._starts) == 1:
+                    self._read_run(file, int(self._starts[0]) + start * self.stride_bytes, out)
+                    return
+                lows, sizes = self._parts(start, start + len(out))
+                done = i = 0
                 while i < len(lows):
                     n_runs = _short_runs(lows[i:i + _MAX_JOINED], sizes[i:i + _MAX_JOINED])
                     part = out[done:done + int(sizes[i:i + n_runs].sum()) // self.stride_bytes]
@@ -108,6 +106,14 @@ class SampleFile:
                     done, i = done + len(part), i + n_runs
         except OSError as error:
             raise RecordingError(f"{self.path}: cannot be read ({error})") from error
+
+    def _parts(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """First byte and bytes of the runs, or parts of runs, with samples [start, stop)."""
+        first, last = np.searchsorted(self._ends, (start, stop - 1), "right")
+        runs = slice(int(first), int(last) + 1)
+        begins, ends = self._ends[runs] - self._counts[runs], self._ends[runs]
+        lows = self._starts[runs] + (np.maximum(begins, start) - begins) * self.stride_bytes
+        return lows, (np.minimum(ends, stop) - np.maximum(begins, start)) * self.stride_bytes
 
     def _read_run(self, file: RawIOBase, byte_start: int, out: np.ndarray) -> None:
         raw = np.empty((min(len(out), _PIECE), self.stride_bytes), np.uint8)
