@@ -15,6 +15,7 @@
 | `wav`, `wav_auxi` | WAV I/Q; its frequency and time |
 | `file_meta`, `pmt_bytes` | files of GNU Radio's file_meta_sink; serialised PMTs |
 | `digital_rf`, `digital_rf_index` | Digital RF; where its samples lie |
+| `vita49`, `vita49_packets`, `packet_files` | VITA-49; its packets; pcap and pcapng |
 | `blue`, `sdriq`, `portapack` | X-Midas BLUE, SDRangel, PortaPack |
 
 A new format is one file here, with a function that returns a `Recording`, and one row of FORMATS.
@@ -38,6 +39,7 @@ from .recording import Annotation, Capture, MemoryRecording, Recording, Recordin
 from .sdriq import is_sdriq, open_sdriq
 from .sigmf import DATA_SUFFIX, META_SUFFIX, find_sigmf, is_sigmf, open_sigmf
 from .stated import NAME, STATED, Stated, complete
+from .vita49 import is_vita49, open_vita49
 from .wav import is_wav, open_wav
 
 __all__ = ["DATA_SUFFIX", "FORMATS", "META_SUFFIX", "Annotation", "Capture", "Format", "MemoryRecording", "Recording",
@@ -74,6 +76,7 @@ FORMATS = (
     Format("Digital RF", (), open_digital_rf, is_digital_rf, find_digital_rf),
     Format("BLUE", (".blue", ".tmp", ".prm"), open_blue, is_blue),
     Format("sdriq", (".sdriq",), open_sdriq, is_sdriq),
+    Format("VITA-49", (".vrt",), open_vita49, is_vita49),
     Format("PortaPack", tuple(PORTAPACK_SUFFIXES), open_portapack, is_portapack, find_portapack),
     Format("NumPy", (".npy",), open_npy, is_npy),
 )

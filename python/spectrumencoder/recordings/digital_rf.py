@@ -88,12 +88,12 @@ class DigitalRfRecording(Recording):
     def __init__(self, path: Path, layout: Layout, pieces: list[Piece], rate: Fraction, channel: int, h5py: Any,
                  may_have_fill: bool):
         files = list(dict.fromkeys(piece.file for piece in pieces))
-        super().__init__(path.name, float(rate), sum(piece.count for piece in pieces), path=path, datatype=layout.datatype,
+        super().__init__(path.name, float(rate), sum(piece.n_samples for piece in pieces), path=path, datatype=layout.datatype,
                          data_paths=files)
         self.n_channels, self.channel, self.size_bytes = layout.n_subchannels, channel, sum(file.stat().st_size for file in files)
         self._pieces, self._layout, self._h5py, self._may_have_fill = pieces, layout, h5py, may_have_fill
         self._samples: SampleFile | None = None  # the file that was read last
-        self._ends = list(accumulate(piece.count for piece in pieces))
+        self._ends = list(accumulate(piece.n_samples for piece in pieces))
         self._format = SampleFormat(layout.datatype)
         self._fill = self._format.decode(np.frombuffer(layout.fill, np.uint8))[0]
 
@@ -101,8 +101,8 @@ class DigitalRfRecording(Recording):
         done, i = 0, bisect_right(self._ends, start)
         while done < len(out):
             piece = self._pieces[i]
-            skip = start + done - (self._ends[i] - piece.count)
-            part = out[done:done + piece.count - skip]
+            skip = start + done - (self._ends[i] - piece.n_samples)
+            part = out[done:done + piece.n_samples - skip]
             try:
                 self._read_piece(piece, piece.row + skip, part)
             except DAMAGED as error:
@@ -127,8 +127,8 @@ class DigitalRfRecording(Recording):
 
 def _hide_fill(out: np.ndarray, fill: np.complex64) -> None:
     """Fill values that the index did not find, in a hole of a file, become NaN: no sample, and no frame with it."""
-    lowest = out.real[::MIN_FILL].min()  # fill is the lowest number, or NaN, and fills at least one of these
-    if not np.isnan(lowest) and not lowest <= fill.real:
+    lowest = -np.inf if np.isnan(fill) else fill.real
+    if out.real[::MIN_FILL].min() > lowest:  # fill is the lowest number, or NaN, and is at least one of these
         return
     is_fill = np.isnan(out.real) if np.isnan(fill) else out == fill
     edges = np.flatnonzero(np.diff(np.concatenate(([0], is_fill.view(np.int8), [0]))))
@@ -154,7 +154,7 @@ def _index(h5py: Any, path: Path, is_continuous: bool) -> tuple[Layout, list[Pie
     pieces.sort()
     kept: list[Piece] = []
     for piece in pieces:
-        if kept and piece.first < kept[-1].first + kept[-1].count:
+        if kept and piece.first < kept[-1].first + kept[-1].n_samples:
             notes.append(f"{piece.file.name} states samples that {kept[-1].file.name} has too; they are left out")
         else:
             kept.append(piece)
@@ -171,15 +171,15 @@ def _captures(pieces: list[Piece], rate: Fraction, frequencies: list[tuple[int, 
     captures: list[Capture] = []
     before = n_gaps = n_lost = 0  # before: samples of the pieces before
     for piece, earlier in zip(pieces, [None, *pieces], strict=False):
-        gap = piece.first - (earlier.first + earlier.count) if earlier else 0
+        gap = piece.first - (earlier.first + earlier.n_samples) if earlier else 0
         n_gaps, n_lost = n_gaps + (gap > 0), n_lost + gap
-        inside = slice(bisect_right(changes, piece.first), bisect_right(changes, piece.first + piece.count - 1))
+        inside = slice(bisect_right(changes, piece.first), bisect_right(changes, piece.first + piece.n_samples - 1))
         for start in (piece.first, *changes[inside]):
             k = bisect_right(changes, start)
             frequency = frequencies[k - 1][1] if k else None
             if not captures or (gap and start == piece.first) or frequency != captures[-1].frequency_hz:
                 captures.append(Capture(before + start - piece.first, frequency, _time(start, rate)))
-        before += piece.count
+        before += piece.n_samples
     if n_gaps:
         notes.append(f"{n_gaps} {'gap' if n_gaps == 1 else 'gaps'}, {float(n_lost / rate):.6g} s in all; a capture after each")
     return captures
@@ -198,7 +198,7 @@ def _frequencies(reader: Any, path: Path, channel: int, pieces: list[Piece], not
         metadata = reader.get_digital_metadata(path.resolve().name)
         first, last = metadata.get_bounds()
         field = next((name for name in _FREQUENCY_FIELDS if name in metadata.get_fields()), None)
-        records = {} if field is None else metadata.read(first, min(int(last), pieces[-1].first + pieces[-1].count), field)
+        records = {} if field is None else metadata.read(first, min(int(last), pieces[-1].first + pieces[-1].n_samples), field)
         return sorted((int(sample), _frequency(value, channel)) for sample, value in records.items())
     except DAMAGED as error:
         notes.append(f"the metadata cannot be read ({one_line(error)}); the frequency is not known")

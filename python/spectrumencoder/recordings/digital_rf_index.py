@@ -24,13 +24,13 @@ _KINDS = {("i", 1): "i8", ("i", 2): "i16", ("i", 4): "i32", ("u", 1): "u8", ("u"
 
 
 class Piece(NamedTuple):
-    """Samples [first, first + count) since 1970, which lie in rows [row, row + count) of a file.
+    """Samples [first, first + n_samples) since 1970, in rows [row, row + n_samples) of a file.
 
     byte: of row 0 in the file; None if its data are compressed or have a checksum.
     """
 
     first: int
-    count: int
+    n_samples: int
     file: Path
     row: int
     byte: int | None
@@ -63,11 +63,11 @@ def index_file(h5py: Any, file: Path, is_continuous: bool) -> tuple[Layout, list
             layout = _layout(rows)
             pieces = [Piece(int(first), int(stop) - int(row), file, int(row), None) for (first, row), stop in
                       zip(index[:], [*index[1:, 1], rows.shape[0]], strict=True)]
-            if pieces[0].row != 0 or any(piece.count <= 0 for piece in pieces):
+            if pieces[0].row != 0 or any(piece.n_samples <= 0 for piece in pieces):
                 raise ValueError("rf_data_index does not ascend")
             if is_continuous:
                 pieces = [Piece(piece.first + low - piece.row, high - low, file, low, None) for piece in pieces
-                          for low, high in _filled(rows, layout, piece.row, piece.row + piece.count)]
+                          for low, high in _filled(rows, layout, piece.row, piece.row + piece.n_samples)]
             byte = _first_byte(rows, file.stat().st_size)
             return layout, [piece._replace(byte=byte) for piece in pieces]
     except DAMAGED as error:
@@ -80,17 +80,17 @@ def one_line(error: Exception) -> str:
 
 
 def _layout(rows: Any) -> Layout:
-    dtype, parts = rows.dtype, ("r",)
+    dtype, part = rows.dtype, "r"
     if dtype.names is not None:
         if dtype.names != ("r", "i") or dtype["r"] != dtype["i"] or dtype.itemsize != 2 * dtype["r"].itemsize:
             raise ValueError(f"samples of type {dtype}")
-        dtype, parts = dtype["r"], ("r", "i")
+        dtype, part = dtype["r"], "c"
     elif dtype.kind == "c":
-        dtype, parts = np.dtype(f"{dtype.byteorder}f{dtype.itemsize // 2}"), ("r", "i")
+        dtype, part = np.dtype(f"{dtype.byteorder}f{dtype.itemsize // 2}"), "c"
     if (dtype.kind, dtype.itemsize) not in _KINDS:
         raise ValueError(f"samples of type {dtype}")
     order = "" if dtype.itemsize == 1 else "_be" if dtype.str[0] == ">" else "_le"
-    return Layout(("c" if len(parts) == 2 else "r") + _KINDS[dtype.kind, dtype.itemsize] + order, rows.shape[1],
+    return Layout(part + _KINDS[dtype.kind, dtype.itemsize] + order, rows.shape[1],
                   np.asarray(rows.fillvalue, rows.dtype).tobytes())
 
 
