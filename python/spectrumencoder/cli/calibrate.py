@@ -91,7 +91,7 @@ def calibrate(
         only_radios(scan=scan, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting,
                     duration=duration)
     stated = options.stated(rate, format, freq, start, channel, offset)
-    paths = [] if live else find_source(source, stated)[0]
+    paths = [] if live else find_source(source, stated, quiet)[0]
     report_forgotten_units(rate, freq if live else None, quiet)
     from ..emitters.learn_recordings import learn_recordings
     from ..encoder.engine import Engine

@@ -88,7 +88,7 @@ def run(
     chain["average"] = options.average_option(chain["average"])
     live = source.startswith(SOAPY_PREFIX)
     stated = options.stated(rate, format, freq, start, channel, offset)
-    paths, folder = ([], False) if live else find_source(source, stated)
+    paths, folder = ([], False) if live else find_source(source, stated, quiet)
     if folder and annotate:
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
                          "use --annotate alone, which writes one beside each")
@@ -272,17 +272,20 @@ def only_radios(**options):
         raise UsageError(f"--{given[0]} is for radios (soapy:driver=...); leave it out for a recording")
 
 
-def find_source(source: str, stated: dict) -> tuple[list[Path], bool]:
-    """The files of SOURCE, and whether it is a folder of them. stated: as of ``options.stated``.
+def find_source(source: str, stated: dict, quiet: bool) -> tuple[list[Path], bool]:
+    """The files of SOURCE, and whether it stands for several. stated: as of ``options.stated``. It prints what is left out.
 
     Raises:
         UsageError: SOURCE and the options contradict each other. RecordingError: there is no recording.
     """
-    from ..recordings import RecordingArgumentError, find_recordings
+    from ..recordings import RecordingArgumentError, find_and_tell
     try:
-        return find_recordings(source, **stated), Path(source).is_dir()
+        paths, notes = find_and_tell(source, **stated)
     except RecordingArgumentError as error:
         raise usage_error(error) from error
+    for note in () if quiet else notes:
+        NOTES.print(f"note: {note}", markup=False)
+    return paths, len(paths) > 1 or (Path(source).is_dir() and paths[0] != Path(source))
 
 
 def usage_error(error: Exception) -> UsageError:

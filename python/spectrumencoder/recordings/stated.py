@@ -76,8 +76,6 @@ def complete(recording: Recording, stated: Stated, named: Named, path: Path) -> 
     _take_time(recording, stated, named, path)
     recording.captures = recording.timed_captures()
     _take_frequency(recording, stated, named, path)
-    if recording.frequency_hz is None and len({c.frequency_hz for c in recording.captures}) == 1:
-        recording.notes.append("the centre frequency is not known: frequencies count from it; --freq HZ states it")
     if stated.datatype is not None:
         recording.origins["datatype"] = STATED
     for key, known in (("datatype", True), ("channels", True), ("frequency", recording.frequency_hz is not None),
@@ -91,6 +89,8 @@ def complete(recording: Recording, stated: Stated, named: Named, path: Path) -> 
     if taken:
         recording.notes.append(f"{_listed(taken)} {'is' if len(taken) == 1 else 'are'} taken from the file's name: "
                                + ", ".join(_value_text(recording, key) for key in taken))
+    if recording.frequency_hz is None and len({c.frequency_hz for c in recording.captures}) == 1:
+        recording.notes.append("the centre frequency is not known: frequencies count from it; --freq HZ states it")
     return recording
 
 
