@@ -101,6 +101,26 @@ class FileRecording(Recording):
         self.samples, self.data_path = samples, samples.path
         self.n_channels, self.channel, self.size_bytes = samples.n_channels, samples.channel, samples.size
 
+    def sigmf_meta(self, path: Path) -> dict:
+        """As ``Recording.sigmf_meta``. In the folder of the samples it names them (``core:dataset``), and the other bytes between
+        them (``core:header_bytes``, ``core:trailing_bytes``), so that others find each sample."""
+        meta = super().sigmf_meta(path)
+        if path.parent.resolve() != self.data_path.parent.resolve():
+            return meta
+        captures, end = {capture["core:sample_start"]: capture for capture in meta["captures"]}, 0
+        for run in self.samples.runs:
+            if run.byte_start > end:
+                before = self.capture_at(run.first)
+                capture = captures.setdefault(run.first, {"core:sample_start": run.first} | (
+                    {} if before.frequency_hz is None else {"core:frequency": before.frequency_hz}))
+                capture["core:header_bytes"] = run.byte_start - end
+            end = run.byte_start + (run.last - run.first) * self.samples.stride_bytes
+        head = meta["global"] | {"core:dataset": self.data_path.name}
+        del head["core:metadata_only"]
+        if self.samples.size > end:
+            head["core:trailing_bytes"] = self.samples.size - end
+        return meta | {"global": head, "captures": [captures[first] for first in sorted(captures)]}
+
     def _read_samples(self, start: int, out: np.ndarray) -> None:
         self.samples.read_into(start, out)
 

@@ -70,11 +70,10 @@ class SigmfRecording(FileRecording):
     def sigmf_meta(self, path: Path) -> dict:
         """The metadata, pointing at its samples if these do not have the name of the file at `path`."""
         meta = copy.deepcopy(self.meta)
-        if path.with_suffix(DATA_SUFFIX).resolve() != self.data_path.resolve():
-            if path.parent.resolve() == self.data_path.parent.resolve():
-                meta["global"]["core:dataset"] = self.data_path.name
-            else:
-                meta["global"]["core:metadata_only"] = True
+        if path.parent.resolve() != self.data_path.parent.resolve():
+            meta["global"]["core:metadata_only"] = True
+        elif path.with_suffix(DATA_SUFFIX).name != self.data_path.name:
+            meta["global"]["core:dataset"] = self.data_path.name
         meta["annotations"] = meta.get("annotations") or []
         meta.setdefault("captures", [])
         return meta
