@@ -129,7 +129,8 @@ RTL = {"driver": "rtlsdr", "label": "Generic RTL2832U", "manufacturer": "Realtek
     # as their sources have it
     ([{"addr": "192.168.10.2", "driver": "uhd", "label": "B", "name": "", "serial": ""}], ["driver=uhd,addr=192.168.10.2"]),
     ([{"driver": "plutosdr", "label": "P", "uri": "ip:192.168.2.1"}], ["driver=plutosdr,uri=ip:192.168.2.1"]),
-    ([RTL | {"serial": "1", "rtl": "0"}, RTL | {"serial": "2", "rtl": "1"}], ["driver=rtlsdr,serial=1", "driver=rtlsdr,serial=2"]),
+    ([RTL | {"serial": "1", "rtl": "0"}, RTL | {"serial": "2", "rtl": "1"}],
+     ["driver=rtlsdr,serial=1", "driver=rtlsdr,serial=2"]),
     ([RTL | {"serial": "1", "rtl": "0"}, RTL | {"serial": "1", "rtl": "1"}],  # sticks are sold with equal serial numbers
      ["driver=rtlsdr,serial=1,rtl=0", "driver=rtlsdr,serial=1,rtl=1"])])
 def test_an_address_opens_that_very_device(found, expected):

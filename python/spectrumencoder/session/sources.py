@@ -107,7 +107,8 @@ class RadioSource:
                 options.device, freq=options.freq, rate=options.rate, gain=options.gain, agc=options.agc,
                 antenna=options.antenna, bandwidth=options.bandwidth, ppm=options.ppm,
                 settings=_pairs("setting", options.settings, "biastee=true"),
-                stream_args=_pairs("stream-arg", options.stream_args, "remote:prot=tcp"), count=round((options.duration or 0.0) * options.rate))
+                stream_args=_pairs("stream-arg", options.stream_args, "remote:prot=tcp"),
+                count=round((options.duration or 0.0) * options.rate))
         except RadioError as error:
             raise SessionError(str(error)) from error
         self.name = options.device
