@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``spectrumencoder info``: what recordings are, what they state, where each value comes from, and how strong their samples are."""
+"""``spectrumencoder info``: what recordings are, what they state, where each value comes from, how strong their samples are."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def info(
     start: options.Start = None,
     channel: options.Channel = None,
     offset: options.Offset = 0.0,
-    levels: Annotated[bool, typer.Option("--levels/--no-levels", help="Read the samples, for the histogram of their levels.")] = True,
+    levels: Annotated[bool, typer.Option("--levels/--no-levels", help="Read the samples, for a histogram of levels.")] = True,
     json_file: options.JsonFile = None,
 ):
     """Tell what recordings are: format, rate, frequency, time, length, channels, levels, and where each value comes from."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Any recording to SigMF: the samples in the type that they have, with captures, times, marks and what else is known.
 
-Samples of a type that SigMF has are copied byte for byte. Integers of 24 bits become 32 bits, times 256, which keeps their numbers
-and full scale.
+Samples of a type that SigMF has are copied byte for byte. Integers of 24 bits become 32 bits, times 256, which keeps their
+numbers and full scale.
 """
 
 from __future__ import annotations
@@ -89,9 +89,10 @@ def _metadata(recording: Recording, meta_path: Path, datatype: str) -> dict:
     if isinstance(head.get("core:extensions"), dict):  # as drafts of SigMF had it
         head["core:extensions"] = [{"name": name, "version": str(version), "optional": True}
                                    for name, version in head["core:extensions"].items()]
-    for capture in meta["captures"]:
-        capture.pop("core:header_bytes", None)
-    meta["captures"] = sorted(meta["captures"], key=lambda c: c.get("core:sample_start", 0)) or [{"core:sample_start": 0}]
+    firsts = {capture.sample_start + recording.offset for capture in recording.captures}  # others tell of bytes between samples
+    meta["captures"] = [{key: value for key, value in capture.items() if key != "core:header_bytes"} for capture in sorted(
+        meta["captures"], key=lambda c: c.get("core:sample_start", 0)) if capture.get("core:sample_start", 0) in firsts] or [
+        {"core:sample_start": recording.offset}]
     meta["annotations"] = sorted(meta["annotations"] or map(_annotation, recording.annotations),
                                  key=lambda a: a.get("core:sample_start", 0))
     return meta
@@ -110,11 +111,11 @@ def _check_valid(meta: dict, meta_path: Path) -> None:
         sigmf.SigMFFile(metadata=copy.deepcopy(meta)).validate()
     except Exception as error:
         said = " ".join(str(error).split())[:160]
-        raise RecordingError(f"{meta_path}: its metadata would not be valid SigMF ({said}); correct those of the source") from error
+        raise RecordingError(f"{meta_path}: its metadata would not be valid SigMF ({said}); correct the source's") from error
 
 
 def _bytes_of(recording: Recording) -> tuple[str, Iterator[tuple[bytes, int]], list[str]]:
-    """The data type to write, the samples in it by blocks with their number, and notes, which are complete when all are written."""
+    """The data type to write, the samples in it by blocks with their number, and notes, complete when all are written."""
     notes: list[str] = []
     form = SampleFormat(recording.datatype)
     if isinstance(recording, FileRecording):
