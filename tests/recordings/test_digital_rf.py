@@ -102,7 +102,7 @@ def test_subchannels_are_channels(tmp_path):
     first, second = open_recording(path), open_recording(path, channel=1)
     np.testing.assert_allclose(first.read(), IQ[:, 0], atol=1 / 32768)
     np.testing.assert_allclose(second.read(), IQ[:, 1], atol=1 / 32768)
-    assert "1 of 2 channels is read; --channel 1" in first.notes[-1] and second.n_channels == 2
+    assert any("1 of 2 channels is read; --channel 1" in note for note in first.notes) and second.n_channels == 2
     with pytest.raises(RecordingError, match="channel 2"):
         open_recording(path, channel=2)
 
