@@ -17,6 +17,7 @@ from gnuradio.spectrumencoder.recordings import (
     find_recordings,
     open_recording,
 )
+from gnuradio.spectrumencoder.recordings.raw import FileRecording, Run, SampleFile
 from gnuradio.spectrumencoder.recordings.sample_format import SYNONYMS, SampleFormat
 
 RAW = {"rate": 2e6, "datatype": "ci8"}
@@ -206,7 +207,7 @@ def test_any_recording_has_sigmf_metadata(array_format, iq, tmp_path):
     assert meta["global"]["core:metadata_only"] and meta["global"]["core:sample_rate"] == 1e6
     assert meta["captures"] == [
         {"core:sample_start": 0, "core:frequency": 1e8, "core:datetime": "2026-01-31T12:00:00.250000000Z"},
-        {"core:sample_start": 40}]
+        {"core:sample_start": 40}]  # a frequency that is not known is not written
 
 
 def test_sigmf_metadata_points_at_the_samples(write_sigmf, iq, tmp_path):
@@ -217,6 +218,30 @@ def test_sigmf_metadata_points_at_the_samples(write_sigmf, iq, tmp_path):
     beside.write_text(json.dumps(recording.sigmf_meta(beside)))
     np.testing.assert_array_equal(open_recording(beside).read(), iq)
     assert recording.sigmf_meta(tmp_path / "elsewhere" / "c.sigmf-meta")["global"]["core:metadata_only"]
+
+
+def test_metadata_of_raw_samples_name_their_file(iq, tmp_path):
+    (tmp_path / "x.iq").write_bytes(iq.astype("<c8").tobytes() + b"rest")
+    recording = open_recording(tmp_path / "x.iq", rate=1e6, datatype="cf32")
+    beside = tmp_path / "x-events.sigmf-meta"
+    beside.write_text(json.dumps(recording.sigmf_meta(beside)))
+    assert json.loads(beside.read_text())["global"] == {
+        "core:datatype": "cf32_le", "core:sample_rate": 1e6, "core:version": "1.2.0", "core:dataset": "x.iq",
+        "core:trailing_bytes": 4}
+    assert iq.dtype == np.complex64
+    np.testing.assert_array_equal(open_recording(beside).read(), iq)
+
+
+def test_metadata_tell_of_the_bytes_between_samples(iq, tmp_path):
+    data = iq.astype("<c8").tobytes()
+    (tmp_path / "x.odd").write_bytes(b"head" + data[:320] + b"between!" + data[320:])
+    samples = SampleFile(tmp_path / "x.odd", "cf32_le", byte_start=4)
+    samples.runs = [Run(0, 40, 4), Run(40, len(iq), 332)]
+    meta = FileRecording("x", samples, 1e6, [Capture(0, 1e8)]).sigmf_meta(tmp_path / "y.sigmf-meta")
+    assert meta["captures"] == [{"core:sample_start": 0, "core:frequency": 1e8, "core:header_bytes": 4},
+                                {"core:sample_start": 40, "core:frequency": 1e8, "core:header_bytes": 8}]
+    (tmp_path / "y.sigmf-meta").write_text(json.dumps(meta))
+    np.testing.assert_array_equal(open_recording(tmp_path / "y.sigmf-meta").read(), iq)
 
 
 def test_samples_in_memory(iq):

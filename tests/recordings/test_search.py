@@ -6,7 +6,13 @@ import os
 
 import numpy as np
 import pytest
-from gnuradio.spectrumencoder.recordings import RecordingArgumentError, RecordingError, find_and_tell, find_recordings, open_recording
+from gnuradio.spectrumencoder.recordings import (
+    RecordingArgumentError,
+    RecordingError,
+    find_and_tell,
+    find_recordings,
+    open_recording,
+)
 
 OWN = {"core:extensions": [{"name": "spectrumencoder", "version": "0.1.0", "optional": True}]}
 

@@ -57,8 +57,14 @@ def test_archives_of_sigmf_python(theirs, tmp_path, suffix):
     unpacked = [note for note in recording.notes if "temporary file" in note]
     assert bool(unpacked) == (suffix != ".sigmf") and recording.size_bytes == PAIRS.nbytes
     assert recording.verify()
-    meta = recording.sigmf_meta(tmp_path / "rec-events.sigmf-meta")
-    assert meta["global"]["core:metadata_only"] and "core:dataset" not in meta["global"]
+    events = tmp_path / "rec-events.sigmf-meta"
+    meta = recording.sigmf_meta(events)
+    assert meta["global"].get("core:metadata_only", False) == bool(unpacked)
+    if not unpacked:  # others find the samples in the archive
+        assert meta["global"]["core:dataset"] == "rec.sigmf" and meta["captures"][0]["core:header_bytes"] % 512 == 0
+        events.write_text(json.dumps(meta))
+        is_right(open_recording(events))
+        np.testing.assert_allclose(sigmf.fromfile(str(events), skip_checksum=True).read_samples(), IQ, atol=1e-6)
 
 
 def test_an_archive_is_known_by_its_content(theirs, tmp_path):
@@ -183,7 +189,7 @@ def test_a_collection_of_sigmf_python(theirs, tmp_path):
             find_recordings(path)
 
 
-@pytest.mark.filterwarnings("ignore:core:dataset is defined")
+@pytest.mark.filterwarnings("ignore:.*is defined but compliant dataset")
 def test_the_named_dataset_goes_before_an_older_one(theirs, write_sigmf, tmp_path):
     """NAME.sigmf-data of an earlier recording lies beside the dataset that the metadata name."""
     path = write_sigmf(tmp_path, "x", bytes(4000), datatype="ci16_le", **{"core:dataset": "x.cdif"}, captures=[
@@ -210,6 +216,11 @@ def test_a_dataset_of_another_format(tmp_path):
     assert (recording.samp_rate, recording.capture_at(1000).frequency_hz) == (2e6, 2e8)
     assert recording.notes == ["x.npy is NumPy of ci16_le; core:datatype says cu8"]
     assert find_recordings(tmp_path) == [path]
+    beside = tmp_path / "y.sigmf-meta"
+    beside.write_text(json.dumps(recording.sigmf_meta(beside)))
+    again = open_recording(beside)
+    np.testing.assert_array_equal(again.read(), IQ)
+    assert again.datatype == "ci16_le" and not again.notes and again.capture_at(1000).frequency_hz == 2e8
     meta["captures"][0]["core:header_bytes"] = 128  # stated: taken as they are
     path.write_text(json.dumps(meta))
     recording = open_recording(path)

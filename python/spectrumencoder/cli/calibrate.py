@@ -57,6 +57,7 @@ def calibrate(
     bandwidth: options.Bandwidth = None,
     ppm: options.Ppm = RadioOptions.ppm,
     setting: options.DeviceSettings = [],  # noqa: B006
+    stream_arg: options.StreamArgs = [],  # noqa: B006
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds to learn from; else as many as are needed.",
                                                    show_default=False, rich_help_panel=options.LIVE)] = None,
     silence: options.Silence = RadioOptions.silence_s,
@@ -89,7 +90,7 @@ def calibrate(
         raise UsageError("--scan is for --detector emitters: a calibrated table holds for one tuning; leave one of them out")
     if not live:
         only_radios(scan=scan, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting,
-                    duration=duration)
+                    duration=duration, **{"stream-arg": stream_arg})
     stated = options.stated(rate, format, freq, start, channel, offset)
     paths = [] if live else find_source(source, stated, quiet)[0]
     report_forgotten_units(rate, freq if live else None, quiet)
@@ -105,7 +106,7 @@ def calibrate(
         if scan:
             from ..session.learn_scan import learn_scan
             radio = radio_options(source, freq, rate, ScanOptions(scan), gain=gain, agc=agc, antenna=antenna, ppm=ppm,
-                                  bandwidth=bandwidth, settings=tuple(setting), silence_s=silence,
+                                  bandwidth=bandwidth, settings=tuple(setting), stream_args=tuple(stream_arg), silence_s=silence,
                                   duration=duration or SETTINGS["learn_s"].default)
             spectra = _spectra(spectra, [rate], engine, overlap)
             settings = chain | {"model": model, "overlap": overlap, "band": band, "average": spectra}
@@ -118,7 +119,7 @@ def calibrate(
         if live:
             spectra = _spectra(spectra, [rate], engine, overlap)
             radio = radio_options(source, freq, rate, None, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
-                                    settings=tuple(setting), silence_s=silence,
+                                    settings=tuple(setting), stream_args=tuple(stream_arg), silence_s=silence,
                                     duration=_seconds(duration, rate, engine.n_bins, spectra, overlap, pfa, per_bin)
                                     if boxes else duration or SETTINGS["learn_s"].default)
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".calibrate-", dir=out.parent))

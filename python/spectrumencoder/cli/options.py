@@ -79,6 +79,8 @@ Scan = Annotated[str, typer.Option(metavar="LOW:HIGH[,...]", help="Scan these ra
 Ppm = Annotated[float, typer.Option(help="Correction of the crystal.", rich_help_panel=LIVE)]
 DeviceSettings = Annotated[list[str], typer.Option("--setting", metavar="KEY=VALUE", help="Of the device; may be given again.",
                                                    show_default=False, rich_help_panel=LIVE)]
+StreamArgs = Annotated[list[str], typer.Option("--stream-arg", metavar="KEY=VALUE", help="Of the stream, such as "
+                                               "remote:prot=tcp; may be given again.", show_default=False, rich_help_panel=LIVE)]
 Silence = Annotated[float, typer.Option(min=0.1, help="Seconds without a sample after which it fails.", rich_help_panel=LIVE)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")]

@@ -60,6 +60,7 @@ def run(
     bandwidth: options.Bandwidth = None,
     ppm: options.Ppm = RadioOptions.ppm,
     setting: options.DeviceSettings = [],  # noqa: B006
+    stream_arg: options.StreamArgs = [],  # noqa: B006
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds of signal; else until Ctrl-C.", show_default=False,
                                                    rich_help_panel=options.LIVE)] = None,
     silence: options.Silence = RadioOptions.silence_s,
@@ -103,7 +104,7 @@ def run(
     if live:
         scanning = ScanOptions(scan, dwell_ms, chain["usable"], scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
-                                settings=tuple(setting), duration=duration, silence_s=silence)
+                                settings=tuple(setting), stream_args=tuple(stream_arg), duration=duration, silence_s=silence)
         only_recordings(format=format, start=start, channel=channel, offset=offset or None, annotate=annotate,
                         plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
         with ProgressLine(quiet=quiet) as progress, \
@@ -112,7 +113,7 @@ def run(
                        snippets_max)
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
-                sweeps=sweeps, snippets=snippets)
+                sweeps=sweeps, snippets=snippets, **{"stream-arg": stream_arg})
     jobs = min(jobs, len(paths))
     if jobs > 1:
         _only_one_job(zmq=zmq, stats=stats, metrics=metrics, band_file=settings.band_file)

@@ -65,7 +65,7 @@ FORMATS = (
 
 def open_recording(path: str | Path, *, rate: float | None = None, datatype: str | None = None, freq: float | None = None,
                    start: str | tuple[int, float] | None = None, channel: int | None = None,
-                   offset_hz: float = 0.0) -> Recording:
+                   offset_hz: float = 0.0, need_rate: bool = True) -> Recording:
     """Opens a recording of any format in FORMATS, or raw IQ. What is stated here goes before what the file or its name says.
 
     Args:
@@ -76,20 +76,21 @@ def open_recording(path: str | Path, *, rate: float | None = None, datatype: str
         start: time of the first sample: ISO 8601, or (whole seconds, fraction) since 1970 UTC.
         channel: of several, counted from 0; None is the first, with a note.
         offset_hz: of a converter between antenna and receiver, added to all frequencies.
+        need_rate: False opens a recording, too, whose rate nobody states; it is 0.0 then.
 
     Raises:
         RecordingArgumentError: the arguments do not go with the path, or rate or data type are not known without one.
         RecordingError: missing, truncated or invalid.
     """
     stated = Stated(rate, datatype, freq, start, channel, offset_hz)
-    format_, found = _resolve(Path(path), stated)
+    format_, found = _resolve(Path(path), stated, need_rate)
     named = parse_name(found)
     if format_ is not None:
         recording = format_.open(found, channel=channel)
         recording.format_name = recording.format_name or format_.name
     else:
         recording = _open_raw(found, stated, named)
-    return complete(recording, stated, named, found)
+    return complete(recording, stated, named, found, need_rate)
 
 
 def find_recordings(path: str | Path, *, rate: float | None = None, datatype: str | None = None, freq: float | None = None,
@@ -131,7 +132,7 @@ def _in_dataset(path: Path) -> Recording | None:
     return recording
 
 
-def _resolve(path: Path, stated: Stated) -> tuple[Format | None, Path]:
+def _resolve(path: Path, stated: Stated, need_rate: bool = True) -> tuple[Format | None, Path]:
     """As ``_format_of``, by the rules of ``open_recording``; None is raw IQ."""
     stated.check(path)
     format_, found = format_of(path, FORMATS)
@@ -147,7 +148,7 @@ def _resolve(path: Path, stated: Stated) -> tuple[Format | None, Path]:
     if path.is_dir():
         raise RecordingError(f"{path}: is a folder; name one recording")
     named = parse_name(path)
-    missing = [word for word, value in (("rate in Hz", stated.rate or named.rate),
+    missing = [word for word, value in (("rate in Hz", stated.rate or named.rate or (None if need_rate else 0.0)),
                                         ("datatype (cf32_le, ci16_le, cu8, rtl, hackrf, ...)", stated.datatype or named.datatype))
                if value is None]
     if missing:

@@ -155,15 +155,37 @@ def _short_runs(lows: np.ndarray, sizes: np.ndarray) -> int:
 class FileRecording(Recording):
     """A recording whose samples lie in one file. `path` is that file, unless another one names the recording.
 
-    Attributes: samples (the SampleFile), data_path (its file), n_channels, channel; besides those of ``Recording``.
+    Attributes: samples (the SampleFile), data_path (its file; None if that is temporary), n_channels, channel; besides those of
+    ``Recording``.
     """
 
     def __init__(self, name: str, samples: SampleFile, samp_rate: float, captures: Sequence[Capture] = (),
                  annotations: Sequence[Annotation] = (), *, path: Path | None = None):
         super().__init__(name, samp_rate, samples.n_samples, captures, annotations, path=path or samples.path,
                          datatype=samples.format.name, data_paths=[samples.path])
-        self.samples, self.data_path = samples, samples.path
+        self.samples = samples
+        self.data_path: Path | None = samples.path
         self.n_channels, self.channel, self.size_bytes = samples.n_channels, samples.channel, samples.size
+
+    def sigmf_meta(self, path: Path) -> dict:
+        """As ``Recording.sigmf_meta``. In the folder of the samples it names them (``core:dataset``), and the other bytes between
+        them (``core:header_bytes``, ``core:trailing_bytes``), so that others find each sample."""
+        meta = super().sigmf_meta(path)
+        if path.parent.resolve() != self.samples.path.parent.resolve():
+            return meta
+        captures, end = {capture["core:sample_start"]: capture for capture in meta["captures"]}, 0
+        for run in self.samples.runs:
+            if run.byte_start > end:
+                before = self.capture_at(run.first)
+                capture = captures.setdefault(run.first, {"core:sample_start": run.first} | (
+                    {} if before.frequency_hz is None else {"core:frequency": before.frequency_hz}))
+                capture["core:header_bytes"] = run.byte_start - end
+            end = run.byte_start + (run.last - run.first) * self.samples.stride_bytes
+        head = meta["global"] | {"core:dataset": self.samples.path.name}
+        del head["core:metadata_only"]
+        if self.samples.size > end:
+            head["core:trailing_bytes"] = self.samples.size - end
+        return meta | {"global": head, "captures": [captures[first] for first in sorted(captures)]}
 
     def _read_samples(self, start: int, out: np.ndarray) -> None:
         self.samples.read_into(start, out)

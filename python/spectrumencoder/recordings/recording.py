@@ -164,12 +164,13 @@ class Recording(ABC):
     def sigmf_meta(self, path: Path) -> dict:
         """SigMF metadata of this recording, for a file at `path`. Its samples stay where they are, in their own format.
 
-        A capture whose frequency is not known states none.
+        A capture that states no frequency gets none: edges of its annotations count from the middle of the band.
         """
         captures = [{"core:sample_start": c.sample_start,
                      **({} if c.frequency_hz is None else {"core:frequency": c.frequency_hz}),
                      **({} if c.time_parts is None else {"core:datetime": iso_time(c.time_parts)})} for c in self.captures]
         return {"global": {"core:datatype": self.datatype, "core:sample_rate": self.samp_rate, "core:version": "1.2.0",
+                           **({"core:num_channels": self.n_channels} if self.n_channels > 1 else {}),
                            "core:metadata_only": True},
                 "captures": captures, "annotations": []}
 

@@ -33,16 +33,16 @@ _COMPILED = tuple(map(np.dtype, (np.int8, np.uint8, np.int16, np.uint16)))  # th
 
 
 def parse_datatype(text: str) -> str:
-    """The SigMF name of a data type that a person typed: itself, or one of SYNONYMS, in capitals or not.
+    """The SigMF name of a data type that a person typed: itself, or one of SYNONYMS, in capitals or not; "_le" may be left out.
 
     Raises:
         RecordingArgumentError: neither is known.
     """
     name = str(text).strip().lower()
     name = SYNONYMS.get(name, name)
-    if not _DATATYPE.fullmatch(name):
+    if (match := _DATATYPE.fullmatch(name)) is None:
         raise RecordingArgumentError(f"datatype {text!r} is not known; use one of {_KNOWN}, or {', '.join(SYNONYMS)}")
-    return name
+    return name if match[3] or match[2] in ("i8", "u8") else f"{name}_le"
 
 
 @dataclass(frozen=True)

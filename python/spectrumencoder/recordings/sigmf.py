@@ -219,6 +219,7 @@ def _open_archived(path: Path, name: str, channel: int | None) -> SigmfRecording
         recording = SigmfRecording(meta, path, Part(Path(f"/proc/self/fd/{file.fileno()}"), 0, data.n_bytes), channel=channel,
                                    name=stem)
         recording.keeps.append(file)
+        recording.data_path = None
         recording.notes.append(f"its samples, {data.n_bytes / 1e6:.3g} MB, are unpacked in a temporary file while it is open")
     recording.data_paths = [path]
     recording.format_name = "SigMF archive"

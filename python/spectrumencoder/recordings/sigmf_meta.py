@@ -43,7 +43,7 @@ class SigmfRecording(FileRecording):
         channel: of several; None is the first.
         name: of the recording; that of `path` if it is empty.
 
-    Attributes: meta, besides those of ``FileRecording``.
+    Attributes: meta; embedded: the dataset is part of a file that holds more; besides those of ``FileRecording``.
 
     Raises:
         RecordingError: the metadata is not valid, or the samples do not go with it.
@@ -76,6 +76,7 @@ class SigmfRecording(FileRecording):
         annotations = [self._annotation(a, samples.n_samples, where) for a in _members(meta, "annotations", where)]
         super().__init__(name or path.name.removesuffix(META_SUFFIX), samples, samp_rate or 0.0, captures, annotations, path=path)
         self.keeps: list[Any] = []  # what must live as long as the recording
+        self.embedded = isinstance(data, SampleFile) or data.start > 0
         self.size_bytes, self._opened = self._part.n_bytes, (captures, annotations)
         self._indices = [_index(c, where) for c in stated]
         self.origins |= {"datatype": "core:datatype", "channels": "core:num_channels" if "core:num_channels" in head else "SigMF"}
@@ -93,7 +94,7 @@ class SigmfRecording(FileRecording):
             return False
         found = self._digest()
         if found != str(stated).lower():
-            raise RecordingError(f"{self.data_path}: sha512 is {found[:12]}..., the metadata states "
+            raise RecordingError(f"{self._part.path}: sha512 is {found[:12]}..., the metadata states "
                                  f"{str(stated)[:12]}...; the file is truncated or was changed: fetch it again")
         return True
 
@@ -139,16 +140,28 @@ class SigmfRecording(FileRecording):
                                    ("core:freq_upper_edge", mark.freq_upper_hz, was.freq_upper_hz)):
                 if edge != old:
                     raw[key] = edge
-        self._point_at_samples(meta["global"], path)
+        self._point_at_samples(meta, path)
         return meta
 
-    def _point_at_samples(self, head: dict, path: Path) -> None:
-        if path.with_suffix(DATA_SUFFIX).resolve() != self.data_path.resolve():
-            if path.parent.resolve() == self.data_path.parent.resolve() and self._part.start == 0:
-                head["core:dataset"] = self.data_path.name
-            else:
-                head.pop("core:dataset", None)
-                head["core:metadata_only"] = True
+    def _point_at_samples(self, meta: dict, path: Path) -> None:
+        """States where the samples lie, seen from a file at `path`."""
+        head, data_path = meta["global"], self.data_path
+        if data_path is None:
+            head.pop("core:dataset", None)
+            head["core:metadata_only"] = True
+        elif self.embedded:
+            whole = super().sigmf_meta(path)
+            raws = {raw.get("core:sample_start", 0): raw for raw in meta["captures"]}
+            meta["captures"] = [{**raws.get(c["core:sample_start"] + self.offset, {}), **c,
+                                 "core:sample_start": c["core:sample_start"] + self.offset} for c in whole["captures"]]
+            for key in ("core:dataset", "core:trailing_bytes", "core:metadata_only"):
+                head.pop(key, None)
+            head |= {key: value for key, value in whole["global"].items() if key.startswith("core:") and key not in (
+                "core:version", "core:sample_rate", "core:num_channels")}
+        elif path.parent.resolve() != data_path.parent.resolve():
+            head["core:metadata_only"] = True
+        elif path.with_suffix(DATA_SUFFIX).name != data_path.name:
+            head["core:dataset"] = data_path.name
 
     def _capture(self, raw: dict, where: str, early: list[str]) -> Capture:
         start = _count(raw, "core:sample_start", where, 0) - self.offset

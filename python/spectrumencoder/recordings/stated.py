@@ -63,18 +63,20 @@ class Stated(NamedTuple):
         return parts
 
 
-def complete(recording: Recording, stated: Stated, named: Named, path: Path) -> Recording:
+def complete(recording: Recording, stated: Stated, named: Named, path: Path, need_rate: bool = True) -> Recording:
     """Gives a recording the values that it has by what is stated, in its file, and in its name. Returns it.
 
     Args:
         path: the file that the user named, for messages.
+        need_rate: False leaves a rate that nobody states 0.0.
 
     Raises:
         RecordingArgumentError: the rate is still unknown, or one frequency is stated for captures of several.
     """
-    _take_rate(recording, stated, named, path)
+    _take_rate(recording, stated, named, path, need_rate)
     _take_time(recording, stated, named, path)
-    recording.captures = recording.timed_captures()
+    if recording.samp_rate:
+        recording.captures = recording.timed_captures()
     _take_frequency(recording, stated, named, path)
     if stated.datatype is not None:
         recording.origins["datatype"] = STATED
@@ -94,7 +96,7 @@ def complete(recording: Recording, stated: Stated, named: Named, path: Path) -> 
     return recording
 
 
-def _take_rate(recording: Recording, stated: Stated, named: Named, path: Path) -> None:
+def _take_rate(recording: Recording, stated: Stated, named: Named, path: Path, need_rate: bool) -> None:
     inside = recording.samp_rate
     if stated.rate is not None:
         if inside and not math.isclose(inside, stated.rate, rel_tol=_SAME_RATE):
@@ -104,6 +106,8 @@ def _take_rate(recording: Recording, stated: Stated, named: Named, path: Path) -
         recording.origins.setdefault("samp_rate", recording.format_name)
     elif named.rate is not None:
         recording.samp_rate, recording.origins["samp_rate"] = named.rate, NAME
+    elif not need_rate:
+        recording.origins["samp_rate"] = UNKNOWN
     else:
         raise RecordingArgumentError(f"{path}: neither the file nor its name states the sample rate; give its rate in Hz")
 
@@ -116,7 +120,7 @@ def _take_time(recording: Recording, stated: Stated, named: Named, path: Path) -
     if start is None:
         return
     first = recording.captures[0]
-    begun = add_seconds(start, first.sample_start / recording.samp_rate)
+    begun = add_seconds(start, first.sample_start / recording.samp_rate if first.sample_start and recording.samp_rate else 0.0)
     if first.time_parts is not None and abs(difference_s(begun, first.time_parts)) > 1e-6:
         recording.notes.append(f"the time of the first sample is {iso_time(start)} as stated; {recording.format_name} says "
                                f"{iso_time(add_seconds(first.time_parts, -first.sample_start / recording.samp_rate))}")
