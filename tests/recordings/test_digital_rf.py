@@ -82,6 +82,23 @@ def test_a_hole_inside_a_file_that_was_written_as_continuous(tmp_path):
     np.testing.assert_allclose(recording.read(), ONE[:, 0], atol=1 / 32768)
 
 
+@pytest.mark.parametrize(("start", "lost"), [(0, 9_000), (123_457, 9_000), (999_000, 3_000_000)])
+def test_holes_of_a_large_file_that_was_written_as_continuous(tmp_path, start, lost):
+    parts = [(0, ONE[:12_345]), (12_345 + lost, ONE[12_345:])]  # a file has 1,000,000 samples
+    recording = open_recording(write(tmp_path, parts, continuous=True, rate=(1_000_000, 1), start=T0 * 1_000_000 + start))
+    assert [c.sample_start for c in recording.captures] == [0, 12_345] and recording.n_samples == 25_000
+    np.testing.assert_allclose(recording.read(), ONE[:, 0], atol=1 / 32768)
+    assert [c.posix_time - T0 for c in recording.captures] == pytest.approx([start / 1e6, (start + 12_345 + lost) / 1e6], abs=1e-6)
+
+
+def test_full_scale_of_a_large_file_is_no_hole(tmp_path):
+    iq = np.tile(ONE, (8, 1))
+    iq[rng.random(iq.shape) < 0.3] = -1 - 1j
+    recording = open_recording(write(tmp_path, [(0, iq)], continuous=True, rate=(1_000_000, 1), start=T0 * 1_000_000))
+    assert len(recording.captures) == 1 and abs(recording.n_samples - len(iq)) < 20
+    np.testing.assert_allclose(recording.read(100, 150_000), iq[100:150_100, 0], atol=1 / 32768)
+
+
 def test_a_hole_that_is_too_short_to_be_found_is_no_sample(tmp_path):
     at = 12_345  # 100 of 1,000,000 samples of a file
     path = write(tmp_path, [(0, ONE[:at]), (at + 100, ONE[at:])], continuous=True, rate=(1_000_000, 1), start=T0 * 1_000_000)
@@ -102,7 +119,7 @@ def test_subchannels_are_channels(tmp_path):
     first, second = open_recording(path), open_recording(path, channel=1)
     np.testing.assert_allclose(first.read(), IQ[:, 0], atol=1 / 32768)
     np.testing.assert_allclose(second.read(), IQ[:, 1], atol=1 / 32768)
-    assert "1 of 2 channels is read; --channel 1" in first.notes[0] and second.n_channels == 2
+    assert any("1 of 2 channels is read; --channel 1" in note for note in first.notes) and second.n_channels == 2
     with pytest.raises(RecordingError, match="channel 2"):
         open_recording(path, channel=2)
 

@@ -11,7 +11,7 @@ from gnuradio.spectrumencoder.recordings import RecordingError, open_recording
 
 RATE, N, T0 = 2_400_000, 360, 1_700_000_000  # N: samples of a packet
 IQ = (0.25 * np.exp(2j * np.pi * 0.1 * np.arange(100 * N))).astype(np.complex64)
-CI16, CI8, CF32 = 0x2000_03CF << 32, 0x2000_01C7 << 32, 0x2E00_07DF << 32  # complex; bits of field and item less 1
+CI16, CI8, CF32 = 0x2000_03CF << 32, 0x2000_01C7 << 32, 0x2E00_07DF << 32  # complex; bits less 1
 
 
 def data_packet(k, payload, *, stream=0x11, utc=None, fraction=None, fraction_kind=2, whole_kind=1, trailer=False, class_id=False):
@@ -180,7 +180,7 @@ def test_streams_are_channels(tmp_path):
     np.testing.assert_allclose(first.read(), IQ, atol=1 / 32768)
     np.testing.assert_allclose(second.read(), IQ[::-1], atol=1 / 32768)
     assert (first.frequency_hz, second.frequency_hz) == (433.92e6, 868e6) and second.channel == 1
-    assert "1 of 2 channels is read" in first.notes[0] and second.origins["channels"] == "stream 0x00000022"
+    assert any("1 of 2 channels is read" in note for note in first.notes) and second.origins["channels"] == "stream 0x00000022"
     with pytest.raises(RecordingError, match="channel 2"):
         open_recording(path, channel=2)
 

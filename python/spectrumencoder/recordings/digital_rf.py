@@ -20,7 +20,7 @@ import numpy as np
 
 from ..extras import how_to_get
 from .binary import Time, pick_channel
-from .digital_rf_index import DAMAGED, MIN_FILL, Layout, Piece, channel_files, index_file, one_line
+from .digital_rf_index import DAMAGED, MIN_FILL, Layout, Piece, channel_files, index_file, one_line, true_runs
 from .raw import SampleFile
 from .recording import Capture, Recording, RecordingError
 from .sample_format import SampleFormat
@@ -131,8 +131,7 @@ def _hide_fill(out: np.ndarray, fill: np.complex64) -> None:
     if out.real[::MIN_FILL].min() > lowest:  # fill is the lowest number, or NaN, and is at least one of these
         return
     is_fill = np.isnan(out.real) if np.isnan(fill) else out == fill
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], is_fill.view(np.int8), [0]))))
-    for low, high in zip(edges[::2], edges[1::2], strict=True):
+    for low, high in true_runs(is_fill):
         if high - low >= MIN_FILL:
             out[low:high] = np.nan
 

@@ -3,7 +3,7 @@
 
 A file states in `rf_data_index` which samples it holds. One that was written as continuous states that it holds all samples of
 its second, and has fill values (-32768, NaN) where none were written, as at both ends of a recording: these are found and left
-out. Within such a file PROBES places are looked at, so that a hole of that share of the file is found. Holes shorter than
+out. In a large file PROBES places are looked at, so that a hole of that share of the file is found. Holes shorter than
 MIN_FILL samples are not.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 from .recording import RecordingError
 
 PROBES = 256
+_EXACT_ROWS = 1 << 16  # a file of no more is looked at as a whole
 MIN_FILL = 64  # as many fill values in a row are no samples
 DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, MemoryError)
 _KINDS = {("i", 1): "i8", ("i", 2): "i16", ("i", 4): "i32", ("u", 1): "u8", ("u", 2): "u16", ("u", 4): "u32", ("f", 4): "f32",
@@ -112,29 +113,28 @@ def _filled(rows: Any, layout: Layout, low: int, high: int) -> list[tuple[int, i
         data = np.ascontiguousarray(rows[first:last:step])
         return (data.view(np.uint8).reshape(len(data), -1) == fill).all(1)
 
-    def edge(first: int, last: int, state: bool) -> int:
-        """The first row after `first` with another state; `last` has it."""
-        while last - first > 1:
-            middle = (first + last) // 2
-            first, last = (middle, last) if bool(is_fill(middle, middle + 1)[0]) == state else (first, middle)
-        return last
+    if high - low <= _EXACT_ROWS:
+        holes = [(low + first, low + last) for first, last in true_runs(is_fill(low, high))]
+    else:
+        holes, step = [], (high - low) // PROBES
+        places = [*range(low, high, step), high]
+        states = [*is_fill(low, high, step).tolist(), bool(is_fill(high - 1, high)[0])]
+        for first, last, state, then in zip(places, places[1:], states, states[1:], strict=False):
+            if state and then and is_fill(first, min(last, first + MIN_FILL)).all():
+                found = [(first, last)]
+            elif state or then:
+                found = [(first + begin, first + end) for begin, end in true_runs(is_fill(first, last))]
+            else:
+                continue
+            if holes and found and found[0][0] == holes[-1][1]:
+                found[0] = (holes.pop()[0], found[0][1])
+            holes += found
+    holes = [(first, last) for first, last in holes if last - first >= min(MIN_FILL, high - low)]
+    edges = [low, *(edge for hole in holes for edge in hole), high]
+    return [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if last > first]
 
-    def is_hole(place: int) -> bool:
-        """True if the fill value at a place is one of many: one value of a receiver at full scale is none."""
-        begin = max(low, place - MIN_FILL + 1)
-        around = is_fill(begin, min(high, place + MIN_FILL)).tolist()
-        below, above = around[:place - begin][::-1], around[place - begin:]
-        run = (below.index(False) if False in below else len(below)) + (above.index(False) if False in above else len(above))
-        return run >= min(MIN_FILL, high - low)
 
-    step = max(1, (high - low) // PROBES)
-    places = [*range(low, high, step), high - 1]
-    states = [*is_fill(low, high, step).tolist(), bool(is_fill(high - 1, high)[0])]
-    states = [state and is_hole(place) for state, place in zip(states, places, strict=True)]
-    edges = [low] if not states[0] else []
-    for before, after, state, then in zip(places, places[1:], states, states[1:], strict=False):
-        if state != then:
-            edges.append(edge(before, after, state))
-    if len(edges) % 2:
-        edges.append(high)
-    return list(zip(edges[::2], edges[1::2], strict=True))
+def true_runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """Where a mask (n,) is True: first, and behind the last, of each run."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.astype(np.int8), [0]))))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
