@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .binary import MAX_HEADER_BYTES, Time, after_samples, file_size, pick_channel, read_at
+from .binary import MAX_HEADER_BYTES, MAX_TIME_S, Time, after_samples, file_size, pick_channel, rate_or_unknown, read_at
 from .pmt_bytes import read_pmt
 from .raw import FileRecording, SampleFile
 from .recording import Capture, Recording, RecordingError
@@ -73,7 +73,7 @@ def open_file_meta(path: Path, *, channel: int | None = None) -> Recording:
     first, sample = None, 0
     times = _Times()
     for segment in segments:
-        rate = max(0.0, _number(segment.header.get("rx_rate")) or 0.0)
+        rate = rate_or_unknown(_number(segment.header.get("rx_rate")))
         if first is None:
             first, rate_hz, datatype = segment, rate, _datatype(path, segment.header, notes)
             sample_bytes = SampleFile(data_path, datatype).stride_bytes
@@ -222,4 +222,4 @@ def _time(value: Any) -> Time | None:
     """rx_time; (0, 0.0), which the sink writes if no tag stated it, is none."""
     if not isinstance(value, tuple) or len(value) != 2 or not isinstance(value[0], int) or not isinstance(value[1], float):
         return None
-    return (value[0], value[1]) if 0 <= value[0] < 1 << 40 and 0 <= value[1] < 1 and value != (0, 0.0) else None
+    return (value[0], value[1]) if 0 <= value[0] < MAX_TIME_S and 0 <= value[1] < 1 and value != (0, 0.0) else None
