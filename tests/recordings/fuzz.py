@@ -129,10 +129,10 @@ def _sigmf(folder: Path) -> Path:
     return folder / "x.sigmf-meta"
 
 
-def _sigmf_tar(folder: Path) -> Path:
+def _sigmf_tar(folder: Path, packed: str = "") -> Path:
     with tempfile.TemporaryDirectory() as inside:
         _sigmf(Path(inside))
-        with tarfile.open(folder / "x.sigmf", "w") as archive:
+        with tarfile.open(folder / "x.sigmf", f"w:{packed}") as archive:
             for suffix in ("meta", "data"):
                 archive.add(Path(inside) / f"x.sigmf-{suffix}", f"x/x.sigmf-{suffix}")
     return folder / "x.sigmf"
@@ -229,7 +229,9 @@ def _digital_rf(folder: Path) -> Path:
 
 
 READERS: dict[str, Callable[[Path], Path]] = {
-    "sigmf": _sigmf, "sigmf-tar": _sigmf_tar, "sigmf-zip": _sigmf_zip, "sigmf-collection": _sigmf_collection, "raw": _raw,
+    "sigmf": _sigmf, "sigmf-tar": _sigmf_tar, "sigmf-gz": lambda folder: _sigmf_tar(folder, "gz"),
+    "sigmf-xz": lambda folder: _sigmf_tar(folder, "xz"), "sigmf-zip": _sigmf_zip, "sigmf-collection": _sigmf_collection,
+    "raw": _raw,
     "npy": _npy, "wav": _wav, "wav-xml": _wav_xml, "wav-kiwi": _wav_kiwi, "file_meta": _file_meta,
     "file_meta-detached": lambda folder: _file_meta(folder, detached=True), "blue": _blue,
     "blue-big": lambda folder: _blue(folder, ">"),

@@ -252,6 +252,14 @@ def test_times_after_a_loss(write_sigmf, tmp_path):
     assert "core:datetime" in recording.sigmf_meta(tmp_path / "y.sigmf-meta")["captures"][2]
 
 
+@pytest.mark.parametrize(("index", "rate"), [(2 ** 62, 1e6), (10 ** 6, 1e-308), (10 ** 6, 1e-3)])
+def test_a_time_beyond_the_calendar_is_none(write_sigmf, tmp_path, index, rate):
+    path = write_sigmf(tmp_path, "gap", bytes(4000), rate, datatype="ci8", captures=[
+        {"core:sample_start": 0, "core:global_index": 0, "core:datetime": "9990-01-31T12:00:00Z"},
+        {"core:sample_start": 500, "core:global_index": index}])
+    assert open_recording(path).captures[1].time_parts is None
+
+
 def test_metadata_follow_what_is_stated(write_sigmf, tmp_path):
     path = write_sigmf(tmp_path, "r", bytes(4000), datatype="ci8", annotations=[
         {"core:sample_start": 3, "core:freq_lower_edge": 433e6, "core:freq_upper_edge": 434e6}, {"core:sample_start": 9}])

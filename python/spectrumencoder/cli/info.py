@@ -11,7 +11,8 @@ import typer
 
 from . import options
 from .console import NOTES, OUT, check_writable, write_json
-from .errors import CommandError, UsageError
+from .errors import CommandError
+from .run import usage_error
 
 if TYPE_CHECKING:
     from ..recordings import Recording
@@ -41,7 +42,7 @@ def info(
     rows, errors = [], []
     for name in files:
         try:
-            paths, notes = find_and_tell(name, **stated) if name.is_dir() else ([name], [])
+            paths, notes = find_and_tell(name, **stated, need_rate=False)
         except RecordingError as error:
             errors.append(error)
             continue
@@ -59,7 +60,7 @@ def info(
     if json_file is not None:
         write_json(json_file, {"recordings": rows, "errors": [str(error) for error in errors]})
     if len(errors) == 1 and not rows:
-        raise (UsageError if isinstance(errors[0], RecordingArgumentError) else CommandError)(str(errors[0]))
+        raise usage_error(errors[0]) if isinstance(errors[0], RecordingArgumentError) else CommandError(str(errors[0]))
     for error in errors:
         NOTES.print(f"error: {error}", markup=False)
     if errors:

@@ -108,12 +108,12 @@ def find_recordings(path: str | Path, *, rate: float | None = None, datatype: st
     return find_and_tell(path, rate=rate, datatype=datatype, freq=freq, start=start, channel=channel, offset_hz=offset_hz)[0]
 
 
-def find_and_tell(path: str | Path, **stated: Any) -> tuple[list[Path], list[str]]:
-    """As ``find_recordings``, with notes of what a folder holds and is left out."""
+def find_and_tell(path: str | Path, *, need_rate: bool = True, **stated: Any) -> tuple[list[Path], list[str]]:
+    """As ``find_recordings``, with notes of what a folder holds and is left out. need_rate: as for ``open_recording``."""
     path, said = Path(path), Stated(**stated)
     said.check(path)
     if not path.is_dir() or format_of(path, FORMATS)[0] is not None:
-        format_, found = _resolve(path, said)
+        format_, found = _resolve(path, said, need_rate)
         return ([found] if format_ is None or format_.members is None else format_.members(found)), []
     for name, value in (("datatype", said.datatype), ("start", said.start)):
         if value is not None:

@@ -23,7 +23,7 @@ class Levels(NamedTuple):
         rms_dbfs: of |x|.
         peak_dbfs: the largest of |I| and |Q|.
         mean_dbfs: of the mean, the line at 0 Hz.
-        full_scale_share: of samples whose I or Q is the largest or smallest number of the data type; of floats, 1 or more.
+        full_scale_share: of samples whose |I| or |Q| is the largest positive number of the data type, or more; of floats, 1.
         shares: of samples whose larger one of |I| and |Q| lies in (2^-(k+1), 2^-k] of full scale, for k = 0, 1, ...; what
             is beyond full scale counts in the first, what is weaker than all rows in none.
         not_finite: number of samples that are NaN or infinite; they count in no other figure.

@@ -9,7 +9,7 @@ from pathlib import Path
 from .formats import Format
 from .names import parse_name, states_type
 from .recording import RecordingError
-from .sigmf import dataset_path, is_own_output
+from .sigmf import about
 from .sigmf_meta import META_SUFFIX
 from .stated import Stated
 
@@ -18,26 +18,30 @@ def search_folder(folder: Path, stated: Stated, formats: Sequence[Format]) -> tu
     """Paths of the recordings in a folder (not its subfolders), by name, and notes of what was left out.
 
     Found are files by the suffixes of the formats, and raw IQ whose name, with what is stated, gives rate and type. Of
-    several files of metadata for the same samples one is taken: that of the samples' own name, if there is one.
+    several files about the same samples one is taken: SigMF of the samples' own name, else other SigMF, else the samples.
 
     Raises:
         RecordingError: there is none.
     """
-    found: dict[object, list[Path]] = {}
+    found: dict[object, list[tuple[int, Path]]] = {}  # by the samples; files about them with their rank
     own = 0
     for path in sorted(folder.iterdir()):
-        listed = next((format_ for format_ in formats if format_.is_listed(path)), None)
-        if listed is None and not _is_named_raw(path, stated):
+        if not any(format_.is_listed(path) for format_ in formats) and not _is_named_raw(path, stated):
             continue
-        if path.name.endswith(META_SUFFIX) and is_own_output(path):
-            own += 1
-            continue
-        found.setdefault(_identity(path), []).append(path)
+        rank, samples = 2, path
+        if path.name.endswith(META_SUFFIX):
+            samples_of, is_own_output = about(path)
+            if is_own_output:
+                own += 1
+                continue
+            samples = samples_of or path
+            rank = int(samples.stem != path.stem)
+        found.setdefault(_identity(samples), []).append((rank, path))
     notes = [f"{own} {'file' if own == 1 else 'files'} with events that this program has found {'is' if own == 1 else 'are'} no "
              "recording, and left out"] if own else []
     paths = []
     for several in found.values():
-        kept, *others = sorted(several, key=_rank)
+        kept, *others = (path for _, path in sorted(several))
         paths.append(kept)
         if others:
             notes.append(f"{', '.join(path.name for path in others)} {'is' if len(others) == 1 else 'are'} left out: the same "
@@ -54,22 +58,13 @@ def _is_named_raw(path: Path, stated: Stated) -> bool:
     return named.datatype is not None and (stated.rate or named.rate) is not None and states_type(path) and path.is_file()
 
 
-def _identity(path: Path) -> object:
-    """What two files of the same samples have in common."""
-    samples = dataset_path(path) if path.name.endswith(META_SUFFIX) else path
+def _identity(samples: Path) -> object:
+    """What two paths to the same samples have in common."""
     try:
-        status = (samples or path).stat()
+        status = samples.stat()
     except OSError:
-        return path
+        return samples
     return status.st_dev, status.st_ino
-
-
-def _rank(path: Path) -> tuple[int, str]:
-    """The order among files of the same samples: SigMF of the samples' own name, other SigMF, others."""
-    if not path.name.endswith(META_SUFFIX):
-        return 2, path.name
-    samples = dataset_path(path)
-    return int(samples is None or samples.stem != path.stem), path.name
 
 
 def _members(path: Path, formats: Sequence[Format]) -> list[Path]:

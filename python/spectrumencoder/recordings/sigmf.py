@@ -10,7 +10,7 @@ import codecs
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import keys
 from .archive import Member, is_archive, members, unpack
@@ -90,25 +90,31 @@ def open_sigmf(path: Path, *, channel: int | None = None,
     return recording
 
 
-def dataset_path(meta_path: Path) -> Path | None:
-    """The file with the samples of NAME.sigmf-meta; None if it cannot be told, or they are in an archive."""
-    try:
-        return _dataset(_parsed(meta_path.read_bytes(), meta_path), meta_path)[0]
-    except (OSError, RecordingError):
-        return None
+class About(NamedTuple):
+    """What a search of a folder wants to know of NAME.sigmf-meta: its samples, and whether this module wrote it about them.
+
+    Fields:
+        samples: the file with the samples; None if it cannot be told.
+        is_own_output: it is about samples of another name, and of this module: ``NAME-events.sigmf-meta``.
+    """
+
+    samples: Path | None
+    is_own_output: bool
 
 
-def is_own_output(meta_path: Path) -> bool:
-    """True for metadata that this module wrote about samples of another name: ``NAME-events.sigmf-meta``."""
+def about(meta_path: Path) -> About:
+    """Reads metadata for a search. What is damaged has no samples."""
     try:
-        head = _parsed(meta_path.read_bytes(), meta_path).get("global")
+        meta = _parsed(meta_path.read_bytes(), meta_path)
     except (OSError, RecordingError):
-        return False
-    if not isinstance(head, dict) or _EXTENSION not in _extensions(head.get("core:extensions")):
-        return False
-    own_data = meta_path.with_suffix(DATA_SUFFIX)
-    named = head.get("core:dataset")
-    return bool(head.get("core:metadata_only")) or named not in (None, own_data.name) or own_data.is_symlink()
+        return About(None, False)
+    head, own_data = meta.get("global"), meta_path.with_suffix(DATA_SUFFIX)
+    own = isinstance(head, dict) and _EXTENSION in _extensions(head.get("core:extensions")) and (
+        bool(head.get("core:metadata_only")) or head.get("core:dataset") not in (None, own_data.name) or own_data.is_symlink())
+    try:
+        return About(_dataset(meta, meta_path)[0], own)
+    except RecordingError:
+        return About(None, own)
 
 
 def _extensions(value: Any) -> Iterator[str]:

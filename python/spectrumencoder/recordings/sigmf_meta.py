@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from .binary import after_samples, pick_channel
 from .raw import FileRecording, Run, SampleFile
-from .recording import Annotation, Capture, RecordingError, iso_time, parse_time
+from .recording import END_OF_TIME, Annotation, Capture, RecordingError, iso_time, parse_time
 
 META_SUFFIX, DATA_SUFFIX = ".sigmf-meta", ".sigmf-data"
 _BY_INDEX = " and core:global_index"
@@ -118,9 +118,17 @@ class SigmfRecording(FileRecording):
             if index is not None and captures[i].time_parts is None:
                 earlier = [pair for pair in known if pair[1] <= index]
                 near, near_index = earlier[-1] if earlier else known[0]
-                captures[i] = replace(captures[i], time_parts=after_samples(near.time_parts, index - near_index, self.samp_rate))
+                captures[i] = replace(captures[i], time_parts=self._after(near.time_parts, index - near_index))
                 self.origins["time"] = f"{self.origins.get('time', 'stated').removesuffix(_BY_INDEX)}{_BY_INDEX}"
         return captures
+
+    def _after(self, time: tuple[int, float], n_samples: int) -> tuple[int, float] | None:
+        """The time so many samples later; None if no calendar has it."""
+        try:
+            moment = after_samples(time, n_samples, self.samp_rate)
+        except OverflowError:  # of a tiny rate
+            return None
+        return moment if 0 <= moment[0] < END_OF_TIME else None
 
     def sigmf_meta(self, path: Path) -> dict:
         """The metadata with what was stated since, pointing at its samples if these have another name than the file at `path`."""

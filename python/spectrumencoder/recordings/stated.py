@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .names import Named
-from .recording import Annotation, Capture, Recording, RecordingArgumentError, iso_time, parse_time
+from .recording import END_OF_TIME, Annotation, Capture, Recording, RecordingArgumentError, iso_time, parse_time
 from .sample_format import parse_datatype
 
 STATED, NAME, UNKNOWN = "stated", "name", "unknown"  # among the values of ``Recording.origins``
@@ -57,7 +57,7 @@ class Stated(NamedTuple):
             parts = parse_time(self.start) if isinstance(self.start, str) else (int(self.start[0]), float(self.start[1]))
         except (ValueError, TypeError, OverflowError, IndexError):
             parts = (-1, 0.0)
-        if parts[0] < 0 or not 0 <= parts[1] < 1:
+        if not 0 <= parts[0] < END_OF_TIME or not 0 <= parts[1] < 1:
             raise RecordingArgumentError(f"{path}: start {self.start!r} is no time since 1970; write it like "
                                          "2026-01-31T12:00:00.5Z")
         return parts
@@ -120,6 +120,8 @@ def _take_time(recording: Recording, stated: Stated, named: Named, path: Path) -
     if start is None:
         return
     first = recording.captures[0]
+    if first.sample_start and recording.samp_rate and first.sample_start / recording.samp_rate > END_OF_TIME:
+        raise RecordingArgumentError(f"{path}: its rate is {recording.samp_rate:g} Hz; state the rate, too, if that is not right")
     begun = add_seconds(start, first.sample_start / recording.samp_rate if first.sample_start and recording.samp_rate else 0.0)
     if first.time_parts is not None and abs(difference_s(begun, first.time_parts)) > 1e-6:
         recording.notes.append(f"the time of the first sample is {iso_time(start)} as stated; {recording.format_name} says "
