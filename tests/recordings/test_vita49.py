@@ -14,7 +14,8 @@ IQ = (0.25 * np.exp(2j * np.pi * 0.1 * np.arange(100 * N))).astype(np.complex64)
 CI16, CI8, CF32 = 0x2000_03CF << 32, 0x2000_01C7 << 32, 0x2E00_07DF << 32  # complex; bits less 1
 
 
-def data_packet(k, payload, *, stream=0x11, utc=None, fraction=None, fraction_kind=2, whole_kind=1, trailer=False, class_id=False):
+def data_packet(k, payload, *, stream=0x11, utc=None, fraction=None, fraction_kind=2, whole_kind=1, trailer=False,
+                class_id=False):
     first = k * N
     if fraction is None:
         utc, fraction = T0 + first // RATE, first % RATE * 10**12 // RATE if fraction_kind == 2 else first % RATE

@@ -92,10 +92,12 @@ class DigitalRfRecording(Recording):
                          data_paths=files)
         self.n_channels, self.channel, self.size_bytes = layout.n_subchannels, channel, sum(file.stat().st_size for file in files)
         self._pieces, self._layout, self._h5py, self._may_have_fill = pieces, layout, h5py, may_have_fill
-        self._samples: SampleFile | None = None  # the file that was read last
+        self._file: Path | None = None  # that was read last
+        self._samples: SampleFile | None = None  # of that file
         self._ends = list(accumulate(piece.n_samples for piece in pieces))
         self._format = SampleFormat(layout.datatype)
         self._fill = self._format.decode(np.frombuffer(layout.fill, np.uint8))[0]
+        self._lowest = -math.inf if np.isnan(self._fill) else float(self._fill.real)
 
     def _read_samples(self, start: int, out: np.ndarray) -> None:
         done, i = 0, bisect_right(self._ends, start)
@@ -108,12 +110,14 @@ class DigitalRfRecording(Recording):
             except DAMAGED as error:
                 raise RecordingError(f"{piece.file}: cannot be read ({one_line(error)}); open it again") from error
             done, i = done + len(part), i + 1
-        if self._may_have_fill:
+        # Fill is the lowest number, or NaN, and a hole has one of these samples at least: true if it is NaN too.
+        if self._may_have_fill and not np.minimum.reduce(out.real[::MIN_FILL]) > self._lowest:
             _hide_fill(out, self._fill)
 
     def _read_piece(self, piece: Piece, row: int, out: np.ndarray) -> None:
         if piece.byte is not None:
-            if self._samples is None or self._samples.path != piece.file:
+            if self._samples is None or self._file is not piece.file:  # all pieces of a file have the same Path
+                self._file = piece.file
                 self._samples = SampleFile(piece.file, self._layout.datatype, n_channels=self.n_channels, channel=self.channel,
                                            byte_start=piece.byte)
             self._samples.read_into(row, out)
@@ -127,9 +131,6 @@ class DigitalRfRecording(Recording):
 
 def _hide_fill(out: np.ndarray, fill: np.complex64) -> None:
     """Fill values that the index did not find, in a hole of a file, become NaN: no sample, and no frame with it."""
-    lowest = -np.inf if np.isnan(fill) else fill.real
-    if out.real[::MIN_FILL].min() > lowest:  # fill is the lowest number, or NaN, and is at least one of these
-        return
     is_fill = np.isnan(out.real) if np.isnan(fill) else out == fill
     for low, high in true_runs(is_fill):
         if high - low >= MIN_FILL:

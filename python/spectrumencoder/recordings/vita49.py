@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .binary import Time, pick_channel
+from .binary import Time, pick_channel, rate_or_unknown
 from .packet_files import Datagram, datagrams, is_capture
 from .raw import FileRecording, SampleFile
 from .recording import Capture, Recording, RecordingError
@@ -155,7 +155,7 @@ def _datatype(path: Path, stream: _Stream, notes: list[str]) -> tuple[str, str]:
 
 def _rate(stream: _Stream, counts: np.ndarray) -> tuple[float, str]:
     """The sample rate in Hz that contexts state, or that times in picoseconds show; 0.0 if neither does."""
-    stated = next((values["samp_rate"] for _, values in stream.contexts if values.get("samp_rate", 0.0) > 0), 0.0)
+    stated = next((rate for _, values in stream.contexts if (rate := rate_or_unknown(values.get("samp_rate")))), 0.0)
     if stated or not any(kind == PICOSECONDS for _, kind in stream.kinds) or len(counts) < 2:
         return stated, "context"
     fractions = np.frombuffer(stream.fraction, np.uint64).astype(float) * 1e-12
@@ -163,7 +163,7 @@ def _rate(stream: _Stream, counts: np.ndarray) -> tuple[float, str]:
     valid = steps > 0
     if not valid.any():
         return 0.0, ""
-    rate = float(np.median(counts[:-1][valid] / steps[valid]))
+    rate = rate_or_unknown(float(np.median(counts[:-1][valid] / steps[valid])))
     return (float(round(rate)) if abs(rate - round(rate)) < 1e-5 * rate else rate), "timestamps"
 
 
