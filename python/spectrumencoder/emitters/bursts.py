@@ -36,6 +36,7 @@ class FrameView:
         index: number of the frame, among those of all tunings. sample_start, sample_stop: of its samples.
         power, expected: (N,) linear. ratio: (N,) power over expected. risen: (N,) linear, power over what it was a moment ago.
         clipped: share of samples at full scale. probabilities: (C,) of classes. residual: (N,) of the encoder, carried along.
+        model: that answered.
     """
 
     index: int
@@ -49,6 +50,7 @@ class FrameView:
     probabilities: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     residual: np.ndarray | None = None
     dropout_rate: float = 0.0
+    model: str = ""
 
 
 @dataclass(eq=False)
@@ -61,7 +63,7 @@ class Burst:
         peak: (N,) largest power over expected. best: its highest score. max_snr_db: of a frame in that frame's own bins.
         side: frames in which it could be a side effect of a stronger signal, by kind of ``SIDE_EFFECTS``.
         labels: (C,) probabilities, summed.
-        residual, dropout_rate: of its best frame.
+        residual, dropout_rate, model: of its best frame.
         verdict, alert: of the detector. counted: the registry knows it already.
     """
 
@@ -83,6 +85,7 @@ class Burst:
     side: dict[str, int] = field(default_factory=dict)
     residual: np.ndarray | None = field(default=None, repr=False)
     dropout_rate: float = 0.0
+    model: str = ""
     verdict: Any = None
     alert: Any = None
     counted: bool = False
@@ -96,7 +99,7 @@ class Burst:
         for low, high, score, _ in regions:
             self.low, self.high = min(self.low, low), max(self.high, high)
             if score >= self.best:
-                self.best, self.residual, self.dropout_rate = score, frame.residual, frame.dropout_rate
+                self.best, self.residual, self.dropout_rate, self.model = score, frame.residual, frame.dropout_rate, frame.model
             part = slice(low, high + 1)
             over = frame.power[part] - frame.expected[part]
             self.excess[part] += np.maximum(over, 0.0)

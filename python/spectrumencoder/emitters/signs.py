@@ -42,7 +42,7 @@ class SignMaker:
         named = best is not None and sign.labels[best] >= MIN_LABEL
         return Sighting(burst.sample_start, burst.sample_stop, sign.center_hz, sign.bandwidth_hz, sign.power_dbfs, sign.level_db,
                         burst.best, burst.n_frames, best if named else None, sign.labels[best] if named and best else None,
-                        burst.dropout_rate, burst.residual)
+                        burst.dropout_rate, burst.residual, burst.model)
 
     def _classes(self, burst: Burst) -> dict[str, float]:
         """Mean probability of each class over its frames, of those that count."""

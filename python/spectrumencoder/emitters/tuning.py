@@ -43,6 +43,21 @@ def key_of(segment: Segment) -> TuningKey:
     return TuningKey(segment.rx_freq, segment.rx_rate, segment.frame_hop, segment.frame_average)
 
 
+class Block(NamedTuple):
+    """The frames of a full block.
+
+    Attributes:
+        psd: (F, N) dBFS less the gain. ratio: (F, N) power over the background. gains: dB, see ``TuningState.block``.
+        starts: (F,) first samples. times: (F,) POSIX s of these, as they were when the frames came.
+    """
+
+    psd: np.ndarray
+    ratio: np.ndarray
+    gains: np.ndarray
+    starts: np.ndarray
+    times: np.ndarray
+
+
 class TuningState:
     """State of one tuning.
 
@@ -131,17 +146,19 @@ class TuningState:
         """Frames until the block is full."""
         return BLOCK - self.filled
 
-    def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray, clipped: np.ndarray):
-        """Adds frames to the block. clipped: (F,) share of samples at full scale."""
+    def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray, times: np.ndarray,
+             clipped: np.ndarray):
+        """Adds frames to the block. starts, times: see ``Block``. clipped: (F,) share of samples at full scale."""
         self._psd.append(psd - gains[:, None])
         self._ratio.append(ratio)
         self._starts.append(starts)
+        self._times.append(times)
         self._block_gains.append(gains)
         self._block_clipped.append(clipped.copy())  # a view of a buffer that is used again
         self.filled += len(psd)
 
-    def block(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The full block: dBFS less the gain (F, N), power over the background (F, N), first samples (F,), and the gains.
+    def block(self) -> Block:
+        """The full block.
 
         Clipping lowers the gain of all else: if some frames are not clipped, the gains are theirs alone.
         """
@@ -154,13 +171,14 @@ class TuningState:
         self.usual_gain_db = usual + max(min(gain - usual, step), -step)
         self._means.append(ratio.mean(axis=0))
         self._recent = None
-        return np.concatenate(self._psd), ratio, np.concatenate(self._starts), gains
+        return Block(np.concatenate(self._psd), ratio, gains, np.concatenate(self._starts), np.concatenate(self._times))
 
     def clear_block(self):
         """Begins a new block."""
         self._psd: list[np.ndarray] = []
         self._ratio: list[np.ndarray] = []
         self._starts: list[np.ndarray] = []
+        self._times: list[np.ndarray] = []
         self._block_gains: list[np.ndarray] = []
         self._block_clipped: list[np.ndarray] = []
         self.filled = 0

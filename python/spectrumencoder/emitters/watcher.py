@@ -277,7 +277,8 @@ class EmitterDetector(Decisions):
                 frame = self._view(tuning, self._age + n, psd[n], expected_db, ratio[n], residual[n], features[n], int(starts[n]),
                                    float(clipped[n]))
                 self._look(tuning, search, n, frame, emitted)
-        tuning.fill(psd, gains, ratio, starts, clipped)
+        times = np.array([self._segment.time_of(start) for start in starts.tolist()])
+        tuning.fill(psd, gains, ratio, starts, times, clipped)
         self._age += len(psd)
         scores = tuning.score(search, gains, ratio)
         if self._room(tuning) <= 0:
@@ -293,9 +294,13 @@ class EmitterDetector(Decisions):
     def _view(self, tuning: TuningState, index: int, psd, expected_db, ratio, residual, row, start: int,
               clipped: float) -> FrameView:
         power, expected = 10.0 ** (0.1 * psd.astype(np.float64)), 10.0 ** (0.1 * expected_db.astype(np.float64))
+        answered_by = int(row[layout.ANSWERED_BY])
+        if not 0 <= answered_by < len(self._models):
+            raise ValueError(f"features say that model {answered_by} of an ensemble has answered, the detector knows "
+                             f"{', '.join(self._models)}; give the encoder and the detector the same model")
         return FrameView(index, start, start + self._segment.frame_hop, power, expected, ratio,
                          power - expected * tuning.recent(), clipped, row[layout.PROBABILITIES][:len(self._labels)], residual,
-                         1.0 - float(row[layout.K_KEPT]) / self._n_tokens)
+                         1.0 - float(row[layout.K_KEPT]) / self._n_tokens, self._models[answered_by])
 
     def _look(self, tuning: TuningState, search: Search, n: int, frame: FrameView, emitted: list[Emitted]):
         """Takes a frame in which something stands out, or that comes while a burst is on."""
@@ -319,17 +324,16 @@ class EmitterDetector(Decisions):
 
     def _end_block(self, tuning: TuningState, emitted: list[Emitted]):
         """The block is full: what was learned of it takes effect."""
-        psd, ratio, starts, gains = tuning.block()
+        psd, ratio, gains, starts, times = tuning.block()
         tuning.clear_block()
-        block_s = len(psd) * tuning.frame_s
-        times = np.array([self._segment.time_of(int(s)) for s in starts])
+        block_s, last = len(psd) * tuning.frame_s, int(starts[-1])
         self._now_s = max(self._now_s, float(times[-1]) + tuning.frame_s)
         for heard in self._activity.take(tuning, ratio, starts, times, self.hold):
             if self._bursts:
                 sighting = sighting_of(heard.emitter, heard.sample_start, heard.sample_stop, heard.level_db)
                 emitted += self._log.once(alerts.BURST, heard.emitter, sighting, self._segment)
         for change in self._gains[tuning.key].take(tuning, gains, ratio, block_s, self.learning):
-            self._of_blocks.receiver_did(change, tuning, gains, int(starts[0]), int(starts[-1]), self._segment, emitted)
+            self._of_blocks.receiver_did(change, tuning, gains, int(starts[0]), last, self._segment, emitted)
         if self.learning:
             if len(psd) == BLOCK:
                 tuning.background.learn(psd)
@@ -341,9 +345,9 @@ class EmitterDetector(Decisions):
             mean = 10.0 * np.log10(np.mean(10.0 ** (0.1 * psd.astype(np.float64)), axis=0))
             for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry,
                                                      self._gains[tuning.key].raised_db):
-                self._of_blocks.tell(kind, emitter, int(starts[0]), self._segment, emitted)
+                self._of_blocks.tell(kind, emitter, last, self._segment, emitted)
             for emitter in self._activity.overdue(self.false_events_per_hour):
-                self._of_blocks.tell(alerts.GONE, emitter, int(starts[-1]), self._segment, emitted)
+                self._of_blocks.tell(alerts.GONE, emitter, last, self._segment, emitted)
         self._of_blocks.close_what_is_over(self._now_s, self._segment, emitted)
         tuning.renew(self.registry, self.false_events_per_hour)
 
