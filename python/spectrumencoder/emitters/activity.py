@@ -60,7 +60,9 @@ class Activity:
         Returns:
             The transmissions that have ended.
         """
-        cores = [core for core in self._registry.cores(tuning.grid) if not core[0].steady]
+        usable = tuning.usable
+        cores = [(emitter, low, high) for emitter, low, high in self._registry.cores(tuning.grid)
+                 if not emitter.steady and usable.start <= low and high <= usable.stop]
         if not cores:
             return []
         cumulative = np.zeros((len(ratio), ratio.shape[1] + 1))

@@ -62,17 +62,17 @@ class TuningState:
     """State of one tuning.
 
     Args:
-        key: of the tuning. window: of the tokenizer. n_bins: N.
+        key: of the tuning. window: of the tokenizer. n_bins: N. usable: bins that are judged.
     """
 
-    def __init__(self, key: TuningKey, window: str, n_bins: int):
+    def __init__(self, key: TuningKey, window: str, n_bins: int, usable: slice):
         hop = max(key.frame_hop // key.average, 1)
         bin_hz = key.samp_rate / n_bins
-        self.key, self._window = key, window
+        self.key, self._window, self.usable = key, window, usable
         self.frame_s = key.frame_hop / key.samp_rate
         self.grid = Grid(key.freq_hz - n_bins // 2 * bin_hz, bin_hz, n_bins)
-        self.background = Background(n_bins, key.average * independent_share(window, n_bins, hop, key.average))
-        self.steady = SteadyTrack(self.grid)
+        self.background = Background(n_bins, key.average * independent_share(window, n_bins, hop, key.average), usable)
+        self.steady = SteadyTrack(self.grid, usable)
         self.first_frames: list[tuple] = []  # until the background begins
         self.allowed = np.ones(n_bins, np.float32)
         self.limits: Limits | None = None
@@ -95,7 +95,7 @@ class TuningState:
 
     # -- frames
 
-    def search(self, psd: np.ndarray, usable: slice) -> tuple[Search, np.ndarray, np.ndarray]:
+    def search(self, psd: np.ndarray) -> tuple[Search, np.ndarray, np.ndarray]:
         """The boxes of the next frames (F, N), the gains (F,) and the power over the background (F, N)."""
         assert self.limits is not None  # `renew` gives them
         gains = self.background.gains_db(psd)
@@ -103,7 +103,7 @@ class TuningState:
         rows[:HISTORY], fresh = self._rows, rows[HISTORY:]
         ratio = self.background.excess(psd, gains, self.allowed, fresh)
         self._calm(gains, fresh)
-        fresh[:, :usable.start], fresh[:, usable.stop:] = 1.0, 1.0
+        fresh[:, :self.usable.start], fresh[:, self.usable.stop:] = 1.0, 1.0
         self._rows = rows[len(psd):].copy()
         return Search(rows, self.limits.limit), gains, ratio
 

@@ -125,7 +125,7 @@ class EmitterDetector(Decisions):
         self._now_s = 0.0
         for tuning in () if self._band is None else self._band.tunings:
             key = TuningKey(tuning.freq_hz, tuning.samp_rate, tuning.frame_hop, tuning.average)
-            state = self._tunings[key] = TuningState(key, self._window, self.n_bins)
+            state = self._tunings[key] = TuningState(key, self._window, self.n_bins, self._usable)
             state.background.restore(tuning.mean_db, tuning.frames)
             state.steady.find(tuning.mean_db, state.background.noise_db, self.registry, 0.0, 0.0)
 
@@ -244,7 +244,7 @@ class EmitterDetector(Decisions):
     def _tuning_of(self, segment: Segment) -> TuningState:
         key = key_of(segment)
         if key not in self._tunings:
-            self._tunings[key] = TuningState(key, self._window, self.n_bins)
+            self._tunings[key] = TuningState(key, self._window, self.n_bins, self._usable)
         if key not in self._gains:
             self._gains[key] = GainWatch()
         self._tuning = self._tunings[key]
@@ -269,7 +269,7 @@ class EmitterDetector(Decisions):
         """Judges frames that fit into the block; returns their scores."""
         if tuning.limits is None:
             tuning.renew(self.registry, self.false_events_per_hour)
-        search, gains, ratio = tuning.search(psd, self._usable)
+        search, gains, ratio = tuning.search(psd)
         clipped = features[:, layout.CLIPPED_SHARE]
         for n, score in enumerate(search.score.tolist()):
             if score > 1.0 or self._builder.open:
