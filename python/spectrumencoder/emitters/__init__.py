@@ -15,6 +15,7 @@ The way of a frame, by file::
       alerts         one event for an alert: open, update, close
     at the end of a block
       activity       the places of the band's own emitters: when they were on, who has been silent for too long
+        waveform     how the transmissions of an emitter look, and whether the last ones look otherwise
       steady         carriers that are a part of the background: gone, back, louder
       receiver       steps of the gain, raised floors
       block_reports  what these call for: alerts, and which are over

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..detector.events import Emitted, Segment
 from . import alerts
+from .activity import Heard
 from .alerts import Alert, AlertLog, Sighting
 from .bursts import BurstBuilder
 from .emitter import Emitter
@@ -43,6 +44,17 @@ class BlockReports:
             emitted.append(message)
         else:
             emitted += self._log.once(kind, emitter, sighting, segment)
+
+    def changed(self, heard: Heard, segment: Segment, emitted: list[Emitted]):
+        """Reports another waveform in the place of an emitter, as the last transmission showed it."""
+        emitter = heard.emitter
+        if self._registry.is_ignored(emitter.low_hz, emitter.high_hz) or self._log.of_emitter(emitter) is not None:
+            return
+        sighting = sighting_of(emitter, heard.sample_start, heard.sample_stop, heard.level_db)
+        sighting.freq_center_hz, sighting.bandwidth_hz = heard.place or (sighting.freq_center_hz, sighting.bandwidth_hz)
+        sighting.n_frames = round((heard.sample_stop - heard.sample_start) / segment.frame_hop)
+        sighting.label, sighting.confidence = heard.label, None
+        emitted += self._log.once(alerts.CHANGED, emitter, sighting, segment)
 
     def _moved(self, emitter: Emitter, segment: Segment) -> Alert | None:
         """The alert of a new emitter that is like this one, and began when this one fell silent."""

@@ -49,6 +49,7 @@ class Block(NamedTuple):
     Attributes:
         psd: (F, N) dBFS less the gain. ratio: (F, N) power over the background. gains: dB, see ``TuningState.block``.
         starts: (F,) first samples. times: (F,) POSIX s of these, as they were when the frames came.
+        classes: (F, C) probabilities; -1 for a frame that was not encoded.
     """
 
     psd: np.ndarray
@@ -56,6 +57,7 @@ class Block(NamedTuple):
     gains: np.ndarray
     starts: np.ndarray
     times: np.ndarray
+    classes: np.ndarray
 
 
 class TuningState:
@@ -147,12 +149,13 @@ class TuningState:
         return BLOCK - self.filled
 
     def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray, times: np.ndarray,
-             clipped: np.ndarray):
-        """Adds frames to the block. starts, times: see ``Block``. clipped: (F,) share of samples at full scale."""
+             classes: np.ndarray, clipped: np.ndarray):
+        """Adds frames to the block. starts, times, classes: see ``Block``. clipped: (F,) share of samples at full scale."""
         self._psd.append(psd - gains[:, None])
         self._ratio.append(ratio)
         self._starts.append(starts)
         self._times.append(times)
+        self._classes.append(classes)
         self._block_gains.append(gains)
         self._block_clipped.append(clipped.copy())  # a view of a buffer that is used again
         self.filled += len(psd)
@@ -171,7 +174,8 @@ class TuningState:
         self.usual_gain_db = usual + max(min(gain - usual, step), -step)
         self._means.append(ratio.mean(axis=0))
         self._recent = None
-        return Block(np.concatenate(self._psd), ratio, gains, np.concatenate(self._starts), np.concatenate(self._times))
+        return Block(np.concatenate(self._psd), ratio, gains, np.concatenate(self._starts), np.concatenate(self._times),
+                     np.concatenate(self._classes))
 
     def clear_block(self):
         """Begins a new block."""
@@ -179,6 +183,7 @@ class TuningState:
         self._ratio: list[np.ndarray] = []
         self._starts: list[np.ndarray] = []
         self._times: list[np.ndarray] = []
+        self._classes: list[np.ndarray] = []
         self._block_gains: list[np.ndarray] = []
         self._block_clipped: list[np.ndarray] = []
         self.filled = 0

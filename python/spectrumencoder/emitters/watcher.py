@@ -111,7 +111,7 @@ class EmitterDetector(Decisions):
         self.learned_s = 0.0 if self._band is None else self._band.learned_s
         self._complete = not self.learn_s > 0.0 or (self._band is not None and self._band.complete)
         self._builder = BurstBuilder(self.n_bins, self.hold)
-        self._activity = Activity(self.registry)
+        self._activity = Activity(self.registry, self._labels)
         self._log = AlertLog(self.n_bins, self._models[0])
         self._notices = Notices()
         receiver = ReceiverLog(self._notices)
@@ -278,7 +278,9 @@ class EmitterDetector(Decisions):
                                    float(clipped[n]))
                 self._look(tuning, search, n, frame, emitted)
         times = np.array([self._segment.time_of(start) for start in starts.tolist()])
-        tuning.fill(psd, gains, ratio, starts, times, clipped)
+        probabilities = features[:, layout.PROBABILITIES][:, :len(self._labels)]
+        classes = np.where(features[:, layout.K_ENCODED, None] > 0.0, probabilities, np.float32(-1.0))
+        tuning.fill(psd, gains, ratio, starts, times, classes, clipped)
         self._age += len(psd)
         scores = tuning.score(search, gains, ratio)
         if self._room(tuning) <= 0:
@@ -324,12 +326,15 @@ class EmitterDetector(Decisions):
 
     def _end_block(self, tuning: TuningState, emitted: list[Emitted]):
         """The block is full: what was learned of it takes effect."""
-        psd, ratio, gains, starts, times = tuning.block()
+        block = tuning.block()
         tuning.clear_block()
+        psd, ratio, gains, starts = block.psd, block.ratio, block.gains, block.starts
         block_s, last = len(psd) * tuning.frame_s, int(starts[-1])
-        self._now_s = max(self._now_s, float(times[-1]) + tuning.frame_s)
-        for heard in self._activity.take(tuning, ratio, starts, times, self.hold):
-            if self._bursts:
+        self._now_s = max(self._now_s, float(block.times[-1]) + tuning.frame_s)
+        for heard in self._activity.take(tuning, block, self.hold, 0.0 if self.learning else self.false_events_per_hour):
+            if heard.changed:
+                self._of_blocks.changed(heard, self._segment, emitted)
+            if self._bursts and heard.counted:
                 sighting = sighting_of(heard.emitter, heard.sample_start, heard.sample_stop, heard.level_db)
                 emitted += self._log.once(alerts.BURST, heard.emitter, sighting, self._segment)
         for change in self._gains[tuning.key].take(tuning, gains, ratio, block_s, self.learning):
