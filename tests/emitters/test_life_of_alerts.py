@@ -112,6 +112,30 @@ def test_an_emitter_of_two_lines_is_one_alert(apart, tail, seed):
     assert "new" in kinds_of(bursts(feed, 1, bin_=70))
 
 
+@pytest.mark.parametrize(("other", "snr_db"), [(180, 20.0), (240, 20.0), (240, 8.0)])
+def test_emitters_whose_first_bursts_begin_together_are_two(other, snr_db):
+    feed = learned()
+    for k in range(10):
+        rows = feed.noise(4.0)
+        add(rows, 20, 8, 60, 20.0)
+        add(rows, 120 if k else 20, 8, other, snr_db)
+        feed.give(rows)
+    assert kinds_of(feed.said) == ["new", "new"]
+    assert sorted(e.count for e in feed.detector.registry.emitters.values()) == [10, 10]
+
+
+@pytest.mark.parametrize(("other", "snr_db"), [(-45, 22.0), (90, 8.0)], ids=["mirror image", "harmonic"])
+def test_what_explains_another_that_began_with_it_is_one_emitter(other, snr_db):
+    """The first one lies 45 bins above the centre, so far away that the other is no neighbour."""
+    feed = learned()
+    for _ in range(10):
+        rows = feed.noise(2.0)
+        add(rows, 20, 8, 128 + 45, 22.0)
+        add(rows, 20, 8, 128 + other, snr_db)
+        feed.give(rows)
+    assert kinds_of(feed.said) == ["new"]
+
+
 @pytest.mark.parametrize("step", [2, -2, 1])
 def test_an_emitter_that_sweeps_is_one_alert(step):
     """A slow chirp: its first frames are narrow, the whole of it is wide."""

@@ -8,12 +8,15 @@ from . import alerts
 from .alerts import Alert, AlertLog
 from .bursts import Burst, BurstBuilder
 from .receiver import SAID, ReceiverLog
-from .registry import Registry
+from .registry import Registry, Sign
 from .signs import SignMaker
 from .tuning import TuningState
 from .verdict import LEARNED, OWN, PART, REPORTED, Judge, Verdict
 
 TOGETHER = 2  # frames within which parts of one emission begin
+_SIDE_WIDTHS, _SIDE_BINS = 16, 32  # between parts that lie side by side: widths of the wider one, and bins, whichever is more
+_EXACT_BINS = 3  # from where a mirror image or a harmonic lies
+_HARMONICS, _HARMONIC_DB = (2.0, 3.0), 10.0  # of the offset from the centre; how much weaker
 
 
 class BurstReports:
@@ -53,7 +56,7 @@ class BurstReports:
             burst.alert, known.first_index = known, burst.first
             emitted += self._log.update(known, sighting, segment)
             return
-        if verdict.emitter is None and (other := self._begun_with(burst)) is not None:
+        if verdict.emitter is None and (other := self._begun_with(burst, sign, tuning)) is not None:
             if other.emitter is not None and not other.emitter.belongs:
                 self._registry.begins(other.emitter, sign)
             self._joins(burst, other)
@@ -77,10 +80,14 @@ class BurstReports:
         else:
             burst.verdict, burst.alert = Verdict(PART, other.emitter), other
 
-    def _begun_with(self, burst: Burst) -> Alert | None:
-        """The new alert that began together with this burst: both are parts of one emission, which a few frames do not fill."""
-        return next((a for a in reversed(self._log.open.values())
-                     if a.kind == alerts.NEW and abs(a.first_index - burst.first) <= TOGETHER), None)
+    def _begun_with(self, burst: Burst, sign: Sign, tuning: TuningState) -> Alert | None:
+        """The new alert that began together with this burst, if both may be parts of one emission.
+
+        A few frames do not fill an emission, so that parts lie side by side. Otherwise one is the mirror image of the other, or a
+        harmonic of its offset in the receiver.
+        """
+        return next((a for a in reversed(self._log.open.values()) if a.kind == alerts.NEW and a.emitter is not None
+                     and abs(a.first_index - burst.first) <= TOGETHER and _of_one(a, sign, tuning)), None)
 
     def ended(self, tuning: TuningState, segment: Segment, burst: Burst, emitted: list[Emitted]):
         """A burst is over: the registry learns of it."""
@@ -113,3 +120,22 @@ class BurstReports:
                                         always=burst.alert.reported_s < segment.time_of(burst.sample_stop))
         if self.each and emitter is not None:
             emitted += self._log.once(alerts.BURST, emitter, self._signs.sighting(tuning, segment, burst), segment)
+
+
+def _of_one(alert: Alert, sign: Sign, tuning: TuningState) -> bool:
+    """Whether a burst that began with an alert may be a part of the same emission, by its place."""
+    emitter, one = alert.emitter, alert.sighting
+    low = min(emitter.low_hz, one.freq_center_hz - 0.5 * one.bandwidth_hz)
+    high = max(emitter.high_hz, one.freq_center_hz + 0.5 * one.bandwidth_hz)
+    own_low, own_high = sign.center_hz - 0.5 * sign.bandwidth_hz, sign.center_hz + 0.5 * sign.bandwidth_hz
+    apart_hz = max(own_low - high, low - own_high)
+    if apart_hz <= max(_SIDE_WIDTHS * max(high - low, sign.bandwidth_hz), _SIDE_BINS * sign.bin_hz):
+        return True
+    middle = tuning.key.freq_hz
+    offset, own = one.freq_center_hz - middle, sign.center_hz - middle
+    near = _EXACT_BINS * sign.bin_hz
+    if abs(offset + own) < near:
+        return True
+    weaker_db = (one.snr_db or 0.0) - sign.level_db
+    return any((abs(own - k * offset) < near and weaker_db > _HARMONIC_DB)
+               or (abs(offset - k * own) < near and -weaker_db > _HARMONIC_DB) for k in _HARMONICS)

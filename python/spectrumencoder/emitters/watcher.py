@@ -47,7 +47,7 @@ MAX_DB = 400.0  # of a bin, dBFS: beyond, or no number, the frame is left out
 
 
 class EmitterDetector(Decisions):
-    """Learns the emitters of a band, then reports those that are new, gone, louder or moved.
+    """Learns the emitters of a band, then reports those that are new, gone, louder, changed or moved.
 
     Args:
         contract: of the model file: window, bins, labels, name.
