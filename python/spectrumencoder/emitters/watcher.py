@@ -96,7 +96,7 @@ class EmitterDetector(Decisions):
 
     @classmethod
     def from_model(cls, model: ModelFile, **settings: Any) -> EmitterDetector:
-        """A detector with the contract of a model file. settings: keyword arguments of the constructor."""
+        """A detector with the contract of the file model. settings: keyword arguments of the constructor."""
         return cls(model.contract, **settings)
 
     def reset(self) -> None:
@@ -136,7 +136,7 @@ class EmitterDetector(Decisions):
     # -- settings, which may change between batches
 
     def set_false_events_per_hour(self, false_events_per_hour: float) -> None:
-        """Sets how many alerts an hour may be false. Raises ValueError: it is not positive."""
+        """Sets how many alerts an hour may be false. Raises ValueError: false_events_per_hour is not positive."""
         if not false_events_per_hour > 0:
             raise ValueError(f"false_events_per_hour {false_events_per_hour} must be positive")
         self.false_events_per_hour = min(float(false_events_per_hour), 1e6)
@@ -145,17 +145,17 @@ class EmitterDetector(Decisions):
             tuning.limits = None
 
     def set_hold(self, hold: int) -> None:
-        """Sets for how many frames a burst may be unseen. Raises ValueError: it is not whole, or out of range."""
+        """Sets for how many frames a burst may be unseen. Raises ValueError: hold is not whole, or out of range."""
         self.hold = self._builder.hold = int(SETTINGS["hold"].check(hold))
 
     def set_learn_s(self, learn_s: float) -> None:
-        """Sets how much signal is learned. Raises ValueError: it is negative."""
+        """Sets how much signal is learned. Raises ValueError: learn_s is negative."""
         self.learn_s = float(SETTINGS["learn_s"].check(learn_s))
         if not self.learn_s > 0.0:
             self.finish_learning()
 
     def set_belongs_after(self, belongs_after: int) -> None:
-        """Sets after how many transmissions a new emitter belongs. Raises ValueError: it is below 1."""
+        """Sets after how many transmissions a new emitter belongs. Raises ValueError: belongs_after is below 1."""
         self.belongs_after = self._of_bursts.belongs_after = int(SETTINGS["belongs_after"].check(belongs_after))
 
     @property
