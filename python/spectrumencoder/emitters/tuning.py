@@ -43,21 +43,38 @@ def key_of(segment: Segment) -> TuningKey:
     return TuningKey(segment.rx_freq, segment.rx_rate, segment.frame_hop, segment.frame_average)
 
 
+class Block(NamedTuple):
+    """The frames of a full block.
+
+    Attributes:
+        psd: (F, N) dBFS less the gain. ratio: (F, N) power over the background. gains: dB, see ``TuningState.block``.
+        starts: (F,) first samples. times: (F,) POSIX s of these, as they were when the frames came.
+        classes: (F, C) probabilities; -1 for a frame that was not encoded.
+    """
+
+    psd: np.ndarray
+    ratio: np.ndarray
+    gains: np.ndarray
+    starts: np.ndarray
+    times: np.ndarray
+    classes: np.ndarray
+
+
 class TuningState:
     """State of one tuning.
 
     Args:
-        key: of the tuning. window: of the tokenizer. n_bins: N.
+        key: of the tuning. window: of the tokenizer. n_bins: N. usable: bins that are judged.
     """
 
-    def __init__(self, key: TuningKey, window: str, n_bins: int):
+    def __init__(self, key: TuningKey, window: str, n_bins: int, usable: slice):
         hop = max(key.frame_hop // key.average, 1)
         bin_hz = key.samp_rate / n_bins
-        self.key, self._window = key, window
+        self.key, self._window, self.usable = key, window, usable
         self.frame_s = key.frame_hop / key.samp_rate
         self.grid = Grid(key.freq_hz - n_bins // 2 * bin_hz, bin_hz, n_bins)
-        self.background = Background(n_bins, key.average * independent_share(window, n_bins, hop, key.average))
-        self.steady = SteadyTrack(self.grid)
+        self.background = Background(n_bins, key.average * independent_share(window, n_bins, hop, key.average), usable)
+        self.steady = SteadyTrack(self.grid, usable)
         self.first_frames: list[tuple] = []  # until the background begins
         self.allowed = np.ones(n_bins, np.float32)
         self.limits: Limits | None = None
@@ -80,7 +97,7 @@ class TuningState:
 
     # -- frames
 
-    def search(self, psd: np.ndarray, usable: slice) -> tuple[Search, np.ndarray, np.ndarray]:
+    def search(self, psd: np.ndarray) -> tuple[Search, np.ndarray, np.ndarray]:
         """The boxes of the next frames (F, N), the gains (F,) and the power over the background (F, N)."""
         assert self.limits is not None  # `renew` gives them
         gains = self.background.gains_db(psd)
@@ -88,7 +105,7 @@ class TuningState:
         rows[:HISTORY], fresh = self._rows, rows[HISTORY:]
         ratio = self.background.excess(psd, gains, self.allowed, fresh)
         self._calm(gains, fresh)
-        fresh[:, :usable.start], fresh[:, usable.stop:] = 1.0, 1.0
+        fresh[:, :self.usable.start], fresh[:, self.usable.stop:] = 1.0, 1.0
         self._rows = rows[len(psd):].copy()
         return Search(rows, self.limits.limit), gains, ratio
 
@@ -131,17 +148,20 @@ class TuningState:
         """Frames until the block is full."""
         return BLOCK - self.filled
 
-    def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray, clipped: np.ndarray):
-        """Adds frames to the block. clipped: (F,) share of samples at full scale."""
+    def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray, times: np.ndarray,
+             classes: np.ndarray, clipped: np.ndarray):
+        """Adds frames to the block. starts, times, classes: see ``Block``. clipped: (F,) share of samples at full scale."""
         self._psd.append(psd - gains[:, None])
         self._ratio.append(ratio)
         self._starts.append(starts)
+        self._times.append(times)
+        self._classes.append(classes)
         self._block_gains.append(gains)
         self._block_clipped.append(clipped.copy())  # a view of a buffer that is used again
         self.filled += len(psd)
 
-    def block(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The full block: dBFS less the gain (F, N), power over the background (F, N), first samples (F,), and the gains.
+    def block(self) -> Block:
+        """The full block.
 
         Clipping lowers the gain of all else: if some frames are not clipped, the gains are theirs alone.
         """
@@ -154,13 +174,16 @@ class TuningState:
         self.usual_gain_db = usual + max(min(gain - usual, step), -step)
         self._means.append(ratio.mean(axis=0))
         self._recent = None
-        return np.concatenate(self._psd), ratio, np.concatenate(self._starts), gains
+        return Block(np.concatenate(self._psd), ratio, gains, np.concatenate(self._starts), np.concatenate(self._times),
+                     np.concatenate(self._classes))
 
     def clear_block(self):
         """Begins a new block."""
         self._psd: list[np.ndarray] = []
         self._ratio: list[np.ndarray] = []
         self._starts: list[np.ndarray] = []
+        self._times: list[np.ndarray] = []
+        self._classes: list[np.ndarray] = []
         self._block_gains: list[np.ndarray] = []
         self._block_clipped: list[np.ndarray] = []
         self.filled = 0

@@ -207,7 +207,7 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
                  f"model {flowgraph.model_name}")
         track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
         try:
-            save_plot(plot, probe.waterfall, list(probe.events.values()), title, track_messages)
+            save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages)
         except OSError as error:
             raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
