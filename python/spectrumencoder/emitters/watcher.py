@@ -123,7 +123,7 @@ class EmitterDetector:
         self._now_s = 0.0
         for tuning in () if self._band is None else self._band.tunings:
             key = TuningKey(tuning.freq_hz, tuning.samp_rate, tuning.frame_hop, tuning.average)
-            state = self._tunings[key] = TuningState(key, self._window, self.n_bins)
+            state = self._tunings[key] = TuningState(key, self._window, self.n_bins, len(self._labels))
             state.background.restore(tuning.mean_db, tuning.frames)
             state.steady.find(tuning.mean_db, state.background.noise_db, self.registry, 0.0, 0.0)
 
@@ -264,7 +264,7 @@ class EmitterDetector:
     def _tuning_of(self, segment: Segment) -> TuningState:
         key = key_of(segment)
         if key not in self._tunings:
-            self._tunings[key] = TuningState(key, self._window, self.n_bins)
+            self._tunings[key] = TuningState(key, self._window, self.n_bins, len(self._labels))
         if key not in self._gains:
             self._gains[key] = GainWatch()
         self._tuning = self._tunings[key]
@@ -299,7 +299,8 @@ class EmitterDetector:
                 self._look(tuning, search, n, frame, emitted)
         tuning.fill(psd, gains, ratio, starts, clipped)
         self._age += len(psd)
-        scores = tuning.score(search, gains, ratio)
+        classes = features[:, layout.PROBABILITIES][:, :len(self._labels)]
+        scores = tuning.score(search, gains, ratio, psd, classes, self.learning, self._usable)
         if self._room(tuning) <= 0:
             self._end_block(tuning, emitted)
         return scores
