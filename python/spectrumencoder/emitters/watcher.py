@@ -125,7 +125,7 @@ class EmitterDetector(Decisions):
         self._now_s = 0.0
         for tuning in () if self._band is None else self._band.tunings:
             key = TuningKey(tuning.freq_hz, tuning.samp_rate, tuning.frame_hop, tuning.average)
-            state = self._tunings[key] = TuningState(key, self._window, self.n_bins, self._usable)
+            state = self._tunings[key] = TuningState(key, self._window, self.n_bins, self._usable, len(self._labels))
             state.background.restore(tuning.mean_db, tuning.frames)
             state.steady.find(tuning.mean_db, state.background.noise_db, self.registry, 0.0, 0.0)
 
@@ -244,7 +244,7 @@ class EmitterDetector(Decisions):
     def _tuning_of(self, segment: Segment) -> TuningState:
         key = key_of(segment)
         if key not in self._tunings:
-            self._tunings[key] = TuningState(key, self._window, self.n_bins, self._usable)
+            self._tunings[key] = TuningState(key, self._window, self.n_bins, self._usable, len(self._labels))
         if key not in self._gains:
             self._gains[key] = GainWatch()
         self._tuning = self._tunings[key]
@@ -282,7 +282,8 @@ class EmitterDetector(Decisions):
         classes = np.where(features[:, layout.K_ENCODED, None] > 0.0, probabilities, np.float32(-1.0))
         tuning.fill(psd, gains, ratio, starts, times, classes, clipped)
         self._age += len(psd)
-        scores = tuning.score(search, gains, ratio)
+        classes = features[:, layout.PROBABILITIES][:, :len(self._labels)]
+        scores = tuning.score(search, gains, ratio, psd, classes, self.learning, self._usable)
         if self._room(tuning) <= 0:
             self._end_block(tuning, emitted)
         return scores
