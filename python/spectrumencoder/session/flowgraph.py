@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RECEIVER_STATE = "receiver"  # of a notice
 REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", RECEIVER_STATE, "unsaved", "skipped",
-                   "refused", "malformed")
+                   "refused", "malformed", "contradicted", "time_backward")
 GRACE_S = 1.5  # maximum time from Ctrl-C or a failure to the end of all blocks
 
 
@@ -251,8 +251,9 @@ class Flowgraph:
             self.average: int = auto_average(source.samp_rate, fft_size, settings.overlap, contract["average"]) \
                 if settings.average == AUTO else cast(int, settings.average)  # the monitor checks it
             frame_hop = fft_size * self.average * (1 - settings.overlap)
+            # center_freq is not stated: the source's own tags say it, at each retune
             self.monitor = spectrum_monitor(**settings.of_chain() | {
-                "model": models, "samp_rate": source.samp_rate, "center_freq": source.center_freq, "average": self.average,
+                "model": models, "samp_rate": source.samp_rate, "center_freq": 0.0, "average": self.average,
                 "learn_s": self._learn_s,
                 "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default) if encoded else 0,
                 "tracks_file": str(tracks) if tracks else "", "overload": source.overload, "time_source": source.time_source,
