@@ -5,6 +5,7 @@ from __future__ import annotations
 
 EXTRAS = {  # as in the files requirements-EXTRA.txt: import name -> name to install
     "train": {"torch": "torch"},
+    "digital_rf": {"digital_rf": "digital_rf"},
     "display": {"PyQt5": "PyQt5", "pyqtgraph": "pyqtgraph"},
     "experiments": {"filterpy": "filterpy", "pywt": "PyWavelets", "sgp4": "sgp4", "sklearn": "scikit-learn",
                     "stonesoup": "stonesoup", "zstandard": "zstandard"},

@@ -5,8 +5,10 @@ import json
 import shutil
 import time
 
+import numpy as np
 import pmt
 import pytest
+import sigmf
 from flowgraphs import run_within, status_store, stored, wait_for
 from gnuradio import gr
 from gnuradio.spectrumencoder import keys, sigmf_annotator
@@ -101,11 +103,62 @@ def test_a_recording_is_taken_as_it_is(make_recording, noise, tmp_path):
     with running(raw):
         pass
     assert json.loads((tmp_path / "x-events.sigmf-meta").read_text()) == {
-        "global": {"core:datatype": "cu8", "core:sample_rate": 2e6, "core:version": "1.2.0", "core:metadata_only": True,
+        "global": {"core:datatype": "cu8", "core:sample_rate": 2e6, "core:version": "1.2.0", "core:dataset": "x.cu8",
                    "core:extensions": [{"name": "spectrumencoder", "version": "0.1.0", "optional": True}]},
-        "captures": [{"core:sample_start": 0, "core:frequency": 0.0}], "annotations": []}
+        "captures": [{"core:sample_start": 0}], "annotations": []}
     with pytest.raises(ValueError, match="neither a recording in a file nor an output"):
         sigmf_annotator(MemoryRecording("held", noise(1000), 1e6))
+
+
+@pytest.mark.parametrize("folder", [".", "elsewhere"])
+def test_samples_are_found_by_the_name_of_the_metadata(make_recording, noise, tmp_path, folder):
+    """inspectrum 0.2.3 opens NAME.sigmf-data for NAME.sigmf-meta, whatever core:dataset says; SigMF wants it in the folder."""
+    path, iq = make_recording(noise(5000)), noise(5000)
+    output = path.parent / folder / "found.sigmf-meta"
+    output.parent.mkdir(exist_ok=True)
+    for _ in range(2):  # the second run finds the first one's link
+        with running(sigmf_annotator(str(path), str(output))) as run:
+            run.post(event(count=300))
+            wait_for(lambda run=run: run.annotator._events)
+    link = output.with_suffix(".sigmf-data")
+    assert link.is_symlink() and link.read_bytes() == path.with_suffix(".sigmf-data").read_bytes()
+    opened = sigmf.fromfile(str(output))
+    opened.validate()
+    assert (opened.sample_count, len(opened.get_annotations())) == (5000, 1)
+    np.testing.assert_allclose(opened.read_samples(), iq)
+    head = json.loads(output.read_text())["global"]
+    assert "core:metadata_only" not in head and head.get("core:dataset") == (path.with_suffix(".sigmf-data").name
+                                                                               if folder == "." else None)
+
+
+def test_a_file_that_has_that_name_stays(make_recording, noise, tmp_path):
+    path = make_recording(noise(5000))
+    other = path.with_name("recording-events.sigmf-data")
+    other.write_bytes(b"somebody's")
+    with running(sigmf_annotator(str(path))) as run:
+        pass
+    assert other.read_bytes() == b"somebody's"
+    assert json.loads(run.annotator.path.read_text())["global"]["core:dataset"] == path.with_suffix(".sigmf-data").name
+
+
+@pytest.mark.parametrize(("stated", "kept"), [
+    ({"antenna": "1.0.0"}, [{"name": "antenna", "version": "1.0.0", "optional": True}]),
+    (["antenna"], [{"name": "antenna", "version": "unknown", "optional": True}]),
+    ([{"name": "antenna", "version": "1.0.0", "optional": False}, {"version": "2"}],
+     [{"name": "antenna", "version": "1.0.0", "optional": False}]),
+    ([{"name": "antenna", "version": "1.0.0"}, {"name": "spectrumencoder", "version": "0.0.1", "optional": False}],
+     [{"name": "antenna", "version": "1.0.0", "optional": True}]),
+    ("antenna", []), (None, [])])
+def test_extensions_are_kept_in_the_form_that_sigmf_has_now(make_recording, noise, stated, kept):
+    path = make_recording(noise(5000))
+    meta = json.loads(path.read_text())
+    meta["global"]["core:extensions"] = stated
+    path.write_text(json.dumps(meta))
+    with running(sigmf_annotator(str(path))) as run:
+        pass
+    sigmf.fromfile(str(run.annotator.path)).validate()
+    own = {"name": "spectrumencoder", "version": "0.1.0", "optional": True}
+    assert json.loads(run.annotator.path.read_text())["global"]["core:extensions"] == [*kept, own]
 
 
 def test_an_earlier_runs_annotations_give_way(make_recording, noise):

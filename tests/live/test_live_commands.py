@@ -113,3 +113,36 @@ def test_a_scan_from_the_command_line_writes_its_sweeps(make_scene, small_model,
     assert sorted(first["freq_start_hz"] + k * first["bin_width_hz"] for k in top) == pytest.approx([90e6, 93e6], abs=20e3)
     scan = json.loads((tmp_path / "r.json").read_text())["scan"]
     assert scan["sweeps"] >= 1 and 0.4 < scan["watched_share"] < 1 and "hops/s" in out
+
+
+RTL = {"driver": "rtlsdr", "label": "Generic RTL2832U", "manufacturer": "Realtek", "product": "RTL2838UHIDIR", "tuner": "R820T"}
+
+
+@pytest.mark.parametrize("found, expected", [
+    # as SoapyAudio 0.1.1, SoapyRemote 0.5.2 and the test radio name themselves
+    ([{"default_input": "True", "default_output": "False", "device_id": "0", "driver": "audio", "label": "Monitor of Output"}],
+     ["driver=audio,device_id=0"]),
+    ([{"device_id": "2", "driver": "remote", "label": "Monitor", "remote": "tcp://127.0.0.1:1", "remote:driver": "audio"}],
+     ["driver=remote,remote=tcp://127.0.0.1:1,remote:driver=audio,device_id=2"]),
+    # enumerating with remote=... lists this machine's own radio, too, and hands the words of the question back in it
+    ([{"driver": "spectrumtest", "label": "Test", "remote": "127.0.0.1:1"}], ["driver=spectrumtest"]),
+    # as their sources have it
+    ([{"addr": "192.168.10.2", "driver": "uhd", "label": "B", "name": "", "serial": ""}], ["driver=uhd,addr=192.168.10.2"]),
+    ([{"driver": "plutosdr", "label": "P", "uri": "ip:192.168.2.1"}], ["driver=plutosdr,uri=ip:192.168.2.1"]),
+    ([RTL | {"serial": "1", "rtl": "0"}, RTL | {"serial": "2", "rtl": "1"}],
+     ["driver=rtlsdr,serial=1", "driver=rtlsdr,serial=2"]),
+    ([RTL | {"serial": "1", "rtl": "0"}, RTL | {"serial": "1", "rtl": "1"}],  # sticks are sold with equal serial numbers
+     ["driver=rtlsdr,serial=1,rtl=0", "driver=rtlsdr,serial=1,rtl=1"])])
+def test_an_address_opens_that_very_device(found, expected):
+    from gnuradio.spectrumencoder.cli.devices import addresses
+    assert addresses(found) == expected
+
+
+@pytest.mark.parametrize("given, said", [
+    ("prot", "--stream-arg prot is not KEY=VALUE, such as --stream-arg remote:prot=tcp"),
+    ("a=b,c=d", "stream argument a=b,c=d: a key is not empty, and neither has a comma")])
+def test_a_stream_argument_is_a_pair(capsys, given, said):
+    status, _, err = command(capsys, "run", RADIO, "--freq", "1e8", "--rate", "1e6", "--duration", "0.1", "--stream-arg", given)
+    assert status in (1, 2) and said in err and len(err.splitlines()) == 1
+    status, _, err = command(capsys, "run", "examples/recordings/demo_scene.sigmf-meta", "--stream-arg", "a=b")
+    assert status == 2 and "--stream-arg is for radios" in err

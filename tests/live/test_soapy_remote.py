@@ -63,6 +63,21 @@ def test_a_run_over_the_network(server, small_model):
     assert source.block.source.get_gain(0) == 25.0
 
 
+def test_stream_arguments_reach_the_driver(program, server):
+    """SoapyRemote 0.5.2 says so itself: it refuses a protocol that it does not know."""
+    address, _ = server
+    listed = subprocess.run([*program, "devices", f"driver=remote,remote={address}", "--probe"], capture_output=True, text=True,
+                            timeout=60).stdout
+    assert f"soapy:driver=remote,remote={address},remote:driver=spectrumtest  " in listed and "remote:prot=udp" in listed
+    command = [*program, "run", f"soapy:driver=remote,remote={address},remote:driver=spectrumtest", "--freq", "100e6", "--rate",
+               "500e3", "--duration", "0.5", "-q", "--detector", "boxes"]
+    told = subprocess.run([*command, "--stream-arg", "remote:prot=tcp", "--stream-arg", "remote:mtu=4000"], capture_output=True,
+                          text=True, timeout=60)
+    assert told.returncode == 0, told.stderr
+    refused = subprocess.run([*command, "--stream-arg", "remote:prot=pigeon"], capture_output=True, text=True, timeout=30)
+    assert refused.returncode == 1 and "pigeon" in refused.stderr
+
+
 def test_a_server_that_dies_ends_the_run(program, server, small_model):
     address, process = server
     command = [*program, "run", f"soapy:driver=remote,remote={address},remote:driver=spectrumtest,remote:prot=tcp",

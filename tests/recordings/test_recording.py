@@ -205,7 +205,7 @@ def test_what_is_missing(write, tmp_path):
     (b"", "JSON"), (b'{"global": {', "JSON"), (b"\xff\xfe", "JSON"), (b"[]", "list"), (b"{}", "global"),
     (b'{"global": {"core:sample_rate": 1}}', "core:datatype"),
     (b'{"global": {"core:datatype": "ci12", "core:sample_rate": 1}}', "ci12"),
-    (b'{"global": {"core:datatype": "ci8"}}', "core:sample_rate"),
+    (b'{"global": {"core:datatype": "ci8"}}', "sample rate"),
     (b'{"global": {"core:datatype": "ci8", "core:sample_rate": -1}}', "-1"),
     (b'{"global": {"core:datatype": "ci8", "core:sample_rate": NaN}}', "nan"),
     (b'{"global": {"core:datatype": "ci8", "core:sample_rate": "1e6"}}', "number"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import threading
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from gnuradio import gr
 from .. import keys
 from ..atomic_file import write_file
 from ..emitters.listing import what
-from ..recordings import META_SUFFIX, Recording, open_recording
+from ..recordings import DATA_SUFFIX, META_SUFFIX, Recording, open_recording
 from . import messages
 from .event_log import finite
 from .safe_block import SafeBlock, handler
@@ -53,6 +54,7 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
         self.path = _output_path(source, output)
         self._offset = source.offset if source else 0
         self._meta = _from_recording(source, self.path) if source else _minimal(samp_rate, center_freq, datatype)
+        self._data_path = data_beside(source, self._meta) if source else None
         self._own = self._meta.pop("annotations")
         self._events: dict[str, list[dict]] = {}  # annotations by event
         self._lock = threading.Lock()
@@ -65,6 +67,10 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
 
     def _start(self):
         with self._lock:
+            if self._data_path is not None and link_samples(self.path, self._data_path):
+                self._meta["global"].pop("core:metadata_only", None)
+                if self.path.parent.resolve() != self._data_path.parent.resolve():
+                    self._meta["global"].pop("core:dataset", None)  # a file name, of this folder
             self._write()
 
     def _stop(self):
@@ -168,6 +174,29 @@ def _from_recording(source: Recording, path: Path) -> dict:
     return finite(meta)
 
 
+def data_beside(source: Recording, meta: dict) -> Path | None:
+    """The file with the samples, if it holds nothing but samples of a type that SigMF knows; else None."""
+    data_path = getattr(source, "data_path", None)
+    plain = not meta["global"].get("core:trailing_bytes") and not any(c.get("core:header_bytes") for c in meta["captures"])
+    return data_path if plain else None
+
+
+def link_samples(meta_path: Path, data_path: Path) -> bool:
+    """Lets NAME.sigmf-data beside NAME.sigmf-meta lead to the samples: inspectrum 0.2.3 takes them by that name alone.
+
+    What lies there already and is no link stays. Returns whether that name leads to the samples.
+    """
+    link = meta_path.with_name(meta_path.name.removesuffix(META_SUFFIX) + DATA_SUFFIX)
+    try:
+        if link.is_symlink() and not link.samefile(data_path):
+            link.unlink()
+        if not link.is_symlink() and not link.exists():
+            link.symlink_to(os.path.relpath(data_path.resolve(), link.parent.resolve()))
+        return link.samefile(data_path)
+    except OSError:  # a file system without links, or a link that leads nowhere
+        return False
+
+
 def _minimal(samp_rate, center_freq, datatype) -> dict:
     if not samp_rate > 0:
         raise ValueError(f"samp_rate {samp_rate} must be positive if there is no recording to take it from")
@@ -179,6 +208,17 @@ def _minimal(samp_rate, center_freq, datatype) -> dict:
 
 
 def _declare_extension(head: dict):
-    others = [item for item in head.get("core:extensions") or []
-              if not (isinstance(item, dict) and item.get("name") == EXTENSION["name"])]
+    others = [item for item in _extensions(head.get("core:extensions")) if item["name"] != EXTENSION["name"]]
     head["core:extensions"] = [*others, EXTENSION]
+
+
+def _extensions(stated: object) -> list[dict]:
+    """Extensions as SigMF 1.2 has them: a list of objects with name, version, optional.
+
+    Drafts of SigMF 1.0 showed an object of names and versions, and files have lists of names. What does not say that a
+    reader must know it is optional.
+    """
+    items = [{"name": name, "version": version} for name, version in stated.items()] if isinstance(stated, dict) else \
+        [item if isinstance(item, dict) else {"name": item} for item in stated] if isinstance(stated, list) else []
+    return [{**item, "name": str(item["name"]), "version": str(item.get("version") or "unknown"),
+             "optional": item.get("optional") is not False} for item in items if item.get("name")]

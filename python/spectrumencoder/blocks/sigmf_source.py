@@ -145,5 +145,5 @@ def _center_freq(recording: Recording, first: int, last: int, center_freq: float
         raise ValueError(f"center_freq {center_freq:g}: {recording.name} states its frequency itself; leave it out")
     if center_freq is None and silent and len(silent) < len(played):
         raise RecordingError(f"{recording.name}: the capture at sample {silent[0].sample_start} states no core:frequency, "
-                             "others do; add it to the metadata, or give center_freq")
+                             "others do; add it to the metadata, or give center_freq (--freq)")
     return center_freq

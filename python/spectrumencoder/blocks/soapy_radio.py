@@ -42,6 +42,8 @@ class soapy_radio(gr.hier_block2):
         bandwidth: Hz of the analogue filter; None leaves the driver's own.
         ppm: correction of the crystal; 0: none.
         settings: key -> value, of the device or of its channel.
+        stream_args: key -> value, of the stream, such as {"remote:prot": "tcp"}; `spectrumencoder devices --probe` lists them.
+            Without commas, by which SoapySDR separates them. A driver takes no notice of a key that it does not know.
         count: number of samples after which the stream ends; 0: never.
 
     Attributes: source (gr-soapy's block), samp_rate, center_freq (as the device states them), label, has_clock.
@@ -51,16 +53,18 @@ class soapy_radio(gr.hier_block2):
     """
 
     def __init__(self, device, freq, rate, gain=None, agc=None, antenna="", bandwidth=None, ppm=0.0, settings=None,
-                 count=0):
+                 count=0, stream_args=None):
         gr.hier_block2.__init__(self, "soapy_radio", gr.io_signature(0, 0, 0), gr.io_signature(1, 1, gr.sizeof_gr_complex))
         self.label = str(device)
-        self.source = _open(self.label)
+        self.source = _open(self.label, stream_args or {})
         limits = RadioLimits(self.source)
         command = {FREQ: freq, RATE: rate, GAIN: gain, ANTENNA: antenna or None, BANDWIDTH: bandwidth}
         for name, value in command.items():
             if value is not None:
                 limits.check(name, value)
         self._configure(rate, freq, gain, agc, antenna, bandwidth, ppm, settings or {})
+        if stream_args:
+            self._try_stream(stream_args)
         self.samp_rate, self.center_freq = self.source.get_sample_rate(0), self.source.get_frequency(0)
         self.has_clock = self.source.has_hardware_time("")
         self._guard = command_guard(limits, lambda: self.source.get_sample_rate(0))
@@ -123,6 +127,15 @@ class soapy_radio(gr.hier_block2):
                 self._write_setting(key, str(value))
         except (RuntimeError, ValueError) as error:
             raise error if isinstance(error, RadioError) else RadioError(f"{self.label}: {_one_line(error)}") from error
+
+    def _try_stream(self, stream_args: dict[str, str]):
+        """Sets up the stream once: what the driver refuses at the start of a flowgraph leaves that waiting for ever."""
+        try:
+            self.source.start()
+            self.source.stop()
+        except (RuntimeError, ValueError) as error:
+            given = ", ".join(f"{key}={value}" for key, value in stream_args.items())
+            raise RadioError(f"{self.label}: the stream with {given} does not start: {_one_line(error)}") from error
 
     def _write_setting(self, key: str, value: str):
         of_device, of_channel = ([info.key for info in self.source.get_setting_info(*where)] for where in ((), (0,)))
@@ -192,13 +205,16 @@ class command_guard(SafeBlock, gr.basic_block):
         self.message_port_pub(_CMD, to_pmt(command))
 
 
-def _open(device: str):
+def _open(device: str, stream_args: dict[str, str]):
+    for key, value in stream_args.items():
+        if "," in f"{key}{value}" or "=" in key or not key.strip():
+            raise RadioError(f"stream argument {key}={value}: a key is not empty, and neither has a comma; give each by itself")
     try:
         from gnuradio import soapy
     except ImportError as error:
         raise RadioError(f"gr-soapy is missing ({error}); GNU Radio 3.10 has it, `spectrumencoder doctor` says more") from error
     try:
-        return soapy.source(device, "fc32", 1, "", "", [""], [""])
+        return soapy.source(device, "fc32", 1, "", ",".join(f"{key}={value}" for key, value in stream_args.items()), [""], [""])
     except (RuntimeError, ValueError) as error:
         text = _one_line(error)
         if "no match" in text:

@@ -17,7 +17,15 @@ from ..settings import BOXES, CALIBRATE, SETTINGS, of_command
 from . import options
 from .console import NOTES, OUT, ProgressLine, check_writable, progress_bar, write_json
 from .errors import CommandError, UsageError
-from .run import find_source, only_radios, radio_options, report_forgotten_units
+from .run import (
+    find_source,
+    only_radios,
+    only_recordings,
+    radio_options,
+    report_forgotten_units,
+    report_notes,
+    usage_error,
+)
 
 if TYPE_CHECKING:
     from ..emitters.band_file import BandFile
@@ -26,18 +34,21 @@ SHORT_S = 30.0  # a shorter calibration is said to be short
 _MARGIN = 1.1  # of the required time: an overflow or two may cost a few frames
 
 
-@options.settings_options(CALIBRATE, after="freq", help={
+@options.settings_options(CALIBRATE, after="offset", help={
     "model": "Name of a shipped model, or a .safetensors file.",
     "false_alarm_rate": "Smallest false-alarm rate that you will use."})
 def calibrate(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="What is normal: a .sigmf-meta file, a folder of them, "
-                                          "raw IQ with --rate and --format, or soapy:DEVICE.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="What is normal: a recording, a folder of them, or "
+                                          "soapy:DEVICE. Raw IQ may need --rate and --format.")],
     out: Annotated[Path, typer.Option(metavar="FILE.band", help="The band file to write; with --detector boxes a calibrated "
                                       "model file, FILE.safetensors.")],
     rate: options.Rate = None,
     format: options.Format = None,
     freq: options.Freq = None,
+    start: options.Start = None,
+    channel: options.Channel = None,
+    offset: options.Offset = 0.0,
     per_bin: Annotated[bool, typer.Option("--per-bin/--no-per-bin", help="Of --detector boxes: learn each bin's "
                                           "own level, which is sharper at one centre frequency and rate.")] = True,
     gain: options.Gain = None,
@@ -46,6 +57,7 @@ def calibrate(
     bandwidth: options.Bandwidth = None,
     ppm: options.Ppm = RadioOptions.ppm,
     setting: options.DeviceSettings = [],  # noqa: B006
+    stream_arg: options.StreamArgs = [],  # noqa: B006
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds to learn from; else as many as are needed.",
                                                    show_default=False, rich_help_panel=options.LIVE)] = None,
     silence: options.Silence = RadioOptions.silence_s,
@@ -72,19 +84,20 @@ def calibrate(
                          f"{out.with_suffix(band_file.SUFFIX)}, or add --detector boxes, which writes a calibrated model")
     check_writable(out, json_file)
     live = source.startswith(SOAPY_PREFIX)
-    if live and format:
-        raise UsageError(f"--format {format} is for raw IQ; leave it out for a radio")
+    if live:
+        only_recordings(format=format, start=start, channel=channel, offset=offset or None)
     if scan and boxes:
         raise UsageError("--scan is for --detector emitters: a calibrated table holds for one tuning; leave one of them out")
     if not live:
         only_radios(scan=scan, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting,
-                    duration=duration)
-    paths = [] if live else find_source(source, rate, format, freq)[0]
+                    duration=duration, **{"stream-arg": stream_arg})
+    stated = options.stated(rate, format, freq, start, channel, offset)
+    paths = [] if live else find_source(source, stated)[0]
     report_forgotten_units(rate, freq if live else None, quiet)
     from ..emitters.learn_recordings import learn_recordings
     from ..encoder.engine import Engine
     from ..encoder.ensemble import members
-    from ..recordings import open_recording
+    from ..recordings import RecordingArgumentError, open_recording
     if boxes and (pair := members(model)):
         raise UsageError(f"--model {model}: the tables of an ensemble are those of its first model; calibrate that (--model "
                          f"{pair[0]}), then run with --model speculative:{out},{pair[1]}")
@@ -93,7 +106,7 @@ def calibrate(
         if scan:
             from ..session.learn_scan import learn_scan
             radio = radio_options(source, freq, rate, ScanOptions(scan), gain=gain, agc=agc, antenna=antenna, ppm=ppm,
-                                  bandwidth=bandwidth, settings=tuple(setting), silence_s=silence,
+                                  bandwidth=bandwidth, settings=tuple(setting), stream_args=tuple(stream_arg), silence_s=silence,
                                   duration=duration or SETTINGS["learn_s"].default)
             spectra = _spectra(spectra, [rate], engine, overlap)
             settings = chain | {"model": model, "overlap": overlap, "band": band, "average": spectra}
@@ -106,7 +119,7 @@ def calibrate(
         if live:
             spectra = _spectra(spectra, [rate], engine, overlap)
             radio = radio_options(source, freq, rate, None, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
-                                    settings=tuple(setting), silence_s=silence,
+                                    settings=tuple(setting), stream_args=tuple(stream_arg), silence_s=silence,
                                     duration=_seconds(duration, rate, engine.n_bins, spectra, overlap, pfa, per_bin)
                                     if boxes else duration or SETTINGS["learn_s"].default)
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".calibrate-", dir=out.parent))
@@ -116,7 +129,11 @@ def calibrate(
             if note and not quiet:
                 NOTES.print(f"note: {note}", markup=False)
         else:
-            recordings = [open_recording(path, rate=rate, datatype=format, freq=freq) for path in paths]
+            try:
+                recordings = [open_recording(path, **stated) for path in paths]
+            except RecordingArgumentError as error:
+                raise usage_error(error) from error
+            report_notes(recordings, quiet)
             spectra = _spectra(spectra, [r.samp_rate for r in recordings], engine, overlap)
         bar = stack.enter_context(progress_bar(quiet=quiet, counts=True))
         task = bar.add_task("frames", total=None)

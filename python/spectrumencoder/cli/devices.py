@@ -21,7 +21,8 @@ def devices(
     """List the radios that are there, as `run soapy:DEVICE` takes them."""
     soapy = _soapy()
     found = soapy.Device.enumerate(filter.removeprefix("soapy:"))
-    rows = [{"device": _address(dict(device)), "label": dict(device).get("label", "")} for device in found]
+    rows = [{"device": address, "label": dict(device).get("label", "")}
+            for device, address in zip(found, addresses([dict(device) for device in found]), strict=True)]
     for row, device in zip(rows, found, strict=True):
         if probe:
             row |= _probe(soapy, device)
@@ -46,10 +47,24 @@ def _soapy():
     return SoapySDR
 
 
-def _address(device: dict) -> str:
-    """The arguments that identify this radio."""
-    names = [name for name in ("driver", "serial", "remote", "remote:driver") if device.get(name)]
-    return ",".join(f"{name}={device[name]}" for name in names)
+_IDENTITY = ("driver", "remote", "remote:driver", "serial", "addr", "uri", "device_id", "instance")  # keys of SoapySDR's modules
+_NO_IDENTITY = ("label", "default_input", "default_output")
+
+
+def addresses(devices: list[dict[str, str]]) -> list[str]:
+    """SoapySDR's arguments that open each of these devices and no other.
+
+    A key that only some modules have is taken in where it tells devices apart that are alike in the usual ones.
+    """
+    # "remote" without "driver=remote" opens this machine's own device of the driver: SoapyRemote 0.5.2 is not asked then
+    keys = [[key for key in _IDENTITY if device.get(key)] for device in devices]
+    keys = [[key for key in found if device.get("driver") in (None, "remote") or not key.startswith("remote")]
+            for device, found in zip(devices, keys, strict=True)]
+    for number, device in enumerate(devices):
+        like = [other for other in devices if all(other.get(key) == device[key] for key in keys[number])]
+        keys[number] += [key for key in sorted(device) if key not in (*keys[number], *_NO_IDENTITY) and "," not in device[key]
+                         and not key.startswith("remote") and any(other.get(key) != device[key] for other in like)]
+    return [",".join(f"{key}={device[key]}" for key in found) for device, found in zip(devices, keys, strict=True)]
 
 
 def _probe(soapy, device) -> dict:
@@ -63,7 +78,8 @@ def _probe(soapy, device) -> dict:
                 "automatic gain": "yes" if radio.hasGainMode(rx, 0) else "no",
                 "antennas": list(radio.listAntennas(rx, 0)),
                 "hardware time": "yes" if radio.hasHardwareTime() else "no",
-                "settings": [info.key for info in radio.getSettingInfo()]}
+                "settings": [info.key for info in radio.getSettingInfo()],
+                "stream arguments": [f"{info.key}={info.value}" for info in radio.getStreamArgsInfo(rx, 0)]}
     except (RuntimeError, ValueError) as error:
         return {"cannot be opened": " ".join(str(error).split())}
 

@@ -56,12 +56,19 @@ def forgotten_unit(rate: float | None, freq: float | None = None) -> list[str]:
     return lines
 
 
-Rate = Annotated[float | None, typer.Option("--rate", "--samp-rate", help="Raw IQ and radios: sample rate in Hz, such as 2.4M.",
-                                            parser=hz, metavar="HZ", show_default=False)]
+Rate = Annotated[float | None, typer.Option("--rate", "--samp-rate", help="Sample rate in Hz, such as 2.4M; of radios, and of "
+                                            "recordings that do not state it.", parser=hz, metavar="HZ", show_default=False)]
 Format = Annotated[str | None, typer.Option("--format", "--datatype", show_default=False,
                                             help="Raw IQ: data type, such as cf32_le, ci16_le, cu8, rtl, hackrf or sc16.")]
-Freq = Annotated[float | None, typer.Option("--freq", "--center-freq", help="Raw IQ and radios: centre frequency in Hz, such "
-                                            "as 433.92M.", parser=hz, metavar="HZ", show_default=False)]
+Freq = Annotated[float | None, typer.Option("--freq", "--center-freq", help="Centre frequency in Hz, such as 433.92M; of radios, "
+                                            "and of recordings that do not state it.", parser=hz, metavar="HZ",
+                                            show_default=False)]
+Start = Annotated[str | None, typer.Option("--start", metavar="TIME", help="Recordings: time of the first sample, such as "
+                                           "2026-01-31T12:00:00.5Z.", show_default=False)]
+Channel = Annotated[int | None, typer.Option("--channel", min=0, help="Recordings: the channel to read, counted from 0.",
+                                             show_default=False)]
+Offset = Annotated[float, typer.Option("--offset", help="Recordings: Hz to add to each frequency, such as 9.75G of an LNB.",
+                                       parser=hz, metavar="HZ", show_default=False)]
 Gain = Annotated[float | None, typer.Option(help="Gain in dB.", show_default=False, rich_help_panel=LIVE)]
 Agc = Annotated[str, typer.Option(metavar="on|off", help="Automatic gain.", show_default=False, rich_help_panel=LIVE)]
 Antenna = Annotated[str, typer.Option(help="By name.", show_default=False, rich_help_panel=LIVE)]
@@ -72,9 +79,17 @@ Scan = Annotated[str, typer.Option(metavar="LOW:HIGH[,...]", help="Scan these ra
 Ppm = Annotated[float, typer.Option(help="Correction of the crystal.", rich_help_panel=LIVE)]
 DeviceSettings = Annotated[list[str], typer.Option("--setting", metavar="KEY=VALUE", help="Of the device; may be given again.",
                                                    show_default=False, rich_help_panel=LIVE)]
+StreamArgs = Annotated[list[str], typer.Option("--stream-arg", metavar="KEY=VALUE", help="Of the stream, such as "
+                                               "remote:prot=tcp; may be given again.", show_default=False, rich_help_panel=LIVE)]
 Silence = Annotated[float, typer.Option(min=0.1, help="Seconds without a sample after which it fails.", rich_help_panel=LIVE)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")]
+
+
+def stated(rate: float | None, format: str | None, freq: float | None, start: str | None, channel: int | None,
+           offset: float) -> dict:
+    """What the command line states about a recording, as the arguments of ``open_recording``."""
+    return {"rate": rate, "datatype": format, "freq": freq, "start": start, "channel": channel, "offset_hz": offset}
 
 
 def settings_options(command: str, *, after: str, help: dict[str, str] | None = None, panels: dict[str, str] | None = None):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,16 +24,22 @@ from . import options
 from .console import NOTES, OUT, ProgressLine, check_writable, leave, write_json
 from .errors import CommandError, UsageError
 
+if TYPE_CHECKING:
+    from ..recordings import Recording
 
-@options.settings_options(RUN, after="freq", panels={"settle_ms": options.SCAN}, help={
+
+@options.settings_options(RUN, after="offset", panels={"settle_ms": options.SCAN}, help={
     "usable": f"{SETTINGS['usable'].help} A scan takes {ScanOptions.usable:g} if you give none."})
 def run(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A .sigmf-meta file, a folder of them, raw IQ with "
-                                          "--rate and --format, or soapy:DEVICE.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A recording, a folder of them, or "
+                                          "soapy:DEVICE. Raw IQ may need --rate and --format.")],
     rate: options.Rate = None,
     format: options.Format = None,
     freq: options.Freq = None,
+    start: options.Start = None,
+    channel: options.Channel = None,
+    offset: options.Offset = 0.0,
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines.")] = None,
     annotate: Annotated[str | None, typer.Option(metavar="[=FILE]", help="Write events as SigMF annotations; without FILE "
                                                  "to NAME-events.sigmf-meta beside the recording.")] = None,
@@ -54,6 +60,7 @@ def run(
     bandwidth: options.Bandwidth = None,
     ppm: options.Ppm = RadioOptions.ppm,
     setting: options.DeviceSettings = [],  # noqa: B006
+    stream_arg: options.StreamArgs = [],  # noqa: B006
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds of signal; else until Ctrl-C.", show_default=False,
                                                    rich_help_panel=options.LIVE)] = None,
     silence: options.Silence = RadioOptions.silence_s,
@@ -81,7 +88,8 @@ def run(
     """Run recordings, or a radio, through tokenizer, encoder and detector, and report what does not belong."""
     chain["average"] = options.average_option(chain["average"])
     live = source.startswith(SOAPY_PREFIX)
-    paths, folder = ([], False) if live else find_source(source, rate, format, freq)
+    stated = options.stated(rate, format, freq, start, channel, offset)
+    paths, folder = ([], False) if live else find_source(source, stated)
     if folder and annotate:
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
                          "use --annotate alone, which writes one beside each")
@@ -96,19 +104,20 @@ def run(
     if live:
         scanning = ScanOptions(scan, dwell_ms, chain["usable"], scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
-                                settings=tuple(setting), duration=duration, silence_s=silence)
-        _only_recordings(format=format, annotate=annotate, plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
+                                settings=tuple(setting), stream_args=tuple(stream_arg), duration=duration, silence_s=silence)
+        only_recordings(format=format, start=start, channel=channel, offset=offset or None, annotate=annotate,
+                        plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
         with ProgressLine(quiet=quiet) as progress, \
                 RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
             _run_radio(radio, scanning, settings, watch, progress, quiet, plot, encoded, tracks, json_file, snippets,
                        snippets_max)
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
-                sweeps=sweeps, snippets=snippets)
+                sweeps=sweeps, snippets=snippets, **{"stream-arg": stream_arg})
     jobs = min(jobs, len(paths))
     if jobs > 1:
         _only_one_job(zmq=zmq, stats=stats, metrics=metrics, band_file=settings.band_file)
-    plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, (rate, format, freq))
+    plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, stated)
     with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, \
             RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
         # Closed here: left to the garbage collector, the pool's end may come after that of what it holds.
@@ -131,7 +140,7 @@ def run(
 def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: Plan, progress: ProgressLine,
                     quiet: bool) -> tuple[list[Outcome], list[str]]:
     """Outcomes of the recordings that were played, and the errors: of the others, and of those that gave no frame."""
-    from ..recordings import RecordingError
+    from ..recordings import RecordingArgumentError, RecordingError
     outcomes, errors, reported = [], [], set()
     for path, result in results:
         progress.hide()
@@ -148,7 +157,7 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
             errors.append(f"{path.stem}: {result}" if path.stem not in str(result) else str(result))
             NOTES.print(f"error: {errors[-1]}", markup=False)
         else:
-            raise result
+            raise usage_error(result) if isinstance(result, RecordingArgumentError) else result
     return outcomes, errors
 
 
@@ -198,6 +207,12 @@ def _report_outcome(outcome: Outcome, quiet: bool, reported: set[str]):
             reported.add(note)
 
 
+def report_notes(recordings: Iterable[Recording], quiet: bool):
+    """Prints the notes of recordings that are not run, each once."""
+    for note in () if quiet else dict.fromkeys(note for recording in recordings for note in recording.notes):
+        NOTES.print(f"note: {note}", markup=False)
+
+
 def report_forgotten_units(rate: float | None, freq: float | None, quiet: bool):
     """Prints a note for a --rate, or a radio's --freq, that looks as if k, M or G were forgotten."""
     for line in [] if quiet else options.forgotten_unit(rate, freq):
@@ -225,7 +240,8 @@ def radio_options(source: str, freq: float | None, rate: float | None, scanning:
     return RadioOptions(device, scanning.first_freq(rate) if scanning else freq, rate, agc=agc == "on" if agc else None, **others)
 
 
-def _only_recordings(**options):
+def only_recordings(**options):
+    """Raises UsageError if an option of recordings was given for a radio."""
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] == 'plot' else 'a radio'}; leave it out")
@@ -257,17 +273,24 @@ def only_radios(**options):
         raise UsageError(f"--{given[0]} is for radios (soapy:driver=...); leave it out for a recording")
 
 
-def find_source(source: str, rate: float | None, format: str | None, freq: float | None) -> tuple[list[Path], bool]:
-    """The files of SOURCE, and whether it is a folder of them.
+def find_source(source: str, stated: dict) -> tuple[list[Path], bool]:
+    """The files of SOURCE, and whether it is a folder of them. stated: as of ``options.stated``.
 
     Raises:
         UsageError: SOURCE and the options contradict each other. RecordingError: there is no recording.
     """
     from ..recordings import RecordingArgumentError, find_recordings
     try:
-        return find_recordings(source, rate=rate, datatype=format, freq=freq), Path(source).is_dir()
+        return find_recordings(source, **stated), Path(source).is_dir()
     except RecordingArgumentError as error:
-        raise UsageError(f"{error} (--rate HZ, --format TYPE, --freq HZ)") from error
+        raise usage_error(error) from error
+
+
+def usage_error(error: Exception) -> UsageError:
+    """The error about arguments that do not go with a recording, in the words of the command line."""
+    named = [option for word, option in (("rate", "--rate HZ"), ("datatype", "--format TYPE"), ("frequency", "--freq HZ"), (
+        "start", "--start TIME"), ("channel", "--channel N"), ("offset", "--offset HZ")) if word in str(error)]
+    return UsageError(f"{error} ({', '.join(named)})" if named else str(error))
 
 
 def summary(outcomes: list[Outcome], errors: list[str], settings: RunSettings) -> dict:

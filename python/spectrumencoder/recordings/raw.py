@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from io import RawIOBase
 from pathlib import Path
@@ -11,10 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .recording import Annotation, Capture, Recording, RecordingArgumentError, RecordingError
+from .recording import Annotation, Capture, Recording, RecordingError
 from .sample_format import SampleFormat, parse_datatype
 
 _PIECE = 16384  # samples read at a time: between file and result they stay in the second cache of a core
+_SPAN = 1 << 18  # bytes of short runs read at a time
+_MAX_JOINED = 4096  # short runs looked at together
 
 
 class Run(NamedTuple):
@@ -30,13 +31,13 @@ class SampleFile:
 
     Args:
         path: of the file.
-        datatype: SigMF name. RecordingError if none has it.
+        datatype: SigMF name, or one of those that ``SampleFormat`` adds. RecordingError if none has it.
         n_channels, channel: of samples that are interleaved, and the one to read.
         byte_start: of the first sample, until ``runs`` are set.
         byte_stop: behind the last byte of a sample; None is the end of the file.
 
     Attributes:
-        path, runs; size: bytes in the file; n_samples: in all runs.
+        path; size: bytes in the file; n_samples: in all runs.
         stride_bytes: bytes from one sample of a channel to the next.
     """
 
@@ -45,11 +46,32 @@ class SampleFile:
         self.path, self.format, self.n_channels, self.channel = Path(path), SampleFormat(datatype), n_channels, channel
         self.stride_bytes, self.size = self.format.sample_bytes * n_channels, self.path.stat().st_size
         stop = self.size if byte_stop is None else min(byte_stop, self.size)
-        self.runs = [Run(0, self.whole_samples(stop - byte_start), byte_start)]
+        self.set_pieces([byte_start], [self.whole_samples(stop - byte_start)])
 
     @property
     def n_samples(self) -> int:
-        return self.runs[-1].last
+        return int(self._ends[-1])
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs, by their samples."""
+        return [Run(int(end - count), int(end), int(start))
+                for start, count, end in zip(self._starts, self._counts, self._ends, strict=True)]
+
+    @runs.setter
+    def runs(self, runs: Sequence[Run]) -> None:
+        self.set_pieces([run.byte_start for run in runs], [run.last - run.first for run in runs])
+
+    def set_pieces(self, byte_starts: Sequence[int] | np.ndarray, counts: Sequence[int] | np.ndarray) -> None:
+        """Sets the runs by the first byte and the samples of each, without an object for each of a million packets.
+
+        Raises:
+            RecordingError: they hold no sample.
+        """
+        self._starts, self._counts = np.asarray(byte_starts, np.int64), np.asarray(counts, np.int64)
+        self._ends = np.cumsum(self._counts)
+        if not len(self._ends) or self._ends[-1] < 1:
+            raise RecordingError(f"{self.path}: no whole sample in its {self.size} bytes; it is empty or truncated")
 
     def whole_samples(self, n_bytes: int) -> int:
         """Samples in so many bytes; part of a sample at the end is left out.
@@ -67,25 +89,61 @@ class SampleFile:
         Raises:
             RecordingError: the file has become shorter or unreadable since it was opened.
         """
-        for first, last, byte_start in self.runs:
-            low, high = max(start, first), min(start + len(out), last)
-            if low < high:
-                self._read_run(byte_start + (low - first) * self.stride_bytes, out[low - start:high - start])
-
-    def _read_run(self, byte_start: int, out: np.ndarray) -> None:
-        raw = np.empty((min(len(out), _PIECE), self.stride_bytes), np.uint8)
+        stop = start + len(out)
+        first, last = np.searchsorted(self._ends, (start, stop - 1), "right")
+        runs = slice(int(first), int(last) + 1)
+        begins, ends = self._ends[runs] - self._counts[runs], self._ends[runs]
+        lows = self._starts[runs] + (np.maximum(begins, start) - begins) * self.stride_bytes
+        sizes = (np.minimum(ends, stop) - np.maximum(begins, start)) * self.stride_bytes
+        done = i = 0
         try:  # no memory map: one whose file is cut off kills the process
             with self.path.open("rb", buffering=0) as file:
-                file.seek(byte_start)
-                for done in range(0, len(out), _PIECE):
-                    piece = raw[:len(out) - done]
-                    if _read_all(file, piece.data.cast("B")) < piece.nbytes:
-                        raise RecordingError(f"{self.path}: has become shorter since it was opened; open it again")
-                    if self.n_channels > 1:
-                        piece = np.ascontiguousarray(piece.reshape(len(piece), self.n_channels, -1)[:, self.channel])
-                    self.format.decode_into(piece.reshape(-1), out[done:done + len(piece)])
+                while i < len(lows):
+                    n_runs = _short_runs(lows[i:i + _MAX_JOINED], sizes[i:i + _MAX_JOINED])
+                    part = out[done:done + int(sizes[i:i + n_runs].sum()) // self.stride_bytes]
+                    if n_runs > 1:
+                        self._read_joined(file, lows[i:i + n_runs], sizes[i:i + n_runs], part)
+                    else:
+                        self._read_run(file, int(lows[i]), part)
+                    done, i = done + len(part), i + n_runs
         except OSError as error:
             raise RecordingError(f"{self.path}: cannot be read ({error})") from error
+
+    def _read_run(self, file: RawIOBase, byte_start: int, out: np.ndarray) -> None:
+        raw = np.empty((min(len(out), _PIECE), self.stride_bytes), np.uint8)
+        file.seek(byte_start)
+        for done in range(0, len(out), _PIECE):
+            piece = raw[:len(out) - done]
+            self._fill(file, piece.data.cast("B"))
+            self._decode(piece, out[done:done + len(piece)])
+
+    def _read_joined(self, file: RawIOBase, lows: np.ndarray, sizes: np.ndarray, out: np.ndarray) -> None:
+        """Short runs and what lies between them in one read."""
+        file.seek(int(lows[0]))
+        span = memoryview(bytearray(int(lows[-1] + sizes[-1] - lows[0])))
+        self._fill(file, span)
+        joined = b"".join([span[low:low + size] for low, size in zip((lows - lows[0]).tolist(), sizes.tolist(), strict=True)])
+        self._decode(np.frombuffer(joined, np.uint8).reshape(-1, self.stride_bytes), out)
+
+    def _fill(self, file: RawIOBase, into: memoryview) -> None:
+        done = 0
+        while done < len(into) and (more := file.readinto(into[done:])):
+            done += more
+        if done < len(into):
+            raise RecordingError(f"{self.path}: has become shorter since it was opened; open it again")
+
+    def _decode(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """Bytes (n, stride_bytes) to out (n,)."""
+        if self.n_channels > 1:
+            rows = np.ascontiguousarray(rows.reshape(len(rows), self.n_channels, -1)[:, self.channel])
+        self.format.decode_into(rows.reshape(-1), out)
+
+
+def _short_runs(lows: np.ndarray, sizes: np.ndarray) -> int:
+    """How many of these runs one read takes together: 1, or several that lie in order in _SPAN bytes."""
+    highs = lows + sizes
+    fits = (highs - lows[0] <= _SPAN) & (lows >= np.concatenate((lows[:1], highs[:-1])))
+    return max(1, len(fits) if fits.all() else int(np.argmin(fits)))
 
 
 class FileRecording(Recording):
@@ -97,46 +155,44 @@ class FileRecording(Recording):
     def __init__(self, name: str, samples: SampleFile, samp_rate: float, captures: Sequence[Capture] = (),
                  annotations: Sequence[Annotation] = (), *, path: Path | None = None):
         super().__init__(name, samp_rate, samples.n_samples, captures, annotations, path=path or samples.path,
-                         datatype=samples.format.name)
+                         datatype=samples.format.name, data_paths=[samples.path])
         self.samples, self.data_path = samples, samples.path
         self.n_channels, self.channel, self.size_bytes = samples.n_channels, samples.channel, samples.size
+
+    def sigmf_meta(self, path: Path) -> dict:
+        """As ``Recording.sigmf_meta``. In the folder of the samples it names them (``core:dataset``), and the other bytes between
+        them (``core:header_bytes``, ``core:trailing_bytes``), so that others find each sample."""
+        meta = super().sigmf_meta(path)
+        if path.parent.resolve() != self.data_path.parent.resolve():
+            return meta
+        captures, end = {capture["core:sample_start"]: capture for capture in meta["captures"]}, 0
+        for run in self.samples.runs:
+            if run.byte_start > end:
+                before = self.capture_at(run.first)
+                capture = captures.setdefault(run.first, {"core:sample_start": run.first} | (
+                    {} if before.frequency_hz is None else {"core:frequency": before.frequency_hz}))
+                capture["core:header_bytes"] = run.byte_start - end
+            end = run.byte_start + (run.last - run.first) * self.samples.stride_bytes
+        head = meta["global"] | {"core:dataset": self.data_path.name}
+        del head["core:metadata_only"]
+        if self.samples.size > end:
+            head["core:trailing_bytes"] = self.samples.size - end
+        return meta | {"global": head, "captures": [captures[first] for first in sorted(captures)]}
 
     def _read_samples(self, start: int, out: np.ndarray) -> None:
         self.samples.read_into(start, out)
 
 
-def open_raw(path: Path, rate: float, datatype: str, freq: float | None = None) -> FileRecording:
-    """Opens a file of nothing but samples.
+def open_raw(path: Path, datatype: str) -> FileRecording:
+    """Opens a file of nothing but samples. Its rate and frequency are to be filled in.
 
     Args:
-        rate: Hz.
         datatype: SigMF name such as "cf32_le", "ci16_le", "cu8", or a synonym such as "rtl".
-        freq: centre frequency in Hz; None: not known.
 
     Raises:
-        RecordingArgumentError: an argument is not valid. RecordingError: the file is missing or empty.
+        RecordingArgumentError: the data type is not known. RecordingError: the file is missing or empty.
     """
-    check_arguments(path, rate, datatype, freq)
+    name = parse_datatype(datatype)
     if not path.is_file():
         raise RecordingError(f"{path}: no such file; check the path")
-    capture = Capture(0, None if freq is None else float(freq))
-    return FileRecording(path.stem, SampleFile(path, parse_datatype(datatype)), rate, [capture])
-
-
-def check_arguments(path: Path, rate: float | None, datatype: str | None, freq: float | None) -> None:
-    """Raises RecordingArgumentError if one of the arguments of ``open_raw`` is given and not valid."""
-    if datatype is not None:
-        parse_datatype(datatype)
-    if rate is not None and not 0 < rate < math.inf:
-        raise RecordingArgumentError(f"{path}: sample_rate is {rate:g}; state a positive number of Hz, it places signals in "
-                                     "frequency")
-    if freq is not None and not math.isfinite(freq):
-        raise RecordingArgumentError(f"{path}: centre frequency {freq:g} is not a finite number of Hz")
-
-
-def _read_all(file: RawIOBase, into: memoryview) -> int:
-    """Bytes read: fewer than there is room for only at the end of the file."""
-    done = 0
-    while done < len(into) and (more := file.readinto(into[done:])):
-        done += more
-    return done
+    return FileRecording(path.stem, SampleFile(path, name), 0.0)

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+
+_DATETIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(\.\d*)?\s*(Z|[+-]\d\d:?\d\d)?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RecordingError(Exception):
@@ -17,7 +21,7 @@ class RecordingError(Exception):
 
 
 class RecordingArgumentError(RecordingError, ValueError):
-    """An argument that does not go with the file: a rate for a file that states its own, a data type that is not known."""
+    """An argument that does not go with the file: a data type for a file that states its own, or one that is missing."""
 
 
 @dataclass(frozen=True)
@@ -63,24 +67,35 @@ class Recording(ABC):
         annotations: marks that the file holds.
         path: the file that names the recording; None for one in memory.
         datatype: the samples' type in the file, as SigMF names it.
+        data_paths: the files with the samples.
 
     Attributes:
-        name, samp_rate, n_samples, captures, annotations, path, datatype: as the arguments.
+        name, samp_rate, n_samples, captures, annotations, path, datatype, data_paths: as the arguments. A reader may leave
+            samp_rate 0.0: its file does not state it. ``open_recording`` never does.
+        format_name: as people call the file's format.
+        origins: where "samp_rate", "frequency", "time", "datatype" and "channels" were taken from, such as "core:frequency",
+            "auxi chunk", "name", "stated" or "unknown".
+        notes: lines that the user should read.
         offset: what to add to sample numbers when they are written back (``core:offset`` of SigMF).
-        n_channels: channels in the file, of which this recording is one.
+        n_channels, channel: channels in the file, and the one that this recording is, counted from 0.
         license: as the file states it; "" if it states none.
         size_bytes: of the file with the samples; 0 if they are in memory.
     """
 
+    format_name: str = ""
     offset: int = 0
     n_channels: int = 1
+    channel: int = 0
     license: str = ""
     size_bytes: int = 0
 
     def __init__(self, name: str, samp_rate: float, n_samples: int, captures: Sequence[Capture] = (),
-                 annotations: Sequence[Annotation] = (), *, path: Path | None = None, datatype: str = "cf32_le"):
+                 annotations: Sequence[Annotation] = (), *, path: Path | None = None, datatype: str = "cf32_le",
+                 data_paths: Sequence[Path] = ()):
         self.name, self.samp_rate, self.n_samples = name, float(samp_rate), int(n_samples)
-        self.path, self.datatype = path, datatype
+        self.path, self.datatype, self.data_paths = path, datatype, list(data_paths)
+        self.origins: dict[str, str] = {}
+        self.notes: list[str] = []
         self.captures, self.annotations = list(captures) or [Capture(0)], list(annotations)
 
     @abstractmethod
@@ -90,6 +105,10 @@ class Recording(ABC):
         Raises:
             RecordingError: the file has become shorter or unreadable since it was opened.
         """
+
+    def timed_captures(self) -> list[Capture]:
+        """The captures, with the times that follow from others by the rate. ``open_recording`` asks once it knows both."""
+        return self.captures
 
     @property
     def duration_s(self) -> float:
@@ -145,13 +164,30 @@ class Recording(ABC):
     def sigmf_meta(self, path: Path) -> dict:
         """SigMF metadata of this recording, for a file at `path`. Its samples stay where they are, in their own format.
 
-        A capture that states no frequency is written at 0 Hz, the zero that its events count from.
+        A capture that states no frequency gets none: edges of its annotations count from the middle of the band.
         """
-        captures = [{"core:sample_start": c.sample_start, "core:frequency": c.frequency_hz or 0.0,
+        captures = [{"core:sample_start": c.sample_start,
+                     **({} if c.frequency_hz is None else {"core:frequency": c.frequency_hz}),
                      **({} if c.time_parts is None else {"core:datetime": iso_time(c.time_parts)})} for c in self.captures]
         return {"global": {"core:datatype": self.datatype, "core:sample_rate": self.samp_rate, "core:version": "1.2.0",
+                           **({"core:num_channels": self.n_channels} if self.n_channels > 1 else {}),
                            "core:metadata_only": True},
                 "captures": captures, "annotations": []}
+
+
+def parse_time(text: str) -> tuple[int, float]:
+    """ISO 8601 -> (whole seconds, fraction) since 1970 UTC: a float of the sum could not keep the fraction's digits.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    match = _DATETIME.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("not ISO 8601")
+    zone = {None: "+00:00", "Z": "+00:00"}.get(match[3], match[3])
+    moment = datetime.fromisoformat(f"{match[1].replace(' ', 'T')}{zone}")
+    whole = (moment - _EPOCH) // timedelta(seconds=1)
+    return whole, float(f"0{match[2]}" if match[2] and match[2] != "." else 0.0)
 
 
 def iso_time(time_parts: tuple[int, float]) -> str:

@@ -8,21 +8,19 @@ out. Checksums are verified only on request (``verify``), since they take a pass
 
 from __future__ import annotations
 
+import codecs
 import copy
 import hashlib
 import json
 import math
-import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .raw import FileRecording, Run, SampleFile
-from .recording import Annotation, Capture, RecordingError
+from .recording import Annotation, Capture, RecordingError, parse_time
 
 META_SUFFIX, DATA_SUFFIX, ARCHIVE_SUFFIX = ".sigmf-meta", ".sigmf-data", ".sigmf"
-_DATETIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(\.\d*)?\s*(Z|[+-]\d\d:?\d\d)?")
 
 
 class SigmfRecording(FileRecording):
@@ -34,27 +32,36 @@ class SigmfRecording(FileRecording):
         RecordingError: the metadata is not valid, or the samples do not go with it.
     """
 
-    def __init__(self, meta: dict, meta_path: Path, data_path: Path, *, channel: int = 0):
+    def __init__(self, meta: dict, meta_path: Path, data_path: Path, *, channel: int | None = None):
         self.meta, self.meta_path = meta, meta_path
         where = str(meta_path)
         head = _member(meta, "global", dict, where)
         datatype = str(_member(head, "core:datatype", str, where))
         samp_rate = _number(head, "core:sample_rate", where)
-        if samp_rate is None or not 0 < samp_rate < math.inf:
+        if samp_rate is not None and not 0 < samp_rate < math.inf:
             raise RecordingError(f"{where}: core:sample_rate is {head.get('core:sample_rate')!r}; state it in Hz in "
                                  "the metadata's global part (it is needed to place signals in frequency)")
         n_channels = _count(head, "core:num_channels", where, 1)
-        if not 0 <= channel < n_channels:
-            raise RecordingError(f"{where}: channel {channel} is asked for; the file has {n_channels}")
+        if not 0 <= (channel or 0) < n_channels:
+            raise RecordingError(f"{where}: channel {channel} is asked for; the file has {n_channels}, counted from 0")
         self.offset = _count(head, "core:offset", where, 0)
         self.license = str(head.get("core:license", ""))
         stated = sorted(_members(meta, "captures", where), key=lambda c: _count(c, "core:sample_start", where, 0))
-        captures = [self._capture(c, where) for c in stated] or [Capture(0)]
+        early: list[str] = []  # times before 1970, which are those of a clock that was never set
+        captures = [self._capture(c, where, early) for c in stated] or [Capture(0)]
         headers = [_count(c, "core:header_bytes", where, 0) for c in stated]
-        samples = SampleFile(data_path, datatype, n_channels=n_channels, channel=channel)
+        samples = SampleFile(data_path, datatype, n_channels=n_channels, channel=channel or 0)
         samples.runs = _runs(samples, captures, headers or [0], _count(head, "core:trailing_bytes", where, 0), where)
         annotations = [self._annotation(a, samples.n_samples, where) for a in _members(meta, "annotations", where)]
-        super().__init__(meta_path.stem, samples, samp_rate, captures, annotations, path=meta_path)
+        super().__init__(meta_path.stem, samples, samp_rate or 0.0, captures, annotations, path=meta_path)
+        self.origins |= {"datatype": "core:datatype", "channels": "core:num_channels" if "core:num_channels" in head else "SigMF"}
+        self.origins |= {} if samp_rate is None else {"samp_rate": "core:sample_rate"}
+        self.origins |= {key: name for key, name, known in (
+            ("frequency", "core:frequency", any(c.frequency_hz is not None for c in captures)),
+            ("time", "core:datetime", any(c.time_parts is not None for c in captures))) if known}
+        if early:
+            self.notes.append(f"core:datetime {early[0]} is before 1970, a clock that was never set; it is taken as "
+                              "not stated")
 
     def verify(self) -> bool:
         stated = self.meta["global"].get("core:sha512")
@@ -70,21 +77,24 @@ class SigmfRecording(FileRecording):
     def sigmf_meta(self, path: Path) -> dict:
         """The metadata, pointing at its samples if these do not have the name of the file at `path`."""
         meta = copy.deepcopy(self.meta)
-        if path.with_suffix(DATA_SUFFIX).resolve() != self.data_path.resolve():
-            if path.parent.resolve() == self.data_path.parent.resolve():
-                meta["global"]["core:dataset"] = self.data_path.name
-            else:
-                meta["global"]["core:metadata_only"] = True
+        if path.parent.resolve() != self.data_path.parent.resolve():
+            meta["global"]["core:metadata_only"] = True
+        elif path.with_suffix(DATA_SUFFIX).name != self.data_path.name:
+            meta["global"]["core:dataset"] = self.data_path.name
         meta["annotations"] = meta.get("annotations") or []
         meta.setdefault("captures", [])
         return meta
 
-    def _capture(self, raw: dict, where: str) -> Capture:
+    def _capture(self, raw: dict, where: str, early: list[str]) -> Capture:
         start = _count(raw, "core:sample_start", where, 0) - self.offset
         if start < 0:
             raise RecordingError(f"{where}: a capture starts {-start} samples before core:offset {self.offset}; "
                                  "correct either")
-        return Capture(start, _number(raw, "core:frequency", where), _time_parts(raw.get("core:datetime"), where))
+        moment = _time_parts(raw.get("core:datetime"), where)
+        if moment is not None and moment[0] < 0:
+            early.append(str(raw["core:datetime"]))
+            moment = None
+        return Capture(start, _number(raw, "core:frequency", where), moment)
 
     def _annotation(self, raw: dict, n_samples: int, where: str) -> Annotation:
         start = max(0, _count(raw, "core:sample_start", where, 0) - self.offset)
@@ -105,8 +115,13 @@ def find_sigmf(path: Path) -> Path | None:
     return meta_path if meta_path.is_file() else None
 
 
-def open_sigmf(meta_path: Path, *, channel: int = 0) -> SigmfRecording:
-    """Opens NAME.sigmf-meta. channel: of an interleaved file with several.
+def is_sigmf(path: Path, head: bytes) -> bool:
+    """True if the first bytes of a file are those of SigMF metadata."""
+    return head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{") and b'"core:' in head
+
+
+def open_sigmf(meta_path: Path, *, channel: int | None = None) -> SigmfRecording:
+    """Opens NAME.sigmf-meta. channel: of an interleaved file with several; None is the first.
 
     Raises:
         RecordingError: missing, truncated or invalid.
@@ -114,7 +129,7 @@ def open_sigmf(meta_path: Path, *, channel: int = 0) -> SigmfRecording:
     if meta_path.suffix == ARCHIVE_SUFFIX:
         raise RecordingError(f"{meta_path}: is a SigMF archive; unpack it (tar -xf) and name its {META_SUFFIX} file")
     try:
-        meta = json.loads(meta_path.read_bytes().decode("utf-8"))
+        meta = json.loads(meta_path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise RecordingError(f"{meta_path}: cannot be read ({error.strerror}); check its permissions") from error
     except ValueError as error:
@@ -186,12 +201,7 @@ def _time_parts(text: object, where: str) -> tuple[int, float] | None:
     """ISO 8601 -> (whole seconds, fraction) since 1970 UTC: a float of the sum could not keep the fraction's digits."""
     if text is None:
         return None
-    match = _DATETIME.fullmatch(str(text).strip())
     try:
-        if match is None:
-            raise ValueError("not ISO 8601")
-        zone = {None: "+00:00", "Z": "+00:00"}.get(match[3], match[3])
-        moment = datetime.fromisoformat(f"{match[1].replace(' ', 'T')}{zone}").astimezone(UTC)
-    except (TypeError, ValueError) as error:
+        return parse_time(str(text))
+    except ValueError as error:
         raise RecordingError(f"{where}: core:datetime is {text!r}; it must read like 2026-01-31T12:00:00.5Z") from error
-    return int(moment.timestamp()), float(f"0{match[2]}" if match[2] and match[2] != "." else 0.0)

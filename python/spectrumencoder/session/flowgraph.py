@@ -333,7 +333,7 @@ class Flowgraph:
         return self.source.n_samples / self.source.samp_rate
 
     def notes(self) -> tuple[str, ...]:
-        """Messages of the blocks for the user: the first of each kind, and the number of further ones."""
+        """Messages for the user: of the recording, and the first of each kind of the blocks', with the number of further ones."""
         kinds: dict[str, list[str]] = {}
         for state, text in self.probe.messages:
             if state in REPORTED_STATES and text:
@@ -341,7 +341,9 @@ class Flowgraph:
         chosen = (f"average auto: {self.average} spectra per frame at {self.source.samp_rate:g} samples/s",) \
             if self.settings.average == AUTO else ()
         told = kinds.pop(RECEIVER_STATE, [])  # each of another kind
-        return (*chosen, *self._receiver_notes(), *told, *self._notes_on_learning(), *(
+        recording = self.source.recording
+        own = () if recording is None else recording.notes
+        return (*own, *chosen, *self._receiver_notes(), *told, *self._notes_on_learning(), *(
             texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def _notes_on_learning(self) -> list[str]:

@@ -35,7 +35,7 @@ class Plan:
         settings: their model may be a name, or files already loaded.
         folder: the recordings come from a folder, so results carry the recording's name.
         plot, encoded, tracks: files to write.
-        raw: rate (Hz), data type and frequency (Hz) of raw IQ, see ``open_recording``; three times None for other recordings.
+        stated: what the user states about the recordings, as arguments of ``open_recording``.
     """
 
     settings: RunSettings
@@ -43,7 +43,7 @@ class Plan:
     plot: Path | None = None
     encoded: Path | None = None
     tracks: Path | None = None
-    raw: tuple[float | None, str | None, float | None] = (None, None, None)
+    stated: dict = field(default_factory=dict)
 
     def run(self, path: Path, *, append: bool = False, watch: Callable = lambda flowgraph: None,
             progress: Progress = no_progress) -> Outcome:
@@ -53,8 +53,7 @@ class Plan:
             RecordingError: it cannot be opened. Others as ``session.run``.
         """
         from ..recordings import open_recording
-        rate, datatype, freq = self.raw
-        recording = open_recording(path, rate=rate, datatype=datatype, freq=freq)
+        recording = open_recording(path, **self.stated)
         plot, encoded, tracks = (named_path(file, recording.name, self.folder) for file in (self.plot, self.encoded, self.tracks))
         return run(recording, self.settings, append=append, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
                    tracks=tracks, progress=progress)

@@ -78,6 +78,7 @@ class RadioOptions:
     bandwidth: float | None = None
     ppm: float = 0.0
     settings: tuple[str, ...] = ()
+    stream_args: tuple[str, ...] = ()
     duration: float | None = None
     silence_s: float = 5.0
 
@@ -104,7 +105,9 @@ class RadioSource:
         try:
             self.block = soapy_radio(
                 options.device, freq=options.freq, rate=options.rate, gain=options.gain, agc=options.agc,
-                antenna=options.antenna, bandwidth=options.bandwidth, ppm=options.ppm, settings=_settings(options.settings),
+                antenna=options.antenna, bandwidth=options.bandwidth, ppm=options.ppm,
+                settings=_pairs("setting", options.settings, "biastee=true"),
+                stream_args=_pairs("stream-arg", options.stream_args, "remote:prot=tcp"),
                 count=round((options.duration or 0.0) * options.rate))
         except RadioError as error:
             raise SessionError(str(error)) from error
@@ -167,11 +170,11 @@ def live_buffer_frames(samp_rate: float, frame_hop: float) -> int:
     return min(_MAX_BUFFER_FRAMES, max(_MIN_BUFFER_FRAMES, math.ceil(_BUFFER_S * samp_rate / frame_hop)))
 
 
-def _settings(pairs: tuple[str, ...]) -> dict[str, str]:
+def _pairs(option: str, pairs: tuple[str, ...], example: str) -> dict[str, str]:
     result = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not key or not equals:
-            raise SettingError(f"--setting {pair} is not KEY=VALUE, such as --setting biastee=true")
+            raise SettingError(f"--{option} {pair} is not KEY=VALUE, such as --{option} {example}")
         result[key] = value
     return result
