@@ -18,7 +18,6 @@ namespace spectrumencoder {
 namespace {
 
 constexpr double MAX_HELD_S = 2.0; // max time that a radio's buffers hold
-constexpr auto STATUS_PERIOD = std::chrono::seconds(1);
 constexpr uint64_t NEVER = std::numeric_limits<uint64_t>::max();
 
 template <class T>
@@ -34,8 +33,10 @@ T checked(const char* argument, T value, bool good, const char* range)
 
 double checked_samp_rate(double rate)
 {
-    return checked(
-        "samp_rate", rate, std::isfinite(rate) && rate > 0.0, "is not a positive number of samples per second");
+    return checked("samp_rate",
+                   rate,
+                   std::isfinite(rate) && rate >= 0.0,
+                   "is not a positive number of samples per second, nor 0 (not stated)");
 }
 
 double checked_center_freq(double freq)
@@ -65,10 +66,24 @@ fft_tokenizer::sptr fft_tokenizer::make(int fft_size,
                                         double center_freq,
                                         double settle_ms,
                                         int min_output_buffer,
-                                        bool live)
+                                        bool live,
+                                        bool use_tags,
+                                        double rate_factor,
+                                        double freq_offset,
+                                        int tag_channel)
 {
     return gnuradio::make_block_sptr<fft_tokenizer_impl>(
-        fft_size, stride, average, overlap, window, samp_rate, center_freq, settle_ms, min_output_buffer, live);
+        fft_size,
+        stride,
+        average,
+        overlap,
+        window,
+        samp_rate,
+        center_freq,
+        settle_ms,
+        min_output_buffer,
+        live,
+        tag_options{ use_tags, rate_factor, freq_offset, tag_channel });
 }
 
 fft_tokenizer_impl::fft_tokenizer_impl(int fft_size,
@@ -80,7 +95,8 @@ fft_tokenizer_impl::fft_tokenizer_impl(int fft_size,
                                        double center_freq,
                                        double settle_ms,
                                        int min_output_buffer,
-                                       bool live)
+                                       bool live,
+                                       const tag_options& options)
     : gr::block("fft_tokenizer", io_signature::make(1, 1, sizeof(gr_complex)), outputs(fft_size, stride)),
       d_average(average),
       d_samp_rate(checked_samp_rate(samp_rate)),
@@ -88,7 +104,7 @@ fft_tokenizer_impl::fft_tokenizer_impl(int fft_size,
       d_settle_ms(checked_settle_ms(settle_ms)),
       d_live(live),
       d_kernel(fft_size, stride, average, overlap, window),
-      d_stream(samp_rate, center_freq),
+      d_stream(samp_rate, center_freq, options),
       d_stage(fft_size),
       d_unconnected_psd(fft_size)
 {
@@ -135,8 +151,10 @@ bool fft_tokenizer_impl::start()
     d_stream.forget_tags();
     d_begun = false;
     d_tags_taken = 0;
+    d_backward_said = false;
     d_tags_checked = 0;
     d_tag_next_frame = true;
+    d_freq_was_known = false;
     d_settle = 0;
     d_staged = 0;
     d_counters.reset();
@@ -197,8 +215,10 @@ int fft_tokenizer_impl::general_work(int noutput_items,
     work.room = noutput_items;
 
     d_position = begin;
-    if (!d_begun)
+    if (!d_begun) {
         d_stream_start = d_frame_start = begin;
+        d_stream.forget_tags(begin);
+    }
     d_begun = true;
     take_parameters();
     collect_tags(std::max(begin, d_tags_taken), work.end);
@@ -214,6 +234,7 @@ void fft_tokenizer_impl::take_parameters()
     const change what = d_stream.set_parameters(d_samp_rate, d_center_freq, d_position);
     if (what != change::none)
         discontinuity(what);
+    say_warnings();
 }
 
 void fft_tokenizer_impl::collect_tags(uint64_t begin, uint64_t end)
@@ -226,24 +247,12 @@ void fft_tokenizer_impl::collect_tags(uint64_t begin, uint64_t end)
     d_next_tag = 0;
 }
 
-bool fft_tokenizer_impl::is_malformed(const tag_t& tag)
-{
-    if (stream_state::valid(tag))
-        return false;
-    if (tag.offset >= d_tags_checked &&
-        ++d_counters.malformed_tags == 1) // samples that stay in the input are seen more than once
-        d_logger->warn("tag {} with the value {} is ignored, as are later malformed ones",
-                       pmt::symbol_to_string(tag.key),
-                       pmt::write_string(tag.value));
-    return true;
-}
-
 // One move forward in the input; false when more samples are needed for the next one.
 bool fft_tokenizer_impl::take_step(workspace& work)
 {
     const uint64_t tag = d_next_tag < d_tags.size() ? d_tags[d_next_tag].offset : NEVER;
     if (tag == d_position) {
-        take_tags_here();
+        take_tags(tag, work);
         return true;
     }
     if (d_settle > 0) {
@@ -253,7 +262,8 @@ bool fft_tokenizer_impl::take_step(workspace& work)
     begin_frame();
     const int needed = d_kernel.fft_size() - d_staged;
     if (tag < d_position + needed) { // a tag lies inside this window, so inside its frame
-        d_position = tag;
+        if (!take_tags(tag, work))
+            d_position = tag; // a break: what lies before it makes no window
         return true;
     }
     const int available = work.end - d_position;
@@ -282,13 +292,34 @@ void fft_tokenizer_impl::skip_settling(uint64_t until)
     d_frame_start = d_position;
 }
 
-void fft_tokenizer_impl::take_tags_here()
+// Takes the next tags, at `offset`. False, and nothing was done, if they break the stream and lie ahead of d_position.
+bool fft_tokenizer_impl::take_tags(uint64_t offset, workspace& work)
 {
-    d_tags_taken = d_position + 1; // when no sample is consumed here, the next call sees these tags again
+    stream_state next = d_stream;
     change gravest = change::none;
-    for (; d_next_tag < d_tags.size() && d_tags[d_next_tag].offset == d_position; ++d_next_tag)
-        gravest = std::max(gravest, d_stream.take(d_tags[d_next_tag]));
-    discontinuity(gravest);
+    bool tuning = false;
+    size_t i = d_next_tag;
+    for (; i < d_tags.size() && d_tags[i].offset == offset; ++i) {
+        gravest = std::max(gravest, next.take(d_tags[i]));
+        tuning |= d_tags[i].key != keys::rx_time();
+    }
+    // A radio without a clock tags the same frequency and rate again after samples were lost: nothing else says so.
+    if (gravest == change::none && d_live && tuning && !next.has_time())
+        gravest = change::retag;
+    if (gravest != change::none && offset != d_position)
+        return false;
+    if (gravest != change::none && d_kernel.windows() > 0) { // the frame up to here is short, as at the end
+        d_staged = 0;
+        finish_frame(work);
+        d_frame_start = d_position;
+    }
+    d_next_tag = i;
+    d_tags_taken = offset + 1; // when no sample is consumed here, the next call sees these tags again
+    d_stream = next;
+    if (gravest != change::none)
+        discontinuity(gravest);
+    say_warnings();
+    return true;
 }
 
 // Averaging restarts at d_position, or after settling if the receiver was retuned.
@@ -355,6 +386,7 @@ void fft_tokenizer_impl::finish_frame(workspace& work)
 {
     if (d_kernel.finite() && !d_kernel.constant()) {
         d_counters.clipped += d_kernel.clipped();
+        d_counters.short_frames += d_kernel.windows() < d_kernel.average();
         if (d_tag_next_frame)
             add_tags(nitems_written(0) + work.frames);
         float* psd = work.psd ? work.psd + static_cast<size_t>(work.frames) * fft_size() : d_unconnected_psd.data();
@@ -368,40 +400,6 @@ void fft_tokenizer_impl::finish_frame(workspace& work)
         count_drop(finite ? d_counters.constant : d_counters.nonfinite);
     }
     d_frame_start = d_position - d_staged;
-}
-
-void fft_tokenizer_impl::add_tags(uint64_t frame)
-{
-    const pmt::pmt_t source = alias_pmt();
-    const pmt::pmt_t time = d_stream.time_at(d_frame_start);
-    const int n_outputs = detail()->noutputs();
-    for (int output = 0; output < n_outputs; ++output) {
-        add_item_tag(output, frame, keys::rx_freq(), pmt::from_double(d_stream.center_freq()), source);
-        add_item_tag(output, frame, keys::rx_rate(), pmt::from_double(d_stream.samp_rate()), source);
-        if (time)
-            add_item_tag(output, frame, keys::rx_time(), time, source);
-        add_item_tag(output, frame, keys::frame_start(), pmt::from_uint64(d_frame_start), source);
-        add_item_tag(output, frame, keys::frame_hop(), pmt::from_uint64(d_kernel.frame_hop()), source);
-        add_item_tag(output, frame, keys::frame_average(), pmt::from_uint64(d_kernel.average()), source);
-    }
-    d_tag_next_frame = false;
-}
-
-void fft_tokenizer_impl::count_drop(std::atomic<uint64_t>& counter)
-{
-    ++counter;
-    const auto now = std::chrono::steady_clock::now();
-    if (now >= d_next_status) {
-        d_next_status = now + STATUS_PERIOD;
-        publish_status("dropped");
-    }
-}
-
-void fft_tokenizer_impl::publish_status(const char* state)
-{
-    if (d_counters.dropped() > 0)
-        d_logger->info("{}", d_counters.summary());
-    message_port_pub(keys::status(), d_counters.status(state));
 }
 
 } // namespace spectrumencoder

@@ -29,7 +29,8 @@ public:
                        double center_freq,
                        double settle_ms,
                        int min_output_buffer,
-                       bool live);
+                       bool live,
+                       const tag_options& options);
 
     void set_average(int average) override;
     void set_samp_rate(double samp_rate) override;
@@ -51,6 +52,8 @@ public:
     uint64_t dropped_nonfinite() const override { return d_counters.nonfinite; }
     uint64_t dropped_constant() const override { return d_counters.constant; }
     uint64_t clipped_frames() const override { return d_counters.clipped; }
+    uint64_t short_frames() const override { return d_counters.short_frames; }
+    uint64_t time_backward() const override { return d_counters.backward; }
     uint64_t malformed() const override { return d_counters.malformed_tags; }
     uint64_t overflows() const override { return d_counters.retags; }
     double arrival_offset() const override { return d_arrival.offset(); }
@@ -87,12 +90,14 @@ private:
     tokenizer d_kernel;
     stream_state d_stream;
     std::vector<tag_t> d_tags;
-    size_t d_next_tag = 0;            // in d_tags
-    bool d_begun = false;             // general_work was called since start()
-    uint64_t d_stream_start = 0;      // first sample since start()
-    uint64_t d_tags_taken = 0;        // tags before this offset are dealt with
-    uint64_t d_tags_checked = 0;      // malformed tags before this offset are counted
-    bool d_tag_next_frame = true;     // the next frame carries tags
+    size_t d_next_tag = 0;         // in d_tags
+    bool d_begun = false;          // general_work was called since start()
+    uint64_t d_stream_start = 0;   // first sample since start()
+    uint64_t d_tags_taken = 0;     // tags before this offset are dealt with
+    uint64_t d_tags_checked = 0;   // malformed tags before this offset are counted
+    bool d_tag_next_frame = true;  // the next frame carries tags
+    bool d_freq_was_known = false; // a frame has carried its frequency
+    bool d_backward_said = false;
     uint64_t d_position = 0;          // next sample to consume
     uint64_t d_frame_start = 0;       // first sample of the frame in progress
     uint64_t d_settle = 0;            // samples to skip after a retune
@@ -113,7 +118,7 @@ private:
     bool is_malformed(const tag_t& tag);
     bool take_step(workspace& work);
     void skip_settling(uint64_t until);
-    void take_tags_here();
+    bool take_tags(uint64_t offset, workspace& work);
     void discontinuity(change what);
     void after_gap(change what);
     void begin_frame();
@@ -122,6 +127,8 @@ private:
     void finish_frame(workspace& work);
     void add_tags(uint64_t frame);
 
+    void say_warnings();
+    void warn(const char* state, const std::string& line);
     void count_drop(std::atomic<uint64_t>& counter);
     void publish_status(const char* state);
 };

@@ -10,7 +10,17 @@ namespace spectrumencoder {
 
 void frame_counters::reset()
 {
-    for (auto* counter : { &frames, &retune, &rate, &retag, &nonfinite, &constant, &clipped, &malformed_tags, &retags })
+    for (auto* counter : { &frames,
+                           &retune,
+                           &rate,
+                           &retag,
+                           &nonfinite,
+                           &constant,
+                           &clipped,
+                           &short_frames,
+                           &backward,
+                           &malformed_tags,
+                           &retags })
         *counter = 0;
 }
 
@@ -40,6 +50,8 @@ pmt::pmt_t frame_counters::status(const char* state) const
     status = pmt::dict_add(status, keys::dropped_nonfinite(), pmt::from_uint64(nonfinite));
     status = pmt::dict_add(status, keys::dropped_constant(), pmt::from_uint64(constant));
     status = pmt::dict_add(status, keys::clipped_frames(), pmt::from_uint64(clipped));
+    status = pmt::dict_add(status, keys::short_frames(), pmt::from_uint64(short_frames));
+    status = pmt::dict_add(status, keys::time_backward(), pmt::from_uint64(backward));
     status = pmt::dict_add(status, keys::overflows(), pmt::from_uint64(retags));
     return pmt::dict_add(status, keys::malformed(), pmt::from_uint64(malformed_tags));
 }

@@ -22,7 +22,9 @@ struct frame_counters {
     std::atomic<uint64_t> retag{ 0 };
     std::atomic<uint64_t> nonfinite{ 0 };
     std::atomic<uint64_t> constant{ 0 };
-    std::atomic<uint64_t> clipped{ 0 }; // frames that were sent and hold samples at full scale
+    std::atomic<uint64_t> clipped{ 0 };      // frames that were sent and hold samples at full scale
+    std::atomic<uint64_t> short_frames{ 0 }; // sent with fewer windows, before a break and at the end
+    std::atomic<uint64_t> backward{ 0 };     // rx_time tags before the expected time
     std::atomic<uint64_t> malformed_tags{ 0 };
     std::atomic<uint64_t> retags{ 0 }; // discontinuities, whether or not a frame was lost by them
 

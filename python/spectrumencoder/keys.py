@@ -50,6 +50,7 @@ MODEL = "model"
 DROPOUT_RATE = "dropout_rate"
 LATENCY_MS = "latency_ms"
 RECORDING = "recording"            # name of the recording, if one file holds the events of several
+FREQ_RELATIVE = "freq_relative"    # true: the centre frequency is not known, frequencies count from it
 ALERT = "alert"                    # new, gone, louder, moved, changed, raised floor, receiver, burst
 EMITTER_ID = "emitter_id"          # number in the band file
 EMITTER_NAME = "emitter_name"      # given by the operator
@@ -58,9 +59,10 @@ FIRST_HEARD = "first_heard"        # POSIX seconds
 LAST_HEARD = "last_heard"
 
 EVENT_FIELDS = (
-    EVENT_ID, STATE, TIMESTAMP, TIME_SOURCE, SAMPLE_START, SAMPLE_COUNT, FREQ_CENTER_HZ, BANDWIDTH_HZ, POWER_DBFS, SNR_DB,
-    ANOMALY_SCORE, P_VALUE, THRESHOLD, IS_ANOMALY, THREAT_LEVEL, ANALYSIS_TYPE, POSSIBLE_THREATS, LABEL, CONFIDENCE, BAND,
-    MODEL, DROPOUT_RATE, LATENCY_MS, ALERT, EMITTER_ID, EMITTER_NAME, BURSTS, FIRST_HEARD, LAST_HEARD,
+    EVENT_ID, STATE, TIMESTAMP, TIME_SOURCE, SAMPLE_START, SAMPLE_COUNT, FREQ_CENTER_HZ, BANDWIDTH_HZ, FREQ_RELATIVE,
+    POWER_DBFS, SNR_DB, ANOMALY_SCORE, P_VALUE, THRESHOLD, IS_ANOMALY, THREAT_LEVEL, ANALYSIS_TYPE,
+    POSSIBLE_THREATS, LABEL, CONFIDENCE, BAND, MODEL, DROPOUT_RATE, LATENCY_MS, ALERT, EMITTER_ID, EMITTER_NAME, BURSTS,
+    FIRST_HEARD, LAST_HEARD,
 )
 
 # Track fields (message port `tracks` of doma_tracker); some event fields also apply to tracks
@@ -88,8 +90,8 @@ SCORE = "score"
 
 TRACK_FIELDS = (
     TRACK_ID, STATE, TIMESTAMP, KIND, AGE_S, HITS, IDENTITY, SOURCE, LABEL, LATITUDE, LONGITUDE, ALTITUDE, POSITION_M,
-    VELOCITY_MPS, FREQ_CENTER_HZ, DRIFT_HZ_S, BANDWIDTH_HZ, POWER_DBFS, HOP_SET_HZ, COVARIANCE, MODE_PROBABILITIES, ANOMALY_IDS,
-    TRACK_ANOMALY, PREDICTIONS,
+    VELOCITY_MPS, FREQ_CENTER_HZ, FREQ_RELATIVE, DRIFT_HZ_S, BANDWIDTH_HZ, POWER_DBFS, HOP_SET_HZ, COVARIANCE,
+    MODE_PROBABILITIES, ANOMALY_IDS, TRACK_ANOMALY, PREDICTIONS,
 )
 
 # Status fields (message port `status` of every block: a dict)
@@ -104,6 +106,8 @@ DROPPED_RETAG = "dropped_retag"
 DROPPED_NONFINITE = "dropped_nonfinite"
 DROPPED_CONSTANT = "dropped_constant"  # a run of identical samples: zeros for lost ones, or a receiver that stands still
 CLIPPED_FRAMES = "clipped_frames"  # sent, with samples at full scale
+SHORT_FRAMES = "short_frames"      # sent with fewer windows, before a break and at the end
+TIME_BACKWARD = "time_backward"    # rx_time tags before the time that was expected
 SKIPPED_FRAMES = "skipped_frames"
 FLAGGED_FRAMES = "flagged_frames"
 UNCALIBRATED_FRAMES = "uncalibrated_frames"

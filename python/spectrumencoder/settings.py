@@ -134,10 +134,16 @@ _ROWS = (
             "speculative:FAST,LARGE, for two of them.", cli="model", commands=_BOTH),
 
     # Frames
-    Setting("samp_rate", (TOKENIZER, DETECTOR), 1e6, float, "Sample rate, if the stream carries no tag.", range="(0, inf)",
+    Setting("samp_rate", (TOKENIZER, DETECTOR), 0.0, float, "Sample rate; 0: as the tags say, else 1e6.", range="[0, inf)",
             unit="Hz", live=True),
-    Setting("center_freq", (TOKENIZER, DETECTOR), 0.0, float, "Centre frequency, if the stream carries no tag.", unit="Hz",
+    Setting("center_freq", (TOKENIZER, DETECTOR), 0.0, float, "Centre frequency; 0: as the tags say, else not known.", unit="Hz",
             live=True),
+    Setting("use_tags", (TOKENIZER,), True, bool, "Follow rx_freq and rx_rate tags."),
+    Setting("rate_factor", (TOKENIZER,), 1.0, float, "Rate here over rx_rate, such as 0.25 after a decimation by 4.",
+            range="(0, inf)"),
+    Setting("freq_offset", (TOKENIZER,), 0.0, float, "Centre here less rx_freq: of a converter, or a filter that shifts.",
+            range="[-1e12, 1e12]", unit="Hz"),
+    Setting("tag_channel", (TOKENIZER,), 0, int, "Of tags that hold a value for each channel.", range="[0, 65535]"),
     Setting("fft_size", (TOKENIZER, ENCODER, DETECTOR), 1024, int, "Bins of a spectrum.", range="[16, 65536]"),
     Setting("stride", _FRAME, 8, int, "Bins of a token.", range="[1, inf)"),
     Setting("average", (TOKENIZER,), 16, int, "Spectra averaged per frame, 1..64; auto: 16 or more, by the sample rate.",
@@ -225,6 +231,7 @@ _ROWS = (
     Setting("motion_aware", (MONITOR,), False, bool, "Token dropout keeps tokens where the tracker expects signals."),
     Setting("tracks_file", (MONITOR,), "", str, "JSON lines of the tracks; may be empty."),
 )
+DEFAULT_RATE = 1e6  # Hz, if neither samp_rate nor a tag states it
 SETTINGS = {row.key: row for row in _ROWS}
 DEFAULTS = SimpleNamespace(**{row.key: row.default for row in _ROWS})  # DEFAULTS.hold == 4
 

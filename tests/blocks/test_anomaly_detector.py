@@ -291,7 +291,7 @@ def test_live_changes(model):
 @pytest.mark.parametrize(("setter", "value"), [
     ("set_false_alarm_rate", 0), ("set_threshold_mode", "soft"), ("set_threshold", -1), ("set_hold", -1),
     ("set_false_events_per_hour", 0),
-    ("set_samp_rate", 0), ("set_hold", "x"),
+    ("set_samp_rate", -1), ("set_hold", "x"),
 ])
 def test_refused_changes_keep_the_old_value(model, setter, value):
     detector = boxes_detector(model, N)
@@ -303,7 +303,7 @@ def test_refused_changes_keep_the_old_value(model, setter, value):
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"fft_size": 256}, "fft_size is 256, the model .* 128"), ({"band": "moon"}, "band 'moon'"),
-    ({"time_source": "moon"}, "time_source 'moon'"), ({"samp_rate": 0}, "samp_rate 0 is outside"),
+    ({"time_source": "moon"}, "time_source 'moon'"), ({"samp_rate": -1}, "samp_rate -1 is outside"),
     ({"false_alarm_rate": 2}, "false_alarm_rate 2"), ({"hold": -3}, "hold -3"),
 ])
 def test_arguments_out_of_range_are_named(model, settings, message):

@@ -77,22 +77,22 @@ def test_buffer_and_batch_do_not_change_a_bit(small_model, make_recording, noise
             np.testing.assert_array_equal(getattr(runs[0], sink).data, getattr(other, sink).data)
 
 
-def test_retune_in_mid_frame_drops_that_frame_and_changes_the_band(small_model, make_recording, noise):
-    """Frames are 512 samples; the retune at 10.5 frames cuts frame 10 off, and averaging starts again at it."""
+def test_retune_in_mid_frame_shortens_that_frame_and_changes_the_band(small_model, make_recording, noise):
+    """Frames are 512 samples; the retune at 10.5 frames leaves half of frame 10, and averaging starts again at it."""
     cut = 10 * 512 + 256
     iq = noise(cut + 20 * 512)
     captures = [{"core:sample_start": 0, "core:frequency": 433.92e6},
                 {"core:sample_start": cut, "core:frequency": 1575.42e6}]
     got = chain(small_model, make_recording(iq, captures=captures)).run()
-    before, after = (tokenize(part, 1e6, fft_size=N, average=4, flush=False).items for part in (iq[:cut], iq[cut:]))
+    before, after = (tokenize(part, 1e6, fft_size=N, average=4).items for part in (iq[:cut], iq[cut:]))
     engine = Engine(small_model)
     wanted = np.concatenate([engine.encode(before, "ism").residual, engine.encode(after, "gnss").residual])
-    assert len(wanted) == 30
+    assert len(wanted) == 31
     np.testing.assert_allclose(got.residual.data, wanted, rtol=1e-3, atol=1e-3)
     tags = [(offset, value) for offset, key, value in got.residual.tags if key == "frame_start"]
-    assert tags == [(0, 0), (10, cut)]
-    assert [(offset, value) for offset, key, value in got.features.tags if key == "rx_freq"] == [(0, 433.92e6), (10, 1575.42e6)]
-    assert got.tokenizer.dropped_retune() == 1
+    assert tags == [(0, 0), (11, cut)]
+    assert [(offset, value) for offset, key, value in got.features.tags if key == "rx_freq"] == [(0, 433.92e6), (11, 1575.42e6)]
+    assert (got.tokenizer.dropped_frames(), got.tokenizer.short_frames()) == (0, 1)
 
 
 def test_nan_bursts_are_dropped_and_the_rest_is_right(small_model, make_recording, noise):

@@ -10,7 +10,7 @@ import pytest
 from fft_tokenizer_rig import FRAME, SETTINGS, ChunkSource, K, N, Result, expect, noise, run, run_samples, rx_time, tag
 from gnuradio import blocks, gr
 from gnuradio.spectrumencoder import fft_tokenizer, keys, tokenize
-from gnuradio.spectrumencoder.tokens.layout import FrameLayout
+from gnuradio.spectrumencoder.tokens.layout import K_EFF, FrameLayout
 from gnuradio.spectrumencoder.tokens.tokenize import native_module
 
 RUN = native_module().tokenizer.MIN_CONSTANT  # identical samples in a row that drop a frame
@@ -89,9 +89,10 @@ def test_a_window_longer_than_the_input_buffer(overlap):
     source.go.set()
     top.wait()
     result = Result(block, tokens, psd)
-    parts = [tokenize(iq[:retune.offset], 1e6, flush=False, **settings), tokenize(iq[retune.offset:], 1e6, **settings)]
+    parts = [tokenize(iq[:retune.offset], 1e6, **settings), tokenize(iq[retune.offset:], 1e6, **settings)]
     assert np.array_equal(result.items, np.concatenate([part.items for part in parts]))
-    assert list(result.tags) == [0, len(parts[0])] and block.dropped_retune() == 1
+    assert list(result.tags) == [0, len(parts[0])] and block.dropped_frames() == 0
+    assert block.short_frames() == sum(part.layout.split(part.items)[1][-1, K_EFF] < 2 for part in parts)
 
 
 @pytest.mark.parametrize("average,input_buffer", [(1, None), (16, None), (16, 1)])
@@ -235,7 +236,7 @@ class StatusKeeper(gr.basic_block):
 def test_status_messages():
     block, keeper = fft_tokenizer(**SETTINGS), StatusKeeper()
     top = gr.top_block()
-    tags = [tag(offset, keys.RX_FREQ, float(offset)) for offset in (100, 200, 300)]
+    tags = [tag(offset, keys.RX_FREQ, float(offset)) for offset in (30, 60, 90)]  # each less than a window later
     top.connect(blocks.vector_source_c(noise(3 * FRAME), False, 1, tags), block,
                 blocks.null_sink(block.item_size() * gr.sizeof_float))
     top.msg_connect((block, keys.STATUS), (keeper, "in"))
@@ -244,7 +245,7 @@ def test_status_messages():
     assert [kept[keys.STATUS_STATE] for kept in keeper.kept] == ["dropped", "stopped"]  # at most one a second
     last = keeper.kept[-1]
     assert last[keys.BLOCK] == "fft_tokenizer" and "3 dropped" in last[keys.MESSAGE]
-    assert last[keys.FRAMES] == block.frames() == 2
+    assert last[keys.FRAMES] == block.frames() == 3 and last[keys.SHORT_FRAMES] == block.short_frames() == 1
     assert last[keys.DROPPED_FRAMES] == last[keys.DROPPED_RETUNE] == 3
     for name in (keys.DROPPED_RATE, keys.DROPPED_RETAG, keys.DROPPED_NONFINITE, keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES,
                  keys.MALFORMED):
@@ -255,9 +256,10 @@ def test_status_messages():
     ("fft_size", 15, "16..65536"), ("fft_size", 65537, "16..65536"), ("stride", 0, "1..fft_size"), ("stride", -1, "1..fft_size"),
     ("stride", 7, "does not divide"), ("stride", 2048, "1..fft_size"), ("average", 0, "1..64"), ("average", 65, "1..64"),
     ("overlap", -0.01, "0..0.95"), ("overlap", 0.96, "0..0.95"), ("overlap", float("nan"), "0..0.95"),
-    ("window", "boxcar", "blackmanharris"), ("samp_rate", 0.0, "positive"), ("samp_rate", float("inf"), "positive"),
+    ("window", "boxcar", "blackmanharris"), ("samp_rate", -1.0, "positive"), ("samp_rate", float("inf"), "positive"),
     ("center_freq", float("nan"), "finite"), ("settle_ms", -1.0, "0..60000"), ("settle_ms", 60001.0, "0..60000"),
-    ("min_output_buffer", 0, "1..65536"), ("min_output_buffer", 65537, "1..65536")])
+    ("rate_factor", 0.0, "positive"), ("rate_factor", float("nan"), "positive"), ("freq_offset", float("inf"), "-1e12..1e12"),
+    ("tag_channel", -1, "0..65535"), ("min_output_buffer", 0, "1..65536"), ("min_output_buffer", 65537, "1..65536")])
 def test_argument_out_of_range(argument, value, range_named):
     with pytest.raises(ValueError, match=argument) as refused:
         fft_tokenizer(**{argument: value})

@@ -83,11 +83,12 @@ def test_repeat_tags_the_seam(make_recording, noise):
 MIXED = [{"core:sample_start": 0}, {"core:sample_start": 600, "core:frequency": 2e8}, {"core:sample_start": 800}]
 
 
-def test_captures_without_a_frequency_among_others_are_refused_or_told(make_recording, noise):
+def test_captures_without_a_frequency_among_others_are_not_known_or_told(make_recording, noise):
     """Without a tag of its own, a capture would be taken to be at the frequency of the one before, or at the seam the last."""
     path = make_recording(noise(1000), captures=MIXED)
-    with pytest.raises(RecordingError, match="capture at sample 0 states no core:frequency.*give center_freq"):
-        sigmf_source(path)
+    _, tags = play(sigmf_source(path))
+    values = [value for _, key, value in tags if key == "rx_freq"]
+    assert np.isnan(values[0]) and values[1] == 2e8 and np.isnan(values[2]) and len(values) == 3
     _, tags = play(sigmf_source(path, repeat=True, center_freq=1e8), 1500)
     assert [(offset, value) for offset, key, value in tags if key == "rx_freq"] == [
         (0, 1e8), (600, 2e8), (800, 1e8), (1000, 1e8)]
@@ -103,6 +104,12 @@ def test_a_recording_without_any_frequency_may_be_told_it(make_recording, noise)
     path = make_recording(noise(1000), captures=[{"core:sample_start": 0}])
     assert [tag[1] for tag in play(sigmf_source(path))[1]] == ["rx_rate"]
     assert (0, "rx_freq", 1e8) in play(sigmf_source(path, center_freq=1e8))[1]
+
+
+def test_what_is_stated_goes_before_what_all_captures_state(make_recording, noise):
+    captures = [{"core:sample_start": 600 * k, "core:frequency": 1e8 + 5e6 * k} for k in range(2)]
+    _, tags = play(sigmf_source(make_recording(noise(1000), captures=captures), center_freq=4e8))
+    assert [(offset, value) for offset, key, value in tags if key == "rx_freq"] == [(0, 4e8), (600, 4.05e8)]
 
 
 def test_each_start_plays_from_the_beginning(make_recording, noise):
@@ -132,7 +139,7 @@ def test_throttle_keeps_the_pace(make_recording, noise):
 
 @pytest.mark.parametrize(("arguments", "error", "text"), [
     ({"file": ""}, ValueError, "file is empty"), ({"file": "/no/such.sigmf-meta"}, RecordingError, "no such"),
-    ({"samp_rate": 1e6}, ValueError, "leave it out for SigMF"), ({"center_freq": 1e6}, ValueError, "leave it out"),
+    ({"samp_rate": 1e6}, ValueError, "leave it out for SigMF"),
     ({"center_freq": float("nan")}, ValueError, "not a finite"),
     ({"start": -1}, ValueError, "start -1"), ({"start": 100}, ValueError, "outside 0..99"),
     ({"count": 101}, ValueError, "count 101"), ({"start": 50, "count": 51}, ValueError, "count 51"),

@@ -81,7 +81,7 @@ def test_of_an_alert_the_first_transmission_is_kept_while_it_is_open(tmp_path):
 
 def test_no_snippet_reaches_across_a_retune_or_a_gap(tmp_path):
     _, found = record(tmp_path, [event("7", "open", 50_000, 1000), event("7", "close", 50_000, 4000)],
-                      tags=[(47_000, "rx_freq", pmt.from_double(2e8)), (55_000, "rx_rate", pmt.from_double(RATE))])
+                      tags=[(47_000, "rx_freq", pmt.from_double(2e8)), (55_000, "rx_time", pmt.make_tuple(pmt.from_uint64(9), pmt.from_double(0.0)))])
     assert found["7"].n_samples == 8000 and found["7"].captures[0].frequency_hz == 2e8
 
 
@@ -93,7 +93,7 @@ def test_the_oldest_make_room(tmp_path):
     assert len(found) == 3 == len(list(tmp_path.glob("*.sigmf-data")))
 
 
-@pytest.mark.parametrize("name, value", [("samp_rate", 0.0), ("pre_s", -1.0), ("max_s", 0.0), ("max_mb", 0.0)])
+@pytest.mark.parametrize("name, value", [("samp_rate", -1.0), ("pre_s", -1.0), ("max_s", 0.0), ("max_mb", 0.0)])
 def test_arguments_out_of_range_are_refused(tmp_path, name, value):
     with pytest.raises(ValueError, match=name):
         snippet_recorder(str(tmp_path), **{name: value})

@@ -229,7 +229,7 @@ def test_a_dataset_of_another_format(tmp_path):
 
 
 def test_a_wav_that_sigmf_python_describes(tmp_path):
-    """Its converter makes two real channels of stereo, and states the header's bytes: that is obeyed, not the WAV's own header."""
+    """Its converter makes two real channels of stereo, and states the header's bytes: that is obeyed, not the WAV's header."""
     from sigmf.convert.wav import wav_to_sigmf
     with wave.open(str(tmp_path / "x.wav"), "wb") as file:
         file.setnchannels(2)

@@ -56,6 +56,7 @@
     X(DROPOUT_RATE, dropout_rate, "dropout_rate") \
     X(LATENCY_MS, latency_ms, "latency_ms") \
     X(RECORDING, recording, "recording") \
+    X(FREQ_RELATIVE, freq_relative, "freq_relative") \
     X(ALERT, alert, "alert") \
     X(EMITTER_ID, emitter_id, "emitter_id") \
     X(EMITTER_NAME, emitter_name, "emitter_name") \
@@ -94,6 +95,8 @@
     X(DROPPED_NONFINITE, dropped_nonfinite, "dropped_nonfinite") \
     X(DROPPED_CONSTANT, dropped_constant, "dropped_constant") \
     X(CLIPPED_FRAMES, clipped_frames, "clipped_frames") \
+    X(SHORT_FRAMES, short_frames, "short_frames") \
+    X(TIME_BACKWARD, time_backward, "time_backward") \
     X(SKIPPED_FRAMES, skipped_frames, "skipped_frames") \
     X(FLAGGED_FRAMES, flagged_frames, "flagged_frames") \
     X(UNCALIBRATED_FRAMES, uncalibrated_frames, "uncalibrated_frames") \

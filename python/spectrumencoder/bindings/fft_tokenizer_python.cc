@@ -35,7 +35,7 @@ void bind_fft_tokenizer(py::module& m)
         R"(IQ samples to frames of tokens (output 0: item_size floats) and power spectra (output 1: fft_size floats, dBFS).
 
 The page docs/fft_tokenizer.md describes the frame. A frame with NaN, infinity or 1024 identical samples in a row is dropped and
-counted. Message output `status`.
+counted. docs/contracts.md says which value holds if a tag and a parameter differ. Message output `status`.
 
 Args:
     fft_size: bins N, 16..65536.
@@ -43,11 +43,15 @@ Args:
     average: windows in a frame, 1..64.
     overlap: fraction of a window shared with the next one, 0..0.95.
     window: blackman, blackmanharris, flattop, hamming, hann, nuttall or rectangular.
-    samp_rate: samples per second, until an `rx_rate` tag comes.
-    center_freq: Hz, until an `rx_freq` tag comes.
+    samp_rate: samples per second; 0: not stated, tags say it, else it is 1e6.
+    center_freq: Hz; 0: not stated, tags say it, else it is not known.
     settle_ms: ms of samples skipped after a retune, 0..60000.
     min_output_buffer: frames that each output has room for, 1..65536; the next block works in batches up to that.
     live: the samples come from a radio: after a retune the samples that its buffers held before are skipped, too.
+    use_tags: False: `rx_freq` and `rx_rate` tags are ignored.
+    rate_factor: rate here over `rx_rate`, such as 0.25 after a decimation by 4.
+    freq_offset: Hz, centre here less `rx_freq`, of a converter or a filter that shifts.
+    tag_channel: of tags that hold a value for each channel.
 
 Raises:
     ValueError: an argument is out of range; names it, its value and its range.)")
@@ -57,11 +61,15 @@ Raises:
              py::arg("average") = 16,
              py::arg("overlap") = 0.0,
              py::arg("window") = "blackmanharris",
-             py::arg("samp_rate") = 1e6,
+             py::arg("samp_rate") = 0.0,
              py::arg("center_freq") = 0.0,
              py::arg("settle_ms") = 0.0,
              py::arg("min_output_buffer") = 64,
-             py::arg("live") = false)
+             py::arg("live") = false,
+             py::arg("use_tags") = true,
+             py::arg("rate_factor") = 1.0,
+             py::arg("freq_offset") = 0.0,
+             py::arg("tag_channel") = 0)
         .def("set_average", &set_average, py::arg("average"))
         .def("set_samp_rate", &fft_tokenizer::set_samp_rate, py::arg("samp_rate"))
         .def("set_center_freq", &fft_tokenizer::set_center_freq, py::arg("center_freq"))
@@ -80,6 +88,8 @@ Raises:
         .def("dropped_nonfinite", &fft_tokenizer::dropped_nonfinite)
         .def("dropped_constant", &fft_tokenizer::dropped_constant)
         .def("clipped_frames", &fft_tokenizer::clipped_frames)
+        .def("short_frames", &fft_tokenizer::short_frames)
+        .def("time_backward", &fft_tokenizer::time_backward)
         .def("malformed", &fft_tokenizer::malformed)
         .def("overflows", &fft_tokenizer::overflows)
         .def("arrival_offset", &fft_tokenizer::arrival_offset);

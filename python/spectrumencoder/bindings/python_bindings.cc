@@ -17,6 +17,7 @@ void bind_fft_tokenizer(py::module& m);
 void bind_python_block(py::module& m);
 void bind_sample_formats(py::module& m);
 void bind_score_maxima(py::module& m);
+void bind_stream_state(py::module& m);
 
 PYBIND11_MODULE(spectrumencoder_python, m)
 {
@@ -32,4 +33,5 @@ PYBIND11_MODULE(spectrumencoder_python, m)
     bind_python_block(m);
     bind_sample_formats(m);
     bind_score_maxima(m);
+    bind_stream_state(m);
 }

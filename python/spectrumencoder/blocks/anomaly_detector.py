@@ -18,13 +18,13 @@ from ..emitters.watcher import EmitterDetector
 from ..encoder import features
 from ..encoder.ensemble import load_models
 from ..encoder.model_file import ModelFile
-from ..settings import BOXES, DEFAULTS, DETECTOR, SETTINGS, of_other_detector, refusal
+from ..settings import BOXES, DEFAULT_RATE, DEFAULTS, DETECTOR, SETTINGS, of_other_detector, refusal
 from ..tokens.band_plan import UNKNOWN, band_of
 from . import control
 from .band_part import BandPart
 from .messages import MalformedMessage, pdu
 from .safe_block import SafeBlock, handler, setter
-from .tags import frame_tags, positive
+from .tags import frame_tags, known_freq
 
 _ANOMALIES = pmt.intern(keys.ANOMALIES)
 
@@ -44,7 +44,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     Args:
         model: the model that the encoder runs, named in the same way.
         fft_size: must be the model's.
-        samp_rate, center_freq: Hz, if the stream carries no tags.
+        samp_rate, center_freq: Hz, if the frames carry no tags; 0: not stated. The tokenizer's tags hold: it has decided already
+            between what was stated and the tags of the samples. Without a centre frequency, events have ``freq_relative``.
         band: "auto" takes it from the centre frequency through the band plan; else one of the model's bands.
         time_source: kind of rx_time tags: "tag" (of a recording) or "hardware" (of a radio with a clock).
         detector: "emitters", see ``emitters.watcher.EmitterDetector``; or "boxes", see ``detector.Detector``.
@@ -112,13 +113,13 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     def set_samp_rate(self, samp_rate):
         """The rate of the next frames, if no rx_rate tag has come."""
         with self._lock:
-            self._samp_rate, self._settled = positive(samp_rate), False
+            self._samp_rate, self._settled = SETTINGS["samp_rate"].check(samp_rate), False
 
     @setter
     def set_center_freq(self, center_freq):
         """The centre of the next frames, if no rx_freq tag has come."""
         with self._lock:
-            self._center_freq, self._settled = float(center_freq), False
+            self._center_freq, self._settled = SETTINGS["center_freq"].check(center_freq), False
 
     @handler
     def handle_control(self, message):
@@ -166,6 +167,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         self.detector.reset()
         self._tags: dict[str, float] = {}  # the latest rx_freq, rx_rate, frame_hop, frame_average
         self._segment: Segment | None = None
+        self._relative: set[str] = set()  # open events that began while the frequency was not known
         self._settled = False  # whether the segment holds until the next tag or setting
         self._next_sample = 0  # first sample of the next frame
         self._anchor: tuple[float, int] | None = None  # from a tag since the last segment
@@ -252,28 +254,46 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         tagged, start, old = self._tags, self._next_sample, self._segment
         if self._settled and keys.FRAME_HOP in tagged and keys.FRAME_AVERAGE in tagged:
             return old
-        rx_freq = tagged.get(keys.RX_FREQ, self._center_freq)
-        rate = tagged.get(keys.RX_RATE, self._samp_rate)
+        freq = known_freq(tagged.get(keys.RX_FREQ), self._center_freq)
+        rx_freq, relative = freq or 0.0, freq is None
+        rate = tagged.get(keys.RX_RATE, self._samp_rate or DEFAULT_RATE)
         if old is None:
             anchor, source = (time.time(), start), "host"
         else:
             anchor, source = old.time_anchor if rate == old.rx_rate else (old.time_of(start), start), old.time_source
-            if (rx_freq, rate) != (old.rx_freq, old.rx_rate):
+            if (rx_freq, rate, relative) != (old.rx_freq, old.rx_rate, old.freq_relative):
                 self._publish(self.detector.discontinuity())
         if self._anchor is not None:
             anchor, source, self._anchor = self._anchor, self._time_source, None
-        band = self._fixed_band or band_of(rx_freq)
+        band = self._fixed_band or (UNKNOWN if relative else band_of(rx_freq))
         k_eff = max(1, int(rows[0, features.K_EFF]))
         self._segment = Segment(rx_freq, rate, band if band in self._bands else UNKNOWN,
                                 tagged.get(keys.FRAME_HOP, k_eff * self._n_bins),
-                                tagged.get(keys.FRAME_AVERAGE, k_eff), anchor, source)
+                                tagged.get(keys.FRAME_AVERAGE, k_eff), anchor, source, relative)
         self._settled = True
         return self._segment
 
     def _publish(self, emitted: list[Emitted]):
         for event in emitted:
             self._n_events += event.fields[keys.STATE] == "open"
+            self._mark_relative(event.fields)
             self.message_port_pub(_ANOMALIES, pdu(event.fields, event.residual))
+
+
+    def _mark_relative(self, fields: dict):
+        """Marks an event whose frequencies count from the centre. It stays marked if the frequency becomes known meanwhile."""
+        identity, state = str(fields[keys.EVENT_ID]), fields[keys.STATE]
+        if state == "open" and self._segment is not None and self._segment.freq_relative:
+            self._relative.add(identity)
+        if identity in self._relative:
+            fields[keys.FREQ_RELATIVE] = True
+        if state == "close":
+            self._relative.discard(identity)
+
+    @property
+    def freq_relative(self) -> bool:
+        """Whether the centre frequency of the present frames is not known."""
+        return self._segment is not None and self._segment.freq_relative
 
 
 def _refuse_calibrated(file: ModelFile):

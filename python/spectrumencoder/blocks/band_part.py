@@ -107,7 +107,7 @@ class BandPart:
         """Publishes all emitters on `status`."""
         with self._lock:
             registry = self._block.detector.registry
-            rows = [describe(emitter) for emitter in registry.emitters.values()]
+            rows = [self._described(describe(emitter)) for emitter in registry.emitters.values()]
             ignored = [list(ends) for ends in registry.ignored]
         self._block.publish_status(EMITTERS, count(len(rows), "emitter"), **{keys.EMITTERS: rows, keys.IGNORED: ignored})
 
@@ -115,9 +115,13 @@ class BandPart:
         """Publishes what was heard while learning, and lets the file be saved soon. Call it with the lock held."""
         self._save_at = self._look_at = time.monotonic()
         detector = self._block.detector
-        rows = detector.heard
+        rows = [self._described(row) for row in detector.heard]
         self._block.publish_status(LEARNED, f"learned {detector.learned_s:.3g} s of signal, heard {count(len(rows), 'emitter')}",
                                    **{keys.EMITTERS: rows})
+
+    def _described(self, row: dict) -> dict:
+        """A row of ``listing.describe``, marked if its frequencies count from a centre that is not known."""
+        return row | ({keys.FREQ_RELATIVE: True} if self._block.freq_relative else {})
 
     def _carry_out(self, decisions: list[Decision]):
         for command, arguments in decisions:

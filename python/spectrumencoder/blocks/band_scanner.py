@@ -14,9 +14,10 @@ from gnuradio import gr
 from .. import keys
 from ..scan.scan_plan import ScanPlan, parse_ranges
 from ..scan.sweep import LostRetune, Retune, Sweep, Sweeper
-from .messages import MalformedMessage, metadata, pdu, tag_key
+from .messages import MalformedMessage, metadata, pdu
 from .radio_commands import RADIOS, SOAPY, retune
 from .safe_block import SafeBlock, handler, setter
+from .tags import frame_tags, known_freq
 
 _CMD, _SWEEPS = pmt.intern(keys.CMD), pmt.intern(keys.SWEEPS)
 
@@ -116,10 +117,8 @@ class band_scanner(SafeBlock, gr.sync_block):
             self._clear()
 
     def _work(self, input_items, output_items):
-        psd, begin = input_items[0], self.nitems_read(0)
-        changes: dict[int, dict] = {}
-        for tag in self.get_tags_in_window(0, 0, len(psd)):
-            changes.setdefault(tag.offset - begin, {})[tag_key(tag)] = tag.value
+        psd = input_items[0]
+        changes = frame_tags(self, len(psd))
         with self._lock:
             cuts = sorted({0, len(psd), *changes})
             for first, stop in zip(cuts, cuts[1:], strict=False):
@@ -132,15 +131,11 @@ class band_scanner(SafeBlock, gr.sync_block):
         return len(psd)
 
     def _take_tags(self, tags: dict):
-        if keys.RX_FREQ in tags:
-            self._center = pmt.to_double(tags[keys.RX_FREQ])
-        if keys.FRAME_START in tags:
-            self._next_sample = pmt.to_uint64(tags[keys.FRAME_START])
+        self._center = known_freq(tags.get(keys.RX_FREQ), self._center) or 0.0
+        self._next_sample = tags.get(keys.FRAME_START, self._next_sample)
         if keys.RX_TIME in tags:
-            at = tags[keys.RX_TIME]
-            self._time = (pmt.to_uint64(pmt.tuple_ref(at, 0)) + pmt.to_double(pmt.tuple_ref(at, 1)), self._next_sample)
-        hop = pmt.to_uint64(tags[keys.FRAME_HOP]) if keys.FRAME_HOP in tags else self._hop
-        rate = pmt.to_double(tags[keys.RX_RATE]) if keys.RX_RATE in tags else self._rate
+            self._time = (tags[keys.RX_TIME], self._next_sample)
+        hop, rate = tags.get(keys.FRAME_HOP, self._hop), tags.get(keys.RX_RATE, self._rate)
         if (hop, rate) != (self._hop, self._rate):
             self._hop, self._rate, self._sweeper = hop, rate, None
 

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pmt
 
 from .. import keys
 from ..encoder.grouping import GroupBuilder, Place
@@ -15,6 +13,7 @@ from ..encoder.pdu import unpack
 from ..encoder.quantise import Codec
 from ..tokens import layout
 from . import messages
+from .tags import known_freq
 
 if TYPE_CHECKING:
     from ..encoder.engine import EncodedFrames, Engine
@@ -44,8 +43,8 @@ class EncodedOutput:
         """The PMTs to publish.
 
         Args:
-            tags: {frame of the batch: {key: PMT}}. items: (F, item_size) of the whole batch. encoded: of those not skipped.
-            bands: of the whole batch. n_skipped: frames at its front that were not encoded.
+            tags: {frame of the batch: {key: value}}, of ``frame_tags``. items: (F, item_size) of the whole batch.
+            encoded: of those not skipped. bands: of the whole batch. n_skipped: frames at its front that were not encoded.
         """
         tokens, side = self._layout.split(items)
         places = [self._place(tags.get(frame, {}), side[frame], bands[frame]) for frame in range(len(items))]
@@ -58,11 +57,11 @@ class EncodedOutput:
         return self._pdus(self.builder.flush())
 
     def _place(self, tags: dict, side: np.ndarray, band: str) -> Place:
-        self._freq = _number(tags.get(keys.RX_FREQ), self._freq)
-        before, self._rate = self._rate, _number(tags.get(keys.RX_RATE), self._rate, minimum=1e-9)
-        self._hop = _number(tags.get(keys.FRAME_HOP), self._hop, minimum=1)
-        start = int(_number(tags.get(keys.FRAME_START), self._next_sample, minimum=0))
-        time = _time(tags.get(keys.RX_TIME))
+        self._freq = known_freq(tags.get(keys.RX_FREQ), self._freq or 0.0)
+        before, self._rate = self._rate, tags.get(keys.RX_RATE, self._rate)
+        self._hop = tags.get(keys.FRAME_HOP, self._hop)
+        start = tags.get(keys.FRAME_START, self._next_sample)
+        time = tags.get(keys.RX_TIME)
         if time is not None:
             self._time = time, start
         elif self._time is not None and before and self._rate != before:  # time continues from its value at the change of rate
@@ -85,17 +84,3 @@ class EncodedOutput:
         return {keys.MODEL: self._engine.file.name, keys.FRAMES: header.n_frames, keys.FRAME_START: header.frame_start,
                 keys.FRAME_HOP: header.frame_hop, keys.RX_RATE: header.rx_rate,
                 **{key: value for key, value in known.items() if value is not None}}
-
-
-def _number(value, otherwise, minimum: float = -math.inf):
-    if value is None or not pmt.is_number(value) or pmt.is_complex(value):
-        return otherwise
-    number = pmt.to_python(value)
-    return number if math.isfinite(number) and number >= minimum else otherwise
-
-
-def _time(value) -> float | None:
-    if value is None or not pmt.is_tuple(value) or pmt.length(value) != 2:
-        return None
-    whole, fraction = (_number(pmt.tuple_ref(value, i), None) for i in range(2))
-    return None if whole is None or fraction is None else float(whole) + float(fraction)

@@ -10,21 +10,21 @@ class PreRoll:
     """A ring of complex samples.
 
     Args:
-        capacity: samples that it holds.
+        capacity: samples that it holds. start: number of the first sample to come.
 
     Attributes: end: number of the next sample to come.
     """
 
-    def __init__(self, capacity: int):
+    def __init__(self, capacity: int, start: int = 0):
         if capacity < 1:
             raise ValueError(f"capacity {capacity} must be at least 1")
         self._ring = np.zeros(int(capacity), np.complex64)
-        self.end = 0
+        self.end = self._start = int(start)
 
     @property
     def begin(self) -> int:
         """Number of the oldest sample that is still here."""
-        return max(0, self.end - len(self._ring))
+        return max(self._start, self.end - len(self._ring))
 
     def add(self, samples: np.ndarray):
         """complex64 (n,): the next samples."""

@@ -22,6 +22,7 @@ from .safe_block import SafeBlock, handler
 
 _GENERATOR = "gr-spectrumencoder"
 EXTENSION = {"name": keys.SIGMF_PREFIX.rstrip(":"), "version": "0.1.0", "optional": True}
+_RELATIVE = "frequencies count from the centre, which is not known"
 _WRITE_INTERVAL_S = 1.0
 
 
@@ -139,6 +140,9 @@ def annotation_of(event: dict, offset: int = 0) -> dict:
     if all(isinstance(value, (int, float)) and math.isfinite(value) for value in (center, width)):
         annotation |= {"core:freq_lower_edge": center - width / 2, "core:freq_upper_edge": center + width / 2}
     annotation |= _words(event)
+    if event.get(keys.FREQ_RELATIVE):
+        said = annotation.get("core:comment")
+        annotation["core:comment"] = f"{said}; {_RELATIVE}" if said else _RELATIVE
     annotation |= {keys.SIGMF_PREFIX + key: value for key, value in event.items() if value is not None}
     return finite(annotation)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pmt
 from gnuradio import gr
 
 from .. import keys
-from ..recordings import Recording, RecordingError, open_recording
+from ..recordings import Recording, open_recording
 from ..recordings.stated import NAME, UNKNOWN
 from .safe_block import WORK_DONE, SafeBlock
 
@@ -37,12 +38,12 @@ class sigmf_source(SafeBlock, gr.sync_block):
         throttle: output samples no faster than ``samp_rate`` by the clock; else as fast as the flowgraph takes them.
         samp_rate: Hz, of raw samples and of other files that do not state it, such as .npy.
         datatype: of raw samples only: a SigMF type such as "cf32_le" or a synonym such as "rtl".
-        center_freq: Hz, of raw samples, or of captures that state none; None: not known.
+        center_freq: Hz, of raw samples, or of captures that state none. If all captures state theirs, it goes before the first
+            one's, and the others move with it. None: not stated; a capture without frequency among others is tagged NaN.
         start, count: the part to play, in samples; count 0 plays to the end.
 
     Raises:
-        RecordingError: the file is missing, truncated or invalid. Or some captures state a frequency, others do not,
-            and center_freq is not given: the rest of the chain would take the last one stated.
+        RecordingError: the file is missing, truncated or invalid.
         ValueError: an argument is out of range, or repeats what the recording states.
     """
 
@@ -64,7 +65,7 @@ class sigmf_source(SafeBlock, gr.sync_block):
         self._first, self._last = int(start), int(start + count) if count else n_samples
         self._repeat, self._throttle = bool(repeat), bool(throttle)
         self._position = self._first
-        self._center_freq = _center_freq(self.recording, self._first, self._last, None if datatype else center_freq)
+        self._frequencies = _frequencies(self.recording, self._first, self._last, None if datatype else center_freq)
         self._tag_samples = sorted({self._first} | {capture.sample_start for capture in self.recording.captures
                                                     if self._first < capture.sample_start < self._last})
         self._clock_start: float | None = None
@@ -104,7 +105,7 @@ class sigmf_source(SafeBlock, gr.sync_block):
     def _tags_at(self, sample: int):
         capture = self.recording.capture_at(sample)
         yield _RX_RATE, pmt.from_double(self.samp_rate)
-        frequency_hz = self._center_freq if capture.frequency_hz is None else capture.frequency_hz
+        frequency_hz = self._frequencies(capture.frequency_hz)
         if frequency_hz is not None:
             yield _RX_FREQ, pmt.from_double(frequency_hz)
         if capture.time_parts is not None:
@@ -139,16 +140,14 @@ def _open(file, samp_rate, datatype, center_freq) -> Recording:
     return open_recording(file)
 
 
-def _center_freq(recording: Recording, first: int, last: int, center_freq: float | None) -> float | None:
-    """The frequency (Hz) of those captures of samples [first, last) that state none; checked."""
+def _frequencies(recording: Recording, first: int, last: int, stated: float | None) -> Callable[[float | None], float | None]:
+    """From the frequency (Hz) that a capture of samples [first, last) states to that of its tag. None: none, NaN: not known."""
+    if stated is not None and not math.isfinite(stated):
+        raise ValueError(f"center_freq {stated} is not a finite number of Hz")
     begun = recording.capture_at(first)
-    played = [begun, *(c for c in recording.captures if c is not begun and first < c.sample_start < last)]
-    silent = [capture for capture in played if capture.frequency_hz is None]
-    if center_freq is not None and not math.isfinite(center_freq):
-        raise ValueError(f"center_freq {center_freq} is not a finite number of Hz")
-    if center_freq is not None and not silent:
-        raise ValueError(f"center_freq {center_freq:g}: {recording.name} states its frequency itself; leave it out")
-    if center_freq is None and silent and len(silent) < len(played):
-        raise RecordingError(f"{recording.name}: the capture at sample {silent[0].sample_start} states no core:frequency, "
-                             "others do; add it to the metadata, or give center_freq (--freq)")
-    return center_freq
+    played = [begun.frequency_hz, *(c.frequency_hz for c in recording.captures if first < c.sample_start < last)]
+    if any(hz is None for hz in played):
+        silent = math.nan if stated is None and any(hz is not None for hz in played) else stated
+        return lambda hz: silent if hz is None else hz
+    shift = 0.0 if stated is None else stated - played[0]
+    return lambda hz: hz + shift

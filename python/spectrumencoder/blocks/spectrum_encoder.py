@@ -22,11 +22,11 @@ from ..encoder.ensemble import SpeculativeEngine, open_engine
 from ..settings import DEFAULTS, ENCODER
 from ..tokens import layout
 from ..tokens.band_plan import UNKNOWN, band_of
-from . import control, messages
+from . import control
 from .backlog import MIN_FRAMES, Backlog, frames_at_once
 from .safe_block import SafeBlock, handler, setter
+from .tags import frame_tags, known_freq
 
-_TAGS = (keys.RX_FREQ, keys.FRAME_HOP, keys.FRAME_START)
 _MAX_KEPT_BANDS = 1024
 _SKIPPED = pmt.intern(keys.SKIPPED)
 _ENCODED = pmt.intern(keys.ENCODED)
@@ -182,16 +182,14 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         for pdu in pdus:
             self.message_port_pub(_ENCODED, pdu)
 
-    def _encode_pdus(self, items: np.ndarray, bands: list[str], n_skip: int, encoded: EncodedFrames):
-        tags, begin = {}, self.nitems_read(0)
-        for tag in self.get_tags_in_window(0, 0, len(items)):
-            tags.setdefault(tag.offset - begin, {})[messages.tag_key(tag)] = tag.value
+    def _encode_pdus(self, tags: dict[int, dict], items: np.ndarray, bands: list[str], n_skip: int, encoded: EncodedFrames):
         self._publish_encoded(self._encoded.add(tags, items, encoded, bands, n_skip))
 
     def _work(self, input_items, output_items):
         n_frames = min(len(input_items[0]), self._at_once)
         items = input_items[0][:n_frames]
-        bands, centres = self._read_tags(n_frames)
+        tags = frame_tags(self, n_frames)
+        bands, centres = self._follow(tags, n_frames)
         _, side = self._layout.split(items)
         self._check_average(side)
         n_skip = self._frames_to_skip(side) if self._skip else 0
@@ -206,7 +204,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
                 if n_skip < n_frames:
                     self._at_once = frames_at_once((time.perf_counter() - began) / (n_frames - n_skip))
                 if self._encoded is not None:
-                    self._encode_pdus(items, bands, n_skip, encoded)
+                    self._encode_pdus(tags, items, bands, n_skip, encoded)
             self.n_frames += n_frames
         return n_frames
 
@@ -222,17 +220,9 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         wanted = ((edges[:, :-1] < high) & (edges[:, 1:] > low)).any(axis=0)
         return wanted if wanted.any() else None
 
-    def _read_tags(self, n_frames: int) -> tuple[list[str], list[float | None]]:
+    def _follow(self, changes: dict[int, dict], n_frames: int) -> tuple[list[str], list[float | None]]:
         """The band and centre frequency of each frame; follows the frames' places in the sample stream (``_frame_hop``,
         ``_next_sample``, ``_gap``)."""
-        begin, changes = self.nitems_read(0), {}
-        for tag in self.get_tags_in_window(0, 0, n_frames):
-            key = messages.tag_key(tag)
-            if key in _TAGS:
-                try:
-                    changes.setdefault(tag.offset - begin, {})[key] = _tag_number(key, tag.value)
-                except messages.MalformedMessage as error:
-                    self._count_malformed(f"tag {key}", error)
         bands, centres, self._gap, self._lost = [], [], 0, False
         cuts = sorted({0, n_frames, *changes})
         for first, stop in pairwise(cuts):
@@ -249,11 +239,11 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         if self._frame_hop:
             self._gap += max(0, start - self._next_sample)  # dropped by the tokenizer
         self._next_sample = start
-        freq = values.get(keys.RX_FREQ, self._rx_freq)
+        freq = known_freq(values.get(keys.RX_FREQ), self._rx_freq or 0.0)
         self._lost |= keys.FRAME_START in values and freq == self._rx_freq  # tagged again, nothing has changed: an overflow
         self._rx_freq = freq
         if keys.RX_FREQ in values and self._fixed_band is None:
-            self._band = band_of(values[keys.RX_FREQ])
+            self._band = UNKNOWN if freq is None else band_of(freq)
 
     def _check_average(self, side: np.ndarray):
         averages = side[:, layout.K_EFF]
@@ -321,12 +311,3 @@ def _keep_bands(pairs: list) -> np.ndarray:
         if not numbers or not pair[0] <= pair[1]:
             raise ValueError(f"keep_bands_hz holds {str(pair)[:60]}, which is no pair of a lower and an upper frequency in Hz")
     return np.array(pairs, float).reshape(-1, 2)
-
-
-def _tag_number(key: str, value) -> float:
-    number = messages.to_python(value)
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
-        raise messages.MalformedMessage(f"{messages.kind(value)} is no number")
-    if (key == keys.FRAME_HOP and number <= 0) or (key == keys.FRAME_START and number < 0):
-        raise messages.MalformedMessage(f"{number} is out of range")
-    return number

@@ -7,7 +7,7 @@ from gnuradio import gr
 
 from .. import keys
 from ..encoder.ensemble import load_models
-from ..settings import DEFAULTS, DETECTOR, ENCODER, TRACKER
+from ..settings import DEFAULT_RATE, DEFAULTS, DETECTOR, ENCODER, TRACKER
 from ..tokens.average import AUTO, auto_average
 from .anomaly_detector import anomaly_detector
 from .control import own, passes_on
@@ -35,7 +35,12 @@ class spectrum_monitor(gr.hier_block2):
     Args:
         model: name of a shipped model, or path of a .safetensors file; "speculative" or "speculative:FAST,LARGE" for two; or
             the result of ``load_models``.
-        samp_rate, center_freq: Hz, if the stream carries no tags.
+        samp_rate, center_freq: Hz; 0: not stated. What is stated holds; tags are followed from there (docs/contracts.md, "Which
+            value holds"). Without either the rate is 1e6, and events have ``freq_relative``.
+        use_tags: False: rx_freq and rx_rate tags are ignored.
+        rate_factor: rate here over rx_rate, such as 0.25 after a decimation by 4.
+        freq_offset: Hz, centre here less rx_freq: of a converter (LNB, upconverter), or a filter that shifts.
+        tag_channel: of tags that hold a value for each channel.
         average: spectra per frame, 1..64, in the range of the model; or "auto": chosen by samp_rate (``tokens.average``), again
             whenever that is set.
         fft_size, stride, window: 0, 0, "" take the model's own; other values must equal them.
@@ -54,7 +59,9 @@ class spectrum_monitor(gr.hier_block2):
 
     def __init__(self, model=DEFAULTS.model, samp_rate=DEFAULTS.samp_rate, center_freq=DEFAULTS.center_freq, fft_size=0, stride=0,
                  average=DEFAULTS.average, overlap=DEFAULTS.overlap, window="", settle_ms=DEFAULTS.settle_ms, *,
-                 band=DEFAULTS.band, overload=DEFAULTS.overload, min_output_buffer=DEFAULTS.min_output_buffer,
+                 use_tags=DEFAULTS.use_tags, rate_factor=DEFAULTS.rate_factor, freq_offset=DEFAULTS.freq_offset,
+                 tag_channel=DEFAULTS.tag_channel, band=DEFAULTS.band, overload=DEFAULTS.overload,
+                 min_output_buffer=DEFAULTS.min_output_buffer,
                  motion_aware=DEFAULTS.motion_aware, tracks_file=DEFAULTS.tracks_file, **stages):
         models = load_models(model)
         contract = models[0].contract
@@ -68,7 +75,7 @@ class spectrum_monitor(gr.hier_block2):
         self.tokenizer = fft_tokenizer(
             fft_size=self.fft_size, stride=stride, average=average, overlap=overlap, window=window or frame["window"],
             samp_rate=samp_rate, center_freq=center_freq, settle_ms=settle_ms, min_output_buffer=min_output_buffer,
-            live=overload == "skip")
+            live=overload == "skip", use_tags=use_tags, rate_factor=rate_factor, freq_offset=freq_offset, tag_channel=tag_channel)
         self.encoder = spectrum_encoder(
             model=models, fft_size=self.fft_size, stride=stride, window=window or frame["window"], band=band, overload=overload,
             min_output_buffer=min_output_buffer, **own(ENCODER, stages))
@@ -172,7 +179,9 @@ class spectrum_monitor(gr.hier_block2):
         return True
 
     def _spectra(self, average):
-        return auto_average(self._samp_rate, self.fft_size, self._overlap, self._average_range) if average == AUTO else average
+        if average != AUTO:
+            return average
+        return auto_average(self._samp_rate or DEFAULT_RATE, self.fft_size, self._overlap, self._average_range)
 
     def _checked_average(self, average) -> int:
         low, high = self._average_range

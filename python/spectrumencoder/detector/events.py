@@ -45,6 +45,7 @@ class Segment:
         frame_hop: samples from frame to frame. frame_average: windows in a whole frame.
         time_anchor: (POSIX seconds, sample number to which they belong).
         time_source: "hardware" or "tag" for an rx_time tag, "host" for this computer's clock.
+        freq_relative: the centre frequency is not known; rx_freq is 0, and frequencies count from the centre.
     """
 
     rx_freq: float = 0.0
@@ -54,6 +55,7 @@ class Segment:
     frame_average: int = 16
     time_anchor: tuple[float, int] = (0.0, 0)
     time_source: str = "host"
+    freq_relative: bool = False
 
     @property
     def frame_s(self) -> float:

@@ -18,7 +18,8 @@ def threat_color(event: dict) -> str:
 
 def event_label(event: dict) -> str:
     """Frequency, width, SNR and p-value, as far as the event states them."""
-    parts = (("{:.4f} MHz", keys.FREQ_CENTER_HZ, 1e-6), ("{:.3g} kHz wide", keys.BANDWIDTH_HZ, 1e-3),
+    place = ("{:+.1f} kHz from the centre", 1e-3) if event.get(keys.FREQ_RELATIVE) else ("{:.4f} MHz", 1e-6)
+    parts = ((place[0], keys.FREQ_CENTER_HZ, place[1]), ("{:.3g} kHz wide", keys.BANDWIDTH_HZ, 1e-3),
              ("{:.0f} dB", keys.SNR_DB, 1), ("p {:.1e}", keys.P_VALUE, 1))
     return ", ".join(form.format(value * scale) for form, key, scale in parts
                      if (value := number(event.get(key))) is not None and (value or key != keys.BANDWIDTH_HZ))

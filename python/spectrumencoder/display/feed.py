@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from typing import NamedTuple
@@ -84,6 +85,8 @@ class Feed:
         with self._lock:
             self._next_sample = tags.get(keys.FRAME_START, self._next_sample)
             self._tagged |= {key: tags[key] for key in self._untagged if key in tags}
+            if math.isnan(self._tagged.get(keys.RX_FREQ, 0.0)):  # not known from here on: offsets from the centre
+                self._tagged[keys.RX_FREQ] = 0.0
             self._retune()
 
     def add_frames(self, psd, residual=None, reconstruction=None, scores=None):

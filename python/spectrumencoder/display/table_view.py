@@ -22,7 +22,8 @@ _COLUMNS = (
     ("state", lambda event, time_of: _text(event, keys.STATE)),
     ("begin (s)", lambda event, time_of: "" if number(event.get(keys.SAMPLE_START)) is None
         else f"{time_of(event[keys.SAMPLE_START]):.3f}"),
-    ("MHz", lambda event, time_of: _figure(event, keys.FREQ_CENTER_HZ, 1e-6, ".4f")),
+    ("MHz", lambda event, time_of: _figure(event, keys.FREQ_CENTER_HZ, 1e-6,
+                                           "+.4f" if event.get(keys.FREQ_RELATIVE) else ".4f")),  # a sign: from the centre
     ("kHz wide", lambda event, time_of: _figure(event, keys.BANDWIDTH_HZ, 1e-3, ".1f")),
     ("SNR (dB)", lambda event, time_of: _figure(event, keys.SNR_DB, 1.0, ".1f")),
     ("p-value", lambda event, time_of: _figure(event, keys.P_VALUE, 1.0, ".1e")),

@@ -47,7 +47,7 @@ def table(rows: Iterable[Mapping[str, Any]], limit: int | None = MAX_LINES) -> l
     lines = [f"{'id':>4}  {'frequency':>14}  {'width':>9}  {'level':>6}  {'bursts':>6}  label"]
     for row in chosen:
         level = "steady" if row[keys.STEADY] else f"{row[keys.SNR_DB] or 0.0:.0f} dB"
-        lines.append(f"{row[keys.EMITTER_ID]:>4}  {row[keys.FREQ_CENTER_HZ] / 1e6:>10.4f} MHz  "
+        lines.append(f"{row[keys.EMITTER_ID]:>4}  {frequency(row):>14}  "
                      f"{width(row[keys.BANDWIDTH_HZ]):>9}  {level:>6}  {row[keys.BURSTS]:>6}  {what(row)}{_marks(row)}".rstrip())
     if len(chosen) < len(ordered):
         lines.append(f"      and {len(ordered) - len(chosen)} more")
@@ -58,7 +58,7 @@ def alert_line(event: Mapping[str, Any]) -> str:
     """An alert on one line: time (UTC), kind, frequency, width, level, label, emitter."""
     parts = [_time_of(event.get(keys.TIMESTAMP)), str(event.get(keys.ALERT))]
     if event.get(keys.FREQ_CENTER_HZ) is not None:
-        parts.append(f"{event[keys.FREQ_CENTER_HZ] / 1e6:.4f} MHz")
+        parts.append(frequency(event))
     if event.get(keys.BANDWIDTH_HZ) is not None:
         parts.append(width(event[keys.BANDWIDTH_HZ]))
     if event.get(keys.POWER_DBFS) is not None:
@@ -67,6 +67,12 @@ def alert_line(event: Mapping[str, Any]) -> str:
     if event.get(keys.EMITTER_ID) is not None:
         parts.append(f"emitter {event[keys.EMITTER_ID]}")
     return "  ".join(parts)
+
+
+def frequency(row: Mapping[str, Any]) -> str:
+    """The centre of an event or emitter with its unit: "433.9200 MHz"; "+300.0 kHz from the centre" if that is not known."""
+    hz = row[keys.FREQ_CENTER_HZ]
+    return f"{hz / 1e3:+.1f} kHz from the centre" if row.get(keys.FREQ_RELATIVE) else f"{hz / 1e6:.4f} MHz"
 
 
 def what(row: Mapping[str, Any]) -> str:

@@ -42,10 +42,10 @@ class _Steady:
 
 
 class SteadyTrack:
-    """The steady emitters of one tuning."""
+    """The steady emitters of one tuning. usable: bins in which they are."""
 
-    def __init__(self, grid: Grid):
-        self._grid = grid
+    def __init__(self, grid: Grid, usable: slice):
+        self._grid, self._usable = grid, usable
         self._known: list[_Steady] = []
 
     def find(self, mean_db: np.ndarray, noise_db: float, registry: Registry, first_s: float, last_s: float,
@@ -58,6 +58,7 @@ class SteadyTrack:
         """
         self._known = []
         over_noise = mean_db > noise_db + MIN_OVER_DB
+        over_noise[:self._usable.start], over_noise[self._usable.stop:] = False, False
         middle = len(mean_db) // 2
         over_noise[middle - DC_BINS:middle + DC_BINS + 1] = False  # the receiver's own line
         above = np.flatnonzero(over_noise)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Frames that the tokenizer dropped, in words: how many, why, and what helps."""
+"""Frames that the tokenizer dropped or cut short, in words: how many, why, and what helps."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dropped:
-    """Frames that were dropped for one reason.
+    """Frames that were dropped, or cut short, for one reason.
 
     Attributes:
         n_frames: number of frames.
         reason: what they hold.
         cure: what the user can do.
+        short: they were sent with fewer windows, and are not judged by the detector "emitters".
     """
 
     n_frames: int
     reason: str
     cure: str
+    short: bool = False
 
     def note(self, n_left: int) -> str:
         """One line for a run with `n_left` other frames; with the cure if these are fewer."""
         cure = f"; {self.cure}" if self.n_frames > n_left else ""
-        return f"{count(self.n_frames, 'frame')} dropped: {self.reason}{cure}"
+        what = "are short, which only --detector boxes judges" if self.short else "dropped"
+        return f"{count(self.n_frames, 'frame')} {what}: {self.reason}{cure}"
 
 
 def dropped_frames(tokenizer, recording: Recording | None, overlap: float) -> list[Dropped]:
@@ -50,20 +53,22 @@ def dropped_frames(tokenizer, recording: Recording | None, overlap: float) -> li
 
 
 def _by_captures(tokenizer, recording: Recording, hop: int) -> list[Dropped]:
-    """Frames in which a new capture began, if these are more than came out. hop: samples from one window to the next."""
-    n_cut = tokenizer.dropped_retune() + tokenizer.dropped_rate() + tokenizer.dropped_retag()
+    """Frames that a new capture cut off, if these are more than whole ones. hop: samples from one window to the next."""
+    n_lost = tokenizer.dropped_retune() + tokenizer.dropped_rate() + tokenizer.dropped_retag()
+    n_short = tokenizer.short_frames()
     starts = [capture.sample_start for capture in recording.captures] + [recording.n_samples]
     lengths = [end - start for start, end in zip(starts, starts[1:], strict=False) if end > start]
     fft_size = tokenizer.fft_size()
     frame = fft_size + (tokenizer.average() - 1) * hop
     long_enough = [length for length in lengths if length >= fft_size]
-    if min(lengths) >= frame or n_cut <= tokenizer.frames():
+    if min(lengths) >= frame or len(lengths) == 1 or n_lost + n_short <= tokenizer.frames() - n_short:
         return []
     reason = (f"captures shorter than a frame ({count(len(lengths), 'capture')} of {min(lengths)} to {max(lengths)} samples, "
               f"a frame of {frame})")
     if not long_enough:
-        return [Dropped(n_cut, reason, f"record captures of at least one FFT, {fft_size} samples")]
-    return [Dropped(n_cut, reason, f"use --average {(min(long_enough) - fft_size) // hop + 1}")]
+        return [Dropped(n_lost, reason, f"record captures of at least one FFT, {fft_size} samples")]
+    cure = f"use --average {(min(long_enough) - fft_size) // hop + 1}"
+    return [Dropped(number, reason, cure, short) for number, short in ((n_short, True), (n_lost, False)) if number]
 
 
 def every_frame(dropped: list[Dropped]) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RECEIVER_STATE = "receiver"  # of a notice
 REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", RECEIVER_STATE, "unsaved", "skipped",
-                   "refused", "malformed")
+                   "refused", "malformed", "contradicted", "time_backward")
 GRACE_S = 1.5  # maximum time from Ctrl-C or a failure to the end of all blocks
 
 
@@ -207,7 +207,7 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
                  f"model {flowgraph.model_name}")
         track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
         try:
-            save_plot(plot, probe.waterfall, list(probe.events.values()), title, track_messages)
+            save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages)
         except OSError as error:
             raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
@@ -251,8 +251,9 @@ class Flowgraph:
             self.average: int = auto_average(source.samp_rate, fft_size, settings.overlap, contract["average"]) \
                 if settings.average == AUTO else cast(int, settings.average)  # the monitor checks it
             frame_hop = fft_size * self.average * (1 - settings.overlap)
+            # center_freq is not stated: the source's own tags say it, at each retune
             self.monitor = spectrum_monitor(**settings.of_chain() | {
-                "model": models, "samp_rate": source.samp_rate, "center_freq": source.center_freq, "average": self.average,
+                "model": models, "samp_rate": source.samp_rate, "center_freq": 0.0, "average": self.average,
                 "learn_s": self._learn_s,
                 "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default) if encoded else 0,
                 "tracks_file": str(tracks) if tracks else "", "overload": source.overload, "time_source": source.time_source,
@@ -341,7 +342,7 @@ class Flowgraph:
             if self.settings.average == AUTO else ()
         told = kinds.pop(RECEIVER_STATE, [])  # each of another kind
         recording = self.source.recording
-        own = () if recording is None else recording.notes
+        own = () if recording is None else (*recording.notes, *_frequency_note(recording))
         return (*own, *chosen, *self._receiver_notes(), *told, *self._notes_on_learning(), *(
             texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
@@ -354,7 +355,7 @@ class Flowgraph:
         if recording is not None and self._learn_s < self.settings.learn_s:
             notes.append(f"the recording is shorter than twice --learn {self.settings.learn_s:g}: its first half, "
                          f"{recording.duration_s / 2:.3g} s, taught the second")
-        if not learned and not self.source.fault:
+        if not learned and not self.source.fault and not any(one.short for one in self._dropped()):
             notes.append(f"the {'recording' if recording is not None else 'run'} ended while learning, after "
                          f"{learned_s:.3g} s of {self._learn_s:g} s; give a longer one, or a smaller --learn")
         return notes
@@ -362,7 +363,8 @@ class Flowgraph:
     def _receiver_notes(self) -> Iterator[str]:
         """What the samples say of the receiver, not of the band."""
         frames, clipped = self.monitor.tokenizer.frames(), self.monitor.tokenizer.clipped_frames()
-        yield from (one.note(frames) for one in self._dropped())
+        whole = frames - self.monitor.tokenizer.short_frames()
+        yield from (one.note(whole if one.short else frames) for one in self._dropped())
         if clipped:
             yield f"clipping: samples at full scale in {clipped} of {count(frames, 'frame')}; lower the gain"
 
@@ -416,6 +418,14 @@ def _seconds_to_learn(source: RecordingSource | RadioSource, settings: RunSettin
         band = load(settings.band_file)
         known_s = settings.learn_s if band.complete else band.learned_s
     return min(settings.learn_s, known_s + source.recording.duration_s / 2)
+
+
+def _frequency_note(recording: Recording) -> Iterator[str]:
+    """A note if some captures state their frequency and others do not."""
+    silent = sum(capture.frequency_hz is None for capture in recording.captures)
+    if 0 < silent < len(recording.captures):
+        yield (f"{silent} of {len(recording.captures)} captures state no centre frequency: there frequencies count from it "
+               f"({keys.FREQ_RELATIVE}); --freq HZ states it")
 
 
 def _sinks(source: RecordingSource | RadioSource, settings: RunSettings, append: bool, name_in_events: bool) -> list:

@@ -7,13 +7,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pmt
 from gnuradio import gr
 
-from .. import keys
 from ..atomic_file import close_synced, write_file
-from ..blocks.messages import tag_key
 from ..blocks.safe_block import WORK_DONE, SafeBlock
+from ..blocks.tags import SampleTags
 from ..recordings import DATA_SUFFIX
 
 
@@ -33,10 +31,11 @@ class iq_recorder(SafeBlock, gr.sync_block):
     def __init__(self, meta: str, samp_rate: float, center_freq: float, count: int):
         gr.sync_block.__init__(self, "iq_recorder", [np.complex64], None)
         self.init_safe_block()
-        self._meta, self._rate, self._freq, self._count = Path(meta), float(samp_rate), float(center_freq), int(count)
+        self._meta, self._rate, self._count = Path(meta), float(samp_rate), int(count)
         self._file = None
         self.n_samples = 0
-        self._captures: dict[int, float] = {0: self._freq}
+        self._tags = SampleTags(self, self._rate)
+        self._captures: dict[int, float | None] = {0: center_freq or None}
 
     def _start(self):
         self._write_meta()
@@ -52,17 +51,15 @@ class iq_recorder(SafeBlock, gr.sync_block):
         n = min(len(input_items[0]), self._count - self.n_samples)
         if n <= 0:
             return WORK_DONE
-        for tag in self.get_tags_in_window(0, 0, n):
-            if tag_key(tag) in (keys.RX_FREQ, keys.RX_RATE, keys.RX_TIME):
-                if tag_key(tag) == keys.RX_FREQ:
-                    self._freq = pmt.to_double(tag.value)
-                self._captures[tag.offset] = self._freq
+        for cut in self._tags.take(self.get_tags_in_window(0, 0, n)):
+            self._captures[cut.offset] = cut.center_freq
         input_items[0][:n].tofile(self._file)
         self.n_samples += n
         return n
 
     def _write_meta(self):
-        captures = [{"core:sample_start": start, "core:frequency": freq} for start, freq in sorted(self._captures.items())]
+        captures = [{"core:sample_start": start} | ({} if freq is None else {"core:frequency": freq})
+                    for start, freq in sorted(self._captures.items())]
         write_file(self._meta, (json.dumps({
             "global": {"core:datatype": "cf32_le", "core:sample_rate": self._rate, "core:version": "1.2.0",
                        "core:recorder": "gr-spectrumencoder"},

@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-import pmt
 from gnuradio import gr
 
 from .. import keys
 from ..blocks.band_part import LEARNED
-from ..blocks.messages import MalformedMessage, metadata, tag_key
+from ..blocks.messages import MalformedMessage, metadata
 from ..blocks.safe_block import SafeBlock, handler
+from ..blocks.tags import frame_tags, known_freq
 from ..display.waterfall import Waterfall
 
 MAX_EVENTS = 10_000
@@ -29,7 +29,8 @@ class run_probe(SafeBlock, gr.sync_block):
 
     Attributes: news: what a person watching should see, oldest first, to be taken from the left: (line, rows of
     ``listing.describe``) when a band has been learned, and the dict of each alert when it opens; alerts: their number by kind;
-    n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS);
+    n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS); transmissions: (event_id, first sample) ->
+    the latest dict about that transmission (the first MAX_EVENTS), with a waterfall;
     messages: (state, text) of the statuses received, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
     """
 
@@ -42,6 +43,7 @@ class run_probe(SafeBlock, gr.sync_block):
         self.news: deque[tuple[str, list[dict]] | dict] = deque(maxlen=MAX_EVENTS)
         self.alerts: dict[str, int] = {}
         self.events: dict[str, dict] = {}
+        self.transmissions: dict[tuple[str, int], dict] = {}
         self.messages: dict[tuple[str, str], int] = {}  # -> how often
         self.waterfall = Waterfall(max_rows) if max_rows else None
         self._rate, self._center, self._hop = float(samp_rate), float(center_freq), fft_size
@@ -50,10 +52,7 @@ class run_probe(SafeBlock, gr.sync_block):
 
     def _work(self, input_items, output_items) -> int:
         psd, residual = input_items
-        begin = self.nitems_read(0)
-        tags: dict[int, dict] = {}
-        for tag in self.get_tags_in_window(0, 0, len(psd)):
-            tags.setdefault(tag.offset - begin, {})[tag_key(tag)] = tag.value
+        begin, tags = self.nitems_read(0), frame_tags(self, len(psd))
         cuts = sorted({0, len(psd), *tags})
         for start, stop in zip(cuts, cuts[1:], strict=False):
             if start in tags:
@@ -64,13 +63,10 @@ class run_probe(SafeBlock, gr.sync_block):
         return len(psd)
 
     def _retag(self, tags: dict, frame: int):
-        if keys.RX_FREQ in tags:
-            self._center = pmt.to_double(tags[keys.RX_FREQ])
-        if keys.RX_RATE in tags:
-            self._rate = pmt.to_double(tags[keys.RX_RATE])
-        if keys.FRAME_HOP in tags:
-            self._hop = pmt.to_uint64(tags[keys.FRAME_HOP])
-        start = pmt.to_uint64(tags[keys.FRAME_START]) if keys.FRAME_START in tags else frame * self._hop
+        self._center = known_freq(tags.get(keys.RX_FREQ), self._center) or 0.0
+        self._rate = tags.get(keys.RX_RATE, self._rate)
+        self._hop = tags.get(keys.FRAME_HOP, self._hop)
+        start = tags.get(keys.FRAME_START, frame * self._hop)
         self.waterfall.begin(start, self._hop, self._center, self._rate)
 
     @handler
@@ -83,6 +79,9 @@ class run_probe(SafeBlock, gr.sync_block):
             kind = str(event[keys.ALERT])
             self.alerts[kind] = self.alerts.get(kind, 0) + 1
             self.news.append(event)
+        transmission = identity, int(event.get(keys.SAMPLE_START) or 0)
+        if self.waterfall is not None and (transmission in self.transmissions or len(self.transmissions) < MAX_EVENTS):
+            self.transmissions[transmission] = event
         if identity in self.events or len(self.events) < MAX_EVENTS:
             self.n_events += identity not in self.events
             self.events[identity] = event

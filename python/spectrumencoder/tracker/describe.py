@@ -61,6 +61,8 @@ def spectral_dict(track: SpectralTrack, state: str, horizons_s, predictions: lis
               keys.ANOMALY_IDS: list(track.anomaly_ids)}
     if math.isfinite(track.power_dbfs):
         fields[keys.POWER_DBFS] = track.power_dbfs
+    if track.relative:
+        fields[keys.FREQ_RELATIVE] = True
     if track.label is not None:
         fields[keys.LABEL] = track.label
     if track.hop_set_hz:

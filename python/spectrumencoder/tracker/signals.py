@@ -52,7 +52,8 @@ class SignalReader:
         return Signal(time_s + length_s / 2, time_s + length_s, frequency, max(bandwidth, _MIN_BANDWIDTH_HZ), power,
                       str(event_id)[:_MAX_TEXT] if event_id is not None else None,
                       str(fields.get(keys.STATE) or "")[:_MAX_TEXT] or None,
-                      str(label)[:_MAX_TEXT] if label else None, bool(fields.get(keys.IS_ANOMALY)))
+                      str(label)[:_MAX_TEXT] if label else None, bool(fields.get(keys.IS_ANOMALY)),
+                      bool(fields.get(keys.FREQ_RELATIVE)))
 
     def _length_s(self, time_s, fields) -> float:
         start, count = fields.get(keys.SAMPLE_START), fields.get(keys.SAMPLE_COUNT)

@@ -78,6 +78,7 @@ class Signal:
         event_id, state: of its event; None without one.
         label: of a classifier; None without one.
         is_anomaly: whether its event is an anomaly.
+        relative: the frequency counts from a centre that is not known.
     """
 
     time_s: float
@@ -89,6 +90,7 @@ class Signal:
     state: str | None = None
     label: str | None = None
     is_anomaly: bool = False
+    relative: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class SpectralTrack:
         hops: number of hops.
         curve: the last filtered pairs (time_s, freq_center_hz).
         active: whether an event of it is open.
+        relative: as in Signal.
     """
 
     id: str
@@ -127,6 +130,7 @@ class SpectralTrack:
     curve: tuple[tuple[float, float], ...]
     anomaly_ids: tuple[str, ...]
     active: bool
+    relative: bool = False
 
 
 @dataclass
@@ -150,6 +154,7 @@ class _Entry:
     channels_hz: list = field(default_factory=list)
     hops: int = 0
     curve: list = field(default_factory=list)
+    relative: bool = False
 
 
 class SpectralTracker:
@@ -262,7 +267,8 @@ class SpectralTracker:
         reach = _MAX_WIDTHS * signal.bandwidth_hz + _MAX_PPM * 1e-6 * max(abs(signal.freq_center_hz), _MIN_CARRIER_HZ)
         distance = np.where(np.isnan(distance) | (off > reach), np.inf, distance)
         best = int(np.argmin(distance))
-        return best if distance[best] <= self.settings.gate else None
+        same = distance[best] <= self.settings.gate and self._entries[best].relative == signal.relative
+        return best if same else None
 
     def _silent_like(self, signal: Signal) -> list[int]:
         """Rows that fell silent a moment ago and resemble this signal in all but frequency, best and latest first."""
@@ -271,7 +277,8 @@ class SpectralTracker:
         close = (silent > 0) & (silent <= self.settings.hop_gap_s) & (unlike <= _LIKE)
         close &= np.abs(signal.freq_center_hz - self._table[:, 2]) <= self.settings.hop_span_hz
         rows = [row for row in np.flatnonzero(close).tolist() if not self._entries[row].open_events
-                and (signal.label == self._entries[row].label or None in (signal.label, self._entries[row].label))]
+                and (signal.label == self._entries[row].label or None in (signal.label, self._entries[row].label))
+                and signal.relative == self._entries[row].relative]
         return sorted(rows, key=lambda row: unlike[row] + _LIKE * silent[row] / self.settings.hop_gap_s)
 
     def _may_be_a_channel(self, entry: _Entry, signal: Signal) -> bool:
@@ -307,7 +314,8 @@ class SpectralTracker:
         row = self._free.pop()
         scale = max(abs(signal.freq_center_hz), _MIN_CARRIER_HZ) * 1e-9
         entry = _Entry(f"F{self._n_born}", row, signal.time_s, signal.time_s, signal.until_s, scale, self._fresh(signal, scale),
-                       float(np.log(signal.bandwidth_hz)), signal.power_dbfs, came_from=before.id if before else "")
+                       float(np.log(signal.bandwidth_hz)), signal.power_dbfs, came_from=before.id if before else "",
+                       relative=signal.relative)
         self._entries[row] = entry
         self._row_of[entry.id] = row
         entry.base = (signal.event_id, None, signal.time_s)
@@ -429,4 +437,4 @@ class SpectralTracker:
         return SpectralTrack(entry.id, state, time_s - entry.born_s, entry.until_s, entry.hits, entry.label,
                              float(np.exp(entry.log_width)), entry.power_dbfs, entry.bank.probability[0].copy(),
                              self._estimate(entry, time_s), tuple(sorted(entry.channels_hz)), entry.hops, tuple(entry.curve),
-                             tuple(entry.anomaly_ids), bool(entry.open_events))
+                             tuple(entry.anomaly_ids), bool(entry.open_events), entry.relative)
