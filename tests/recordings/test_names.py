@@ -15,6 +15,7 @@ CF, CI, CU = "cf32_le", "ci16_le", "cu8"
 
 @pytest.mark.parametrize(("name", "says"), [
     ("gqrx_20230501_123015_433920000_2400000_fc.raw", (CF, 2.4e6, 433.92e6, MAY)),
+    ("old gqrx_20230501_123015_433920000_2400000_fc (1).raw", (CF, 2.4e6, 433.92e6, MAY)),
     ("sigdigger_20230501_123015Z_2560000_433500000_float32_iq.raw", (CF, 2.56e6, 433.5e6, MAY)),
     ("sigdigger_2560000_433500000_float32_iq.raw", (CF, 2.56e6, 433.5e6, None)),
     ("2023-05-01_12-30-15_16000000SPS_2274000000Hz.s8", ("ci8", 16e6, 2.274e9, MAY)),
@@ -22,7 +23,7 @@ CF, CI, CU = "cf32_le", "ci16_le", "cu8"
     ("2023-05-01_12-30-15-1682944215.534000_16000000SPS_2274000000Hz.f32", (CF, 16e6, 2.274e9, (MAY[0], 0.534))),
     ("2023-05-01_12-30-15_2400000SPS_100000000Hz.wav", (None, 2.4e6, 1e8, MAY)),
     ("name-f4.339200e+08-s2.400000e+06-t20230501123015.cfile", (CF, 2.4e6, 433.92e6, None)),
-    ("g001_433.92M_2400k.cu8", (CU, 2.4e6, 433.92e6, None)), ("g001_433.92M_250k.cs16", (CI, 250e3, 433.92e6, None)),
+    ("g001_433.92M_2400k.cu8", (CU, 2.4e6, 433.92e6, None)), ("G001_433.92M_250K.CS16", (CI, 250e3, 433.92e6, None)),
     ("x_433920000Hz_250ksps.cs8", ("ci8", 250e3, 433.92e6, None)), ("x_433.92MHz_1.024Msps.cf32", (CF, 1.024e6, 433.92e6, None)),
     ("x_868.3M_1000k_cf32.iq", (CF, 1e6, 868.3e6, None)),
     ("SDRSharp_20230501_123015Z_315030000Hz_IQ.wav", (None, None, 315.03e6, MAY)),
@@ -50,6 +51,7 @@ def test_what_is_not_certain_is_not_believed(name):
 
 @pytest.mark.parametrize(("name", "says"), [
     ("x_433.92M_868.3M_250k.cu8", (CU, 250e3, None, None)), ("x_433.92M_250k_1000k.cu8", (CU, None, None, None)),
+    ("lora_868MHz_125k.cu8", (CU, None, None, None)), ("x_20M_2.4Msps.cu8", (CU, 2.4e6, None, None)),
     ("433.92MHz_2.4MHz.cu8", (CU, None, None, None)), ("SDRSharp_20230501_123015Z_0Hz_IQ.wav", (None, None, None, MAY)),
     ("gqrx_20231301_123015_433920000_2400000_fc.raw", (CF, 2.4e6, 433.92e6, None))])
 def test_two_numbers_of_a_kind_cancel_each_other(name, says):
