@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What names of files say, and what they do not say for certain."""
 
+import shutil
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,3 +80,23 @@ def test_raw_iq_whose_name_says_all_needs_no_option(tmp_path):
     (tmp_path / "x.cu8").write_bytes(bytes(80))
     with pytest.raises(RecordingArgumentError, match="give its rate in Hz$"):
         open_recording(tmp_path / "x.cu8")
+
+
+def test_what_rtl_433_writes(tmp_path):
+    """It saves a keyed carrier, 20 kHz above the middle, under a name of its own, and all as 16 bits under ours."""
+    if shutil.which("rtl_433") is None:
+        pytest.skip("needs rtl_433 (apt install rtl-433)")
+    rng, t = np.random.default_rng(1), np.arange(250_000)
+    keyed = ((t >= 60_000) & (t < 80_000) & (t % 500 < 250)) * 0.7 * np.exp(2j * np.pi * 20e3 / 250e3 * t)
+    iq = 0.02 * (rng.normal(size=len(t)) + 1j * rng.normal(size=len(t))) + keyed
+    raw = np.round(np.clip(np.stack([iq.real, iq.imag], axis=1) * 127.5 + 127.5, 0, 255)).astype(np.uint8)
+    (tmp_path / "in_433.92M_250k.cu8").write_bytes(raw.tobytes())
+    for options in (("-S", "all"), ("-w", "all_433.92M_250k.cs16")):
+        subprocess.run(["rtl_433", "-r", "in_433.92M_250k.cu8", *options], cwd=tmp_path, capture_output=True, timeout=60, check=True)
+    for name, datatype in (("g001_433.92M_250k.cu8", "cu8"), ("all_433.92M_250k.cs16", "ci16_le")):
+        recording = open_recording(tmp_path / name)
+        assert (recording.datatype, recording.samp_rate, recording.frequency_hz) == (datatype, 250e3, 433.92e6)
+        power = np.abs(np.fft.fft(recording.read(0, 200_000), 250_000)) ** 2
+        assert np.argmax(power) == pytest.approx(20_000, abs=5)
+    assert {path.name for path in find_recordings(tmp_path)} == {
+        "all_433.92M_250k.cs16", "g001_433.92M_250k.cu8", "in_433.92M_250k.cu8"}
