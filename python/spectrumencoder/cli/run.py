@@ -104,8 +104,10 @@ def run(
     if live:
         scanning = ScanOptions(scan, dwell_ms, chain["usable"], scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
-                                settings=tuple(setting), stream_args=tuple(stream_arg), duration=duration, silence_s=silence)
-        only_recordings(format=format, start=start, channel=channel, offset=offset or None, annotate=annotate,
+                                settings=tuple(setting), stream_args=tuple(stream_arg), offset=offset, duration=duration,
+                                silence_s=silence)
+        only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None,
+                        annotate=annotate,
                         plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
         with ProgressLine(quiet=quiet) as progress, \
                 RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
@@ -244,7 +246,7 @@ def only_recordings(**options):
     """Raises UsageError if an option of recordings was given for a radio."""
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] == 'plot' else 'a radio'}; leave it out")
+        raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] in ('plot', 'offset') else 'a radio'}; leave it out")
 
 
 def _only_one_job(**options):
