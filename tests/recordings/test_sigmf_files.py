@@ -7,6 +7,7 @@ import json
 import lzma
 import os
 import tarfile
+import wave
 import zipfile
 from pathlib import Path
 
@@ -225,6 +226,28 @@ def test_a_dataset_of_another_format(tmp_path):
     path.write_text(json.dumps(meta))
     recording = open_recording(path)
     assert recording.datatype == "cu8" and recording.n_samples == 2 * len(IQ)
+
+
+def test_a_wav_that_sigmf_python_describes(tmp_path):
+    """Its converter makes two real channels of stereo, and states the header's bytes: that is obeyed, not the WAV's header."""
+    from sigmf.convert.wav import wav_to_sigmf
+    with wave.open(str(tmp_path / "x.wav"), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(48_000)
+        file.writeframes(PAIRS.tobytes())
+    wav_to_sigmf(tmp_path / "x.wav", create_ncd=True).tofile(str(tmp_path / "x.sigmf-meta"))
+    path = tmp_path / "x.sigmf-meta"
+    recordings = [open_recording(path, channel=channel) for channel in (0, 1)]
+    assert recordings[0].datatype == "ri16_le" and recordings[0].samp_rate == 48_000
+    np.testing.assert_array_equal([r.read().real for r in recordings], [IQ.real, IQ.imag])
+    assert find_recordings(tmp_path) == [path]
+    meta = json.loads(path.read_text())
+    for key in ("core:header_bytes", "core:trailing_bytes"):
+        for part in (meta["global"], *meta["captures"]):
+            part.pop(key, None)
+    path.write_text(json.dumps(meta))
+    np.testing.assert_array_equal(open_recording(path).read(), IQ)  # nothing stated: as WAV I/Q
 
 
 def test_metadata_only(write_sigmf, tmp_path):

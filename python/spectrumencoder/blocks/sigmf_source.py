@@ -131,7 +131,7 @@ def _open(file, samp_rate, datatype, center_freq) -> Recording:
     if not str(file):
         raise ValueError("file is empty; name a .sigmf-meta file, or raw samples with their samp_rate and datatype")
     if datatype:
-        return open_recording(file, rate=samp_rate, datatype=datatype, freq=center_freq)
+        return open_recording(file, rate=samp_rate or None, datatype=datatype, freq=center_freq)
     if samp_rate:
         if open_recording(file, need_rate=False).origins["samp_rate"] not in (NAME, UNKNOWN):
             raise ValueError(f"samp_rate {samp_rate:g} is for raw samples, and for files that do not state it; leave it out for "

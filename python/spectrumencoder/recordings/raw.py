@@ -15,6 +15,7 @@ from .sample_format import SampleFormat, parse_datatype
 
 _PIECE = 16384  # samples read at a time: between file and result they stay in the second cache of a core
 _SPAN = 1 << 18  # bytes of short runs read at a time
+_MAX_HEADERS = 1000  # runs that SigMF metadata describe: of a pcap file there are millions
 _MAX_JOINED = 4096  # short runs looked at together
 
 
@@ -51,6 +52,10 @@ class SampleFile:
     @property
     def n_samples(self) -> int:
         return int(self._ends[-1])
+
+    @property
+    def n_runs(self) -> int:
+        return len(self._starts)
 
     @property
     def runs(self) -> list[Run]:
@@ -171,7 +176,10 @@ class FileRecording(Recording):
         """As ``Recording.sigmf_meta``. In the folder of the samples it names them (``core:dataset``), and the other bytes between
         them (``core:header_bytes``, ``core:trailing_bytes``), so that others find each sample."""
         meta = super().sigmf_meta(path)
-        if path.parent.resolve() != self.samples.path.parent.resolve():
+        sigmf_name = self.samples.format.sigmf_name
+        meta["global"]["core:datatype"] = sigmf_name  # of samples that others cannot find it says no more than this
+        if path.parent.resolve() != self.samples.path.parent.resolve() or sigmf_name != self.datatype \
+                or self.samples.n_runs > _MAX_HEADERS:
             return meta
         captures, end = {capture["core:sample_start"]: capture for capture in meta["captures"]}, 0
         for run in self.samples.runs:
