@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -103,8 +104,10 @@ class snippet_recorder(SafeBlock, gr.sync_block):
         event = metadata(message)
         try:
             identity, start, count = str(event[keys.EVENT_ID]), int(event[keys.SAMPLE_START]), int(event[keys.SAMPLE_COUNT])
-        except (KeyError, TypeError, ValueError) as error:
-            raise MalformedMessage(f"an event without event_id, sample_start, sample_count ({error})") from error
+            _file_name(event)  # what else it takes to write it
+        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+            raise MalformedMessage(f"an event without event_id, sample_start, sample_count, or a time ({error})") from error
+        event |= {keys.SAMPLE_START: start, keys.SAMPLE_COUNT: count}
         with self._lock:
             rate = self._cut_of(start).samp_rate
             post, most = round(self._post_s * rate), round(self._max_s * rate)
@@ -208,12 +211,9 @@ class snippet_recorder(SafeBlock, gr.sync_block):
         self._make_room(len(data))
         note = annotation_of(event, -start)
         note["core:sample_count"] = max(1, min(note["core:sample_count"], len(samples) - note["core:sample_start"]))
-        timestamp = event.get(keys.TIMESTAMP)
-        began = None if timestamp is None else timestamp + (start - event[keys.SAMPLE_START]) / cut.samp_rate
-        moment = datetime.fromtimestamp(began or 0.0, UTC)
-        name = f"event-{moment:%Y%m%dT%H%M%S}-{event[keys.EVENT_ID]}"
+        name, moment = _file_name(event, (start - event[keys.SAMPLE_START]) / cut.samp_rate)
         write_encoded(self._folder / name, data, cut.samp_rate, "cf32_le", description="samples around an event",
-                      center_freq_hz=cut.center_freq, datetime=None if began is None else f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z",
+                      center_freq_hz=cut.center_freq, datetime=None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z",
                       annotations=[note], extra={"core:recorder": "gr-spectrumencoder", "core:extensions": [EXTENSION]})
         self.n_written += 1
 
@@ -228,3 +228,15 @@ class snippet_recorder(SafeBlock, gr.sync_block):
             with contextlib.suppress(FileNotFoundError):
                 file.with_suffix(META_SUFFIX).unlink()
             file.unlink()
+
+
+def _file_name(event: dict, after_s: float = 0.0) -> tuple[str, datetime | None]:
+    """The name of an event's snippet, which begins `after_s` later, and its time; None: not stated.
+
+    Raises:
+        TypeError, ValueError, OverflowError, OSError: the event's time is none.
+    """
+    timestamp = event.get(keys.TIMESTAMP)
+    moment = None if timestamp is None else datetime.fromtimestamp(timestamp + after_s, UTC)
+    identity = re.sub(r"[^\w.-]", "_", str(event[keys.EVENT_ID]))[:100]
+    return f"event-{moment or datetime.fromtimestamp(0, UTC):%Y%m%dT%H%M%S}-{identity}", moment
