@@ -104,7 +104,8 @@ class snippet_recorder(SafeBlock, gr.sync_block):
         event = metadata(message)
         try:
             identity, start, count = str(event[keys.EVENT_ID]), int(event[keys.SAMPLE_START]), int(event[keys.SAMPLE_COUNT])
-            _file_name(event)  # what else it takes to write it
+            _file_name(event)  # what it takes to write it
+            annotation_of(event)
         except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
             raise MalformedMessage(f"an event without event_id, sample_start, sample_count, or a time ({error})") from error
         event |= {keys.SAMPLE_START: start, keys.SAMPLE_COUNT: count}
@@ -187,11 +188,14 @@ class snippet_recorder(SafeBlock, gr.sync_block):
         with self._lock:
             self._hand_over(ended=True)
         writer, self._writer = self._writer, None
-        if writer is not None:
-            self._queue.put(None)
-            writer.join(timeout=10.0)
+        while writer is not None and writer.is_alive():
+            with contextlib.suppress(queue.Full):  # a writer that has failed empties it no more
+                self._queue.put(None, timeout=0.1)
+                writer.join(timeout=10.0)
+                break
         while not self._queue.empty():  # snippets of events that were handled after the writer had ended
-            self._write_one(self._queue.get())
+            if (item := self._queue.get()) is not None:
+                self._write_one(item)
 
     def _write_all(self):
         while (item := self._queue.get()) is not None:
