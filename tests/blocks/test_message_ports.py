@@ -73,5 +73,6 @@ def test_no_event_ends_the_recorder_or_the_flowgraph(tmp_path):
     for message in odd_messages({key: value for key, value in EVENT.items() if key != keys.ALERT}):
         recorder.to_basic_block()._post(to_pmt(keys.EVENTS), message)
     assert run_within(top, [recorder], 20) is None
-    assert len(sink.data()) == 50_000 and recorder.malformed > 10 and recorder.n_written > 50
+    assert len(sink.data()) == 50_000 and recorder.malformed > 10
+    assert recorder.n_written + recorder.n_lost > 50 and recorder.n_written >= 8
     assert {path.parent for path in tmp_path.rglob("*.sigmf-*")} == {folder}
