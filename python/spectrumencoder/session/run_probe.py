@@ -92,7 +92,12 @@ class run_probe(SafeBlock, gr.sync_block):
     def handle_status(self, message):
         status = metadata(message)
         if status.get(keys.STATUS_STATE) == LEARNED:
-            self.news.append((str(status.get(keys.MESSAGE)), list(status.get(keys.EMITTERS) or [])))
+            self.news.append((str(status.get(keys.MESSAGE)), _rows(status.get(keys.EMITTERS))))
         said = str(status.get(keys.STATUS_STATE)), str(status.get(keys.MESSAGE) or "")
         if said in self.messages or len(self.messages) < MAX_MESSAGES:
             self.messages[said] = self.messages.get(said, 0) + 1
+
+
+def _rows(value) -> list[dict]:
+    """The rows of ``listing.describe`` in a status; none of anything else."""
+    return [row for row in value if isinstance(row, dict) and keys.EMITTER_ID in row] if isinstance(value, list) else []

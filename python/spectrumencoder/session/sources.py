@@ -24,11 +24,11 @@ class RecordingSource:
     """A recording, played once as fast as the chain takes it.
 
     Attributes: name, samp_rate, center_freq (Hz), freq_offset (Hz, what center_freq has more than the block's tags say), block,
-    watched (blocks whose failures end the run), recording, and the arguments `overload`, `time_source` and `pad_batch` of
-    spectrum_monitor.
+    watched (blocks whose failures end the run), recording, notes (for the user), finite (it ends by itself), and the arguments
+    `overload`, `time_source` and `pad_batch` of spectrum_monitor.
     """
 
-    overload, time_source, pad_batch = "wait", "tag", 16
+    overload, time_source, pad_batch, finite = "wait", "tag", 16, True
     freq_offset = 0.0
 
     def __init__(self, recording: Recording):
@@ -48,6 +48,16 @@ class RecordingSource:
         if self.recording.n_samples < fft_size:
             raise SessionError(f"{self.name} holds {self.recording.n_samples} samples, fewer than one FFT of {fft_size}: "
                                "there is nothing to analyse; give a longer recording")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the recording."""
+        captures = self.recording.captures
+        silent = sum(capture.frequency_hz is None for capture in captures)
+        if silent in (0, len(captures)):
+            return tuple(self.recording.notes)
+        return (*self.recording.notes, f"{silent} of {len(captures)} captures state no centre frequency: there frequencies count "
+                "from it (freq_relative); --freq HZ states it")
 
     @property
     def n_samples(self) -> int:
@@ -96,7 +106,7 @@ class RadioSource:
     """
 
     overload, pad_batch = "skip", 4  # few frames wait at a time; smaller batches are answered sooner
-    recording = None
+    recording, finite, notes = None, False, ()
 
     def __init__(self, options: RadioOptions, clock: Callable[[], float] | None = None):
         import time
