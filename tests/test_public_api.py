@@ -76,7 +76,7 @@ def test_a_block_documents_every_parameter(name):
     text = inspect.getdoc(block)
     if name == "fft_tokenizer":  # compiled: its signature is the first line of the constructor's docstring
         names = re.findall(r"(\w+): ", block.__init__.__doc__.split("self: ")[1])
-        assert len(names) == 10 and "Raises" in text
+        assert len(names) == 14 and "Raises" in text
         assert [n for n in names if not re.search(rf"\b{n}\b", text.split("Args:")[1])] == []
     elif name == "spectrum_monitor":  # the settings of its stages are documented there
         stages = " ".join(inspect.getdoc(get(stage)) for stage in (

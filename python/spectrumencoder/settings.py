@@ -22,6 +22,9 @@ RUN, CALIBRATE = "run", "calibrate"  # commands
 EMITTERS, BOXES = "emitters", "boxes"  # detectors
 
 
+_SLIDER = 1e-6  # a slider adds up its steps: a number so near to a whole one is that
+
+
 @dataclass(frozen=True)
 class Setting:
     """One row.
@@ -93,7 +96,8 @@ class Setting:
         return True
 
     def check(self, value):
-        """The value: a float or an int if the setting is one (8.0 is the whole number 8), a choice by its present name.
+        """The value: a float or an int if the setting is one (8.0, or 7.999999999 of a slider's steps, is the whole number 8), a
+        choice by its present name.
 
         Raises:
             ValueError: it is no such number, or out of range; says what is possible.
@@ -106,9 +110,9 @@ class Setting:
         try:
             given = float(value) if self.kind is float else value
             if self.kind is int:
-                if given != int(given):
+                if abs(given - round(given)) > _SLIDER:
                     raise ValueError("a fraction")
-                given = int(given)
+                given = round(given)
         except (ValueError, OverflowError):
             raise ValueError(f"{self.key} {value!r} is not {self._possible()}") from None
         if not self.allows(given):

@@ -272,6 +272,8 @@ def test_a_whole_number_may_come_as_a_float():
     block = fft_tokenizer()
     block.set_average(8.0)
     assert block.average() == 8
+    block.set_average(8.999999999)  # a slider adds up its steps
+    assert block.average() == 9
     block.set_average(np.int64(9))
     assert block.average() == 9
     for value in (8.5, float("nan"), float("inf"), 1e12):

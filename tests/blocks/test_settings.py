@@ -108,13 +108,15 @@ def test_a_message_with_anything_else_is_malformed(message, text):
 
 def test_whole_numbers_of_a_slider_are_taken_as_whole_numbers(small_model):
     """GNU Radio's QT GUI Range sends floats."""
-    assert type(SETTINGS["hold"].check(8.0)) is int
+    for number in (8.0, 7.999999999, 8.0000000001):
+        assert type(SETTINGS["hold"].check(number)) is int and SETTINGS["hold"].check(number) == 8
     detector = anomaly_detector(small_model, N)
     assert detector.set_hold(8.0) and detector.detector.hold == 8 and type(detector.detector.hold) is int
     assert not detector.set_hold(0.0) and not detector.set_hold(8.5) and detector.detector.hold == 8
     monitor = spectrum_monitor(small_model, average=8.0, hold=6.0)
     assert monitor.tokenizer.average() == 8 and monitor.detector.detector.hold == 6
     assert monitor.set_average(16.0) and monitor.tokenizer.average() == 16 and monitor.set_hold(7.0)
+    assert monitor.set_average(7.999999999) and monitor.tokenizer.average() == 8
 
 
 def test_a_fraction_is_refused_with_the_range(small_model):

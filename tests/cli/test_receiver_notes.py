@@ -107,7 +107,7 @@ def captured(tmp_path, write_sigmf, noise):
 def test_captures_shorter_than_a_frame_say_which_average_serves_them(call, captured, model_file):
     meta = captured("x", 40, 10_000)
     done = call("run", meta, "--model", model_file)
-    cut = ("40 frames are short, which only --detector boxes judges: captures shorter than a frame "
+    cut = ("40 frames are short, and not judged: captures shorter than a frame "
            "(40 captures of 10000 to 10000 samples, a frame of 16384)")
     assert "x: 40 frames, 0 emitters known" in done.stdout and "ended while learning" not in done.stderr
     assert done.returncode == 0 and f"note: {cut}; use --average 9" in " ".join(done.stderr.split())

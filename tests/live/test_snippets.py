@@ -14,6 +14,7 @@ from gnuradio.spectrumencoder.blocks.run_flowgraph import run_flowgraph
 from gnuradio.spectrumencoder.recordings import open_recording
 
 RATE = 1e5
+GAP = pmt.make_tuple(pmt.from_uint64(9), pmt.from_double(0.0))
 
 
 def test_the_ring_gives_the_last_samples_by_their_numbers():
@@ -81,7 +82,7 @@ def test_of_an_alert_the_first_transmission_is_kept_while_it_is_open(tmp_path):
 
 def test_no_snippet_reaches_across_a_retune_or_a_gap(tmp_path):
     _, found = record(tmp_path, [event("7", "open", 50_000, 1000), event("7", "close", 50_000, 4000)],
-                      tags=[(47_000, "rx_freq", pmt.from_double(2e8)), (55_000, "rx_time", pmt.make_tuple(pmt.from_uint64(9), pmt.from_double(0.0)))])
+                      tags=[(47_000, "rx_freq", pmt.from_double(2e8)), (55_000, "rx_time", GAP)])
     assert found["7"].n_samples == 8000 and found["7"].captures[0].frequency_hz == 2e8
 
 

@@ -12,15 +12,16 @@ namespace py = pybind11;
 
 namespace {
 
-/* A slider of GNU Radio's GUI sends floats for whole numbers, too. */
+/* A slider of GNU Radio's GUI sends floats for whole numbers, too, as the sum of its steps. */
 void set_average(gr::spectrumencoder::fft_tokenizer& self, double average)
 {
-    if (std::trunc(average) != average || std::abs(average) > std::numeric_limits<int>::max()) {
+    const double whole = std::round(average);
+    if (!(std::abs(whole - average) <= 1e-6) || std::abs(average) > std::numeric_limits<int>::max()) {
         std::ostringstream message;
         message << "average " << average << " is not a whole number in 1..64";
         throw std::invalid_argument(message.str());
     }
-    self.set_average(static_cast<int>(average));
+    self.set_average(static_cast<int>(whole));
 }
 
 } // namespace

@@ -146,8 +146,9 @@ def _frequencies(recording: Recording, first: int, last: int, stated: float | No
         raise ValueError(f"center_freq {stated} is not a finite number of Hz")
     begun = recording.capture_at(first)
     played = [begun.frequency_hz, *(c.frequency_hz for c in recording.captures if first < c.sample_start < last)]
-    if any(hz is None for hz in played):
-        silent = math.nan if stated is None and any(hz is not None for hz in played) else stated
+    known = [hz for hz in played if hz is not None]
+    if len(known) < len(played):
+        silent = math.nan if stated is None and known else stated
         return lambda hz: silent if hz is None else hz
-    shift = 0.0 if stated is None else stated - played[0]
-    return lambda hz: hz + shift
+    shift = 0.0 if stated is None else stated - known[0]
+    return lambda hz: None if hz is None else hz + shift

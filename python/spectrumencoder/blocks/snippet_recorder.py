@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -103,8 +104,11 @@ class snippet_recorder(SafeBlock, gr.sync_block):
         event = metadata(message)
         try:
             identity, start, count = str(event[keys.EVENT_ID]), int(event[keys.SAMPLE_START]), int(event[keys.SAMPLE_COUNT])
-        except (KeyError, TypeError, ValueError) as error:
-            raise MalformedMessage(f"an event without event_id, sample_start, sample_count ({error})") from error
+            _file_name(event)  # what it takes to write it
+            annotation_of(event)
+        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+            raise MalformedMessage(f"an event without event_id, sample_start, sample_count, or a time ({error})") from error
+        event |= {keys.SAMPLE_START: start, keys.SAMPLE_COUNT: count}
         with self._lock:
             rate = self._cut_of(start).samp_rate
             post, most = round(self._post_s * rate), round(self._max_s * rate)
@@ -184,11 +188,14 @@ class snippet_recorder(SafeBlock, gr.sync_block):
         with self._lock:
             self._hand_over(ended=True)
         writer, self._writer = self._writer, None
-        if writer is not None:
-            self._queue.put(None)
-            writer.join(timeout=10.0)
+        while writer is not None and writer.is_alive():
+            with contextlib.suppress(queue.Full):  # a writer that has failed empties it no more
+                self._queue.put(None, timeout=0.1)
+                writer.join(timeout=10.0)
+                break
         while not self._queue.empty():  # snippets of events that were handled after the writer had ended
-            self._write_one(self._queue.get())
+            if (item := self._queue.get()) is not None:
+                self._write_one(item)
 
     def _write_all(self):
         while (item := self._queue.get()) is not None:
@@ -208,12 +215,9 @@ class snippet_recorder(SafeBlock, gr.sync_block):
         self._make_room(len(data))
         note = annotation_of(event, -start)
         note["core:sample_count"] = max(1, min(note["core:sample_count"], len(samples) - note["core:sample_start"]))
-        timestamp = event.get(keys.TIMESTAMP)
-        began = None if timestamp is None else timestamp + (start - event[keys.SAMPLE_START]) / cut.samp_rate
-        moment = datetime.fromtimestamp(began or 0.0, UTC)
-        name = f"event-{moment:%Y%m%dT%H%M%S}-{event[keys.EVENT_ID]}"
+        name, moment = _file_name(event, (start - event[keys.SAMPLE_START]) / cut.samp_rate)
         write_encoded(self._folder / name, data, cut.samp_rate, "cf32_le", description="samples around an event",
-                      center_freq_hz=cut.center_freq, datetime=None if began is None else f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z",
+                      center_freq_hz=cut.center_freq, datetime=None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z",
                       annotations=[note], extra={"core:recorder": "gr-spectrumencoder", "core:extensions": [EXTENSION]})
         self.n_written += 1
 
@@ -228,3 +232,15 @@ class snippet_recorder(SafeBlock, gr.sync_block):
             with contextlib.suppress(FileNotFoundError):
                 file.with_suffix(META_SUFFIX).unlink()
             file.unlink()
+
+
+def _file_name(event: dict, after_s: float = 0.0) -> tuple[str, datetime | None]:
+    """The name of an event's snippet, which begins `after_s` later, and its time; None: not stated.
+
+    Raises:
+        TypeError, ValueError, OverflowError, OSError: the event's time is none.
+    """
+    timestamp = event.get(keys.TIMESTAMP)
+    moment = None if timestamp is None else datetime.fromtimestamp(timestamp + after_s, UTC)
+    identity = re.sub(r"[^\w.-]", "_", str(event[keys.EVENT_ID]))[:100]
+    return f"event-{moment or datetime.fromtimestamp(0, UTC):%Y%m%dT%H%M%S}-{identity}", moment

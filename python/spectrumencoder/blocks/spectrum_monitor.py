@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 from gnuradio import gr
 
 from .. import keys
@@ -187,8 +189,8 @@ class spectrum_monitor(gr.hier_block2):
         low, high = self._average_range
         if isinstance(average, str):
             raise ValueError(f"average {average!r} is neither {AUTO!r} nor a number in {low}..{high}")
-        if average % 1 != 0:  # NaN, too
+        if not math.isfinite(average) or abs(average - round(average)) > 1e-6:  # a slider adds up its steps
             raise ValueError(f"average {average} is not a whole number in {low}..{high}")
         if not low <= average <= high:
             raise ValueError(f"average {average} is outside {low}..{high}, what the model was trained for")
-        return int(average)
+        return round(average)

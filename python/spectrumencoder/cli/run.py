@@ -15,7 +15,8 @@ from .. import keys
 from ..session.errors import SessionError, SettingError
 from ..session.flowgraph import Outcome, RunSettings, cores
 from ..session.jobs import Plan, at_once, in_turn
-from ..session.radio import SnippetPart, end, run_radio
+from ..session.pipe import is_pipe
+from ..session.radio import SnippetPart, end, run_pipe, run_radio
 from ..session.scanning import ScanOptions, ScanPart
 from ..session.sources import SOAPY_PREFIX, RadioOptions
 from ..session.stats import RunStats
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     "usable": f"{SETTINGS['usable'].help} A scan takes {ScanOptions.usable:g} if you give none."})
 def run(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A recording, a folder of them, or "
-                                          "soapy:DEVICE. Raw IQ may need --rate and --format.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A recording, a folder of them, - or a FIFO, or "
+                                          "soapy:DEVICE. Raw IQ may need --rate and --format, a stream does.")],
     rate: options.Rate = None,
     format: options.Format = None,
     freq: options.Freq = None,
@@ -87,9 +88,9 @@ def run(
 ):
     """Run recordings, or a radio, through tokenizer, encoder and detector, and report what does not belong."""
     chain["average"] = options.average_option(chain["average"])
-    live = source.startswith(SOAPY_PREFIX)
+    live, pipe = source.startswith(SOAPY_PREFIX), is_pipe(source)
     stated = options.stated(rate, format, freq, start, channel, offset)
-    paths, folder = ([], False) if live else find_source(source, stated, quiet)
+    paths, folder = ([], False) if live or pipe else find_source(source, stated, quiet)
     if folder and annotate:
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
                          "use --annotate alone, which writes one beside each")
@@ -104,8 +105,10 @@ def run(
     if live:
         scanning = ScanOptions(scan, dwell_ms, chain["usable"], scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
-                                settings=tuple(setting), stream_args=tuple(stream_arg), duration=duration, silence_s=silence)
-        only_recordings(format=format, start=start, channel=channel, offset=offset or None, annotate=annotate,
+                                settings=tuple(setting), stream_args=tuple(stream_arg), offset=offset, duration=duration,
+                                silence_s=silence)
+        only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None,
+                        annotate=annotate,
                         plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
         with ProgressLine(quiet=quiet) as progress, \
                 RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
@@ -114,6 +117,14 @@ def run(
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
                 sweeps=sweeps, snippets=snippets, **{"stream-arg": stream_arg})
+    if pipe:
+        only_files(annotate=annotate, jobs=jobs if jobs > 1 else None)
+        with ProgressLine(quiet=quiet) as progress, \
+                RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
+            outcome = run_pipe(source, stated, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks,
+                               progress=progress)
+        _conclude(outcome, settings, quiet, json_file)
+        return
     jobs = min(jobs, len(paths))
     if jobs > 1:
         _only_one_job(zmq=zmq, stats=stats, metrics=metrics, band_file=settings.band_file)
@@ -161,6 +172,26 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
     return outcomes, errors
 
 
+def _conclude(outcome: Outcome, settings: RunSettings, quiet: bool, json_file: Path | None, line: str = "",
+              more: dict | None = None):
+    """Reports the outcome of a radio or a stream, a further line, and more for the file."""
+    _report_outcome(outcome, quiet, set())
+    if line and not quiet:
+        OUT.print(line, markup=False)
+    if json_file is not None:
+        write_json(json_file, summary([outcome], [outcome.fault] if outcome.fault else [], settings) | (more or {}))
+    if outcome.hung:
+        leave(f"{outcome.name}: {outcome.fault or outcome.hung}")
+    end(outcome)
+
+
+def only_files(**options):
+    """Raises UsageError if an option of recordings in files was given for a stream."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UsageError(f"--{given[0]} is for recordings in files; leave it out for a stream")
+
+
 def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: RunStats,
                progress: ProgressLine, quiet: bool, plot, encoded, tracks, json_file, snippets: Path | None, snippets_max: float):
     scan = ScanPart(scanning) if scanning else None
@@ -169,17 +200,11 @@ def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunS
         parts.append(SnippetPart(snippets, snippets_max))
     outcome = run_radio(radio, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks, parts=parts, progress=progress)
     progress.hide()
-    _report_outcome(outcome, quiet, set())
     swept = scan.summary(radio.rate) if scan else {}
-    if scan and not quiet:
-        speed = f", {swept['hops_per_s']:.2f} hops/s, {100 * swept['watched_share']:.0f} % of the time watched"
-        OUT.print(f"{swept['sweeps']} sweeps{speed if swept['sweeps'] else ''}", markup=False)
-    if json_file is not None:
-        write_json(json_file, summary([outcome], [outcome.fault] if outcome.fault else [], settings)
-                   | ({"scan": swept} if scan else {}))
-    if outcome.hung:
-        leave(f"{outcome.name}: {outcome.fault or outcome.hung}")
-    end(outcome)
+    line = f"{swept['sweeps']} sweeps" if swept else ""
+    if swept and swept["sweeps"]:
+        line += f", {swept['hops_per_s']:.2f} hops/s, {100 * swept['watched_share']:.0f} % of the time watched"
+    _conclude(outcome, settings, quiet, json_file, line, {"scan": swept} if swept else {})
 
 
 def _reporter(progress: ProgressLine):
@@ -244,7 +269,7 @@ def only_recordings(**options):
     """Raises UsageError if an option of recordings was given for a radio."""
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] == 'plot' else 'a radio'}; leave it out")
+        raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] in ('plot', 'offset') else 'a radio'}; leave it out")
 
 
 def _only_one_job(**options):

@@ -22,5 +22,6 @@ The way of a frame, by file::
 
     band_file      what is known of a band, in a file; band_keeper: the file of a running detector
     commands       the operator's decisions on a registry; decisions: those on a running detector
+    on_air         what stands out of the noise while the band is learned
     learn_recordings   whole recordings -> a band file; listing: emitters and alerts as rows and lines
 """

@@ -34,6 +34,7 @@ from .burst_reports import BurstReports
 from .bursts import BurstBuilder, FrameView
 from .decisions import Decisions
 from .listing import describe
+from .on_air import OnAir
 from .receiver import GainWatch, ReceiverLog
 from .regions import find_regions
 from .registry import Registry
@@ -64,6 +65,7 @@ class EmitterDetector(Decisions):
         registry: the emitters. n_frames, n_judged, n_flagged: frames so far. n_skipped: those that are short or not
             finite. n_uncalibrated: 0.
         heard: the emitters as ``listing.describe`` has them, at the end of learning; empty before.
+        on_air: lists what stands out of the noise meanwhile.
 
     Raises:
         ValueError: an argument is out of range. BandFileError: the band is of frames of another kind.
@@ -122,6 +124,7 @@ class EmitterDetector(Decisions):
         self._of_bursts.belongs_after = self.belongs_after
         self._of_blocks = BlockReports(self.registry, self._builder, self._log, receiver)
         self.heard: list[dict[str, Any]] = []
+        self.on_air = OnAir()
         self._now_s = 0.0
         for tuning in () if self._band is None else self._band.tunings:
             key = TuningKey(tuning.freq_hz, tuning.samp_rate, tuning.frame_hop, tuning.average)
@@ -344,6 +347,7 @@ class EmitterDetector(Decisions):
             if len(psd) == BLOCK:
                 tuning.background.learn(psd)
             self.learned_s += block_s
+            self.on_air.look(self.registry, self._tunings.values(), self.learned_s)
             if self.learned_s + tuning.frame_s * (1.0 - 1e-6) >= self.learn_s:
                 self.finish_learning()
         else:

@@ -210,5 +210,6 @@ def open_raw(path: Path, datatype: str) -> FileRecording:
     """
     name = parse_datatype(datatype)
     if not path.is_file():
-        raise RecordingError(f"{path}: no such file; check the path")
+        raise RecordingError(f"{path}: is a stream, no file; the command run reads one, others take files" if path.exists() else
+                             f"{path}: no such file; check the path")
     return FileRecording(path.stem, SampleFile(path, name), 0.0)

@@ -18,28 +18,32 @@ class Dropped:
         n_frames: number of frames.
         reason: what they hold.
         cure: what the user can do.
-        short: they were sent with fewer windows, and are not judged by the detector "emitters".
+        what: became of them: "dropped", or "are short" if they were sent with fewer windows.
     """
 
     n_frames: int
     reason: str
     cure: str
-    short: bool = False
+    what: str = "dropped"
 
     def note(self, n_left: int) -> str:
         """One line for a run with `n_left` other frames; with the cure if these are fewer."""
         cure = f"; {self.cure}" if self.n_frames > n_left else ""
-        what = "are short, which only --detector boxes judges" if self.short else "dropped"
-        return f"{count(self.n_frames, 'frame')} {what}: {self.reason}{cure}"
+        return f"{count(self.n_frames, 'frame')} {self.what}: {self.reason}{cure}"
+
+    @property
+    def short(self) -> bool:
+        return self.what != "dropped"
 
 
-def dropped_frames(tokenizer, recording: Recording | None, overlap: float) -> list[Dropped]:
+def dropped_frames(tokenizer, recording: Recording | None, overlap: float, short: str = "are short") -> list[Dropped]:
     """What a run has lost, a row for each reason. A recording's few frames at its breaks are left out.
 
     Args:
         tokenizer: the block fft_tokenizer at the end of the run.
         recording: what was played; None: a radio.
         overlap: fraction of a window shared with the next one.
+        short: what became of short frames.
     """
     constant, nonfinite = tokenizer.dropped_constant(), tokenizer.dropped_nonfinite()
     rows = [Dropped(constant, "constant samples (zeros for lost samples, a receiver that stands still, or far too little gain)",
@@ -48,11 +52,11 @@ def dropped_frames(tokenizer, recording: Recording | None, overlap: float) -> li
                     "state the data type that the file has, and remove its header")]
     rows = [row for row in rows if row.n_frames]
     if recording is not None:
-        rows += _by_captures(tokenizer, recording, round(tokenizer.fft_size() * (1 - overlap)))
+        rows += _by_captures(tokenizer, recording, round(tokenizer.fft_size() * (1 - overlap)), short)
     return rows
 
 
-def _by_captures(tokenizer, recording: Recording, hop: int) -> list[Dropped]:
+def _by_captures(tokenizer, recording: Recording, hop: int, short: str) -> list[Dropped]:
     """Frames that a new capture cut off, if these are more than whole ones. hop: samples from one window to the next."""
     n_lost = tokenizer.dropped_retune() + tokenizer.dropped_rate() + tokenizer.dropped_retag()
     n_short = tokenizer.short_frames()
@@ -68,7 +72,7 @@ def _by_captures(tokenizer, recording: Recording, hop: int) -> list[Dropped]:
     if not long_enough:
         return [Dropped(n_lost, reason, f"record captures of at least one FFT, {fft_size} samples")]
     cure = f"use --average {(min(long_enough) - fft_size) // hop + 1}"
-    return [Dropped(number, reason, cure, short) for number, short in ((n_short, True), (n_lost, False)) if number]
+    return [Dropped(number, reason, cure, what) for number, what in ((n_short, short), (n_lost, "dropped")) if number]
 
 
 def every_frame(dropped: list[Dropped]) -> str:

@@ -17,8 +17,9 @@ from ..tokens.average import AUTO, auto_average
 from .dropped import Dropped, count, dropped_frames, every_frame
 from .errors import SessionError, SettingError
 from .news import news_lines
+from .pipe import Source
 from .progress import Progress, no_progress
-from .sources import RadioSource, RecordingSource
+from .sources import RecordingSource
 
 if TYPE_CHECKING:
     from ..recordings import Recording
@@ -83,6 +84,7 @@ class Outcome:
         news: lines for a person that nobody has printed: what was learned, and the alerts. Not in ``as_dict``.
         receiver: what the receiver, or a stronger signal, explains, by kind: gain step, impulses (frames), dc line, image,
             overload, skirt, sideline, splatter (bursts), drift; empty with the detector "boxes".
+        on_air: what stood out of the noise while the band was learned, rows of ``listing.describe``.
         adaptive: with adaptive dropout, full_frames, few_frames, held_frames and mean_tokens, else empty.
     """
 
@@ -108,6 +110,7 @@ class Outcome:
     receiver: dict[str, int] = field(default_factory=dict)
     adaptive: dict = field(default_factory=dict)
     news: tuple[str, ...] = ()
+    on_air: list[dict] = field(default_factory=list)
 
     @property
     def n_alerts(self) -> int:
@@ -167,7 +170,7 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
                       encoded=encoded, tracks=tracks, watch=watch, progress=progress)
 
 
-def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
+def run_source(source: Source, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
                name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None,
                watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
                parts: Iterable[Callable[[Flowgraph], list]] = (),
@@ -214,7 +217,7 @@ def run_source(source: RecordingSource | RadioSource, settings: RunSettings, *, 
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
-                   tuple(news_lines(probe)))
+                   tuple(news_lines(probe)), flowgraph.on_air)
 
 
 def quiet_logs() -> None:
@@ -231,7 +234,7 @@ class Flowgraph:
     called ten times a second while it runs; hung: what did not end.
     """
 
-    def __init__(self, source: RecordingSource | RadioSource, settings: RunSettings, *, append: bool, keep_spectra: bool,
+    def __init__(self, source: Source, settings: RunSettings, *, append: bool, keep_spectra: bool,
                  name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None):
         from gnuradio import gr
 
@@ -254,7 +257,7 @@ class Flowgraph:
             # center_freq is not stated: the source's own tags say it, at each retune
             self.monitor = spectrum_monitor(**settings.of_chain() | {
                 "model": models, "samp_rate": source.samp_rate, "center_freq": 0.0, "average": self.average,
-                "learn_s": self._learn_s,
+                "freq_offset": source.freq_offset, "learn_s": self._learn_s,
                 "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default) if encoded else 0,
                 "tracks_file": str(tracks) if tracks else "", "overload": source.overload, "time_source": source.time_source,
                 "pad_batch": source.pad_batch, "min_output_buffer": source.buffer_frames(frame_hop)})
@@ -300,6 +303,12 @@ class Flowgraph:
         return counters[keys.LEARNED_S], not counters[keys.LEARNING], counters[keys.EMITTERS]
 
     @property
+    def on_air(self) -> list[dict]:
+        """What stood out of the noise while the band was learned; empty with the detector "boxes"."""
+        detector = self.monitor.detector.detector
+        return list(detector.on_air.rows) if hasattr(detector, "on_air") else []
+
+    @property
     def receiver(self) -> dict[str, int]:
         """What the receiver explains, by kind; empty with the detector "boxes"."""
         return dict(getattr(self.monitor.detector.detector, "receiver", {}))
@@ -341,9 +350,7 @@ class Flowgraph:
         chosen = (f"average auto: {self.average} spectra per frame at {self.source.samp_rate:g} samples/s",) \
             if self.settings.average == AUTO else ()
         told = kinds.pop(RECEIVER_STATE, [])  # each of another kind
-        recording = self.source.recording
-        own = () if recording is None else (*recording.notes, *_frequency_note(recording))
-        return (*own, *chosen, *self._receiver_notes(), *told, *self._notes_on_learning(), *(
+        return (*self.source.notes, *chosen, *self._receiver_notes(), *told, *self._notes_on_learning(), *(
             texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def _notes_on_learning(self) -> list[str]:
@@ -369,12 +376,16 @@ class Flowgraph:
             yield f"clipping: samples at full scale in {clipped} of {count(frames, 'frame')}; lower the gain"
 
     def _dropped(self) -> list[Dropped]:
-        return dropped_frames(self.monitor.tokenizer, self.source.recording, self.settings.overlap)
+        short = "are short, and not judged" if self.settings.detector == EMITTERS else "are short"
+        return dropped_frames(self.monitor.tokenizer, self.source.recording, self.settings.overlap, short)
 
     def fault(self, interrupted: bool) -> str:
-        """The reason if the source gave up, or if a recording that was played to its end gave no frame; else ""."""
-        ended = self.source.recording is not None and not (interrupted or self.hung)
-        return every_frame(self._dropped()) if ended and self.monitor.tokenizer.frames() == 0 else self.source.fault
+        """The reason if the source gave up, or if a source that was played to its end gave no frame; else ""."""
+        if not self.source.finite:
+            return self.source.fault
+        if interrupted or self.hung:
+            return ""
+        return self.source.fault or (every_frame(self._dropped()) if self.monitor.tokenizer.frames() == 0 else "")
 
     def run(self, progress: Progress = no_progress) -> bool:
         """Runs to the end; True if Ctrl-C ended it (cleanly). ``hung`` then names the blocks that did not end, if any.
@@ -408,7 +419,7 @@ class Flowgraph:
         return False
 
 
-def _seconds_to_learn(source: RecordingSource | RadioSource, settings: RunSettings) -> float:
+def _seconds_to_learn(source: Source, settings: RunSettings) -> float:
     """``learn_s`` of a run: at most half of a recording teaches the other half."""
     from ..emitters.band_file import load
     if settings.detector != EMITTERS or source.recording is None:
@@ -420,15 +431,7 @@ def _seconds_to_learn(source: RecordingSource | RadioSource, settings: RunSettin
     return min(settings.learn_s, known_s + source.recording.duration_s / 2)
 
 
-def _frequency_note(recording: Recording) -> Iterator[str]:
-    """A note if some captures state their frequency and others do not."""
-    silent = sum(capture.frequency_hz is None for capture in recording.captures)
-    if 0 < silent < len(recording.captures):
-        yield (f"{silent} of {len(recording.captures)} captures state no centre frequency: there frequencies count from it "
-               f"({keys.FREQ_RELATIVE}); --freq HZ states it")
-
-
-def _sinks(source: RecordingSource | RadioSource, settings: RunSettings, append: bool, name_in_events: bool) -> list:
+def _sinks(source: Source, settings: RunSettings, append: bool, name_in_events: bool) -> list:
     from ..blocks.event_log import event_log
     sinks = []
     if settings.events is not None:
@@ -437,7 +440,7 @@ def _sinks(source: RecordingSource | RadioSource, settings: RunSettings, append:
         sinks.append(event_log(zmq_address=settings.zmq, recording=source.name if name_in_events else ""))
     if settings.annotate is not None:
         if source.recording is None:
-            raise SettingError(f"annotate={settings.annotate!r} needs a recording, not a radio; set events=FILE instead")
+            raise SettingError(f"annotate={settings.annotate!r} needs a recording in a file; set events=FILE instead")
         from ..blocks.sigmf_annotator import sigmf_annotator
         sinks.append(sigmf_annotator(source.recording, settings.annotate))
     return sinks

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``spectrumencoder run soapy:...``: runs a radio through the chain until it is stopped."""
+"""``spectrumencoder run soapy:...`` and ``run -``: runs a radio or a stream through the chain until it is stopped or ends."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from .. import keys
 from .errors import SessionError
 from .flowgraph import Outcome, RunSettings, quiet_logs, run_source
+from .pipe import PipeSource
 from .progress import Progress, no_progress
 from .sources import RadioOptions, RadioSource
 from .stats import RunStats
@@ -33,6 +34,22 @@ def run_radio(options: RadioOptions, settings: RunSettings, *, stats: RunStats, 
                           progress=progress)
 
 
+def run_pipe(source: str, stated: dict, settings: RunSettings, *, stats: RunStats, plot: Path | None = None,
+             encoded: Path | None = None, tracks: Path | None = None, progress: Progress = no_progress) -> Outcome:
+    """Runs a stream to its end; Ctrl-C or SIGTERM ends it cleanly.
+
+    Args:
+        source, stated: see ``PipeSource``. stats: reports the state of the run.
+
+    Raises:
+        SettingError, SessionError: see ``run_source`` and ``PipeSource``.
+    """
+    quiet_logs()
+    with _sigterm_as_interrupt():
+        return run_source(PipeSource(source, stated), settings, plot=plot, encoded=encoded, tracks=tracks, watch=stats.attach,
+                          progress=progress)
+
+
 class SnippetPart:
     """Connects a snippet_recorder to the source of a flowgraph."""
 
@@ -43,7 +60,8 @@ class SnippetPart:
         from ..blocks.snippet_recorder import snippet_recorder
         source = flowgraph.source
         try:
-            recorder = snippet_recorder(str(self._folder), source.samp_rate, max_mb=self._max_mb)
+            recorder = snippet_recorder(str(self._folder), source.samp_rate, max_mb=self._max_mb,
+                                        freq_offset=source.freq_offset)
         except OSError as error:
             raise SessionError(f"--snippets {self._folder}: {error.strerror}; name a folder that can be made") from error
         flowgraph.top.connect(source.block, recorder)

@@ -9,7 +9,7 @@ import numpy as np
 from gnuradio import gr
 
 from .. import keys
-from ..blocks.band_part import LEARNED
+from ..blocks.band_part import LEARNED, ON_AIR
 from ..blocks.messages import MalformedMessage, metadata
 from ..blocks.safe_block import SafeBlock, handler
 from ..blocks.tags import frame_tags, known_freq
@@ -28,7 +28,8 @@ class run_probe(SafeBlock, gr.sync_block):
         max_rows: rows of the waterfall; 0 has no spectrum inputs.
 
     Attributes: news: what a person watching should see, oldest first, to be taken from the left: (line, rows of
-    ``listing.describe``) when a band has been learned, and the dict of each alert when it opens; alerts: their number by kind;
+    ``listing.describe``) when signals are on the air, and when a band has been learned, and the dict of each alert when it opens;
+    alerts: their number by kind;
     n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS); transmissions: (event_id, first sample) ->
     the latest dict about that transmission (the first MAX_EVENTS), with a waterfall;
     messages: (state, text) of the statuses received, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
@@ -91,8 +92,13 @@ class run_probe(SafeBlock, gr.sync_block):
     @handler
     def handle_status(self, message):
         status = metadata(message)
-        if status.get(keys.STATUS_STATE) == LEARNED:
-            self.news.append((str(status.get(keys.MESSAGE)), list(status.get(keys.EMITTERS) or [])))
+        if status.get(keys.STATUS_STATE) in (LEARNED, ON_AIR):
+            self.news.append((str(status.get(keys.MESSAGE)), _rows(status.get(keys.EMITTERS))))
         said = str(status.get(keys.STATUS_STATE)), str(status.get(keys.MESSAGE) or "")
         if said in self.messages or len(self.messages) < MAX_MESSAGES:
             self.messages[said] = self.messages.get(said, 0) + 1
+
+
+def _rows(value) -> list[dict]:
+    """The rows of ``listing.describe`` in a status; none of anything else."""
+    return [row for row in value if isinstance(row, dict) and keys.EMITTER_ID in row] if isinstance(value, list) else []

@@ -23,11 +23,13 @@ _BUFFER_S = 1.5  # more than max_latency of spectrum_encoder
 class RecordingSource:
     """A recording, played once as fast as the chain takes it.
 
-    Attributes: name, samp_rate, center_freq (Hz), block, watched (blocks whose failures end the run), recording, and the
-    arguments `overload`, `time_source` and `pad_batch` of spectrum_monitor.
+    Attributes: name, samp_rate, center_freq (Hz), freq_offset (Hz, what center_freq has more than the block's tags say), block,
+    watched (blocks whose failures end the run), recording, notes (for the user), finite (it ends by itself), and the arguments
+    `overload`, `time_source` and `pad_batch` of spectrum_monitor.
     """
 
-    overload, time_source, pad_batch = "wait", "tag", 16
+    overload, time_source, pad_batch, finite = "wait", "tag", 16, True
+    freq_offset = 0.0
 
     def __init__(self, recording: Recording):
         from ..blocks.sigmf_source import sigmf_source
@@ -46,6 +48,16 @@ class RecordingSource:
         if self.recording.n_samples < fft_size:
             raise SessionError(f"{self.name} holds {self.recording.n_samples} samples, fewer than one FFT of {fft_size}: "
                                "there is nothing to analyse; give a longer recording")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the recording."""
+        captures = self.recording.captures
+        silent = sum(capture.frequency_hz is None for capture in captures)
+        if silent in (0, len(captures)):
+            return tuple(self.recording.notes)
+        return (*self.recording.notes, f"{silent} of {len(captures)} captures state no centre frequency: there frequencies count "
+                "from it (freq_relative); --freq HZ states it")
 
     @property
     def n_samples(self) -> int:
@@ -67,7 +79,7 @@ class RecordingSource:
 
 @dataclass(frozen=True)
 class RadioOptions:
-    """The options of a live run that concern the radio; Hz, dB, seconds."""
+    """The options of a live run that concern the radio; Hz, dB, seconds. offset: what a converter before it adds to freq."""
 
     device: str
     freq: float
@@ -79,6 +91,7 @@ class RadioOptions:
     ppm: float = 0.0
     settings: tuple[str, ...] = ()
     stream_args: tuple[str, ...] = ()
+    offset: float = 0.0
     duration: float | None = None
     silence_s: float = 5.0
 
@@ -93,7 +106,7 @@ class RadioSource:
     """
 
     overload, pad_batch = "skip", 4  # few frames wait at a time; smaller batches are answered sooner
-    recording = None
+    recording, finite, notes = None, False, ()
 
     def __init__(self, options: RadioOptions, clock: Callable[[], float] | None = None):
         import time
@@ -112,7 +125,8 @@ class RadioSource:
         except RadioError as error:
             raise SessionError(str(error)) from error
         self.name = options.device
-        self.samp_rate, self.center_freq = self.block.samp_rate, self.block.center_freq
+        self.samp_rate, self.freq_offset = self.block.samp_rate, options.offset
+        self.center_freq = self.block.center_freq + options.offset
         self.time_source = "hardware" if self.block.has_clock else "tag"
         self.watched = self.block.blocks
         self.total = None if options.duration is None else round(options.duration * options.rate)

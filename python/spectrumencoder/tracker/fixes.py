@@ -260,7 +260,7 @@ def _unit(fields, quantity: str, otherwise: str) -> float:
     if units is None:
         return METRES[otherwise]
     name = units.get(quantity, otherwise) if isinstance(units, dict) else units
-    if name not in METRES:
+    if not isinstance(name, str) or name not in METRES:
         raise Refused("unit", f"{quantity} in {str(name)[:40]!r}; known are {', '.join(METRES)}")
     return METRES[name]
 
