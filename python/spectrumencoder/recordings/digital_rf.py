@@ -10,6 +10,7 @@ ratio of whole numbers.
 from __future__ import annotations
 
 import math
+import warnings
 from bisect import bisect_right
 from fractions import Fraction
 from itertools import accumulate
@@ -195,10 +196,13 @@ def _frequencies(reader: Any, path: Path, channel: int, pieces: list[Piece], not
     if not (path / "metadata").is_dir():
         return []
     try:
-        metadata = reader.get_digital_metadata(path.resolve().name)
-        first, last = metadata.get_bounds()
-        field = next((name for name in _FREQUENCY_FIELDS if name in metadata.get_fields()), None)
-        records = {} if field is None else metadata.read(first, min(int(last), pieces[-1].first + pieces[-1].n_samples), field)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other versions, in several lines
+            metadata = reader.get_digital_metadata(path.resolve().name)
+            first, last = metadata.get_bounds()
+            field = next((name for name in _FREQUENCY_FIELDS if name in metadata.get_fields()), None)
+            records = {} if field is None else metadata.read(
+                first, min(int(last), pieces[-1].first + pieces[-1].n_samples), field)
         return sorted((int(sample), _frequency(value, channel)) for sample, value in records.items())
     except DAMAGED as error:
         notes.append(f"the metadata cannot be read ({one_line(error)}); the frequency is not known")
