@@ -279,6 +279,14 @@ def test_a_kiwisdr_without_a_date_or_without_gps(tmp_path):
     assert len(no_gps.captures) == 1 and no_gps.captures[0].time_parts is None and "no GPS" in no_gps.notes[0]
 
 
+def test_kiwi_chunks_that_do_not_go_with_the_data(tmp_path):
+    path, iq = kiwi_wav(tmp_path / "20230501T123017Z_7500000_site_iq.wav", gps(131433.25, 20))
+    path.write_bytes(path.read_bytes().replace(b"kiwi", b"kiwx", 1))
+    recording = open_wav(path)
+    np.testing.assert_array_equal(recording.read(), iq)
+    assert "do not go together" in recording.notes[0] and len(recording.captures) == 1
+
+
 def test_one_channel_is_real_samples(tmp_path):
     recording = open_wav(write(tmp_path / "x.wav", fmt(n_channels=1), chunk(b"data", PCM16[:, 0].tobytes())))
     assert recording.datatype == "ri16_le" and "real samples" in recording.notes[0]

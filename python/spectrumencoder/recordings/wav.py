@@ -69,6 +69,8 @@ def open_wav(path: Path, *, channel: int | None = None) -> Recording:
     captures = [Capture(0, auxi.frequency_hz, auxi.time)]
     if chunks.kiwi and len(chunks.kiwi) == len(counts):
         captures, auxi.time_origin = kiwi_captures(path, chunks.kiwi, counts, rate, chunks.notes)
+    elif chunks.kiwi:
+        chunks.notes.append(f"{len(chunks.kiwi)} kiwi chunks and {len(counts)} data chunks do not go together; times are not taken")
     recording = FileRecording(path.stem, samples, rate, captures)
     recording.origins |= {"samp_rate": "fmt chunk", "datatype": "fmt chunk", "channels": "fmt chunk", **auxi.origins()}
     recording.notes += [*chunks.notes, *auxi.notes]
