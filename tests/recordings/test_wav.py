@@ -279,12 +279,15 @@ def test_a_kiwisdr_without_a_date_or_without_gps(tmp_path):
     assert len(no_gps.captures) == 1 and no_gps.captures[0].time_parts is None and "no GPS" in no_gps.notes[0]
 
 
-def test_kiwi_chunks_that_do_not_go_with_the_data(tmp_path):
+@pytest.mark.parametrize("missing", [0, 7])
+def test_a_block_without_a_kiwi_chunk(tmp_path, missing):
     path, iq = kiwi_wav(tmp_path / "20230501T123017Z_7500000_site_iq.wav", gps(131433.25, 20))
-    path.write_bytes(path.read_bytes().replace(b"kiwi", b"kiwx", 1))
+    data = path.read_bytes().split(b"kiwi")
+    path.write_bytes(b"kiwi".join(data[:missing + 1]) + b"kiwx" + b"kiwi".join(data[missing + 1:]))
     recording = open_wav(path)
     np.testing.assert_array_equal(recording.read(), iq)
-    assert "do not go together" in recording.notes[0] and len(recording.captures) == 1
+    assert [c.sample_start for c in recording.captures] == ([0, 512] if missing == 0 else [0])
+    assert recording.captures[-1].time_parts is not None
 
 
 def test_one_channel_is_real_samples(tmp_path):
