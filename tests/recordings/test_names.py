@@ -92,7 +92,8 @@ def test_what_rtl_433_writes(tmp_path):
     raw = np.round(np.clip(np.stack([iq.real, iq.imag], axis=1) * 127.5 + 127.5, 0, 255)).astype(np.uint8)
     (tmp_path / "in_433.92M_250k.cu8").write_bytes(raw.tobytes())
     for options in (("-S", "all"), ("-w", "all_433.92M_250k.cs16")):
-        subprocess.run(["rtl_433", "-r", "in_433.92M_250k.cu8", *options], cwd=tmp_path, capture_output=True, timeout=60, check=True)
+        subprocess.run(["rtl_433", "-r", "in_433.92M_250k.cu8", *options], cwd=tmp_path, capture_output=True, timeout=60,
+                       check=True)
     for name, datatype in (("g001_433.92M_250k.cu8", "cu8"), ("all_433.92M_250k.cs16", "ci16_le")):
         recording = open_recording(tmp_path / name)
         assert (recording.datatype, recording.samp_rate, recording.frequency_hz) == (datatype, 250e3, 433.92e6)

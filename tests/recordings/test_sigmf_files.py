@@ -295,6 +295,10 @@ def test_metadata_follow_what_is_stated(write_sigmf, tmp_path):
     assert meta["captures"] == [{"core:sample_start": 0, "core:frequency": 434.92e6,
                                  "core:datetime": "1970-01-01T00:00:00.500000000Z"}]
     assert [a.get("core:freq_lower_edge") for a in meta["annotations"]] == [434e6, None]
+    odd = write_sigmf(tmp_path, "odd", bytes(4000), datatype="ci8", **{"x:y": float("nan"), "x:z": [1.0, float("inf")]})
+    assert "NaN" in odd.read_text()
+    head = open_recording(odd).sigmf_meta(odd)["global"]
+    assert "x:y" not in head and head["x:z"] == [1.0]
     bare = write_sigmf(tmp_path, "bare", bytes(4000), datatype="ci8", captures=[])
     assert open_recording(bare).sigmf_meta(bare)["captures"] == []
     assert open_recording(bare, freq=1e8).sigmf_meta(bare)["captures"] == [{"core:sample_start": 0, "core:frequency": 1e8}]

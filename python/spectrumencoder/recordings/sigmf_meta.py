@@ -8,7 +8,6 @@ out. Checksums are verified only on request (``verify``), since they take a pass
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 from collections.abc import Iterable
@@ -134,7 +133,7 @@ class SigmfRecording(FileRecording):
 
     def sigmf_meta(self, path: Path) -> dict:
         """The metadata with what was stated since, pointing at its samples if these have another name than the file at `path`."""
-        meta = copy.deepcopy(self.meta)
+        meta = _finite(self.meta)
         if self.samp_rate != meta["global"].get("core:sample_rate"):
             meta["global"]["core:sample_rate"] = self.samp_rate
         meta["annotations"] = meta.get("annotations") or []
@@ -211,6 +210,14 @@ def _check_late(captures: list[Capture], n_samples: int, where: str) -> None:
     if late and late >= n_samples:
         raise RecordingError(f"{where}: a capture starts at sample {late}, the file holds {n_samples}; it is "
                              "truncated (fetch it again) or its core:datatype is wrong")
+
+
+def _finite(value: Any) -> Any:
+    """A copy of metadata without members that are NaN or infinite, which Python reads and JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items() if not isinstance(item, float) or math.isfinite(item)}
+    return [_finite(item) for item in value if not isinstance(item, float) or math.isfinite(item)] \
+        if isinstance(value, list) else value
 
 
 def _indices(captures: list[dict], where: str) -> list[int | None]:
