@@ -44,6 +44,8 @@ _FUNCTIONS = {  # and classes: NumPy in, NumPy out
     "tokenize": "tokens.tokenize",
     "Recording": "recordings",
     "Engine": "encoder.engine",
+    "EmitterDetector": "emitters.watcher",
+    "BandFile": "emitters.band_file",
     "Detector": "detector.detector",
     "Segment": "detector.events",
     "learn_bands": "detector.learn_band",

@@ -46,25 +46,33 @@ def main() -> int:
         if "long" in parts or "jobs" in parts:
             quiet = write_recording(folder / "calibration", 60.0, seed=2)
             model = folder / "band.safetensors"
-            run([arguments.before, "calibrate", quiet, "--model", arguments.model, "--out", model])
+            run([arguments.before, "calibrate", quiet, "--model", arguments.model, "--out", model, *boxes(arguments.before)])
             long = write_recording(folder / "long", 60.0 * arguments.minutes, seed=3)
         if "long" in parts:
             rows += compare(f"`run` on {arguments.minutes:g} min at 2.4 MS/s, `{arguments.model}`, calibrated",
-                            {n: [p, "run", long, "--model", model, "--quiet"] for n, p in builds.items()}, arguments.rounds)
+                            {n: [p, "run", long, "--model", model, "--quiet", *boxes(p)] for n, p in builds.items()},
+                            arguments.rounds)
             rows += compare(f"`run` on {arguments.minutes:g} min at 2.4 MS/s, `{arguments.model}`, general table",
-                            {n: [p, "run", long, "--model", arguments.model, "--quiet"] for n, p in builds.items()},
+                            {n: [p, "run", long, "--model", arguments.model, "--quiet", *boxes(p)] for n, p in builds.items()},
                             arguments.rounds)
         if "jobs" in parts:
             two = folder / "two"
             two.mkdir()
             for name in ("one", "other"):
                 link(long, two / name)
-            jobs = {f"--jobs {n}": [arguments.after, "run", two, "--model", model, "--quiet", "--jobs", n] for n in (1, 2)}
+            jobs = {f"--jobs {n}": [arguments.after, "run", two, "--model", model, "--quiet", "--jobs", n,
+                                    *boxes(arguments.after)] for n in (1, 2)}
             rows += compare("`run` on two such recordings, `--jobs 2` after `--jobs 1`", jobs, arguments.rounds)
         if "paced" in parts:
             rows += paced(builds, arguments.model, arguments.pace, arguments.pace_seconds, arguments.rounds, folder)
     print(markdown(rows))
     return 0
+
+
+def boxes(program: str) -> list[str]:
+    """The words that ask a build for the detector boxes, which uses a calibrated model; none if it knows no other."""
+    text = subprocess.run([program, "run", "--help"], check=True, capture_output=True, text=True).stdout
+    return ["--detector", "boxes"] if "--detector" in text else []
 
 
 class Rows(list):

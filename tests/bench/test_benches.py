@@ -22,8 +22,10 @@ from gnuradio.spectrumencoder.bench import (
     memory,
     meters,
     pipeline,
+    recordings,
     reference,
     roofline,
+    tables,
     throughput,
     tokenizer,
 )
@@ -99,6 +101,19 @@ def test_throughput_has_rates_the_roofline_and_capacity():
     for value in [*capacity["bands_per_core"].values(), *capacity["over_reference"].values()]:
         assert_interval(value)
     assert all(min(rates["1"].values()) > 0 for rates in capacity["scaling"].values())
+
+
+def test_formats_of_recordings_are_read_beside_sigmf():
+    result = checked(recordings.recordings(sizes=recordings.Sizes(2, 0.1, (4096, 1 << 17))), "recordings")
+    assert [row["block"] for row in result["rows"]] == [4096, 1 << 17]
+    for row in result["rows"]:
+        assert {recordings.SIGMF, recordings.WAV} <= set(row["formats"])
+        for name, figures in row["formats"].items():
+            assert figures["ms_s"] > 0 and figures["ms_per_cpu_s"] > 0
+            if name != recordings.SIGMF:
+                assert_interval(figures["speed"]["wall"])
+                assert_interval(figures["speed"]["cpu"])
+    assert len(tables.tables(result)[0].rows) == sum(len(row["formats"]) for row in result["rows"])
 
 
 def test_the_tokenizer_runs_beside_gnu_radios_own_chains():

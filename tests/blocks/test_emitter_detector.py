@@ -66,6 +66,8 @@ def test_it_learns_says_what_it_heard_and_reports_what_is_new(small_model):
     assert run_within(top, [top.detector], 20.0) is None
     learned, = [s for s in stored(top.status) if s[keys.STATUS_STATE] == "learned"]
     heard, = learned[keys.EMITTERS]
+    air, = [s for s in stored(top.status) if s[keys.STATUS_STATE] == "on_air"]
+    assert [row[keys.FREQ_CENTER_HZ] for row in air[keys.EMITTERS]] == [heard[keys.FREQ_CENTER_HZ]]
     bin_hz = RATE / N
     assert heard[keys.FREQ_CENTER_HZ] == pytest.approx(FREQ + (31.5 - N // 2) * bin_hz, abs=bin_hz)
     assert heard[keys.BURSTS] > 3 and heard[keys.BELONGS]

@@ -144,11 +144,28 @@ def test_throttle_keeps_the_pace(make_recording, noise):
     ({"start": -1}, ValueError, "start -1"), ({"start": 100}, ValueError, "outside 0..99"),
     ({"count": 101}, ValueError, "count 101"), ({"start": 50, "count": 51}, ValueError, "count 51"),
     ({"datatype": "cf99", "samp_rate": 1e6}, RecordingError, "cf99"),
-    ({"datatype": "cf32_le"}, RecordingError, "sample_rate"),
+    ({"datatype": "cf32_le"}, RecordingError, "states its own data type"),
 ])
 def test_wrong_arguments_say_what_to_do(make_recording, noise, arguments, error, text):
     with pytest.raises(error, match=text):
         sigmf_source(**{"file": make_recording(noise(100))} | arguments)
+
+
+def test_files_that_state_a_part(noise, tmp_path):
+    """A .npy file has no rate; the name of raw samples has all, or all but the type."""
+    np.save(tmp_path / "x.npy", noise(100))
+    assert sigmf_source(tmp_path / "x.npy", samp_rate=2e6).samp_rate == 2e6
+    with pytest.raises(RecordingError, match="states the sample rate; give its rate"):
+        sigmf_source(tmp_path / "x.npy")
+    for name, datatype in (("g_433.92M_250k.cf32", ""), ("g_433.92M_250k.iq", "fc32")):
+        (tmp_path / name).write_bytes(noise(100).tobytes())
+        source = sigmf_source(tmp_path / name, datatype=datatype)
+        samples, tags = play(source)
+        np.testing.assert_array_equal(samples, noise(100))
+        assert source.samp_rate == 250e3 and source.recording.frequency_hz == 433.92e6
+    (tmp_path / "y.cu8").write_bytes(bytes(200))
+    with pytest.raises(RecordingError, match="give its rate in Hz"):
+        sigmf_source(tmp_path / "y.cu8", datatype="cu8")
 
 
 def test_status_says_running(make_recording, noise):

@@ -40,6 +40,8 @@ def test_it_learns_says_what_it_heard_and_watches(call, loud, model_file, tmp_pa
                 f"--annotate={tmp_path / 'a.sigmf-meta'}", "--band-file", tmp_path / "my.band")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
+    assert re.fullmatch(r"on the air after 1(\.\d+)? s: 1 signal", lines[0]) and " 433.7" in lines[2]
+    lines = lines[3:]
     assert re.fullmatch(r"learned 5(\.\d+)? s of signal, heard 1 emitter", lines[0]) and " 433.7" in lines[2]
     alert = lines[3]
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z  new  434\.0\d+ MHz  ", alert) and alert.endswith("emitter 2")
@@ -51,6 +53,7 @@ def test_it_learns_says_what_it_heard_and_watches(call, loud, model_file, tmp_pa
     assert event["sample_start"] == pytest.approx(7.5 * RATE, abs=2 * 16384)
     written = json.loads((tmp_path / "s.json").read_text())
     (recording,) = written["recordings"]
+    assert [row["freq_center_hz"] for row in recording["on_air"]] == [pytest.approx(FREQ + OWN_HZ, abs=2e3)]
     assert written["alerts"] == recording["alerts"] == {"new": 1} and recording["emitters"] == 2 and recording["learned"]
     assert recording["learned_s"] == pytest.approx(5.0, abs=0.6) and recording["notes"] == []
     annotations = json.loads((tmp_path / "a.sigmf-meta").read_text())["annotations"]

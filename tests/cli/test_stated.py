@@ -65,7 +65,7 @@ def test_channels(events, burst, noise, write_sigmf, tmp_path):
     is_the_tone(found, 434.22e6)
     assert "channels is read" not in said
     _, said, status = events(path, "--channel", 2)
-    assert status == 1 and "the file has 2, counted from 0" in said
+    assert status == 2 and "the file has 2, counted from 0" in said
 
 
 def test_a_frequency_that_the_file_does_not_state(events, call, the_line, burst, write_sigmf, tmp_path):

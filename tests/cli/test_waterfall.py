@@ -71,3 +71,29 @@ def test_the_picture_shows_the_box_of_an_event(tmp_path):
 def test_nothing_to_plot_is_one_line(tmp_path):
     with pytest.raises(ValueError, match="no frame"):
         save_plot(tmp_path / "p.png", Waterfall(), [], "t")
+
+
+def test_alerts_have_a_box_for_each_transmission_and_a_label_for_each_alert(tmp_path, monkeypatch):
+    """Alerts of emitters lack a p-value: anomalies come first, the strongest before others."""
+    from gnuradio.spectrumencoder.display import run_picture
+    from matplotlib.axes import Axes
+
+    waterfall = Waterfall()
+    waterfall.begin(0, 16384, 433.92e6, 1e6)
+    waterfall.add(noise(50, 1024), noise(50, 1024) + 90)
+    row = {keys.FREQ_CENTER_HZ: 434.1e6, keys.BANDWIDTH_HZ: 20e3, keys.SAMPLE_COUNT: 16384, keys.IS_ANOMALY: True}
+    events = [row | {keys.EVENT_ID: "0", keys.SAMPLE_START: 0, keys.ALERT: "receiver", keys.IS_ANOMALY: False,
+                     keys.ANOMALY_SCORE: 9.0}]
+    events += [row | {keys.EVENT_ID: "1", keys.SAMPLE_START: 4 * k * 16384, keys.ALERT: "new", keys.ANOMALY_SCORE: 2.0 + k}
+               for k in range(6)]
+    events += [row | {keys.EVENT_ID: "2", keys.SAMPLE_START: 40 * 16384, keys.SAMPLE_COUNT: 0, keys.ALERT: "gone",
+                      keys.ANOMALY_SCORE: 1.0}]
+    said, boxes = [], []
+    annotate, add_patch = Axes.annotate, Axes.add_patch
+    monkeypatch.setattr(Axes, "annotate", lambda self, text, *a, **k: (said.append(text), annotate(self, text, *a, **k))[1])
+    monkeypatch.setattr(Axes, "add_patch", lambda self, patch: (boxes.append(patch), add_patch(self, patch))[1])
+    monkeypatch.setattr(run_picture, "MAX_LABELS", 2)
+    save_plot(tmp_path / "run.png", waterfall, events, "run")
+    assert [text.split(",")[0] for text in said] == ["new", "gone"]
+    assert len(boxes) == 2 * 2 * 8  # in two panels, each box twice: dark under bright
+    assert min(box.get_height() for box in boxes) > 0.0

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Alerts of emitters that come, go, come back, rise and move: which open, when, with what they tell, and how they end."""
 
+import numpy as np
 import pytest
 from gnuradio.spectrumencoder.emitters.band_file import BandFile
 from gnuradio.spectrumencoder.emitters.watcher import EmitterDetector
-from streams import BIN_HZ, CONTRACT, FRAMES_PER_S, T0_S, Feed, add, hz_of, kinds_of, opens
+from gnuradio.spectrumencoder.encoder import features as layout
+from streams import BIN_HZ, CONTRACT, FLOOR_DB, FRAMES_PER_S, T0_S, Feed, add, features_of, hz_of, kinds_of, opens
 
 FRAME_S = 1.0 / FRAMES_PER_S
 
@@ -108,6 +110,30 @@ def test_an_emitter_of_two_lines_is_one_alert(apart, tail, seed):
     if apart > 40:
         assert kinds_of(bursts(feed, 1, bin_=142)) == ["new"]
     assert "new" in kinds_of(bursts(feed, 1, bin_=70))
+
+
+@pytest.mark.parametrize(("other", "snr_db"), [(180, 20.0), (240, 20.0), (240, 8.0)])
+def test_emitters_whose_first_bursts_begin_together_are_two(other, snr_db):
+    feed = learned()
+    for k in range(10):
+        rows = feed.noise(4.0)
+        add(rows, 20, 8, 60, 20.0)
+        add(rows, 120 if k else 20, 8, other, snr_db)
+        feed.give(rows)
+    assert kinds_of(feed.said) == ["new", "new"]
+    assert sorted(e.count for e in feed.detector.registry.emitters.values()) == [10, 10]
+
+
+@pytest.mark.parametrize(("other", "snr_db"), [(-45, 22.0), (90, 8.0)], ids=["mirror image", "harmonic"])
+def test_what_explains_another_that_began_with_it_is_one_emitter(other, snr_db):
+    """The first one lies 45 bins above the centre, so far away that the other is no neighbour."""
+    feed = learned()
+    for _ in range(10):
+        rows = feed.noise(2.0)
+        add(rows, 20, 8, 128 + 45, 22.0)
+        add(rows, 20, 8, 128 + other, snr_db)
+        feed.give(rows)
+    assert kinds_of(feed.said) == ["new"]
 
 
 @pytest.mark.parametrize("step", [2, -2, 1])
@@ -238,6 +264,21 @@ def test_silence_is_counted_while_somebody_listens(away_s):
         assert feed.quiet(5) == [] and bursts(feed, 5) == []
         gone = feed.quiet(60)
         assert kinds_of(gone) == ["gone"] and gone[0]["timestamp"] - gone[0]["last_heard"] < 30.0
+
+
+def test_an_alert_names_the_model_that_answered():
+    feed = Feed(learn_s=0.0, models=("quick", "large"))
+    feed.quiet(2)
+    rows = feed.noise(2)
+    add(rows, 10, 20, 180, 14.0)
+    add(rows, 60, 20, 60, 14.0)
+    features = features_of(len(rows))
+    features[50:, layout.ANSWERED_BY] = 1
+    said = feed.give_db((10.0 * np.log10(rows) + FLOOR_DB).astype(np.float32), features=features)
+    assert [m["model"] for m in opens(said)] == ["quick", "large"]
+    features[:, layout.ANSWERED_BY] = 2
+    with pytest.raises(ValueError, match="model 2 of an ensemble has answered, the detector knows quick, large"):
+        feed.give_db((10.0 * np.log10(rows) + FLOOR_DB).astype(np.float32), features=features)
 
 
 def test_single_bursts_are_reported_if_asked_for():

@@ -5,7 +5,23 @@ import numpy as np
 import pytest
 from gnuradio.spectrumencoder.emitters.band_file import BandFile
 from gnuradio.spectrumencoder.emitters.watcher import EmitterDetector
-from streams import BIN_HZ, CONTRACT, FLOOR_DB, FREQ_HZ, Feed, K, N, add, features_of, hz_of, kinds_of, noise, opens, segment_of
+from streams import (
+    BIN_HZ,
+    CONTRACT,
+    FLOOR_DB,
+    FRAMES_PER_S,
+    FREQ_HZ,
+    Feed,
+    K,
+    N,
+    add,
+    features_of,
+    hz_of,
+    kinds_of,
+    noise,
+    opens,
+    segment_of,
+)
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -124,6 +140,19 @@ class Scan(Feed):
         return said
 
 
+def test_the_time_of_an_alert_in_a_scan_is_that_of_the_last_look():
+    """A block of 32 frames spans two looks, and those are 4 s apart."""
+    scan = Scan(learn_s=60.0)
+    for _ in range(20):
+        scan.sweep({7: [(90, 20.0)]})
+    said, began = [], []
+    for _ in range(8):
+        began.append(scan.now_s)
+        said += [(m, began[-1]) for m in opens(scan.sweep({}), "gone")]
+    (message, sweep_s), = said
+    assert sweep_s < message["timestamp"] < sweep_s + 20 * 10 / FRAMES_PER_S
+
+
 def test_a_scan_learns_all_its_tunings():
     """Carriers in some tunings. Later one is gone, one comes: each is said once, in its own place."""
     carriers = {2: [(60, 20.0)], 7: [(90, 15.0), (200, 25.0)]}
@@ -141,6 +170,8 @@ def test_a_scan_learns_all_its_tunings():
     assert sorted(kinds_of(said)) == ["gone", "new"]
     assert opens(said, "gone")[0]["freq_center_hz"] == pytest.approx(hz_of(90, FREQ_HZ + 7e6), abs=BIN_HZ)
     assert opens(said, "new")[0]["freq_center_hz"] == pytest.approx(hz_of(33, FREQ_HZ + 4e6), abs=BIN_HZ)
+    times = [m["timestamp"] for m in opens(said)]
+    assert times == sorted(times)
     # the same band, from its file: nothing is new
     again = Scan(3, detector=EmitterDetector(CONTRACT, band=BandFile.from_bytes(scan.detector.band_file().to_bytes(), "")))
     again.frame = scan.frame

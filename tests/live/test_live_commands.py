@@ -58,6 +58,8 @@ def test_devices_lists_the_test_radio_and_says_what_it_can_do(capsys, tmp_path):
     (("run", RADIO, "--rate", "1e6", "--scan", "89e6:88e6"), "is not LOW:HIGH in Hz"),
     (("run", RADIO, "--freq", "1e8", "--rate", "1e6", "--annotate"), "--annotate is not for a radio"),
     (("run", RADIO, "--freq", "1e8", "--rate", "1e6", "--format", "cu8"), "--format is not for a radio"),
+    (("run", RADIO, "--rate", "1e6", "--scan", "88e6:89e6", "--offset", "1e9"), "--offset is not for a scan"),
+    (("run", RADIO, "--freq", "1e8", "--rate", "1e6", "--channel", "1"), "--channel is not for a radio"),
     (("run", "examples/recordings/demo_scene.sigmf-meta", "--scan", "88e6:89e6"), "--scan is for radios"),
     (("run", "examples/recordings/demo_scene.sigmf-meta", "--gain", "3"), "--gain is for radios"),
     (("run", RADIO, "--freq", "1e8", "--rate", "1e6", "--duration", "1e-2", "--average", "1"), None)])
@@ -146,3 +148,17 @@ def test_a_stream_argument_is_a_pair(capsys, given, said):
     assert status in (1, 2) and said in err and len(err.splitlines()) == 1
     status, _, err = command(capsys, "run", "examples/recordings/demo_scene.sigmf-meta", "--stream-arg", "a=b")
     assert status == 2 and "--stream-arg is for radios" in err
+
+
+def test_a_converter_before_the_radio_is_added_to_all_frequencies(make_scene, tmp_path, capsys):
+    scene = make_scene({"freq_hz": 433.9e6, "power_dbfs": -40}, {"freq_hz": 434.2e6, "power_dbfs": -40, "start_s": 1})
+    status, out, err = command(capsys, "run", f"{RADIO},scene={scene}", "--freq", "434M", "--rate", "1M", "--offset", "9.75G",
+                               "--average", "4", "--learn", "0.5", "--duration", "2", "--snippets", tmp_path / "iq",
+                               "--events", tmp_path / "events.jsonl")
+    assert status == 0, err
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    new = [event for event in events if event.get("alert") == "new"]
+    assert new and abs(new[0]["freq_center_hz"] - 10.1842e9) < 5e3, events
+    assert "10183.9" in out
+    metas = [json.loads(path.read_text()) for path in (tmp_path / "iq").glob("*.sigmf-meta")]
+    assert metas and metas[0]["captures"][0]["core:frequency"] == 10.184e9

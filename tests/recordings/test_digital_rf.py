@@ -34,7 +34,7 @@ def write(top, parts, *, name="ch0", dtype="<i2", rate=(RATE, 1), start=T0 * RAT
     first = as_type(parts[0][1], dtype) if is_complex else parts[0][1]
     writer = drf.DigitalRFWriter(str(top / name), first.dtype, 3600, file_ms, start, *rate, is_complex=is_complex,
                                  num_subchannels=first.shape[1], is_continuous=continuous, compression_level=compression,
-                                 checksum=checksum)
+                                 checksum=checksum, marching_periods=False)
     for at, iq in parts:
         writer.rf_write(as_type(iq, dtype) if is_complex else iq, at)
     writer.close()
@@ -46,8 +46,7 @@ def write(top, parts, *, name="ch0", dtype="<i2", rate=(RATE, 1), start=T0 * RAT
     ("i1", "ci8", 1 / 100), ("<i2", "ci16_le", 1 / 32768), ("<i4", "ci32_le", 1e-7), ("<c8", "cf32_le", 0),
     (">i2", "ci16_be", 1 / 32768)])
 def test_types(tmp_path, dtype, datatype, continuous, atol):
-    path = write(tmp_path, [(0, ONE)], dtype=dtype, continuous=continuous)
-    recording = open_recording(path)
+    recording = open_recording(write(tmp_path, [(0, ONE)], dtype=dtype, continuous=continuous), freq=1e8)
     assert (recording.format_name, recording.datatype, recording.samp_rate) == ("Digital RF", datatype, RATE)
     np.testing.assert_allclose(recording.read(), ONE[:, 0], atol=atol)
     np.testing.assert_array_equal(recording.read(9_000, 11_000), recording.read()[9_000:20_000])
@@ -68,7 +67,7 @@ def test_files_that_are_compressed_or_have_checksums(tmp_path, compression, chec
 def test_gaps_begin_captures_and_fill_is_no_sample(tmp_path, continuous):
     """In a file that was written as continuous, what was never written reads -32768 - 32768j."""
     parts = [(0, ONE[:7_000]), (12_345, ONE[7_000:18_000]), (100_000, ONE[18_000:])]
-    recording = open_recording(write(tmp_path, parts, continuous=continuous))
+    recording = open_recording(write(tmp_path, parts, continuous=continuous), freq=1e8)
     assert recording.n_samples == 25_000
     np.testing.assert_allclose(recording.read(), ONE[:, 0], atol=1 / 32768)
     assert [c.sample_start for c in recording.captures] == [0, 7_000, 18_000]
@@ -83,12 +82,30 @@ def test_a_hole_inside_a_file_that_was_written_as_continuous(tmp_path):
     np.testing.assert_allclose(recording.read(), ONE[:, 0], atol=1 / 32768)
 
 
+@pytest.mark.parametrize(("start", "lost"), [(0, 9_000), (123_457, 9_000), (999_000, 3_000_000)])
+def test_holes_of_a_large_file_that_was_written_as_continuous(tmp_path, start, lost):
+    parts = [(0, ONE[:12_345]), (12_345 + lost, ONE[12_345:])]  # a file has 1,000,000 samples
+    recording = open_recording(write(tmp_path, parts, continuous=True, rate=(1_000_000, 1), start=T0 * 1_000_000 + start))
+    assert [c.sample_start for c in recording.captures] == [0, 12_345] and recording.n_samples == 25_000
+    np.testing.assert_allclose(recording.read(), ONE[:, 0], atol=1 / 32768)
+    times = [c.posix_time - T0 for c in recording.captures]
+    assert times == pytest.approx([start / 1e6, (start + 12_345 + lost) / 1e6], abs=1e-6)
+
+
+def test_full_scale_of_a_large_file_is_no_hole(tmp_path):
+    iq = np.tile(ONE, (8, 1))
+    iq[rng.random(iq.shape) < 0.3] = -1 - 1j
+    recording = open_recording(write(tmp_path, [(0, iq)], continuous=True, rate=(1_000_000, 1), start=T0 * 1_000_000))
+    assert len(recording.captures) == 1 and abs(recording.n_samples - len(iq)) < 20
+    np.testing.assert_allclose(recording.read(100, 150_000), iq[100:150_100, 0], atol=1 / 32768)
+
+
 def test_a_hole_that_is_too_short_to_be_found_is_no_sample(tmp_path):
-    recording = open_recording(write(tmp_path, [(0, ONE[:2_000]), (2_020, ONE[2_000:])], continuous=True))
-    iq = recording.read()
-    found = np.concatenate((iq[:2_000], iq[-23_000:]))
-    np.testing.assert_allclose(found, ONE[:, 0], atol=1 / 32768)
-    assert len(iq) == 25_000 or np.isnan(iq[2_000:2_020]).all()
+    at = 12_345  # 100 of 1,000,000 samples of a file
+    path = write(tmp_path, [(0, ONE[:at]), (at + 100, ONE[at:])], continuous=True, rate=(1_000_000, 1), start=T0 * 1_000_000)
+    iq = open_recording(path).read()
+    assert np.isnan(iq[at:at + 100]).all() and len(iq) == 25_100
+    np.testing.assert_allclose(np.delete(iq, np.s_[at:at + 100]), ONE[:, 0], atol=1 / 32768)
 
 
 def test_full_scale_is_no_fill(tmp_path):
@@ -103,7 +120,7 @@ def test_subchannels_are_channels(tmp_path):
     first, second = open_recording(path), open_recording(path, channel=1)
     np.testing.assert_allclose(first.read(), IQ[:, 0], atol=1 / 32768)
     np.testing.assert_allclose(second.read(), IQ[:, 1], atol=1 / 32768)
-    assert "1 of 2 channels is read; --channel 1" in first.notes[0] and second.n_channels == 2
+    assert any("1 of 2 channels is read; --channel 1" in note for note in first.notes) and second.n_channels == 2
     with pytest.raises(RecordingError, match="channel 2"):
         open_recording(path, channel=2)
 

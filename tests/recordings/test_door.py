@@ -2,7 +2,6 @@
 """The door to recordings: one rule for all that opens them, synonyms of data types, and formats that are no SigMF."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -254,7 +253,3 @@ def test_samples_in_memory(iq):
     assert (recording.path, recording.frequency_hz, recording.n_samples) == (None, 1e8, 100)
 
 
-def test_an_archive_says_how_to_unpack_it(write_sigmf, iq, tmp_path):
-    shutil.copy(write_sigmf(tmp_path, "a", iq), tmp_path / "a.sigmf")
-    with pytest.raises(RecordingError, match="tar -xf"):
-        open_recording(tmp_path / "a.sigmf")

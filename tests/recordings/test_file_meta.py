@@ -52,6 +52,14 @@ def test_samples_rate_frequency_and_time(tmp_path, detached):
     assert recording.data_paths == [path]
 
 
+def test_a_time_that_no_tag_stated_is_not_known(tmp_path):
+    """The sink counts from 1970 then."""
+    tags = [tag(4500, "rx_freq", pmt.from_double(868e6)), tag(7000, "rx_time", time_pmt(1_700_000_009, 0.5))]
+    recording = open_recording(write(tmp_path / "x.dat", tags))
+    assert [(c.sample_start, c.frequency_hz, c.time_parts) for c in recording.captures] == [
+        (0, None, None), (4500, 868e6, None), (7000, 868e6, (1_700_000_009, 0.5))]
+
+
 def test_a_detached_header_is_found_in_its_folder_and_by_either_name(tmp_path):
     write(tmp_path / "x.dat", START, detached=True)
     (tmp_path / "envi.hdr").write_text("ENVI\nsamples = 3\n")

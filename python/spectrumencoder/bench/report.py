@@ -46,6 +46,9 @@ Latency is from the arrival of a frame's last sample to its verdict.""", None),
     "detector": ("Detector", """
 The detector alone, on a band that it has learned: the goals have its time. Batches and a busy neighbour are in the
 JSON.""", None),
+    "recordings": ("Recordings", """
+Noise in 16 bits is read from files in the page cache, from first to last. `over SigMF` is the speed over that of
+SigMF.""", None),
     "energy": ("Energy of a spectrum", "The goals have the ratios.", None),
     "memory": ("Memory", """
 Peak memory of a process, and keys and values of an attention layer: the goals have the latter.""", None),

@@ -173,5 +173,13 @@ def _memory(result: dict) -> list[TextTable]:
     return out
 
 
+def _recordings(result: dict) -> list[TextTable]:
+    rows = [[f"{name}, blocks of {row['block']}", number(r["ms_s"]), number(r["ms_per_cpu_s"]),
+             *(interval(r.get("speed", {}).get(clock)) for clock in ("wall", "cpu"))]
+            for row in result["rows"] for name, r in row["formats"].items()]
+    return [TextTable("Reading 16 bit IQ", ["format", "MS/s", "MS per CPU second", "over SigMF", "by CPU time"], rows)]
+
+
 _TABLES = {"latency": _latency, "latency_tokens": _latency_tokens, "throughput": _throughput, "tokenizer": _tokenizer,
-           "pipeline": _pipeline, "pipeline_paced": _paced, "detector": _detector, "energy": _energy, "memory": _memory}
+           "pipeline": _pipeline, "pipeline_paced": _paced, "detector": _detector, "energy": _energy, "memory": _memory,
+           "recordings": _recordings}

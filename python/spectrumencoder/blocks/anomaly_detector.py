@@ -225,6 +225,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         self._next_sample += segment.frame_hop * len(psd)
         was_learning = self._band_part is not None and self.detector.learning
         result = self.detector.process(psd, residual, rows, sample_start, segment)
+        if was_learning:
+            self._band_part.say_on_air()
         if was_learning and not self.detector.learning:
             self._band_part.say_learned()
         self._publish(result.emitted)

@@ -16,7 +16,7 @@ from .messages import MalformedMessage
 if TYPE_CHECKING:
     from .anomaly_detector import anomaly_detector
 
-LEARNED, EMITTERS, UNSAVED = "learned", "emitters", "unsaved"  # states of `status`
+LEARNED, EMITTERS, UNSAVED, ON_AIR = "learned", "emitters", "unsaved", "on_air"  # states of `status`
 
 
 class BandPart:
@@ -110,6 +110,14 @@ class BandPart:
             rows = [self._described(describe(emitter)) for emitter in registry.emitters.values()]
             ignored = [list(ends) for ends in registry.ignored]
         self._block.publish_status(EMITTERS, count(len(rows), "emitter"), **{keys.EMITTERS: rows, keys.IGNORED: ignored})
+
+    def say_on_air(self):
+        """Publishes what stands out of the noise while the band is learned, if there is something new."""
+        waiting = self._block.detector.on_air.waiting
+        while waiting:
+            seconds, before, rows = waiting.pop(0)
+            signals = count(len(rows), "more signal" if before else "signal")
+            self._block.publish_status(ON_AIR, f"on the air after {seconds:.3g} s: {signals}", **{keys.EMITTERS: rows})
 
     def say_learned(self):
         """Publishes what was heard while learning, and lets the file be saved soon. Call it with the lock held."""

@@ -14,6 +14,7 @@ from gnuradio import gr
 
 from .. import keys
 from ..recordings import Recording, open_recording
+from ..recordings.stated import NAME, UNKNOWN
 from .safe_block import WORK_DONE, SafeBlock
 
 _RX_FREQ, _RX_RATE, _RX_TIME = (pmt.intern(key) for key in (keys.RX_FREQ, keys.RX_RATE, keys.RX_TIME))
@@ -31,10 +32,12 @@ class sigmf_source(SafeBlock, gr.sync_block):
     at the seam, so that no frame is averaged across it. Each start of the flowgraph plays from the beginning.
 
     Args:
-        file: a ``Recording``; or the path of one, such as NAME.sigmf-meta, or of raw samples if ``datatype`` is given.
+        file: a ``Recording``; or the path of one, such as NAME.sigmf-meta, or of raw samples if their name or ``datatype`` says
+            what they are.
         repeat: start again at the end.
         throttle: output samples no faster than ``samp_rate`` by the clock; else as fast as the flowgraph takes them.
-        samp_rate, datatype: of raw samples only: Hz; a SigMF type such as "cf32_le" or a synonym such as "rtl".
+        samp_rate: Hz, of raw samples and of other files that do not state it, such as .npy.
+        datatype: of raw samples only: a SigMF type such as "cf32_le" or a synonym such as "rtl".
         center_freq: Hz, of raw samples, or of captures that state none. If all captures state theirs, it goes before the first
             one's, and the others move with it. None: not stated; a capture without frequency among others is tagged NaN.
         start, count: the part to play, in samples; count 0 plays to the end.
@@ -128,10 +131,12 @@ def _open(file, samp_rate, datatype, center_freq) -> Recording:
     if not str(file):
         raise ValueError("file is empty; name a .sigmf-meta file, or raw samples with their samp_rate and datatype")
     if datatype:
-        return open_recording(file, rate=samp_rate, datatype=datatype, freq=center_freq)
+        return open_recording(file, rate=samp_rate or None, datatype=datatype, freq=center_freq)
     if samp_rate:
-        raise ValueError(f"samp_rate {samp_rate:g} is for raw samples, which need a datatype too; leave it out for SigMF and "
-                         "other formats that state it")
+        if open_recording(file, need_rate=False).origins["samp_rate"] not in (NAME, UNKNOWN):
+            raise ValueError(f"samp_rate {samp_rate:g} is for raw samples, and for files that do not state it; leave it out for "
+                             "SigMF and other formats that do")
+        return open_recording(file, rate=samp_rate)
     return open_recording(file)
 
 

@@ -136,6 +136,14 @@ def memory(model: Models = None, quick: Quick = False, json_file: Json = None):
 
 
 @app.command()
+def recordings(rounds: Rounds = None, seed: Seed = 0, quick: Quick = False, json_file: Json = None):
+    """MS/s of reading recordings: WAV and Digital RF beside SigMF, all of 16 bits."""
+    from ..bench.recordings import QUICK, Sizes
+    from ..bench.recordings import recordings as bench
+    _run(bench, json_file, sizes=_sizes(QUICK if quick else Sizes(), rounds=rounds), seed=seed)
+
+
+@app.command()
 def report(
     json_dir: Annotated[Path, typer.Option("--json-dir", metavar="DIR", help="Folder of the benches' JSON, bench_*.json.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.md", help="The page; pictures go beside it.")],

@@ -85,14 +85,14 @@ def calibrate(
     check_writable(out, json_file)
     live = source.startswith(SOAPY_PREFIX)
     if live:
-        only_recordings(format=format, start=start, channel=channel, offset=offset or None)
+        only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None)
     if scan and boxes:
         raise UsageError("--scan is for --detector emitters: a calibrated table holds for one tuning; leave one of them out")
     if not live:
         only_radios(scan=scan, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting,
                     duration=duration, **{"stream-arg": stream_arg})
     stated = options.stated(rate, format, freq, start, channel, offset)
-    paths = [] if live else find_source(source, stated)[0]
+    paths = [] if live else find_source(source, stated, quiet)[0]
     report_forgotten_units(rate, freq if live else None, quiet)
     from ..emitters.learn_recordings import learn_recordings
     from ..encoder.engine import Engine
@@ -106,7 +106,8 @@ def calibrate(
         if scan:
             from ..session.learn_scan import learn_scan
             radio = radio_options(source, freq, rate, ScanOptions(scan), gain=gain, agc=agc, antenna=antenna, ppm=ppm,
-                                  bandwidth=bandwidth, settings=tuple(setting), stream_args=tuple(stream_arg), silence_s=silence,
+                                  bandwidth=bandwidth, settings=tuple(setting), stream_args=tuple(stream_arg), offset=offset,
+                                  silence_s=silence,
                                   duration=duration or SETTINGS["learn_s"].default)
             spectra = _spectra(spectra, [rate], engine, overlap)
             settings = chain | {"model": model, "overlap": overlap, "band": band, "average": spectra}
@@ -119,7 +120,8 @@ def calibrate(
         if live:
             spectra = _spectra(spectra, [rate], engine, overlap)
             radio = radio_options(source, freq, rate, None, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
-                                    settings=tuple(setting), stream_args=tuple(stream_arg), silence_s=silence,
+                                    settings=tuple(setting), stream_args=tuple(stream_arg), offset=offset,
+                                  silence_s=silence,
                                     duration=_seconds(duration, rate, engine.n_bins, spectra, overlap, pfa, per_bin)
                                     if boxes else duration or SETTINGS["learn_s"].default)
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".calibrate-", dir=out.parent))

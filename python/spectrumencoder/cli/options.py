@@ -67,8 +67,8 @@ Start = Annotated[str | None, typer.Option("--start", metavar="TIME", help="Reco
                                            "2026-01-31T12:00:00.5Z.", show_default=False)]
 Channel = Annotated[int | None, typer.Option("--channel", min=0, help="Recordings: the channel to read, counted from 0.",
                                              show_default=False)]
-Offset = Annotated[float, typer.Option("--offset", help="Recordings: Hz to add to each frequency, such as 9.75G of an LNB.",
-                                       parser=hz, metavar="HZ", show_default=False)]
+Offset = Annotated[float, typer.Option("--offset", help="Hz to add to the frequency of a recording or radio, such as 9.75G of "
+                                       "an LNB.", parser=hz, metavar="HZ", show_default=False)]
 Gain = Annotated[float | None, typer.Option(help="Gain in dB.", show_default=False, rich_help_panel=LIVE)]
 Agc = Annotated[str, typer.Option(metavar="on|off", help="Automatic gain.", show_default=False, rich_help_panel=LIVE)]
 Antenna = Annotated[str, typer.Option(help="By name.", show_default=False, rich_help_panel=LIVE)]

@@ -90,7 +90,7 @@ def run(
     chain["average"] = options.average_option(chain["average"])
     live, pipe = source.startswith(SOAPY_PREFIX), is_pipe(source)
     stated = options.stated(rate, format, freq, start, channel, offset)
-    paths, folder = ([], False) if live or pipe else find_source(source, stated)
+    paths, folder = ([], False) if live or pipe else find_source(source, stated, quiet)
     if folder and annotate:
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
                          "use --annotate alone, which writes one beside each")
@@ -105,8 +105,10 @@ def run(
     if live:
         scanning = ScanOptions(scan, dwell_ms, chain["usable"], scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
-                                settings=tuple(setting), stream_args=tuple(stream_arg), duration=duration, silence_s=silence)
-        only_recordings(format=format, start=start, channel=channel, offset=offset or None, annotate=annotate,
+                                settings=tuple(setting), stream_args=tuple(stream_arg), offset=offset, duration=duration,
+                                silence_s=silence)
+        only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None,
+                        annotate=annotate,
                         plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
         with ProgressLine(quiet=quiet) as progress, \
                 RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
@@ -267,7 +269,7 @@ def only_recordings(**options):
     """Raises UsageError if an option of recordings was given for a radio."""
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] == 'plot' else 'a radio'}; leave it out")
+        raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] in ('plot', 'offset') else 'a radio'}; leave it out")
 
 
 def _only_one_job(**options):
@@ -296,17 +298,20 @@ def only_radios(**options):
         raise UsageError(f"--{given[0]} is for radios (soapy:driver=...); leave it out for a recording")
 
 
-def find_source(source: str, stated: dict) -> tuple[list[Path], bool]:
-    """The files of SOURCE, and whether it is a folder of them. stated: as of ``options.stated``.
+def find_source(source: str, stated: dict, quiet: bool) -> tuple[list[Path], bool]:
+    """The files of SOURCE, and whether it stands for several. stated: as of ``options.stated``. It prints what is left out.
 
     Raises:
         UsageError: SOURCE and the options contradict each other. RecordingError: there is no recording.
     """
-    from ..recordings import RecordingArgumentError, find_recordings
+    from ..recordings import RecordingArgumentError, find_and_tell
     try:
-        return find_recordings(source, **stated), Path(source).is_dir()
+        paths, notes = find_and_tell(source, **stated)
     except RecordingArgumentError as error:
         raise usage_error(error) from error
+    for note in () if quiet else notes:
+        NOTES.print(f"note: {note}", markup=False)
+    return paths, len(paths) > 1 or (Path(source).is_dir() and paths[0] != Path(source))
 
 
 def usage_error(error: Exception) -> UsageError:

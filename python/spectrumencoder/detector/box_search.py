@@ -37,7 +37,7 @@ _NEAR = 5  # neighbouring boxes that share their largest excursion
 MIN_SHARE = {EXCESS: 1.0, POWER: 0.5}
 
 
-def _max_near(values: np.ndarray) -> np.ndarray:
+def max_near(values: np.ndarray) -> np.ndarray:
     """The largest of each value (P,) and its neighbours, _NEAR in all."""
     beyond = np.pad(values, _NEAR // 2, constant_values=-np.inf)
     return np.lib.stride_tricks.sliding_window_view(beyond, _NEAR).max(axis=1)
@@ -144,7 +144,7 @@ class BoxSearch:
                 for part, (kind, _) in enumerate(PARTS):
                     mine = most[plan.part(part)]
                     least = max(MIN_SHARE[kind] * float(np.median(mine)), 1e-3)
-                    limits[number, plan.part(part)] = np.maximum(_max_near(mine), least)
+                    limits[number, plan.part(part)] = np.maximum(max_near(mine), least)
         return cls(n_bins, median, up, down)
 
     def within(self, bins: slice) -> BoxSearch:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The picture of a run: waterfall and residual over absolute frequency and time, with a box around every event."""
+"""The picture of a run: waterfall and residual over absolute frequency and time, with a box around every transmission."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .appearance import event_label, threat_color
 from .track_picture import draw_emissions
 from .waterfall import Waterfall, WaterfallSegment
 
-MAX_BOXES = 200  # the most certain events; more boxes would hide what they mark
+MAX_BOXES = 200  # the most certain ones; more boxes would hide what they mark
 MAX_LABELS = 12
 
 
@@ -23,7 +23,7 @@ def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, 
 
     Args:
         waterfall: the spectra that the run collected.
-        events: dicts with the keys of keys.EVENT_FIELDS.
+        events: dicts with the keys of keys.EVENT_FIELDS, one for each transmission. Those of one event have its event_id.
         title: one line.
         tracks: messages of spectral tracks, drawn over the waterfall. The events' timestamps place them in time.
 
@@ -44,7 +44,7 @@ def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, 
     _panel(figure, left, segments, "psd", "power (dBFS per bin)", "viridis", psd_low, psd_high)
     _panel(figure, right, segments, "residual", "residual: what the model did not expect (σ)", "inferno", 0.0, 10.0)
     left.set_ylabel("time (s)")
-    shown = sorted(events, key=lambda e: e.get(keys.P_VALUE) if e.get(keys.P_VALUE) is not None else 1.0)[:MAX_BOXES]
+    shown = sorted(events, key=_rank)[:MAX_BOXES]
     for axes in (left, right):
         _limits(axes, segments)
         _boxes(axes, segments, shown, labels=axes is left)
@@ -57,6 +57,12 @@ def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, 
     content = io.BytesIO()
     canvas.print_png(content, metadata={"Software": "gr-spectrumencoder"})
     write_file(path, content.getvalue())
+
+
+def _rank(event: dict) -> tuple:
+    """The most certain first: by p-value, which alerts of emitters lack; anomalies before others; by score."""
+    p_value = event.get(keys.P_VALUE)
+    return 1.0 if p_value is None else p_value, event.get(keys.IS_ANOMALY) is False, -(event.get(keys.ANOMALY_SCORE) or 0.0)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
@@ -91,13 +97,17 @@ def _limits(axes, segments: list[WaterfallSegment]):
 
 
 def _boxes(axes, segments: list[WaterfallSegment], events: list[dict], *, labels: bool):
-    """A box around every event with a margin, so that what it marks is seen in it however small it is."""
+    """A box around every transmission with a margin, so that what it marks is seen in it however small it is.
+
+    The first ones have a label, one for an event.
+    """
     from matplotlib.patches import Rectangle
 
     low, high = axes.get_xlim()
     bottom, top = axes.get_ylim()
     margin_x, margin_y = 0.008 * (high - low), 0.008 * (bottom - top)
-    for rank, event in enumerate(events):
+    labelled: set[str] = set()
+    for event in events:
         if any(event.get(key) is None for key in (keys.FREQ_CENTER_HZ, keys.SAMPLE_START, keys.SAMPLE_COUNT)):
             continue
         rate_hz = _rate_at(segments, event[keys.SAMPLE_START])
@@ -107,11 +117,14 @@ def _boxes(axes, segments: list[WaterfallSegment], events: list[dict], *, labels
         color = threat_color(event)
         axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="black", linewidth=2.6))
         axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=color, linewidth=1.4))
-        if labels and rank < MAX_LABELS:
+        identity = str(event.get(keys.EVENT_ID))
+        if labels and len(labelled) < MAX_LABELS and identity not in labelled:
+            labelled.add(identity)
             over = y - top > 0.08 * (bottom - top)
             right_half = x + width / 2 > (low + high) / 2
             corner = min(x + width, high) if right_half else max(x, low), y if over else y + height
-            axes.annotate(event_label(event), corner,
+            kind = f"{event[keys.ALERT]}, " if event.get(keys.ALERT) else ""
+            axes.annotate(kind + event_label(event), corner,
                           xytext=(0, 4 if over else -4), textcoords="offset points", fontsize=8, color="white",
                           va="bottom" if over else "top", ha="right" if right_half else "left",
                           bbox={"facecolor": "black", "alpha": 0.65, "edgecolor": color, "linewidth": 0.6, "pad": 2})

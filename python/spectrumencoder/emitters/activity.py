@@ -1,99 +1,155 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Activity in the places of the band's own emitters: when, how long and how strong, and which has been silent for too long.
+"""Activity in the places of the band's own emitters: when, how long, how strong and of what kind; and who is silent for too long.
 
 The search leaves out what an emitter may show. Its place is therefore watched here, by the mean power of its core bins.
 Silence is counted in frames that were heard at its place: not while a scan is elsewhere, nor while nobody watches.
 
-Shape letters: F frames, N bins, E emitters.
+Shape letters: F frames, N bins, E emitters, C classes.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from .boxes import WIDTHS
-from .bursts import WINDOW_BINS
+from .bursts import WHOLE_GAP, WINDOW_BINS, occupied, stands_out
 from .emitter import Emitter
 from .registry import JOIN_S, Registry
-from .tuning import TuningState
+from .tuning import Block, TuningKey, TuningState
+from .waveform import CELLS, Look
 
 GONE_SHARE = 0.2  # of the false alerts an hour, that unusual silence may cause
+CHANGED_SHARE = 0.1  # and another waveform in a known place
 MIN_TRANSMISSIONS = 6  # that must have been heard before silence means anything
+_BESIDE = 0.5, 4  # of its width, and bins, to each side of a place, in which its transmissions are measured
+_APART = 2  # bins at least between the cores of emitters that are measured
+_MIN_MEASURED_DB = 3.0  # level of a transmission whose place and kind are measured
+_OTHERS = 0.25  # of the power in a place: if less is elsewhere, the class of the frame is that of the emitter
+_MIN_CLASS = 0.5  # mean probability
 
 
 @dataclass
 class _On:
+    """A transmission that is on. gap_s: of silence before it. spectrum: power over the background by bin from `left` on."""
+
     start_s: float
     end_s: float
     sample_start: int
     sample_stop: int
-    gap_s: float = math.nan  # of silence before it
+    gap_s: float
+    key: TuningKey
+    left: int
+    spectrum: np.ndarray
+    classes: np.ndarray
+    alone: int = 0  # frames in which nothing else was on
+    mixed: bool = False  # whether others were in its place, too
     total: float = 0.0
     frames: int = 0
 
 
 class Heard(NamedTuple):
-    """A transmission in an emitter's own place: first sample and the one after the last, level over the background in dB."""
+    """A transmission in an emitter's own place.
+
+    Attributes:
+        sample_start, sample_stop: first sample and the one after the last. level_db: over the background.
+        counted: it is none that was reported as a burst. changed: how the last ones differ from all before them, or None.
+        place: centre and width, Hz, if they could be measured. label: its class, if nothing else was on.
+    """
 
     emitter: Emitter
     sample_start: int
     sample_stop: int
     level_db: float
+    counted: bool
+    changed: str | None = None
+    place: tuple[float, float] | None = None
+    label: str | None = None
+
+
+class _Places:
+    """The cores of emitters in a block: bins low..high - 1, and left..right - 1 in which they are measured.
+
+    Attributes:
+        shared: (E,) bool, whether the core meets that of another emitter: nobody can tell whose the power there is.
+        meet: (E, E) bool, whether the second one's core meets the bins in which the first one is measured.
+    """
+
+    def __init__(self, cores: list[tuple[Emitter, int, int]], n_bins: int):
+        self.emitters = [core[0] for core in cores]
+        self.low, self.high = np.array([core[1] for core in cores]), np.array([core[2] for core in cores])
+        beside = (_BESIDE[0] * (self.high - self.low)).astype(int) + _BESIDE[1]
+        self.left, self.right = np.maximum(self.low - beside, 0), np.minimum(self.high + beside, n_bins)
+        self.meet = (self.left[:, None] < self.high) & (self.low < self.right[:, None])  # (E, E)
+        np.fill_diagonal(self.meet, False)
+        near = (self.low[:, None] < self.high + _APART) & (self.low < self.high[:, None] + _APART)
+        np.fill_diagonal(near, False)
+        self.shared = near.any(axis=1)
 
 
 class Activity:
-    """Watches the places of the emitters of a registry."""
+    """Watches the places of the emitters of a registry. labels: names of the C classes."""
 
-    def __init__(self, registry: Registry):
-        self._registry = registry
+    def __init__(self, registry: Registry, labels: Sequence[str] = ()):
+        self._registry, self._labels = registry, list(labels)
         self._on: dict[int, _On] = {}
         self._silent_s: dict[int, float] = {}  # by emitter, up to now
         self._heard: set[int] = set()  # emitters whose next silence will have a beginning
 
-    def take(self, tuning: TuningState, ratio: np.ndarray, starts: np.ndarray, times: np.ndarray, hold: int) -> list[Heard]:
-        """Takes a block of power over the background, (F, N), with first samples (F,) and times (F,) of its frames.
+    def take(self, tuning: TuningState, block: Block, hold: int, false_per_hour: float) -> list[Heard]:
+        """Takes a block. false_per_hour: alerts an hour that may be false; 0 while learning.
 
         Returns:
             The transmissions that have ended.
         """
-        cores = [core for core in self._registry.cores(tuning.grid) if not core[0].steady]
+        usable, ratio = tuning.usable, block.ratio
+        cores = [(emitter, low, high) for emitter, low, high in self._registry.cores(tuning.grid)
+                 if not emitter.steady and usable.start <= low and high <= usable.stop]
         if not cores:
             return []
+        places = _Places(cores, ratio.shape[1])
         cumulative = np.zeros((len(ratio), ratio.shape[1] + 1))
         np.cumsum(ratio, axis=1, dtype=np.float64, out=cumulative[:, 1:])
-        low, high = np.array([core[1] for core in cores]), np.array([core[2] for core in cores])
-        means = (cumulative[:, high] - cumulative[:, low]) / (high - low)
-        limit = np.array([_limit(tuning, width) for width in (high - low).tolist()])
+        means = (cumulative[:, places.high] - cumulative[:, places.low]) / (places.high - places.low)
+        limit = np.array([_limit(tuning, width) for width in (places.high - places.low).tolist()])
         active = means > limit
+        mixed = active @ places.meet.T | places.shared
+        elsewhere = cumulative[:, -1] - ratio.shape[1]
+        change = CHANGED_SHARE * false_per_hour / max(self._gaps_per_hour(), 1.0)
         found: list[Heard] = []
         join_s, span_s = max(hold * tuning.frame_s, JOIN_S), len(ratio) * tuning.frame_s
         some = active.any(axis=0)
-        for k, (emitter, _, _) in enumerate(cores):
+        for k, emitter in enumerate(places.emitters):
             state = self._on.get(emitter.id)
             silent_s = self._silent_s.get(emitter.id, 0.0)
             self._silent_s[emitter.id] = silent_s + span_s
             if state is None and not some[k]:
                 continue
             for n in np.flatnonzero(active[:, k]).tolist():
-                moment = float(times[n])
+                moment = float(block.times[n])
                 if state is not None and moment - state.end_s > join_s:
-                    found += self._ended(emitter, state, tuning)
+                    found += self._ended(emitter, state, tuning, change)
                     state = None
                 if state is None:
                     gap_s = silent_s + n * tuning.frame_s if emitter.id in self._heard else math.nan
-                    state = _On(moment, moment, int(starts[n]), 0, gap_s)
+                    left, right = int(places.left[k]), int(places.right[k])
+                    state = _On(moment, moment, int(block.starts[n]), 0, gap_s, tuning.key, left, np.zeros(right - left),
+                                np.zeros(len(self._labels)))
                     self._heard.add(emitter.id)
                 silent_s = -(n + 1) * tuning.frame_s
                 self._silent_s[emitter.id] = silent_s + span_s
-                state.end_s, state.sample_stop = moment + tuning.frame_s, int(starts[n]) + tuning.key.frame_hop
+                state.end_s, state.sample_stop = moment + tuning.frame_s, int(block.starts[n]) + tuning.key.frame_hop
                 state.total += float(means[n, k]) - 1.0
                 state.frames += 1
-            if state is not None and float(times[-1]) - state.end_s > join_s:
-                found += self._ended(emitter, state, tuning)
+                state.mixed |= bool(mixed[n, k]) or state.key != tuning.key
+                if not state.mixed:
+                    _measure(state, block, n, float(elsewhere[n]))
+            if state is not None and float(block.times[-1]) - state.end_s > join_s:
+                found += self._ended(emitter, state, tuning, change)
                 state = None
             if state is None:
                 self._on.pop(emitter.id, None)
@@ -103,12 +159,9 @@ class Activity:
 
     def overdue(self, false_per_hour: float) -> list[Emitter]:
         """Emitters that have been silent for longer than they ever may, and count as gone from here on."""
-        known = [e for e in self._registry.emitters.values() if e.log_gap.count and not e.steady]
-        spans = [(e.gap_sum_s, e.log_gap.count) for e in known]
-        gaps_per_hour = sum(3600.0 * count / max(total, 1.0) for total, count in spans)
-        per_gap = min(max(GONE_SHARE * false_per_hour / max(gaps_per_hour, 1.0), 1e-7), 0.01)
+        per_gap = min(max(GONE_SHARE * false_per_hour / max(self._gaps_per_hour(), 1.0), 1e-7), 0.01)
         found = []
-        for emitter in known:
+        for emitter in self._known():
             if (emitter.gone or emitter.count < MIN_TRANSMISSIONS or emitter.id in self._on
                     or self._silent_s.get(emitter.id, 0.0) <= emitter.overdue_s(per_gap)):
                 continue
@@ -116,16 +169,79 @@ class Activity:
             found.append(emitter)
         return found
 
-    def _ended(self, emitter: Emitter, state: _On, tuning: TuningState) -> list[Heard]:
+    def _known(self) -> list[Emitter]:
+        return [e for e in self._registry.emitters.values() if e.log_gap.count and not e.steady]
+
+    def _gaps_per_hour(self) -> float:
+        """Transmissions an hour of all emitters."""
+        return sum(3600.0 * e.log_gap.count / max(e.gap_sum_s, 1.0) for e in self._known())
+
+    def _ended(self, emitter: Emitter, state: _On, tuning: TuningState, change: float) -> list[Heard]:
+        """A transmission is over. change: probability with which it may be called another waveform though it is none."""
         self._registry.count_gap(emitter, state.gap_s)
-        if state.start_s <= emitter.last_s:  # counted already, by a burst that showed more than it may
-            emitter.last_s = max(emitter.last_s, state.end_s)
-            return []
         bins = max(round(emitter.bandwidth_hz / tuning.grid.bin_hz), 1)
         mean = state.total / state.frames * bins / max(bins - WINDOW_BINS, 1)
         level = 10.0 * math.log10(max(mean, 1e-3))
-        self._registry.active(emitter, state.start_s, state.end_s, level)
-        return [Heard(emitter, state.sample_start, state.sample_stop, level)]
+        place, label, changed = None, None, None
+        if not state.mixed and level > _MIN_MEASURED_DB:
+            place = _place(state, tuning)
+        if place is not None:
+            label = self._class_of(state)
+            length_s = max(state.end_s - state.start_s, 1e-4)
+            look = Look(math.log(place[1]), math.log(length_s), _shape(emitter, state, tuning), label)
+            changed = emitter.waveform.take(look, min(change, 0.01))
+        counted = state.start_s > emitter.last_s  # else it was counted already, by a burst that showed more than it may
+        if counted:
+            self._registry.active(emitter, state.start_s, state.end_s, level, place)
+        else:
+            emitter.last_s = max(emitter.last_s, state.end_s)
+        return [Heard(emitter, state.sample_start, state.sample_stop, level, counted, changed, place, label)]
+
+    def _class_of(self, state: _On) -> str | None:
+        """The class of its frames, if in half of them nothing else was on."""
+        if not len(state.classes) or 2 * state.alone < state.frames:
+            return None
+        best = int(state.classes.argmax())
+        return self._labels[best] if state.classes[best] >= _MIN_CLASS * state.alone else None
+
+
+def _measure(state: _On, block: Block, n: int, elsewhere: float):
+    """Takes a frame of a transmission. elsewhere: excess power of all bins, over the background."""
+    part = block.ratio[n, state.left:state.left + len(state.spectrum)]
+    state.spectrum += part
+    mine = float(part.sum()) - len(part)
+    if len(state.classes) and block.classes[n, 0] >= 0.0 and elsewhere - mine < _OTHERS * mine:
+        state.classes += block.classes[n]
+        state.alone += 1
+
+
+def _place(state: _On, tuning: TuningState) -> tuple[float, float] | None:
+    """Centre and width of a transmission, Hz; None if it cannot be seen."""
+    mean = state.spectrum / state.frames
+    at = np.flatnonzero(stands_out(mean, tuning.background.spectra * state.frames))
+    if not at.size:
+        return None
+    cuts = np.flatnonzero(np.diff(at) > WHOLE_GAP)
+    first, last = at[np.concatenate([[0], cuts + 1])], at[np.concatenate([cuts, [at.size - 1]])]
+    strongest = int(mean.argmax())
+    mine = int(np.searchsorted(first, strongest, side="right")) - 1
+    if mine < 0 or strongest > last[mine]:
+        return None
+    low, high = occupied(np.maximum(mean[first[mine]:last[mine] + 1] - 1.0, 0.0))
+    low, high = low + int(first[mine]) + state.left, high + int(first[mine]) + state.left
+    return tuning.grid.hz_of((low + high) / 2.0), (high - low + 1) * tuning.grid.bin_hz
+
+
+def _shape(emitter: Emitter, state: _On, tuning: TuningState) -> np.ndarray | None:
+    """Share of its power in each of CELLS parts of its emitter's place; None if that has fewer bins."""
+    low = round(tuning.grid.bin_of(emitter.low_hz)) - state.left
+    high = round(tuning.grid.bin_of(emitter.high_hz)) + 1 - state.left
+    low, high = max(low, 0), min(high, len(state.spectrum))
+    if high - low < CELLS:
+        return None
+    energy = np.concatenate([[0.0], np.cumsum(np.maximum(state.spectrum[low:high] / state.frames - 1.0, 0.0))])
+    parts = np.diff(np.interp(np.linspace(0, high - low, CELLS + 1), np.arange(high - low + 1), energy))
+    return parts / parts.sum() if parts.sum() > 0.0 else None
 
 
 def _limit(tuning: TuningState, width: int) -> float:

@@ -25,7 +25,8 @@ MAX_OPEN = 500  # alerts; beyond, the oldest closes
 
 @dataclass(eq=False)
 class Sighting:
-    """A transmission as an alert states it: place in samples and Hz, level, score (1: at the limit), number of frames, class."""
+    """A transmission as an alert states it: place in samples and Hz, level, score (1: at the limit), number of frames, class,
+    model that gave it."""
 
     sample_start: int
     sample_stop: int
@@ -39,6 +40,7 @@ class Sighting:
     confidence: float | None = None
     dropout_rate: float | None = None
     residual: np.ndarray | None = field(default=None, repr=False)
+    model: str = ""
 
 
 @dataclass(eq=False)
@@ -65,7 +67,7 @@ class AlertLog:
     """Makes the messages of alerts, and keeps the open ones.
 
     Args:
-        n_bins: N. model: name put into messages.
+        n_bins: N. model: name put into messages whose sighting has none.
     """
 
     def __init__(self, n_bins: int, model: str):
@@ -122,7 +124,8 @@ class AlertLog:
             keys.ANOMALY_SCORE: float(one.score), keys.THRESHOLD: 1.0,
             keys.IS_ANOMALY: alert.kind not in (RECEIVER, BURST), keys.THREAT_LEVEL: alert.level,
             keys.ANALYSIS_TYPE: alert.analysis, keys.LABEL: one.label, keys.CONFIDENCE: one.confidence,
-            keys.BAND: segment.band, keys.MODEL: self._model, keys.DROPOUT_RATE: one.dropout_rate, keys.ALERT: alert.kind,
+            keys.BAND: segment.band, keys.MODEL: one.model or self._model, keys.DROPOUT_RATE: one.dropout_rate,
+            keys.ALERT: alert.kind,
         }
         if emitter is not None:
             fields |= {keys.EMITTER_ID: emitter.id, keys.EMITTER_NAME: emitter.name or None, keys.BURSTS: emitter.count,

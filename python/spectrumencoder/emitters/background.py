@@ -51,11 +51,11 @@ class Background:
     """Learns and follows the background of one tuning.
 
     Args:
-        n_bins: N. spectra: independent spectra in a frame.
+        n_bins: N. spectra: independent spectra in a frame. usable: bins that may give the gain.
     """
 
-    def __init__(self, n_bins: int, spectra: float):
-        self.n_bins, self.spectra = n_bins, spectra
+    def __init__(self, n_bins: int, spectra: float, usable: slice = slice(None)):
+        self.n_bins, self.spectra, self._usable = n_bins, spectra, usable
         self.sigma_db = 4.342945 / math.sqrt(spectra)  # of a bin in one frame
         self._median = (1.0 - 1.0 / (9.0 * spectra)) ** 3  # of a gamma variable of mean 1 (Wilson and Hilferty 1931)
         self._medians: list[np.ndarray] = []  # of blocks, (N,) dB
@@ -106,9 +106,11 @@ class Background:
         if signals take less than half of the band; all bins near its level are reference bins.
         """
         self.mean_db, self.frames, self._known_shares = mean_db.astype(np.float32), frames, None
-        low, high = (int(share * self.n_bins) for share in _NOISE_RANKS)
-        level = float(np.median(np.sort(self.mean_db)[low:high + 1]))
-        self._reference = np.flatnonzero(np.abs(self.mean_db - level) < _NOISE_SPAN_DB).astype(np.uint32)
+        usable = self.mean_db[self._usable]
+        low, high = (int(share * len(usable)) for share in _NOISE_RANKS)
+        level = float(np.median(np.sort(usable)[low:high + 1]))
+        first = self._usable.indices(self.n_bins)[0]
+        self._reference = (first + np.flatnonzero(np.abs(usable - level) < _NOISE_SPAN_DB)).astype(np.uint32)
 
     @property
     def noise_db(self) -> float:

@@ -78,14 +78,14 @@ class BandFile:
     created_s: float = 0.0
     updated_s: float = 0.0
 
-    def check(self, window: str, fft_size: int):
-        """Raises BandFileError if it was learned with frames of another kind."""
+    def check(self, window: str, fft_size: int) -> None:
+        """Raises BandFileError if it was learned with frames of another window or fft_size."""
         if self.fft_size and (self.window, self.fft_size) != (window, fft_size):
             raise BandFileError(f"the band was learned with {self.fft_size} bins and the window {self.window}, the frames have "
                                 f"{fft_size} and {window}; use the model {self.model}, or learn the band again")
 
-    def save(self, path: Path | str):
-        """Writes the file whole, and syncs it to disk.
+    def save(self, path: Path | str) -> None:
+        """Writes the file at path whole, and syncs it to disk.
 
         Raises:
             BandFileError: the folder is missing, full or read-only; the old file is untouched.
@@ -116,7 +116,7 @@ class BandFile:
         """The band that ``to_bytes`` wrote.
 
         Args:
-            path: for the error's text.
+            content: of the file. path: for the error's text.
 
         Raises:
             BandFileError: it is no band file, a damaged one, or one of a later version.

@@ -36,6 +36,7 @@ class FrameView:
         index: number of the frame, among those of all tunings. sample_start, sample_stop: of its samples.
         power, expected: (N,) linear. ratio: (N,) power over expected. risen: (N,) linear, power over what it was a moment ago.
         clipped: share of samples at full scale. probabilities: (C,) of classes. residual: (N,) of the encoder, carried along.
+        model: that answered.
     """
 
     index: int
@@ -49,6 +50,7 @@ class FrameView:
     probabilities: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     residual: np.ndarray | None = None
     dropout_rate: float = 0.0
+    model: str = ""
 
 
 @dataclass(eq=False)
@@ -61,7 +63,7 @@ class Burst:
         peak: (N,) largest power over expected. best: its highest score. max_snr_db: of a frame in that frame's own bins.
         side: frames in which it could be a side effect of a stronger signal, by kind of ``SIDE_EFFECTS``.
         labels: (C,) probabilities, summed.
-        residual, dropout_rate: of its best frame.
+        residual, dropout_rate, model: of its best frame.
         verdict, alert: of the detector. counted: the registry knows it already.
     """
 
@@ -83,6 +85,7 @@ class Burst:
     side: dict[str, int] = field(default_factory=dict)
     residual: np.ndarray | None = field(default=None, repr=False)
     dropout_rate: float = 0.0
+    model: str = ""
     verdict: Any = None
     alert: Any = None
     counted: bool = False
@@ -96,7 +99,7 @@ class Burst:
         for low, high, score, _ in regions:
             self.low, self.high = min(self.low, low), max(self.high, high)
             if score >= self.best:
-                self.best, self.residual, self.dropout_rate = score, frame.residual, frame.dropout_rate
+                self.best, self.residual, self.dropout_rate, self.model = score, frame.residual, frame.dropout_rate, frame.model
             part = slice(low, high + 1)
             over = frame.power[part] - frame.expected[part]
             self.excess[part] += np.maximum(over, 0.0)
@@ -150,13 +153,8 @@ class Burst:
 
     def extent(self) -> tuple[int, int]:
         """First and last bin of its occupied band so far."""
-        part = self.excess[self.low:self.high + 1]
-        total = part.sum()
-        if not total > 0.0:
-            return self.low, self.high
-        energy = np.cumsum(part)
-        return (self.low + int(np.searchsorted(energy, _TAIL * total)),
-                self.low + min(int(np.searchsorted(energy, (1.0 - _TAIL) * total)), self.high - self.low))
+        low, high = occupied(self.excess[self.low:self.high + 1])
+        return self.low + low, self.low + high
 
     def side_effect(self) -> str:
         """The kind of side effect that it is in nearly all of its frames; empty if none."""
@@ -164,9 +162,7 @@ class Burst:
 
     def whole(self, spectra: float) -> tuple[int, int]:
         """First and last bin of all power around it that stands out of the background in its frames, known or not."""
-        ratio = self.power / np.maximum(self.noise, 1e-30)
-        smooth = np.convolve(ratio, np.full(3, 1.0 / 3.0), "same")
-        above = smooth > 1.0 + max(4.0 * math.sqrt(2.0 / (3.0 * spectra * max(self.n_frames, 1))), 0.25)
+        above = stands_out(self.power / np.maximum(self.noise, 1e-30), spectra * max(self.n_frames, 1))
         above[self.low:self.high + 1] = True
         at = np.flatnonzero(above)
         cuts = np.flatnonzero(np.diff(at) > WHOLE_GAP)
@@ -245,6 +241,22 @@ class BurstBuilder:
         """Ends every burst."""
         due, self.open = self.open, []
         return due
+
+
+def stands_out(ratio: np.ndarray, spectra: float) -> np.ndarray:
+    """Bins (N,) bool whose mean power over the background, of so many spectra, is more than noise."""
+    smooth = np.convolve(ratio, np.full(3, 1.0 / 3.0), "same")
+    return smooth > 1.0 + max(4.0 * math.sqrt(2.0 / (3.0 * spectra)), 0.25)
+
+
+def occupied(excess: np.ndarray) -> tuple[int, int]:
+    """First and last of the bins that hold 99 % of the power (ITU-R SM.328); all if there is none."""
+    total = excess.sum()
+    if not total > 0.0:
+        return 0, len(excess) - 1
+    energy = np.cumsum(excess)
+    return (int(np.searchsorted(energy, _TAIL * total)),
+            min(int(np.searchsorted(energy, (1.0 - _TAIL) * total)), len(excess) - 1))
 
 
 def _snr_db(excess: np.ndarray, expected: np.ndarray) -> float:

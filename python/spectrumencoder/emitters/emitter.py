@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from .waveform import Waveform
+
 _PRIOR_WEIGHT = 8.0  # observations that the prior variance counts for
 
 
@@ -66,7 +68,7 @@ class Emitter:
         first_s, last_s: POSIX time of its first and last sign. count: bursts.
         belongs: it is usual on this band. accepted: because the operator said so. learned: it was there while learning.
         steady: it is there all the time. gone: it has been silent for longer than it ever was.
-        labels: class -> sum of probabilities.
+        labels: class -> sum of probabilities. waveform: what its transmissions look like.
         hops_hz: centres of its hop set; empty so far.
         parts: further bursts that began with its first one, and growth of that. Its place is where any of them was.
         profile: largest power over the background by bin; profile_low_hz: of its first bin; profile_bin_hz: width of a bin.
@@ -90,6 +92,7 @@ class Emitter:
     gone: bool = False
     parts: int = 0
     labels: Counter = field(default_factory=Counter)
+    waveform: Waveform = field(default_factory=Waveform)
     hops_hz: list[float] = field(default_factory=list)
     begins: list[list[float]] = field(default_factory=list)
     profile: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
@@ -136,7 +139,8 @@ class Emitter:
         rows = {name: _finite(getattr(self, name)) for name in _PLAIN}
         rows |= {name: [_finite(v) for v in astuple(getattr(self, name))] for name in _RUNNING}
         return rows | {"labels": dict(self.labels), "profile": [round(float(p), 3) for p in self.profile],
-                       "hops_hz": list(self.hops_hz), "begins": [list(begin) for begin in self.begins]}
+                       "hops_hz": list(self.hops_hz), "begins": [list(begin) for begin in self.begins],
+                       "waveform": self.waveform.as_dict()}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Emitter:
@@ -155,11 +159,12 @@ class Emitter:
             raise ValueError(f"the profile of emitter {values.get('id')} is no list of finite numbers")
         return cls(**values, labels=Counter(row["labels"]), hops_hz=[float(hop) for hop in row["hops_hz"]],
                    begins=[[float(number) for number in begin] for begin in row["begins"]],
-                   profile=profile.astype(np.float32))
+                   profile=profile.astype(np.float32),
+                   waveform=Waveform.from_dict(row["waveform"]) if "waveform" in row else Waveform())
 
 
 _RUNNING = tuple(f.name for f in fields(Emitter) if f.default_factory is Running)
-_PLAIN = tuple(f.name for f in fields(Emitter) if f.name not in (*_RUNNING, "labels", "profile", "hops_hz", "begins"))
+_PLAIN = tuple(f.name for f in fields(Emitter) if f.name not in (*_RUNNING, "labels", "profile", "hops_hz", "begins", "waveform"))
 
 
 def _finite(value):

@@ -47,7 +47,8 @@ def table(rows: Iterable[Mapping[str, Any]], limit: int | None = MAX_LINES) -> l
     lines = [f"{'id':>4}  {'frequency':>14}  {'width':>9}  {'level':>6}  {'bursts':>6}  label"]
     for row in chosen:
         level = "steady" if row[keys.STEADY] else f"{row[keys.SNR_DB] or 0.0:.0f} dB"
-        lines.append(f"{row[keys.EMITTER_ID]:>4}  {frequency(row):>14}  "
+        number = "-" if row[keys.EMITTER_ID] is None else row[keys.EMITTER_ID]
+        lines.append(f"{number:>4}  {frequency(row):>14}  "
                      f"{width(row[keys.BANDWIDTH_HZ]):>9}  {level:>6}  {row[keys.BURSTS]:>6}  {what(row)}{_marks(row)}".rstrip())
     if len(chosen) < len(ordered):
         lines.append(f"      and {len(ordered) - len(chosen)} more")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..detector.notices import Notices
 from .tuning import TuningState
 
 STEP_DB = 1.0  # from what is usual, of the gain
@@ -31,6 +32,9 @@ SAID = {  # of what the receiver does, the first time; {}: change in dB, or MHz
     "image": "what rose at {:.4f} MHz is the mirror image of a stronger signal; images are counted, and no emitters",
     "overload": "what rose at {:.4f} MHz came with clipped samples and a stronger signal; such are counted, and no emitters",
 }
+
+SAID_AFTER = {"impulses": 20}  # frames, before it is worth a line
+RECEIVER_STATE = "receiver"  # of a notice
 
 
 class Change(NamedTuple):
@@ -103,3 +107,21 @@ class GainWatch:
         """Whether carriers have changed as the noise has. False if there is none."""
         levels = [10.0 * np.log10(max(float(ratio[:, low:high + 1].mean()), 1e-6)) for low, high in tuning.steady.carriers()]
         return bool(levels) and abs(float(np.median(levels))) < min(_ALIKE_DB, 0.5 * abs(change))
+
+
+class ReceiverLog:
+    """Counts what the receiver or a stronger signal explains, and says the first of each kind.
+
+    Attributes:
+        counts: by kind.
+    """
+
+    def __init__(self, notices: Notices):
+        self._notices = notices
+        self.counts: dict[str, int] = {}
+
+    def did(self, kind: str, count: int = 1, said: str = ""):
+        """Counts something of this kind. said: the line for the first one; empty: none."""
+        self.counts[kind] = self.counts.get(kind, 0) + count
+        if said and self.counts[kind] >= SAID_AFTER.get(kind, 1):
+            self._notices.give(RECEIVER_STATE, kind, f"receiver: {said}")

@@ -26,6 +26,8 @@ _GROWN = 1.5  # times as wide as its first frames, from which on a burst is one 
 JOIN_S = 0.5  # bursts with a shorter gap are one transmission
 CROWD, CROWD_BINS = 4, 10  # emitters, and bins between neighbours
 PLACE_AFTER = 3  # transmissions
+_FOLLOW_SHARE, _FOLLOW_LOG_WIDTH = 0.25, 0.4  # of the width: from the mean, for a transmission's centre and width to count
+FOLLOWED = 16  # transmissions of one of the band's own, over which its centre and width follow
 SIGMAS = 4.0  # of a normal variable, beyond which a next burst is not expected
 
 
@@ -262,14 +264,25 @@ class Registry:
 
     def showed(self, emitter: Emitter, sign: Sign):
         """One of the band's own showed more than it may: it may do so from here on. Its centre and width stay."""
+        emitter.count += sign.start_s - emitter.last_s > JOIN_S
         emitter.level_db.high = max(emitter.level_db.high, sign.level_db)
         emitter.last_s = max(emitter.last_s, sign.end_s)
         _widen(emitter, sign)
         self.version += 1
 
-    def active(self, emitter: Emitter, start_s: float, end_s: float, level_db: float):
-        """The emitter's own place was active: a transmission like those that were heard."""
+    def active(self, emitter: Emitter, start_s: float, end_s: float, level_db: float, place: tuple[float, float] | None = None):
+        """The emitter's own place was active: a transmission like those that were heard.
+
+        Args:
+            place: centre and width, Hz, if they could be measured. Their means follow; how far they may go is known from bursts.
+        """
         self._count(emitter, start_s, end_s, level_db)
+        if place is not None and not emitter.parts:  # one part is not the whole of it
+            change_hz, wider = abs(place[0] - emitter.center_hz.mean), abs(math.log(place[1]) - emitter.log_width.mean)
+            if change_hz < _FOLLOW_SHARE * emitter.bandwidth_hz and wider < _FOLLOW_LOG_WIDTH:
+                memory = min(1 + emitter.waveform.heard, FOLLOWED)
+                emitter.center_hz.mean += (place[0] - emitter.center_hz.mean) / memory
+                emitter.log_width.mean += (math.log(place[1]) - emitter.log_width.mean) / memory
         emitter.last_s = max(emitter.last_s, end_s)
 
     def _count(self, emitter: Emitter, start_s: float, end_s: float, level_db: float):

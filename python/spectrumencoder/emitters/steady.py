@@ -7,7 +7,9 @@ They are read from the background when learning ends, and then watched block by 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +29,15 @@ _NARROW = 8  # bins up to which a signal's middle is followed
 _DRIFT, _ALIKE = 2, 0.75  # bins by which nearly all narrow ones were followed alike, and how many that are: a drift
 
 
+class Standing(NamedTuple):
+    """A signal in a background: as the registry takes it, its first and last bin, and its level in dBFS."""
+
+    sign: Sign
+    low: int
+    high: int
+    level_db: float
+
+
 @dataclass
 class _Steady:
     emitter: Emitter
@@ -42,10 +53,10 @@ class _Steady:
 
 
 class SteadyTrack:
-    """The steady emitters of one tuning."""
+    """The steady emitters of one tuning. usable: bins in which they are."""
 
-    def __init__(self, grid: Grid):
-        self._grid = grid
+    def __init__(self, grid: Grid, usable: slice):
+        self._grid, self._usable = grid, usable
         self._known: list[_Steady] = []
 
     def find(self, mean_db: np.ndarray, noise_db: float, registry: Registry, first_s: float, last_s: float,
@@ -57,7 +68,20 @@ class SteadyTrack:
             low_db: (N,) level that each bin had nearly all the time; None: no new ones are looked for.
         """
         self._known = []
+        for sign, low, high, level in self.standing(mean_db, noise_db, first_s, last_s):
+            emitter = registry.steady_at(sign)
+            if emitter is None:
+                if low_db is None or float(low_db[low:high + 1].max()) < noise_db + _MIN_ALWAYS_DB:
+                    continue  # it comes and goes
+                emitter = registry.add(sign, belongs=True, learned=True)
+                emitter.steady = True
+                registry.version += 1
+            self._known.append(_Steady(emitter, low, high, low + int(mean_db[low:high + 1].argmax()), level, level - noise_db))
+
+    def standing(self, mean_db: np.ndarray, noise_db: float, first_s: float, last_s: float) -> Iterator[Standing]:
+        """What stands out of the noise in a background; see ``find``."""
         over_noise = mean_db > noise_db + MIN_OVER_DB
+        over_noise[:self._usable.start], over_noise[self._usable.stop:] = False, False
         middle = len(mean_db) // 2
         over_noise[middle - DC_BINS:middle + DC_BINS + 1] = False  # the receiver's own line
         above = np.flatnonzero(over_noise)
@@ -73,14 +97,7 @@ class SteadyTrack:
             sign = Sign(self._grid.hz_of(middle if high - low < _NARROW else (low + high) / 2), own * self._grid.bin_hz,
                         10.0 * math.log10(over.sum() / own), level, first_s, last_s, 1.0 + over, self._grid.hz_of(low),
                         self._grid.bin_hz)
-            emitter = registry.steady_at(sign)
-            if emitter is None:
-                if low_db is None or float(low_db[low:high + 1].max()) < noise_db + _MIN_ALWAYS_DB:
-                    continue  # it comes and goes
-                emitter = registry.add(sign, belongs=True, learned=True)
-                emitter.steady = True
-                registry.version += 1
-            self._known.append(_Steady(emitter, low, high, low + int(mean_db[low:high + 1].argmax()), level, level - noise_db))
+            yield Standing(sign, low, high, level)
 
     def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float, registry: Registry,
               raised_db: float = 0.0) -> list[tuple[str, Emitter]]:

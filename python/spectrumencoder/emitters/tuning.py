@@ -19,6 +19,7 @@ from .bursts import CLIPPED
 from .law import independent_share
 from .registry import Grid, Registry
 from .steady import SteadyTrack
+from .usual import ENOUGH, Usual
 
 START, START_S = 32, 0.1  # frames, and s, before the first is judged
 NOISE_SHARE = 0.1  # of the false alerts an hour, that noise may cause
@@ -43,21 +44,42 @@ def key_of(segment: Segment) -> TuningKey:
     return TuningKey(segment.rx_freq, segment.rx_rate, segment.frame_hop, segment.frame_average)
 
 
+class Block(NamedTuple):
+    """The frames of a full block.
+
+    Attributes:
+        psd: (F, N) dBFS less the gain. ratio: (F, N) power over the background. gains: dB, see ``TuningState.block``.
+        starts: (F,) first samples. times: (F,) POSIX s of these, as they were when the frames came.
+        classes: (F, C) probabilities; -1 for a frame that was not encoded.
+    """
+
+    psd: np.ndarray
+    ratio: np.ndarray
+    gains: np.ndarray
+    starts: np.ndarray
+    times: np.ndarray
+    classes: np.ndarray
+
+
 class TuningState:
     """State of one tuning.
 
     Args:
-        key: of the tuning. window: of the tokenizer. n_bins: N.
+        key: of the tuning. window: of the tokenizer. n_bins: N. usable: bins that are judged. n_classes: C, of the encoder.
     """
 
-    def __init__(self, key: TuningKey, window: str, n_bins: int):
+    def __init__(self, key: TuningKey, window: str, n_bins: int, usable: slice, n_classes: int = 0):
         hop = max(key.frame_hop // key.average, 1)
         bin_hz = key.samp_rate / n_bins
-        self.key, self._window = key, window
+        self.key, self._window, self.usable = key, window, usable
         self.frame_s = key.frame_hop / key.samp_rate
         self.grid = Grid(key.freq_hz - n_bins // 2 * bin_hz, bin_hz, n_bins)
-        self.background = Background(n_bins, key.average * independent_share(window, n_bins, hop, key.average))
-        self.steady = SteadyTrack(self.grid)
+        self.background = Background(n_bins, key.average * independent_share(window, n_bins, hop, key.average), usable)
+        self.steady = SteadyTrack(self.grid, usable)
+        self.usual = Usual(n_bins, n_classes, self.background.sigma_db)
+        self._first_db: np.ndarray | None = None  # background when `usual` began to learn
+        self._settled_db: np.ndarray | None = None  # and when it had learned
+        self._has_learned = False
         self.first_frames: list[tuple] = []  # until the background begins
         self.allowed = np.ones(n_bins, np.float32)
         self.limits: Limits | None = None
@@ -77,10 +99,11 @@ class TuningState:
     def restart(self):
         """Time has jumped: the frames so far are not right before the next ones."""
         self._rows = np.ones((HISTORY, self.grid.n_bins), np.float32)
+        self.usual.restart()
 
     # -- frames
 
-    def search(self, psd: np.ndarray, usable: slice) -> tuple[Search, np.ndarray, np.ndarray]:
+    def search(self, psd: np.ndarray) -> tuple[Search, np.ndarray, np.ndarray]:
         """The boxes of the next frames (F, N), the gains (F,) and the power over the background (F, N)."""
         assert self.limits is not None  # `renew` gives them
         gains = self.background.gains_db(psd)
@@ -88,19 +111,43 @@ class TuningState:
         rows[:HISTORY], fresh = self._rows, rows[HISTORY:]
         ratio = self.background.excess(psd, gains, self.allowed, fresh)
         self._calm(gains, fresh)
-        fresh[:, :usable.start], fresh[:, usable.stop:] = 1.0, 1.0
+        fresh[:, :self.usable.start], fresh[:, self.usable.stop:] = 1.0, 1.0
         self._rows = rows[len(psd):].copy()
         return Search(rows, self.limits.limit), gains, ratio
 
-    def score(self, search: Search, gains: np.ndarray, ratio: np.ndarray) -> np.ndarray:
-        """(F,) how unusual each frame is: by what stands out, by the whole floor, and by steady emitters that are missing.
+    def score(self, search: Search, gains: np.ndarray, ratio: np.ndarray, psd: np.ndarray, classes: np.ndarray,
+              learning: bool, usable: slice) -> np.ndarray:
+        """(F,) how unusual each frame is; 1 is the limit of each part.
 
-        1 is the limit of each. The floor and missing emitters alert after some frames only: see ``receiver`` and ``steady``.
+        The parts: what stands out of the noise, the whole floor, and what its places and its class usually show (``usual``).
+        As long as that is not learned, steady emitters that are missing. An alert follows from the first one alone: floor and
+        missing emitters alert after some frames, see ``receiver`` and ``steady``.
+
+        Args:
+            psd: (F, N) dBFS. classes: (F, C) probabilities. learning: whether what these frames show becomes usual.
+            usable: bins that are judged.
         """
-        score = np.maximum(search.score, self.steady.missing(ratio))
+        score = np.maximum(search.score, self._unusual(ratio, psd - gains[:, None], classes, learning, usable))
         if self.usual_gain_db is not None:
             np.maximum(score, np.abs(gains - self.usual_gain_db) * np.float32(1.0 / FLOOR_DB), out=score)
         return score
+
+    def _unusual(self, ratio: np.ndarray, level: np.ndarray, classes: np.ndarray, learning: bool,
+                 usable: slice) -> np.ndarray:
+        """(F,) how far frames of level (F, N) dBFS less the gain are from what is usual here."""
+        assert self.background.mean_db is not None  # frames are judged from then on
+        if self._first_db is None:
+            self._first_db = self.background.mean_db.copy()
+        if not learning and self._settled_db is None and (self._has_learned or self.usual.blocks >= ENOUGH):
+            self.usual.settle(usable)
+            self._settled_db = self.background.mean_db.copy()
+        if learning:
+            self._has_learned = True
+        if self.usual.ready:
+            return self.usual.score(level - (self._first_db + (self.background.mean_db - self._settled_db)), classes)
+        if self._settled_db is None:
+            self.usual.learn(level - self._first_db, classes)
+        return self.steady.missing(ratio)
 
     def _calm(self, gains: np.ndarray, fresh: np.ndarray):
         """Allows more in frames whose common gain stands out of those before them, and in those that follow.
@@ -131,17 +178,20 @@ class TuningState:
         """Frames until the block is full."""
         return BLOCK - self.filled
 
-    def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray, clipped: np.ndarray):
-        """Adds frames to the block. clipped: (F,) share of samples at full scale."""
+    def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray, times: np.ndarray,
+             classes: np.ndarray, clipped: np.ndarray):
+        """Adds frames to the block. starts, times, classes: see ``Block``. clipped: (F,) share of samples at full scale."""
         self._psd.append(psd - gains[:, None])
         self._ratio.append(ratio)
         self._starts.append(starts)
+        self._times.append(times)
+        self._classes.append(classes)
         self._block_gains.append(gains)
         self._block_clipped.append(clipped.copy())  # a view of a buffer that is used again
         self.filled += len(psd)
 
-    def block(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The full block: dBFS less the gain (F, N), power over the background (F, N), first samples (F,), and the gains.
+    def block(self) -> Block:
+        """The full block.
 
         Clipping lowers the gain of all else: if some frames are not clipped, the gains are theirs alone.
         """
@@ -154,13 +204,16 @@ class TuningState:
         self.usual_gain_db = usual + max(min(gain - usual, step), -step)
         self._means.append(ratio.mean(axis=0))
         self._recent = None
-        return np.concatenate(self._psd), ratio, np.concatenate(self._starts), gains
+        return Block(np.concatenate(self._psd), ratio, gains, np.concatenate(self._starts), np.concatenate(self._times),
+                     np.concatenate(self._classes))
 
     def clear_block(self):
         """Begins a new block."""
         self._psd: list[np.ndarray] = []
         self._ratio: list[np.ndarray] = []
         self._starts: list[np.ndarray] = []
+        self._times: list[np.ndarray] = []
+        self._classes: list[np.ndarray] = []
         self._block_gains: list[np.ndarray] = []
         self._block_clipped: list[np.ndarray] = []
         self.filled = 0

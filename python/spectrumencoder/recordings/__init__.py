@@ -8,13 +8,15 @@
 | `stated` | what the user states, what the file and its name say: which of them a recording has |
 | `names` | what the name of a file says |
 | `raw` | samples in a file as they are: raw IQ, and what other formats share with it |
-| `sigmf` | SigMF, read |
-| `sigmf_writer` | SigMF, written |
+| `formats`, `search` | what a format is, and which one a file has; the recordings of a folder |
+| `sigmf`, `sigmf_meta`, `sigmf_writer` | SigMF: where metadata and samples lie, what they say; written |
+| `archive` | files in tar and zip |
 | `npy` | NumPy's .npy, read |
 | `binary` | what the readers below share |
 | `wav`, `wav_auxi` | WAV I/Q; its frequency and time |
 | `file_meta`, `pmt_bytes` | files of GNU Radio's file_meta_sink; serialised PMTs |
 | `digital_rf`, `digital_rf_index` | Digital RF; where its samples lie |
+| `vita49`, `vita49_packets`, `packet_files` | VITA-49; its packets; pcap and pcapng |
 | `blue`, `sdriq`, `portapack` | X-Midas BLUE, SDRangel, PortaPack |
 
 A new format is one file here, with a function that returns a `Recording`, and one row of FORMATS.
@@ -22,13 +24,13 @@ A new format is one file here, with a function that returns a `Recording`, and o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from .blue import is_blue, open_blue
 from .digital_rf import find_digital_rf, is_digital_rf, open_digital_rf
 from .file_meta import HEADER_SUFFIX, find_file_meta, is_file_meta, open_file_meta
+from .formats import Format, format_of
 from .names import Named, parse_name
 from .npy import is_npy, open_npy
 from .portapack import SUFFIXES as PORTAPACK_SUFFIXES
@@ -36,44 +38,26 @@ from .portapack import find_portapack, is_portapack, open_portapack
 from .raw import open_raw
 from .recording import Annotation, Capture, MemoryRecording, Recording, RecordingArgumentError, RecordingError
 from .sdriq import is_sdriq, open_sdriq
-from .sigmf import DATA_SUFFIX, META_SUFFIX, find_sigmf, is_sigmf, open_sigmf
+from .search import search_folder
+from .sigmf import SUFFIXES as SIGMF_SUFFIXES
+from .sigmf import find_sigmf, is_sigmf, open_sigmf, sigmf_members
+from .sigmf_meta import DATA_SUFFIX, META_SUFFIX
 from .stated import NAME, STATED, Stated, complete
+from .vita49 import is_vita49, open_vita49
 from .wav import is_wav, open_wav
 
 __all__ = ["DATA_SUFFIX", "FORMATS", "META_SUFFIX", "Annotation", "Capture", "Format", "MemoryRecording", "Recording",
-           "RecordingArgumentError", "RecordingError", "find_recordings", "open_recording"]
-
-HEAD_BYTES = 4096  # of a file, by which a format is recognised
-
-
-class Format(NamedTuple):
-    """A file format that says itself what its samples are.
-
-    Fields:
-        name: as people call it.
-        suffixes: in small letters, of the files that name a recording; a folder is searched for them. None: a recording is a
-            folder.
-        open: ``open(path, channel=None)``, a recording of the file. It reads headers alone. It raises RecordingError if the
-            file is not valid. channel: of several, counted from 0; None is the first, and ``open_recording`` adds a note.
-        is_one: ``is_one(path, head)``, True if the content is of this format. head: the first HEAD_BYTES bytes, none of a folder.
-        find: the file to open if a path names a recording of this format, whether the file exists or not; else None. Only
-            a format needs it whose recordings go by other paths than those of `suffixes`.
-    """
-
-    name: str
-    suffixes: tuple[str, ...]
-    open: Callable[..., Recording]
-    is_one: Callable[[Path, bytes], bool]
-    find: Callable[[Path], Path | None] | None = None
-
+           "RecordingArgumentError", "RecordingError", "find_and_tell", "find_recordings", "open_recording"]
 
 FORMATS = (
-    Format("SigMF", (META_SUFFIX,), open_sigmf, is_sigmf, find_sigmf),
+    Format("SigMF", SIGMF_SUFFIXES, lambda path, channel=None: open_sigmf(path, channel=channel, container=_in_dataset), is_sigmf,
+           find_sigmf, sigmf_members),
     Format("WAV", (".wav",), open_wav, is_wav),
     Format("file_meta_sink", (HEADER_SUFFIX,), open_file_meta, is_file_meta, find_file_meta),
     Format("Digital RF", (), open_digital_rf, is_digital_rf, find_digital_rf),
     Format("BLUE", (".blue", ".tmp", ".prm"), open_blue, is_blue),
     Format("sdriq", (".sdriq",), open_sdriq, is_sdriq),
+    Format("VITA-49", (".vrt",), open_vita49, is_vita49),
     Format("PortaPack", tuple(PORTAPACK_SUFFIXES), open_portapack, is_portapack, find_portapack),
     Format("NumPy", (".npy",), open_npy, is_npy),
 )
@@ -81,7 +65,7 @@ FORMATS = (
 
 def open_recording(path: str | Path, *, rate: float | None = None, datatype: str | None = None, freq: float | None = None,
                    start: str | tuple[int, float] | None = None, channel: int | None = None,
-                   offset_hz: float = 0.0) -> Recording:
+                   offset_hz: float = 0.0, need_rate: bool = True) -> Recording:
     """Opens a recording of any format in FORMATS, or raw IQ. What is stated here goes before what the file or its name says.
 
     Args:
@@ -92,20 +76,21 @@ def open_recording(path: str | Path, *, rate: float | None = None, datatype: str
         start: time of the first sample: ISO 8601, or (whole seconds, fraction) since 1970 UTC.
         channel: of several, counted from 0; None is the first, with a note.
         offset_hz: of a converter between antenna and receiver, added to all frequencies.
+        need_rate: False opens a recording, too, whose rate nobody states; it is 0.0 then.
 
     Raises:
         RecordingArgumentError: the arguments do not go with the path, or rate or data type are not known without one.
         RecordingError: missing, truncated or invalid.
     """
     stated = Stated(rate, datatype, freq, start, channel, offset_hz)
-    format_, found = _resolve(Path(path), stated)
+    format_, found = _resolve(Path(path), stated, need_rate)
     named = parse_name(found)
     if format_ is not None:
         recording = format_.open(found, channel=channel)
         recording.format_name = recording.format_name or format_.name
     else:
         recording = _open_raw(found, stated, named)
-    return complete(recording, stated, named, found)
+    return complete(recording, stated, named, found, need_rate)
 
 
 def find_recordings(path: str | Path, *, rate: float | None = None, datatype: str | None = None, freq: float | None = None,
@@ -120,75 +105,56 @@ def find_recordings(path: str | Path, *, rate: float | None = None, datatype: st
     Raises:
         RecordingArgumentError: the arguments do not go with the path. RecordingError: there is no recording.
     """
-    path, stated = Path(path), Stated(rate, datatype, freq, start, channel, offset_hz)
-    stated.check(path)
-    if not path.is_dir() or _format_of(path)[0] is not None:
-        return [_resolve(path, stated)[1]]
-    for name, value in (("datatype", datatype), ("start", start)):
+    return find_and_tell(path, rate=rate, datatype=datatype, freq=freq, start=start, channel=channel, offset_hz=offset_hz)[0]
+
+
+def find_and_tell(path: str | Path, *, need_rate: bool = True, **stated: Any) -> tuple[list[Path], list[str]]:
+    """As ``find_recordings``, with notes of what a folder holds and is left out. need_rate: as for ``open_recording``."""
+    path, said = Path(path), Stated(**stated)
+    said.check(path)
+    if not path.is_dir() or format_of(path, FORMATS)[0] is not None:
+        format_, found = _resolve(path, said, need_rate)
+        return ([found] if format_ is None or format_.members is None else format_.members(found)), []
+    for name, value in (("datatype", said.datatype), ("start", said.start)):
         if value is not None:
             raise RecordingArgumentError(f"{path}: is a folder, whose recordings state their own {name}; leave it out, or name "
                                          "one file")
-    found = sorted(file for file in path.glob("*") if _is_listed(file))
-    if not found:
-        endings = " or ".join(f"*{suffix}" for format_ in FORMATS for suffix in format_.suffixes)
-        raise RecordingError(f"{path}: holds no {endings} file; name a folder of recordings")
-    return found
+    return search_folder(path, said, FORMATS)
 
 
-def _is_listed(path: Path) -> bool:
-    """True if a search of its folder finds this path."""
-    suffix = path.suffix.lower()
-    if path.is_dir():
-        return any(not format_.suffixes and format_.is_one(path, b"") for format_ in FORMATS)
-    return any(suffix in format_.suffixes and (format_.is_one(path, _head(path)) if format_.find is None else
-                                               format_.find(path) == path) for format_ in FORMATS)
+def _in_dataset(path: Path) -> Recording | None:
+    """A file that SigMF metadata name as their samples, if it is of another format."""
+    format_, found = format_of(path, [format_ for format_ in FORMATS if format_.name != "SigMF"])
+    if format_ is None:
+        return None
+    recording = format_.open(found)
+    recording.format_name = recording.format_name or format_.name
+    return recording
 
 
-def _format_of(path: Path) -> tuple[Format | None, Path]:
-    """The format by which the path goes and the file to open; None and the path itself if it goes by none.
-
-    A path that names a recording of several files goes first, then the content.
-    """
-    for format_ in FORMATS:
-        if format_.find is not None and (found := format_.find(path)) is not None:
-            return format_, found
-    head = _head(path)
-    return next((format_ for format_ in FORMATS if format_.is_one(path, head)), None), path
-
-
-def _head(path: Path) -> bytes:
-    """The first bytes of a regular file; none of anything else, or of one that cannot be read."""
-    try:
-        if path.is_file():
-            with path.open("rb") as file:
-                return file.read(HEAD_BYTES)
-    except OSError:  # the reader says it in its own words
-        pass
-    return b""
-
-
-def _resolve(path: Path, stated: Stated) -> tuple[Format | None, Path]:
+def _resolve(path: Path, stated: Stated, need_rate: bool = True) -> tuple[Format | None, Path]:
     """As ``_format_of``, by the rules of ``open_recording``; None is raw IQ."""
     stated.check(path)
-    format_, found = _format_of(path)
+    format_, found = format_of(path, FORMATS)
     if format_ is not None:
         if stated.datatype is not None:
             raise RecordingArgumentError(f"{path}: is {format_.name}, which states its own data type and first sample; leave "
                                          f"datatype {stated.datatype} out, it is for raw IQ")
-    if not found.exists() and (format_ is not None or stated == Stated()):
+    there = found.exists() or found.parent.is_file()  # the latter: in an archive
+    if not there and (format_ is not None or stated == Stated()):
         raise RecordingError(f"{found}: no such recording; check the path")
     if format_ is not None:
         return format_, found
     if path.is_dir():
         raise RecordingError(f"{path}: is a folder; name one recording")
     named = parse_name(path)
-    missing = [word for word, value in (("rate in Hz", stated.rate or named.rate),
+    missing = [word for word, value in (("rate in Hz", stated.rate or named.rate or (None if need_rate else 0.0)),
                                         ("datatype (cf32_le, ci16_le, cu8, rtl, hackrf, ...)", stated.datatype or named.datatype))
                if value is None]
     if missing:
-        like = next((f"is named like {format_.name}, but its content is not" for format_ in FORMATS
-                     if path.suffix.lower() in format_.suffixes), "is no recording that states what it holds")
-        raise RecordingArgumentError(f"{path}: {like}; if it is raw IQ, give its {' and its '.join(missing)}")
+        like = _named_like(path)
+        what = f"is named like {like}, but its content is not" if like else "is no recording that states what it holds"
+        raise RecordingArgumentError(f"{path}: {what}; if it is raw IQ, give its {' and its '.join(missing)}")
     return None, path
 
 
@@ -200,7 +166,12 @@ def _open_raw(path: Path, stated: Stated, named: Named) -> Recording:
         raise RecordingArgumentError(f"{path}: channel {stated.channel} is asked for; raw IQ has one; leave it out")
     recording.format_name = "raw IQ"
     recording.origins["datatype"] = STATED if stated.datatype is not None else NAME
-    if like := next((format_.name for format_ in FORMATS if path.suffix.lower() in format_.suffixes), None):
+    if like := _named_like(path):
         recording.notes.append(f"{path.name} is named like {like}, but its content is not; it is read as raw IQ, "
                                f"{recording.datatype}")
     return recording
+
+
+def _named_like(path: Path) -> str:
+    """The format that a file has by its name, if the name does not mean raw IQ, too."""
+    return "" if parse_name(path).datatype else next((format_.name for format_ in FORMATS if format_.has_name(path)), "")

@@ -10,6 +10,8 @@ from .recording import RecordingArgumentError, RecordingError
 from .stated import add_seconds
 
 MAX_HEADER_BYTES = 1 << 20  # no header is believed beyond this
+MAX_TIME_S = 10**11  # since 1970: the year 5138
+MIN_RATE_HZ, MAX_RATE_HZ = 1e-3, 1e15  # what lies outside is damage
 Time = tuple[int, float]  # (whole seconds, fraction) since 1970 UTC: a float of the sum could not keep the fraction's digits
 
 
@@ -53,6 +55,11 @@ def pick_channel(path: Path, channel: int | None, n_channels: int) -> int:
 def utc_parts(moment: datetime) -> Time:
     """A moment in UTC, whose zone is not looked at."""
     return int(moment.replace(microsecond=0, tzinfo=UTC).timestamp()), moment.microsecond / 1e6
+
+
+def rate_or_unknown(rate: float | None) -> float:
+    """A rate in Hz that a file states; 0.0 if it is none."""
+    return rate if rate is not None and MIN_RATE_HZ <= rate <= MAX_RATE_HZ else 0.0
 
 
 def after_samples(time: Time, n_samples: int, rate: float) -> Time:

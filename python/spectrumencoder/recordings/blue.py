@@ -15,7 +15,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from .binary import MAX_HEADER_BYTES, Time, file_size, pick_channel, read_at
+from .binary import MAX_HEADER_BYTES, MAX_TIME_S, Time, file_size, pick_channel, rate_or_unknown, read_at
 from .raw import FileRecording, SampleFile
 from .recording import Capture, Recording, RecordingError
 from .stated import add_seconds
@@ -58,7 +58,7 @@ def open_blue(path: Path, *, channel: int | None = None) -> Recording:
     key, frequency = next(((key, value) for key in FREQUENCY_KEYWORDS if (value := _number(keywords.get(key))) is not None),
                           ("", None))
     time = _time(timecode, xstart, _number(keywords.get("TC_PREC")) or 0.0)
-    rate = 1.0 / xdelta if math.isfinite(xdelta) and xdelta > 1e-15 else 0.0
+    rate = rate_or_unknown(1.0 / xdelta if xdelta > 1e-15 else None)
     rate = round(rate) if abs(rate - round(rate)) < 1e-9 * rate else rate  # 1 / (1 / 2.4e6) is not 2.4e6
     recording = FileRecording(path.stem, samples, rate, [Capture(0, frequency, time)], path=path)
     recording.origins |= {"datatype": "header", "channels": "header"} | ({"samp_rate": "xdelta"} if rate else {})
@@ -105,7 +105,7 @@ def _samples(path: Path, datatype: str, start: float, n_bytes: float) -> tuple[S
 
 def _time(timecode: float, xstart: float, precision: float) -> Time | None:
     """Time code, in seconds since 1950, and what is added to it -> time since 1970; 0 is none."""
-    if not _1950_S <= timecode < 1e11 or not abs(xstart) < 1e11 or not abs(precision) < 1.0:
+    if not _1950_S <= timecode < MAX_TIME_S or not abs(xstart) < timecode - _1950_S + 1 or not abs(precision) < 1.0:
         return None
     return add_seconds(add_seconds((int(timecode) - _1950_S, timecode % 1.0), xstart), precision)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from ..extras import how_to_get
 from .binary import Time, pick_channel
-from .digital_rf_index import DAMAGED, MIN_FILL, Layout, Piece, channel_files, index_file, one_line
+from .digital_rf_index import DAMAGED, MIN_FILL, Layout, Piece, channel_files, index_file, one_line, true_runs
 from .raw import SampleFile
 from .recording import Capture, Recording, RecordingError
 from .sample_format import SampleFormat
@@ -87,33 +88,39 @@ class DigitalRfRecording(Recording):
     def __init__(self, path: Path, layout: Layout, pieces: list[Piece], rate: Fraction, channel: int, h5py: Any,
                  may_have_fill: bool):
         files = list(dict.fromkeys(piece.file for piece in pieces))
-        super().__init__(path.name, float(rate), sum(piece.count for piece in pieces), path=path, datatype=layout.datatype,
+        super().__init__(path.name, float(rate), sum(piece.n_samples for piece in pieces), path=path, datatype=layout.datatype,
                          data_paths=files)
         self.n_channels, self.channel, self.size_bytes = layout.n_subchannels, channel, sum(file.stat().st_size for file in files)
         self._pieces, self._layout, self._h5py, self._may_have_fill = pieces, layout, h5py, may_have_fill
-        self._ends = np.cumsum([piece.count for piece in pieces])
+        self._file: Path | None = None  # that was read last
+        self._samples: SampleFile | None = None  # of that file
+        self._ends = list(accumulate(piece.n_samples for piece in pieces))
         self._format = SampleFormat(layout.datatype)
         self._fill = self._format.decode(np.frombuffer(layout.fill, np.uint8))[0]
+        self._lowest = -math.inf if np.isnan(self._fill) else float(self._fill.real)
 
     def _read_samples(self, start: int, out: np.ndarray) -> None:
-        done, i = 0, int(np.searchsorted(self._ends, start, "right"))
+        done, i = 0, bisect_right(self._ends, start)
         while done < len(out):
             piece = self._pieces[i]
-            skip = start + done - int(self._ends[i] - piece.count)
-            part = out[done:done + piece.count - skip]
+            skip = start + done - (self._ends[i] - piece.n_samples)
+            part = out[done:done + piece.n_samples - skip]
             try:
                 self._read_piece(piece, piece.row + skip, part)
             except DAMAGED as error:
                 raise RecordingError(f"{piece.file}: cannot be read ({one_line(error)}); open it again") from error
             done, i = done + len(part), i + 1
-        if self._may_have_fill:
+        # Fill is the lowest number, or NaN, and a hole has one of these samples at least: true if it is NaN too.
+        if self._may_have_fill and not np.minimum.reduce(out.real[::MIN_FILL]) > self._lowest:
             _hide_fill(out, self._fill)
 
     def _read_piece(self, piece: Piece, row: int, out: np.ndarray) -> None:
         if piece.byte is not None:
-            samples = SampleFile(piece.file, self._layout.datatype, n_channels=self.n_channels, channel=self.channel,
-                                 byte_start=piece.byte)
-            samples.read_into(row, out)
+            if self._samples is None or self._file is not piece.file:  # all pieces of a file have the same Path
+                self._file = piece.file
+                self._samples = SampleFile(piece.file, self._layout.datatype, n_channels=self.n_channels, channel=self.channel,
+                                           byte_start=piece.byte)
+            self._samples.read_into(row, out)
         else:
             with self._h5py.File(piece.file, "r") as data:
                 rows = np.ascontiguousarray(data["rf_data"][row:row + len(out), self.channel])
@@ -124,13 +131,8 @@ class DigitalRfRecording(Recording):
 
 def _hide_fill(out: np.ndarray, fill: np.complex64) -> None:
     """Fill values that the index did not find, in a hole of a file, become NaN: no sample, and no frame with it."""
-    values = out.view(np.float32)
-    lowest = values.min()  # one fast pass: fill is the lowest number, or NaN
-    if not np.isnan(lowest) and not lowest <= fill.real:
-        return
     is_fill = np.isnan(out.real) if np.isnan(fill) else out == fill
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], is_fill.view(np.int8), [0]))))
-    for low, high in zip(edges[::2], edges[1::2], strict=True):
+    for low, high in true_runs(is_fill):
         if high - low >= MIN_FILL:
             out[low:high] = np.nan
 
@@ -152,7 +154,7 @@ def _index(h5py: Any, path: Path, is_continuous: bool) -> tuple[Layout, list[Pie
     pieces.sort()
     kept: list[Piece] = []
     for piece in pieces:
-        if kept and piece.first < kept[-1].first + kept[-1].count:
+        if kept and piece.first < kept[-1].first + kept[-1].n_samples:
             notes.append(f"{piece.file.name} states samples that {kept[-1].file.name} has too; they are left out")
         else:
             kept.append(piece)
@@ -169,15 +171,15 @@ def _captures(pieces: list[Piece], rate: Fraction, frequencies: list[tuple[int, 
     captures: list[Capture] = []
     before = n_gaps = n_lost = 0  # before: samples of the pieces before
     for piece, earlier in zip(pieces, [None, *pieces], strict=False):
-        gap = piece.first - (earlier.first + earlier.count) if earlier else 0
+        gap = piece.first - (earlier.first + earlier.n_samples) if earlier else 0
         n_gaps, n_lost = n_gaps + (gap > 0), n_lost + gap
-        inside = slice(bisect_right(changes, piece.first), bisect_right(changes, piece.first + piece.count - 1))
+        inside = slice(bisect_right(changes, piece.first), bisect_right(changes, piece.first + piece.n_samples - 1))
         for start in (piece.first, *changes[inside]):
             k = bisect_right(changes, start)
             frequency = frequencies[k - 1][1] if k else None
             if not captures or (gap and start == piece.first) or frequency != captures[-1].frequency_hz:
                 captures.append(Capture(before + start - piece.first, frequency, _time(start, rate)))
-        before += piece.count
+        before += piece.n_samples
     if n_gaps:
         notes.append(f"{n_gaps} {'gap' if n_gaps == 1 else 'gaps'}, {float(n_lost / rate):.6g} s in all; a capture after each")
     return captures
@@ -196,7 +198,7 @@ def _frequencies(reader: Any, path: Path, channel: int, pieces: list[Piece], not
         metadata = reader.get_digital_metadata(path.resolve().name)
         first, last = metadata.get_bounds()
         field = next((name for name in _FREQUENCY_FIELDS if name in metadata.get_fields()), None)
-        records = {} if field is None else metadata.read(first, min(int(last), pieces[-1].first + pieces[-1].count), field)
+        records = {} if field is None else metadata.read(first, min(int(last), pieces[-1].first + pieces[-1].n_samples), field)
         return sorted((int(sample), _frequency(value, channel)) for sample, value in records.items())
     except DAMAGED as error:
         notes.append(f"the metadata cannot be read ({one_line(error)}); the frequency is not known")

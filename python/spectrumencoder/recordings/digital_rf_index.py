@@ -3,7 +3,8 @@
 
 A file states in `rf_data_index` which samples it holds. One that was written as continuous states that it holds all samples of
 its second, and has fill values (-32768, NaN) where none were written, as at both ends of a recording: these are found and left
-out. Within such a file PROBES places are looked at, so that a hole of that share of the file is found.
+out. In a large file PROBES places are looked at, so that a hole of that share of the file is found. Holes shorter than
+MIN_FILL samples are not.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ import numpy as np
 from .recording import RecordingError
 
 PROBES = 256
-MIN_FILL = 16  # as many fill values in a row are no samples
+_EXACT_ROWS = 1 << 16  # a file of no more is looked at as a whole
+MIN_FILL = 64  # as many fill values in a row are no samples
 DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, MemoryError)
 _KINDS = {("i", 1): "i8", ("i", 2): "i16", ("i", 4): "i32", ("u", 1): "u8", ("u", 2): "u16", ("u", 4): "u32", ("f", 4): "f32",
           ("f", 8): "f64"}
 
 
 class Piece(NamedTuple):
-    """Samples [first, first + count) since 1970, which lie in rows [row, row + count) of a file.
+    """Samples [first, first + n_samples) since 1970, in rows [row, row + n_samples) of a file.
 
     byte: of row 0 in the file; None if its data are compressed or have a checksum.
     """
 
     first: int
-    count: int
+    n_samples: int
     file: Path
     row: int
     byte: int | None
@@ -62,11 +64,11 @@ def index_file(h5py: Any, file: Path, is_continuous: bool) -> tuple[Layout, list
             layout = _layout(rows)
             pieces = [Piece(int(first), int(stop) - int(row), file, int(row), None) for (first, row), stop in
                       zip(index[:], [*index[1:, 1], rows.shape[0]], strict=True)]
-            if pieces[0].row != 0 or any(piece.count <= 0 for piece in pieces):
+            if pieces[0].row != 0 or any(piece.n_samples <= 0 for piece in pieces):
                 raise ValueError("rf_data_index does not ascend")
             if is_continuous:
                 pieces = [Piece(piece.first + low - piece.row, high - low, file, low, None) for piece in pieces
-                          for low, high in _filled(rows, layout, piece.row, piece.row + piece.count)]
+                          for low, high in _filled(rows, layout, piece.row, piece.row + piece.n_samples)]
             byte = _first_byte(rows, file.stat().st_size)
             return layout, [piece._replace(byte=byte) for piece in pieces]
     except DAMAGED as error:
@@ -79,17 +81,17 @@ def one_line(error: Exception) -> str:
 
 
 def _layout(rows: Any) -> Layout:
-    dtype, parts = rows.dtype, ("r",)
+    dtype, part = rows.dtype, "r"
     if dtype.names is not None:
         if dtype.names != ("r", "i") or dtype["r"] != dtype["i"] or dtype.itemsize != 2 * dtype["r"].itemsize:
             raise ValueError(f"samples of type {dtype}")
-        dtype, parts = dtype["r"], ("r", "i")
+        dtype, part = dtype["r"], "c"
     elif dtype.kind == "c":
-        dtype, parts = np.dtype(f"{dtype.byteorder}f{dtype.itemsize // 2}"), ("r", "i")
+        dtype, part = np.dtype(f"{dtype.byteorder}f{dtype.itemsize // 2}"), "c"
     if (dtype.kind, dtype.itemsize) not in _KINDS:
         raise ValueError(f"samples of type {dtype}")
     order = "" if dtype.itemsize == 1 else "_be" if dtype.str[0] == ">" else "_le"
-    return Layout(("c" if len(parts) == 2 else "r") + _KINDS[dtype.kind, dtype.itemsize] + order, rows.shape[1],
+    return Layout(part + _KINDS[dtype.kind, dtype.itemsize] + order, rows.shape[1],
                   np.asarray(rows.fillvalue, rows.dtype).tobytes())
 
 
@@ -111,29 +113,28 @@ def _filled(rows: Any, layout: Layout, low: int, high: int) -> list[tuple[int, i
         data = np.ascontiguousarray(rows[first:last:step])
         return (data.view(np.uint8).reshape(len(data), -1) == fill).all(1)
 
-    def edge(first: int, last: int, state: bool) -> int:
-        """The first row after `first` with another state; `last` has it."""
-        while last - first > 1:
-            middle = (first + last) // 2
-            first, last = (middle, last) if bool(is_fill(middle, middle + 1)[0]) == state else (first, middle)
-        return last
+    if high - low <= _EXACT_ROWS:
+        holes = [(low + first, low + last) for first, last in true_runs(is_fill(low, high))]
+    else:
+        holes, step = [], (high - low) // PROBES
+        places = [*range(low, high, step), high]
+        states = [*is_fill(low, high, step).tolist(), bool(is_fill(high - 1, high)[0])]
+        for first, last, state, then in zip(places, places[1:], states, states[1:], strict=False):
+            if state and then and is_fill(first, min(last, first + MIN_FILL)).all():
+                found = [(first, last)]
+            elif state or then:
+                found = [(first + begin, first + end) for begin, end in true_runs(is_fill(first, last))]
+            else:
+                continue
+            if holes and found and found[0][0] == holes[-1][1]:
+                found[0] = (holes.pop()[0], found[0][1])
+            holes += found
+    holes = [(first, last) for first, last in holes if last - first >= min(MIN_FILL, high - low)]
+    edges = [low, *(edge for hole in holes for edge in hole), high]
+    return [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if last > first]
 
-    def is_hole(place: int) -> bool:
-        """True if the fill value at a place is one of many: one value of a receiver at full scale is none."""
-        begin = max(low, place - MIN_FILL + 1)
-        around = is_fill(begin, min(high, place + MIN_FILL)).tolist()
-        below, above = around[:place - begin][::-1], around[place - begin:]
-        run = (below.index(False) if False in below else len(below)) + (above.index(False) if False in above else len(above))
-        return run >= min(MIN_FILL, high - low)
 
-    step = max(1, (high - low) // PROBES)
-    places = [*range(low, high, step), high - 1]
-    states = [*is_fill(low, high, step).tolist(), bool(is_fill(high - 1, high)[0])]
-    states = [state and is_hole(place) for state, place in zip(states, places, strict=True)]
-    edges = [low] if not states[0] else []
-    for before, after, state, then in zip(places, places[1:], states, states[1:], strict=False):
-        if state != then:
-            edges.append(edge(before, after, state))
-    if len(edges) % 2:
-        edges.append(high)
-    return list(zip(edges[::2], edges[1::2], strict=True))
+def true_runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """Where a mask (n,) is True: first, and behind the last, of each run."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.astype(np.int8), [0]))))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

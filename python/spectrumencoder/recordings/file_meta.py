@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .binary import MAX_HEADER_BYTES, Time, after_samples, file_size, pick_channel, read_at
+from .binary import MAX_HEADER_BYTES, MAX_TIME_S, Time, after_samples, file_size, pick_channel, rate_or_unknown, read_at
 from .pmt_bytes import read_pmt
 from .raw import FileRecording, SampleFile
 from .recording import Capture, Recording, RecordingError
@@ -27,6 +27,7 @@ from .stated import difference_s
 HEADER_SUFFIX = ".hdr"
 _TYPES = ("i8", "i16_le", "i32_le", None, None, "f32_le", "f64_le")  # gr_file_types; the third and fourth are of 8 bytes
 _FIRST_BYTES = 1024  # read of a header at first; more if it is longer
+_UNSET = (0, 0.0)  # the time that the sink counts from if no tag states one
 _KEYS = {"strt", "bytes", "rx_rate", "cplx", "type", "size"}
 
 
@@ -73,7 +74,7 @@ def open_file_meta(path: Path, *, channel: int | None = None) -> Recording:
     first, sample = None, 0
     times = _Times()
     for segment in segments:
-        rate = max(0.0, _number(segment.header.get("rx_rate")) or 0.0)
+        rate = rate_or_unknown(_number(segment.header.get("rx_rate")))
         if first is None:
             first, rate_hz, datatype = segment, rate, _datatype(path, segment.header, notes)
             sample_bytes = SampleFile(data_path, datatype).stride_bytes
@@ -115,12 +116,12 @@ class _Times:
         self._stated, self._before = stated, sample
         if stated is None:
             return None, False
-        if last is not None and self._known is not None and rate > 0:
+        if last is not None and rate > 0:
             step = difference_s(stated, last)
             if step == 0 or abs(step - (sample - before) / rate) <= 0.5 / rate:
-                return after_samples(self._known[0], sample - self._known[1], rate), False
-        self._known = (stated, sample)
-        return stated, True
+                return self._known and after_samples(self._known[0], sample - self._known[1], rate), False
+        self._known = None if stated == _UNSET else (stated, sample)
+        return self._known and stated, True
 
 
 def _inline(path: Path, notes: list[str]) -> Iterator[_Segment]:
@@ -219,7 +220,7 @@ def _number(value: Any) -> float | None:
 
 
 def _time(value: Any) -> Time | None:
-    """rx_time; (0, 0.0), which the sink writes if no tag stated it, is none."""
+    """rx_time; None if it is no time."""
     if not isinstance(value, tuple) or len(value) != 2 or not isinstance(value[0], int) or not isinstance(value[1], float):
         return None
-    return (value[0], value[1]) if 0 <= value[0] < 1 << 40 and 0 <= value[1] < 1 and value != (0, 0.0) else None
+    return (value[0], value[1]) if 0 <= value[0] < MAX_TIME_S and 0 <= value[1] < 1 else None

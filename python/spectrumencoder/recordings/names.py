@@ -68,6 +68,14 @@ _SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9_-]*$")  # ".92M_2400k" is none
 
 
+_OPEN_SUFFIXES = {".raw", ".iq", ".bin", ".dat", ".data", ".s8", ".s16", ".f32"}  # of raw IQ, and of other things
+
+
+def states_type(path: Path) -> bool:
+    """True if a file's suffix is one of raw IQ, so that a search of a folder may take its name at its word."""
+    return path.suffix.lower() in _OPEN_SUFFIXES or _datatype(path.suffix[1:]) is not None
+
+
 def parse_name(path: Path) -> Named:
     """What the name of a file says."""
     suffix = match[0] if (match := _SUFFIX.search(path.name)) else ""

@@ -7,6 +7,7 @@ The layout is that of the NEP 1 of NumPy, read by ``numpy.lib.format``; the samp
 from __future__ import annotations
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def open_npy(path: Path, *, channel: int | None = None) -> FileRecording:
             begun = file.tell()
     except KeyError as error:
         raise RecordingError(f"{path}: version {error} of .npy is not read; save it with numpy.save") from error
-    except (ValueError, OSError, SyntaxError, TypeError, RecursionError, MemoryError, EOFError) as error:
+    except (ValueError, OSError, TokenError, SyntaxError, TypeError, RecursionError, MemoryError, EOFError) as error:
         raise RecordingError(f"{path}: no valid .npy header ({' '.join(str(error).split())[:80]}); it is damaged") from error
     n_samples, datatype = _layout(path, shape, fortran, dtype)
     if channel:

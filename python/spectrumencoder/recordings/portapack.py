@@ -10,7 +10,7 @@ import math
 import re
 from pathlib import Path
 
-from .binary import pick_channel, read_at
+from .binary import pick_channel, rate_or_unknown, read_at
 from .raw import FileRecording, SampleFile
 from .recording import Capture, Recording, RecordingError
 
@@ -46,11 +46,11 @@ def open_portapack(path: Path, *, channel: int | None = None) -> Recording:
     if text is None:
         raise RecordingError(f"{path}: its {path.with_suffix('.TXT').name} with sample_rate= and center_frequency= is missing")
     values = _values(text)
-    rate, frequency = values.get("sample_rate", 0.0), values.get("center_frequency")
+    rate, frequency = rate_or_unknown(values.get("sample_rate")), values.get("center_frequency")
     samples = SampleFile(path, SUFFIXES[path.suffix.lower()])
-    recording = FileRecording(path.stem, samples, rate if rate > 0 else 0.0, [Capture(0, frequency)])
+    recording = FileRecording(path.stem, samples, rate, [Capture(0, frequency)])
     recording.origins |= {"datatype": "name", "channels": "name"}
-    recording.origins |= {"samp_rate": text.name} if rate > 0 else {}
+    recording.origins |= {"samp_rate": text.name} if rate else {}
     recording.origins |= {} if frequency is None else {"frequency": text.name}
     return recording
 

@@ -15,6 +15,7 @@ from .sample_format import SampleFormat, parse_datatype
 
 _PIECE = 16384  # samples read at a time: between file and result they stay in the second cache of a core
 _SPAN = 1 << 18  # bytes of short runs read at a time
+_MAX_HEADERS = 1000  # runs that SigMF metadata describe: of a pcap file there are millions
 _MAX_JOINED = 4096  # short runs looked at together
 
 
@@ -53,6 +54,10 @@ class SampleFile:
         return int(self._ends[-1])
 
     @property
+    def n_runs(self) -> int:
+        return len(self._starts)
+
+    @property
     def runs(self) -> list[Run]:
         """The runs, by their samples."""
         return [Run(int(end - count), int(end), int(start))
@@ -89,15 +94,13 @@ class SampleFile:
         Raises:
             RecordingError: the file has become shorter or unreadable since it was opened.
         """
-        stop = start + len(out)
-        first, last = np.searchsorted(self._ends, (start, stop - 1), "right")
-        runs = slice(int(first), int(last) + 1)
-        begins, ends = self._ends[runs] - self._counts[runs], self._ends[runs]
-        lows = self._starts[runs] + (np.maximum(begins, start) - begins) * self.stride_bytes
-        sizes = (np.minimum(ends, stop) - np.maximum(begins, start)) * self.stride_bytes
-        done = i = 0
         try:  # no memory map: one whose file is cut off kills the process
             with self.path.open("rb", buffering=0) as file:
+                if len(self._starts) == 1:
+                    self._read_run(file, int(self._starts[0]) + start * self.stride_bytes, out)
+                    return
+                lows, sizes = self._parts(start, start + len(out))
+                done = i = 0
                 while i < len(lows):
                     n_runs = _short_runs(lows[i:i + _MAX_JOINED], sizes[i:i + _MAX_JOINED])
                     part = out[done:done + int(sizes[i:i + n_runs].sum()) // self.stride_bytes]
@@ -108,6 +111,14 @@ class SampleFile:
                     done, i = done + len(part), i + n_runs
         except OSError as error:
             raise RecordingError(f"{self.path}: cannot be read ({error})") from error
+
+    def _parts(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """First byte and bytes of the runs, or parts of runs, with samples [start, stop)."""
+        first, last = np.searchsorted(self._ends, (start, stop - 1), "right")
+        runs = slice(int(first), int(last) + 1)
+        begins, ends = self._ends[runs] - self._counts[runs], self._ends[runs]
+        lows = self._starts[runs] + (np.maximum(begins, start) - begins) * self.stride_bytes
+        return lows, (np.minimum(ends, stop) - np.maximum(begins, start)) * self.stride_bytes
 
     def _read_run(self, file: RawIOBase, byte_start: int, out: np.ndarray) -> None:
         raw = np.empty((min(len(out), _PIECE), self.stride_bytes), np.uint8)
@@ -149,21 +160,26 @@ def _short_runs(lows: np.ndarray, sizes: np.ndarray) -> int:
 class FileRecording(Recording):
     """A recording whose samples lie in one file. `path` is that file, unless another one names the recording.
 
-    Attributes: samples (the SampleFile), data_path (its file), n_channels, channel; besides those of ``Recording``.
+    Attributes: samples (the SampleFile), data_path (its file; None if that is temporary), n_channels, channel; besides those of
+    ``Recording``.
     """
 
     def __init__(self, name: str, samples: SampleFile, samp_rate: float, captures: Sequence[Capture] = (),
                  annotations: Sequence[Annotation] = (), *, path: Path | None = None):
         super().__init__(name, samp_rate, samples.n_samples, captures, annotations, path=path or samples.path,
                          datatype=samples.format.name, data_paths=[samples.path])
-        self.samples, self.data_path = samples, samples.path
+        self.samples = samples
+        self.data_path: Path | None = samples.path
         self.n_channels, self.channel, self.size_bytes = samples.n_channels, samples.channel, samples.size
 
     def sigmf_meta(self, path: Path) -> dict:
         """As ``Recording.sigmf_meta``. In the folder of the samples it names them (``core:dataset``), and the other bytes between
         them (``core:header_bytes``, ``core:trailing_bytes``), so that others find each sample."""
         meta = super().sigmf_meta(path)
-        if path.parent.resolve() != self.data_path.parent.resolve():
+        sigmf_name = self.samples.format.sigmf_name
+        meta["global"]["core:datatype"] = sigmf_name  # of samples that others cannot find it says no more than this
+        if path.parent.resolve() != self.samples.path.parent.resolve() or sigmf_name != self.datatype \
+                or self.samples.n_runs > _MAX_HEADERS:
             return meta
         captures, end = {capture["core:sample_start"]: capture for capture in meta["captures"]}, 0
         for run in self.samples.runs:
@@ -173,7 +189,7 @@ class FileRecording(Recording):
                     {} if before.frequency_hz is None else {"core:frequency": before.frequency_hz}))
                 capture["core:header_bytes"] = run.byte_start - end
             end = run.byte_start + (run.last - run.first) * self.samples.stride_bytes
-        head = meta["global"] | {"core:dataset": self.data_path.name}
+        head = meta["global"] | {"core:dataset": self.samples.path.name}
         del head["core:metadata_only"]
         if self.samples.size > end:
             head["core:trailing_bytes"] = self.samples.size - end

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 _DATETIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(\.\d*)?\s*(Z|[+-]\d\d:?\d\d)?")
+END_OF_TIME = 253402300800  # seconds since 1970: the year 10000, which no calendar of Python's has
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -74,6 +74,12 @@ class SampleFormat:
         return np.dtype(f"{'>' if endian == '_be' else '<'}{kind[0]}{int(kind[-2:].lstrip('ifu')) // 8}")
 
     @property
+    def sigmf_name(self) -> str:
+        """The name itself if SigMF has it; of 24 bits that of 32 bits, as which ``convert`` writes them."""
+        match = _ADDED.fullmatch(self.name)
+        return self.name if match is None else f"{match[1]}i32{match[3]}"
+
+    @property
     def sample_bytes(self) -> int:
         return self.component.itemsize * (2 if self.is_complex else 1)
 

@@ -1,207 +1,244 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SigMF recordings: NAME.sigmf-meta, and its samples in NAME.sigmf-data (SigMF specification 1.2).
+"""Where SigMF's metadata and samples lie: NAME.sigmf-meta with its dataset, archives, collections.
 
-Sample numbers count from the first sample in the file, that is, ``core:offset`` is subtracted from captures and
-annotations. Header bytes before captures and trailing bytes are skipped; part of a sample at the end of a file is left
-out. Checksums are verified only on request (``verify``), since they take a pass over the whole file.
+An archive that holds one recording is one; ``archive.sigmf/NAME`` is a recording of an archive that holds several.
 """
 
 from __future__ import annotations
 
 import codecs
-import copy
-import hashlib
 import json
-import math
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
-from .raw import FileRecording, Run, SampleFile
-from .recording import Annotation, Capture, RecordingError, parse_time
+from .. import keys
+from .archive import Member, is_archive, members, unpack
+from .raw import FileRecording
+from .recording import Recording, RecordingError
+from .sigmf_meta import DATA_SUFFIX, META_SUFFIX, Part, SigmfRecording
 
-META_SUFFIX, DATA_SUFFIX, ARCHIVE_SUFFIX = ".sigmf-meta", ".sigmf-data", ".sigmf"
-
-
-class SigmfRecording(FileRecording):
-    """A SigMF recording. Opening reads the metadata only; ``read`` reads the samples.
-
-    Attributes: meta (the metadata as it stands in the file), meta_path; besides those of ``FileRecording``.
-
-    Raises:
-        RecordingError: the metadata is not valid, or the samples do not go with it.
-    """
-
-    def __init__(self, meta: dict, meta_path: Path, data_path: Path, *, channel: int | None = None):
-        self.meta, self.meta_path = meta, meta_path
-        where = str(meta_path)
-        head = _member(meta, "global", dict, where)
-        datatype = str(_member(head, "core:datatype", str, where))
-        samp_rate = _number(head, "core:sample_rate", where)
-        if samp_rate is not None and not 0 < samp_rate < math.inf:
-            raise RecordingError(f"{where}: core:sample_rate is {head.get('core:sample_rate')!r}; state it in Hz in "
-                                 "the metadata's global part (it is needed to place signals in frequency)")
-        n_channels = _count(head, "core:num_channels", where, 1)
-        if not 0 <= (channel or 0) < n_channels:
-            raise RecordingError(f"{where}: channel {channel} is asked for; the file has {n_channels}, counted from 0")
-        self.offset = _count(head, "core:offset", where, 0)
-        self.license = str(head.get("core:license", ""))
-        stated = sorted(_members(meta, "captures", where), key=lambda c: _count(c, "core:sample_start", where, 0))
-        early: list[str] = []  # times before 1970, which are those of a clock that was never set
-        captures = [self._capture(c, where, early) for c in stated] or [Capture(0)]
-        headers = [_count(c, "core:header_bytes", where, 0) for c in stated]
-        samples = SampleFile(data_path, datatype, n_channels=n_channels, channel=channel or 0)
-        samples.runs = _runs(samples, captures, headers or [0], _count(head, "core:trailing_bytes", where, 0), where)
-        annotations = [self._annotation(a, samples.n_samples, where) for a in _members(meta, "annotations", where)]
-        super().__init__(meta_path.stem, samples, samp_rate or 0.0, captures, annotations, path=meta_path)
-        self.origins |= {"datatype": "core:datatype", "channels": "core:num_channels" if "core:num_channels" in head else "SigMF"}
-        self.origins |= {} if samp_rate is None else {"samp_rate": "core:sample_rate"}
-        self.origins |= {key: name for key, name, known in (
-            ("frequency", "core:frequency", any(c.frequency_hz is not None for c in captures)),
-            ("time", "core:datetime", any(c.time_parts is not None for c in captures))) if known}
-        if early:
-            self.notes.append(f"core:datetime {early[0]} is before 1970, a clock that was never set; it is taken as "
-                              "not stated")
-
-    def verify(self) -> bool:
-        stated = self.meta["global"].get("core:sha512")
-        if not stated:
-            return False
-        with self.data_path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha512").hexdigest()
-        if found != str(stated).lower():
-            raise RecordingError(f"{self.data_path}: sha512 is {found[:12]}..., the metadata states "
-                                 f"{str(stated)[:12]}...; the file is truncated or was changed: fetch it again")
-        return True
-
-    def sigmf_meta(self, path: Path) -> dict:
-        """The metadata, pointing at its samples if these do not have the name of the file at `path`."""
-        meta = copy.deepcopy(self.meta)
-        if path.parent.resolve() != self.data_path.parent.resolve():
-            meta["global"]["core:metadata_only"] = True
-        elif path.with_suffix(DATA_SUFFIX).name != self.data_path.name:
-            meta["global"]["core:dataset"] = self.data_path.name
-        meta["annotations"] = meta.get("annotations") or []
-        meta.setdefault("captures", [])
-        return meta
-
-    def _capture(self, raw: dict, where: str, early: list[str]) -> Capture:
-        start = _count(raw, "core:sample_start", where, 0) - self.offset
-        if start < 0:
-            raise RecordingError(f"{where}: a capture starts {-start} samples before core:offset {self.offset}; "
-                                 "correct either")
-        moment = _time_parts(raw.get("core:datetime"), where)
-        if moment is not None and moment[0] < 0:
-            early.append(str(raw["core:datetime"]))
-            moment = None
-        return Capture(start, _number(raw, "core:frequency", where), moment)
-
-    def _annotation(self, raw: dict, n_samples: int, where: str) -> Annotation:
-        start = max(0, _count(raw, "core:sample_start", where, 0) - self.offset)
-        count = _count(raw, "core:sample_count", where, max(0, n_samples - start))
-        return Annotation(start, count, str(raw.get("core:label", "")), _number(raw, "core:freq_lower_edge", where),
-                          _number(raw, "core:freq_upper_edge", where), str(raw.get("core:comment", "")))
+ARCHIVE_SUFFIXES = (".sigmf", ".sigmf.gz", ".sigmf.xz", ".sigmf.zip")
+COLLECTION_SUFFIX = ".sigmf-collection"
+SUFFIXES = (META_SUFFIX, *ARCHIVE_SUFFIXES)  # of which a folder is searched; a collection names what lies beside it
+_EXTENSION = keys.SIGMF_PREFIX.rstrip(":")
 
 
 def find_sigmf(path: Path) -> Path | None:
-    """NAME.sigmf-meta of a path that is it, NAME.sigmf-data, or NAME if it exists; an archive itself; else None."""
+    """NAME.sigmf-meta of a path that is it, NAME.sigmf-data, or NAME if it exists; an archive or collection itself; else None."""
     if path.suffix in (META_SUFFIX, DATA_SUFFIX):
-        return path.with_suffix(META_SUFFIX)
+        return path if _archive_of(path) else path.with_suffix(META_SUFFIX)
     if path.is_dir():
         return None
-    if path.suffix == ARCHIVE_SUFFIX:
+    if path.name.endswith((*ARCHIVE_SUFFIXES, COLLECTION_SUFFIX)) or _archive_of(path):
         return path
     meta_path = path.with_name(path.name + META_SUFFIX)
     return meta_path if meta_path.is_file() else None
 
 
 def is_sigmf(path: Path, head: bytes) -> bool:
-    """True if the first bytes of a file are those of SigMF metadata."""
-    return head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{") and b'"core:' in head
+    """True if the first bytes of a file are those of SigMF metadata, or of a tar archive with some."""
+    return (head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{") and b'"core:' in head) or (
+        head[257:262] == b"ustar" and b".sigmf-" in head)
 
 
-def open_sigmf(meta_path: Path, *, channel: int | None = None) -> SigmfRecording:
-    """Opens NAME.sigmf-meta. channel: of an interleaved file with several; None is the first.
+def sigmf_members(path: Path) -> list[Path]:
+    """The recordings that a path of ``find_sigmf`` stands for: those of a collection or an archive; else the path alone.
+
+    Raises:
+        RecordingError: the collection or archive is damaged, or empty.
+    """
+    if path.name.endswith(COLLECTION_SUFFIX):
+        return _collected(path)
+    if path.is_file() and _is_archive_file(path):
+        found = [Path(m.name).name.removesuffix(META_SUFFIX) for m in members(path, META_SUFFIX) if m.text is not None]
+        if not found:
+            raise RecordingError(f"{path}: holds no {META_SUFFIX} file; it is no SigMF archive")
+        return [path] if len(found) == 1 else [path / name for name in found]
+    return [path]
+
+
+def open_sigmf(path: Path, *, channel: int | None = None,
+               container: Callable[[Path], Recording | None] = lambda path: None) -> SigmfRecording:
+    """Opens NAME.sigmf-meta, an archive, or a collection of one recording.
+
+    Args:
+        channel: of an interleaved file with several; None is the first.
+        container: opens a file of another format that says itself where its samples are; None of any other file.
 
     Raises:
         RecordingError: missing, truncated or invalid.
     """
-    if meta_path.suffix == ARCHIVE_SUFFIX:
-        raise RecordingError(f"{meta_path}: is a SigMF archive; unpack it (tar -xf) and name its {META_SUFFIX} file")
+    if (archive := _archive_of(path)) is not None or (path.is_file() and _is_archive_file(path)):
+        return _open_archived(archive or path, path.name if archive else "", channel)
+    if path.name.endswith(COLLECTION_SUFFIX):
+        several = _collected(path)
+        if len(several) > 1:
+            raise RecordingError(f"{path}: is a collection of {len(several)} recordings; name one, such as {several[0].name}")
+        path = several[0]
     try:
-        meta = json.loads(meta_path.read_bytes().decode("utf-8-sig"))
+        meta = _parsed(path.read_bytes(), path)
     except OSError as error:
-        raise RecordingError(f"{meta_path}: cannot be read ({error.strerror}); check its permissions") from error
-    except ValueError as error:
-        raise RecordingError(f"{meta_path}: not valid JSON ({error}); damaged, or not SigMF metadata") from error
-    if not isinstance(meta, dict):
-        raise RecordingError(f"{meta_path}: holds a JSON {type(meta).__name__}; SigMF metadata is an object")
-    head = _member(meta, "global", dict, str(meta_path))
-    named = head.get("core:dataset")
-    data_path = meta_path.with_suffix(DATA_SUFFIX)
-    if named and not data_path.is_file():
-        data_path = meta_path.parent / str(named)
-    if not data_path.is_file():
-        only = " (core:metadata_only is set)" if head.get("core:metadata_only") else ""
-        raise RecordingError(f"{meta_path}: its samples are missing{only}; put {data_path.name} beside it")
-    return SigmfRecording(meta, meta_path, data_path, channel=channel)
+        raise RecordingError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    data_path, note = _dataset(meta, path)
+    inner = None if data_path.suffix == DATA_SUFFIX or _states_bytes(meta) else container(data_path)
+    if inner is None:
+        recording = SigmfRecording(meta, path, Part(data_path, 0, data_path.stat().st_size), channel=channel)
+    else:
+        recording = _in_container(meta, path, inner, channel)
+    recording.notes += [note] if note else []
+    return recording
 
 
-def _runs(samples: SampleFile, captures: list[Capture], headers: list[int], trailing_bytes: int, where: str) -> list[Run]:
-    """Where each capture's samples lie. headers: bytes before each capture."""
-    n_samples = samples.whole_samples(samples.size - sum(headers) - trailing_bytes)
-    late = captures[-1].sample_start
-    if late and late >= n_samples:
-        raise RecordingError(f"{where}: a capture starts at sample {late}, the file holds {n_samples}; it is "
-                             "truncated (fetch it again) or its core:datatype is wrong")
-    starts = [c.sample_start for c in captures]
-    runs = [Run(0, starts[0], 0)] if starts[0] else []
-    position = starts[0] * samples.stride_bytes
-    for first, last, header in zip(starts, [*starts[1:], n_samples], headers, strict=True):
-        position += header
-        runs.append(Run(first, last, position))
-        position += (last - first) * samples.stride_bytes
-    return runs
+class About(NamedTuple):
+    """What a search of a folder wants to know of NAME.sigmf-meta: its samples, and whether this module wrote it about them.
+
+    Fields:
+        samples: the file with the samples; None if it cannot be told.
+        is_own_output: it is about samples of another name, and of this module: ``NAME-events.sigmf-meta``.
+    """
+
+    samples: Path | None
+    is_own_output: bool
 
 
-def _member(mapping: dict, key: str, kind: type, where: str) -> Any:
-    value = mapping.get(key)
-    if not isinstance(value, kind):
-        raise RecordingError(f"{where}: {key} is {'missing' if value is None else repr(value)[:40]}; SigMF requires it "
-                             f"to be {'an object' if kind is dict else 'a text'}")
-    return value
-
-
-def _members(meta: dict, key: str, where: str) -> Iterable[dict]:
-    value = meta.get(key) or []
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise RecordingError(f"{where}: {key} must be a list of objects")
-    return value
-
-
-def _number(mapping: dict, key: str, where: str) -> float | None:
-    value = mapping.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise RecordingError(f"{where}: {key} is {value!r}; it must be a number")
-    return float(value)
-
-
-def _count(mapping: dict, key: str, where: str, default: int) -> int:
-    """A whole number that is not negative. 180000.0, as some programs write it, is one."""
-    value = mapping.get(key, default)
-    valid = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not valid or value < 0 or value != math.floor(value):
-        raise RecordingError(f"{where}: {key} is {value!r}; it must be a whole number, not negative")
-    return int(value)
-
-
-def _time_parts(text: object, where: str) -> tuple[int, float] | None:
-    """ISO 8601 -> (whole seconds, fraction) since 1970 UTC: a float of the sum could not keep the fraction's digits."""
-    if text is None:
-        return None
+def about(meta_path: Path) -> About:
+    """Reads metadata for a search. What is damaged has no samples."""
     try:
-        return parse_time(str(text))
-    except ValueError as error:
-        raise RecordingError(f"{where}: core:datetime is {text!r}; it must read like 2026-01-31T12:00:00.5Z") from error
+        meta = _parsed(meta_path.read_bytes(), meta_path)
+    except (OSError, RecordingError):
+        return About(None, False)
+    head, own_data = meta.get("global"), meta_path.with_suffix(DATA_SUFFIX)
+    own = isinstance(head, dict) and _EXTENSION in _extensions(head.get("core:extensions")) and (
+        bool(head.get("core:metadata_only")) or head.get("core:dataset") not in (None, own_data.name) or own_data.is_symlink())
+    try:
+        return About(_dataset(meta, meta_path)[0], own)
+    except RecordingError:
+        return About(None, own)
+
+
+def _extensions(value: Any) -> Iterator[str]:
+    """Names of declared extensions: of a list of objects, of texts, or an object of versions as drafts of SigMF had it."""
+    for item in value if isinstance(value, list | dict) else []:
+        yield str(item.get("name") if isinstance(item, dict) else item)
+        if isinstance(item, dict) and "name" not in item:
+            yield from map(str, item)
+
+
+def _parsed(content: bytes, path: Path) -> dict:
+    try:
+        meta = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise RecordingError(f"{path}: not valid JSON ({error}); damaged, or not SigMF metadata") from error
+    if not isinstance(meta, dict):
+        raise RecordingError(f"{path}: holds a JSON {type(meta).__name__}; SigMF metadata is an object")
+    return meta
+
+
+def _dataset(meta: dict, meta_path: Path) -> tuple[Path, str]:
+    """The file with the samples, and a note. What ``core:dataset`` names goes before NAME.sigmf-data."""
+    head = meta.get("global")
+    named = head.get("core:dataset") if isinstance(head, dict) else None
+    usual = meta_path.with_suffix(DATA_SUFFIX)
+    data_path = meta_path.parent / str(named) if named else usual
+    try:
+        there, other = data_path.is_file(), data_path != usual and usual.is_file() and not usual.samefile(data_path)
+    except (OSError, ValueError):  # no name of a file
+        there = other = False
+    if not there:
+        only = " (core:metadata_only is set: these metadata come without samples)" if isinstance(head, dict) and head.get(
+            "core:metadata_only") else ""
+        raise RecordingError(f"{meta_path}: its samples are missing{only}; put {str(data_path.name)[:80]} beside it")
+    return data_path, f"{usual.name} is not read: core:dataset names {data_path.name}" if other else ""
+
+
+def _states_bytes(meta: dict) -> bool:
+    """True if the metadata state which bytes of the dataset are no samples."""
+    head, captures = meta.get("global"), meta.get("captures")
+    return (isinstance(head, dict) and head.get("core:trailing_bytes") is not None) or (isinstance(captures, list) and any(
+        isinstance(c, dict) and c.get("core:header_bytes") is not None for c in captures))
+
+
+def _in_container(meta: dict, path: Path, inner: Recording, channel: int | None) -> SigmfRecording:
+    """Metadata about a file of another format: its reader knows where the samples are, and of which type."""
+    if not isinstance(inner, FileRecording):
+        raise RecordingError(f"{path}: its dataset is {inner.format_name}, which SigMF metadata cannot be laid over; name "
+                             "that itself")
+    old = inner.samples
+    recording = SigmfRecording(meta, path, old, channel=channel)
+    if recording.datatype != (stated := str(meta["global"]["core:datatype"])):
+        recording.notes.append(f"{old.path.name} is {inner.format_name} of {recording.datatype}; core:datatype says {stated}")
+    recording.origins["datatype"] = f"{inner.format_name} in core:dataset"
+    if not recording.samp_rate and inner.samp_rate:
+        recording.samp_rate, recording.origins["samp_rate"] = inner.samp_rate, f"{inner.format_name} in core:dataset"
+    return recording
+
+
+def _collected(path: Path) -> list[Path]:
+    """Metadata of the recordings of a collection."""
+    try:
+        listed = _parsed(path.read_bytes(), path).get("collection")
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+    streams = listed.get("core:streams") if isinstance(listed, dict) else None
+    streams = streams if isinstance(streams, list) else []
+    names = [item.get("name") if isinstance(item, dict) else item for item in streams]
+    texts = [name for name in names if isinstance(name, str) and name]
+    if not texts or len(texts) < len(names):
+        raise RecordingError(f"{path}: core:streams names no recordings; it is no valid SigMF collection")
+    return [path.with_name(PurePosixPath(name).name.removesuffix(META_SUFFIX) + META_SUFFIX) for name in texts]
+
+
+def _archive_of(path: Path) -> Path | None:
+    """The archive in which a path such as archive.sigmf/NAME names a recording."""
+    return path.parent if path.parent.name.endswith(ARCHIVE_SUFFIXES) and path.parent.is_file() else None
+
+
+def _is_archive_file(path: Path) -> bool:
+    """By its content; a name of an archive is believed if the content is no metadata."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError:  # whoever reads it says why
+        return False
+    return is_archive(head) or (path.name.endswith(ARCHIVE_SUFFIXES) and not head.lstrip(codecs.BOM_UTF8).startswith(b"{"))
+
+
+def _open_archived(path: Path, name: str, channel: int | None) -> SigmfRecording:
+    """A recording in an archive. name: of its metadata, with or without suffix; "" if there is but one."""
+    inside = members(path, META_SUFFIX)
+    metas = [member for member in inside if member.text is not None]
+    wanted = name.removesuffix(DATA_SUFFIX).removesuffix(META_SUFFIX)
+    chosen = [m for m in metas if not name or Path(m.name).name == wanted + META_SUFFIX]
+    if len(chosen) != 1:
+        names = ", ".join(Path(m.name).name.removesuffix(META_SUFFIX) for m in metas[:5])
+        raise RecordingError(f"{path}: holds {len(metas)} recordings ({names}); name one, such as {path.name}/NAME" if metas else
+                             f"{path}: holds no {META_SUFFIX} file; it is no SigMF archive")
+    found = chosen[0]
+    meta = _parsed(found.text or b"", path)
+    data = _member_with_samples(path, meta, found, inside)
+    stem = Path(found.name).name.removesuffix(META_SUFFIX)
+    if data.start is not None:
+        recording = SigmfRecording(meta, path, Part(path, data.start, data.n_bytes), channel=channel, name=stem)
+    else:
+        file = unpack(path, data)
+        recording = SigmfRecording(meta, path, Part(Path(f"/proc/self/fd/{file.fileno()}"), 0, data.n_bytes), channel=channel,
+                                   name=stem)
+        recording.keeps.append(file)
+        recording.data_path = None
+        recording.notes.append(f"its samples, {data.n_bytes / 1e6:.3g} MB, are unpacked in a temporary file while it is open")
+    recording.data_paths = [path]
+    recording.format_name = "SigMF archive"
+    return recording
+
+
+def _member_with_samples(path: Path, meta: dict, found: Member, inside: list[Member]) -> Member:
+    """The dataset of metadata in an archive: what core:dataset names, else NAME.sigmf-data, in the same folder."""
+    folder, head = PurePosixPath(found.name).parent, meta.get("global")
+    named = head.get("core:dataset") if isinstance(head, dict) else None
+    usual = found.name.removesuffix(META_SUFFIX) + DATA_SUFFIX
+    for wanted in ([str(folder / str(named))] if named else []) + [usual]:
+        for member in inside:
+            if member.name == wanted:
+                return member
+    raise RecordingError(f"{path}: holds {PurePosixPath(found.name).name}, but not its samples")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .names import Named
-from .recording import Annotation, Capture, Recording, RecordingArgumentError, iso_time, parse_time
+from .recording import END_OF_TIME, Annotation, Capture, Recording, RecordingArgumentError, iso_time, parse_time
 from .sample_format import parse_datatype
 
 STATED, NAME, UNKNOWN = "stated", "name", "unknown"  # among the values of ``Recording.origins``
@@ -57,27 +57,27 @@ class Stated(NamedTuple):
             parts = parse_time(self.start) if isinstance(self.start, str) else (int(self.start[0]), float(self.start[1]))
         except (ValueError, TypeError, OverflowError, IndexError):
             parts = (-1, 0.0)
-        if parts[0] < 0 or not 0 <= parts[1] < 1:
+        if not 0 <= parts[0] < END_OF_TIME or not 0 <= parts[1] < 1:
             raise RecordingArgumentError(f"{path}: start {self.start!r} is no time since 1970; write it like "
                                          "2026-01-31T12:00:00.5Z")
         return parts
 
 
-def complete(recording: Recording, stated: Stated, named: Named, path: Path) -> Recording:
+def complete(recording: Recording, stated: Stated, named: Named, path: Path, need_rate: bool = True) -> Recording:
     """Gives a recording the values that it has by what is stated, in its file, and in its name. Returns it.
 
     Args:
         path: the file that the user named, for messages.
+        need_rate: False leaves a rate that nobody states 0.0.
 
     Raises:
         RecordingArgumentError: the rate is still unknown, or one frequency is stated for captures of several.
     """
-    _take_rate(recording, stated, named, path)
+    _take_rate(recording, stated, named, path, need_rate)
     _take_time(recording, stated, named, path)
-    recording.captures = recording.timed_captures()
+    if recording.samp_rate:
+        recording.captures = recording.timed_captures()
     _take_frequency(recording, stated, named, path)
-    if recording.frequency_hz is None and len({c.frequency_hz for c in recording.captures}) == 1:
-        recording.notes.append("the centre frequency is not known: frequencies count from it; --freq HZ states it")
     if stated.datatype is not None:
         recording.origins["datatype"] = STATED
     for key, known in (("datatype", True), ("channels", True), ("frequency", recording.frequency_hz is not None),
@@ -91,10 +91,12 @@ def complete(recording: Recording, stated: Stated, named: Named, path: Path) -> 
     if taken:
         recording.notes.append(f"{_listed(taken)} {'is' if len(taken) == 1 else 'are'} taken from the file's name: "
                                + ", ".join(_value_text(recording, key) for key in taken))
+    if recording.frequency_hz is None and len({c.frequency_hz for c in recording.captures}) == 1:
+        recording.notes.append("the centre frequency is not known: frequencies count from it; --freq HZ states it")
     return recording
 
 
-def _take_rate(recording: Recording, stated: Stated, named: Named, path: Path) -> None:
+def _take_rate(recording: Recording, stated: Stated, named: Named, path: Path, need_rate: bool) -> None:
     inside = recording.samp_rate
     if stated.rate is not None:
         if inside and not math.isclose(inside, stated.rate, rel_tol=_SAME_RATE):
@@ -104,6 +106,8 @@ def _take_rate(recording: Recording, stated: Stated, named: Named, path: Path) -
         recording.origins.setdefault("samp_rate", recording.format_name)
     elif named.rate is not None:
         recording.samp_rate, recording.origins["samp_rate"] = named.rate, NAME
+    elif not need_rate:
+        recording.origins["samp_rate"] = UNKNOWN
     else:
         raise RecordingArgumentError(f"{path}: neither the file nor its name states the sample rate; give its rate in Hz")
 
@@ -116,7 +120,9 @@ def _take_time(recording: Recording, stated: Stated, named: Named, path: Path) -
     if start is None:
         return
     first = recording.captures[0]
-    begun = add_seconds(start, first.sample_start / recording.samp_rate)
+    if first.sample_start and recording.samp_rate and first.sample_start / recording.samp_rate > END_OF_TIME:
+        raise RecordingArgumentError(f"{path}: its rate is {recording.samp_rate:g} Hz; state the rate, too, if that is not right")
+    begun = add_seconds(start, first.sample_start / recording.samp_rate if first.sample_start and recording.samp_rate else 0.0)
     if first.time_parts is not None and abs(difference_s(begun, first.time_parts)) > 1e-6:
         recording.notes.append(f"the time of the first sample is {iso_time(start)} as stated; {recording.format_name} says "
                                f"{iso_time(add_seconds(first.time_parts, -first.sample_start / recording.samp_rate))}")

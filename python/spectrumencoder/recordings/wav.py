@@ -15,6 +15,7 @@ import struct
 from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from .binary import MAX_HEADER_BYTES, file_size, pick_channel
 from .raw import FileRecording, SampleFile
@@ -115,7 +116,7 @@ def _walk(path: Path) -> _Chunks:
     return chunks
 
 
-def _data_size(file, stated: int, long_size: int | None, left: int, notes: list[str]) -> int:
+def _data_size(file: BinaryIO, stated: int, long_size: int | None, left: int, notes: list[str]) -> int:
     """Bytes of a data chunk. The file stands behind the chunk's header; `left` bytes follow, `long_size` is that of ds64."""
     position = file.tell()
     if stated == 0xFFFFFFFF and long_size is not None:
@@ -134,14 +135,14 @@ def _data_size(file, stated: int, long_size: int | None, left: int, notes: list[
     return stated
 
 
-def _is_chunk(file, position: int, left: int) -> bool:
+def _is_chunk(file: BinaryIO, position: int, left: int) -> bool:
     """True if a chunk begins at `position`, `left` bytes before the end of the file."""
     file.seek(position + position % 2)
     name, n_bytes = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
     return name in _FOLLOWERS and n_bytes <= left
 
 
-def _padding(file, position: int) -> int:
+def _padding(file: BinaryIO, position: int) -> int:
     """Bytes between a chunk that ends at `position` and the next: 1 at an odd one, unless the program forgot it."""
     if position % 2 == 0:
         return 0

@@ -113,10 +113,10 @@ def kiwi_captures(path: Path, bodies: list[bytes], counts: array, rate: float, n
     first, before, lost_s = 0, None, 0.0
     for body, count in zip(bodies, counts, strict=True):
         now = _gps_time(body, named)
-        step = 0.0 if now is None or before is None else difference_s(now, before[0]) - before[1] / rate if rate else 0.0
+        step = 0.0 if now is None or before is None or not rate else difference_s(now, before[0]) - before[1] / rate
         if now is not None and step < -_WEEK_S / 2:
             step += _WEEK_S
-        if not captures or (now is not None and (before is None or abs(step) > 0.5 * before[1] / rate)):
+        if not captures or (now is not None and rate and (before is None or abs(step) > 0.5 * before[1] / rate)):
             captures.append(Capture(first, None, now if named is not None else None))
             lost_s += step
         if now is not None:

@@ -84,6 +84,7 @@ class Outcome:
         news: lines for a person that nobody has printed: what was learned, and the alerts. Not in ``as_dict``.
         receiver: what the receiver, or a stronger signal, explains, by kind: gain step, impulses (frames), dc line, image,
             overload, skirt, sideline, splatter (bursts), drift; empty with the detector "boxes".
+        on_air: what stood out of the noise while the band was learned, rows of ``listing.describe``.
         adaptive: with adaptive dropout, full_frames, few_frames, held_frames and mean_tokens, else empty.
     """
 
@@ -109,6 +110,7 @@ class Outcome:
     receiver: dict[str, int] = field(default_factory=dict)
     adaptive: dict = field(default_factory=dict)
     news: tuple[str, ...] = ()
+    on_air: list[dict] = field(default_factory=list)
 
     @property
     def n_alerts(self) -> int:
@@ -208,14 +210,14 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                  f"model {flowgraph.model_name}")
         track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
         try:
-            save_plot(plot, probe.waterfall, list(probe.events.values()), title, track_messages)
+            save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages)
         except OSError as error:
             raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
-                   tuple(news_lines(probe)))
+                   tuple(news_lines(probe)), flowgraph.on_air)
 
 
 def quiet_logs() -> None:
@@ -255,7 +257,7 @@ class Flowgraph:
             # center_freq is not stated: the source's own tags say it, at each retune
             self.monitor = spectrum_monitor(**settings.of_chain() | {
                 "model": models, "samp_rate": source.samp_rate, "center_freq": 0.0, "average": self.average,
-                "learn_s": self._learn_s,
+                "freq_offset": source.freq_offset, "learn_s": self._learn_s,
                 "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default) if encoded else 0,
                 "tracks_file": str(tracks) if tracks else "", "overload": source.overload, "time_source": source.time_source,
                 "pad_batch": source.pad_batch, "min_output_buffer": source.buffer_frames(frame_hop)})
@@ -299,6 +301,12 @@ class Flowgraph:
         if keys.LEARNING not in counters:
             return None, None, None
         return counters[keys.LEARNED_S], not counters[keys.LEARNING], counters[keys.EMITTERS]
+
+    @property
+    def on_air(self) -> list[dict]:
+        """What stood out of the noise while the band was learned; empty with the detector "boxes"."""
+        detector = self.monitor.detector.detector
+        return list(detector.on_air.rows) if hasattr(detector, "on_air") else []
 
     @property
     def receiver(self) -> dict[str, int]:

@@ -40,6 +40,7 @@ class PipeSource:
 
     overload, time_source, pad_batch, finite = "wait", "tag", 16, True
     recording = total = None
+    freq_offset = 0.0
 
     def __init__(self, source: str, stated: dict[str, Any]):
         from ..recordings import RecordingArgumentError

@@ -12,7 +12,8 @@ from gnuradio import gr
 
 from .. import keys
 from ..blocks.safe_block import WORK_DONE, SafeBlock
-from ..recordings import FORMATS, HEAD_BYTES
+from ..recordings import FORMATS
+from ..recordings.formats import HEAD_BYTES
 from ..recordings.sample_format import SampleFormat
 
 _POLL_MS = 100  # a stop of the flowgraph waits so long

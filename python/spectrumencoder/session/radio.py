@@ -60,7 +60,8 @@ class SnippetPart:
         from ..blocks.snippet_recorder import snippet_recorder
         source = flowgraph.source
         try:
-            recorder = snippet_recorder(str(self._folder), source.samp_rate, max_mb=self._max_mb)
+            recorder = snippet_recorder(str(self._folder), source.samp_rate, max_mb=self._max_mb,
+                                        freq_offset=source.freq_offset)
         except OSError as error:
             raise SessionError(f"--snippets {self._folder}: {error.strerror}; name a folder that can be made") from error
         flowgraph.top.connect(source.block, recorder)

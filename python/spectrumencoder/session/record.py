@@ -39,7 +39,7 @@ def record_radio(options: RadioOptions, meta: Path, progress: Progress = no_prog
         raise SessionError(f"{options.duration:g} s at {source.samp_rate:g} samples/s take {wanted / 1e9:.2g} GB in "
                            f"{meta.parent}, which has {free / 1e9:.2g} GB left; put --out on a larger disk, or give a shorter "
                            "--duration")
-    recorder = iq_recorder(str(meta), source.samp_rate, source.center_freq, source.total)
+    recorder = iq_recorder(str(meta), source.samp_rate, source.block.center_freq, source.total)
     top = gr.top_block("spectrumencoder record")
     top.connect(source.block, recorder)
 
@@ -57,6 +57,6 @@ def record_radio(options: RadioOptions, meta: Path, progress: Progress = no_prog
         raise HungError(f"{source.name}: {source.fault or error}") from error
     if failure is not None or source.fault:
         raise SessionError(f"{source.name}: {source.fault or failure}")
-    recording = open_recording(meta)
+    recording = open_recording(meta, offset_hz=options.offset)
     gaps = len(recording.captures) - 1
     return recording, f"{gaps} overflows while recording; no frame is learned across one" if gaps else ""

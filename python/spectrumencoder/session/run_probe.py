@@ -9,7 +9,7 @@ import numpy as np
 from gnuradio import gr
 
 from .. import keys
-from ..blocks.band_part import LEARNED
+from ..blocks.band_part import LEARNED, ON_AIR
 from ..blocks.messages import MalformedMessage, metadata
 from ..blocks.safe_block import SafeBlock, handler
 from ..blocks.tags import frame_tags, known_freq
@@ -28,8 +28,10 @@ class run_probe(SafeBlock, gr.sync_block):
         max_rows: rows of the waterfall; 0 has no spectrum inputs.
 
     Attributes: news: what a person watching should see, oldest first, to be taken from the left: (line, rows of
-    ``listing.describe``) when a band has been learned, and the dict of each alert when it opens; alerts: their number by kind;
-    n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS);
+    ``listing.describe``) when signals are on the air, and when a band has been learned, and the dict of each alert when it opens;
+    alerts: their number by kind;
+    n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS); transmissions: (event_id, first sample) ->
+    the latest dict about that transmission (the first MAX_EVENTS), with a waterfall;
     messages: (state, text) of the statuses received, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
     """
 
@@ -42,6 +44,7 @@ class run_probe(SafeBlock, gr.sync_block):
         self.news: deque[tuple[str, list[dict]] | dict] = deque(maxlen=MAX_EVENTS)
         self.alerts: dict[str, int] = {}
         self.events: dict[str, dict] = {}
+        self.transmissions: dict[tuple[str, int], dict] = {}
         self.messages: dict[tuple[str, str], int] = {}  # -> how often
         self.waterfall = Waterfall(max_rows) if max_rows else None
         self._rate, self._center, self._hop = float(samp_rate), float(center_freq), fft_size
@@ -77,6 +80,9 @@ class run_probe(SafeBlock, gr.sync_block):
             kind = str(event[keys.ALERT])
             self.alerts[kind] = self.alerts.get(kind, 0) + 1
             self.news.append(event)
+        transmission = identity, int(event.get(keys.SAMPLE_START) or 0)
+        if self.waterfall is not None and (transmission in self.transmissions or len(self.transmissions) < MAX_EVENTS):
+            self.transmissions[transmission] = event
         if identity in self.events or len(self.events) < MAX_EVENTS:
             self.n_events += identity not in self.events
             self.events[identity] = event
@@ -86,7 +92,7 @@ class run_probe(SafeBlock, gr.sync_block):
     @handler
     def handle_status(self, message):
         status = metadata(message)
-        if status.get(keys.STATUS_STATE) == LEARNED:
+        if status.get(keys.STATUS_STATE) in (LEARNED, ON_AIR):
             self.news.append((str(status.get(keys.MESSAGE)), _rows(status.get(keys.EMITTERS))))
         said = str(status.get(keys.STATUS_STATE)), str(status.get(keys.MESSAGE) or "")
         if said in self.messages or len(self.messages) < MAX_MESSAGES:

@@ -23,11 +23,13 @@ _BUFFER_S = 1.5  # more than max_latency of spectrum_encoder
 class RecordingSource:
     """A recording, played once as fast as the chain takes it.
 
-    Attributes: name, samp_rate, center_freq (Hz), block, watched (blocks whose failures end the run), recording, notes (for the
-    user), finite (it ends by itself), and the arguments `overload`, `time_source` and `pad_batch` of spectrum_monitor.
+    Attributes: name, samp_rate, center_freq (Hz), freq_offset (Hz, what center_freq has more than the block's tags say), block,
+    watched (blocks whose failures end the run), recording, notes (for the user), finite (it ends by itself), and the arguments
+    `overload`, `time_source` and `pad_batch` of spectrum_monitor.
     """
 
     overload, time_source, pad_batch, finite = "wait", "tag", 16, True
+    freq_offset = 0.0
 
     def __init__(self, recording: Recording):
         from ..blocks.sigmf_source import sigmf_source
@@ -77,7 +79,7 @@ class RecordingSource:
 
 @dataclass(frozen=True)
 class RadioOptions:
-    """The options of a live run that concern the radio; Hz, dB, seconds."""
+    """The options of a live run that concern the radio; Hz, dB, seconds. offset: what a converter before it adds to freq."""
 
     device: str
     freq: float
@@ -89,6 +91,7 @@ class RadioOptions:
     ppm: float = 0.0
     settings: tuple[str, ...] = ()
     stream_args: tuple[str, ...] = ()
+    offset: float = 0.0
     duration: float | None = None
     silence_s: float = 5.0
 
@@ -122,7 +125,8 @@ class RadioSource:
         except RadioError as error:
             raise SessionError(str(error)) from error
         self.name = options.device
-        self.samp_rate, self.center_freq = self.block.samp_rate, self.block.center_freq
+        self.samp_rate, self.freq_offset = self.block.samp_rate, options.offset
+        self.center_freq = self.block.center_freq + options.offset
         self.time_source = "hardware" if self.block.has_clock else "tag"
         self.watched = self.block.blocks
         self.total = None if options.duration is None else round(options.duration * options.rate)

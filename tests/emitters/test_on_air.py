@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is on the air is listed while the band is learned, each signal once, and nothing of it is an alert."""
+
+import pytest
+from gnuradio.spectrumencoder.emitters.listing import table
+from streams import BIN_HZ, FRAMES_PER_S, Feed, add, hz_of
+
+
+def band(feed, seconds, *, late_s=None):
+    """A carrier, bursts every second, and from a moment on another carrier: (F, N)."""
+    rows = feed.noise(seconds)
+    add(rows, 0, len(rows), 60.0, 15.0)
+    for first in range(20, len(rows), FRAMES_PER_S):
+        add(rows, first, 10, 180, 18.0, 9)
+    if late_s is not None:
+        add(rows, round(late_s * FRAMES_PER_S), len(rows), 30.0, 20.0)
+    return rows
+
+
+@pytest.mark.parametrize("batch", [64, 7, 1000])
+def test_signals_are_listed_from_the_first_second_on(batch):
+    feed = Feed(learn_s=60.0)
+    feed.give(band(feed, 1.0))
+    assert feed.detector.on_air.rows == []  # the first second is not over
+    feed.give(band(feed, 29.0, late_s=4.5), batch=batch)
+    assert feed.said == [] and feed.detector.learning
+    looks = feed.detector.on_air.waiting
+    assert [(before, len(rows)) for _, before, rows in looks] == [(0, 2), (2, 1)]
+    assert looks[0][0] == pytest.approx(1.28, abs=0.01) and 4.5 < looks[1][0] < 8.7  # of blocks of 0.64 s
+    by_bin = {round((row["freq_center_hz"] - hz_of(0)) / BIN_HZ): row for row in feed.detector.on_air.rows}
+    assert set(by_bin) == {30, 60, 180}
+    assert by_bin[60]["steady"] and by_bin[60]["emitter_id"] is None and by_bin[60]["first_heard"] is None
+    assert by_bin[180]["emitter_id"] == 1 and not by_bin[180]["steady"]
+    assert by_bin[60]["snr_db"] == pytest.approx(15.0, abs=1.5)
+    assert [line.split()[0] for line in table(feed.detector.on_air.rows)[1:]][1] == "-"
+
+
+def test_nothing_is_listed_of_noise_nor_after_learning():
+    feed = Feed(learn_s=5.0)
+    feed.quiet(6.0)
+    feed.give(band(feed, 20.0))
+    assert feed.detector.on_air.rows == []

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A folder of recordings: mixed, each set of samples once, and nothing that this program wrote about them."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from gnuradio.spectrumencoder.recordings import (
+    RecordingArgumentError,
+    RecordingError,
+    find_and_tell,
+    find_recordings,
+    open_recording,
+)
+
+OWN = {"core:extensions": [{"name": "spectrumencoder", "version": "0.1.0", "optional": True}]}
+
+
+@pytest.fixture
+def write(write_sigmf, tmp_path):
+    """Writes a recording of so many bytes into the folder."""
+    def make(name, n_bytes=400, **fields):
+        return write_sigmf(tmp_path, name, bytes(n_bytes), datatype="ci8", **fields)
+    return make
+
+
+def names(folder, **stated):
+    return [path.name for path in find_recordings(folder, **stated)]
+
+
+def test_a_mixed_folder(write, tmp_path):
+    write("b")
+    np.save(tmp_path / "a.npy", np.zeros(9, np.complex64))
+    for name in ("g001_433.92M_250k.cu8", "gqrx_20230501_123015_433920000_2400000_fc.raw", "2023-05-01_12-30-15_1000SPS_5Hz.s8",
+                 "slow.cu8", "notes.txt", "x.iq", "g001_433.92M_250k_cu8.png", "y_433.92M_250k_cf32.sigmf-data"):
+        (tmp_path / name).write_bytes(bytes(400))
+    (tmp_path / "folder_433.92M_250k.cu8").mkdir()
+    found = ["2023-05-01_12-30-15_1000SPS_5Hz.s8", "a.npy", "b.sigmf-meta", "g001_433.92M_250k.cu8",
+             "gqrx_20230501_123015_433920000_2400000_fc.raw"]
+    assert names(tmp_path) == found
+    assert names(tmp_path, rate=1e6) == [*found, "slow.cu8"]
+    for path in find_recordings(tmp_path, rate=1e6):
+        assert open_recording(path, rate=1e6).n_samples > 0
+    for stated in ({"datatype": "cu8"}, {"start": (0, 0.0)}):
+        with pytest.raises(RecordingArgumentError, match="is a folder, whose recordings state their own"):
+            find_recordings(tmp_path, **stated)
+
+
+def test_own_outputs_are_never_inputs(write, tmp_path):
+    """Events beside a recording and raw IQ, with metadata_only, core:dataset or a link; with our extension in any form."""
+    write("quiet")
+    forms = [OWN["core:extensions"], ["spectrumencoder"], {"spectrumencoder": "0.1.0"}]
+    for number, extensions in enumerate(forms):
+        write(f"quiet-{number}", **{"core:extensions": extensions, "core:dataset": "quiet.sigmf-data"})
+        (tmp_path / f"quiet-{number}.sigmf-data").unlink()
+    write("quiet-only", **OWN, **{"core:metadata_only": True})
+    (tmp_path / "quiet-only.sigmf-data").unlink()
+    write("quiet-events", **OWN)
+    (tmp_path / "quiet-events.sigmf-data").unlink()
+    (tmp_path / "quiet-events.sigmf-data").symlink_to("quiet.sigmf-data")
+    (tmp_path / "x_1M_250k.cu8").write_bytes(bytes(400))
+    write("x-events", **OWN, **{"core:dataset": "x_1M_250k.cu8"})
+    (tmp_path / "x-events.sigmf-data").unlink()
+    paths, notes = find_and_tell(tmp_path)
+    assert [path.name for path in paths] == ["quiet.sigmf-meta", "x_1M_250k.cu8"]
+    assert notes == ["6 files with events that this program has found are no recording, and left out"]
+
+
+def test_a_recording_that_was_annotated_in_place_stays_one(write, tmp_path):
+    write("done", **OWN)
+    write("snippet_1", **OWN)
+    assert names(tmp_path) == ["done.sigmf-meta", "snippet_1.sigmf-meta"] and find_and_tell(tmp_path)[1] == []
+
+
+def test_the_same_samples_are_found_once(write, tmp_path):
+    """By other programs' metadata, by a hard link, by a link; the samples' own name wins."""
+    kept = write("m")
+    for name in ("a_labels", "z_labels"):
+        write(name, **{"core:dataset": "m.sigmf-data"})
+        (tmp_path / f"{name}.sigmf-data").unlink()
+    write("hard")
+    (tmp_path / "hard.sigmf-data").unlink()
+    os.link(tmp_path / "m.sigmf-data", tmp_path / "hard.sigmf-data")
+    np.save(tmp_path / "n.npy", np.zeros(9, np.complex64))
+    write("of_n", **{"core:dataset": "n.npy"})
+    (tmp_path / "of_n.sigmf-data").unlink()
+    paths, notes = find_and_tell(tmp_path)
+    assert [path.name for path in paths] == ["hard.sigmf-meta", "of_n.sigmf-meta"]
+    assert notes == ["m.sigmf-meta, a_labels.sigmf-meta, z_labels.sigmf-meta are left out: the same samples as hard.sigmf-meta",
+                     "n.npy is left out: the same samples as of_n.sigmf-meta"]
+    (tmp_path / "hard.sigmf-meta").unlink()
+    assert find_recordings(tmp_path)[0] == kept
+
+
+def test_what_is_damaged_is_found_so_that_opening_it_says_so(write, tmp_path):
+    (tmp_path / "bad.sigmf-meta").write_text("{")
+    (tmp_path / "bad.sigmf").write_bytes(b"x" * 600)
+    (tmp_path / "lost.sigmf-meta").write_text(json.dumps({"global": {"core:datatype": "ci8", "core:sample_rate": 1}}))
+    write("good")
+    assert names(tmp_path) == ["bad.sigmf", "bad.sigmf-meta", "good.sigmf-meta", "lost.sigmf-meta"]
+
+
+def test_nothing_to_find(tmp_path):
+    (tmp_path / "x.iq").write_bytes(bytes(4))
+    with pytest.raises(RecordingError, match=r"holds no recording .*\*.sigmf-meta.*raw IQ whose name states rate and type"):
+        find_recordings(tmp_path)
