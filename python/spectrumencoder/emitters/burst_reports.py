@@ -7,6 +7,7 @@ from ..detector.events import Emitted, Segment
 from . import alerts
 from .alerts import Alert, AlertLog
 from .bursts import Burst, BurstBuilder
+from .hops import Hops
 from .receiver import SAID, ReceiverLog
 from .registry import Registry, Sign
 from .signs import SignMaker
@@ -23,16 +24,18 @@ class BurstReports:
     """Judges bursts and reports them.
 
     Args:
-        registry, builder, log, signs, receiver: of the detector.
+        registry, builder, log, signs, receiver, hops: of the detector.
 
     Attributes:
         judge: of bursts. learning: nothing is reported, all belongs. belongs_after: transmissions after which a new emitter
             belongs. each: single bursts are reported, too.
     """
 
-    def __init__(self, registry: Registry, builder: BurstBuilder, log: AlertLog, signs: SignMaker, receiver: ReceiverLog):
+    def __init__(self, registry: Registry, builder: BurstBuilder, log: AlertLog, signs: SignMaker, receiver: ReceiverLog,
+                 hops: Hops):
         self._registry, self._builder, self._log, self._signs, self._receiver = registry, builder, log, signs, receiver
         self.judge = Judge(registry)
+        self._hops = hops
         self.learning, self.belongs_after, self.each = True, 1, False
 
     def goes_on(self, tuning: TuningState, segment: Segment, burst: Burst, emitted: list[Emitted]):
@@ -49,6 +52,10 @@ class BurstReports:
                 self._receiver.did(verdict.kind, said=SAID.get(verdict.kind, "").format(sign.center_hz / 1e6))
             return
         sighting = self._signs.sighting(tuning, segment, burst)
+        if verdict.kind == alerts.NEW:
+            verdict = burst.verdict = Verdict(alerts.NEW, self._hops.hopped_from(burst, sign, verdict.emitter))
+            if verdict.emitter is not None:
+                self._hops.add(verdict.emitter, burst, sign)
         if verdict.emitter is not None and not verdict.emitter.belongs:
             self._registry.begins(verdict.emitter, sign)
         known = None if verdict.emitter is None else self._log.of_emitter(verdict.emitter)
@@ -65,6 +72,7 @@ class BurstReports:
             emitter = self._registry.add(sign, belongs=False, learned=False)
             self._registry.begins(emitter, sign)
             burst.verdict, burst.counted = Verdict(verdict.kind, emitter), True
+            self._hops.add(emitter, burst, sign)
         burst.alert, message = self._log.raise_alert(verdict.kind, burst.verdict.emitter, sighting, segment)
         burst.alert.first_index = burst.first
         emitted.append(message)
