@@ -67,7 +67,8 @@ class Emitter:
         power_dbfs: of its last burst.
         first_s, last_s: POSIX time of its first and last sign. count: bursts.
         belongs: it is usual on this band. accepted: because the operator said so. learned: it was there while learning.
-        steady: it is there all the time. gone: it has been silent for longer than it ever was.
+        on_s: how long it was on, s, while it was new. steady: it is there all the time. gone: it has been silent for longer than
+            it ever was.
         labels: class -> sum of probabilities. waveform: what its transmissions look like.
         hops_hz: centres of its hop set, in the order in which they were heard; empty if it does not hop. center_hz is that of
             the first. hopped: how often it was seen to hop while it was new.
@@ -92,6 +93,7 @@ class Emitter:
     steady: bool = False
     gone: bool = False
     parts: int = 0
+    on_s: float = 0.0
     hopped: int = 0
     labels: Counter = field(default_factory=Counter)
     waveform: Waveform = field(default_factory=Waveform)

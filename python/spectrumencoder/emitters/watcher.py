@@ -357,6 +357,9 @@ class EmitterDetector(Decisions):
                 self.finish_learning()
         else:
             tuning.background.follow(psd, block_s)
+            for burst in self._of_bursts.settled(tuning, self._segment, emitted):
+                tuning.background.take_over(*burst.whole(tuning.background.spectra), psd)
+                tuning.steady.find(tuning.background.mean_db, tuning.background.noise_db, self.registry, 0.0, 0.0)
             mean = 10.0 * np.log10(np.mean(10.0 ** (0.1 * psd.astype(np.float64)), axis=0))
             for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry,
                                                      self._gains[tuning.key].raised_db):
