@@ -110,7 +110,7 @@ class Setting:
         try:
             given = float(value) if self.kind is float else value
             if self.kind is int:
-                if abs(given - round(given)) > _SLIDER:
+                if isinstance(given, str) or abs(given - round(given)) > _SLIDER:
                     raise ValueError("a fraction")
                 given = round(given)
         except (ValueError, OverflowError):

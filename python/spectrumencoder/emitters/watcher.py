@@ -33,6 +33,7 @@ from .boxes import Search
 from .burst_reports import BurstReports
 from .bursts import BurstBuilder, FrameView
 from .decisions import Decisions
+from .hops import Hops
 from .listing import describe
 from .on_air import OnAir
 from .receiver import GainWatch, ReceiverLog
@@ -116,9 +117,11 @@ class EmitterDetector(Decisions):
         self._activity = Activity(self.registry, self._labels)
         self._log = AlertLog(self.n_bins, self._models[0])
         self._notices = Notices()
+        self._hops = Hops(self.registry)
         receiver = ReceiverLog(self._notices)
         self.receiver: dict[str, int] = receiver.counts  # what the receiver or a stronger signal explains, by kind
-        self._of_bursts = BurstReports(self.registry, self._builder, self._log, SignMaker(self._labels), receiver)
+        self._of_bursts = BurstReports(self.registry, self._builder, self._log, SignMaker(self._labels), receiver,
+                                        self._hops)
         self._of_bursts.judge.set_rate(self.false_events_per_hour)
         self._of_bursts.learning, self._of_bursts.each = self.learning, self._bursts
         self._of_bursts.belongs_after = self.belongs_after
@@ -170,6 +173,7 @@ class EmitterDetector(Decisions):
         """Learning is over: all that was heard so far belongs."""
         if not self._complete:
             self._complete, self._of_bursts.learning = True, False
+            self._hops.settle(max((tuning.frame_s for tuning in self._tunings.values()), default=0.0))
             for tuning in self._tunings.values():
                 self._settle(tuning)
             for burst in self._builder.open:  # one that has just begun was not learned: it is judged again
@@ -336,6 +340,8 @@ class EmitterDetector(Decisions):
         block_s, last = len(psd) * tuning.frame_s, int(starts[-1])
         self._now_s = max(self._now_s, float(block.times[-1]) + tuning.frame_s)
         for heard in self._activity.take(tuning, block, self.hold, 0.0 if self.learning else self.false_events_per_hour):
+            if self.learning:
+                self._hops.note(heard)
             if heard.changed:
                 self._of_blocks.changed(heard, self._segment, emitted)
             if self._bursts and heard.counted:
@@ -352,6 +358,9 @@ class EmitterDetector(Decisions):
                 self.finish_learning()
         else:
             tuning.background.follow(psd, block_s)
+            for burst in self._of_bursts.settled(tuning, self._segment, emitted):
+                tuning.background.take_over(*burst.whole(tuning.background.spectra), psd)
+                tuning.steady.find(tuning.background.mean_db, tuning.background.noise_db, self.registry, 0.0, 0.0)
             mean = 10.0 * np.log10(np.mean(10.0 ** (0.1 * psd.astype(np.float64)), axis=0))
             for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry,
                                                      self._gains[tuning.key].raised_db):
