@@ -35,7 +35,7 @@ from .listing import describe
 from .receiver import SAID, GainWatch
 from .regions import find_regions
 from .registry import Registry, Sign
-from .tuning import TuningKey, TuningState, key_of
+from .tuning import MIN_START, TuningKey, TuningState, key_of
 from .verdict import LEARNED, OWN, PART, REPORTED, Judge, Verdict
 
 FORGET_S = 86400.0  # after which a stranger that was heard once is forgotten
@@ -186,6 +186,8 @@ class EmitterDetector:
     def finish_learning(self) -> None:
         """Learning is over: all that was heard so far belongs."""
         if not self._complete:
+            if self._tuning is not None and len(self._tuning.first_frames) >= MIN_START:
+                self._begin_now(self._tuning, [])  # nothing is reported while learning
             self._complete = True
             for tuning in self._tunings.values():
                 self._settle(tuning)
@@ -272,18 +274,26 @@ class EmitterDetector:
 
     def _begin(self, tuning: TuningState, psd, residual, features, starts, emitted: list[Emitted]) -> int:
         """Collects the first frames of a tuning, and judges them once there are enough. Returns how many it took."""
-        taken = min(tuning.start - len(tuning.first_frames), len(psd))
+        enough = tuning.start
+        if self.learning:  # what is to be learned may be shorter
+            left = math.floor((self.learn_s - self.learned_s) / tuning.frame_s + 1e-6)
+            enough = min(enough, max(left, MIN_START))
+        taken = min(enough - len(tuning.first_frames), len(psd))
         tuning.first_frames += [(psd[n].copy(), residual[n].copy(), features[n].copy(), int(starts[n])) for n in range(taken)]
-        if len(tuning.first_frames) >= tuning.start:
-            rows = [np.stack(column) for column in zip(*tuning.first_frames, strict=True)]
-            tuning.first_frames = []
-            tuning.background.begin(rows[0])
-            first = 0
-            while first < len(rows[0]):
-                part = slice(first, first + min(max(self._room(tuning), 1), len(rows[0]) - first))
-                self._piece(tuning, rows[0][part], rows[1][part], rows[2][part], rows[3][part], emitted)
-                first = part.stop
+        if len(tuning.first_frames) >= enough:
+            self._begin_now(tuning, emitted)
         return taken
+
+    def _begin_now(self, tuning: TuningState, emitted: list[Emitted]):
+        """Makes a background of the first frames, and judges them."""
+        rows = [np.stack(column) for column in zip(*tuning.first_frames, strict=True)]
+        tuning.first_frames = []
+        tuning.background.begin(rows[0])
+        first = 0
+        while first < len(rows[0]):
+            part = slice(first, first + min(max(self._room(tuning), 1), len(rows[0]) - first))
+            self._piece(tuning, rows[0][part], rows[1][part], rows[2][part], rows[3][part], emitted)
+            first = part.stop
 
     def _piece(self, tuning: TuningState, psd, residual, features, starts, emitted: list[Emitted]) -> np.ndarray:
         """Judges frames that fit into the block; returns their scores."""
@@ -307,7 +317,7 @@ class EmitterDetector:
 
     def _room(self, tuning: TuningState) -> int:
         """Frames until the block is over. The last block of learning ends with the last frame that is to be learned."""
-        if self._complete or not self.learned_s > 0.0:
+        if self._complete:
             return tuning.room
         return min(tuning.room, math.floor((self.learn_s - self.learned_s) / tuning.frame_s + 1e-6) - tuning.filled)
 
