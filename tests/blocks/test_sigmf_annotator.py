@@ -131,6 +131,19 @@ def test_samples_are_found_by_the_name_of_the_metadata(make_recording, noise, tm
                                                                                if folder == "." else None)
 
 
+def test_an_annotation_says_which_channel_it_is_of(make_recording, noise):
+    path = make_recording(noise(5000))
+    meta = json.loads(path.read_text())
+    meta["global"]["core:num_channels"] = 2
+    path.write_text(json.dumps(meta))
+    with running(sigmf_annotator(open_recording(path, channel=1))) as run:
+        run.post(event())
+        run.post(event("b2", 3000, alert="new", emitter_id=4))
+        wait_for(lambda: len(run.annotator._events) == 2)
+    assert [a["core:comment"] for a in run.annotations()] == [
+        "channel 1 of 2, counted from 0", "new, emitter 4, channel 1 of 2, counted from 0"]
+
+
 def test_a_file_that_has_that_name_stays(make_recording, noise, tmp_path):
     path = make_recording(noise(5000))
     other = path.with_name("recording-events.sigmf-data")

@@ -49,7 +49,7 @@ def test_a_recording_is_taken_as_it_is(make_recording, noise):
     samples, tags = play(source)
     np.testing.assert_array_equal(samples, noise(1000))
     assert (0, "rx_freq", 433.92e6) in tags and source.recording is recording
-    with pytest.raises(ValueError, match="datatype 'cu8' are for the path of raw samples"):
+    with pytest.raises(ValueError, match="samp_rate is for the path of a file"):
         sigmf_source(recording, samp_rate=1e6, datatype="cu8")
 
 
@@ -139,7 +139,8 @@ def test_throttle_keeps_the_pace(make_recording, noise):
 
 @pytest.mark.parametrize(("arguments", "error", "text"), [
     ({"file": ""}, ValueError, "file is empty"), ({"file": "/no/such.sigmf-meta"}, RecordingError, "no such"),
-    ({"samp_rate": 1e6}, ValueError, "leave it out for SigMF"),
+    ({"start_time": "noon"}, RecordingError, "start 'noon' is no time"),
+    ({"channel": 3}, RecordingError, "channel 3 is asked for"),
     ({"center_freq": float("nan")}, ValueError, "not a finite"),
     ({"start": -1}, ValueError, "start -1"), ({"start": 100}, ValueError, "outside 0..99"),
     ({"count": 101}, ValueError, "count 101"), ({"start": 50, "count": 51}, ValueError, "count 51"),
@@ -174,3 +175,11 @@ def test_status_says_running(make_recording, noise):
     debug = status_store(top, source)
     assert run_within(top, [source]) is None
     assert (stored(debug)[0]["block"], stored(debug)[0]["status"]) == ("sigmf_source", "running")
+
+
+def test_what_is_stated_goes_before_the_file(make_recording, noise):
+    path = make_recording(noise(5000), samp_rate=1e6, captures=[{"core:sample_start": 0, "core:frequency": 1e9}])
+    source = sigmf_source(str(path), samp_rate=2e6, freq_offset=9.75e9, start_time="2026-01-31T12:00:00.5Z")
+    assert "the rate is 2000000 Hz as stated; SigMF says 1000000 Hz" in source.recording.notes
+    _, tags = play(source)
+    assert tags == [(0, "rx_freq", 10.75e9), (0, "rx_rate", 2e6), (0, "rx_time", (1769860800, 0.5))]

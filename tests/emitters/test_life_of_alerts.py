@@ -240,6 +240,43 @@ def test_a_carrier_that_appears_is_new_within_eight_frames(snr_db, frames):
         assert end[0]["last_heard"] - end[0]["first_heard"] == pytest.approx(6.0, abs=0.2 if snr_db > 5.0 else 1.0)
 
 
+def test_a_new_carrier_that_stays_belongs_after_some_time():
+    """By 30 s on the air it counts as three transmissions more. It is steady from then on, also in its band file."""
+    feed = learned(belongs_after=4)
+    said = carrier(feed, 28)
+    (emitter,) = feed.detector.registry.emitters.values()
+    assert kinds_of(said) == ["new"] and not emitter.belongs
+    times = [m["last_heard"] - emitter.first_s for m in said if m["state"] == "update"]
+    assert times == pytest.approx([1.04, 3.04, 7.04, 15.04], abs=0.05)
+    said = carrier(feed, 20)
+    assert emitter.belongs and emitter.steady and emitter.count == 1
+    assert [m["state"] for m in said] == ["update"]
+    assert said[0]["last_heard"] - emitter.first_s == pytest.approx(30.4, abs=0.7)
+    band = BandFile.from_bytes(feed.detector.band_file().to_bytes(), "")
+    assert kinds_of(feed.quiet(10)) == ["gone"] and emitter.gone
+    assert [m["state"] for m in carrier(feed, 10)] == ["close"] and not emitter.gone
+    again = Feed(1, detector=EmitterDetector(CONTRACT, band=band))
+    assert carrier(again, 10) == [] and kinds_of(again.quiet(10)) == ["gone"]
+
+
+def test_a_carrier_that_is_accepted_while_it_is_on():
+    feed = learned()
+    assert kinds_of(carrier(feed, 5)) == ["new"]
+    feed.detector.accept(1)
+    said = carrier(feed, 10)
+    assert said[-1]["state"] == "close" and feed.detector.registry.emitters[1].steady
+    assert carrier(feed, 20) == [] and kinds_of(feed.quiet(10)) == ["gone"]
+
+
+def test_a_change_of_level_of_a_long_transmission_is_an_update():
+    feed = learned()
+    carrier(feed, 6, snr_db=10.0)
+    before = len(feed.said)
+    said = carrier(feed, 4, snr_db=25.0)
+    assert len(feed.said) > before and said[0]["snr_db"] > 13.0
+    assert said[0]["last_heard"] - feed.said[0]["first_heard"] == pytest.approx(6.5, abs=0.6)
+
+
 def test_the_alert_of_a_new_emitter_closes_after_an_hour_of_silence():
     feed = learned()
     bursts(feed, 3)

@@ -37,13 +37,13 @@ def judged(known, *made):
 
 def test_its_usual_bursts_stay_near_what_was_learned(known):
     score = judged(known, *frames(1600, 1))
-    assert np.mean(score > 1.0) < 2e-3 and score.max() < 1.2
+    assert score.max() < 1.0
 
 
 @pytest.mark.parametrize("change", [dict(place=slice(104, 112)), dict(place=slice(40, 48)), dict(shape=10.0)],
                          ids=["displaced", "elsewhere", "another shape"])
 def test_what_its_place_never_showed_is_unusual(known, change):
-    assert judged(known, *frames(64, 2, **change)).max() > 1.3
+    assert judged(known, *frames(64, 2, **change)).max() > 1.0
 
 
 def test_absence_of_what_was_always_there_is_unusual():
@@ -52,7 +52,7 @@ def test_absence_of_what_was_always_there_is_unusual():
     steady[:, PLACE] += 10.0
     usual.learn(steady, np.zeros((1600, 0), np.float32))
     usual.settle(ALL)
-    assert usual.score(frames(64, 4, on=False)[0], np.zeros((64, 0), np.float32)).max() > 2.0
+    assert usual.score(frames(64, 4, on=False)[0], np.zeros((64, 0), np.float32)).max() > 1.5
 
 
 def test_another_class_is_unusual_and_a_frame_without_one_is_not(known):
@@ -64,7 +64,7 @@ def test_another_class_is_unusual_and_a_frame_without_one_is_not(known):
         return made
 
     usual = judged(known, *frames(64, 5)).max()
-    assert judged(known, *frames(64, 5, classes=other)).max() > max(2.0, usual)
+    assert judged(known, *frames(64, 5, classes=other)).max() > max(1.5, usual)
     assert judged(known, *frames(64, 5, classes=none))[:40].max() < 1.0
 
 

@@ -154,6 +154,21 @@ def test_inr_at_which_half_is_found():
     assert half_inr(inr, np.ones(2000)) is None and half_inr(inr, np.zeros(2000)) is None
 
 
+def test_frames_that_were_not_judged_leave_the_scale_and_are_not_found():
+    rng, none = np.random.default_rng(5), np.full((3, 16), np.nan)
+    clean, injected = rng.normal(5.0, 1.0, (9, 16)), rng.normal(9.0, 1.0, (3, 16))
+    whole = experiment.Scores(rng.normal(5.0, 1.0, 400), np.zeros((0, 16)), clean, injected)
+    begun_late = experiment.Scores(np.concatenate([np.full(300, np.nan), whole.reference]), whole.kept, whole.clean, none)
+    never_begun = experiment.Scores(np.full(50, np.nan), whole.kept, whole.clean, whole.injected)
+    alone, (one, other, third) = experiment.scaled([whole])[0], experiment.scaled([whole, begun_late, never_begun])
+    np.testing.assert_allclose(one.injected, alone.injected, rtol=0.05)
+    np.testing.assert_array_equal(other.clean, one.clean)
+    np.testing.assert_array_equal(third.clean, one.clean)
+    assert (other.injected == -np.inf).all() and (other.reference[:300] == -np.inf).all()
+    unjudged = experiment.scaled([experiment.Scores(np.full(50, np.nan), whole.kept, none, none)])[0]
+    assert (unjudged.clean == -np.inf).all() and not np.isnan(unjudged.reference).any()
+
+
 @pytest.mark.parametrize("kept", [0, 200], ids=["reference frames", "kept windows"])
 def test_each_unit_gets_a_scale_of_its_own(kept):
     """Two units whose scores lie at other levels come to one: median 0 in each, 99 % quantile 1 in both."""

@@ -14,7 +14,8 @@ def test_run_learn_finds_the_carrier_that_appears(model_file, tmp_path, capsys):
                    "--json", str(tmp_path / "s.json")])
     said = capsys.readouterr()
     assert status == 0, said.err
-    assert re.match(r"learned 20(\.\d)? s of signal, heard \d emitters\n", said.out)
+    assert re.search(r"^on the air after 1\.\d+ s: 1 signal\n(?:.*\n)+learned 20(\.\d)? s of signal, heard \d emitters\n",
+                     said.out)
     assert re.search(r"Z  new  433\.50\d+ MHz  .*  emitter \d+\n", said.out)
     opened = [event for event in map(json.loads, (tmp_path / "e.jsonl").read_text().splitlines()) if event["state"] == "open"]
     assert len([e for e in opened if e["alert"] == "new" and abs(e["freq_center_hz"] - 433.5e6) < 5e3]) == 1

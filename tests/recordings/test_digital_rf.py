@@ -180,6 +180,12 @@ def test_damaged_files_are_left_out_with_a_note(tmp_path):
         open_recording(path)
 
 
+def test_a_sample_number_that_is_no_time(tmp_path):
+    recording = open_recording(write(tmp_path, [(0, ONE)], start=10**12 * RATE))
+    assert recording.captures[0].time_parts is None and recording.origins["time"] == "unknown"
+    np.testing.assert_allclose(recording.read(), ONE[:, 0], atol=1 / 32768)
+
+
 def test_a_file_that_becomes_shorter_is_an_error_of_one_line(tmp_path):
     path = write(tmp_path, [(0, ONE)])
     recording = open_recording(path)

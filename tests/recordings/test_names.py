@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What names of files say, and what they do not say for certain."""
 
+import shutil
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +17,7 @@ CF, CI, CU = "cf32_le", "ci16_le", "cu8"
 
 @pytest.mark.parametrize(("name", "says"), [
     ("gqrx_20230501_123015_433920000_2400000_fc.raw", (CF, 2.4e6, 433.92e6, MAY)),
+    ("old gqrx_20230501_123015_433920000_2400000_fc (1).raw", (CF, 2.4e6, 433.92e6, MAY)),
     ("sigdigger_20230501_123015Z_2560000_433500000_float32_iq.raw", (CF, 2.56e6, 433.5e6, MAY)),
     ("sigdigger_2560000_433500000_float32_iq.raw", (CF, 2.56e6, 433.5e6, None)),
     ("2023-05-01_12-30-15_16000000SPS_2274000000Hz.s8", ("ci8", 16e6, 2.274e9, MAY)),
@@ -22,7 +25,7 @@ CF, CI, CU = "cf32_le", "ci16_le", "cu8"
     ("2023-05-01_12-30-15-1682944215.534000_16000000SPS_2274000000Hz.f32", (CF, 16e6, 2.274e9, (MAY[0], 0.534))),
     ("2023-05-01_12-30-15_2400000SPS_100000000Hz.wav", (None, 2.4e6, 1e8, MAY)),
     ("name-f4.339200e+08-s2.400000e+06-t20230501123015.cfile", (CF, 2.4e6, 433.92e6, None)),
-    ("g001_433.92M_2400k.cu8", (CU, 2.4e6, 433.92e6, None)), ("g001_433.92M_250k.cs16", (CI, 250e3, 433.92e6, None)),
+    ("g001_433.92M_2400k.cu8", (CU, 2.4e6, 433.92e6, None)), ("G001_433.92M_250K.CS16", (CI, 250e3, 433.92e6, None)),
     ("x_433920000Hz_250ksps.cs8", ("ci8", 250e3, 433.92e6, None)), ("x_433.92MHz_1.024Msps.cf32", (CF, 1.024e6, 433.92e6, None)),
     ("x_868.3M_1000k_cf32.iq", (CF, 1e6, 868.3e6, None)),
     ("SDRSharp_20230501_123015Z_315030000Hz_IQ.wav", (None, None, 315.03e6, MAY)),
@@ -50,6 +53,7 @@ def test_what_is_not_certain_is_not_believed(name):
 
 @pytest.mark.parametrize(("name", "says"), [
     ("x_433.92M_868.3M_250k.cu8", (CU, 250e3, None, None)), ("x_433.92M_250k_1000k.cu8", (CU, None, None, None)),
+    ("lora_868MHz_125k.cu8", (CU, None, None, None)), ("x_20M_2.4Msps.cu8", (CU, 2.4e6, None, None)),
     ("433.92MHz_2.4MHz.cu8", (CU, None, None, None)), ("SDRSharp_20230501_123015Z_0Hz_IQ.wav", (None, None, None, MAY)),
     ("gqrx_20231301_123015_433920000_2400000_fc.raw", (CF, 2.4e6, 433.92e6, None))])
 def test_two_numbers_of_a_kind_cancel_each_other(name, says):
@@ -76,3 +80,24 @@ def test_raw_iq_whose_name_says_all_needs_no_option(tmp_path):
     (tmp_path / "x.cu8").write_bytes(bytes(80))
     with pytest.raises(RecordingArgumentError, match="give its rate in Hz$"):
         open_recording(tmp_path / "x.cu8")
+
+
+def test_what_rtl_433_writes(tmp_path):
+    """It saves a keyed carrier, 20 kHz above the middle, under a name of its own, and all as 16 bits under ours."""
+    if shutil.which("rtl_433") is None:
+        pytest.skip("needs rtl_433 (apt install rtl-433)")
+    rng, t = np.random.default_rng(1), np.arange(250_000)
+    keyed = ((t >= 60_000) & (t < 80_000) & (t % 500 < 250)) * 0.7 * np.exp(2j * np.pi * 20e3 / 250e3 * t)
+    iq = 0.02 * (rng.normal(size=len(t)) + 1j * rng.normal(size=len(t))) + keyed
+    raw = np.round(np.clip(np.stack([iq.real, iq.imag], axis=1) * 127.5 + 127.5, 0, 255)).astype(np.uint8)
+    (tmp_path / "in_433.92M_250k.cu8").write_bytes(raw.tobytes())
+    for options in (("-S", "all"), ("-w", "all_433.92M_250k.cs16")):
+        subprocess.run(["rtl_433", "-r", "in_433.92M_250k.cu8", *options], cwd=tmp_path, capture_output=True, timeout=60,
+                       check=True)
+    for name, datatype in (("g001_433.92M_250k.cu8", "cu8"), ("all_433.92M_250k.cs16", "ci16_le")):
+        recording = open_recording(tmp_path / name)
+        assert (recording.datatype, recording.samp_rate, recording.frequency_hz) == (datatype, 250e3, 433.92e6)
+        power = np.abs(np.fft.fft(recording.read(0, 200_000), 250_000)) ** 2
+        assert np.argmax(power) == pytest.approx(20_000, abs=5)
+    assert {path.name for path in find_recordings(tmp_path)} == {
+        "all_433.92M_250k.cs16", "g001_433.92M_250k.cu8", "in_433.92M_250k.cu8"}

@@ -70,6 +70,10 @@ def test_archives_of_sigmf_python(theirs, tmp_path, suffix):
 
 def test_an_archive_is_known_by_its_content(theirs, tmp_path):
     theirs().archive(str(tmp_path / "rec.sigmf"))
+    for suffix in (".sigmf.gz", ".sigmf.xz", ".sigmf.zip"):
+        theirs().archive(str(tmp_path / f"rec{suffix}"))
+        (tmp_path / f"rec{suffix}").rename(tmp_path / "packed.dat")
+        is_right(open_recording(tmp_path / "packed.dat"))
     (tmp_path / "rec.sigmf").rename(tmp_path / "download.bin")
     is_right(open_recording(tmp_path / "download.bin"))
     with pytest.raises(RecordingArgumentError, match="is SigMF, which states its own data type"):
@@ -291,6 +295,10 @@ def test_metadata_follow_what_is_stated(write_sigmf, tmp_path):
     assert meta["captures"] == [{"core:sample_start": 0, "core:frequency": 434.92e6,
                                  "core:datetime": "1970-01-01T00:00:00.500000000Z"}]
     assert [a.get("core:freq_lower_edge") for a in meta["annotations"]] == [434e6, None]
+    odd = write_sigmf(tmp_path, "odd", bytes(4000), datatype="ci8", **{"x:y": float("nan"), "x:z": [1.0, float("inf")]})
+    assert "NaN" in odd.read_text()
+    head = open_recording(odd).sigmf_meta(odd)["global"]
+    assert "x:y" not in head and head["x:z"] == [1.0]
     bare = write_sigmf(tmp_path, "bare", bytes(4000), datatype="ci8", captures=[])
     assert open_recording(bare).sigmf_meta(bare)["captures"] == []
     assert open_recording(bare, freq=1e8).sigmf_meta(bare)["captures"] == [{"core:sample_start": 0, "core:frequency": 1e8}]
@@ -300,9 +308,26 @@ def test_metadata_of_other_programs(write_sigmf, tmp_path):
     path = write_sigmf(tmp_path, "bom", PAIRS.tobytes(), datatype="ci16_le")
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     np.testing.assert_array_equal(open_recording(path).read(), IQ)
-    for year in ("0001", "1969"):
+    path.write_text(path.read_bytes().decode("utf-8-sig"), encoding="utf-16")
+    np.testing.assert_array_equal(open_recording(path).read(), IQ)
+    for year in ("0001", "1969", "1970"):
         path = write_sigmf(tmp_path, "old", PAIRS.tobytes(), datatype="ci16_le", captures=[
             {"core:sample_start": 0, "core:frequency": 1e8, "core:datetime": f"{year}-01-01T00:00:00Z"}])
         recording = open_recording(path)
         assert recording.captures[0].time_parts is None and recording.origins["time"] == "unknown"
-        assert "before 1970" in recording.notes[0]
+        assert "a clock that was never set" in recording.notes[0]
+    for text, wanted in (("2026-01-31t12:00:00,5z", (1769860800, 0.5)), ("2026-01-31 13:00:00.25 +0100", (1769860800, 0.25)),
+                         ("", None)):
+        path = write_sigmf(tmp_path, "time", PAIRS.tobytes(), datatype="ci16_le", captures=[
+            {"core:sample_start": 0, "core:datetime": text}])
+        assert open_recording(path).captures[0].time_parts == wanted
+    path = write_sigmf(tmp_path, "none", PAIRS.tobytes(), datatype="ci16_le", **{"core:num_channels": 0})
+    with pytest.raises(RecordingError, match="core:num_channels is 0"):
+        open_recording(path)
+
+
+def test_the_first_capture_needs_no_global_index(write_sigmf, tmp_path):
+    path = write_sigmf(tmp_path, "gap", bytes(4000), datatype="ci8", captures=[
+        {"core:sample_start": 200, "core:datetime": "2026-01-31T12:00:00Z"},
+        {"core:sample_start": 1200, "core:global_index": 1_001_200}], **{"core:offset": 200})
+    assert open_recording(path).captures[1].time_parts == (1769860801, pytest.approx(0.001))

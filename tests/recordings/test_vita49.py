@@ -198,6 +198,10 @@ def test_times_that_are_not_utc(tmp_path):
     utc = T0 - 315964800 + 18
     gps = [data_packet(k, p, utc=utc, fraction=k * N * 10**12 // RATE, whole_kind=2) for k, p in enumerate(payloads())]
     check(open_recording(raw(tmp_path / "x.vrt", [context_packet(), *gps])))
+    counted = open_recording(raw(tmp_path / "z.vrt", [context_packet(rate=None), *stream_of(fraction_kind=1)]), rate=RATE)
+    assert counted.captures[0].time_parts is None and any("--start" in note for note in counted.notes)
+    seconds = open_recording(raw(tmp_path / "s.vrt", [context_packet(), *stream_of(fraction_kind=0)]))
+    assert seconds.captures[0].time_parts == (T0, 0.0) and "whole seconds" in seconds.notes[0]
     other = open_recording(raw(tmp_path / "y.vrt", [context_packet(), *stream_of(whole_kind=3)]))
     assert other.captures[0].time_parts is None and "--start" in other.notes[0]
 

@@ -279,6 +279,17 @@ def test_a_kiwisdr_without_a_date_or_without_gps(tmp_path):
     assert len(no_gps.captures) == 1 and no_gps.captures[0].time_parts is None and "no GPS" in no_gps.notes[0]
 
 
+@pytest.mark.parametrize("missing", [0, 7])
+def test_a_block_without_a_kiwi_chunk(tmp_path, missing):
+    path, iq = kiwi_wav(tmp_path / "20230501T123017Z_7500000_site_iq.wav", gps(131433.25, 20))
+    data = path.read_bytes().split(b"kiwi")
+    path.write_bytes(b"kiwi".join(data[:missing + 1]) + b"kiwx" + b"kiwi".join(data[missing + 1:]))
+    recording = open_wav(path)
+    np.testing.assert_array_equal(recording.read(), iq)
+    assert [c.sample_start for c in recording.captures] == ([0, 512] if missing == 0 else [0])
+    assert recording.captures[-1].time_parts is not None
+
+
 def test_one_channel_is_real_samples(tmp_path):
     recording = open_wav(write(tmp_path / "x.wav", fmt(n_channels=1), chunk(b"data", PCM16[:, 0].tobytes())))
     assert recording.datatype == "ri16_le" and "real samples" in recording.notes[0]

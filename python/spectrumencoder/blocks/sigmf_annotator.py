@@ -55,6 +55,7 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
         self.path = _output_path(source, output)
         self._offset = source.offset if source else 0
         self._meta = _from_recording(source, self.path) if source else _minimal(samp_rate, center_freq, datatype)
+        self._of_channel = _of_channel(source)
         self._data_path = data_beside(source, self._meta) if source else None
         self._own = self._meta.pop("annotations")
         self._events: dict[str, list[dict]] = {}  # annotations by event
@@ -85,6 +86,8 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
     def handle_events(self, message):
         event = messages.metadata(message)
         annotation = annotation_of(event, self._offset)
+        if self._of_channel:
+            annotation["core:comment"] = ", ".join(filter(None, (annotation.get("core:comment"), self._of_channel)))
         with self._lock:
             self._take(str(event[keys.EVENT_ID]), annotation, bool(event.get(keys.ALERT)))
             if self._timer is None:
@@ -176,6 +179,13 @@ def _from_recording(source: Recording, path: Path) -> dict:
     prefix = keys.SIGMF_PREFIX + keys.EVENT_ID
     meta["annotations"] = [item for item in meta["annotations"] if prefix not in item]
     return finite(meta)
+
+
+def _of_channel(source: Recording | None) -> str:
+    """Which channel annotations are of; "" if there is but one. SigMF 1.2 has no field for it."""
+    if source is None or source.n_channels == 1:
+        return ""
+    return f"channel {getattr(source, 'channel', 0)} of {source.n_channels}, counted from 0"
 
 
 def data_beside(source: Recording, meta: dict) -> Path | None:

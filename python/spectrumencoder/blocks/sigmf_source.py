@@ -14,7 +14,6 @@ from gnuradio import gr
 
 from .. import keys
 from ..recordings import Recording, open_recording
-from ..recordings.stated import NAME, UNKNOWN
 from .safe_block import WORK_DONE, SafeBlock
 
 _RX_FREQ, _RX_RATE, _RX_TIME = (pmt.intern(key) for key in (keys.RX_FREQ, keys.RX_RATE, keys.RX_TIME))
@@ -36,25 +35,33 @@ class sigmf_source(SafeBlock, gr.sync_block):
             what they are.
         repeat: start again at the end.
         throttle: output samples no faster than ``samp_rate`` by the clock; else as fast as the flowgraph takes them.
-        samp_rate: Hz, of raw samples and of other files that do not state it, such as .npy.
+        samp_rate: Hz; 0: as the file states. It goes before that, with a note.
         datatype: of raw samples only: a SigMF type such as "cf32_le" or a synonym such as "rtl".
         center_freq: Hz, of raw samples, or of captures that state none. If all captures state theirs, it goes before the first
             one's, and the others move with it. None: not stated; a capture without frequency among others is tagged NaN.
         start, count: the part to play, in samples; count 0 plays to the end.
+        channel: of a file with several, counted from 0; -1: the first, with a note.
+        freq_offset: Hz, added to each frequency: of a converter (LNB, upconverter).
+        start_time: of the file's first sample, ISO 8601; "": as the file states.
 
     Raises:
-        RecordingError: the file is missing, truncated or invalid.
-        ValueError: an argument is out of range, or repeats what the recording states.
+        RecordingError: the file is missing, truncated or invalid, or an argument does not go with it.
+        ValueError: an argument is out of range, or is for the path of a file and a ``Recording`` was given.
     """
 
     def __init__(self, file: Recording | str | Path, repeat: bool = False, throttle: bool = False, samp_rate: float = 0.0,
-                 datatype: str = "", center_freq: float | None = None, start: int = 0, count: int = 0) -> None:
+                 datatype: str = "", center_freq: float | None = None, start: int = 0, count: int = 0, channel: int = -1,
+                 freq_offset: float = 0.0, start_time: str = "") -> None:
         gr.sync_block.__init__(self, "sigmf_source", None, [np.complex64])
         self.init_safe_block()
-        self.recording = file if isinstance(file, Recording) else _open(file, samp_rate, datatype, center_freq)
-        if self.recording is file and (samp_rate or datatype):
-            raise ValueError(f"samp_rate {samp_rate:g} and datatype {datatype!r} are for the path of raw samples; leave them out "
-                             f"for the recording {file.name}, which has its own")
+        of_file = {"samp_rate": samp_rate, "datatype": datatype, "channel": "" if channel < 0 else channel + 1,
+                   "freq_offset": freq_offset, "start_time": start_time}
+        if isinstance(file, Recording) and any(of_file.values()):
+            raise ValueError(f"{next(name for name, value in of_file.items() if value)} is for the path of a file; leave it out "
+                             f"for the recording {file.name}, which is open already")
+        self.recording = file if isinstance(file, Recording) else _open(
+            file, rate=samp_rate or None, datatype=datatype or None, freq=center_freq if datatype else None,
+            channel=None if channel < 0 else int(channel), offset_hz=float(freq_offset), start=start_time or None)
         n_samples = self.recording.n_samples
         if not 0 <= start < n_samples:
             raise ValueError(f"start {start} is outside 0..{n_samples - 1}, the samples of {self.recording.name}")
@@ -76,6 +83,9 @@ class sigmf_source(SafeBlock, gr.sync_block):
         self._position = self._first
         self._clock_start = None
         self.publish_status("running", f"{self.recording.name}: {self._last - self._first} samples")
+        for note in self.recording.notes:
+            self.logger.info(f"{self.recording.name}: {note}")
+            self.publish_status("note", note)
 
     def _stop(self):
         self.publish_status("stopped")
@@ -127,17 +137,10 @@ class sigmf_source(SafeBlock, gr.sync_block):
         return wanted
 
 
-def _open(file, samp_rate, datatype, center_freq) -> Recording:
+def _open(file, **stated) -> Recording:
     if not str(file):
         raise ValueError("file is empty; name a .sigmf-meta file, or raw samples with their samp_rate and datatype")
-    if datatype:
-        return open_recording(file, rate=samp_rate or None, datatype=datatype, freq=center_freq)
-    if samp_rate:
-        if open_recording(file, need_rate=False).origins["samp_rate"] not in (NAME, UNKNOWN):
-            raise ValueError(f"samp_rate {samp_rate:g} is for raw samples, and for files that do not state it; leave it out for "
-                             "SigMF and other formats that do")
-        return open_recording(file, rate=samp_rate)
-    return open_recording(file)
+    return open_recording(file, **stated)
 
 
 def _frequencies(recording: Recording, first: int, last: int, stated: float | None) -> Callable[[float | None], float | None]:

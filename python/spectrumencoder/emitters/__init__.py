@@ -10,6 +10,7 @@ The way of a frame, by file::
       regions        the bins of a frame that those boxes point at
       bursts         regions -> bursts in time; which may be side effects of a stronger signal
       burst_reports  what a burst calls for: an alert, and what the registry learns of it (signs: a burst as both take it)
+        hops           emitters that are one, since their bursts follow one another on a set of frequencies
         verdict        a burst: one of the band's own, a side effect, a crowd, or new
         registry       the emitters of a band, and what each may show; emitter: one of them, and its next burst
       alerts         one event for an alert: open, update, close

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +50,7 @@ class _On:
     mixed: bool = False  # whether others were in its place, too
     total: float = 0.0
     frames: int = 0
+    runs: list[list[float]] = field(default_factory=list)  # begin and end of each uninterrupted part of it, s
 
 
 class Heard(NamedTuple):
@@ -59,6 +60,7 @@ class Heard(NamedTuple):
         sample_start, sample_stop: first sample and the one after the last. level_db: over the background.
         counted: it is none that was reported as a burst. changed: how the last ones differ from all before them, or None.
         place: centre and width, Hz, if they could be measured. label: its class, if nothing else was on.
+        runs: POSIX s of begin and end of each part that was not interrupted.
     """
 
     emitter: Emitter
@@ -69,6 +71,7 @@ class Heard(NamedTuple):
     changed: str | None = None
     place: tuple[float, float] | None = None
     label: str | None = None
+    runs: Sequence[list[float]] = ()
 
 
 class _Places:
@@ -89,6 +92,10 @@ class _Places:
         near = (self.low[:, None] < self.high + _APART) & (self.low < self.high[:, None] + _APART)
         np.fill_diagonal(near, False)
         self.shared = near.any(axis=1)
+        self.groups: dict[int, list[int]] = {}  # by emitter: one core, or one for each hop
+        for k, emitter in enumerate(self.emitters):
+            self.groups.setdefault(emitter.id, []).append(k)
+        self.shared |= np.array([len(self.groups[emitter.id]) > 1 for emitter in self.emitters])
 
 
 class Activity:
@@ -122,14 +129,14 @@ class Activity:
         change = CHANGED_SHARE * false_per_hour / max(self._gaps_per_hour(), 1.0)
         found: list[Heard] = []
         join_s, span_s = max(hold * tuning.frame_s, JOIN_S), len(ratio) * tuning.frame_s
-        some = active.any(axis=0)
-        for k, emitter in enumerate(places.emitters):
+        for ks in places.groups.values():
+            k, emitter, on = ks[0], places.emitters[ks[0]], active[:, ks].any(axis=1)
             state = self._on.get(emitter.id)
             silent_s = self._silent_s.get(emitter.id, 0.0)
             self._silent_s[emitter.id] = silent_s + span_s
-            if state is None and not some[k]:
+            if state is None and not on.any():
                 continue
-            for n in np.flatnonzero(active[:, k]).tolist():
+            for n in np.flatnonzero(on).tolist():
                 moment = float(block.times[n])
                 if state is not None and moment - state.end_s > join_s:
                     found += self._ended(emitter, state, tuning, change)
@@ -143,7 +150,10 @@ class Activity:
                 silent_s = -(n + 1) * tuning.frame_s
                 self._silent_s[emitter.id] = silent_s + span_s
                 state.end_s, state.sample_stop = moment + tuning.frame_s, int(block.starts[n]) + tuning.key.frame_hop
-                state.total += float(means[n, k]) - 1.0
+                if not state.runs or moment - state.runs[-1][1] > hold * tuning.frame_s:
+                    state.runs.append([moment, moment])
+                state.runs[-1][1] = state.end_s
+                state.total += float(means[n, ks].max()) - 1.0
                 state.frames += 1
                 state.mixed |= bool(mixed[n, k]) or state.key != tuning.key
                 if not state.mixed:
@@ -195,7 +205,7 @@ class Activity:
             self._registry.active(emitter, state.start_s, state.end_s, level, place)
         else:
             emitter.last_s = max(emitter.last_s, state.end_s)
-        return [Heard(emitter, state.sample_start, state.sample_stop, level, counted, changed, place, label)]
+        return [Heard(emitter, state.sample_start, state.sample_stop, level, counted, changed, place, label, state.runs)]
 
     def _class_of(self, state: _On) -> str | None:
         """The class of its frames, if in half of them nothing else was on."""

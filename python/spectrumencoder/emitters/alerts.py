@@ -18,7 +18,8 @@ from .emitter import Emitter
 
 NEW, GONE, LOUDER, MOVED, CHANGED = "new", "gone", "louder", "moved", "changed"
 RAISED_FLOOR, RECEIVER, BURST = "raised floor", "receiver", "burst"
-UPDATE_S = 1.0  # min time between two updates of an alert
+UPDATE_S, MAX_UPDATE_S = 1.0, 600.0  # min time between two updates of an alert; it doubles while a transmission goes on, to this
+UPDATE_DB = 3.0  # change of level that is told at once
 CLOSE_S = 3600.0  # of silence, after which the alert of an emitter closes
 MAX_OPEN = 500  # alerts; beyond, the oldest closes
 
@@ -49,7 +50,8 @@ class Alert:
 
     Attributes:
         kind: one of the names above. emitter: None for a change of the whole band. last_s: POSIX s, when it was heard last.
-        reported_s: signal time of its last message. first_index: frame at which it began.
+        reported_s: signal time of its last message. first_index: frame at which it began. told: sighting of its last message.
+        wait_s: time to its next update.
     """
 
     event_id: str
@@ -61,6 +63,8 @@ class Alert:
     level: str = LEVELS[0]
     analysis: str = "emitter"
     first_index: int = -1
+    told: Sighting | None = None
+    wait_s: float = UPDATE_S
 
 
 class AlertLog:
@@ -89,12 +93,17 @@ class AlertLog:
         return alert, self._message(alert, OPEN, segment)
 
     def update(self, alert: Alert, sighting: Sighting, segment: Segment, *, always: bool = False) -> list[Emitted]:
-        """Takes a further sighting. Gives its message if the last one is UPDATE_S old, or always if that is asked for."""
-        now = segment.time_of(sighting.sample_stop)
+        """Takes a further sighting. Gives its message if it is time for one, or always if that is asked for.
+
+        The time is UPDATE_S after the last one. It doubles while one transmission goes on at the same level.
+        """
+        now, told = segment.time_of(sighting.sample_stop), alert.told or alert.sighting
         alert.sighting, alert.last_s = sighting, max(alert.last_s, now)
-        if not always and now - alert.reported_s < UPDATE_S:
+        other = sighting.sample_start != told.sample_start or abs((sighting.snr_db or 0.0) - (told.snr_db or 0.0)) > UPDATE_DB
+        if not always and now - alert.reported_s < (UPDATE_S if other else alert.wait_s):
             return []
-        alert.reported_s = now
+        alert.wait_s = UPDATE_S if other else min(2.0 * alert.wait_s, MAX_UPDATE_S)
+        alert.reported_s, alert.told = now, sighting
         return [self._message(alert, UPDATE, segment)]
 
     def close(self, alert: Alert, segment: Segment) -> Emitted:

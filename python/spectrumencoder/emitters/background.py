@@ -188,6 +188,12 @@ class Background:
         self.mean_db += np.clip(self._mean_of_block(block) - self.mean_db, -step, step)
         self._known_shares = None
 
+    def take_over(self, low: int, high: int, block: np.ndarray):
+        """Bins low..high hold a carrier that stays: their background is what a block of frames shows, dB less their gain."""
+        mean = self.mean_db.copy()
+        mean[low:high + 1] = self._mean_of_block(block)[low:high + 1]
+        self._set(mean, self.frames)
+
     def forget_blocks(self):
         """Learning is over: drops the medians that only that needed."""
         self._medians = []

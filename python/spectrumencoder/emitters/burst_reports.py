@@ -7,12 +7,16 @@ from ..detector.events import Emitted, Segment
 from . import alerts
 from .alerts import Alert, AlertLog
 from .bursts import Burst, BurstBuilder
+from .emitter import Emitter
+from .hops import Hops
 from .receiver import SAID, ReceiverLog
 from .registry import Registry, Sign
 from .signs import SignMaker
 from .tuning import TuningState
 from .verdict import LEARNED, OWN, PART, REPORTED, Judge, Verdict
 
+HEARD_S = 10.0  # on the air that count as one more transmission, on the way to belong
+_STAYS = 0.9  # share of its frames in which a carrier that stays is seen
 TOGETHER = 2  # frames within which parts of one emission begin
 _SIDE_WIDTHS, _SIDE_BINS = 16, 32  # between parts that lie side by side: widths of the wider one, and bins, whichever is more
 _EXACT_BINS = 3  # from where a mirror image or a harmonic lies
@@ -23,16 +27,18 @@ class BurstReports:
     """Judges bursts and reports them.
 
     Args:
-        registry, builder, log, signs, receiver: of the detector.
+        registry, builder, log, signs, receiver, hops: of the detector.
 
     Attributes:
         judge: of bursts. learning: nothing is reported, all belongs. belongs_after: transmissions after which a new emitter
             belongs. each: single bursts are reported, too.
     """
 
-    def __init__(self, registry: Registry, builder: BurstBuilder, log: AlertLog, signs: SignMaker, receiver: ReceiverLog):
+    def __init__(self, registry: Registry, builder: BurstBuilder, log: AlertLog, signs: SignMaker, receiver: ReceiverLog,
+                 hops: Hops):
         self._registry, self._builder, self._log, self._signs, self._receiver = registry, builder, log, signs, receiver
         self.judge = Judge(registry)
+        self._hops = hops
         self.learning, self.belongs_after, self.each = True, 1, False
 
     def goes_on(self, tuning: TuningState, segment: Segment, burst: Burst, emitted: list[Emitted]):
@@ -49,6 +55,10 @@ class BurstReports:
                 self._receiver.did(verdict.kind, said=SAID.get(verdict.kind, "").format(sign.center_hz / 1e6))
             return
         sighting = self._signs.sighting(tuning, segment, burst)
+        if verdict.kind == alerts.NEW:
+            verdict = burst.verdict = Verdict(alerts.NEW, self._hops.hopped_from(burst, sign, verdict.emitter))
+            if verdict.emitter is not None:
+                self._hops.add(verdict.emitter, burst, sign)
         if verdict.emitter is not None and not verdict.emitter.belongs:
             self._registry.begins(verdict.emitter, sign)
         known = None if verdict.emitter is None else self._log.of_emitter(verdict.emitter)
@@ -65,6 +75,7 @@ class BurstReports:
             emitter = self._registry.add(sign, belongs=False, learned=False)
             self._registry.begins(emitter, sign)
             burst.verdict, burst.counted = Verdict(verdict.kind, emitter), True
+            self._hops.add(emitter, burst, sign)
         burst.alert, message = self._log.raise_alert(verdict.kind, burst.verdict.emitter, sighting, segment)
         burst.alert.first_index = burst.first
         emitted.append(message)
@@ -88,6 +99,28 @@ class BurstReports:
         """
         return next((a for a in reversed(self._log.open.values()) if a.kind == alerts.NEW and a.emitter is not None
                      and abs(a.first_index - burst.first) <= TOGETHER and _of_one(a, sign, tuning)), None)
+
+    def _often(self, emitter: Emitter, more_s: float = 0.0) -> bool:
+        """Whether a new emitter was heard so often, or for so long, that it belongs to the band. more_s: of what is on."""
+        return emitter.count + (emitter.on_s + more_s) / HEARD_S >= self.belongs_after
+
+    def settled(self, tuning: TuningState, segment: Segment, emitted: list[Emitted]) -> list[Burst]:
+        """New carriers that stay, and belong to the band by now: their bursts are over, and they are steady emitters."""
+        found = []
+        for burst in list(self._builder.open):
+            verdict, length = burst.verdict, burst.last - burst.first + 1
+            length_s = length * tuning.frame_s
+            if (verdict is None or verdict.kind != alerts.NEW or verdict.emitter is None or verdict.emitter.hops_hz
+                    or length_s < HEARD_S or burst.n_frames < _STAYS * length):
+                continue
+            emitter = verdict.emitter
+            if emitter.belongs or self._often(emitter, length_s):
+                self._builder.open.remove(burst)
+                self.ended(tuning, segment, burst, emitted)
+                self._registry.belongs_now(emitter)
+                emitter.steady = True
+                found.append(burst)
+        return found
 
     def ended(self, tuning: TuningState, segment: Segment, burst: Burst, emitted: list[Emitted]):
         """A burst is over: the registry learns of it."""
@@ -113,7 +146,8 @@ class BurstReports:
                 registry.first_burst(emitter, sign)
             else:
                 registry.heard(emitter, sign)
-            if emitter.count >= self.belongs_after:
+            emitter.on_s += sign.end_s - sign.start_s
+            if self._often(emitter):
                 registry.belongs_now(emitter)
         if burst.alert is not None and burst.alert.event_id in self._log.open:
             emitted += self._log.update(burst.alert, self._signs.sighting(tuning, segment, burst), segment,

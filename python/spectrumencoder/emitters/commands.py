@@ -49,8 +49,19 @@ def ignore(registry: Registry, low_hz: float, high_hz: float) -> tuple[float, fl
 
 
 def ignore_emitter(registry: Registry, emitter_id: int) -> tuple[float, float]:
-    """Ignores the range in which an emitter was heard. Returns it, Hz. Raises ValueError: there is none of this number."""
-    return ignore(registry, *range_of(emitter_of(registry, emitter_id)))
+    """Ignores the range in which an emitter was heard; of one that hops, each of its places, and nothing between them.
+
+    Returns:
+        Its lowest and highest frequency, Hz.
+
+    Raises:
+        ValueError: there is none of this number.
+    """
+    emitter = emitter_of(registry, emitter_id)
+    if not emitter.hops_hz:
+        return ignore(registry, *range_of(emitter))
+    places = [ignore(registry, *place) for place in emitter.places()]
+    return min(places)[0], max(places)[1]
 
 
 def unignore(registry: Registry, low_hz: float, high_hz: float) -> list[tuple[float, float]]:

@@ -67,9 +67,11 @@ class Emitter:
         power_dbfs: of its last burst.
         first_s, last_s: POSIX time of its first and last sign. count: bursts.
         belongs: it is usual on this band. accepted: because the operator said so. learned: it was there while learning.
-        steady: it is there all the time. gone: it has been silent for longer than it ever was.
+        on_s: how long it was on, s, while it was new. steady: it is there all the time. gone: it has been silent for longer than
+            it ever was.
         labels: class -> sum of probabilities. waveform: what its transmissions look like.
-        hops_hz: centres of its hop set; empty so far.
+        hops_hz: centres of its hop set, in the order in which they were heard; empty if it does not hop. center_hz is that of
+            the first. hopped: how often it was seen to hop while it was new.
         parts: further bursts that began with its first one, and growth of that. Its place is where any of them was.
         profile: largest power over the background by bin; profile_low_hz: of its first bin; profile_bin_hz: width of a bin.
     """
@@ -91,6 +93,8 @@ class Emitter:
     steady: bool = False
     gone: bool = False
     parts: int = 0
+    on_s: float = 0.0
+    hopped: int = 0
     labels: Counter = field(default_factory=Counter)
     waveform: Waveform = field(default_factory=Waveform)
     hops_hz: list[float] = field(default_factory=list)
@@ -110,6 +114,11 @@ class Emitter:
     @property
     def high_hz(self) -> float:
         return self.center_hz.mean + 0.5 * self.bandwidth_hz
+
+    def places(self) -> list[tuple[float, float]]:
+        """Lowest and highest frequency of each of its places, Hz: one, or one for each hop."""
+        half = 0.5 * self.bandwidth_hz
+        return [(hop - half, hop + half) for hop in self.hops_hz] or [(self.low_hz, self.high_hz)]
 
     @property
     def label(self) -> str | None:

@@ -21,6 +21,7 @@ _MAX_SPREAD_BINS = 8  # that a centre may wander
 _GATE = 9.0  # squared distance of a stranger's next burst
 # deviations of a stranger's next burst; that of the centre is a share of the width
 _STRANGE_LEVEL_DB, _STRANGE_LOG_WIDTH, _STRANGE_CENTER = 3.0, 0.12, 0.02
+_MAX_HOPS = 256
 _MAX_BEGINS = 8  # of a stranger whose bursts begin in several ways
 _GROWN = 1.5  # times as wide as its first frames, from which on a burst is one of parts
 JOIN_S = 0.5  # bursts with a shorter gap are one transmission
@@ -126,7 +127,7 @@ class Registry:
             begin[3] += 1.0
             for n, value in enumerate(seen):
                 begin[n] += (value - begin[n]) / begin[3]
-        elif len(emitter.begins) < _MAX_BEGINS:
+        elif len(emitter.begins) < (_MAX_HOPS if emitter.hops_hz else _MAX_BEGINS):
             emitter.begins.append([*seen, 1.0])
 
     def own_at(self, sign: Sign) -> Emitter | None:
@@ -141,7 +142,7 @@ class Registry:
         """Share of a burst that lies in the place of an emitter."""
         low, high = sign.center_hz - 0.5 * sign.bandwidth_hz, sign.center_hz + 0.5 * sign.bandwidth_hz
         reach = self.wander_hz(emitter, sign.bin_hz)
-        share = (min(high, emitter.high_hz + reach) - max(low, emitter.low_hz - reach)) / (high - low)
+        share = max(min(high, last + reach) - max(low, first - reach) for first, last in emitter.places()) / (high - low)
         if emitter.parts and share > 0.5:  # what lies between them may be of others
             bins = np.arange(low + 0.5 * sign.bin_hz, high, sign.bin_hz)
             shown = np.flatnonzero(emitter.profile > math.sqrt(emitter.profile.max(initial=1.0)))  # half of its decibels
@@ -163,7 +164,7 @@ class Registry:
 
         If so many devices share a channel, one more that is no stronger is nothing new.
         """
-        own = sorted((e for e in self.emitters.values() if e.belongs and not e.steady), key=lambda e: e.low_hz)
+        own = sorted((e for e in self.emitters.values() if e.belongs and not e.steady and not e.hops_hz), key=lambda e: e.low_hz)
         crowd: list[Emitter] = []
         end = -math.inf
         for emitter in own:
@@ -216,7 +217,8 @@ class Registry:
             if emitter.count and not emitter.belongs:  # the gaps of the band's own are counted by ``activity``
                 self.count_gap(emitter, sign.start_s - emitter.last_s)
             if not (emitter.count and emitter.parts):  # one part is not the whole of it
-                emitter.center_hz.add(sign.center_hz)
+                if not (emitter.hops_hz and emitter.center_hz.count):  # its centre is that of the first hop
+                    emitter.center_hz.add(sign.center_hz)
                 emitter.log_width.add(math.log(sign.bandwidth_hz))
             self._count(emitter, sign.start_s, sign.end_s, sign.level_db)
         emitter.power_dbfs = sign.power_dbfs
@@ -255,6 +257,41 @@ class Registry:
         emitter.center_hz, emitter.log_width = Running(), Running()
         emitter.center_hz.add(0.5 * (low + high))
         emitter.log_width.add(math.log(high - low))
+
+    def hops_to(self, emitter: Emitter, sign: Sign):
+        """A new emitter goes on at another frequency."""
+        emitter.hops_hz = emitter.hops_hz or [emitter.center_hz.mean]
+        if len(emitter.hops_hz) < _MAX_HOPS:
+            emitter.hops_hz.append(sign.center_hz)
+        emitter.hopped += 1
+
+    def is_second_hop(self, emitter: Emitter, sign: Sign) -> bool:
+        """Whether a burst lies at the second of two hops."""
+        return len(emitter.hops_hz) == 2 and abs(sign.center_hz - emitter.hops_hz[1]) < 0.5 * emitter.bandwidth_hz + sign.bin_hz
+
+    def unhop(self, emitter: Emitter):
+        """The second hop is another emitter's: forgets it."""
+        first, second = emitter.hops_hz
+        emitter.begins = [begin for begin in emitter.begins if abs(begin[0] - first) <= abs(begin[0] - second)]
+        at = emitter.profile_low_hz + np.arange(len(emitter.profile)) * emitter.profile_bin_hz
+        emitter.profile[np.abs(at - first) > np.abs(at - second)] = 1.0
+        emitter.hops_hz, emitter.hopped = [], 0
+        self.version += 1
+
+    def join_hops(self, emitters: list[Emitter]):
+        """Emitters of a hop set become one, the first of them. The silences of one hop are not those of the whole."""
+        first, *others = emitters
+        first.hops_hz = [emitter.center_hz.mean for emitter in emitters]
+        first.log_gap, first.gap_sum_s = Running(), 0.0
+        for other in others:
+            first.count += other.count
+            first.level_db.add(other.level_db.mean)
+            first.level_db.high = max(first.level_db.high, other.level_db.high)
+            first.first_s, first.last_s = min(first.first_s, other.first_s), max(first.last_s, other.last_s)
+            first.labels.update(other.labels)
+            _take_profile(first, other.profile, other.profile_low_hz, other.profile_bin_hz)
+            del self.emitters[other.id]
+        self.version += 1
 
     def prune(self, before_s: float):
         """Forgets strangers that were heard once, before this time, and to whom nobody gave a name."""
@@ -336,18 +373,19 @@ class Registry:
         return out
 
     def cores(self, grid: Grid) -> list[tuple[Emitter, int, int]]:
-        """The band's own emitters within a tuning, with first bin and end of their cores."""
+        """The band's own emitters within a tuning, with first bin and end of each of their cores."""
         found = []
         for emitter in self._within(grid):
-            low = max(math.floor(grid.bin_of(emitter.low_hz) + 0.5), 0)
-            high = min(math.floor(grid.bin_of(emitter.high_hz) + 0.5) + 1, grid.n_bins)
-            if low < high:
-                found.append((emitter, low, high))
+            for low_hz, high_hz in emitter.places():
+                low = max(math.floor(grid.bin_of(low_hz) + 0.5), 0)
+                high = min(math.floor(grid.bin_of(high_hz) + 0.5) + 1, grid.n_bins)
+                if low < high:
+                    found.append((emitter, low, high))
         return found
 
     def _within(self, grid: Grid) -> Iterator[Emitter]:
         low, high = grid.hz_of(-0.5), grid.hz_of(grid.n_bins - 0.5)
-        return (e for e in self.emitters.values() if e.belongs and e.high_hz > low and e.low_hz < high)
+        return (e for e in self.emitters.values() if e.belongs and any(a < high and low < b for a, b in e.places()))
 
 
 def _begin_distance(begin: list[float], sign: Sign) -> float:
@@ -360,14 +398,17 @@ def _begin_distance(begin: list[float], sign: Sign) -> float:
 
 def _widen(emitter: Emitter, sign: Sign):
     """Takes the largest power by bin."""
-    peak = np.asarray(sign.peak, np.float32)
-    if not emitter.profile.size or abs(emitter.profile_bin_hz / sign.bin_hz - 1.0) > 1e-6:
-        emitter.profile, emitter.profile_low_hz, emitter.profile_bin_hz = peak.copy(), sign.low_hz, sign.bin_hz
+    _take_profile(emitter, np.asarray(sign.peak, np.float32), sign.low_hz, sign.bin_hz)
+
+
+def _take_profile(emitter: Emitter, peak: np.ndarray, low_hz: float, bin_hz: float):
+    if not emitter.profile.size or abs(emitter.profile_bin_hz / bin_hz - 1.0) > 1e-6:
+        emitter.profile, emitter.profile_low_hz, emitter.profile_bin_hz = peak.copy(), low_hz, bin_hz
         return
-    shift = round((sign.low_hz - emitter.profile_low_hz) / sign.bin_hz)
+    shift = round((low_hz - emitter.profile_low_hz) / bin_hz)
     low, high = min(shift, 0), max(shift + len(peak), len(emitter.profile))
     wide = np.ones(high - low, np.float32)
     wide[-low:len(emitter.profile) - low] = emitter.profile
     part = slice(shift - low, shift - low + len(peak))
     np.maximum(wide[part], peak, out=wide[part])
-    emitter.profile, emitter.profile_low_hz = wide, emitter.profile_low_hz + low * sign.bin_hz
+    emitter.profile, emitter.profile_low_hz = wide, emitter.profile_low_hz + low * bin_hz

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Steady emitters: carriers and other signals that are there all the time, so that they are a part of the background.
 
-They are read from the background when learning ends, and then watched block by block: gone, back, louder. Shape letters: N bins.
+They are read from the background when learning ends, and then watched block by block: gone, back, louder.
+
+Shape letters: F frames, N bins.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from .boxes import HISTORY, LENGTHS
 from .emitter import Emitter
 from .registry import Grid, Registry, Sign
 
@@ -23,6 +26,7 @@ CONFIRM_S = 2.0  # for which it must be gone, back or louder
 LOUDER_DB = 6.0
 _GONE_SHARE = 0.6  # of the decibels over the noise that must be lost
 _MIN_LOST_DB = 2.0
+_RARE = 5.0  # deviations of noise
 _FOLLOW = 2  # bins from its place in which its middle is looked for
 _MOVED_DB = 1.0  # by which another bin must be stronger, for a signal to have moved there
 _NARROW = 8  # bins up to which a signal's middle is followed
@@ -58,6 +62,7 @@ class SteadyTrack:
     def __init__(self, grid: Grid, usable: slice):
         self._grid, self._usable = grid, usable
         self._known: list[_Steady] = []
+        self.restart()
 
     def find(self, mean_db: np.ndarray, noise_db: float, registry: Registry, first_s: float, last_s: float,
              low_db: np.ndarray | None = None):
@@ -140,14 +145,36 @@ class SteadyTrack:
             one.followed = 0
         return [("drift", narrow[0].emitter)]
 
-    def missing(self, ratio: np.ndarray) -> np.ndarray:
-        """(F,) the largest loss of a steady emitter in frames of power over the background (F, N); 1: as when it is gone."""
+    def restart(self):
+        """Time has jumped: the frames so far are not right before the next ones."""
+        self._before: np.ndarray | None = None
+
+    def missing(self, ratio: np.ndarray, variance_of: Callable[[int, int], float]) -> np.ndarray:
+        """(F,) the largest loss of a steady emitter in frames of power over the background (F, N); 1: as when it is gone.
+
+        Its mean power over 1 and 8 frames counts. What noise alone may take of that mean is allowed.
+
+        Args:
+            variance_of: of the mean of so many bins and frames, over that mean squared.
+        """
+        known = [one for one in self._known if not one.emitter.gone]
         score = np.zeros(len(ratio), np.float32)
-        for one in self._known:
-            if not one.emitter.gone:
-                mean = np.maximum(ratio[:, one.low:one.high + 1].mean(axis=1), 1e-6)
-                limit = max(_GONE_SHARE * one.over_db, _MIN_LOST_DB)
-                np.maximum(score, np.float32(-10.0 / limit) * np.log10(mean), out=score)
+        if not known:
+            return score
+        low, high = np.array([one.low for one in known]), np.array([one.high + 1 for one in known])
+        cumulative = np.zeros((len(ratio), ratio.shape[1] + 1))
+        np.cumsum(ratio, axis=1, dtype=np.float64, out=cumulative[:, 1:])
+        now = (cumulative[:, high] - cumulative[:, low]) / (high - low)
+        before = self._before
+        if before is None or before.shape[1] != len(known):
+            before = np.ones((HISTORY, len(known)))
+        rows = np.concatenate([before, now])
+        self._before = rows[-HISTORY:]
+        for length in (1, LENGTHS[-1]):
+            mean = np.mean([rows[HISTORY - k:len(rows) - k] for k in range(length)], axis=0)
+            limit = np.array([max(_GONE_SHARE * one.over_db, _MIN_LOST_DB,
+                                  _noise_takes_db(variance_of(one.high - one.low + 1, length))) for one in known])
+            np.maximum(score, (-10.0 / limit * np.log10(np.maximum(mean, 1e-6))).max(axis=1), out=score)
         return score
 
     def carriers(self) -> list[tuple[int, int]]:
@@ -170,3 +197,8 @@ class SteadyTrack:
             one.emitter.profile_low_hz += shift * self._grid.bin_hz
             registry.version += 1
         return level
+
+
+def _noise_takes_db(variance: float) -> float:
+    """Loss in dB of a gamma variable of mean 1 and this variance that is _RARE deviations below (Wilson and Hilferty 1931)."""
+    return -30.0 * math.log10(max(1.0 - variance / 9.0 - _RARE * math.sqrt(variance / 9.0), 0.01))

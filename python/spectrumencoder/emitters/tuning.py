@@ -16,12 +16,13 @@ from ..detector.events import Segment
 from .background import BLOCK, Background
 from .boxes import HISTORY, Limits, Search, boxes_per_frame, limits
 from .bursts import CLIPPED
-from .law import independent_share
+from .law import bin_correlation, box_variance, independent_share
 from .registry import Grid, Registry
 from .steady import SteadyTrack
 from .usual import ENOUGH, Usual
 
 START, START_S = 32, 0.1  # frames, and s, before the first is judged
+MIN_START = 8  # frames, if no more are to be learned
 NOISE_SHARE = 0.1  # of the false alerts an hour, that noise may cause
 FLOOR_DB = 3.0  # from what is usual, that counts as much as the limit of a box
 GAIN_DB_PER_S = 0.05  # that what is usual follows
@@ -100,6 +101,7 @@ class TuningState:
         """Time has jumped: the frames so far are not right before the next ones."""
         self._rows = np.ones((HISTORY, self.grid.n_bins), np.float32)
         self.usual.restart()
+        self.steady.restart()
 
     # -- frames
 
@@ -147,7 +149,11 @@ class TuningState:
             return self.usual.score(level - (self._first_db + (self.background.mean_db - self._settled_db)), classes)
         if self._settled_db is None:
             self.usual.learn(level - self._first_db, classes)
-        return self.steady.missing(ratio)
+        return self.steady.missing(ratio, self._variance)
+
+    def _variance(self, width: int, length: int) -> float:
+        """Variance of the mean of a box of noise."""
+        return box_variance(width, length, self.background.spectra, bin_correlation(self._window, self.grid.n_bins))
 
     def _calm(self, gains: np.ndarray, fresh: np.ndarray):
         """Allows more in frames whose common gain stands out of those before them, and in those that follow.

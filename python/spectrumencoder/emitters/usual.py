@@ -22,7 +22,7 @@ from ..detector.box_search import HISTORY, LENGTHS, MIN_SHARE, PARTS, BoxSearch,
 from .background import BLOCK
 
 FIRST, ENOUGH = 8, 64  # blocks behind a judgement; those that are learned if a band file left nothing to learn
-LIMIT, CLASS_LIMIT = 1.5, 1.15  # largest excursions of a box, and of a class, that count as much as the limit of noise
+LIMIT, CLASS_LIMIT = 2.0, 1.5  # largest excursions of a box, and of a class, that count as much as the limit of noise
 _CLASS_ERROR = 0.02  # of a class's probability, added to its largest excursions
 
 

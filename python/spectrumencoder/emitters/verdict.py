@@ -73,6 +73,8 @@ class Judge:
     def _is_louder(self, burst: Burst, emitter: Emitter, tuning: TuningState) -> bool:
         """Whether the emitter's whole place, not just an edge of it, is stronger than its next burst may be."""
         low, high = burst.extent()
-        low = min(low, max(round(tuning.grid.bin_of(emitter.low_hz)), 0))
-        high = max(high, min(round(tuning.grid.bin_of(emitter.high_hz)), burst.n_bins - 1))
+        middle = tuning.grid.hz_of((low + high) / 2)
+        low_hz, high_hz = min(emitter.places(), key=lambda place: abs(place[0] + place[1] - 2 * middle))
+        low = min(low, max(round(tuning.grid.bin_of(low_hz)), 0))
+        high = max(high, min(round(tuning.grid.bin_of(high_hz)), burst.n_bins - 1))
         return burst.level_db(low, high) > emitter.level_db.high + self._registry.margin_db(emitter)

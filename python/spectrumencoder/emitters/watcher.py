@@ -33,13 +33,14 @@ from .boxes import Search
 from .burst_reports import BurstReports
 from .bursts import BurstBuilder, FrameView
 from .decisions import Decisions
+from .hops import Hops
 from .listing import describe
 from .on_air import OnAir
 from .receiver import GainWatch, ReceiverLog
 from .regions import find_regions
 from .registry import Registry
 from .signs import SignMaker, sighting_of
-from .tuning import TuningKey, TuningState, key_of
+from .tuning import MIN_START, TuningKey, TuningState, key_of
 
 FORGET_S = 86400.0  # after which a stranger that was heard once is forgotten
 CONFIRM = 2  # frames of a burst after which it is judged, if it has not ended
@@ -116,9 +117,11 @@ class EmitterDetector(Decisions):
         self._activity = Activity(self.registry, self._labels)
         self._log = AlertLog(self.n_bins, self._models[0])
         self._notices = Notices()
+        self._hops = Hops(self.registry)
         receiver = ReceiverLog(self._notices)
         self.receiver: dict[str, int] = receiver.counts  # what the receiver or a stronger signal explains, by kind
-        self._of_bursts = BurstReports(self.registry, self._builder, self._log, SignMaker(self._labels), receiver)
+        self._of_bursts = BurstReports(self.registry, self._builder, self._log, SignMaker(self._labels), receiver,
+                                        self._hops)
         self._of_bursts.judge.set_rate(self.false_events_per_hour)
         self._of_bursts.learning, self._of_bursts.each = self.learning, self._bursts
         self._of_bursts.belongs_after = self.belongs_after
@@ -169,7 +172,10 @@ class EmitterDetector(Decisions):
     def finish_learning(self) -> None:
         """Learning is over: all that was heard so far belongs."""
         if not self._complete:
+            if self._tuning is not None and len(self._tuning.first_frames) >= MIN_START:
+                self._begin_now(self._tuning, [])  # nothing is reported while learning
             self._complete, self._of_bursts.learning = True, False
+            self._hops.settle(max((tuning.frame_s for tuning in self._tunings.values()), default=0.0))
             for tuning in self._tunings.values():
                 self._settle(tuning)
             for burst in self._builder.open:  # one that has just begun was not learned: it is judged again
@@ -255,18 +261,26 @@ class EmitterDetector(Decisions):
 
     def _begin(self, tuning: TuningState, psd, residual, features, starts, emitted: list[Emitted]) -> int:
         """Collects the first frames of a tuning, and judges them once there are enough. Returns how many it took."""
-        taken = min(tuning.start - len(tuning.first_frames), len(psd))
+        enough = tuning.start
+        if self.learning:  # what is to be learned may be shorter
+            left = math.floor((self.learn_s - self.learned_s) / tuning.frame_s + 1e-6)
+            enough = min(enough, max(left, MIN_START))
+        taken = min(enough - len(tuning.first_frames), len(psd))
         tuning.first_frames += [(psd[n].copy(), residual[n].copy(), features[n].copy(), int(starts[n])) for n in range(taken)]
-        if len(tuning.first_frames) >= tuning.start:
-            rows = [np.stack(column) for column in zip(*tuning.first_frames, strict=True)]
-            tuning.first_frames = []
-            tuning.background.begin(rows[0])
-            first = 0
-            while first < len(rows[0]):
-                part = slice(first, first + min(max(self._room(tuning), 1), len(rows[0]) - first))
-                self._piece(tuning, rows[0][part], rows[1][part], rows[2][part], rows[3][part], emitted)
-                first = part.stop
+        if len(tuning.first_frames) >= enough:
+            self._begin_now(tuning, emitted)
         return taken
+
+    def _begin_now(self, tuning: TuningState, emitted: list[Emitted]):
+        """Makes a background of the first frames, and judges them."""
+        rows = [np.stack(column) for column in zip(*tuning.first_frames, strict=True)]
+        tuning.first_frames = []
+        tuning.background.begin(rows[0])
+        first = 0
+        while first < len(rows[0]):
+            part = slice(first, first + min(max(self._room(tuning), 1), len(rows[0]) - first))
+            self._piece(tuning, rows[0][part], rows[1][part], rows[2][part], rows[3][part], emitted)
+            first = part.stop
 
     def _piece(self, tuning: TuningState, psd, residual, features, starts, emitted: list[Emitted]) -> np.ndarray:
         """Judges frames that fit into the block; returns their scores."""
@@ -293,7 +307,7 @@ class EmitterDetector(Decisions):
 
     def _room(self, tuning: TuningState) -> int:
         """Frames until the block is over. The last block of learning ends with the last frame that is to be learned."""
-        if self._complete or not self.learned_s > 0.0:
+        if self._complete:
             return tuning.room
         return min(tuning.room, math.floor((self.learn_s - self.learned_s) / tuning.frame_s + 1e-6) - tuning.filled)
 
@@ -336,6 +350,8 @@ class EmitterDetector(Decisions):
         block_s, last = len(psd) * tuning.frame_s, int(starts[-1])
         self._now_s = max(self._now_s, float(block.times[-1]) + tuning.frame_s)
         for heard in self._activity.take(tuning, block, self.hold, 0.0 if self.learning else self.false_events_per_hour):
+            if self.learning:
+                self._hops.note(heard)
             if heard.changed:
                 self._of_blocks.changed(heard, self._segment, emitted)
             if self._bursts and heard.counted:
@@ -352,6 +368,9 @@ class EmitterDetector(Decisions):
                 self.finish_learning()
         else:
             tuning.background.follow(psd, block_s)
+            for burst in self._of_bursts.settled(tuning, self._segment, emitted):
+                tuning.background.take_over(*burst.whole(tuning.background.spectra), psd)
+                tuning.steady.find(tuning.background.mean_db, tuning.background.noise_db, self.registry, 0.0, 0.0)
             mean = 10.0 * np.log10(np.mean(10.0 ** (0.1 * psd.astype(np.float64)), axis=0))
             for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry,
                                                      self._gains[tuning.key].raised_db):

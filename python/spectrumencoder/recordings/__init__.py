@@ -11,6 +11,7 @@
 | `formats`, `search` | what a format is, and which one a file has; the recordings of a folder |
 | `sigmf`, `sigmf_meta`, `sigmf_writer` | SigMF: where metadata and samples lie, what they say; written |
 | `archive` | files in tar and zip |
+| `levels`, `convert` | how strong the samples of a recording are; any recording as SigMF |
 | `npy` | NumPy's .npy, read |
 | `binary` | what the readers below share |
 | `wav`, `wav_auxi` | WAV I/Q; its frequency and time |

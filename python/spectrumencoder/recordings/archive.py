@@ -49,6 +49,18 @@ def is_archive(head: bytes) -> bool:
     return head[257:262] == b"ustar" or head.startswith((b"\x1f\x8b", b"\xfd7zXZ\x00", b"PK\x03\x04"))
 
 
+def head_inside(head: bytes) -> bytes:
+    """The first bytes of a tar archive that begins with these, packed or not; of a zip archive its own."""
+    try:
+        if head.startswith(b"\x1f\x8b"):
+            return zlib.decompressobj(31).decompress(head, len(head))
+        if head.startswith(b"\xfd7zXZ\x00"):
+            return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_LZMA_BYTES).decompress(head, len(head))
+    except (zlib.error, lzma.LZMAError, EOFError):
+        return b""
+    return head
+
+
 def members(path: Path, text_suffix: str) -> list[Member]:
     """The files in an archive, with the content of those whose names end in text_suffix.
 

@@ -10,6 +10,7 @@ ratio of whole numbers.
 from __future__ import annotations
 
 import math
+import warnings
 from bisect import bisect_right
 from fractions import Fraction
 from itertools import accumulate
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..extras import how_to_get
-from .binary import Time, pick_channel
+from .binary import MAX_TIME_S, Time, pick_channel
 from .digital_rf_index import DAMAGED, MIN_FILL, Layout, Piece, channel_files, index_file, one_line, true_runs
 from .raw import SampleFile
 from .recording import Capture, Recording, RecordingError
@@ -67,7 +68,7 @@ def open_digital_rf(path: Path, *, channel: int | None = None) -> Recording:
         properties = reader.get_properties(path.resolve().name)
         rate = Fraction(int(properties["sample_rate_numerator"]), int(properties["sample_rate_denominator"]))
         is_continuous = bool(properties["is_continuous"])
-    except (*DAMAGED, ZeroDivisionError) as error:
+    except DAMAGED as error:
         raise RecordingError(f"{path}: its properties are damaged ({one_line(error)})") from error
     if not 0 < rate < _MAX_RATE:
         raise RecordingError(f"{path}: its sample rate is {float(rate):g} Hz; the properties are damaged")
@@ -77,7 +78,8 @@ def open_digital_rf(path: Path, *, channel: int | None = None) -> Recording:
     recording.captures = _captures(pieces, rate, _frequencies(reader, path, channel, pieces, notes), notes)
     known = any(c.frequency_hz is not None for c in recording.captures)
     recording.origins |= dict.fromkeys(("samp_rate", "datatype", "channels"), _PROPERTIES)
-    recording.origins |= {"time": "sample number"} | ({"frequency": "metadata"} if known else {})
+    recording.origins |= {"time": "sample number"} if recording.captures[0].time_parts is not None else {}
+    recording.origins |= {"frequency": "metadata"} if known else {}
     recording.notes += notes
     return recording
 
@@ -185,9 +187,9 @@ def _captures(pieces: list[Piece], rate: Fraction, frequencies: list[tuple[int, 
     return captures
 
 
-def _time(sample: int, rate: Fraction) -> Time:
+def _time(sample: int, rate: Fraction) -> Time | None:
     whole, rest = divmod(sample * rate.denominator, rate.numerator)
-    return whole, rest / rate.numerator
+    return (whole, rest / rate.numerator) if 0 <= whole < MAX_TIME_S else None
 
 
 def _frequencies(reader: Any, path: Path, channel: int, pieces: list[Piece], notes: list[str]) -> list[tuple[int, float | None]]:
@@ -195,10 +197,13 @@ def _frequencies(reader: Any, path: Path, channel: int, pieces: list[Piece], not
     if not (path / "metadata").is_dir():
         return []
     try:
-        metadata = reader.get_digital_metadata(path.resolve().name)
-        first, last = metadata.get_bounds()
-        field = next((name for name in _FREQUENCY_FIELDS if name in metadata.get_fields()), None)
-        records = {} if field is None else metadata.read(first, min(int(last), pieces[-1].first + pieces[-1].n_samples), field)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other versions, in several lines
+            metadata = reader.get_digital_metadata(path.resolve().name)
+            first, last = metadata.get_bounds()
+            field = next((name for name in _FREQUENCY_FIELDS if name in metadata.get_fields()), None)
+            records = {} if field is None else metadata.read(
+                first, min(int(last), pieces[-1].first + pieces[-1].n_samples), field)
         return sorted((int(sample), _frequency(value, channel)) for sample, value in records.items())
     except DAMAGED as error:
         notes.append(f"the metadata cannot be read ({one_line(error)}); the frequency is not known")

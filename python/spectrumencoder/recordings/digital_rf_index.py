@@ -19,7 +19,7 @@ from .recording import RecordingError
 PROBES = 256
 _EXACT_ROWS = 1 << 16  # a file of no more is looked at as a whole
 MIN_FILL = 64  # as many fill values in a row are no samples
-DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, MemoryError)
+DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, MemoryError)
 _KINDS = {("i", 1): "i8", ("i", 2): "i16", ("i", 4): "i32", ("u", 1): "u8", ("u", 2): "u16", ("u", 4): "u32", ("f", 4): "f32",
           ("f", 8): "f64"}
 

@@ -48,7 +48,7 @@ _WORDS = {  # words and suffixes that mean one data type alone. sc16, rtl, cfile
 _SATDUMP_SUFFIXES = {"s8": "ci8", "s16": "ci16_le", "f32": "cf32_le"}  # real numbers elsewhere
 _DATE = r"(?P<date>\d{8})[_T]?(?P<clock>\d{6})"
 _FORMS = (  # whole names, without the suffix
-    re.compile(rf"gqrx_{_DATE}_(?P<freq>\d{{1,12}})_(?P<rate>\d{{1,10}})_(?P<type>fc)"),
+    re.compile(rf"(?:.*[_ -])?gqrx_{_DATE}_(?P<freq>\d{{1,12}})_(?P<rate>\d{{1,10}})_(?P<type>fc)(?:[_ (-].*)?"),
     re.compile(rf".*?(?:_{_DATE}Z)?_(?P<rate>\d{{1,10}})_(?P<freq>\d{{1,12}})_(?P<type>float32)_iq"),
     re.compile(r"(?P<date>\d{4}-\d\d-\d\d)_(?P<clock>\d\d-\d\d-\d\d)(?:-(?P<milli>\d{3})|-\d+\.(?P<micro>\d+))?"
                r"_(?P<rate>\d{1,10})SPS_(?P<freq>\d{1,12})Hz(?P<satdump>)"),
@@ -59,7 +59,7 @@ _EDGE, _END = r"(?<![0-9A-Za-z.])", r"(?![0-9A-Za-z])"
 _NUMBER = r"(\d{1,12}(?:\.\d{1,9})?)"
 _HERTZ = re.compile(rf"{_EDGE}{_NUMBER}([kMG]?)hz{_END}", re.IGNORECASE)
 _SAMPLES = re.compile(rf"{_EDGE}{_NUMBER}([kMG]?)sps{_END}", re.IGNORECASE)
-_MEGA, _KILO = re.compile(rf"{_EDGE}{_NUMBER}(M){_END}"), re.compile(rf"{_EDGE}{_NUMBER}(k){_END}")
+_MEGA, _KILO = re.compile(rf"{_EDGE}{_NUMBER}(M){_END}"), re.compile(rf"{_EDGE}{_NUMBER}([kK]){_END}")
 _UTC = re.compile(rf"(?<![0-9]){_DATE}Z{_END}")
 _ANY_DATE = re.compile(r"(?<!\d)(\d{8}[_T]\d{6}|\d\d-[A-Z][a-z]{2}-\d{4}|\d\d-\d\d-\d\d_\d\d-\d\d-\d{4})(?!\d)")
 _TYPE_WORD = re.compile(r"c[fisu]\d+|[fs]c\d+|complex\d+")  # not "rtl" and "hackrf", which name the radio there
@@ -87,8 +87,8 @@ def parse_name(path: Path) -> Named:
     if _AUDIO.search(stem):  # of a radio's loudspeaker, whatever its name says of the frequency
         return Named(datatype)
     freqs, rates = _values(_HERTZ, stem), _values(_SAMPLES, stem)
-    if freqs or rates or (_MEGA.search(stem) and _KILO.search(stem)):
-        freqs, rates = freqs or _values(_MEGA, stem), rates or _values(_KILO, stem)
+    if not freqs and not rates and _MEGA.search(stem) and _KILO.search(stem):  # only together: each alone could be a width
+        freqs, rates = _values(_MEGA, stem), _values(_KILO, stem)
     rate = _only(rates)
     freq = _only(freqs) if rate is not None or _ANY_DATE.search(stem) else None
     match = _UTC.search(stem)

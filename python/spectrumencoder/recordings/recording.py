@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-_DATETIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(\.\d*)?\s*(Z|[+-]\d\d:?\d\d)?")
+_DATETIME = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)([.,]\d*)?\s*([Zz]|[+-]\d\d:?\d\d)?")
 END_OF_TIME = 253402300800  # seconds since 1970: the year 10000, which no calendar of Python's has
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -185,10 +185,9 @@ def parse_time(text: str) -> tuple[int, float]:
     match = _DATETIME.fullmatch(text.strip())
     if match is None:
         raise ValueError("not ISO 8601")
-    zone = {None: "+00:00", "Z": "+00:00"}.get(match[3], match[3])
-    moment = datetime.fromisoformat(f"{match[1].replace(' ', 'T')}{zone}")
-    whole = (moment - _EPOCH) // timedelta(seconds=1)
-    return whole, float(f"0{match[2]}" if match[2] and match[2] != "." else 0.0)
+    zone = match[3] if match[3] and match[3] not in "Zz" else "+00:00"
+    moment = datetime.fromisoformat(f"{match[1][:10]}T{match[1][11:]}{zone}")
+    return (moment - _EPOCH) // timedelta(seconds=1), float(f"0.{(match[2] or '.0')[1:] or 0}")
 
 
 def iso_time(time_parts: tuple[int, float]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from .. import keys
-from .archive import Member, is_archive, members, unpack
+from .archive import Member, head_inside, is_archive, members, unpack
 from .raw import FileRecording
 from .recording import Recording, RecordingError
 from .sigmf_meta import DATA_SUFFIX, META_SUFFIX, Part, SigmfRecording
@@ -37,9 +37,11 @@ def find_sigmf(path: Path) -> Path | None:
 
 
 def is_sigmf(path: Path, head: bytes) -> bool:
-    """True if the first bytes of a file are those of SigMF metadata, or of a tar archive with some."""
-    return (head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{") and b'"core:' in head) or (
-        head[257:262] == b"ustar" and b".sigmf-" in head)
+    """True if the first bytes of a file are those of SigMF metadata, or of an archive with some."""
+    if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{") and b'"core:' in head:
+        return True
+    inside = head_inside(head)
+    return is_archive(inside) and b".sigmf-" in inside
 
 
 def sigmf_members(path: Path) -> list[Path]:
@@ -127,7 +129,7 @@ def _extensions(value: Any) -> Iterator[str]:
 
 def _parsed(content: bytes, path: Path) -> dict:
     try:
-        meta = json.loads(content.decode("utf-8-sig"))
+        meta = json.loads(content.decode(json.detect_encoding(content)))  # UTF-8, -16 or -32, with a byte order mark or without
     except (ValueError, RecursionError) as error:
         raise RecordingError(f"{path}: not valid JSON ({error}); damaged, or not SigMF metadata") from error
     if not isinstance(meta, dict):

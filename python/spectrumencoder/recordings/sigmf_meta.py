@@ -8,7 +8,6 @@ out. Checksums are verified only on request (``verify``), since they take a pass
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 from collections.abc import Iterable
@@ -59,6 +58,8 @@ class SigmfRecording(FileRecording):
             raise RecordingError(f"{where}: core:sample_rate is {head.get('core:sample_rate')!r}; state it in Hz in "
                                  "the metadata's global part (it is needed to place signals in frequency)")
         n_channels = _count(head, "core:num_channels", where, 1)
+        if n_channels < 1:
+            raise RecordingError(f"{where}: core:num_channels is {n_channels}; it is 1 at least")
         channel = pick_channel(path, channel, n_channels)
         self.offset = _count(head, "core:offset", where, 0)
         self.license = str(head.get("core:license", ""))
@@ -78,14 +79,14 @@ class SigmfRecording(FileRecording):
         self.keeps: list[Any] = []  # what must live as long as the recording
         self.embedded = isinstance(data, SampleFile) or data.start > 0
         self.size_bytes, self._opened = self._part.n_bytes, (captures, annotations)
-        self._indices = [_index(c, where) for c in stated]
+        self._indices = _indices(stated, where)
         self.origins |= {"datatype": "core:datatype", "channels": "core:num_channels" if "core:num_channels" in head else "SigMF"}
         self.origins |= {} if samp_rate is None else {"samp_rate": "core:sample_rate"}
         self.origins |= {key: name for key, name, known in (
             ("frequency", "core:frequency", any(c.frequency_hz is not None for c in captures)),
             ("time", "core:datetime", any(c.time_parts is not None for c in captures))) if known}
         if early:
-            self.notes.append(f"core:datetime {early[0]} is before 1970, a clock that was never set; it is taken as "
+            self.notes.append(f"core:datetime {early[0]} is the time of a clock that was never set; it is taken as "
                               "not stated")
 
     def verify(self) -> bool:
@@ -132,7 +133,7 @@ class SigmfRecording(FileRecording):
 
     def sigmf_meta(self, path: Path) -> dict:
         """The metadata with what was stated since, pointing at its samples if these have another name than the file at `path`."""
-        meta = copy.deepcopy(self.meta)
+        meta = _finite(self.meta)
         if self.samp_rate != meta["global"].get("core:sample_rate"):
             meta["global"]["core:sample_rate"] = self.samp_rate
         meta["annotations"] = meta.get("annotations") or []
@@ -177,7 +178,7 @@ class SigmfRecording(FileRecording):
             raise RecordingError(f"{where}: a capture starts {-start} samples before core:offset {self.offset}; "
                                  "correct either")
         moment = _time_parts(raw.get("core:datetime"), where)
-        if moment is not None and moment[0] < 0:
+        if moment is not None and (moment[0] < 0 or moment == (0, 0.0)):
             early.append(str(raw["core:datetime"]))
             moment = None
         return Capture(start, _number(raw, "core:frequency", where), moment)
@@ -211,8 +212,19 @@ def _check_late(captures: list[Capture], n_samples: int, where: str) -> None:
                              "truncated (fetch it again) or its core:datatype is wrong")
 
 
-def _index(capture: dict, where: str) -> int | None:
-    return None if capture.get("core:global_index") is None else _count(capture, "core:global_index", where, 0)
+def _finite(value: Any) -> Any:
+    """A copy of metadata without members that are NaN or infinite, which Python reads and JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items() if not isinstance(item, float) or math.isfinite(item)}
+    return [_finite(item) for item in value if not isinstance(item, float) or math.isfinite(item)] \
+        if isinstance(value, list) else value
+
+
+def _indices(captures: list[dict], where: str) -> list[int | None]:
+    """Places of the captures in the stream that was recorded. Before the first that is stated nothing is lost."""
+    found = [None if c.get("core:global_index") is None else _count(c, "core:global_index", where, 0) for c in captures]
+    stated = next((i for i, index in enumerate(found) if index is not None), 0)
+    return [_count(c, "core:sample_start", where, 0) for c in captures[:stated]] + found[stated:]
 
 
 def _member(mapping: dict, key: str, kind: type, where: str) -> Any:
@@ -250,7 +262,7 @@ def _count(mapping: dict, key: str, where: str, default: int) -> int:
 
 def _time_parts(text: object, where: str) -> tuple[int, float] | None:
     """ISO 8601 -> (whole seconds, fraction) since 1970 UTC: a float of the sum could not keep the fraction's digits."""
-    if text is None:
+    if text is None or not str(text).strip():
         return None
     try:
         return parse_time(str(text))

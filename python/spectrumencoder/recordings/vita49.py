@@ -175,6 +175,8 @@ class _Times:
         self._stream, self._rate = stream, rate
         self._shift = {UTC: 0, GPS: _GPS_S}.get(kind[0])
         self._scale = {PICOSECONDS: 1e-12, SAMPLE_COUNT: 1.0 / rate if rate else 0.0}.get(kind[1], 0.0)
+        if kind[1] == SAMPLE_COUNT and not rate:  # without the rate a count is no time
+            self._shift = None
         self.are_known, self.are_fine = self._shift is not None, self._scale > 0
 
     def of(self, packet: int) -> Time | None:
@@ -224,6 +226,8 @@ def _captures(stream: _Stream, counts: np.ndarray, times: _Times, rate: float, n
         notes.append(f"packets are missing at {n_lost} {'place' if n_lost == 1 else 'places'}; a capture begins after each")
     if not times.are_known:
         notes.append("the packets state no time since 1970; --start states that of the first")
+    elif not times.are_fine:
+        notes.append("the packets state their times in whole seconds")
     return captures
 
 

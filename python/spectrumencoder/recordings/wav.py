@@ -33,7 +33,7 @@ _ENCODINGS = {2: "ADPCM", 6: "A-law", 7: "mu-law", 0x11: "ADPCM", 0x55: "MP3"}
 
 @dataclass
 class _Chunks:
-    """What the chunks of a file say: starts and sizes in bytes of the data, the rest as it stands."""
+    """What the chunks of a file say: starts and sizes in bytes of the data, the kiwi chunk before each; the rest."""
 
     fmt: bytes = b""
     starts: array = field(default_factory=lambda: array("q"))
@@ -67,7 +67,7 @@ def open_wav(path: Path, *, channel: int | None = None) -> Recording:
     samples.set_pieces(chunks.starts, counts)
     auxi = read_auxi(path, chunks.auxi)
     captures = [Capture(0, auxi.frequency_hz, auxi.time)]
-    if chunks.kiwi and len(chunks.kiwi) == len(counts):
+    if any(chunks.kiwi):
         captures, auxi.time_origin = kiwi_captures(path, chunks.kiwi, counts, rate, chunks.notes)
     recording = FileRecording(path.stem, samples, rate, captures)
     recording.origins |= {"samp_rate": "fmt chunk", "datatype": "fmt chunk", "channels": "fmt chunk", **auxi.origins()}
@@ -83,7 +83,7 @@ def _walk(path: Path) -> _Chunks:
             head = file.read(12)
             if not is_wav(path, head):
                 raise RecordingError(f"{path}: is not WAV: it begins with {head[:4]!r}, not RIFF, RF64 or BW64")
-            long_size = None  # of the data chunk, from ds64
+            long_size, kiwi = None, b""  # of the next data chunk, from ds64 and kiwi
             while position + 8 <= size:
                 file.seek(position)
                 name, n_bytes = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
@@ -92,6 +92,8 @@ def _walk(path: Path) -> _Chunks:
                     n_bytes = _data_size(file, n_bytes, long_size, size - position, chunks.notes)
                     chunks.starts.append(position)
                     chunks.sizes.append(n_bytes)
+                    chunks.kiwi.append(kiwi)
+                    kiwi = b""
                 elif not name.isascii() or n_bytes > size - position:
                     if not chunks.sizes:
                         raise RecordingError(f"{path}: chunk {name!r} at byte {position - 8} states {n_bytes} bytes, the file "
@@ -105,8 +107,8 @@ def _walk(path: Path) -> _Chunks:
                         long_size = struct.unpack_from("<Q", body, 8)[0]
                     elif name == b"auxi":
                         chunks.auxi = chunks.auxi or body
-                    elif name == b"kiwi" and len(chunks.kiwi) == len(chunks.sizes):
-                        chunks.kiwi.append(body[:16])
+                    else:
+                        kiwi = body[:16]
                 position += n_bytes + _padding(file, position + n_bytes)
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error

@@ -13,7 +13,8 @@ detector learns from the same calibration frames; the baselines leave out the la
 Every detector's threshold, ours too, is then set alike by its own scores of clean frames that it was not fitted on (see
 ``figures``). In a scene these are of clean windows kept for that, next after the calibration. Recordings have none to spare.
 There the last quarter of the calibration frames gives each detector its scale (median 0 in the recording, 99 % quantile 1 in
-its band), and thresholds come from other recordings.
+its band), and thresholds come from other recordings. A frame that a detector did not judge has no part in the scale. A window
+of such frames alone counts as not found.
 """
 
 from __future__ import annotations
@@ -314,12 +315,24 @@ class _Levels:
 def scaled(of_units: list[Scores]) -> list[Scores]:
     """Scores of units with one calibration on one scale: median 0 in each unit and 99 % quantile 1 in all. The scale is that of
     the kept windows, or of the reference frames if there are none.
+
+    Frames that were not judged (NaN) leave the scale as it is, and score lowest of all: a window of such frames is not found. A
+    unit of whose reference no frame was judged has the median of the others, in the middle.
     """
-    reference = [s.kept.max(axis=1) if len(s.kept) else s.reference for s in of_units]
-    medians = [np.median(r) for r in reference]
+    reference = [np.fmax.reduce(s.kept, axis=1) if len(s.kept) else s.reference for s in of_units]
+    reference = [r[np.isfinite(r)] for r in reference]
+    medians = [float(np.median(r)) if r.size else np.nan for r in reference]
+    known = [m for m in medians if np.isfinite(m)]
+    if not known:
+        return [Scores(*(_lowest_if_not_judged(part) for part in (s.reference, s.kept, s.clean, s.injected))) for s in of_units]
     spread = max(np.quantile(np.concatenate([r - m for r, m in zip(reference, medians, strict=True)]), 0.99), _MIN_SPREAD)
-    return [Scores(*((part - m) / spread for part in (s.reference, s.kept, s.clean, s.injected)))
+    medians = [m if np.isfinite(m) else float(np.median(known)) for m in medians]
+    return [Scores(*(_lowest_if_not_judged((part - m) / spread) for part in (s.reference, s.kept, s.clean, s.injected)))
             for s, m in zip(of_units, medians, strict=True)]
+
+
+def _lowest_if_not_judged(scores: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(scores), -np.inf, scores)
 
 
 def _n_reference(n_calibration: int) -> int:
