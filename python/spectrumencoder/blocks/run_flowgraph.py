@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -35,10 +36,12 @@ def run_flowgraph(top_block: gr.top_block, blocks: Iterable[object], *, should_s
         KeyboardInterrupt: Ctrl-C; the flowgraph has been stopped cleanly before.
     """
     blocks = list(blocks)
-    top_block.start()
+    interrupted = _start(top_block)
     ended = threading.Event()
     threading.Thread(target=_wait, args=(top_block, ended), daemon=True).start()
     try:
+        if interrupted:
+            raise KeyboardInterrupt
         while not ended.wait(poll_s):
             if first_failure(blocks) is not None or (should_stop is not None and should_stop()):
                 break
@@ -49,6 +52,21 @@ def run_flowgraph(top_block: gr.top_block, blocks: Iterable[object], *, should_s
             if hasattr(block, "drain"):  # C++ blocks do not need it
                 block.drain()
     return first_failure(blocks)
+
+
+def _start(top_block: gr.top_block) -> bool:
+    """Starts it. Ctrl-C meanwhile is put off, and returned: raised inside a block's ``start`` it would abort the process."""
+    pressed: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    deferred = threading.current_thread() is threading.main_thread() and callable(before)
+    if deferred:
+        signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        top_block.start()
+    finally:
+        if deferred:
+            signal.signal(signal.SIGINT, before)
+    return bool(pressed)
 
 
 def _wait(top_block: gr.top_block, ended: threading.Event) -> None:

@@ -76,11 +76,14 @@ class run_probe(SafeBlock, gr.sync_block):
         if keys.EVENT_ID not in event:
             raise MalformedMessage(f"wants an event with {keys.EVENT_ID}, got the keys {', '.join(event)[:80]}")
         identity = str(event[keys.EVENT_ID])
+        try:
+            transmission = identity, int(event.get(keys.SAMPLE_START) or 0)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise MalformedMessage(f"its {keys.SAMPLE_START} is no number ({error})") from error
         if event.get(keys.ALERT) and event.get(keys.STATE) == "open":
             kind = str(event[keys.ALERT])
             self.alerts[kind] = self.alerts.get(kind, 0) + 1
             self.news.append(event)
-        transmission = identity, int(event.get(keys.SAMPLE_START) or 0)
         if self.waterfall is not None and (transmission in self.transmissions or len(self.transmissions) < MAX_EVENTS):
             self.transmissions[transmission] = event
         if identity in self.events or len(self.events) < MAX_EVENTS:
