@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .boxes import WIDTHS
+from .boxes import WIDTHS, means_of
 from .bursts import WHOLE_GAP, WINDOW_BINS, occupied, stands_out
 from .emitter import Emitter
 from .registry import JOIN_S, Registry
@@ -119,13 +119,11 @@ class Activity:
         if not cores:
             return []
         places = _Places(cores, ratio.shape[1])
-        cumulative = np.zeros((len(ratio), ratio.shape[1] + 1))
-        np.cumsum(ratio, axis=1, dtype=np.float64, out=cumulative[:, 1:])
-        means = (cumulative[:, places.high] - cumulative[:, places.low]) / (places.high - places.low)
+        means = means_of(ratio, places.low, places.high)
         limit = np.array([_limit(tuning, width) for width in (places.high - places.low).tolist()])
         active = means > limit
         mixed = active @ places.meet.T | places.shared
-        elsewhere = cumulative[:, -1] - ratio.shape[1]
+        elsewhere = ratio.sum(axis=1, dtype=np.float64) - ratio.shape[1]
         change = CHANGED_SHARE * false_per_hour / max(self._gaps_per_hour(), 1.0)
         found: list[Heard] = []
         join_s, span_s = max(hold * tuning.frame_s, JOIN_S), len(ratio) * tuning.frame_s

@@ -62,6 +62,7 @@ class Background:
         self._stride = self._waiting = 1
         self.mean_db: np.ndarray | None = None
         self._known_shares: tuple[np.ndarray, float, float] | None = None  # of mean_db
+        self._known_noise_db: float | None = None  # of mean_db
         self.low_db: np.ndarray | None = None  # (N,) dBFS, exceeded in nine blocks of ten
         self.frames = 0  # behind mean_db
 
@@ -105,7 +106,8 @@ class Background:
         Bins are ranked by level. The lowest may be a filter's stop band, the highest are signals. What lies between is noise,
         if signals take less than half of the band; all bins near its level are reference bins.
         """
-        self.mean_db, self.frames, self._known_shares = mean_db.astype(np.float32), frames, None
+        self.mean_db, self.frames = mean_db.astype(np.float32), frames
+        self._known_shares = self._known_noise_db = None
         usable = self.mean_db[self._usable]
         low, high = (int(share * len(usable)) for share in _NOISE_RANKS)
         level = float(np.median(np.sort(usable)[low:high + 1]))
@@ -115,7 +117,9 @@ class Background:
     @property
     def noise_db(self) -> float:
         """Level of the noise in the pass band, dBFS: of the reference bins."""
-        return float(np.median(self.mean_db[self._reference]))
+        if self._known_noise_db is None:
+            self._known_noise_db = float(np.median(self.mean_db[self._reference]))
+        return self._known_noise_db
 
     def restore(self, mean_db: np.ndarray, frames: int):
         """Takes a background (N,) dBFS that was learned before, and the number of frames behind it."""
@@ -186,7 +190,7 @@ class Background:
         """Moves each bin towards a block of frames, (BLOCK, N) dB less their gain, by what FOLLOW_DB_PER_S allows."""
         step = FOLLOW_DB_PER_S * block_s
         self.mean_db += np.clip(self._mean_of_block(block) - self.mean_db, -step, step)
-        self._known_shares = None
+        self._known_shares = self._known_noise_db = None
 
     def take_over(self, low: int, high: int, block: np.ndarray):
         """Bins low..high hold a carrier that stays: their background is what a block of frames shows, dB less their gain."""

@@ -133,3 +133,10 @@ def _box_means(cumulative: np.ndarray, width: int, step: int) -> np.ndarray:
     """Means of the boxes of one width, (F, N + 1) -> (F, boxes) float64."""
     low = cumulative[:, :-width:step]
     return (cumulative[:, width::step] - low) * (1.0 / width)
+
+
+def means_of(ratio: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(F, P) means of bins low..high - 1, (P,) each, of frames (F, N)."""
+    ends = np.cumsum(high - low)
+    columns = np.repeat(low - (ends - (high - low)), high - low) + np.arange(ends[-1])
+    return np.add.reduceat(ratio[:, columns].astype(np.float64), ends - (high - low), axis=1) / (high - low)

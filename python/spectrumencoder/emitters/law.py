@@ -39,6 +39,7 @@ def independent_share(window: str, n_bins: int, hop: int, average: int) -> float
     return 1.0 / inflation
 
 
+@lru_cache(maxsize=4096)
 def box_variance(width: int, length: int, spectra: float, correlation: tuple[float, ...]) -> float:
     """Variance of the mean of a box of width bins and length frames over its expectation.
 

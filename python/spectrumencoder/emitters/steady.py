@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .boxes import HISTORY, LENGTHS
+from .boxes import HISTORY, LENGTHS, means_of
 from .emitter import Emitter
 from .registry import Grid, Registry, Sign
 
@@ -161,10 +161,7 @@ class SteadyTrack:
         score = np.zeros(len(ratio), np.float32)
         if not known:
             return score
-        low, high = np.array([one.low for one in known]), np.array([one.high + 1 for one in known])
-        cumulative = np.zeros((len(ratio), ratio.shape[1] + 1))
-        np.cumsum(ratio, axis=1, dtype=np.float64, out=cumulative[:, 1:])
-        now = (cumulative[:, high] - cumulative[:, low]) / (high - low)
+        now = means_of(ratio, np.array([one.low for one in known]), np.array([one.high + 1 for one in known]))
         before = self._before
         if before is None or before.shape[1] != len(known):
             before = np.ones((HISTORY, len(known)))

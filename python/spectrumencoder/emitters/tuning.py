@@ -161,6 +161,10 @@ class TuningState:
         An impulse is in one of the K spectra of a frame. Its share of the frame's power is not averaged, so that bins scatter
         by about that share. It may be as strong where a filter takes the noise away, and there its share is larger.
         """
+        recent = np.concatenate([np.array(self._gains), gains])
+        if len(self._gains) == self._gains.maxlen and np.ptp(recent) <= _DISTURBED_DB:
+            self._gains.extend(gains.tolist())
+            return
         below = None
         for n, gain in enumerate(gains.tolist()):
             if len(self._gains) >= 3 and max(gain, *self._gains) - (slow := sorted(self._gains)[1]) > _DISTURBED_DB:
