@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run reads its model file and its recording's metadata once, whatever is made of them: they are passed on by hand."""
+"""A run reads its model file and its recording's metadata once, whatever is made of them: they are passed on by hand.
+
+The search of a folder reads metadata once more.
+"""
 
 import json
 import os
@@ -71,7 +74,7 @@ def test_a_folder_of_them_with_two_models(opened, write_sigmf, noise, model, tmp
         write_sigmf(folder, name, noise(60_000))
     second = copied(model, tmp_path / "second.safetensors")
     counts = opened("run", folder, "--model", f"speculative:{model},{second}", "--events", tmp_path / "e.jsonl")
-    assert [counts[f"{name}.sigmf-meta"] for name in "abc"] == [1, 1, 1]
+    assert [counts[f"{name}.sigmf-meta"] for name in "abc"] == [2, 2, 2]  # the search looks whose samples each tells of
     assert (counts["mine.safetensors"], counts["second.safetensors"]) == (1, 1)
 
 

@@ -197,7 +197,9 @@ def _archive_of(path: Path) -> Path | None:
 
 
 def _is_archive_file(path: Path) -> bool:
-    """By its content; a name of an archive is believed if the content is no metadata."""
+    """By its content; a name of an archive is believed if the content is no metadata, and one of metadata without a look."""
+    if path.name.endswith(META_SUFFIX):
+        return False
     try:
         with path.open("rb") as file:
             head = file.read(512)
