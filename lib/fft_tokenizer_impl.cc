@@ -154,6 +154,7 @@ bool fft_tokenizer_impl::start()
     d_backward_said = false;
     d_tags_checked = 0;
     d_tag_next_frame = true;
+    d_stretch_gave = false;
     d_freq_was_known = false;
     d_settle = 0;
     d_staged = 0;
@@ -325,14 +326,16 @@ bool fft_tokenizer_impl::take_tags(uint64_t offset, workspace& work)
 // Averaging restarts at d_position, or after settling if the receiver was retuned.
 void fft_tokenizer_impl::discontinuity(change what)
 {
-    const bool partial = d_position != d_frame_start;
+    // The rest behind a stretch's last frame, less than a window, is no frame: only a stretch without any is one dropped.
+    const bool fruitless = !d_stretch_gave && d_position != d_frame_start;
+    d_stretch_gave = false;
     d_kernel.reset();
     d_staged = 0;
     d_frame_start = d_position;
     d_tag_next_frame = true;
     if (d_position != d_stream_start)
         after_gap(what);
-    if (partial)
+    if (fruitless)
         count_drop(what == change::retune ? d_counters.retune
                    : what == change::rate ? d_counters.rate
                                           : d_counters.retag);
@@ -400,6 +403,7 @@ void fft_tokenizer_impl::finish_frame(workspace& work)
         count_drop(finite ? d_counters.constant : d_counters.nonfinite);
     }
     d_frame_start = d_position - d_staged;
+    d_stretch_gave = true;
 }
 
 } // namespace spectrumencoder

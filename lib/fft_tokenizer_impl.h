@@ -96,6 +96,7 @@ private:
     uint64_t d_tags_taken = 0;     // tags before this offset are dealt with
     uint64_t d_tags_checked = 0;   // malformed tags before this offset are counted
     bool d_tag_next_frame = true;  // the next frame carries tags
+    bool d_stretch_gave = false;   // a frame, sent or dropped, since the last break
     bool d_freq_was_known = false; // a frame has carried its frequency
     bool d_backward_said = false;
     uint64_t d_position = 0;          // next sample to consume

@@ -67,6 +67,14 @@ def test_standard_input_is_read_to_its_end(start, samples, tmp_path, source):
     assert (summary["frames"], summary["dropped_frames"], summary["errors"]) == (FRAMES, 0, [])
 
 
+def test_a_stream_that_ends_while_learning_lists_what_it_held(start, samples):
+    """Without --freq: frequencies count from the centre, in the list as well."""
+    process = start("-", "--rate", 2.4e6, "--format", "cu8", stdin=subprocess.PIPE)
+    status, out, err = result(process, samples)
+    assert status == 0 and "ended while learning" in err, err
+    assert "on the air after" in out and "+300.0 kHz from the centre" in out and "0 alerts" in out
+
+
 def test_a_fifo_whose_writer_comes_late_and_writes_in_small_pieces(start, samples, tmp_path):
     fifo = tmp_path / "samples.fifo"
     os.mkfifo(fifo)

@@ -106,13 +106,57 @@ def captured(tmp_path, write_sigmf, noise):
 
 def test_captures_shorter_than_a_frame_say_which_average_serves_them(call, captured, model_file):
     meta = captured("x", 40, 10_000)
-    done = call("run", meta, "--model", model_file)
+    done = call("run", meta, "--model", model_file, "--average", 16)
     cut = ("40 frames are short, and not judged: captures shorter than a frame "
            "(40 captures of 10000 to 10000 samples, a frame of 16384)")
     assert "x: 40 frames, 0 emitters known" in done.stdout and "ended while learning" not in done.stderr
     assert done.returncode == 0 and f"note: {cut}; use --average 9" in " ".join(done.stderr.split())
     done = call("run", meta, "--model", model_file, "--average", 9)
     assert done.returncode == 0 and "x: 40 frames" in done.stdout and "dropped" not in done.stderr
+
+
+@pytest.mark.parametrize(("length", "average"), [(10_000, 9), (5_000, 4)])
+@pytest.mark.parametrize("n_centres", [1, 3])
+def test_a_run_chooses_frames_that_fit_short_captures(call, write_sigmf, noise, tmp_path, length, average, n_centres):
+    """Without --average. A signal that comes in the second half is found, whether the captures are bursts or hops.
+
+    On three centres in turn it is never on two at once: one emitter that hops.
+    """
+    n = 180 * length
+    iq = noise(n)
+    iq[n // 2:] += 0.5 * np.std(iq) * np.exp(2j * np.pi * 0.1 * np.arange(n // 2))
+    captures = [{"core:sample_start": length * k, "core:frequency": 433e6 + 2e6 * (k % n_centres),
+                 "core:datetime": f"2024-03-01T10:{k // 60:02}:{k % 60:02}Z"} for k in range(180)]
+    done = call("run", write_sigmf(tmp_path, "x", iq, captures=captures), "--json", tmp_path / "run.json",
+                "--events", tmp_path / "run.jsonl")
+    assert done.returncode == 0 and "x: 180 frames" in done.stdout and "short, and not judged" not in done.stderr
+    said = (f"note: captures shorter than a frame (180 captures of {length} to {length} samples, a frame of 16384): --average "
+            f"{average} is taken")
+    assert said in " ".join(done.stderr.split())
+    summary = json.loads((tmp_path / "run.json").read_text())
+    assert summary["recordings"][0]["average"] == average and summary["alerts"] == {"new": 1}
+    events = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    assert {round(event["freq_center_hz"] / 1e5) for event in events} == {4331 + 20 * k for k in range(n_centres)}
+    assert min(event["sample_start"] for event in events) == n // 2
+
+
+def test_carriers_of_short_hops_are_listed(call, write_sigmf, noise, tmp_path):
+    """22 frames of each of three centres teach: too few to say that a carrier belongs, enough to list it."""
+    n = 131 * 10_000
+    iq = noise(n) + 0.005 * np.exp(2j * np.pi * 0.1 * np.arange(n))
+    captures = [{"core:sample_start": 10_000 * k, "core:frequency": 433e6 + 2e6 * (k % 3)} for k in range(131)]
+    done = call("run", write_sigmf(tmp_path, "x", iq, captures=captures))
+    assert done.returncode == 0 and "s: 3 signals" in done.stdout and "(new)" not in done.stdout and "0 alerts" in done.stdout
+    for freq_mhz in ("433.1", "435.1", "437.1"):
+        assert f"   -    {freq_mhz}" in done.stdout
+
+
+def test_captures_that_continue_are_no_short_ones(call, write_sigmf, noise, tmp_path):
+    """A capture every 8192 samples of one stream, as a sink writes it that begins one at each time."""
+    captures = [{"core:sample_start": 8192 * k, "core:frequency": 433e6,
+                 "core:datetime": f"2024-03-01T10:00:00.{8192 * k:06}Z"} for k in range(80)]
+    done = call("run", write_sigmf(tmp_path, "x", noise(40 * FRAME), captures=captures))
+    assert done.returncode == 0 and "x: 40 frames," in done.stdout and "captures" not in done.stderr
 
 
 def test_captures_shorter_than_one_fft_give_no_frame_and_say_so(call, the_line, captured, model_file):

@@ -188,6 +188,9 @@ class anomaly_detector(SafeBlock, gr.sync_block):
             emitted = self.detector.flush()
         self._publish(emitted)
         if self._band_part is not None:
+            if self.detector.learning and self.detector.n_frames:
+                self.detector.look_on_air()
+                self._band_part.say_on_air()
             self._band_part.finish()
         self.publish_status("stopped")
 

@@ -117,7 +117,8 @@ class BandPart:
         while waiting:
             seconds, before, rows = waiting.pop(0)
             signals = count(len(rows), "more signal" if before else "signal")
-            self._block.publish_status(ON_AIR, f"on the air after {seconds:.3g} s: {signals}", **{keys.EMITTERS: rows})
+            self._block.publish_status(ON_AIR, f"on the air after {seconds:.3g} s: {signals}",
+                                       **{keys.EMITTERS: [self._described(row) for row in rows]})
 
     def say_learned(self):
         """Publishes what was heard while learning, and lets the file be saved soon. Call it with the lock held."""

@@ -101,7 +101,8 @@ def run(
         chain["settle_ms"] = RunSettings.settle_ms
     elif not options.was_given(context, "usable"):
         chain["usable"] = ScanOptions.usable
-    settings = RunSettings(**chain, events=events, annotate=annotate, zmq=zmq)
+    settings = RunSettings(**chain, events=events, annotate=annotate, zmq=zmq,
+                           fit_average=not options.was_given(context, "average"))
     if live:
         scanning = ScanOptions(scan, dwell_ms, chain["usable"], scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,

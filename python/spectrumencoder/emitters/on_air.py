@@ -27,9 +27,9 @@ class OnAir:
         self.waiting: list[tuple[float, int, list[dict[str, Any]]]] = []
         self._due_s = FIRST_S
 
-    def look(self, registry: Registry, tunings: Iterable[TuningState], learned_s: float):
-        """Lists what is not listed yet, if it is time. learned_s: signal that was learned."""
-        if learned_s < self._due_s:
+    def look(self, registry: Registry, tunings: Iterable[TuningState], learned_s: float, last: bool = False):
+        """Lists what is not listed yet, if it is time, or the last time. learned_s: signal that was learned."""
+        if learned_s < self._due_s and not last:
             return
         while self._due_s <= learned_s:
             self._due_s *= 2.0
@@ -37,7 +37,7 @@ class OnAir:
         for tuning in tunings:
             if tuning.background.ready:
                 for standing in tuning.steady.standing(tuning.background.mean_db, tuning.background.noise_db, 0.0, 0.0):
-                    lasting.add(standing.sign, belongs=False, learned=True).steady = True
+                    lasting.add(standing.sign, belongs=True, learned=True).steady = True
         rows = [describe(emitter) for emitter in registry.emitters.values()]
         rows += [describe(emitter) | {keys.EMITTER_ID: None, keys.FIRST_HEARD: None, keys.LAST_HEARD: None}
                  for emitter in lasting.emitters.values()]

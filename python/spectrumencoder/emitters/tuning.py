@@ -82,6 +82,7 @@ class TuningState:
         self._settled_db: np.ndarray | None = None  # and when it had learned
         self._has_learned = False
         self.first_frames: list[tuple] = []  # until the background begins
+        self.segment: Segment | None = None  # of its last frames
         self.allowed = np.ones(n_bins, np.float32)
         self.limits: Limits | None = None
         self.usual_gain_db: float | None = None
@@ -96,6 +97,11 @@ class TuningState:
     def start(self) -> int:
         """Frames before the first is judged."""
         return max(START, math.ceil(START_S / self.frame_s))
+
+    @property
+    def held_s(self) -> float:
+        """Signal (s) in frames that wait for the background to begin, or for their block to end."""
+        return (len(self.first_frames) + self.filled) * self.frame_s
 
     def restart(self):
         """Time has jumped: the frames so far are not right before the next ones."""

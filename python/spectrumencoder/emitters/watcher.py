@@ -35,7 +35,7 @@ from .bursts import BurstBuilder, FrameView
 from .decisions import Decisions
 from .hops import Hops
 from .listing import describe
-from .on_air import OnAir
+from .on_air import FIRST_S, OnAir
 from .receiver import GainWatch, ReceiverLog
 from .regions import find_regions
 from .registry import Registry
@@ -113,6 +113,7 @@ class EmitterDetector(Decisions):
         self.registry = Registry() if self._band is None else deepcopy(self._band.registry)
         self.learned_s = 0.0 if self._band is None else self._band.learned_s
         self._complete = not self.learn_s > 0.0 or (self._band is not None and self._band.complete)
+        self._finishing = False  # learning is over, and what waits is taken in
         self._builder = BurstBuilder(self.n_bins, self.hold)
         self._activity = Activity(self.registry, self._labels)
         self._log = AlertLog(self.n_bins, self._models[0])
@@ -172,8 +173,10 @@ class EmitterDetector(Decisions):
     def finish_learning(self) -> None:
         """Learning is over: all that was heard so far belongs."""
         if not self._complete:
+            self._finishing = True
             if self._tuning is not None and len(self._tuning.first_frames) >= MIN_START:
                 self._begin_now(self._tuning, [])  # nothing is reported while learning
+            self._begin_others()
             self._complete, self._of_bursts.learning = True, False
             self._hops.settle(max((tuning.frame_s for tuning in self._tunings.values()), default=0.0))
             for tuning in self._tunings.values():
@@ -181,6 +184,12 @@ class EmitterDetector(Decisions):
             for burst in self._builder.open:  # one that has just begun was not learned: it is judged again
                 burst.verdict = None
             self.heard = [describe(emitter) for emitter in self.registry.emitters.values()]
+            if not self.heard and self.learned_s < FIRST_S:  # too short to claim that a carrier is always there
+                self.look_on_air()
+
+    def look_on_air(self) -> None:
+        """Lists in `on_air` what stands out of the noise now, if it is not listed."""
+        self.on_air.look(self.registry, self._tunings.values(), self.learned_s, last=True)
 
     def band_file(self) -> BandFile:
         """The present state, to be saved; it shares the registry."""
@@ -257,15 +266,16 @@ class EmitterDetector(Decisions):
         if key not in self._gains:
             self._gains[key] = GainWatch()
         self._tuning = self._tunings[key]
+        self._tuning.segment = segment
         return self._tuning
 
     def _begin(self, tuning: TuningState, psd, residual, features, starts, emitted: list[Emitted]) -> int:
         """Collects the first frames of a tuning, and judges them once there are enough. Returns how many it took."""
         enough = tuning.start
         if self.learning:  # what is to be learned may be shorter
-            left = math.floor((self.learn_s - self.learned_s) / tuning.frame_s + 1e-6)
+            left = math.floor(self._left_s(tuning) / tuning.frame_s + 1e-6)
             enough = min(enough, max(left, MIN_START))
-        taken = min(enough - len(tuning.first_frames), len(psd))
+        taken = max(0, min(enough - len(tuning.first_frames), len(psd)))
         tuning.first_frames += [(psd[n].copy(), residual[n].copy(), features[n].copy(), int(starts[n])) for n in range(taken)]
         if len(tuning.first_frames) >= enough:
             self._begin_now(tuning, emitted)
@@ -281,6 +291,22 @@ class EmitterDetector(Decisions):
             part = slice(first, first + min(max(self._room(tuning), 1), len(rows[0]) - first))
             self._piece(tuning, rows[0][part], rows[1][part], rows[2][part], rows[3][part], emitted)
             first = part.stop
+
+    def _begin_others(self):
+        """Learning is over: the tunings that are not on now are learned from the frames that they have."""
+        present = self._tuning, self._segment
+        for tuning in self._tunings.values():
+            waiting = len(tuning.first_frames) >= MIN_START
+            if tuning is not present[0] and (waiting or tuning.filled):
+                self.discontinuity()  # ends the bursts of the tuning before
+                self._tuning, self._segment = tuning, tuning.segment
+                if waiting:
+                    self._begin_now(tuning, [])
+                if tuning.filled:
+                    self._end_block(tuning, [])
+        if present[0] is not self._tuning:
+            self.discontinuity()
+            self._tuning, self._segment = present
 
     def _piece(self, tuning: TuningState, psd, residual, features, starts, emitted: list[Emitted]) -> np.ndarray:
         """Judges frames that fit into the block; returns their scores."""
@@ -307,9 +333,13 @@ class EmitterDetector(Decisions):
 
     def _room(self, tuning: TuningState) -> int:
         """Frames until the block is over. The last block of learning ends with the last frame that is to be learned."""
-        if self._complete:
+        if self._complete or self._finishing:
             return tuning.room
-        return min(tuning.room, math.floor((self.learn_s - self.learned_s) / tuning.frame_s + 1e-6) - tuning.filled)
+        return min(tuning.room, math.floor(self._left_s(tuning) / tuning.frame_s + 1e-6) - tuning.filled)
+
+    def _left_s(self, tuning: TuningState) -> float:
+        """Signal (s) that is still to be learned, less what the other tunings hold already."""
+        return self.learn_s - self.learned_s - sum(other.held_s for other in self._tunings.values() if other is not tuning)
 
     def _view(self, tuning: TuningState, index: int, psd, expected_db, ratio, residual, row, start: int,
               clipped: float) -> FrameView:
@@ -364,7 +394,7 @@ class EmitterDetector(Decisions):
                 tuning.background.learn(psd)
             self.learned_s += block_s
             self.on_air.look(self.registry, self._tunings.values(), self.learned_s)
-            if self.learned_s + tuning.frame_s * (1.0 - 1e-6) >= self.learn_s:
+            if self._left_s(tuning) <= tuning.frame_s * (1.0 - 1e-6) and not self._finishing:
                 self.finish_learning()
         else:
             tuning.background.follow(psd, block_s)

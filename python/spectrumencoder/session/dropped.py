@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .stretches import fitting_average, in_words, stretches
+
 if TYPE_CHECKING:
     from ..recordings import Recording
 
@@ -60,18 +62,15 @@ def _by_captures(tokenizer, recording: Recording, hop: int, short: str) -> list[
     """Frames that a new capture cut off, if these are more than whole ones. hop: samples from one window to the next."""
     n_lost = tokenizer.dropped_retune() + tokenizer.dropped_rate() + tokenizer.dropped_retag()
     n_short = tokenizer.short_frames()
-    starts = [capture.sample_start for capture in recording.captures] + [recording.n_samples]
-    lengths = [end - start for start, end in zip(starts, starts[1:], strict=False) if end > start]
+    lengths = stretches(recording)
     fft_size = tokenizer.fft_size()
     frame = fft_size + (tokenizer.average() - 1) * hop
-    long_enough = [length for length in lengths if length >= fft_size]
     if min(lengths) >= frame or len(lengths) == 1 or n_lost + n_short <= tokenizer.frames() - n_short:
         return []
-    reason = (f"captures shorter than a frame ({count(len(lengths), 'capture')} of {min(lengths)} to {max(lengths)} samples, "
-              f"a frame of {frame})")
-    if not long_enough:
+    reason, fitting = in_words(lengths, frame), fitting_average(lengths, fft_size, hop)
+    if fitting is None:
         return [Dropped(n_lost, reason, f"record captures of at least one FFT, {fft_size} samples")]
-    cure = f"use --average {(min(long_enough) - fft_size) // hop + 1}"
+    cure = f"use --average {fitting}"
     return [Dropped(number, reason, cure, what) for number, what in ((n_short, short), (n_lost, "dropped")) if number]
 
 

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from .. import keys
 from ..settings import EMITTERS, RUN, SETTINGS, ChainSettings, of_command
-from ..tokens.average import AUTO, auto_average
 from .dropped import Dropped, count, dropped_frames, every_frame
 from .errors import SessionError, SettingError
+from .fit import seconds_to_learn, spectra_per_frame
 from .news import news_lines
 from .pipe import Source
 from .progress import Progress, no_progress
@@ -46,6 +46,8 @@ class RunSettings(ChainSettings):
             defaults that ``settings.py`` gives the command ``run``. A recording shorter than twice ``learn_s`` is learned to its
             half.
         average: spectra per frame, or "auto": chosen by the rate of each source.
+        fit_average: fewer spectra per frame, if the captures of a recording are mostly shorter than a frame, with a note. Not
+            with a band file, whose frames these would not match, nor with the detector "boxes", which judges short frames.
         events: file of JSON lines to write; None writes none.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
         zmq: address to publish events at; "" publishes none.
@@ -56,6 +58,7 @@ class RunSettings(ChainSettings):
     annotate: str | None = None
     zmq: str = ""
     threads: int = field(default_factory=cores)
+    fit_average: bool = False
 
     def of_chain(self) -> dict:
         """Those settings that are arguments of spectrum_monitor."""
@@ -243,7 +246,6 @@ class Flowgraph:
         from ..encoder.ensemble import load_models
         from .encoded_file import encoded_file
         from .run_probe import run_probe
-        self._learn_s = _seconds_to_learn(source, settings)
         self.source, self.settings, self.hung = source, settings, ""
         self.on_poll: list[Callable[[], None]] = []
         self.top = gr.top_block("spectrumencoder run")
@@ -251,8 +253,8 @@ class Flowgraph:
             models = load_models(settings.model)
             contract = models[0].contract
             fft_size = contract["encoder"]["fft_size"]
-            self.average: int = auto_average(source.samp_rate, fft_size, settings.overlap, contract["average"]) \
-                if settings.average == AUTO else cast(int, settings.average)  # the monitor checks it
+            self.average, self._chosen = spectra_per_frame(source, settings, fft_size, contract["average"])
+            self._learn_s = seconds_to_learn(source, settings, fft_size, self.average)
             frame_hop = fft_size * self.average * (1 - settings.overlap)
             # center_freq is not stated: the source's own tags say it, at each retune
             self.monitor = spectrum_monitor(**settings.of_chain() | {
@@ -347,10 +349,8 @@ class Flowgraph:
         for state, text in self.probe.messages:
             if state in REPORTED_STATES and text:
                 kinds.setdefault(state, []).append(text)
-        chosen = (f"average auto: {self.average} spectra per frame at {self.source.samp_rate:g} samples/s",) \
-            if self.settings.average == AUTO else ()
         told = kinds.pop(RECEIVER_STATE, [])  # each of another kind
-        return (*self.source.notes, *chosen, *self._receiver_notes(), *told, *self._notes_on_learning(), *(
+        return (*self.source.notes, *self._chosen, *self._receiver_notes(), *told, *self._notes_on_learning(), *(
             texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def _notes_on_learning(self) -> list[str]:
@@ -417,18 +417,6 @@ class Flowgraph:
         if failure is not None:
             raise SessionError(f"{self.source.name}: {failure}")
         return False
-
-
-def _seconds_to_learn(source: Source, settings: RunSettings) -> float:
-    """``learn_s`` of a run: at most half of a recording teaches the other half."""
-    from ..emitters.band_file import load
-    if settings.detector != EMITTERS or source.recording is None:
-        return settings.learn_s
-    known_s = 0.0
-    if settings.band_file and Path(settings.band_file).exists():
-        band = load(settings.band_file)
-        known_s = settings.learn_s if band.complete else band.learned_s
-    return min(settings.learn_s, known_s + source.recording.duration_s / 2)
 
 
 def _sinks(source: Source, settings: RunSettings, append: bool, name_in_events: bool) -> list:

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings of a run that depend on its source: spectra per frame, and the signal that is learned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from ..settings import EMITTERS
+from ..tokens.average import AUTO, auto_average
+from .stretches import fitting_average, in_words, mostly_short, stretches
+
+if TYPE_CHECKING:
+    from .flowgraph import RunSettings
+    from .pipe import Source
+
+
+def spectra_per_frame(source: Source, settings: RunSettings, fft_size: int,
+                      average_range: tuple[int, int]) -> tuple[int, tuple[str, ...]]:
+    """``average`` of a run as a number, and notes that say so if the user did not state it. average_range: of the model."""
+    if settings.average == AUTO:
+        average = auto_average(source.samp_rate, fft_size, settings.overlap, average_range)
+        return average, (f"average auto: {average} spectra per frame at {source.samp_rate:g} samples/s",)
+    average = cast(int, settings.average)  # the monitor checks it
+    known = bool(settings.band_file) and Path(settings.band_file).exists()
+    if not settings.fit_average or source.recording is None or settings.detector != EMITTERS or known:
+        return average, ()
+    lengths, hop = stretches(source.recording), round(fft_size * (1 - settings.overlap))
+    frame, fitting = fft_size + (average - 1) * hop, fitting_average(lengths, fft_size, hop)
+    if fitting is None or not average_range[0] <= fitting < average or not mostly_short(lengths, frame):
+        return average, ()
+    return fitting, (f"{in_words(lengths, frame)}: --average {fitting} is taken",)
+
+
+def seconds_to_learn(source: Source, settings: RunSettings, fft_size: int, average: int) -> float:
+    """``learn_s`` of a run: at most half of a recording, of what whole frames hold of it, teaches the other half."""
+    from ..emitters.band_file import load
+    if settings.detector != EMITTERS or source.recording is None:
+        return settings.learn_s
+    known_s = 0.0
+    if settings.band_file and Path(settings.band_file).exists():
+        band = load(settings.band_file)
+        known_s = settings.learn_s if band.complete else band.learned_s
+    heard_s, hop = source.recording.duration_s, round(fft_size * (1 - settings.overlap))
+    lengths = stretches(source.recording)
+    if len(lengths) > 1:  # what lies behind the last whole frame of each is not learned
+        windows = sum(max(0, (length - fft_size) // hop + 1) // average * average for length in lengths)
+        heard_s = windows * hop / source.samp_rate
+    return min(settings.learn_s, known_s + heard_s / 2)
