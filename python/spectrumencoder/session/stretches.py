@@ -32,8 +32,8 @@ def stretches(recording: Recording) -> list[int]:
 
 def in_words(lengths: list[int], frame: int) -> str:
     """Captures that are shorter than a frame of so many samples, for a note."""
-    return (f"captures shorter than a frame ({len(lengths)} capture{'s' * (len(lengths) != 1)} of {min(lengths)} to {max(lengths)} "
-            f"samples, a frame of {frame})")
+    captures = f"{len(lengths)} capture{'s' * (len(lengths) != 1)} of {min(lengths)} to {max(lengths)} samples"
+    return f"captures shorter than a frame ({captures}, a frame of {frame})"
 
 
 def fitting_average(lengths: list[int], fft_size: int, hop: int) -> int | None:
