@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..recordings.breaks import stretch_starts
-
 if TYPE_CHECKING:
     from ..recordings import Recording
 
@@ -15,6 +13,7 @@ _SHARE = 0.1  # of the captures may be shorter than the frame that is chosen for
 
 def stretches(recording: Recording) -> list[int]:
     """Lengths (samples) of the stretches between breaks. A capture that continues frequency and time begins none."""
+    from ..recordings.breaks import stretch_starts
     starts = stretch_starts(recording)
     return [end - start for start, end in zip(starts, [*starts[1:], recording.n_samples], strict=True)]
 
