@@ -326,7 +326,8 @@ bool fft_tokenizer_impl::take_tags(uint64_t offset, workspace& work)
 // Averaging restarts at d_position, or after settling if the receiver was retuned.
 void fft_tokenizer_impl::discontinuity(change what)
 {
-    // The rest behind a stretch's last frame, less than a window, is no frame: only a stretch without any is one dropped.
+    // The rest behind a stretch's last frame, less than a window, is no frame: only a stretch without any is one
+    // dropped.
     const bool fruitless = !d_stretch_gave && d_position != d_frame_start;
     d_stretch_gave = false;
     d_kernel.reset();

@@ -184,3 +184,14 @@ def test_quiet_says_nothing(results, samples):
     samples[:FRAME] = 0
     done, summary = results(samples, "--quiet")
     assert done.stderr == "" and summary["dropped_constant"] == 1
+
+
+def test_calibrate_learns_across_captures_that_continue_and_names_short_ones(call, the_line, write_sigmf, noise, tmp_path):
+    captures = [{"core:sample_start": 8192 * k, "core:frequency": 433e6,
+                 "core:datetime": f"2024-03-01T10:00:0{8192 * k // 1_000_000}.{8192 * k % 1_000_000:06}Z"} for k in range(160)]
+    done = call("calibrate", write_sigmf(tmp_path, "x", noise(80 * FRAME), captures=captures), "--out", tmp_path / "x.band")
+    assert done.returncode == 0 and "learned 1.05 s of signal" in done.stdout  # two whole blocks
+    apart = [capture | {"core:datetime": f"2024-03-01T10:{k // 60:02}:{k % 60:02}Z"} for k, capture in enumerate(captures)]
+    done = call("calibrate", write_sigmf(tmp_path, "y", noise(80 * FRAME), captures=apart), "--out", tmp_path / "y.band")
+    assert ("whole frames hold 0 s of 1.31 s of signal, and 1 s are the minimum: captures are shorter than a frame of 16384 "
+            "samples; a smaller --average helps") in the_line(done, 1)

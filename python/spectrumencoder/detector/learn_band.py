@@ -10,6 +10,7 @@ import numpy as np
 
 from ..encoder.engine import Engine
 from ..recordings import Recording
+from ..recordings.breaks import stretch_starts
 from ..tokens.band_plan import UNKNOWN, band_of
 from ..tokens.tokenize import tokenize
 from .calibrate import Calibrator, TooFewFrames, frames_needed
@@ -96,8 +97,8 @@ class FrameGrid:
 
 
 def stretches_of(recording: Recording, frame: FrameGrid, engine: Engine, band: str) -> Iterator[Stretch]:
-    """A capture is a new tuning or a jump in time: no frame crosses it."""
-    starts = sorted({0} | {c.sample_start for c in recording.captures if c.sample_start < recording.n_samples})
+    """A capture that does not continue is a new tuning or a jump in time: no frame crosses it."""
+    starts = stretch_starts(recording)
     for start, stop in zip(starts, [*starts[1:], recording.n_samples], strict=True):
         freq = recording.capture_at(start).frequency_hz or 0.0
         name = band_of(freq) if band == "auto" else band

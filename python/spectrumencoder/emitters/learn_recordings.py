@@ -39,6 +39,10 @@ def learn_recordings(recordings: list[Recording], engine: Engine, *, average: in
     total = sum(s.n_frames for s in stretches)
     seconds = sum(s.n_frames * frame.hop / s.recording.samp_rate for s in stretches)
     if seconds < MIN_S:
+        held = sum(recording.duration_s for recording in recordings)
+        if seconds < held / 2:
+            raise ValueError(f"whole frames hold {seconds:.3g} s of {held:.3g} s of signal, and {MIN_S:g} s are the minimum: "
+                             f"captures are shorter than a frame of {frame.span} samples; a smaller --average helps")
         raise ValueError(f"{seconds:.3g} s of signal teach nothing: {MIN_S:g} s are the minimum, minutes are better")
     detector, done, first, time_s = EmitterDetector(engine.contract, learn_s=1e9), 0, 0, 0.0
     for stretch in stretches:
