@@ -23,6 +23,7 @@ MIN_OVER_DB = 3.0  # over the noise, for a signal to be seen in the background
 DC_BINS = 3  # around 0 Hz, where the receiver's own line is
 _MIN_ALWAYS_DB = 2.0  # over the noise, nearly all the time
 CONFIRM_S = 2.0  # for which it must be gone, back or louder
+_DOUBT = 4.0  # by which it must be gone for longer each time that it came back
 LOUDER_DB = 6.0
 _GONE_SHARE = 0.6  # of the decibels over the noise that must be lost
 _MIN_LOST_DB = 2.0
@@ -50,10 +51,12 @@ class _Steady:
     peak: int  # its strongest bin
     level_db: float  # usual, dBFS less the gain: the largest mean power of its bins
     over_db: float  # over the noise
+    loud_db: float  # the level that was told last; it may be a neighbour's, so that a return to the usual is no loss
     gone_s: float = 0.0
     back_s: float = 0.0
     louder_s: float = 0.0
     followed: int = 0  # bins, since it was said last
+    returns: int = 0  # how often it was gone and came back: it is not that steady
 
 
 class SteadyTrack:
@@ -81,7 +84,7 @@ class SteadyTrack:
                 emitter = registry.add(sign, belongs=True, learned=True)
                 emitter.steady = True
                 registry.version += 1
-            self._known.append(_Steady(emitter, low, high, low + int(mean_db[low:high + 1].argmax()), level, level - noise_db))
+            self._known.append(_Steady(emitter, low, high, low + int(mean_db[low:high + 1].argmax()), level, level - noise_db, level))
 
     def standing(self, mean_db: np.ndarray, noise_db: float, first_s: float, last_s: float) -> Iterator[Standing]:
         """What stands out of the noise in a background; see ``find``."""
@@ -118,20 +121,21 @@ class SteadyTrack:
             level = self._level(one, mean, registry)
             lost = one.level_db - level
             silent = lost - raised_db > max(_GONE_SHARE * min(one.over_db, one.level_db - noise_db + 1e-3), _MIN_LOST_DB)
-            loud = -lost > LOUDER_DB
+            loud = level - one.loud_db > LOUDER_DB
             if not silent:
                 one.emitter.last_s = max(one.emitter.last_s, end_s)
             one.gone_s = one.gone_s + block_s if silent else 0.0
             one.back_s = 0.0 if silent else one.back_s + block_s
             one.louder_s = one.louder_s + block_s if loud else 0.0
-            if one.gone_s >= CONFIRM_S and not one.emitter.gone:
+            if one.gone_s >= CONFIRM_S * _DOUBT**one.returns and not one.emitter.gone:
                 one.emitter.gone = True
                 found.append(("gone", one.emitter))
             elif one.emitter.gone and one.back_s >= block_s:
                 one.emitter.gone = False
+                one.returns += 1
                 found.append(("back", one.emitter))
             elif one.louder_s >= CONFIRM_S:
-                one.level_db, one.louder_s = level, 0.0
+                one.loud_db, one.louder_s = level, 0.0
                 found.append(("louder", one.emitter))
         return found + self._drifted()
 
@@ -179,14 +183,14 @@ class SteadyTrack:
         return [(one.low, one.high) for one in self._known if one.over_db >= 10.0 and not one.emitter.gone]
 
     def _level(self, one: _Steady, mean: np.ndarray, registry: Registry) -> float:
-        """Its level in this block. A narrow one that has drifted is followed."""
+        """Its level in this block. A narrow one that has drifted is followed, to where something is as strong as it was."""
         if one.high - one.low >= _NARROW:
             return 10.0 * math.log10(max(float((10.0 ** (0.1 * mean[one.low:one.high + 1])).max()), 1e-20))
         low, high = max(one.low - _FOLLOW, 0), min(one.high + _FOLLOW, len(mean) - 1)
         part = mean[low:high + 1]
         level = float(part.max())
         shift = low + int(part.argmax()) - one.peak
-        if (shift and level > mean[one.peak] + _MOVED_DB and one.level_db - level < _MIN_LOST_DB
+        if (shift and level > mean[one.peak] + _MOVED_DB and abs(one.level_db - level) < _MIN_LOST_DB
                 and 0 <= one.low + shift and one.high + shift < len(mean)):
             one.low, one.high, one.followed = one.low + shift, one.high + shift, one.followed + shift
             one.peak += shift
