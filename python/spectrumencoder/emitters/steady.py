@@ -28,6 +28,7 @@ LOUDER_DB = 6.0
 _GONE_SHARE = 0.6  # of the decibels over the noise that must be lost
 _MIN_LOST_DB = 2.0
 _RARE = 5.0  # deviations of noise
+_BESIDE = 8  # bins on either side in which nothing is stronger than a signal that is louder itself
 _FOLLOW = 2  # bins from its place in which its middle is looked for
 _MOVED_DB = 1.0  # by which another bin must be stronger, for a signal to have moved there
 _NARROW = 8  # bins up to which a signal's middle is followed
@@ -84,7 +85,8 @@ class SteadyTrack:
                 emitter = registry.add(sign, belongs=True, learned=True)
                 emitter.steady = True
                 registry.version += 1
-            self._known.append(_Steady(emitter, low, high, low + int(mean_db[low:high + 1].argmax()), level, level - noise_db, level))
+            peak = low + int(mean_db[low:high + 1].argmax())
+            self._known.append(_Steady(emitter, low, high, peak, level, level - noise_db, level))
 
     def standing(self, mean_db: np.ndarray, noise_db: float, first_s: float, last_s: float) -> Iterator[Standing]:
         """What stands out of the noise in a background; see ``find``."""
@@ -121,7 +123,8 @@ class SteadyTrack:
             level = self._level(one, mean, registry)
             lost = one.level_db - level
             silent = lost - raised_db > max(_GONE_SHARE * min(one.over_db, one.level_db - noise_db + 1e-3), _MIN_LOST_DB)
-            loud = level - one.loud_db > LOUDER_DB
+            around = mean[max(one.low - _BESIDE, 0):one.high + _BESIDE + 1]
+            loud = level - one.loud_db > LOUDER_DB and level >= around.max()  # else it is a neighbour's
             if not silent:
                 one.emitter.last_s = max(one.emitter.last_s, end_s)
             one.gone_s = one.gone_s + block_s if silent else 0.0
