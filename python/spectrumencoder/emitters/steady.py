@@ -124,7 +124,7 @@ class SteadyTrack:
             lost = one.level_db - level
             silent = lost - raised_db > max(_GONE_SHARE * min(one.over_db, one.level_db - noise_db + 1e-3), _MIN_LOST_DB)
             around = mean[max(one.low - _BESIDE, 0):one.high + _BESIDE + 1]
-            loud = level - one.loud_db > LOUDER_DB and level >= around.max()  # else it is a neighbour's
+            loud = level - one.loud_db > LOUDER_DB and level > around.max() - 0.01  # else it is a neighbour's
             if not silent:
                 one.emitter.last_s = max(one.emitter.last_s, end_s)
             one.gone_s = one.gone_s + block_s if silent else 0.0
