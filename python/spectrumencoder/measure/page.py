@@ -43,7 +43,8 @@ def bullet(text: str) -> str:
 
 def command_block(*commands: str) -> str:
     """The commands that make a page again; one that is long goes on in the next line, as a shell reads it."""
-    lines = "\n".join(" \\\n    ".join(textwrap.wrap(command, TEXT, break_long_words=False, break_on_hyphens=False))
+    lines = "\n".join(" \\\n".join(textwrap.wrap(command, TEXT - 2, subsequent_indent="    ", break_long_words=False,
+                                                 break_on_hyphens=False))
                       for command in commands)
     return f"Made by\n\n```\n{lines}\n```\n"
 
