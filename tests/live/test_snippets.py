@@ -55,7 +55,7 @@ def test_a_snippet_begins_before_the_event_and_holds_it_as_annotation(tmp_path):
     assert recording.n_samples == 5000 + 4000 + 5000 and recording.samp_rate == RATE
     samples = recording.read(0, recording.n_samples)
     assert np.allclose(samples.real, (45_000 + np.arange(14_000)) / 300_000, atol=1e-6)
-    note = json.loads(recording.meta_path.read_text())["annotations"][0]
+    note = json.loads(recording.path.read_text())["annotations"][0]
     assert (note["core:sample_start"], note["core:sample_count"]) == (5000, 4000) and note["core:label"] == "LoRa"
     assert recording.captures[0].frequency_hz == 1e8 and recording.captures[0].posix_time == pytest.approx(1.7e9 - 0.05)
 
@@ -76,7 +76,7 @@ def test_of_an_alert_the_first_transmission_is_kept_while_it_is_open(tmp_path):
     assert found["again"].n_samples == 5000 + 1000 + 5000
     assert found["on"].n_samples == 5000 + 50_000 + 5000
     for recording in found.values():
-        note, = json.loads(recording.meta_path.read_text())["annotations"]
+        note, = json.loads(recording.path.read_text())["annotations"]
         assert note["core:sample_start"] == 5000 and note["core:label"] == "LoRa" and note["core:comment"] == "new, emitter 1"
 
 
