@@ -14,7 +14,7 @@ def test_run_learn_finds_the_carrier_that_appears(model_file, tmp_path, capsys):
                    "--json", str(tmp_path / "s.json")])
     said = capsys.readouterr()
     assert status == 0, said.err
-    assert re.search(r"^on the air after 1\.\d+ s: 1 signal\n(?:.*\n)+learned 20(\.\d)? s of signal, heard \d emitters\n",
+    assert re.search(r"^on the air after 1\.\d+ s: \d+ signals?\n(?:.*\n)+learned 20(\.\d)? s of signal, heard \d emitters\n",
                      said.out)
     assert re.search(r"Z  new  433\.50\d+ MHz  .*  emitter \d+\n", said.out)
     opened = [event for event in map(json.loads, (tmp_path / "e.jsonl").read_text().splitlines()) if event["state"] == "open"]

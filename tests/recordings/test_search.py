@@ -3,6 +3,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,3 +106,11 @@ def test_nothing_to_find(tmp_path):
     (tmp_path / "x.iq").write_bytes(bytes(4))
     with pytest.raises(RecordingError, match=r"holds no recording .*\*.sigmf-meta.*raw IQ whose name states rate and type"):
         find_recordings(tmp_path)
+
+
+@pytest.mark.parametrize("name", [".", "./", "inner/..", ".."])
+def test_folders_without_a_name_of_their_own_are_searched(write, tmp_path, monkeypatch, name):
+    (tmp_path / "inner").mkdir()
+    write("a")
+    monkeypatch.chdir(tmp_path / "inner" if name == ".." else tmp_path)
+    assert names(Path(name)) == ["a.sigmf-meta"]

@@ -50,6 +50,8 @@ def is_file_meta(path: Path, head: bytes) -> bool:
 
 def find_file_meta(path: Path) -> Path | None:
     """NAME.hdr of a path that is it or NAME, if it is a header of file_meta_sink; else None."""
+    if path.is_dir():  # "." and "/" have no name
+        return None
     for header in (path, path.with_name(path.name + HEADER_SUFFIX)):
         if header.suffix == HEADER_SUFFIX and header.is_file() and is_file_meta(header, read_at(header, 0, _FIRST_BYTES)):
             return header
