@@ -124,7 +124,7 @@ class TuningState:
         return Search(rows, self.limits.limit), gains, ratio
 
     def score(self, search: Search, gains: np.ndarray, ratio: np.ndarray, psd: np.ndarray, classes: np.ndarray,
-              learning: bool, usable: slice) -> np.ndarray:
+              learning: bool) -> np.ndarray:
         """(F,) how unusual each frame is; 1 is the limit of each part.
 
         The parts: what stands out of the noise, the whole floor, and what its places and its class usually show (``usual``).
@@ -133,21 +133,19 @@ class TuningState:
 
         Args:
             psd: (F, N) dBFS. classes: (F, C) probabilities. learning: whether what these frames show becomes usual.
-            usable: bins that are judged.
         """
-        score = np.maximum(search.score, self._unusual(ratio, psd - gains[:, None], classes, learning, usable))
+        score = np.maximum(search.score, self._unusual(ratio, psd - gains[:, None], classes, learning))
         if self.usual_gain_db is not None:
             np.maximum(score, np.abs(gains - self.usual_gain_db) * np.float32(1.0 / FLOOR_DB), out=score)
         return score
 
-    def _unusual(self, ratio: np.ndarray, level: np.ndarray, classes: np.ndarray, learning: bool,
-                 usable: slice) -> np.ndarray:
+    def _unusual(self, ratio: np.ndarray, level: np.ndarray, classes: np.ndarray, learning: bool) -> np.ndarray:
         """(F,) how far frames of level (F, N) dBFS less the gain are from what is usual here."""
         assert self.background.mean_db is not None  # frames are judged from then on
         if self._first_db is None:
             self._first_db = self.background.mean_db.copy()
         if not learning and self._settled_db is None and (self._has_learned or self.usual.blocks >= ENOUGH):
-            self.usual.settle(usable)
+            self.usual.settle(self.usable)
             self._settled_db = self.background.mean_db.copy()
         if learning:
             self._has_learned = True

@@ -326,7 +326,7 @@ class EmitterDetector(Decisions):
         tuning.fill(psd, gains, ratio, starts, times, classes, clipped)
         self._age += len(psd)
         classes = features[:, layout.PROBABILITIES][:, :len(self._labels)]
-        scores = tuning.score(search, gains, ratio, psd, classes, self.learning, self._usable)
+        scores = tuning.score(search, gains, ratio, psd, classes, self.learning)
         if self._room(tuning) <= 0:
             self._end_block(tuning, emitted)
         return scores

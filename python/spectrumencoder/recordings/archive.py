@@ -125,7 +125,7 @@ def _text(path: Path, name: str, source: IO[bytes] | None, n_bytes: int) -> byte
 def _zip_start(info: zipfile.ZipInfo, file: BinaryIO) -> int | None:
     """The first byte of a member that is stored as it is: behind its local header (30 bytes, name, extra field)."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise NotImplementedError(f"compression {info.compress_type} of {info.filename} is not read")
+        raise ValueError(f"compression {info.compress_type} of {info.filename} is not read")
     if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
         return None
     file.seek(info.header_offset)
