@@ -54,6 +54,7 @@ class EncoderConfig:
     embedding: int = 64
     labels: tuple[str, ...] = ()
     bands: tuple[str, ...] = ("ism", "cellular", "gnss", "aero", "unknown")
+    token_classes: bool = False  # a class for every token, see `TokenHead`
 
     def __post_init__(self):
         if min(self.width, self.layers, self.heads, self.kv_heads, self.latents, self.latent_width) < 1:

@@ -7,7 +7,7 @@
 * rotary embedding on q and k only, by token index, theta learned per band
 * attention by any backend of the weights' family
 * all reconstruction goes through a bottleneck of a few small latents
-* one pass gives latents, embedding, class logits, per-bin reconstruction with its sigma, and the anomaly logit
+* one pass gives latents, embedding, class logits, per-bin reconstruction with its sigma, the anomaly logit, and classes of tokens
 
 Shape letters: B frames, M tokens, k kept, T = k + specials, C token_dim, E width, N bins.
 """
@@ -22,7 +22,7 @@ from torch import nn
 from .attention import DEFAULT_OF_FAMILY, get_backend
 from .bottleneck import Bottleneck, Decoder
 from .config import EncoderConfig
-from .heads import Heads, LatentHead
+from .heads import Heads, LatentHead, TokenHead
 from .latent_decoder import N_CONDITION
 from .layers import Block, Sequence
 from .rope import RotaryEmbedding
@@ -41,6 +41,7 @@ class Encoded(NamedTuple):
     log_sigma: torch.Tensor  # (B, N) log of the deviation's sigma in dB
     kept: Kept
     latent_logits: torch.Tensor  # (B, labels) class logits from the latents alone
+    token_logits: torch.Tensor | None = None  # (B, M, labels + 2), see TokenHead; None without config.token_classes
 
 
 def normalise_tokens(tokens: torch.Tensor) -> torch.Tensor:
@@ -86,6 +87,9 @@ class SpectrumEncoder(nn.Module):
         self.heads = Heads(config)
         self.latent_head = LatentHead(config, N_CONDITION)
         self.register_buffer("temperature", torch.ones(()))  # divides the class logits; fitted on held-out frames
+        self.token_head = TokenHead(config) if config.token_classes else None
+        if config.token_classes:
+            self.register_buffer("token_temperature", torch.ones(()))  # divides the class logits of tokens
 
     def forward(self, tokens, side, band, k: int, *, policy: str = "gumbel", noise=None, temperature: float = 1.0,
                 backend: str | None = None, condition=None, masked: bool = False, latent_noise=None,
@@ -137,14 +141,15 @@ class SpectrumEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, chosen.attend, sequence)
         embedding, class_logits, anomaly_logit = self.heads(x, n_special, mask)
+        token_logits = self.token_head(x, n_special, index, n_tokens) if self.token_head is not None else None
         if heads_only:
-            return Encoded(None, embedding, class_logits, anomaly_logit, None, None, kept, None)
+            return Encoded(None, embedding, class_logits, anomaly_logit, None, None, kept, None, token_logits)
         latents = self.bottleneck(x[:, n_special:], bins, index, kept.keep if masked else None)
         if latent_noise is not None:
             latents = latents + latent_noise
         mean_db, log_sigma = self.decoder(latents, condition)
         return Encoded(latents, embedding, class_logits, anomaly_logit, mean_db, log_sigma, kept,
-                       self.latent_head(latents, condition))
+                       self.latent_head(latents, condition), token_logits)
 
 
 def mflop_per_spectrum(config: EncoderConfig, k: int) -> float:
@@ -165,5 +170,5 @@ def mflop_per_spectrum(config: EncoderConfig, k: int) -> float:
     flat = c.latents * c.latent_width
     decode = (flat + N_CONDITION) * c.decoder_width + c.decoder_width**2 + c.decoder_width * (c.fft_size + c.n_tokens)
     pool = k * e * c.token_share + c.n_tokens * (c.stride + c.token_share) * flat + flat * (c.fft_size + c.embedding)
-    pool += 3 * e * c.embedding
+    pool += 3 * e * c.embedding + (t * e * (len(c.labels) + 2) if c.token_classes else 0)
     return 2e-6 * (t * per_token + c.layers * mix + score + decode + pool)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Embedding, class logits and anomaly logit from the encoded tokens."""
+"""Embedding, class logits and anomaly logit from the encoded tokens, and a class for each token."""
 
 from __future__ import annotations
 
@@ -50,3 +50,26 @@ class LatentHead(nn.Module):
 
     def forward(self, latents, condition):
         return self.classes(F.silu(self.hidden(torch.cat((latents.flatten(1), condition), dim=1))))
+
+
+class TokenHead(nn.Module):
+    """Encoded sequence (B, T, E) -> (B, M, labels + 2): for each token the logits of the labels (the label `noise` says that the
+    token is empty) and of `unknown signal`, and the logit of a boundary.
+
+    A boundary lies before a token if that token and the one before it hold different emitters. A dropped token has what the
+    background token of its part of the spectrum says.
+    """
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        self.norm = RMSNorm(config.width)
+        self.classes = nn.Linear(config.width, len(config.labels) + 2)
+
+    def forward(self, x, n_special, index, n_tokens):
+        """index (B, k): places of the kept tokens, which follow n_special others. All M tokens are there if k = M."""
+        out = self.classes(self.norm(x[:, 1:]))  # without the conditioning token
+        n_background = n_special - 1
+        if not n_background:
+            return out
+        places = index[..., None].expand(-1, -1, out.shape[-1])
+        return out[:, :n_background].repeat_interleave(n_tokens // n_background, dim=1).scatter(1, places, out[:, n_background:])
