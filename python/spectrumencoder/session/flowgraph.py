@@ -388,7 +388,7 @@ class Flowgraph:
         return self.source.fault or (every_frame(self._dropped()) if self.monitor.tokenizer.frames() == 0 else "")
 
     def run(self, progress: Progress = no_progress) -> bool:
-        """Runs to the end; True if Ctrl-C ended it (cleanly). ``hung`` then names the blocks that did not end, if any.
+        """Runs to the end; True if Ctrl-C or SIGTERM ended it (cleanly). ``hung`` then names the blocks that did not end, if any.
 
         Raises:
             SessionError: a block failed.
@@ -413,7 +413,7 @@ class Flowgraph:
                 if hasattr(block, "drain"):
                     block.drain()
                     block.stop()
-            return isinstance(error.__context__, KeyboardInterrupt)
+            return isinstance(error.__cause__, KeyboardInterrupt)
         if failure is not None:
             raise SessionError(f"{self.source.name}: {failure}")
         return False

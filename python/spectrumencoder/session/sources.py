@@ -155,7 +155,6 @@ class RadioSource:
         self._seen_at = self._clock()
 
     def ended(self) -> bool:
-        self._native.survive_driver_failures()  # not before the start: GNU Radio sets a handler of its own there
         now, count = self._clock(), self.n_samples
         failures, failure = self._native.driver_failures()
         if failures > self._failures_before:
