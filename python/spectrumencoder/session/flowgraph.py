@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 RECEIVER_STATE = "receiver"  # of a notice
 REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", RECEIVER_STATE, "unsaved", "skipped",
-                   "refused", "malformed", "contradicted", "time_backward")
+                   "refused", "malformed", "contradicted", "time_backward", "slow_subscriber")
 GRACE_S = 1.5  # maximum time from Ctrl-C or a failure to the end of all blocks
 
 
@@ -48,13 +48,15 @@ class RunSettings(ChainSettings):
         average: spectra per frame, or "auto": chosen by the rate of each source.
         fit_average: fewer spectra per frame, if the captures of a recording are mostly shorter than a frame, with a note. Not
             with a band file, whose frames these would not match, nor with the detector "boxes", which judges short frames.
-        events: file of JSON lines to write; None writes none.
+        events: file of JSON lines to write; None writes none. events_max_mb: its size from which on a new one is begun, see
+            ``event_log``; 0: it grows without limit.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
         zmq: address to publish events at; "" publishes none.
         threads: number of threads that share long batches of the network (native runtime).
     """
 
     events: Path | None = None
+    events_max_mb: float = 0.0
     annotate: str | None = None
     zmq: str = ""
     threads: int = field(default_factory=cores)
@@ -278,6 +280,8 @@ class Flowgraph:
             top.connect((monitor, 1), (self.probe, 1))
         for sink in [self.probe, *self._sinks]:
             top.msg_connect(monitor, keys.ANOMALIES, sink, keys.EVENTS)
+            if sink is not self.probe:
+                top.msg_connect(sink, keys.STATUS, self.probe, keys.STATUS)
         self._encoded = encoded_file(str(encoded)) if encoded else None
         if self._encoded is not None:
             top.msg_connect(monitor, keys.ENCODED, self._encoded, keys.ENCODED)
@@ -423,7 +427,8 @@ def _sinks(source: Source, settings: RunSettings, append: bool, name_in_events: 
     from ..blocks.event_log import event_log
     sinks = []
     if settings.events is not None:
-        sinks.append(event_log(str(settings.events), append=append, recording=source.name if name_in_events else ""))
+        sinks.append(event_log(str(settings.events), append=append, recording=source.name if name_in_events else "",
+                               max_mb=settings.events_max_mb))
     if settings.zmq:
         sinks.append(event_log(zmq_address=settings.zmq, recording=source.name if name_in_events else ""))
     if settings.annotate is not None:

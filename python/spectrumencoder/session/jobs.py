@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import os
 import pickle
-import shutil
 import signal
 import tempfile
 import time
@@ -18,7 +17,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from ..atomic_file import close_synced
+from ..lines_file import LinesFile
 from .errors import SessionError
 from .flowgraph import GRACE_S, Outcome, RunSettings, run
 from .progress import Progress, no_progress
@@ -45,9 +44,9 @@ class Plan:
     tracks: Path | None = None
     stated: dict = field(default_factory=dict)
 
-    def run(self, path: Path, *, append: bool = False, watch: Callable = lambda flowgraph: None,
+    def run(self, path: Path, *, watch: Callable = lambda flowgraph: None,
             progress: Progress = no_progress) -> Outcome:
-        """Runs one recording.
+        """Runs one recording. Its events come after those that the file already holds.
 
         Raises:
             RecordingError: it cannot be opened. Others as ``session.run``.
@@ -55,7 +54,7 @@ class Plan:
         from ..recordings import open_recording
         recording = open_recording(path, **self.stated)
         plot, encoded, tracks = (named_path(file, recording.name, self.folder) for file in (self.plot, self.encoded, self.tracks))
-        return run(recording, self.settings, append=append, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
+        return run(recording, self.settings, append=True, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
                    tracks=tracks, progress=progress)
 
 
@@ -78,14 +77,13 @@ def in_turn(plan: Plan, paths: list[Path], watch: Callable,
             progress: Progress = no_progress) -> Iterator[tuple[Path, Outcome | Exception]]:
     """One after the other, up to one that Ctrl-C has ended."""
     from ..recordings import RecordingError
-    plan, done = loaded(plan), False
+    plan = loaded(plan)
     for path in paths:
         try:
-            outcome = plan.run(path, append=done, watch=watch, progress=progress)
+            outcome = plan.run(path, watch=watch, progress=progress)
         except (SessionError, RecordingError) as error:
             yield path, error
             continue
-        done = True
         yield path, outcome
         if outcome.interrupted:
             return
@@ -101,11 +99,10 @@ def at_once(plan: Plan, paths: list[Path], jobs: int,
     with tempfile.TemporaryDirectory(prefix="spectrumencoder-") as folder:
         progress("recordings", 0, len(paths))
         private = [Path(folder) / f"{number}.jsonl" for number in range(len(paths))]
-        pool, done, some_went_well = _Pool(plan, paths, private, jobs), 0, False
+        pool, done = _Pool(plan, paths, private, jobs), 0
         try:
             for number, result in pool.results():
-                _append_events(private[number], plan.settings.events, some_went_well)
-                some_went_well |= isinstance(result, Outcome)
+                _append_events(private[number], plan.settings)
                 done += 1
                 progress("recordings", done, len(paths))
                 yield paths[number], result
@@ -219,7 +216,7 @@ def _work(connection: Connection, parent: int, plan: Plan):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             plan = loaded(plan)
-            result = replace(plan, settings=replace(plan.settings, events=events)).run(path)
+            result = replace(plan, settings=replace(plan.settings, events=events, events_max_mb=0.0)).run(path)
         except KeyboardInterrupt:
             result = SessionError(f"{path.stem}: interrupted before it began")
         except Exception as error:  # noqa: BLE001 (the parent raises it)
@@ -238,14 +235,15 @@ def _sendable(result):
     return result
 
 
-def _append_events(private: Path, events: Path | None, append: bool):
+def _append_events(private: Path, settings: RunSettings):
     """Moves the events of one recording into the common file, with the result of a sequential run."""
-    if events is None or not private.is_file():
+    if settings.events is None or not private.is_file():
         return
-    into = events.open("ab" if append else "wb")
+    into = LinesFile(settings.events, max_bytes=round(settings.events_max_mb * 1e6))
     try:
-        with private.open("rb") as file:
-            shutil.copyfileobj(file, into)
+        with private.open(encoding="utf-8") as file:
+            for line in file:
+                into.write(line.rstrip("\n"))
     finally:
-        close_synced(into)
+        into.close()
     private.unlink()

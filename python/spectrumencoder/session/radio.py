@@ -27,7 +27,7 @@ def run_radio(options: RadioOptions, settings: RunSettings, *, stats: RunStats, 
     """
     quiet_logs()
     source = RadioSource(options)
-    return run_source(source, settings, plot=plot, encoded=encoded, tracks=tracks, watch=stats.attach, parts=parts,
+    return run_source(source, settings, append=True, plot=plot, encoded=encoded, tracks=tracks, watch=stats.attach, parts=parts,
                       progress=progress)
 
 
@@ -42,8 +42,8 @@ def run_pipe(source: str, stated: dict, settings: RunSettings, *, stats: RunStat
         SettingError, SessionError: see ``run_source`` and ``PipeSource``.
     """
     quiet_logs()
-    return run_source(PipeSource(source, stated), settings, plot=plot, encoded=encoded, tracks=tracks, watch=stats.attach,
-                      progress=progress)
+    return run_source(PipeSource(source, stated), settings, append=True, plot=plot, encoded=encoded, tracks=tracks,
+                      watch=stats.attach, progress=progress)
 
 
 class SnippetPart:
