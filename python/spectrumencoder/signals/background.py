@@ -18,10 +18,11 @@ PART = 8  # bins
 LOOKS = 32  # whose medians are kept
 _TIME_QUANTILE = 0.25
 _REACH = 16  # parts on either side of one, among which its noise is looked for
-_FREQUENCY_QUANTILE = 0.3  # over them
+_FREQUENCY_QUANTILE = 0.4  # over them
 _MIDDLE = 0.7  # share of the band that lies in the pass band of a usual receiver
 _LOWEST, _NEAR_DB = 0.05, 2.0  # quantile over the middle, and what lies so near above it is noise
 _OVER_DB = 1.0  # by which the noise of a part may exceed that of the middle: tilt and ripple
+_BELOW_DB = 1.2  # by which a part lies below the middle if the filter takes its noise away
 _SLOPE = 0.5  # dB allowed for each dB from part to part
 
 
@@ -69,13 +70,14 @@ class NoiseFloor:
                 middle = level[~signal]
         lowest = np.quantile(middle, _LOWEST)
         flat = float(np.median(middle[middle <= lowest + _NEAR_DB]))
-        reach = min(_REACH, count - 1)
-        around = np.lib.stride_tricks.sliding_window_view(np.pad(level, reach, mode="reflect"), 2 * reach + 1)
-        rank = int(_FREQUENCY_QUANTILE * (2 * reach + 1))
-        opened = np.minimum(np.partition(around, rank, axis=1)[:, rank], flat + _OVER_DB)
         padded = np.concatenate([level[:1], level, level[-1:]])
         smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3.0
-        return np.minimum(opened, smooth + 0.2)
+        reach = min(_REACH, count - 1)
+        passed = np.pad(np.where(level < flat - _BELOW_DB, flat, level), reach, mode="reflect")
+        around = np.lib.stride_tricks.sliding_window_view(passed, 2 * reach + 1)
+        rank = int(_FREQUENCY_QUANTILE * (2 * reach + 1))
+        opened = np.minimum(np.partition(around, rank, axis=1)[:, rank], flat + _OVER_DB)
+        return np.where(smooth < flat - _BELOW_DB, smooth, opened)
 
     def restart(self):
         """The gain or the place of the band has changed: nothing of before holds."""

@@ -11,16 +11,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .segment import Segment, occupied_bins, smoothed
+from .segment import Segment, occupied_bins, runs_of, smoothed
 
 NEAR = 2  # bins between a segment and a burst that are one
+SURE = 1.5  # score from which one frame is enough for a burst
 YOUNG = 3  # frames in which a burst may still find its edges
-_STAYS = 0.3  # share of its mean height that a frame must show, for a burst to be on
+_STAYS = 0.2  # share of its mean height that a frame must show, for a burst to be on
+_UNSURE = 3  # frames that a burst which is not sure yet may be unseen, for each in which it was seen
+_MORE = 2.0  # times a bin's usual power, above which it counts for no more: that is another signal
+_OWN_SHARE = 0.15  # of its bins, which must be its own for them to speak for it
 _DEVIATIONS = 3.0  # of noise above which power counts
 _WIDER = 1.5  # times a burst's width, that a segment over it may be and still be that burst
 _STRONGER = 6.0  # times its height, from which a narrow segment within a burst is another one
-_TWIN_BINS, _TWIN_DB = 64, 8.0  # gap and difference of level between parts of one emission that come and go together
-_TWIN_SHARE = 0.8  # of their frames that are common
+_TWIN_BINS, _TWIN_DB = 64, 15.0  # gap and difference of level between parts of one emission that come and go together
+_TWIN_SHARE = 0.6  # of their frames that are common
+_TONE_BINS, _TWIN_GAP = 16, 16  # width of parts that may lie that far apart, and gap of others
+_PEAKS = 1.5  # times the height of a burst, that its peaks have
+_NARROWER = 0.6  # times its width, below which a burst has lost a part
+_EDGE, _MIN_EDGE = 3.5, 0.2  # deviations, and power over the noise, of the bins that a burst grows by
 
 
 @dataclass(eq=False)
@@ -32,7 +40,10 @@ class Burst:
         ratio: (N,) power over the noise, summed over the frames in which it was on. on: numbers of those frames.
         score: its highest. log_classes: (L + 1,) sum of the logarithms of class probabilities, over ``n_classes`` frames.
         presence: sum of the probabilities that it is no noise, likewise.
+        others: (N,) bool, bins in which something else was on when it began; None: nowhere.
         signal_id: of the signal that it is a burst of; 0: not reported yet. told: frames taken when it was reported last.
+        settled: frames in which it was on when its edges were looked for.
+        recent: as ratio, over the frames since then.
     """
 
     low: int
@@ -48,11 +59,22 @@ class Burst:
     n_classes: int = 0
     signal_id: int = 0
     told: int = -1
+    settled: int = 0
+    recent: np.ndarray = field(default=None, repr=False)  # type: ignore[assignment]
+    others: np.ndarray | None = field(default=None, repr=False)
+
+    def __post_init__(self):
+        self.recent = np.zeros_like(self.ratio)
 
     @property
     def n_frames(self) -> int:
         """Frames in which it was on."""
         return len(self.on)
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is more than a chance of the noise."""
+        return self.score >= SURE or self.n_frames > YOUNG
 
     def mean(self) -> np.ndarray:
         """(N,) mean power over the noise in its frames."""
@@ -63,10 +85,24 @@ class Burst:
         if self.last == frame:
             return
         self.ratio += ratio
+        self.recent += ratio
         self.last = frame
         self.on.append(frame)
         self.score = max(self.score, score)
         self.level = max(float(self.ratio[self.low:self.high + 1].mean()) / self.n_frames - 1.0, 1e-3)
+
+    def stays(self, ratio: np.ndarray, deviation: float) -> bool:
+        """Whether it is on in a frame (N,): by its own bins, none of which counts for more than it had."""
+        part = slice(self.low, self.high + 1)
+        usual = self.ratio[part] * (_MORE / max(self.n_frames, 1))
+        now = np.minimum(ratio[part], usual)
+        if self.others is not None:
+            own = ~self.others[part]
+            if own.mean() >= _OWN_SHARE:
+                now, usual = now[own], usual[own]
+        over = float(now.mean()) - 1.0
+        return over > max(_STAYS * (float(usual.mean()) / _MORE - 1.0),
+                          _DEVIATIONS * deviation / math.sqrt(max(len(now) / 1.5, 1.0)))
 
     def classify(self, segment_probabilities: np.ndarray, presence: float):
         """Takes class probabilities (L + 1,) of one frame."""
@@ -84,6 +120,7 @@ class Burst:
         extra = len(set(other.on) - set(self.on))
         if extra and its:
             self.ratio = self.ratio + other.ratio * (extra / its)
+            self.recent = self.recent + other.ratio * (extra / its)
         self.on = sorted(set(self.on) | set(other.on))
         self.score = max(self.score, other.score)
         self.level = max(float(self.ratio[self.low:self.high + 1].mean()) / max(self.n_frames, 1) - 1.0, 1e-3)
@@ -119,26 +156,23 @@ class Linker:
         known = np.zeros(len(ratio), bool)
         if not self.open:
             return known
-        cumulative = np.concatenate([[0.0], np.cumsum(ratio, dtype=np.float64)])
-        low, high = np.array([b.low for b in self.open]), np.array([b.high + 1 for b in self.open])
-        over = (cumulative[high] - cumulative[low]) / (high - low) - 1.0
-        needed = np.maximum(_STAYS * np.array([b.level for b in self.open]),
-                            _DEVIATIONS * self.deviation / np.sqrt(np.maximum((high - low) / 1.5, 1.0)))
-        for number in np.flatnonzero(over > needed).tolist():
-            burst = self.open[number]
-            burst.take(frame, ratio)
-            known[burst.low:burst.high + 1] = True
+        for burst in self.open:
+            if burst.stays(ratio, self.deviation):
+                burst.take(frame, ratio)
+                known[burst.low:burst.high + 1] = True
         return known
 
-    def see(self, frame: int, ratio: np.ndarray, segments: list[Segment]):
-        """Takes the segments of a frame (N,), after ``follow``."""
+    def see(self, frame: int, ratio: np.ndarray, segments: list[Segment], known: np.ndarray):
+        """Takes the segments of a frame (N,), and what ``follow`` gave."""
         for segment in segments:
             touching = [b for b in self.open if b.low - NEAR <= segment.high and segment.low <= b.high + NEAR]
             mine = self._burst_of(segment, touching, frame)
             if mine is None:
-                mine = Burst(segment.low, segment.high, frame, np.zeros_like(ratio))
+                mine = Burst(*_unknown(segment, known), frame, np.zeros_like(ratio))
+                if touching:
+                    mine.others = known.copy()
                 self.open.append(mine)
-            if mine.n_frames < YOUNG or segment.high - segment.low <= 2 * (mine.high - mine.low):
+            if frame - mine.first < YOUNG or segment.high - segment.low <= 2 * (mine.high - mine.low):
                 mine.low, mine.high = self._grown(mine, segment)
             mine.score = max(mine.score, segment.score)
             mine.take(frame, ratio, segment.score)
@@ -151,10 +185,12 @@ class Linker:
         inside = [b for b in touching if b.low <= segment.low and segment.high <= b.high]
         if inside:
             burst = min(inside, key=lambda b: b.high - b.low)
+            if 2 * width < burst.high - burst.low + 1 and burst.last != frame and frame - burst.first >= YOUNG:
+                return None  # the wide one is off, and this is something else in its place
             strong = 10.0 ** (0.1 * segment.level_db) - 1.0 > _STRONGER * burst.level
             return None if strong and 3 * width < burst.high - burst.low + 1 else burst
         best = max(touching, key=lambda b: min(b.high, segment.high) - max(b.low, segment.low))
-        young = [b for b in touching if b.n_frames <= YOUNG]
+        young = [b for b in touching if frame - b.first < YOUNG]
         if len(touching) == len(young):
             for other in young:
                 if other is not best:
@@ -178,40 +214,125 @@ class Linker:
                 high = min(high, other.low - 1)
         return low, high
 
-    def twins(self, began: int):
-        """Joins bursts that came and went together: parts of one emission, such as the tones of FSK.
+    def settle(self, began: int):
+        """Looks again at bursts that have become twice as long: for their edges, and for parts of one emission.
 
         Args:
             began: number of the first frame of all. What began with it need not be one.
         """
+        for burst in list(self.open):
+            if burst.n_frames >= 2 * burst.settled and burst.n_frames > 1:
+                self._part(burst)
+                burst.low, burst.high = self._regrown(burst)
+                burst.settled = burst.n_frames
+                burst.recent[:] = 0.0
+        self._take_in()
         ordered = sorted(self.open, key=lambda b: b.low)
         for number, one in enumerate(ordered):
             for other in ordered[number + 1:]:
                 if other.low - one.high > _TWIN_BINS:
                     break
-                if one in self.open and other in self.open and self._are_one(one, other, began):
+                if one in self.open and other in self.open and _are_one(one, other, began):
                     one.absorb(other)
                     self.open.remove(other)
 
-    def _are_one(self, one: Burst, other: Burst, began: int) -> bool:
-        gap = other.low - one.high - 1
-        if gap < 0 and (other.high <= one.high or other.low <= one.low):
-            return False  # one within the other: a collision
-        if abs(one.first - other.first) > 1 or abs(10.0 * math.log10(one.level / other.level)) > _TWIN_DB:
-            return False
-        if min(one.first, other.first) <= began and gap > NEAR:
-            return False
-        mine, its = set(one.on), set(other.on)
-        return len(mine & its) >= _TWIN_SHARE * len(mine | its)
+    def _take_in(self):
+        """Joins bursts that are a part of a wider one: no stronger than that in the same bins, in the same time."""
+        for one in sorted(self.open, key=lambda b: b.high - b.low):
+            for wide in self.open:
+                if wide is not one and wide.low - NEAR <= one.low and one.high <= wide.high + NEAR \
+                        and wide.high - wide.low > one.high - one.low and _is_part(one, wide):
+                    wide.absorb(one)
+                    self.open.remove(one)
+                    break
+
+    def _part(self, burst: Burst):
+        """Parts a burst if it is much narrower since its edges were found: what it has lost was another one that has ended."""
+        count = burst.n_frames - burst.settled
+        if not burst.settled or count < 2:
+            return
+        edge = 1.0 + max(_EDGE * self.deviation / math.sqrt(1.5 * count), _MIN_EDGE)
+        now = burst.recent[burst.low:burst.high + 1] / count
+        at = np.flatnonzero(smoothed(now) > edge)
+        if not at.size or at[-1] - at[0] + 1 > _NARROWER * len(now):
+            return
+        before = burst.ratio - burst.recent
+        gone = Burst(burst.low, burst.high, burst.first, before, on=burst.on[:burst.settled], score=burst.score)
+        gone.last, gone.settled, gone.level = gone.on[-1], burst.settled, burst.level
+        gone.log_classes, gone.presence, gone.n_classes = burst.log_classes, burst.presence, burst.n_classes
+        low, high = burst.low + int(at[0]), burst.low + int(at[-1])
+        if float(before[low:high + 1].mean()) / burst.settled < edge:  # it has begun where the other one was
+            burst.on, burst.ratio = burst.on[burst.settled:], burst.recent.copy()
+            burst.first = burst.on[0]
+        burst.low, burst.high = low, high
+        burst.level = max(float(burst.ratio[low:high + 1].mean()) / burst.n_frames - 1.0, 1e-3)
+        gone.signal_id, burst.signal_id = burst.signal_id, 0
+        gone.told, burst.told = burst.told, -1
+        self.open.append(gone)
+
+    def _regrown(self, burst: Burst) -> tuple[int, int]:
+        """First and last bin of what stands out of the noise, in the mean of its frames, without a gap to what it has."""
+        mean = smoothed(burst.mean())
+        above = mean > 1.0 + max(_EDGE * self.deviation / math.sqrt(1.5 * burst.n_frames), _MIN_EDGE)
+        if burst.others is not None:
+            above &= ~burst.others
+        for other in self.open:  # what has other frames is another one's
+            if other is not burst and not _common(burst, other):
+                above[other.low:other.high + 1] = False
+        low, high = burst.low, burst.high
+        for first, last in runs_of(above):
+            if first <= high + NEAR and burst.low - NEAR <= last:
+                low, high = min(low, first), max(high, last)
+        return low, high
 
     def ended(self, frame: int) -> list[Burst]:
         """Takes out the bursts that were last on more than ``hold`` frames before this one."""
-        due = [b for b in self.open if frame - b.last > self.hold]
+        due = [b for b in self.open if frame - b.last > (self.hold if b.sure else min(self.hold, _UNSURE * b.n_frames))]
         if due:
-            self.open = [b for b in self.open if frame - b.last <= self.hold]
+            self.open = [b for b in self.open if b not in due]
         return due
 
     def end_all(self) -> list[Burst]:
         """Takes out all bursts."""
         due, self.open = self.open, []
         return due
+
+
+def _unknown(segment: Segment, known: np.ndarray) -> tuple[int, int]:
+    """First and last bin of a segment without what is known at its edges; all of it if nothing is left."""
+    free = np.flatnonzero(~known[segment.low:segment.high + 1])
+    return (segment.low + int(free[0]), segment.low + int(free[-1])) if free.size else (segment.low, segment.high)
+
+
+def _is_part(one: Burst, wide: Burst) -> bool:
+    """Whether a burst shows no more than a wider one in its place: at the same time, or the peaks of that while it fades."""
+    if one.first < wide.first or one.last > wide.last + wide.n_frames:
+        return False
+    part = slice(one.low, one.high + 1)
+    mine, its = float(one.mean()[part].mean()), float(wide.mean()[part].mean())
+    if mine > _STRONGER * its:
+        return False
+    on = set(one.on)
+    return len(on & set(wide.on)) >= 0.5 * len(on) or (mine <= its and its - 1.0 > _PEAKS * wide.level)
+
+
+def _are_one(one: Burst, other: Burst, began: int) -> bool:
+    """Whether two bursts, the first of which begins at the lower bin, are parts of one emission."""
+    if abs(one.first - other.first) > 2 or not _common(one, other):
+        return False
+    gap, widths = other.low - one.high - 1, (one.high - one.low + 1, other.high - other.low + 1)
+    if gap <= NEAR:
+        return True
+    if min(one.first, other.first) <= began or abs(one.first - other.first) > 1:
+        return False
+    if max(widths) > _TONE_BINS and gap > _TWIN_GAP:
+        return False
+    return abs(10.0 * math.log10(one.level / other.level)) <= _TWIN_DB
+
+
+def _common(one: Burst, other: Burst) -> bool:
+    """Whether two bursts were on in the same frames."""
+    if max(one.first, other.first) > min(one.last, other.last):
+        return False
+    mine, its = set(one.on), set(other.on)
+    return len(mine & its) >= _TWIN_SHARE * len(mine | its)

@@ -17,7 +17,7 @@ from ..emitters.boxes import LENGTHS, WIDTHS, Limits, step_of
 
 SMOOTH = 3  # bins of smoothing before edges are looked for
 EDGE = 3.5  # deviations of the smoothed power above which a bin belongs to a run
-MIN_OVER = 1.26  # times the noise (-6 dB of signal), that a run must have in the mean: a filter's ripple has less
+MIN_OVER = 1.4  # times the noise (-4 dB of signal), that a run must have in the mean: a filter's ripple has less
 GAP = 3  # bins below that which a run may hold
 JOINED_GAP = 16  # bins below it between two runs that the tokens call one class
 _SURE = 0.5  # probability of a boundary, or of one class, from which on a token is believed

@@ -186,14 +186,15 @@ class SignalList:
             known = self.linker.follow(frame, ratio[number])
             if float(ratio[number].max()) > 0.75 * single[0] or self._wide_power(ratio[number], single):
                 segments = find_segments(ratio[number], self._limits, 1, tokens, self._noise_label)
-                self.linker.see(frame, ratio[number], [s for s in segments if not known[s.low:s.high + 1].all()])
+                self.linker.see(frame, ratio[number], [s for s in segments if not known[s.low:s.high + 1].all()],
+                                known)
         mean = ratio.mean(axis=0)
         if len(ratio) == LOOK:
             segments = find_segments(mean, self._limits, LOOK, tokens, self._noise_label)
             self._take_weak(first, ratio, mean, segments)
         if of_frames is not None:
             self._classify(first, of_frames)
-        self.linker.twins(0)
+        self.linker.settle(0)
 
     def _wide_power(self, ratio: np.ndarray, single: np.ndarray) -> bool:
         means = ratio.reshape(-1, 16).mean(axis=1) if len(ratio) % 16 == 0 else ratio
@@ -246,7 +247,7 @@ class SignalList:
         opened = burst.signal_id
         emission = describe(burst, self.floor_db, self._deviation, self.labels)
         if not opened:
-            if emission.snr_db < MIN_SNR_DB or is_receivers(burst, emission, self.layout.fft_size // 2):
+            if emission.snr_db < MIN_SNR_DB or not burst.sure or is_receivers(burst, emission, self.layout.fft_size // 2):
                 return []
             burst.signal_id = self._signal_of(emission, burst).id
         signal = self.signals.get(burst.signal_id)

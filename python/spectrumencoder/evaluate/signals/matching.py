@@ -6,6 +6,8 @@ on in it, its found boxes those of the signals that were found on in it, one eac
 union in frequency with a true one of the same stretch is ``MIN_IOU`` or more, and if no surer box has that one. In time and
 frequency: the same with whole boxes of bursts, whose area is bins times frames.
 
+True boxes that are covered do not count, nor do found boxes that have one.
+
 A box narrower than ``MIN_BINS``, the resolution of the window (6 dB), counts as so wide about its middle.
 """
 
@@ -29,7 +31,7 @@ class Match:
     """Pairs of one stretch, or of one scene.
 
     Attributes:
-        found, true: boxes. partner: (found,) number of the true box that each found one has; -1: none.
+        found, true: boxes that count. partner: (found,) number of the true box that each found one has; -1: none.
     """
 
     found: list[FoundBox]
@@ -44,13 +46,21 @@ def stretches(found: Sequence[FoundBox], true: Sequence[TrueBox], frames: int) -
         end = min(begin + STRETCH, frames) - 1
         mine = _one_each([box for box in found if box.first <= end and begin <= box.last], lambda box: box.signal)
         its = _one_each([box for box in true if box.first <= end and begin <= box.last], lambda box: box.emitter)
-        out.append(Match(mine, its, matched(mine, its, in_time=False)))
+        out.append(_counted(mine, its, matched(mine, its, in_time=False)))
     return out
 
 
 def whole(found: Sequence[FoundBox], true: Sequence[TrueBox]) -> Match:
     """The match in time and frequency of a scene."""
-    return Match(list(found), list(true), matched(found, true, in_time=True))
+    return _counted(list(found), list(true), matched(found, true, in_time=True))
+
+
+def _counted(found: list[FoundBox], true: list[TrueBox], partner: list[int]) -> Match:
+    """The match without what is covered."""
+    number = np.cumsum([not box.covered for box in true]) - 1
+    kept = [n for n, p in enumerate(partner) if p < 0 or not true[p].covered]
+    return Match([found[n] for n in kept], [box for box in true if not box.covered],
+                 [int(number[partner[n]]) if partner[n] >= 0 else -1 for n in kept])
 
 
 def _one_each(boxes: list, key) -> list:

@@ -27,10 +27,11 @@ import numpy as np
 from ...recordings.sample_format import SampleFormat
 from ...recordings.sigmf_writer import encode
 from ...signals.emission import UNKNOWN_SIGNAL
+from ...signals.signal_list import HOLD_S
 from ...simulate.compose.band import Band
 from ...simulate.compose.checks import PlanError
 from ...simulate.compose.cuts import Cut, Library
-from ...simulate.compose.emitters import EMITTER, SNR, SOURCE
+from ...simulate.compose.emitters import EMITTER, SNR, SOURCE, noise_density, traffic
 from ...simulate.compose.plan import EmitterPlan, Plan, ReceiverPlan
 from ...tokens.layout import FrameLayout
 from ...tokens.tokenize import tokenize
@@ -45,8 +46,12 @@ MAX_EMITTERS = 12
 SNR_DB = (0.0, 25.0)
 MAX_ZOOM = 16.0  # times a recording's own rate
 MAX_SHARE = 0.85  # of the rate, that a signal may occupy
+VISIBLE = 0.5  # of the noise's power per Hz
+COVERS_DB = 3.0
+JOIN_S = HOLD_S  # the bursts of an emitter with shorter gaps are one box
 NO_BOX = ("GNSS", "noise")
-CONTINUOUS = ("LTE", "LRPT", "GSM", "NXDN")
+LEFT_OUT = ("LRPT",)  # their recordings show the receiver's filter, so that a cut is wider than the signal
+CONTINUOUS = ("LTE", "GSM", "NXDN")
 _COLLISIONS = 0.1  # share of the emitters whose place may overlap another one's
 _GUARD = 4  # bins between emitters that do not collide
 _TRIES = 40  # places for an emitter
@@ -60,6 +65,7 @@ class TrueBox(NamedTuple):
     Attributes:
         low, high: first and last bin, high included; parts of bins count. first, last: frames, last included.
         label: class of the model, or ``UNKNOWN_SIGNAL``. cls: class of the recording. snr_db: in its own band while on.
+        covered: more than half of it lies under what is at least ``COVERS_DB`` stronger. It does not count, found or not.
     """
 
     low: float
@@ -71,6 +77,7 @@ class TrueBox(NamedTuple):
     snr_db: float
     source: str
     emitter: str
+    covered: bool = False
 
     @property
     def width(self) -> float:
@@ -102,7 +109,7 @@ def label_of(cls: str) -> str:
 
 def with_boxes(sources: Iterable[Source]) -> list[Source]:
     """The recordings that a scene may hold."""
-    return [source for source in sources if label_of(source.cls) not in NO_BOX]
+    return [source for source in sources if label_of(source.cls) not in NO_BOX and source.cls not in LEFT_OUT]
 
 
 def make_scene(sources: Sequence[Source], folders: Sequence[Path], seed: int, cache_dir: Path, frames: int = FRAMES) -> Scene:
@@ -132,7 +139,7 @@ def make_scene(sources: Sequence[Source], folders: Sequence[Path], seed: int, ca
 
 
 def _write(sources: Sequence[Source], folders: Sequence[Path], seed: int, frames: int, folder: Path) -> None:
-    plan = draw_plan(sources, folders, seed, frames)
+    plan, library = draw_plan(sources, folders, seed, frames)
     band = Band(plan, folders)
     form, items = SampleFormat(plan.datatype), []
     for iq in band.stream(16 * HOP):
@@ -140,30 +147,74 @@ def _write(sources: Sequence[Source], folders: Sequence[Path], seed: int, frames
         items.append(tokenize(received, plan.rate_hz, fft_size=N_BINS, stride=STRIDE, average=AVERAGE, window=WINDOW, flush=False,
                               keep_constant=True).items)
     made = np.concatenate(items)[:frames]
-    truth = truth_of(plan, band.truth, len(made))
+    truth = true_boxes(plan, library, len(made))
     np.save(folder / "items.npy", made)
     (folder / "scene.json").write_text(json.dumps({"rate_hz": plan.rate_hz, "truth": truth,
                                                    "recordings": sorted({box.source for box in truth})}))
 
 
-def truth_of(plan: Plan, notes: list[dict], frames: int) -> list[TrueBox]:
-    """The boxes of a band's annotations. A box begins in the frame that holds its first sample."""
-    boxes, bin_hz = [], plan.rate_hz / N_BINS
-    for note in notes:
-        if EMITTER not in note:
-            continue
+def true_boxes(plan: Plan, library: Library, frames: int) -> list[TrueBox]:
+    """The boxes of what a plan's emitters send. A box begins in the frame that holds its first sample.
+
+    Its edges are those of the occupied band, or if a part of that lies under the noise, of the part that can be seen: in which the
+    signal has at least ``VISIBLE`` of the noise's power per Hz. Bursts of an emitter with gaps below ``JOIN_S`` are one box.
+    """
+    busy, bin_hz = traffic(plan, library), plan.rate_hz / N_BINS
+    noise = noise_density(plan)
+    boxes: list[TrueBox] = []
+    for note in sorted(busy.truth, key=lambda note: note["core:sample_start"]):
         start, stop = note["core:sample_start"], note["core:sample_start"] + note["core:sample_count"]
+        low_hz, high_hz = (note[f"core:freq_{side}_edge"] - plan.freq_hz for side in ("lower", "upper"))
+        mine = [burst for burst in busy.bursts if start <= burst.first + burst.cut.lead < stop
+                and low_hz < burst.offset_hz < high_hz and burst.cut.source == note[SOURCE]]
+        seen = [visible(burst.cut, abs(burst.gain) ** 2 / noise) for burst in mine] or [(low_hz - high_hz, high_hz - low_hz)]
+        offset = mine[0].offset_hz if mine else 0.5 * (low_hz + high_hz)
+        low_hz, high_hz = max(low_hz, offset + min(a for a, _ in seen)), min(high_hz, offset + max(b for _, b in seen))
         first, last = max(start, 0) // HOP, min((max(stop, 1) - 1) // HOP, frames - 1)
         if first > last:
             continue
-        low, high = ((note[f"core:freq_{side}_edge"] - plan.freq_hz) / bin_hz + N_BINS / 2 + 0.5 for side in ("lower", "upper"))
-        boxes.append(TrueBox(low, high, first, last, label_of(note["core:label"]), note["core:label"], note[SNR], note[SOURCE],
-                             note[EMITTER]))
+        box = TrueBox(low_hz / bin_hz + N_BINS / 2 + 0.5, high_hz / bin_hz + N_BINS / 2 + 0.5, first, last,
+                      label_of(note["core:label"]), note["core:label"], note[SNR], note[SOURCE], note[EMITTER])
+        before = next((b for b in reversed(boxes) if b.emitter == box.emitter), None)
+        if before is not None and (first - before.last - 1) * HOP / plan.rate_hz <= JOIN_S:
+            boxes.remove(before)
+            box = box._replace(low=min(box.low, before.low), high=max(box.high, before.high), first=before.first,
+                               last=max(last, before.last), snr_db=max(box.snr_db, before.snr_db))
+        boxes.append(box)
+    boxes = [box._replace(covered=_covered(box, boxes)) for box in boxes]
     return sorted(boxes, key=lambda box: (box.first, box.low))
 
 
-def draw_plan(sources: Sequence[Source], folders: Sequence[Path], seed: int, frames: int = FRAMES) -> Plan:
-    """The plan of a scene.
+def _covered(box: TrueBox, boxes: Sequence[TrueBox]) -> bool:
+    """Whether more than half of a box lies under stronger ones."""
+    size = max(round(box.width), 1), box.last - box.first + 1
+    under = np.zeros(size, bool)
+    for other in boxes:
+        if other.emitter != box.emitter and other.snr_db >= box.snr_db + COVERS_DB:
+            low, high = round(other.low - box.low), round(other.high - box.low)
+            under[max(low, 0):max(high, 0), max(other.first - box.first, 0):max(other.last - box.first + 1, 0)] = True
+    return bool(under.mean() > 0.5)
+
+
+def visible(cut: Cut, over_noise: float) -> tuple[float, float]:
+    """Edges in Hz from the middle of a cut of the band in which it can be seen.
+
+    Args:
+        over_noise: 1 / (noise power per Hz) times the square of the cut's gain.
+    """
+    half, step = len(cut.spectrum) // 2, cut.samp_rate / cut.size
+    density = np.abs(cut.spectrum.astype(np.complex128)) ** 2 / (cut.size * cut.count * step) * over_noise
+    width = max(1, round(cut.samp_rate / N_BINS / step))
+    smooth = np.convolve(density, np.full(width, 1.0 / width), "same")
+    seen = np.flatnonzero(smooth >= VISIBLE)
+    if not seen.size:
+        return -cut.width_hz / 2, cut.width_hz / 2
+    low, high = (seen[0] - half - 0.5) * step, (seen[-1] - half + 0.5) * step
+    return max(float(low), -cut.width_hz / 2), min(float(high), cut.width_hz / 2)
+
+
+def draw_plan(sources: Sequence[Source], folders: Sequence[Path], seed: int, frames: int = FRAMES) -> tuple[Plan, Library]:
+    """The plan of a scene, and the cuts that it was drawn from.
 
     Raises:
         ValueError: no recording fits any of the rates.
@@ -194,7 +245,7 @@ def draw_plan(sources: Sequence[Source], folders: Sequence[Path], seed: int, fra
         emitters.append(_emitter(rng, source.name, len(emitters), place, continuous, plan.seconds, cuts))
     if not emitters:
         return draw_plan(sources, folders, seed + 1_000_003, frames)
-    return replace(plan, emitters=tuple(emitters))
+    return replace(plan, emitters=tuple(emitters)), library
 
 
 def _receiver(rng: np.random.Generator) -> ReceiverPlan:
