@@ -14,6 +14,8 @@ import numpy as np
 from .segment import Segment, occupied_bins, runs_of, smoothed
 
 NEAR = 2  # bins between a segment and a burst that are one
+REMEMBERED = 256  # frames
+_ALL = (1 << REMEMBERED) - 1
 SURE = 1.5  # score from which one frame is enough for a burst
 YOUNG = 3  # frames in which a burst may still find its edges
 _STAYS = 0.2  # share of its mean height that a frame must show, for a burst to be on
@@ -37,12 +39,14 @@ class Burst:
 
     Attributes:
         low, high: first and last of its bins so far. first, last: numbers of its first and last frame.
-        ratio: (N,) power over the noise, summed over the frames in which it was on. on: numbers of those frames.
+        ratio: (N,) power over the noise, summed over the frames in which it was on. n_frames: their number.
+        on: bits of the last REMEMBERED frames in which it was on; bit 0 is frame ``last``.
         score: its highest. log_classes: (L + 1,) sum of the logarithms of class probabilities, over ``n_classes`` frames.
         presence: sum of the probabilities that it is no noise, likewise.
         others: (N,) bool, bins in which something else was on when it began; None: nowhere.
         signal_id: of the signal that it is a burst of; 0: not reported yet. told: frames taken when it was reported last.
         settled: frames in which it was on when its edges were looked for.
+        settled_at: number of the last of those. taken_in: signals of reported bursts that turned out to be parts of this one.
         recent: as ratio, over the frames since then.
     """
 
@@ -51,7 +55,8 @@ class Burst:
     first: int
     ratio: np.ndarray = field(repr=False)
     last: int = -1
-    on: list[int] = field(default_factory=list)
+    n_frames: int = 0
+    on: int = 0
     score: float = 0.0
     level: float = 0.0  # mean power over the noise, less 1
     log_classes: np.ndarray | None = field(default=None, repr=False)
@@ -60,16 +65,13 @@ class Burst:
     signal_id: int = 0
     told: int = -1
     settled: int = 0
+    settled_at: int = -1
+    taken_in: list[int] = field(default_factory=list)
     recent: np.ndarray = field(default=None, repr=False)  # type: ignore[assignment]
     others: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self):
         self.recent = np.zeros_like(self.ratio)
-
-    @property
-    def n_frames(self) -> int:
-        """Frames in which it was on."""
-        return len(self.on)
 
     @property
     def sure(self) -> bool:
@@ -86,10 +88,15 @@ class Burst:
             return
         self.ratio += ratio
         self.recent += ratio
+        self.on = ((self.on << frame - self.last | 1) & _ALL) if self.on else 1
         self.last = frame
-        self.on.append(frame)
+        self.n_frames += 1
         self.score = max(self.score, score)
         self.level = max(float(self.ratio[self.low:self.high + 1].mean()) / self.n_frames - 1.0, 1e-3)
+
+    def was_on(self, frame: int) -> bool:
+        """Whether it was on in a frame, of the last REMEMBERED."""
+        return frame <= self.last and bool(self.on >> self.last - frame & 1)
 
     def stays(self, ratio: np.ndarray, deviation: float) -> bool:
         """Whether it is on in a frame (N,): by its own bins, none of which counts for more than it had."""
@@ -114,20 +121,26 @@ class Burst:
     def absorb(self, other: Burst):
         """Takes over a burst that is a part of the same emission."""
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
-        self.first, self.last = min(self.first, other.first), max(self.last, other.last)
-        its = other.n_frames
         # Both hold the whole spectrum; frames that both know count once
-        extra = len(set(other.on) - set(self.on))
-        if extra and its:
-            self.ratio = self.ratio + other.ratio * (extra / its)
-            self.recent = self.recent + other.ratio * (extra / its)
-        self.on = sorted(set(self.on) | set(other.on))
+        extra = other.n_frames - common_frames(self, other)
+        if extra > 0:
+            share = extra / other.n_frames
+            self.ratio = self.ratio + other.ratio * share
+            self.recent = self.recent + other.ratio * share
+            self.n_frames += extra
+        last = max(self.last, other.last)
+        self.on = (self.on << last - self.last | other.on << last - other.last) & _ALL
+        self.first, self.last = min(self.first, other.first), last
         self.score = max(self.score, other.score)
         self.level = max(float(self.ratio[self.low:self.high + 1].mean()) / max(self.n_frames, 1) - 1.0, 1e-3)
         if other.log_classes is not None:
             self.log_classes = other.log_classes if self.log_classes is None else self.log_classes + other.log_classes
         self.presence, self.n_classes = self.presence + other.presence, self.n_classes + other.n_classes
-        self.signal_id = self.signal_id or other.signal_id
+        self.taken_in += other.taken_in
+        if self.signal_id and other.signal_id:
+            self.taken_in.append(other.signal_id)
+        elif other.signal_id:
+            self.signal_id, self.told = other.signal_id, other.told
 
     def edges(self, deviation: float) -> tuple[int, int]:
         """First and last bin of its occupied band. deviation: of one bin in one frame of noise, over its mean."""
@@ -224,7 +237,7 @@ class Linker:
             if burst.n_frames >= 2 * burst.settled and burst.n_frames > 1:
                 self._part(burst)
                 burst.low, burst.high = self._regrown(burst)
-                burst.settled = burst.n_frames
+                burst.settled, burst.settled_at = burst.n_frames, burst.last
                 burst.recent[:] = 0.0
         self._take_in()
         ordered = sorted(self.open, key=lambda b: b.low)
@@ -256,14 +269,16 @@ class Linker:
         at = np.flatnonzero(smoothed(now) > edge)
         if not at.size or at[-1] - at[0] + 1 > _NARROWER * len(now):
             return
+        later = burst.last - burst.settled_at  # frames since then
         before = burst.ratio - burst.recent
-        gone = Burst(burst.low, burst.high, burst.first, before, on=burst.on[:burst.settled], score=burst.score)
-        gone.last, gone.settled, gone.level = gone.on[-1], burst.settled, burst.level
+        gone = Burst(burst.low, burst.high, burst.first, before, last=burst.settled_at, n_frames=burst.settled,
+                     on=burst.on >> later, score=burst.score)
+        gone.settled, gone.settled_at, gone.level = burst.settled, burst.settled_at, burst.level
         gone.log_classes, gone.presence, gone.n_classes = burst.log_classes, burst.presence, burst.n_classes
         low, high = burst.low + int(at[0]), burst.low + int(at[-1])
         if float(before[low:high + 1].mean()) / burst.settled < edge:  # it has begun where the other one was
-            burst.on, burst.ratio = burst.on[burst.settled:], burst.recent.copy()
-            burst.first = burst.on[0]
+            burst.on, burst.ratio, burst.n_frames = burst.on & ((1 << later) - 1), burst.recent.copy(), count
+            burst.first = burst.last - burst.on.bit_length() + 1
         burst.low, burst.high = low, high
         burst.level = max(float(burst.ratio[low:high + 1].mean()) / burst.n_frames - 1.0, 1e-3)
         gone.signal_id, burst.signal_id = burst.signal_id, 0
@@ -312,8 +327,13 @@ def _is_part(one: Burst, wide: Burst) -> bool:
     mine, its = float(one.mean()[part].mean()), float(wide.mean()[part].mean())
     if mine > _STRONGER * its:
         return False
-    on = set(one.on)
-    return len(on & set(wide.on)) >= 0.5 * len(on) or (mine <= its and its - 1.0 > _PEAKS * wide.level)
+    return common_frames(one, wide) >= 0.5 * one.n_frames or (mine <= its and its - 1.0 > _PEAKS * wide.level)
+
+
+def common_frames(one: Burst, other: Burst) -> int:
+    """Number of the frames (of the last REMEMBERED) in which both were on."""
+    last = max(one.last, other.last)
+    return ((one.on << last - one.last) & (other.on << last - other.last)).bit_count()
 
 
 def _are_one(one: Burst, other: Burst, began: int) -> bool:
@@ -334,5 +354,5 @@ def _common(one: Burst, other: Burst) -> bool:
     """Whether two bursts were on in the same frames."""
     if max(one.first, other.first) > min(one.last, other.last):
         return False
-    mine, its = set(one.on), set(other.on)
-    return len(mine & its) >= _TWIN_SHARE * len(mine | its)
+    common = common_frames(one, other)
+    return common >= _TWIN_SHARE * (one.on.bit_count() + other.on.bit_count() - common)

@@ -214,16 +214,15 @@ class SignalList:
             height = max(10.0 ** (0.1 * segment.level_db) - 1.0, 1e-3)
             over = ratio[:, segment.low:segment.high + 1].mean(axis=1) - 1.0
             on = np.flatnonzero(over > 0.3 * height)
-            if not burst.on:
+            if not burst.n_frames:
                 burst.first = first + int(on[0]) if on.size else first
             for number in on.tolist():
                 burst.take(first + number, ratio[number], segment.score)
 
     def _classify(self, first: int, tokens: np.ndarray):
         for burst in self.linker.open:
-            for frame in burst.on[-len(tokens):]:
-                number = frame - first
-                if 0 <= number < len(tokens):
+            for number in range(len(tokens)):
+                if burst.was_on(first + number):
                     probabilities, presence = classes_of(tokens[number], burst.low, burst.high, self.layout.fft_size,
                                                          self._noise_label)
                     if len(probabilities):
@@ -232,14 +231,27 @@ class SignalList:
     # -- messages
 
     def _close(self, bursts: list[Burst]) -> list[dict[str, Any]]:
-        return [row for burst in sorted(bursts, key=lambda b: (b.first, b.low)) for row in self._tell(burst, CLOSE)]
+        return self._withdrawn(bursts) + [row for burst in sorted(bursts, key=lambda b: (b.first, b.low)) for row in self._tell(burst, CLOSE)]
 
     def _news(self) -> list[dict[str, Any]]:
         """Messages about bursts that are open: those that are new, and those whose update is due."""
-        out = []
+        out = self._withdrawn(self.linker.open)
         for burst in sorted(self.linker.open, key=lambda b: (b.first, b.low)):
             if burst.told < 0 or (self._taken - burst.told) * self.frame_s >= UPDATE_S:
                 out += self._tell(burst, UPDATE if burst.signal_id else OPEN)
+        return out
+
+    def _withdrawn(self, bursts: list[Burst]) -> list[dict[str, Any]]:
+        """Messages that close bursts which turned out to be parts of others: of no samples."""
+        out = []
+        for burst in bursts:
+            for number in burst.taken_in:
+                signal = self.signals[number]
+                out.append(signal.row | {keys.STATE: CLOSE, keys.SAMPLE_COUNT: 0})
+                signal.bursts -= 1
+                if not signal.bursts:
+                    del self.signals[number]
+            burst.taken_in = []
         return out
 
     def _tell(self, burst: Burst, state: str) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ def find_boxes(scene: Scene, labels: Sequence[str] = (), token_classes: np.ndarr
         classes = None if token_classes is None else token_classes[at:at + batch]
         rows += listed.update(np.asarray(scene.items[at:at + batch]), classes)
     rows += listed.flush()
-    return [box_of(row, scene) for row in rows if row[keys.STATE] == CLOSE]
+    return [box_of(row, scene) for row in rows if row[keys.STATE] == CLOSE and row[keys.SAMPLE_COUNT]]
 
 
 def box_of(row: Mapping[str, Any], scene: Scene) -> FoundBox:
