@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: frames of tokens in; residual, features, reconstruction and token classes out, an item per frame (``encoder.engine``)."""
+"""Block: tokens in; residual, features, reconstruction and token classes out, one item per frame, by ``encoder.engine``."""
 
 from __future__ import annotations
 
