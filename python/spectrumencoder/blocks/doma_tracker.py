@@ -221,7 +221,10 @@ def _set(tracker: DomaTracker, key: str, value):
 
 
 def _horizons(horizon) -> tuple[float, ...]:
-    return (float(horizon),) if isinstance(horizon, (int, float)) else tuple(float(h) for h in horizon)
+    try:
+        return (float(horizon),) if isinstance(horizon, (int, float)) else tuple(float(h) for h in horizon)
+    except TypeError as error:
+        raise ValueError(f"horizon {horizon!r:.60} is not a number of seconds, or a list of them") from error
 
 
 def _in_folder(name: str, path) -> Path | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from gnuradio import gr
 
 from .. import keys
-from ..lines_file import LinesFile, close
+from ..lines_file import CannotWrite, LinesFile, close
 from . import messages
 from .safe_block import SafeBlock, handler
 
@@ -66,7 +66,11 @@ class event_log(SafeBlock, gr.basic_block):
         if self._zmq_address:
             zmq = _import_zmq()
             self._socket = zmq.Context.instance().socket(zmq.PUB)
-            self._socket.bind(self._zmq_address)
+            try:
+                self._socket.bind(self._zmq_address)
+            except zmq.ZMQError as error:
+                raise CannotWrite(f"cannot publish at {self._zmq_address}: {error.strerror}; give an address of this machine, such "
+                                  "as tcp://127.0.0.1:5556") from error
 
     def _open_file(self):
         if self._path is not None and self._file is None:
@@ -89,10 +93,22 @@ class event_log(SafeBlock, gr.basic_block):
         if self._file is not None:
             self._file.write(line)
         if self._stdout:
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
+            self._print(line)
         if self._socket is not None:
             self._publish(json_line(event | {keys.LINE: self.n_events}))
+
+    def _print(self, line: str):
+        """Writes to standard output; once its reader is gone, no more."""
+        try:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            self._stdout = False
+            if self._path is None and self._socket is None:
+                raise CannotWrite("cannot write to standard output: its reader is gone; give a file") from error
+            text = "the reader of standard output is gone; events go on to the other destinations"
+            self.logger.warn(text)
+            self.publish_status("note", text)
 
     def _publish(self, line: str):
         """Sends a line to all subscribers that take it at once."""

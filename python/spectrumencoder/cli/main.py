@@ -70,6 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     debug = os.environ.get("SPECTRUMENCODER_DEBUG", "") not in ("", "0")
     arguments = [{"--annotate": "--annotate="}.get(a, a) for a in (sys.argv[1:] if arguments is None else arguments)]
+    for name in ("stdout", "stderr"):  # closed by the shell, as by >&-
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))
     STOP.begin()
     try:
         status = int(program(arguments).main(arguments, prog_name="spectrumencoder", standalone_mode=False) or 0)

@@ -46,10 +46,10 @@ class encoded_file(SafeBlock, gr.basic_block):
 
     @handler
     def handle_encoded(self, message):
-        data = messages.pdu_bytes(message)
+        data, n_frames = messages.pdu_bytes(message), messages.whole(messages.metadata(message), keys.FRAMES)
         self._open()
         self._file.write(data)
         self._file.flush()
         self.n_pdus += 1
         self.n_bytes += len(data)
-        self.n_frames += int(messages.metadata(message).get(keys.FRAMES, 0))
+        self.n_frames += n_frames

@@ -10,7 +10,8 @@ import pmt
 from gnuradio import gr
 
 from .. import keys
-from ..blocks.messages import MalformedMessage, kind, metadata
+from ..blocks.event_log import finite
+from ..blocks.messages import MalformedMessage, kind, metadata, whole
 from ..blocks.safe_block import SafeBlock, handler
 from ..lines_file import LinesFile, close
 
@@ -50,11 +51,12 @@ class sweep_log(SafeBlock, gr.basic_block):
         if not pmt.is_pair(message) or not pmt.is_f32vector(pmt.cdr(message)):
             raise MalformedMessage(f"wants a PDU of floats, got {kind(message)}")
         fields = metadata(message)
+        hops, samples, dwell = (whole(fields, key) for key in (keys.HOPS, keys.SAMPLE_COUNT, keys.DWELL_SAMPLES))
         self.n_sweeps += 1
-        self.n_hops += int(fields.get(keys.HOPS, 0))
-        self.sample_count += int(fields.get(keys.SAMPLE_COUNT, 0))
-        self.dwell_samples += int(fields.get(keys.DWELL_SAMPLES, 0))
+        self.n_hops += hops
+        self.sample_count += samples
+        self.dwell_samples += dwell
         self._open()
         if self._file is not None:
             row = [round(value, 2) for value in pmt.f32vector_elements(pmt.cdr(message))]
-            self._file.write(json.dumps(fields | {ROW: row}))
+            self._file.write(json.dumps(finite(fields | {ROW: row}), allow_nan=False, default=str))
