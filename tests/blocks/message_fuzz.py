@@ -13,8 +13,8 @@ from pathlib import Path
 
 os.environ.setdefault("GR_CONF_LOG_LOG_LEVEL", "off")
 
-import pmt  # noqa: E402
-from gnuradio.spectrumencoder import (  # noqa: E402
+import pmt
+from gnuradio.spectrumencoder import (
     anomaly_detector,
     band_scanner,
     doma_tracker,
@@ -25,16 +25,17 @@ from gnuradio.spectrumencoder import (  # noqa: E402
     spectrum_decoder,
     spectrum_encoder,
 )
-from gnuradio.spectrumencoder.blocks.messages import to_pmt  # noqa: E402
-from gnuradio.spectrumencoder.blocks.soapy_radio import command_guard  # noqa: E402
-from gnuradio.spectrumencoder.session.encoded_file import encoded_file  # noqa: E402
-from gnuradio.spectrumencoder.session.run_probe import run_probe  # noqa: E402
-from gnuradio.spectrumencoder.session.sweep_log import sweep_log  # noqa: E402
+from gnuradio.spectrumencoder.blocks.messages import to_pmt
+from gnuradio.spectrumencoder.blocks.soapy_radio import command_guard
+from gnuradio.spectrumencoder.session.encoded_file import encoded_file
+from gnuradio.spectrumencoder.session.run_probe import run_probe
+from gnuradio.spectrumencoder.session.sweep_log import sweep_log
 
 EVENT = {keys.EVENT_ID: "1", keys.STATE: "open", keys.SAMPLE_START: 1000, keys.SAMPLE_COUNT: 500, keys.TIMESTAMP: 1.7e9,
          keys.FREQ_CENTER_HZ: 1e8, keys.BANDWIDTH_HZ: 1e4, keys.POWER_DBFS: -30.0}
 FIX = {"latitude": 50.0, "longitude": 8.0, "timestamp": 1.7e9, "identity": "a"}
-NUMBERS = (0, 1, -1, 3, 0.5, 1e-300, 1e300, -1e18, float("inf"), float("-inf"), float("nan"), 2**31, 2**63 - 1, -2**63, 2**64 - 1, 1.7e9)
+NUMBERS = (0, 1, -1, 3, 0.5, 1e-300, 1e300, -1e18, float("inf"), float("-inf"), float("nan"), 2**31, 2**63 - 1, -2**63, 2**64 - 1,
+           1.7e9)
 TEXTS = ("", "x", "open", "close", "update", "../../x", "new", "gone", "\u2603" * 40, "1", "true", "ft", "HIGH")
 UNIFORM = ("u8", "s8", "u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64", "c32", "c64")
 WORDS = ("freq", "rate", "gain", "antenna", "bandwidth", "units", "altitude", "snr", "hold", "gate", "horizon", "keep_bands_hz",
@@ -47,7 +48,8 @@ class Limits:
     def check(self, name, value):
         from gnuradio.spectrumencoder.blocks.soapy_radio import RadioError, RadioLimits
         limits = RadioLimits.__new__(RadioLimits)
-        limits._ranges, limits._antennas = {"freq": [(1e6, 6e9)], "rate": [(48e3, 20e6)], "gain": [(0, 50)], "bandwidth": []}, ["RX"]
+        limits._ranges = {"freq": [(1e6, 6e9)], "rate": [(48e3, 20e6)], "gain": [(0, 50)], "bandwidth": []}
+        limits._antennas = ["RX"]
         limits.check(name, value)
         assert RadioError is not None
 
@@ -126,14 +128,13 @@ def main(model, folder, first, count):
     for name, (block, port, good) in ports(model, Path(folder)).items():
         block.start()
         escaped = handled = 0
-        for handled in range(1, int(count) + 1):
+        while handled < int(count) and block.failure is None:
+            handled += 1
             try:
                 block._inputs[port](message(draw, good, names))
             except Exception as error:  # noqa: BLE001 (what is looked for)
                 escaped += 1
                 print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
-            if block.failure is not None:
-                break
         block.stop()
         print(json.dumps({"port": name, "messages": handled, "failure": str(block.failure or ""), "escaped": escaped,
                           "malformed": block.malformed}), flush=True)

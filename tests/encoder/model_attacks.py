@@ -17,8 +17,8 @@ from gnuradio.spectrumencoder.encoder.config import MAX_SIZES
 from gnuradio.spectrumencoder.encoder.engine import Engine
 from gnuradio.spectrumencoder.encoder.model_file import ModelError, load, save
 
-ODD = (0, -1, 1, 3, 7, 2**31 - 1, 2**31, 2**32, 2**60 + 1, 2**63 - 1, 2**63, 2**64, 10**30, 1.5, 1e300, float("inf"), float("nan"), "",
-       "softmax", None, True, [], [1], {}, {"name": 1}, "x" * 5000, [[]], [None], "\u2603\n")
+ODD = (0, -1, 1, 3, 7, 2**31 - 1, 2**31, 2**32, 2**60 + 1, 2**63 - 1, 2**63, 2**64, 10**30, 1.5, 1e300, float("inf"),
+       float("nan"), "",       "softmax", None, True, [], [1], {}, {"name": 1}, "x" * 5000, [[]], [None], "\u2603\n")
 
 
 def damage(draw: random.Random, kind: int, path: Path, whole: bytes, contract: dict, tensors: dict) -> str:

@@ -7,7 +7,6 @@
 // the process.
 
 #include <pybind11/pybind11.h>
-#include <unistd.h>
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -15,6 +14,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <unistd.h>
 
 namespace py = pybind11;
 

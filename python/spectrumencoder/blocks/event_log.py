@@ -69,8 +69,8 @@ class event_log(SafeBlock, gr.basic_block):
             try:
                 self._socket.bind(self._zmq_address)
             except zmq.ZMQError as error:
-                raise CannotWrite(f"cannot publish at {self._zmq_address}: {error.strerror}; give an address of this machine, such "
-                                  "as tcp://127.0.0.1:5556") from error
+                raise CannotWrite(f"cannot publish at {self._zmq_address}: {error.strerror}; give an address of this machine, "
+                                  "such as tcp://127.0.0.1:5556") from error
 
     def _open_file(self):
         if self._path is not None and self._file is None:

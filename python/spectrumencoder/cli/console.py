@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -78,7 +79,8 @@ def write_bytes(path: Path, content: bytes):
     try:
         write_file(path, content)
     except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}; name a file in a folder that exists") from error
+        cure = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "name a file in a folder that exists"
+        raise CommandError(f"cannot write {path}: {error.strerror}; {cure}") from error
 
 
 def write_json(path: Path, content):

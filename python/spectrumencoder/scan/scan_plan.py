@@ -90,8 +90,8 @@ class ScanPlan:
     def _plan(self, low: float, high: float) -> RangePlan:
         bin_hz = self.samp_rate / self.fft_size
         if (high - low) / bin_hz > MAX_BINS:
-            raise ValueError(f"range {low:g}:{high:g} has {(high - low) / bin_hz:.3g} bins of {bin_hz:g} Hz, of which {MAX_BINS} are "
-                             "possible; give a narrower range, or a larger rate")
+            raise ValueError(f"range {low:g}:{high:g} has {(high - low) / bin_hz:.3g} bins of {bin_hz:g} Hz, of which {MAX_BINS} "
+                             "are possible; give a narrower range, or a larger rate")
         n_bins = int((high - low) / bin_hz) + 1
         half = max(1, int(self.usable * self.fft_size / 2))
         spare = min(int(self.jitter * 2 * half), half - 1)
