@@ -180,6 +180,14 @@ def _recordings(result: dict) -> list[TextTable]:
     return [TextTable("Reading 16 bit IQ", ["format", "MS/s", "MS per CPU second", "over SigMF", "by CPU time"], rows)]
 
 
+def _token_head(result: dict) -> list[TextTable]:
+    rows = [[f"{r['model']} {r['runtime']} {r['dtype']}{', random head' if r['random_head'] else ''}", str(r["batch"]),
+             *(number(1e3 / times["per_s"]) for times in r["times"].values()), *(interval(r["cost"][c]) for c in ("wall", "cpu"))]
+            for r in result["rows"]]
+    return [TextTable("Token classes, ms of a spectrum",
+                      ["network", "batch", "without", "with", "with / without", "by CPU time"], rows)]
+
+
 _TABLES = {"latency": _latency, "latency_tokens": _latency_tokens, "throughput": _throughput, "tokenizer": _tokenizer,
            "pipeline": _pipeline, "pipeline_paced": _paced, "detector": _detector, "energy": _energy, "memory": _memory,
-           "recordings": _recordings}
+           "recordings": _recordings, "token_head": _token_head}
