@@ -182,10 +182,10 @@ def _recordings(result: dict) -> list[TextTable]:
 
 def _token_head(result: dict) -> list[TextTable]:
     rows = [[f"{r['model']} {r['runtime']} {r['dtype']}{', random head' if r['random_head'] else ''}", str(r["batch"]),
-             *(number(1e3 / times["per_s"]) for times in r["times"].values()), *(interval(r["cost"][c]) for c in ("wall", "cpu"))]
-            for r in result["rows"]]
-    return [TextTable("Token classes, ms of a spectrum",
-                      ["network", "batch", "without", "with", "with / without", "by CPU time"], rows)]
+             *(number(times["cpu_p50_ms"] / r["batch"]) for times in r["times"].values()),
+             *(interval(r["cost"][clock]) for clock in ("cpu", "wall"))] for r in result["rows"]]
+    return [TextTable("Token classes, ms of a spectrum by CPU time",
+                      ["network", "batch", "without", "with", "with / without", "by the clock"], rows)]
 
 
 _TABLES = {"latency": _latency, "latency_tokens": _latency_tokens, "throughput": _throughput, "tokenizer": _tokenizer,
