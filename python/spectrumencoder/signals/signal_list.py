@@ -10,7 +10,7 @@ Shape letters: F frames, N bins, M tokens, L labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,7 @@ class SignalList:
         frame_hop: samples from frame to frame. labels: L classes of the model, in its order; () without one.
         average: spectra in a frame. n_bins: N. stride: bins in a token. window: of the tokenizer.
         first_sample, start_s: number of the first frame's first sample, and its time (POSIX s).
-        usable: share of the band that is looked at.
+        usable: share of the band that is looked at. listener: called with the message that closes a burst, and its emission.
 
     Raises:
         ValueError: samp_rate or frame_hop is not positive.
@@ -69,7 +69,8 @@ class SignalList:
 
     def __init__(self, samp_rate: float, freq_hz: float | None, frame_hop: int, labels: Sequence[str] = (), *,
                  average: int = 16, n_bins: int = 1024, stride: int = 8, window: str = "blackmanharris", first_sample: int = 0,
-                 start_s: float = 0.0, usable: float = 1.0):
+                 start_s: float = 0.0, usable: float = 1.0,
+                 listener: Callable[[dict[str, Any], Emission], None] | None = None):
         if not samp_rate > 0.0 or frame_hop < 1:
             raise ValueError(f"samp_rate {samp_rate:g} and frame_hop {frame_hop} must be positive")
         self.layout, self.labels = FrameLayout(n_bins, stride), tuple(labels)
@@ -85,6 +86,7 @@ class SignalList:
         self._unusable[usable_bins(n_bins, usable)] = False
         self.linker = Linker(max(1, math.ceil(HOLD_S * samp_rate / frame_hop)), self._deviation)
         self._waiting: list[tuple[np.ndarray, np.ndarray | None]] = []
+        self._listener = listener
         self._taken = 0  # frames in looks
         self.signals: dict[int, Signal] = {}
         self._next = 1
@@ -267,6 +269,8 @@ class SignalList:
             return []
         burst.told = self._taken
         row = self._fill(signal, burst, emission, state)
+        if state == CLOSE and self._listener is not None:
+            self._listener(row, emission)
         return ([row | {keys.STATE: OPEN}] if not opened and state == CLOSE else []) + [row]
 
     def _signal_of(self, emission: Emission, burst: Burst) -> Signal:

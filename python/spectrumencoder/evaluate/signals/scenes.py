@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...encoder.token_classes import UNKNOWN_SIGNAL
 from ...recordings.sample_format import SampleFormat
 from ...recordings.sigmf_writer import encode
-from ...signals.emission import UNKNOWN_SIGNAL
 from ...signals.signal_list import HOLD_S
 from ...simulate.compose.band import Band
 from ...simulate.compose.checks import PlanError
