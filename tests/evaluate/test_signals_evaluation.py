@@ -52,7 +52,8 @@ def test_a_stretch_has_one_box_for_each_signal_and_emitter():
 
 
 def test_figures_of_a_scene_by_hand():
-    true = [true_box(10, 20, 0, 7, "LTE", "a"), true_box(50, 60, 0, 7, "LoRa", "b"), true_box(90, 99, 0, 7, "unknown signal", "c")]
+    true = [true_box(10, 20, 0, 7, "LTE", "a"), true_box(50, 60, 0, 7, "LoRa", "b"),
+            true_box(90, 99, 0, 7, "unknown signal", "c")]
     found = [found_box(10, 20, 0, 7, 0.9, "LTE", 1, known=0.9), found_box(50, 60, 0, 7, 0.8, "LTE", 2, known=0.7),
              found_box(90, 99, 0, 7, 0.7, "unknown signal", 3, known=0.2), found_box(200, 230, 0, 7, 0.2, "LoRa", 4)]
     scene = Scene(0, 1e6, np.zeros((8, 1344), np.float32), true, [])

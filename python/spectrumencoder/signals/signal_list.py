@@ -174,8 +174,8 @@ class SignalList:
         usual = float(np.median(quiet))
         ratio /= np.maximum(np.where(quiet > _IMPULSE * usual, quiet / usual, 1.0), 1.0)[:, None].astype(np.float32)
         middle = ratio.shape[1] // 2
-        beside = np.concatenate([ratio[:, middle - DC_BINS - 3:middle - DC_BINS], ratio[:, middle + DC_BINS + 1:middle + DC_BINS + 4]],
-                                axis=1)
+        beside = np.concatenate([ratio[:, middle - DC_BINS - 3:middle - DC_BINS],
+                                 ratio[:, middle + DC_BINS + 1:middle + DC_BINS + 4]], axis=1)
         ratio[:, middle - DC_BINS:middle + DC_BINS + 1] = np.median(beside, axis=1)[:, None]
         ratio[:, self._unusable] = 1.0
         return ratio
@@ -196,7 +196,7 @@ class SignalList:
             self._take_weak(first, ratio, mean, segments)
         if of_frames is not None:
             self._classify(first, of_frames)
-        self.linker.settle(0)
+        self.linker.settle(0, first + len(ratio))
 
     def _wide_power(self, ratio: np.ndarray, single: np.ndarray) -> bool:
         means = ratio.reshape(-1, 16).mean(axis=1) if len(ratio) % 16 == 0 else ratio
@@ -233,7 +233,8 @@ class SignalList:
     # -- messages
 
     def _close(self, bursts: list[Burst]) -> list[dict[str, Any]]:
-        return self._withdrawn(bursts) + [row for burst in sorted(bursts, key=lambda b: (b.first, b.low)) for row in self._tell(burst, CLOSE)]
+        ordered = sorted(bursts, key=lambda b: (b.first, b.low))
+        return self._withdrawn(bursts) + [row for burst in ordered for row in self._tell(burst, CLOSE)]
 
     def _news(self) -> list[dict[str, Any]]:
         """Messages about bursts that are open: those that are new, and those whose update is due."""
@@ -298,6 +299,7 @@ class SignalList:
     def _fill(self, signal: Signal, burst: Burst, emission: Emission, state: str) -> dict[str, Any]:
         """The row of a burst's message."""
         bin_hz = self.samp_rate / self.layout.fft_size
+        middle = 0.5 * (emission.low + emission.high) - self.layout.fft_size // 2
         signal.last = max(signal.last, burst.last)
         start = self.first_sample + burst.first * self.frame_hop
         on = signal.on + burst.n_frames
@@ -306,7 +308,7 @@ class SignalList:
         row = {
             keys.SIGNAL_ID: signal.id, keys.STATE: state, keys.SAMPLE_START: start,
             keys.SAMPLE_COUNT: (burst.last - burst.first + 1) * self.frame_hop,
-            keys.FREQ_CENTER_HZ: (self.freq_hz or 0.0) + (0.5 * (emission.low + emission.high) - self.layout.fft_size // 2) * bin_hz,
+            keys.FREQ_CENTER_HZ: (self.freq_hz or 0.0) + middle * bin_hz,
             keys.BANDWIDTH_HZ: (emission.high - emission.low + 1) * bin_hz, keys.FREQ_RELATIVE: self.freq_hz is None,
             keys.POWER_DBFS: emission.power_dbfs, keys.SNR_DB: emission.snr_db, keys.LABEL: emission.label,
             keys.CONFIDENCE: emission.confidence, keys.BURSTS: signal.bursts,
