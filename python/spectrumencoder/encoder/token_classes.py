@@ -14,6 +14,7 @@ import numpy as np
 
 UNKNOWN_SIGNAL = "unknown signal"  # a signal that is none of the labels
 NOISE = "noise"  # the label of an empty token
+NO_TOKEN_HEAD = "token_classes: the network has no token head; use a model that has one"
 BOUNDARY = "boundary"  # the last column: another emitter begins with this token
 
 
