@@ -21,7 +21,7 @@ from ..version import VERSION
 from .console import leave
 from .errors import CommandError
 
-COMMANDS = ("run", "band", "info", "convert", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset", "models",
+COMMANDS = ("run", "survey", "band", "info", "convert", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset", "models",
             "doctor")
 
 
