@@ -100,12 +100,12 @@ def survey(
                                      progress=progress)])
         else:
             results = _recordings(Plan(settings, folder, stated=stated, survey=True, band_plot=plot), paths, progress)
-        outcomes, errors = [], []
+        outcomes, errors, reported = [], [], set()
         for result in results:
             progress.hide()
             if isinstance(result, Outcome):
                 outcomes.append(result)
-                _report(result, quiet or json_file == _STDOUT)
+                _report(result, quiet, json_file == _STDOUT, reported)
                 errors += [f"{result.name}: {result.fault}"] if result.fault else []
             else:
                 errors.append(result)
@@ -131,13 +131,15 @@ def _recordings(plan: Plan, paths: list[Path], progress: ProgressLine) -> Iterat
             raise usage_error(result) if isinstance(result, RecordingArgumentError) else result
 
 
-def _report(outcome: Outcome, quiet: bool):
-    """Prints the table of one source, and its notes."""
+def _report(outcome: Outcome, quiet: bool, no_table: bool, reported: set[str]):
+    """Prints the table of one source, and each note that was not reported before."""
     from ..signals.listing import table
-    for line in [] if quiet else [_heading(outcome), *(table(outcome.signals) if outcome.signals else [])]:
+    for line in [] if quiet or no_table else [_heading(outcome), *(table(outcome.signals) if outcome.signals else [])]:
         OUT.print(line, markup=False)
     for note in () if quiet else outcome.notes:
-        NOTES.print(f"note: {note}", markup=False)
+        if note not in reported:
+            NOTES.print(f"note: {note}", markup=False)
+            reported.add(note)
 
 
 def _heading(outcome: Outcome) -> str:

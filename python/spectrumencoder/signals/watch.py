@@ -199,7 +199,7 @@ class SignalWatch:
             frames, watched = tuning.list.on_air(row[keys.SIGNAL_ID])
             if known is None or not self._is_sure(tuning, row, frames):
                 continue
-            made = _over_all(row, known) | {keys.BAND: segment.band, keys.DUTY_CYCLE: min(1.0, frames / max(watched, 1))}
+            made = _over_all(row | {keys.BAND: segment.band, keys.DUTY_CYCLE: min(1.0, frames / max(watched, 1))}, known)
             places.append(Place(made, low, high, bin_hz, frames * segment.frame_s))
         return places
 
