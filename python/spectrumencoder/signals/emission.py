@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..emitters.steady import DC_BINS
+from ..encoder.token_classes import UNKNOWN_SIGNAL, classes
 from .link import Burst
 
-UNKNOWN_SIGNAL = "unknown signal"
 MIN_SNR_DB = 0.0
 _IMAGE_DB, _IMAGE_BINS = 20.0, 3  # by which an image is weaker than what it mirrors, and how far its edges may differ
 _ENOUGH = 8.0  # frames that count as independent for a class, at most
@@ -41,8 +41,7 @@ class Emission:
     probabilities: np.ndarray
 
 
-def describe(burst: Burst, floor_db: np.ndarray, deviation: float, labels: Sequence[str], frames_of_a_second: float = 0.0
-             ) -> Emission:
+def describe(burst: Burst, floor_db: np.ndarray, deviation: float, labels: Sequence[str]) -> Emission:
     """The emission of a burst, over the noise (N,) dBFS. deviation: see ``Burst.edges``."""
     low, high = burst.edges(deviation)
     mean = burst.mean()[low:high + 1]
@@ -57,7 +56,7 @@ def describe(burst: Burst, floor_db: np.ndarray, deviation: float, labels: Seque
         weighed = np.exp((mean_log - mean_log.max()) * min(1.0 + math.log2(burst.n_classes), _ENOUGH))
         probabilities = weighed / weighed.sum()
         best = int(probabilities.argmax())
-        label = labels[best] if best < len(labels) else UNKNOWN_SIGNAL
+        label = classes(labels)[best]
         confidence = presence * float(probabilities[best])
     return Emission(low, high, 10.0 * math.log10(over), 10.0 * math.log10(max(power, 1e-20)), label, confidence, presence,
                     probabilities)

@@ -10,7 +10,7 @@ Shape letters: F frames, N bins, M tokens, L labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,7 @@ class SignalList:
         frame_hop: samples from frame to frame. labels: L classes of the model, in its order; () without one.
         average: spectra in a frame. n_bins: N. stride: bins in a token. window: of the tokenizer.
         first_sample, start_s: number of the first frame's first sample, and its time (POSIX s).
-        usable: share of the band that is looked at.
+        usable: share of the band that is looked at. listener: called with the message that closes a burst, and its emission.
 
     Raises:
         ValueError: samp_rate or frame_hop is not positive.
@@ -69,7 +69,8 @@ class SignalList:
 
     def __init__(self, samp_rate: float, freq_hz: float | None, frame_hop: int, labels: Sequence[str] = (), *,
                  average: int = 16, n_bins: int = 1024, stride: int = 8, window: str = "blackmanharris", first_sample: int = 0,
-                 start_s: float = 0.0, usable: float = 1.0):
+                 start_s: float = 0.0, usable: float = 1.0,
+                 listener: Callable[[dict[str, Any], Emission], None] | None = None):
         if not samp_rate > 0.0 or frame_hop < 1:
             raise ValueError(f"samp_rate {samp_rate:g} and frame_hop {frame_hop} must be positive")
         self.layout, self.labels = FrameLayout(n_bins, stride), tuple(labels)
@@ -85,6 +86,7 @@ class SignalList:
         self._unusable[usable_bins(n_bins, usable)] = False
         self.linker = Linker(max(1, math.ceil(HOLD_S * samp_rate / frame_hop)), self._deviation)
         self._waiting: list[tuple[np.ndarray, np.ndarray | None]] = []
+        self._listener = listener
         self._taken = 0  # frames in looks
         self.signals: dict[int, Signal] = {}
         self._next = 1
@@ -187,8 +189,8 @@ class SignalList:
         usual = float(np.median(quiet))
         ratio /= np.maximum(np.where(quiet > _IMPULSE * usual, quiet / usual, 1.0), 1.0)[:, None].astype(np.float32)
         middle = ratio.shape[1] // 2
-        beside = np.concatenate([ratio[:, middle - DC_BINS - 3:middle - DC_BINS], ratio[:, middle + DC_BINS + 1:middle + DC_BINS + 4]],
-                                axis=1)
+        beside = np.concatenate([ratio[:, middle - DC_BINS - 3:middle - DC_BINS],
+                                 ratio[:, middle + DC_BINS + 1:middle + DC_BINS + 4]], axis=1)
         ratio[:, middle - DC_BINS:middle + DC_BINS + 1] = np.median(beside, axis=1)[:, None]
         ratio[:, self._unusable] = 1.0
         return ratio
@@ -209,7 +211,7 @@ class SignalList:
             self._take_weak(first, ratio, mean, segments)
         if of_frames is not None:
             self._classify(first, of_frames)
-        self.linker.settle(0)
+        self.linker.settle(0, first + len(ratio))
 
     def _wide_power(self, ratio: np.ndarray, single: np.ndarray) -> bool:
         means = ratio.reshape(-1, 16).mean(axis=1) if len(ratio) % 16 == 0 else ratio
@@ -246,7 +248,8 @@ class SignalList:
     # -- messages
 
     def _close(self, bursts: list[Burst]) -> list[dict[str, Any]]:
-        return self._withdrawn(bursts) + [row for burst in sorted(bursts, key=lambda b: (b.first, b.low)) for row in self._tell(burst, CLOSE)]
+        ordered = sorted(bursts, key=lambda b: (b.first, b.low))
+        return self._withdrawn(bursts) + [row for burst in ordered for row in self._tell(burst, CLOSE)]
 
     def _news(self) -> list[dict[str, Any]]:
         """Messages about bursts that are open: those that are new, and those whose update is due."""
@@ -282,6 +285,8 @@ class SignalList:
             return []
         burst.told = self._taken
         row = self._fill(signal, burst, emission, state)
+        if state == CLOSE and self._listener is not None:
+            self._listener(row, emission)
         return ([row | {keys.STATE: OPEN}] if not opened and state == CLOSE else []) + [row]
 
     def _signal_of(self, emission: Emission, burst: Burst) -> Signal:
@@ -309,6 +314,7 @@ class SignalList:
     def _fill(self, signal: Signal, burst: Burst, emission: Emission, state: str) -> dict[str, Any]:
         """The row of a burst's message."""
         bin_hz = self.samp_rate / self.layout.fft_size
+        middle = 0.5 * (emission.low + emission.high) - self.layout.fft_size // 2
         signal.last = max(signal.last, burst.last)
         start = self.first_sample + burst.first * self.frame_hop
         on = signal.on + burst.n_frames
@@ -317,7 +323,7 @@ class SignalList:
         row = {
             keys.SIGNAL_ID: signal.id, keys.STATE: state, keys.SAMPLE_START: start,
             keys.SAMPLE_COUNT: (burst.last - burst.first + 1) * self.frame_hop,
-            keys.FREQ_CENTER_HZ: (self.freq_hz or 0.0) + (0.5 * (emission.low + emission.high) - self.layout.fft_size // 2) * bin_hz,
+            keys.FREQ_CENTER_HZ: (self.freq_hz or 0.0) + middle * bin_hz,
             keys.BANDWIDTH_HZ: (emission.high - emission.low + 1) * bin_hz, keys.FREQ_RELATIVE: self.freq_hz is None,
             keys.POWER_DBFS: emission.power_dbfs, keys.SNR_DB: emission.snr_db, keys.LABEL: emission.label,
             keys.CONFIDENCE: emission.confidence, keys.BURSTS: signal.bursts,
