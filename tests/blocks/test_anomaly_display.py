@@ -118,7 +118,8 @@ def test_controls_change_the_chain_and_show_what_it_refuses(application, model_f
 def test_signals_have_light_boxes_and_labels_that_do_not_overprint(application, tmp_path):
     display = anomaly_display(N, history_s=0.5, model="")
     top = shown(display)
-    signal = {keys.STATE: "open", keys.SAMPLE_START: 20 * HOP, keys.SAMPLE_COUNT: 100 * HOP, keys.LABEL: "LoRa", keys.CONFIDENCE: 0.9}
+    signal = {keys.STATE: "open", keys.SAMPLE_START: 20 * HOP, keys.SAMPLE_COUNT: 100 * HOP, keys.LABEL: "LoRa",
+              keys.CONFIDENCE: 0.9}
     signals = [signal | {keys.SIGNAL_ID: n, keys.FREQ_CENTER_HZ: CENTER + f, keys.BANDWIDTH_HZ: 3e4}
                for n, f in enumerate((-3e5, -2.9e5, -2.8e5, 2e5))]
     messages = [(keys.SIGNALS, to_pmt(one)) for one in (*signals, signals[0] | {keys.STATE: "close", keys.LABEL: "BLE"})]

@@ -54,7 +54,8 @@ def copies(recording, folder, names):
 def check_rows(rows):
     """The two signals of ``band``: bursts, then carrier."""
     bursts, tone = rows
-    assert bursts["freq_center_hz"] == pytest.approx(BAND_HZ, abs=5e3) and bursts["bandwidth_hz"] == pytest.approx(100e3, abs=10e3)
+    assert bursts["freq_center_hz"] == pytest.approx(BAND_HZ, abs=5e3)
+    assert bursts["bandwidth_hz"] == pytest.approx(100e3, abs=10e3)
     assert tone["freq_center_hz"] == pytest.approx(TONE_HZ, abs=1e3) and tone["bandwidth_hz"] < 10e3
     assert (bursts["bursts"], tone["bursts"]) == (2, 1)
     assert bursts["duty_cycle"] == pytest.approx(20 / 50, abs=0.03) and tone["duty_cycle"] == pytest.approx(1.0, abs=0.05)
@@ -69,7 +70,8 @@ def test_a_table_and_every_file(call, recording, tmp_path):
     heading, head, *lines = done.stdout.splitlines()
     assert heading == "band: 2 signals in 0.983 s, 60 frames" and "duty cycle" in head and len(lines) == 2
     assert "433.67" in lines[0] and "unknown signal" in lines[0] and "2024-05-01T12:00:00.1" in lines[0]
-    assert done.stderr.startswith("note: the model base does not say what a part of the band holds") and "learn" not in done.stderr
+    assert done.stderr.startswith("note: the model base does not say what a part of the band holds")
+    assert "learn" not in done.stderr
     source, = json.loads((tmp_path / "s.json").read_text())["sources"]
     check_rows(source["signals"])
     assert source["frames"] == 60 and all(list(row) == [k for k in keys.SIGNAL_FIELDS if k in row] for row in source["signals"])
@@ -85,7 +87,7 @@ def test_json_to_stdout_is_json_alone(call, recording, head_model):
     assert done.returncode == 0 and not done.stderr, done.stderr
     source, = json.loads(done.stdout)["sources"]
     check_rows(source["signals"])
-    assert {row["label"] for row in source["signals"]} <= {"LoRa", "BLE", "unknown signal"}  # the model answers, and is never noise
+    assert {row["label"] for row in source["signals"]} <= {"LoRa", "BLE", "unknown signal"}  # it answers, and never noise
 
 
 def test_a_stream_gives_what_its_recording_gives(call, recording, band, tmp_path):
@@ -127,7 +129,8 @@ def test_what_makes_no_sense_is_one_line(call, the_line, recording, arguments, s
 
 
 def test_noise_is_an_empty_table(call, write_sigmf, noise, tmp_path):
-    done = call("survey", write_sigmf(tmp_path, "noise", noise(100 * HOP)), "--markdown", tmp_path / "n.md", "--plot", tmp_path / "n.png")
+    done = call("survey", write_sigmf(tmp_path, "noise", noise(100 * HOP)), "--markdown", tmp_path / "n.md", "--plot",
+                tmp_path / "n.png")
     assert done.returncode == 0 and done.stdout == "noise: 0 signals in 1.64 s, 100 frames\n", done.stdout
     assert (tmp_path / "n.md").read_text().count("\n| ") == 1 and (tmp_path / "n.png").read_bytes()[:8] == PNG
 

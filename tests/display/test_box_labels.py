@@ -119,7 +119,8 @@ def test_the_picture_of_a_band_names_each_signal(tmp_path, monkeypatch):
     assert pieces[0].mean_db.max() == pytest.approx(-50, abs=2) and pieces[0].max_db.max() > pieces[0].mean_db.max()
     monkeypatch.setattr(band_picture, "draw_labels", lambda axes, labels: (drawn.append(axes), draw_labels(axes, labels))[1])
     save_band(tmp_path / "band.png", spectrum, rows, rows, "band", RATE)
-    assert [text.get_text() for text in drawn[0].texts] == [f"LoRa 93 %\n{(FREQ + 0.8e6 * hop) / 1e6:.3f} MHz" for hop in range(3)]
+    wanted = [f"LoRa 93 %\n{(FREQ + 0.8e6 * hop) / 1e6:.3f} MHz" for hop in range(3)]
+    assert [text.get_text() for text in drawn[0].texts] == wanted
     assert_apart(extents(drawn[0]))
 
 
@@ -136,6 +137,9 @@ def test_a_table_of_signals_keeps_each_burst_by_its_latest_message():
             table.update(signal(7, 0, 1e3, first, count, **{keys.STATE: state}))
     assert [(row[keys.SAMPLE_START] // HOP, row[keys.SAMPLE_COUNT] // HOP) for row in table.newest_first()] == [
         (20, 1), (9, 2), (0, 3)]
+    table.update(signal(8, 0, 1e3, 30, 1, **{keys.STATE: "open"}))
+    table.update(signal(8, 0, 1e3, 30, 0))  # turned out to be a part of another one
+    assert len(table.newest_first()) == 3
     for number in range(MAX_BURSTS + 5):
         table.update(signal(number, 0, 1e3, number, 1))
     assert len(table.newest_first()) == MAX_BURSTS

@@ -54,7 +54,8 @@ def give(feed, rows, tokens, batch=64):
     features = features_of(len(rows))
     features[:, layout.PROBABILITIES][:, 2] = 0.97
     features[:, layout.K_ENCODED] = 32
-    return feed.give_db((10.0 * np.log10(rows) + FLOOR_DB).astype(np.float32), features=features, token_classes=tokens, batch=batch)
+    psd = (10.0 * np.log10(rows) + FLOOR_DB).astype(np.float32)
+    return feed.give_db(psd, features=features, token_classes=tokens, batch=batch)
 
 
 def learned(with_tokens=True):

@@ -21,8 +21,8 @@ def survey(capsys, *arguments):
 
 
 def test_the_fm_band_has_its_stations_and_nothing_else(capsys, tmp_path):
-    out = survey(capsys, RADIO, "--scan", "88M:108M", "--rate", "2.4M", "--duration", 10, "--json", tmp_path / "fm.json", "--plot",
-                 tmp_path / "fm.png", "--markdown", tmp_path / "fm.md")
+    out = survey(capsys, RADIO, "--scan", "88M:108M", "--rate", "2.4M", "--duration", 10, "--json", tmp_path / "fm.json",
+                 "--plot", tmp_path / "fm.png", "--markdown", tmp_path / "fm.md")
     source, = json.loads((tmp_path / "fm.json").read_text())["sources"]
     rows = source["signals"]
     assert [round(row["freq_center_hz"] / 1e6, 1) for row in rows] == list(STATIONS_MHZ)
@@ -38,7 +38,8 @@ def test_the_fm_band_has_its_stations_and_nothing_else(capsys, tmp_path):
 
 def test_a_band_with_sensors(make_scene, capsys, tmp_path):
     scene = make_scene({"freq_hz": 433.92e6, "power_dbfs": -40, "period_s": 0.9, "on_s": 0.06},
-                       {"type": "noise", "freq_hz": 434.4e6, "bandwidth_hz": 125e3, "power_dbfs": -42, "period_s": 1.7, "on_s": 0.25},
+                       {"type": "noise", "freq_hz": 434.4e6, "bandwidth_hz": 125e3, "power_dbfs": -42, "period_s": 1.7,
+                        "on_s": 0.25},
                        {"freq_hz": 433.5e6, "power_dbfs": -45, "start_s": 3, "stop_s": 5}, noise_dbfs_hz=-125)
     survey(capsys, f"{RADIO},scene={scene}", "--freq", "434M", "--rate", "2.4M", "--json", tmp_path / "s.json")
     late, tone, noise = json.loads((tmp_path / "s.json").read_text())["sources"][0]["signals"]

@@ -82,8 +82,9 @@ def test_the_class_is_that_of_the_tokens_over_all_bursts():
 
 def test_a_left_out_class_is_an_unknown_signal_and_nan_is_no_answer():
     iq = made.add(made.noise(24), 300, 330, 12.0)
+    none = np.full((24, 128 * 5), np.nan, np.float32)
     for classes, label in ((tokens_of(24, 300, 330, "unknown signal"), "unknown signal"), (None, "unknown signal"),
-                           (np.full((24, 128 * 5), np.nan, np.float32), "unknown signal"), (tokens_of(24, 300, 330, "LTE"), "LTE")):
+                           (none, "unknown signal"), (tokens_of(24, 300, 330, "LTE"), "LTE")):
         watch = SignalWatch(LABELS, n_bins=made.N)
         give(watch, made.items_of(iq), classes=classes)
         watch.leave()
@@ -185,3 +186,15 @@ def test_it_forgets_the_oldest_tunings(monkeypatch):
 def test_what_is_out_of_range_is_refused():
     with pytest.raises(ValueError, match="usable 1.5 is outside"):
         SignalWatch(usable=1.5)
+
+
+def test_a_burst_that_is_a_part_of_another_closes_with_no_samples_and_does_not_count(monkeypatch):
+    """As a list says when it takes the parts of an emission for one: here a list that always takes them so."""
+    from gnuradio.spectrumencoder.signals import watch as module
+    row = {keys.SIGNAL_ID: 5, keys.STATE: "open", keys.SAMPLE_START: 0, keys.SAMPLE_COUNT: made.HOP, keys.FREQ_CENTER_HZ: 1e8,
+           keys.BANDWIDTH_HZ: 1e4, keys.POWER_DBFS: -50.0, keys.SNR_DB: 10.0, keys.LABEL: "LTE", keys.CONFIDENCE: 1.0}
+    parts = [row, row | {keys.STATE: "close", keys.SAMPLE_COUNT: 0}]
+    monkeypatch.setattr(module.SignalList, "update", lambda self, *a: parts)
+    watch = SignalWatch(LABELS, n_bins=made.N)
+    said = give(watch, made.items_of(made.noise(1)))
+    assert [(m[keys.STATE], m[keys.BURSTS]) for m in said] == [("open", 1), ("close", 0)]

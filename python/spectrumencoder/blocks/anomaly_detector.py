@@ -36,8 +36,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
 
     Inputs, aligned: 0 psd (fft_size floats, dBFS, of ``fft_tokenizer``); 1 residual (fft_size floats), 2 features (256 floats)
     and 3 token_classes of ``spectrum_encoder``, which may stay unconnected, and is for "emitters" alone: with it an alert has the
-    class of its own box, without it that of its whole frames. Output 0, which may stay unconnected: the anomaly score of each frame, 1 at the
-    limit (NaN for a frame that was not judged; of "boxes": see ``detector.Detector``). Tags come from input 0.
+    class of its own box, without it that of its whole frames. Output 0, which may stay unconnected: the anomaly score of each
+    frame, 1 at the limit (NaN for a frame that was not judged; of "boxes": see ``detector.Detector``). Tags come from input 0.
     Message input `control`: a dict of live settings and commands; settings of other stages are ignored. A live change takes
     effect with the next batch. Commands, for the detector "emitters": `accept` (number of an emitter), `ignore` (number, or
     [low, high] in Hz), `unignore` ([low, high]), `name` ([number, text]), `list` (True: a status `emitters` with all of them).

@@ -33,8 +33,9 @@ class anomaly_display(SafeBlock, gr.sync_block):
 
     Inputs, aligned: 0 psd (fft_size floats, dBFS); optional, in this order: 1 residual, 2 reconstruction (fft_size floats each),
     3 score (one float). Tags come from input 0.
-    Message inputs: `events` (of ``anomaly_detector``), `signals` (of ``signal_list``), `tracks` (dicts with a track_id and, to be drawn, freq_center_hz),
-    `status` (of any block). Message outputs: `control`, a dict for each control that the user moves; `status`.
+    Message inputs: `events` (of ``anomaly_detector``), `signals` (of ``signal_list``), `tracks` (dicts with a track_id and, to be
+    drawn, freq_center_hz), `status` (of any block). Message outputs: `control`, a dict for each control that the user moves;
+    `status`.
 
     The scheduler's thread only merges frames to rows. A timer of Qt's thread draws, at most `draw_rate` times a second and in at
     most half of that thread's time. Skipped draws, and rows lost because of them, are counted.

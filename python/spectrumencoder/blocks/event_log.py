@@ -19,7 +19,8 @@ from .safe_block import SafeBlock, handler
 class event_log(SafeBlock, gr.basic_block):
     """Writes one JSON object per message of an event or a signal, its keys in the order of the vocabulary.
 
-    Message input: `events` (a PDU or a bare dict; a PDU's vector is not written); `signals` of ``signal_list`` fits there, too. Message output: `status`.
+    Message input: `events` (a PDU or a bare dict; a PDU's vector is not written); `signals` of ``signal_list`` fits there, too.
+    Message output: `status`.
 
     Args:
         file: path of the JSON lines file, written line by line; "": none.

@@ -116,7 +116,8 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
             later = annotation["core:sample_start"] >= last["core:sample_start"] + last["core:sample_count"]
             if not (each and later and annotation["core:sample_start"] > last["core:sample_start"]):
                 told.pop()
-        told.append(annotation)
+        if not (identity[0] == keys.SIGNAL_ID and not annotation["core:sample_count"]):  # a part of another burst
+            told.append(annotation)
 
     def _write_late(self):
         with self._lock:

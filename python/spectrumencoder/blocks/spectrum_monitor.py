@@ -30,8 +30,8 @@ class spectrum_monitor(gr.hier_block2):
     (fft_size floats, standardised); 2 reconstruction (fft_size floats, dBFS); 3 score (one float). Message inputs: `control`,
     a dict of any live settings of the stages; `detections`, position fixes and signals for doma_tracker in addition to the
     anomalies. Message outputs: `anomalies` (events), `signals` (all signals of the band, if they are asked for), `tracks`,
-    `encoded` (compressed spectra, of spectrum_encoder), `status` (of all stages, and once a second the health of the chain: frames
-    per second, latency, queue, drops, overflows).
+    `encoded` (compressed spectra, of spectrum_encoder), `status` (of all stages, and once a second the health of the chain:
+    frames per second, latency, queue, drops, overflows).
 
     A model with a token head says what each signal is: events then have the class of their own box.
 

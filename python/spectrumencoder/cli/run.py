@@ -47,8 +47,8 @@ def run(
                                                  "to NAME-events.sigmf-meta beside the recording.")] = None,
     signals: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write every signal of the band as JSON lines: its "
                                                  "box, its class.")] = None,
-    annotate_signals: Annotated[bool, typer.Option("--annotate-signals", help="Write every signal as a SigMF annotation, too, into "
-                                                   "the file of --annotate.")] = False,
+    annotate_signals: Annotated[bool, typer.Option("--annotate-signals", help="Write every signal as a SigMF annotation, too, "
+                                                   "into the file of --annotate.")] = False,
     tracks: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write the tracks of what was found as JSON lines; "
                                                 "for a folder one file each, with the recording's name added.")] = None,
     encoded: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the compressed spectra, for decode; for a folder "

@@ -49,10 +49,10 @@ def survey(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE|-", help="Write the signals as JSON; -: to stdout, "
                                                    "instead of the table.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the signals as CSV.")] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown, with the picture if there is "
-                                                  "one.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the spectrum with the signals named, and when each of "
-                                              "them was on.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown, with the picture if there "
+                                                  "is one.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the spectrum with the signals named, and when each "
+                                              "of them was on.")] = None,
     gain: options.Gain = None,
     agc: options.Agc = "",
     antenna: options.Antenna = "",

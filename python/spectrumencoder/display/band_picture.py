@@ -42,7 +42,8 @@ def save_band(path: Path, spectrum: BandSpectrum, rows: list[dict], bursts: list
     _draw_spectrum(top, pieces)
     labels = _draw_signals(top, pieces, rows, colors)
     _draw_bursts(low, bursts, {row[keys.SIGNAL_ID]: row for row in rows}, colors, samp_rate)
-    low.set_xlabel("offset from centre frequency (MHz)" if any(row.get(keys.FREQ_RELATIVE) for row in rows) else "frequency (MHz)")
+    relative = any(row.get(keys.FREQ_RELATIVE) for row in rows)
+    low.set_xlabel("offset from centre frequency (MHz)" if relative else "frequency (MHz)")
     low.ticklabel_format(useOffset=False, axis="x")
     canvas.draw()
     figure.set_layout_engine("none")  # labels are placed in pixels
@@ -103,8 +104,8 @@ def _draw_bursts(axes, bursts: list[dict], rows: dict[int, dict], colors: dict[s
         begin, long = burst[keys.SAMPLE_START] / samp_rate, burst[keys.SAMPLE_COUNT] / samp_rate
         width = max(burst[keys.BANDWIDTH_HZ] / 1e6, _MIN_SHARE * (high - low))
         color = colors.get(burst[keys.LABEL], _UNKNOWN_COLOR)
-        axes.add_patch(Rectangle((burst[keys.FREQ_CENTER_HZ] / 1e6 - width / 2, begin), width, max(long, 0.004 * until), color=color,
-                                 alpha=0.75, linewidth=0))
+        corner = burst[keys.FREQ_CENTER_HZ] / 1e6 - width / 2, begin
+        axes.add_patch(Rectangle(corner, width, max(long, 0.004 * until), color=color, alpha=0.75, linewidth=0))
     axes.set_ylim(until, 0.0)
     axes.set_xlim(low, high)
     axes.set_ylabel("time (s)")

@@ -73,12 +73,13 @@ class SignalTable:
             burst = self._open[identity] = {}
             self._bursts.append(burst)
         burst.clear()
-        burst.update(signal)
+        if state != "close" or signal.get(keys.SAMPLE_COUNT):  # else it turned out to be a part of another one
+            burst.update(signal)
         if state == "close":
             del self._open[identity]
 
     def newest_first(self) -> list[dict]:
-        return list(reversed(self._bursts))
+        return [burst for burst in reversed(self._bursts) if burst]
 
 
 def event_box(event: dict, time_of) -> Box | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The four plots: spectrum with reconstruction, residual, waterfall with boxes of events and signals and with tracks, scores beside it.
+"""The four plots: spectrum with reconstruction, residual, waterfall with boxes of events and signals and tracks, and scores.
 
 Frequency axes are linked, and so are the time axes of waterfall and scores. Time runs upward: the newest row is at the top.
 """
@@ -105,7 +105,8 @@ class Plots(pg.GraphicsLayoutWidget):
         self._image = pg.ImageItem(axisOrder="row-major")
         self._image.setLookupTable(self._lookup.getLookupTable(0.0, 1.0, 256))
         self.waterfall.addItem(self._image)
-        self._signals = pg.PlotCurveItem(pen=pg.mkPen(SIGNAL_COLOR, width=1), shadowPen=pg.mkPen("black", width=3), connect="finite")
+        self._signals = pg.PlotCurveItem(pen=pg.mkPen(SIGNAL_COLOR, width=1), shadowPen=pg.mkPen("black", width=3),
+                                         connect="finite")
         self.waterfall.addItem(self._signals)
         self._boxes = {}
         for color in THREAT_COLORS:

@@ -61,8 +61,8 @@ class Heard(NamedTuple):
     Attributes:
         sample_start, sample_stop: first sample and the one after the last. level_db: over the background.
         counted: it is none that was reported as a burst. changed: how the last ones differ from all before them, or None.
-        place: centre and width, Hz, if they could be measured. label: its class, by the tokens in its place, or by the whole frame
-            if nothing else was on. confidence: by tokens.
+        place: centre and width, Hz, if they could be measured. label: its class, by the tokens in its place, or by the whole
+            frame if nothing else was on. confidence: by tokens.
         runs: POSIX s of begin and end of each part that was not interrupted.
     """
 

@@ -39,8 +39,8 @@ class BoxClasses:
         if self._given is None:
             self._given = items is not None
         if self._given != (items is not None):
-            raise ValueError(f"token_classes came {'with' if self._given else 'without'} the first frames, and not so with these; "
-                             "give them with all frames or with none")
+            raise ValueError(f"token_classes came {'with' if self._given else 'without'} the first frames, and not so with "
+                             "these; give them with all frames or with none")
         if items is None:
             return np.zeros((count, 0, len(self._names)), np.float32)
         tokens = split(items, self._labels)[0]

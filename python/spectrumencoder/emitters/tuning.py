@@ -199,7 +199,8 @@ class TuningState:
 
     def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray, times: np.ndarray,
              classes: np.ndarray, tokens: np.ndarray, clipped: np.ndarray):
-        """Adds frames to the block. starts, times, classes, tokens: see ``Block``. clipped: (F,) share of samples at full scale."""
+        """Adds frames to the block. starts, times, classes, tokens: see ``Block``. clipped: (F,) share of samples at full scale.
+        """
         self._psd.append(psd - gains[:, None])
         self._ratio.append(ratio)
         self._starts.append(starts)

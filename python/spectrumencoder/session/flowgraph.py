@@ -18,8 +18,8 @@ from .dropped import Dropped, count, dropped_frames, every_frame
 from .errors import SessionError, SettingError
 from .fit import seconds_to_learn, spectra_per_frame
 from .news import news_lines
-from .pipe import Source
 from .outcome import Outcome
+from .pipe import Source
 from .progress import Progress, no_progress
 from .sinks import connect_sinks
 from .sources import RecordingSource
@@ -129,8 +129,10 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
     flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
                           encoded=encoded, tracks=tracks, survey=survey)
     band = BandPart(band_plot) if band_plot is not None else None
-    for part in [*parts, *([band] if band else [])]:
+    for part in parts:
         flowgraph.add(part(flowgraph))
+    if band is not None:
+        flowgraph.add(band(flowgraph))
     watch(flowgraph)
     began = time.monotonic()
     interrupted = flowgraph.run(progress)
@@ -293,7 +295,8 @@ class Flowgraph:
             if state in REPORTED_STATES and text:
                 kinds.setdefault(state, []).append(text)
         told = kinds.pop(RECEIVER_STATE, [])  # each of another kind
-        return (*self.source.notes, *self._chosen, *self._notes_on_classes(), *self._receiver_notes(), *told, *self._notes_on_learning(), *(
+        return (*self.source.notes, *self._chosen, *self._notes_on_classes(), *self._receiver_notes(), *told,
+                *self._notes_on_learning(), *(
             texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def _notes_on_learning(self) -> list[str]:
@@ -315,8 +318,8 @@ class Flowgraph:
         asked = self._survey or self.settings.asks_for_signals
         if not asked or self.monitor.encoder.engine.has_token_classes:
             return []
-        return [f"the model {self.model_name} does not say what a part of the band holds: signals are found by their power, and each "
-                "is an unknown signal; a model with a token head names them"]
+        return [f"the model {self.model_name} does not say what a part of the band holds: signals are found by their power, and "
+                "each is an unknown signal; a model with a token head names them"]
 
     def _receiver_notes(self) -> Iterator[str]:
         """What the samples say of the receiver, not of the band."""

@@ -48,8 +48,8 @@ class run_probe(SafeBlock, gr.sync_block):
         self.alerts: dict[str, int] = {}
         self.events: dict[str, dict] = {}
         self.transmissions: dict[tuple[str, int], dict] = {}
-        self.boxes: list[dict] = []
-        self._open: dict[int, int] = {}  # signal_id -> place in `boxes` of its open burst
+        self._boxes: list[dict] = []  # an empty one for a burst that turned out to be a part of another
+        self._open: dict[int, int] = {}  # signal_id -> place in `_boxes` of its open burst
         self.messages: dict[tuple[str, str], int] = {}  # -> how often
         self.waterfall = Waterfall(max_rows) if max_rows else None
         self._rate, self._center, self._hop = float(samp_rate), float(center_freq), fft_size
@@ -75,6 +75,11 @@ class run_probe(SafeBlock, gr.sync_block):
         self._hop = tags.get(keys.FRAME_HOP, self._hop)
         start = tags.get(keys.FRAME_START, frame * self._hop)
         self.waterfall.begin(start, self._hop, self._center, self._rate)
+
+    @property
+    def boxes(self) -> list[dict]:
+        """The bursts of signals, each by its latest message."""
+        return [box for box in self._boxes if box]
 
     @handler
     def handle_event(self, message):
@@ -103,12 +108,13 @@ class run_probe(SafeBlock, gr.sync_block):
         signal = metadata(message)
         number, state = signal.get(keys.SIGNAL_ID), signal.get(keys.STATE)
         if not isinstance(number, int) or state not in (OPEN, UPDATE, CLOSE):
-            raise MalformedMessage(f"wants a signal with {keys.SIGNAL_ID} and {keys.STATE}, got the keys {', '.join(signal)[:80]}")
-        if state == OPEN and len(self.boxes) < MAX_BOXES:
-            self._open[number] = len(self.boxes)
-            self.boxes.append(signal)
+            raise MalformedMessage(f"wants a signal with {keys.SIGNAL_ID} and {keys.STATE}, got the keys "
+                                   f"{', '.join(signal)[:80]}")
+        if state == OPEN and len(self._boxes) < MAX_BOXES:
+            self._open[number] = len(self._boxes)
+            self._boxes.append(signal)
         elif number in self._open:
-            self.boxes[self._open[number]] = signal
+            self._boxes[self._open[number]] = signal if signal.get(keys.SAMPLE_COUNT) else {}
         if state == CLOSE:
             self._open.pop(number, None)
 

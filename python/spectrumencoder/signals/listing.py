@@ -27,12 +27,13 @@ _COLUMNS = (
     _Column("frequency", frequency), _Column("width", lambda row: width(row[keys.BANDWIDTH_HZ])),
     _Column("level", lambda row: f"{row[keys.POWER_DBFS]:.1f} dBFS"), _Column("SNR", lambda row: f"{row[keys.SNR_DB]:.0f} dB"),
     _Column("class", lambda row: str(row[keys.LABEL]), left=True),
-    _Column("confidence", lambda row: f"{100 * row[keys.CONFIDENCE]:.0f} %"), _Column("bursts", lambda row: str(row[keys.BURSTS])),
+    _Column("confidence", lambda row: f"{100 * row[keys.CONFIDENCE]:.0f} %"),
+    _Column("bursts", lambda row: str(row[keys.BURSTS])),
     _Column("duty cycle", lambda row: _percent(row[keys.DUTY_CYCLE])),
     _Column("first heard (UTC)", lambda row: time_of(row[keys.FIRST_HEARD])),
     _Column("last heard (UTC)", lambda row: time_of(row[keys.LAST_HEARD])))
-CSV_FIELDS = (keys.SIGNAL_ID, keys.FREQ_CENTER_HZ, keys.BANDWIDTH_HZ, keys.FREQ_RELATIVE, keys.POWER_DBFS, keys.SNR_DB, keys.LABEL,
-              keys.CONFIDENCE, keys.BURSTS, keys.DUTY_CYCLE, keys.FIRST_HEARD, keys.LAST_HEARD)
+CSV_FIELDS = (keys.SIGNAL_ID, keys.FREQ_CENTER_HZ, keys.BANDWIDTH_HZ, keys.FREQ_RELATIVE, keys.POWER_DBFS, keys.SNR_DB,
+              keys.LABEL, keys.CONFIDENCE, keys.BURSTS, keys.DUTY_CYCLE, keys.FIRST_HEARD, keys.LAST_HEARD)
 
 
 def table(rows: Sequence[Row]) -> list[str]:
@@ -45,7 +46,8 @@ def table(rows: Sequence[Row]) -> list[str]:
 
 def markdown(rows: Sequence[Row], title: str, picture: str = "") -> str:
     """Rows as a table of Markdown under a title. picture: path of one, to be shown above it."""
-    lines = [f"# {title}", "", *([f"![Spectrum of the band with its signals, and when each was on]({picture})", ""] if picture else [])]
+    shown = [f"![Spectrum of the band with its signals, and when each was on]({picture})", ""] if picture else []
+    lines = [f"# {title}", "", *shown]
     lines += ["| " + " | ".join(column.name for column in _COLUMNS) + " |",
               "|" + "|".join("---" if column.left else "--:" for column in _COLUMNS) + "|"]
     lines += ["| " + " | ".join(column.text(row).replace("|", "\\|") for column in _COLUMNS) + " |" for row in rows]

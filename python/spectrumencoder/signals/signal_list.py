@@ -264,7 +264,9 @@ class SignalList:
         out = []
         for burst in bursts:
             for number in burst.taken_in:
-                signal = self.signals[number]
+                signal = self.signals.get(number)
+                if signal is None:
+                    continue
                 out.append(signal.row | {keys.STATE: CLOSE, keys.SAMPLE_COUNT: 0})
                 signal.bursts -= 1
                 if not signal.bursts:

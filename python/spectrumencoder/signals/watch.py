@@ -93,7 +93,8 @@ class SignalWatch:
     def tunings(self) -> int:
         return len(self._tunings)
 
-    def update(self, items: np.ndarray, token_classes: np.ndarray | None, first_sample: int, segment: Segment) -> list[dict[str, Any]]:
+    def update(self, items: np.ndarray, token_classes: np.ndarray | None, first_sample: int,
+               segment: Segment) -> list[dict[str, Any]]:
         """Takes frames that follow each other, all of one segment; the messages that they cause, in order.
 
         Args:
@@ -148,9 +149,10 @@ class SignalWatch:
         """Begins a visit of a tuning."""
         tuning = self._tunings.get(key)
         if tuning is None:
-            made = SignalList(segment.rx_rate, None if segment.freq_relative else segment.rx_freq, segment.frame_hop, self._labels,
-                              average=segment.frame_average, n_bins=self._layout.fft_size, stride=self._layout.stride,
-                              window=self._window, first_sample=first, start_s=segment.time_of(first), usable=self._usable)
+            freq_hz = None if segment.freq_relative else segment.rx_freq
+            made = SignalList(segment.rx_rate, freq_hz, segment.frame_hop, self._labels, average=segment.frame_average,
+                              n_bins=self._layout.fft_size, stride=self._layout.stride, window=self._window,
+                              first_sample=first, start_s=segment.time_of(first), usable=self._usable)
             tuning = self._tunings[key] = _Tuning(made, segment, first, first)
             if len(self._tunings) > MAX_TUNINGS:
                 self._tunings.popitem(last=False)
@@ -173,7 +175,9 @@ class SignalWatch:
         if row[keys.STATE] == OPEN:
             known.bursts += not (known.left_on == tuning.visits - 1 and start - tuning.begin < _AT_END * hop)
         known.last_s = max(known.last_s, segment.time_of(stop))
-        if row[keys.STATE] == CLOSE:
+        if row[keys.STATE] == CLOSE and start == stop:  # it turned out to be a part of another burst
+            known.bursts -= 1
+        elif row[keys.STATE] == CLOSE:
             known.left_on = tuning.visits if tuning.end - stop < _AT_END * hop else -2
             weight = (stop - start) / hop
             known.weight += weight
@@ -220,7 +224,8 @@ class SignalWatch:
 
 def _over_all(row: dict[str, Any], known: _Known) -> dict[str, Any]:
     """A row of a list with what is known of all bursts, and without what is of one message."""
-    made = row | {keys.SIGNAL_ID: known.id, keys.BURSTS: known.bursts, keys.FIRST_HEARD: known.first_s, keys.LAST_HEARD: known.last_s}
+    made = row | {keys.SIGNAL_ID: known.id, keys.BURSTS: known.bursts, keys.FIRST_HEARD: known.first_s,
+                  keys.LAST_HEARD: known.last_s}
     if known.weight > 0.0:
         label, votes = max(known.votes.items(), key=lambda item: item[1])
         made |= {keys.POWER_DBFS: known.power / known.weight, keys.SNR_DB: known.snr / known.weight, keys.LABEL: label,
