@@ -22,11 +22,11 @@ from ..tokens.layout import FrameLayout
 from . import features, native
 from .attention import BACKENDS, DEFAULT_OF_FAMILY, Backend, get_backend
 from .config import POLICIES, EncoderConfig
+from .device_choice import choose_device, log_fallback
 from .features import BF16, FP32
 from .model_file import ModelError, ModelFile, find_model, load, table_key
-from .pytorch import device_kind, may_see_a_gpu, why_no_torch
+from .pytorch import device_kind, why_no_torch
 
-COMPUTE = "auto, cpu, cuda or cuda:n"
 AUTO, NATIVE, TORCH = RUNTIMES = SETTINGS["runtime"].choices
 SLOW_INSTRUCTIONS = "generic"  # with these instructions PyTorch may be the faster runtime
 BF16_WIDTH = 64  # min network width for bf16: below it, over 0.1 % of frames change class (docs/results/precision.md)
@@ -44,28 +44,6 @@ class EncodedFrames(NamedTuple):
 GivenArrays = tuple[np.ndarray | None, ...]  # in the order of EncodedFrames; None: the engine makes that array
 
 
-def choose_device(compute: str) -> str:
-    """Device for auto | cpu | cuda[:n]: "cpu", "cuda" or "cuda:n"; `auto` takes CUDA if PyTorch sees one.
-
-    Raises:
-        ValueError: not one of these, or no such device.
-    """
-    if compute == "cpu" or (compute == "auto" and not may_see_a_gpu()):
-        return "cpu"
-    kind, _, number = compute.partition(":")
-    if compute != "auto" and (kind != "cuda" or (number and not number.isdecimal()) or compute.endswith(":")):
-        raise ValueError(f"compute {compute!r} is not {COMPUTE}")
-    if reason := why_no_torch():
-        raise ValueError(f"compute {compute!r}: {reason}; or use compute=cpu")
-    import torch
-    if compute == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not torch.cuda.is_available() or int(number or 0) >= torch.cuda.device_count():
-        raise ValueError(f"compute {compute!r}: PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA device(s); "
-                         "use compute=cpu")
-    return compute
-
-
 class Engine:
     """Inference with one model file.
 
@@ -73,7 +51,8 @@ class Engine:
 
     Args:
         model: name or path, see `find_model`; or a ModelFile already loaded.
-        compute: auto | cpu | cuda[:n].
+        compute: auto | cpu | cuda[:n]. `auto` takes CUDA if PyTorch sees a device and it serves the settings, else the CPU; then
+            the attribute `device_note` says why, and a warning is logged. See `static_runtime` for passes on CUDA.
         backend: auto (the default of the file's first family) or a name, which chooses among the file's variants. The named
             backend runs natively if the C++ library computes it (`attention.Backend.native`), else in PyTorch.
         rope_mode: none | static | dynamic; "" takes the file's default.
@@ -100,12 +79,25 @@ class Engine:
             SETTINGS[key].check(value)
         self.file = model if isinstance(model, ModelFile) else load(find_model(model))
         self.contract = self.file.contract
-        self.device = choose_device(compute)
+        self.device = "cpu" if compute == AUTO and runtime == NATIVE else choose_device(compute)
+        self.device_note = ""  # why `auto` left a CUDA device
         self.pad_batch, self.threads = pad_batch, threads
         self._wanted_runtime = runtime
         self._configs = {v: self.file.config(v) for v in self.file.variants}
         self._made: dict[tuple[str, str], Any] = {}  # (runtime, variant) -> network
         self._frame_number = 0  # counts frames for the `random` policy
+        settings = (backend, rope_mode, dropout_rate, dropout_policy, dtype)
+        try:
+            self._begin(*settings)
+        except (ValueError, RuntimeError) as error:  # RuntimeError: the device's own, such as no memory
+            if compute != AUTO or self.device == "cpu":
+                raise
+            self.device_note = log_fallback(self.device, error)
+            self.device, self._made = "cpu", {}
+            self._begin(*settings)
+
+    def _begin(self, backend: str, rope_mode: str, dropout_rate: float, dropout_policy: str, dtype: str) -> None:
+        """Apply the settings for the first time; a CUDA device also encodes a frame, as its errors show only then."""
         default = self.contract["variants"][0]
         self._variant, self._rope, self.backend = default["name"], default["rope"], DEFAULT_OF_FAMILY[default["attention"]]
         self._reduced = self._best_dtype(backend) if dtype == AUTO else dtype
@@ -117,6 +109,9 @@ class Engine:
             self.set_rope_mode(rope_mode)
         else:
             self.set_backend(backend)
+        if self.device != "cpu":
+            empty = np.zeros((1, self.layout.item_size), np.float32)
+            self._fill(self.runtime, empty, np.zeros(1, np.int64), self._noise(0, 1), None, self.empty(1))
 
     def _best_dtype(self, backend: str) -> str:
         """bf16 if native products are faster in it and the network is wide enough for it, else fp32."""
@@ -143,9 +138,11 @@ class Engine:
     def _torch(self):
         """The class of the torch runtime's networks."""
         import torch
-
-        from .torch_runtime import EagerNetwork
         torch.set_num_threads(self.threads)
+        if device_kind(self.device) == "cuda":
+            from .static_runtime import StaticNetwork
+            return StaticNetwork
+        from .torch_runtime import EagerNetwork
         return EagerNetwork
 
     # -- what it is

@@ -85,14 +85,14 @@ class EagerNetwork:
         if "logit" in out:
             out["logit"][:, 0] = on_host(encoded.anomaly_logit)
         if "keep_statistics" in out:
-            out["keep_statistics"][:] = on_host(_keep_statistics(encoded.kept.score[:count], encoded.kept.keep[:count]))
+            out["keep_statistics"][:] = on_host(keep_statistics(encoded.kept.score[:count], encoded.kept.keep[:count]))
 
 
 def _filled_up(x: np.ndarray, count: int) -> np.ndarray:
     return np.concatenate((x, np.repeat(x[-1:], count - len(x), axis=0)))
 
 
-def _keep_statistics(score: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+def keep_statistics(score: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     """(B, 8): mean, std, min, max of the kept scores, then of the dropped ones (0 when none are dropped)."""
     chosen = torch.stack((keep, ~keep))  # (2, B, M): both at once, since separate calls are all overhead
     count = chosen.sum(dim=2)
