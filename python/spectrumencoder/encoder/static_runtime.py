@@ -79,10 +79,12 @@ class GraphStep:
         rows: R, frames in a pass.
         stream: the CUDA stream to warm up, to capture and to run on, so that they share the scratch memory of cuBLAS; None: no
             graph.
+        compiler: backend of torch.compile for the kernels, "" for PyTorch's own.
     """
 
-    def __init__(self, network: EagerNetwork, form: Form, rows: int, stream: torch.cuda.Stream | None = None):
+    def __init__(self, network: EagerNetwork, form: Form, rows: int, stream: torch.cuda.Stream | None = None, compiler: str = ""):
         self._network, self._form = network, form
+        self._compute = torch.compile(self.compute, backend=compiler, dynamic=False) if compiler else self.compute
         self.input_places = form.input_places(network.network.config, network.layout.item_size)
         self.output_places = places(dict(form.outputs))
         n_in, n_out = (max(place.stop for place in p.values()) for p in (self.input_places, self.output_places))
@@ -96,13 +98,13 @@ class GraphStep:
         if self._graph is not None:
             self._graph.replay()
         else:
-            self.compute()
+            self._compute()
 
     def compute(self) -> None:
         """Compute `outputs` from `inputs`, kernel by kernel."""
         row = {name: self.inputs[:, place] for name, place in self.input_places.items()}
         tokens, side = self._network.layout.split(row["items"])
-        with torch.inference_mode():
+        with torch.no_grad():  # torch.compile cannot trace inference mode inside a function
             encoded = self._network.network(
                 tokens, side, row["bands"][:, 0].long(), self._form.kept, policy=self._form.policy, noise=row.get("noise"),
                 backend=self._form.backend, heads_only=self._form.heads_only,
@@ -116,11 +118,11 @@ class GraphStep:
         with torch.cuda.device(stream.device):
             with torch.cuda.stream(stream):
                 for _ in range(WARM_UP):
-                    self.compute()
+                    self._compute()
             graph = torch.cuda.CUDAGraph()
             # other threads of a flowgraph may use CUDA meanwhile: an error of theirs is no error of this capture
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-                self.compute()
+                self._compute()
         return graph
 
 
