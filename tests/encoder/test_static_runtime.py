@@ -24,8 +24,9 @@ from gnuradio.spectrumencoder.encoder.static_runtime import StaticNetwork, cut
 from gnuradio.spectrumencoder.encoder.torch_runtime import EagerNetwork
 
 CPU = torch.device("cpu")
-SMALL = dict(fft_size=128, width=16, layers=1, heads=2, kv_heads=1, kv_rank=8, mhla_blocks=4, mlp_width=32, score_width=4, latents=2,
-             latent_width=4, keep_choices=(4, 8, 16), decoder_width=32, embedding=8, labels=("noise", "LoRa", "BLE"), sub_bands=2)
+SMALL = dict(fft_size=128, width=16, layers=1, heads=2, kv_heads=1, kv_rank=8, mhla_blocks=4, mlp_width=32, score_width=4,
+             latents=2, latent_width=4, keep_choices=(4, 8, 16), decoder_width=32, embedding=8,
+             labels=("noise", "LoRa", "BLE"), sub_bands=2)
 
 
 class ThreadMark:

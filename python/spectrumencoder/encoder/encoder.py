@@ -69,8 +69,8 @@ class SpectrumEncoder(nn.Module):
         config: EncoderConfig; `attention` names the family of weights, `rope` the mode.
 
     Attributes:
-        autocast: None, or the dtype of the linear maps in the blocks during training (torch.autocast); the residual stream, the norms
-            and all outside of the blocks stay in fp32, as with `precision.reduce_precision`.
+        autocast: None, or the dtype of the linear maps in the blocks during training (torch.autocast). The residual stream, the
+            norms and all outside of the blocks stay in fp32, as with `precision.reduce_precision`.
     """
 
     autocast: torch.dtype | None = None

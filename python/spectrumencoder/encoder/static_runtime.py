@@ -6,8 +6,8 @@ do. A CUDA graph launches all of them at once. It needs static shapes and static
 of a pass and each number of rows, captured on first use. A form is what the kernels depend on: kept tokens, policy, backend,
 inputs and outputs.
 
-With `pad_batch` every pass has that many rows, so a frame's numbers do not depend on its batch. Without it, passes have 1, 2, 4 ..
-`LARGEST` rows, and numbers agree to rounding.
+With `pad_batch` every pass has that many rows, so a frame's numbers do not depend on its batch. Without it, passes have 1, 2, 4
+.. `LARGEST` rows, and numbers agree to rounding.
 
 Input and output of a frame are one row each, copied in one piece. The residual is computed on the device.
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from ..encoder.config import POLICIES, EncoderConfig
 from .datasets import Recipe
 
-
 DTYPES = ("auto", "fp32", "bf16")
 
 
