@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+RECIPE = ROOT / "recipes" / "train" / "base.toml"
 
 
 def main() -> int:
@@ -28,7 +29,7 @@ def main() -> int:
     sys.path.insert(0, str(ROOT / "python"))
     from spectrumencoder.bench.gpu.check import DONE, LIMITS_S, check
     result = check(arguments.out, device=arguments.device, small=arguments.small, parts=arguments.parts or tuple(LIMITS_S),
-                   total_s=arguments.seconds, shards=arguments.shards, say=lambda text: print(text, flush=True))
+                   total_s=arguments.seconds, recipe=RECIPE, shards=arguments.shards, say=lambda text: print(text, flush=True))
     for row in result["goals"]:
         answer = {True: "met", False: "NOT MET", None: "open"}[row["met"]]
         print(f"{answer:8} {row['goal']}: {row['value']} (target {row['target']})")
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command")
     made = commands.add_parser("prepare", help="make training shards from recordings")
     made.add_argument("--corpus", type=Path, action="append", required=True, help="folder of labelled recordings; repeatable")
-    made.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "train" / "base.toml")
+    made.add_argument("--recipe", type=Path, default=RECIPE)
     made.add_argument("--out", type=Path, default=Path("gpu_shards"))
     made.add_argument("--shards", type=int, default=2)
     made.add_argument("--shard-size", type=int, default=2048)

@@ -24,7 +24,8 @@ class Shards:
     def get(self, number):
         rows = np.arange(50)
         return {"tokens": (rows + 100 * number)[:, None].repeat(3, 1).astype(np.float16), "label": (rows % 4 - 1).astype(np.int8),
-                "source": np.where(rows % 7, -1, 3).astype(np.int16), "mixed": np.full(50, -1, np.int16)}
+                "source": np.where(rows % 7, -1, 3).astype(np.int16), "mixed": np.full(50, -1, np.int16),
+                "others": np.full((50, 2), -1, np.int16)}
 
 
 @pytest.mark.parametrize("balanced", [False, True])

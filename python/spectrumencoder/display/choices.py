@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..encoder.attention import BACKENDS
-from ..encoder.device_choice import choose_device
 from ..encoder.ensemble import load_models
+from ..encoder.pytorch import choose_device
 
 FALSE_EVENTS_PER_HOUR = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1000.0)
 

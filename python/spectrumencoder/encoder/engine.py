@@ -22,10 +22,9 @@ from ..tokens.layout import FrameLayout
 from . import features, native
 from .attention import BACKENDS, DEFAULT_OF_FAMILY, Backend, get_backend
 from .config import POLICIES, EncoderConfig
-from .device_choice import choose_device, log_fallback
 from .features import BF16, FP32
 from .model_file import ModelError, ModelFile, find_model, load, table_key
-from .pytorch import device_kind, why_no_torch
+from .pytorch import choose_device, device_kind, log_fallback, why_no_torch
 
 AUTO, NATIVE, TORCH = RUNTIMES = SETTINGS["runtime"].choices
 SLOW_INSTRUCTIONS = "generic"  # with these instructions PyTorch may be the faster runtime

@@ -87,7 +87,7 @@ def _attention() -> Finding:
 def attention_backends() -> tuple[str, list[dict]]:
     """The device that compute=auto chooses, and ``describe_backends`` of it."""
     from ..encoder.attention import describe_backends
-    from ..encoder.device_choice import choose_device
+    from ..encoder.pytorch import choose_device
     device = choose_device("auto")
     return device, describe_backends(device)
 

@@ -27,10 +27,21 @@ def jitter_condition(rng: np.random.Generator, side: torch.Tensor, dropped: floa
 
 def mirror(rng: np.random.Generator, tokens: torch.Tensor, target: torch.Tensor, share: float):
     """Reverse the frequency axis of tokens (B, M, C) and target (B, N) in a share of the frames."""
-    turned = torch.from_numpy(rng.random(len(tokens)) < share).to(tokens.device)
+    return mirrored(tokens, target, torch.from_numpy(rng.random(len(tokens)) < share).to(tokens.device))
+
+
+def mirrored(tokens: torch.Tensor, target: torch.Tensor, turned: torch.Tensor):
+    """Reverse the frequency axis of tokens (B, M, C) and target (B, N) in the frames `turned` (B,)."""
     tokens_turned = torch.cat((tokens[..., :-2].flip(1, 2), tokens[..., -2:].flip(1)), dim=-1)
     return (torch.where(turned[:, None, None], tokens_turned, tokens),
             torch.where(turned[:, None], target.flip(1), target))
+
+
+def mirror_truth(turned: torch.Tensor, token_label: torch.Tensor, boundary: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Reverse the truth (B, M) of tokens in the frames `turned` (B,). A boundary lies before its token."""
+    turned = turned[:, None]
+    return (torch.where(turned, token_label.flip(1), token_label),
+            torch.where(turned, boundary.roll(-1, 1).flip(1), boundary))
 
 
 def add_spurs(rng: np.random.Generator, tokens: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,6 +64,14 @@ def add_spurs(rng: np.random.Generator, tokens: torch.Tensor, share: float) -> t
         for place in places:
             added[row] += carrier(n_bins, place, rng.uniform(4, 35 if place == n_bins // 2 else 20))
     return add_power(tokens, torch.from_numpy(added).to(tokens.device)), torch.from_numpy(added.any(axis=1)).to(tokens)
+
+
+def without_spurs(token_label: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """The truth (B, M) with -1 for tokens that a carrier was added to: it may be a signal. In the middle it is not."""
+    raised = (after[..., :-2] - before[..., :-2]).amax(dim=-1) > 1.0
+    middle = before.shape[1] // 2
+    raised[:, middle - 1:middle + 1] = False
+    return torch.where(raised, torch.full_like(token_label, -1), token_label)
 
 
 def carrier(n_bins: int, place: int, level_db: float) -> np.ndarray:

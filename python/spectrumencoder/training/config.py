@@ -36,6 +36,7 @@ class TrainingConfig:
     reconstruction_weight: float = 0.3
     anomaly_weight: float = 0.3
     latent_weight: float = 0.2  # weight of the class loss from the latents alone
+    token_weight: float = 1.0  # weight of the loss of the tokens' classes, for an encoder with token_classes
     latent_noise: tuple[float, float] = (0.06, 1.6)  # range of imitated quantiser steps, log-uniform; a third has none
     start: str = ""  # model file whose default variant the first variant starts from
     teacher: str = ""  # model file whose default variant's class probabilities are imitated (distillation)

@@ -22,9 +22,11 @@ from ..tokens.band_plan import BANDS
 from ..tokens.layout import FrameLayout
 from ..tokens.tokenize import tokenize
 from . import augment, front_end
+from .composed import EMPTY, MAX_EMITTERS, UNSURE, Composer
 from .corpus import BLOCK, CLASSES, Source
 
 UNLABELLED = -1
+COMPOSED = -2  # number of the recording of a frame that holds several
 KINDS = ("real", "simulated", "gap", "noise", "unscored", "scene")
 # Usual sample rates of each class, Hz; simulated rates are drawn around them
 USUAL_RATES = {"ADS-B": (2.0e6, 2.4e6), "LTE": (1.92e6, 19.2e6), "GNSS": (4e6, 6e6, 12e6, 25e6, 50e6), "LoRa": (1e6, 2.4e6),
@@ -54,6 +56,8 @@ class Recipe:
     mixed_range_db: tuple[float, float] = (-20.0, -8.0)
     anomaly_share: float = 0.2
     inr_range_db: tuple[float, float] = (3.0, 25.0)
+    composed_share: float = 0.0  # share of frames that are composed, see training.composed
+    folds: str = ""  # file of folds: a composed frame holds recordings of one fold only, so that the others may use it
 
     def __post_init__(self):
         if len(self.mix) != len(KINDS) or abs(sum(self.mix) - 1) > 1e-6:
@@ -92,6 +96,7 @@ class FrameFactory:
         for name, waveform in WAVEFORMS.items():
             if waveform.label:
                 self.waveforms.setdefault(waveform.label, []).append(name)
+        self.composer = Composer(sources, layout, Path(recipe.folds) if recipe.folds else None) if recipe.composed_share else None
 
     # -- sources of samples: each gives (iq, samp_rate, label, band, share of the window that is on, Source or None)
 
@@ -224,8 +229,10 @@ class FrameFactory:
         return shaped.apply(iq[start:start + count]), rate, None, self._any_band(rng), 1.0, None
 
     def prepare_scenes(self, rng: np.random.Generator) -> None:
-        """Render the scenes for the next shard's frames. A scene costs far more than a frame."""
+        """Begin the next shard: render the scenes for its frames. A scene costs far more than a frame."""
         self.scenes = []
+        if self.composer is not None:
+            self.composer.begin()
         while len(self.scenes) < SCENES_PER_SHARD and self.recipe.mix[KINDS.index("scene")] > 0:
             rate = float(np.exp(rng.uniform(np.log(500e3), np.log(20e6))))
             try:
@@ -254,9 +261,12 @@ class FrameFactory:
         """Draw one frame.
 
         Returns:
-            tokens (M*C,), side (3,), target (N,) clean level in dB over the frame's floor, label, band, anomaly, and the numbers
-            of its recordings: source, and mixed for the weaker one (-1: none)."""
+            tokens (M*C,), side (3,), target (N,) clean level in dB over the frame's floor, label, band, anomaly, the truth of
+            its tokens (token_label and boundary, (M,), see composed.truth_of), and the numbers of its recordings: source, mixed
+            for the weaker one (-1: none), others (MAX_EMITTERS,) of a composed frame."""
         recipe = self.recipe
+        if self.composer is not None and rng.random() < recipe.composed_share:
+            return self._composed(rng)
         while True:
             average = int(rng.choice(recipe.averages, p=recipe.average_weights))
             count = average * self.layout.fft_size
@@ -280,24 +290,63 @@ class FrameFactory:
         iq = augment.receiver_faults(rng, iq)
         anomalous = rng.random() < recipe.anomaly_share
         dirty = add_anomaly(rng, iq, rng.uniform(*recipe.inr_range_db)) if anomalous else iq
-        bits = 16 if rng.random() < 0.3 else int(rng.integers(5, 13))
-        if label == "GNSS" and rng.random() < 0.3:  # GNSS receivers often have 2 or 3 bits
-            bits = int(rng.integers(2, 4))
-        clipped = label != "GNSS" and rng.random() < recipe.clip_share
-        low, high = (-8, 5) if clipped else (8, 30) if bits >= 8 else (7, 14) if bits > 3 else (3, 7)
-        backoff = rng.uniform(low, high)
-        frames = [tokenize(augment.quantise(x, bits, backoff), rate, fft_size=self.layout.fft_size, stride=self.layout.stride,
-                           average=average, window=self.window, keep_constant=True)
-                  for x in ((iq, dirty) if anomalous else (iq,))]
+        frames = self._received(rng, (iq, dirty) if anomalous else (iq,), rate, average, label == "GNSS", recipe.clip_share)
         tokens, side = self.layout.split(frames[-1].items[:1])
         # the clean level over the *dirty* frame's floor, at the dirty frame's scale (quantise normalises the rms)
         level = 10.0 * np.log10(np.mean(np.abs(iq) ** 2) / np.mean(np.abs(dirty) ** 2)) if anomalous else 0.0
         target = frames[0].psd[0] + level - side[0, 0]
+        number = CLASSES.index(label) if label in CLASSES else UNLABELLED
         return {"tokens": tokens[0].reshape(-1).astype(np.float16), "side": side[0].astype(np.float32),
-                "target": np.clip(target, -60, 100).astype(np.float16),
-                "label": np.int8(CLASSES.index(label) if label in CLASSES else UNLABELLED),
+                "target": np.clip(target, -60, 100).astype(np.float16), "label": np.int8(number),
                 "band": band, "anomaly": np.int8(anomalous), "source": np.int16(self.number.get(id(source), -1)),
-                "mixed": np.int16(self.number.get(id(mixed), -1))}
+                "mixed": np.int16(self.number.get(id(mixed), -1)),
+                "token_label": _token_label(tokens[0], average, UNLABELLED if anomalous or mixed else number),
+                "boundary": np.full(self.layout.n_tokens, UNSURE, np.int8), "others": np.full(MAX_EMITTERS, -1, np.int16)}
+
+    def _received(self, rng, signals, rate: float, average: int, gnss: bool, clip_share: float) -> list:
+        """One frame of each signal, through the same converter."""
+        bits = 16 if rng.random() < 0.3 else int(rng.integers(5, 13))
+        if gnss and rng.random() < 0.3:  # GNSS receivers often have 2 or 3 bits
+            bits = int(rng.integers(2, 4))
+        clipped = not gnss and rng.random() < clip_share
+        low, high = (-8, 5) if clipped else (8, 30) if bits >= 8 else (7, 14) if bits > 3 else (3, 7)
+        backoff = rng.uniform(low, high)
+        return [tokenize(augment.quantise(x, bits, backoff), rate, fft_size=self.layout.fft_size, stride=self.layout.stride,
+                         average=average, window=self.window, keep_constant=True) for x in signals]
+
+    def _composed(self, rng: np.random.Generator) -> dict:
+        """A composed frame. Its reconstruction is asked for without signals that none should hold (pure tones)."""
+        got = None
+        while got is None:
+            average = int(rng.choice(self.recipe.averages, p=self.recipe.average_weights))
+            got = self.composer.draw(rng, average)
+        iq, clean, rate, truth = got
+        same = clean is iq
+        iq = augment.receiver_faults(rng, iq)
+        frames = self._received(rng, (iq,) if same else (clean, iq), rate, average, False, 0.5 * self.recipe.clip_share)
+        tokens, side = self.layout.split(frames[-1].items[:1])
+        level = 0.0 if same else 10.0 * np.log10(np.mean(np.abs(clean) ** 2) / np.mean(np.abs(iq) ** 2))
+        others = np.full(MAX_EMITTERS, -1, np.int16)
+        others[:len(truth["sources"])] = truth["sources"]
+        return {"tokens": tokens[0].reshape(-1).astype(np.float16), "side": side[0].astype(np.float32),
+                "target": np.clip(frames[0].psd[0] + level - side[0, 0], -60, 100).astype(np.float16),
+                "label": np.int8(truth["label"]), "band": self._any_band(rng), "anomaly": np.int8(0),
+                "source": np.int16(COMPOSED), "mixed": np.int16(-1), "token_label": truth["token_label"],
+                "boundary": truth["boundary"], "others": others}
+
+
+def _token_label(tokens: np.ndarray, average: int, label: int) -> np.ndarray:
+    """(M,) int8: EMPTY everywhere for noise. For a class, the class of the tokens (M, C) that stand out of the frame's floor, but
+    not in the middle, the place of a receiver's DC offset; UNSURE else."""
+    out = np.full(len(tokens), EMPTY if label == EMPTY else UNSURE, np.int8)
+    if label in (EMPTY, UNLABELLED, CLASSES.index("GNSS")):
+        return out
+    level = 10.0 * np.log10((10.0 ** (tokens[:, :-2] / 10.0)).mean(axis=1) + 1e-20)
+    high = (level > 10.0 * np.log10(1.0 + 4.0 / np.sqrt(average))) & (level > level.max() - 25.0)
+    middle = len(tokens) // 2
+    high[middle - 1:middle + 1] = high[middle - 2] and high[middle + 1]
+    out[high] = label
+    return out
 
 
 def untypical(rng: np.random.Generator, waveform: str) -> dict:

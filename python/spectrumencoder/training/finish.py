@@ -16,9 +16,11 @@ from .corpus import Source
 from .run_folder import started_at
 from .shards import without
 from .tables import general_tables
-from .temperature import fit_temperature
+from .temperature import best_temperature, fit_temperature
 
 TEST_SHARDS = 2  # number of shards of the pool's part `test`
+MAX_TOKEN_FRAMES, MAX_TOKENS = 2048, 40000  # held-out frames and tokens that the tokens' temperature is fitted on
+NOISE = "noise"
 
 
 def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe, training, config: dict, trained: list[Source],
@@ -50,9 +52,13 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
             share_theta(network)
         if frames is not None:
             metrics[name] = set_temperature(network, frames, keep, training.default_policy)
+            if encoder.token_classes:
+                metrics[name] |= set_token_temperature(network, frames, keep, training.default_policy)
         else:
             network.temperature.fill_(float(start.temperature))
             metrics[name] = {"temperature": round(float(start.temperature), 4)}
+            if encoder.token_classes:
+                network.token_temperature.fill_(float(start.token_temperature))
         metrics[name]["mflop_per_spectrum"] = round(mflop_per_spectrum(network.config, keep), 2)
         variants.append({"name": name, "attention": network.config.attention, "rope": network.config.rope})
     tensors = pack_weights({name: network.state_dict() for name, network in networks.items()})
@@ -62,7 +68,8 @@ def finish(networks: dict[str, SpectrumEncoder], encoder: EncoderConfig, recipe,
         "default_policy": training.default_policy,
         "labels": list(encoder.labels), "bands": list(encoder.bands), "average": [min(recipe.averages), max(recipe.averages)],
         "rates": [1 - k / encoder.n_tokens for k in encoder.keep_choices], "dtypes": ["fp32"], "steps": training.steps,
-        "heads": {"classes": True, "anomaly": training.anomaly_weight > 0}, "metrics": metrics, "theta": thetas(default),
+        "heads": {"classes": True, "anomaly": training.anomaly_weight > 0, "tokens": encoder.token_classes},
+        "metrics": metrics, "theta": thetas(default),
         "training": {"config": config, "commit": started_at(out),
                      "trained_on": [s.name for s in trained], "held_out": [s.name for s in held_out]},
     }
@@ -117,6 +124,37 @@ def set_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], k
     return {"held_out_frames": int(len(labels)), "accuracy_augmented": round(accuracy, 4),
             "temperature": round(fitted.temperature, 4), "ece_before": round(fitted.ece_before, 4),
             "ece_after": round(fitted.ece_after, 4)}
+
+
+def set_token_temperature(network: SpectrumEncoder, frames: dict[str, torch.Tensor], keep: int, policy: str) -> dict[str, float]:
+    """Fit the temperature of the tokens' classes on held-out frames, and set it. Not more empty tokens count than others.
+
+    Returns:
+        The share of right classes of tokens that hold a signal, and of empty ones; and the temperature."""
+    label = frames["token_label"].long()
+    chosen = torch.nonzero((label >= 0).any(dim=1)).squeeze(1)[:MAX_TOKEN_FRAMES]
+    c = network.config
+    unknown = torch.full((128,), len(c.bands) - 1, dtype=torch.long)
+    noise = torch.rand(128, c.n_tokens, generator=torch.Generator().manual_seed(0))
+    logits = []
+    with torch.inference_mode():
+        for part in chosen.split(128):
+            tokens = frames["tokens"][part].float().view(-1, c.n_tokens, c.token_dim)
+            logits.append(network(tokens, frames["side"][part], unknown[:len(part)], keep, policy=policy, noise=noise[:len(part)],
+                                  heads_only=True).token_logits[..., :-1])
+    logits, label = torch.cat(logits).flatten(0, 1), label[chosen].flatten()
+    empty = label == c.labels.index(NOISE)
+    full = (label >= 0) & ~empty
+    if not full.any():
+        return {}
+    right = logits.argmax(1) == label
+    rates = {"token_accuracy": round(float(right[full].float().mean()), 4),
+             "empty_accuracy": round(float(right[empty].float().mean()), 4)}
+    some = torch.nonzero(empty).squeeze(1)
+    some = some[::max(1, len(some) // int(full.sum()))]
+    fitted_on = torch.cat((torch.nonzero(full).squeeze(1), some))[::max(1, 2 * int(full.sum()) // MAX_TOKENS)]
+    network.token_temperature.fill_(best_temperature(logits[fitted_on], label[fitted_on]))
+    return rates | {"token_temperature": round(float(network.token_temperature), 4)}
 
 
 def thetas(network: SpectrumEncoder) -> dict[str, float]:

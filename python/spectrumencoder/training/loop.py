@@ -30,12 +30,13 @@ from ..encoder.config import EncoderConfig
 from ..encoder.encoder import DB_RANGE, DB_SCALE, SpectrumEncoder
 from ..encoder.model_file import find_model, load, variant_name
 from ..tokens.layout import FrameLayout
-from .batch_augment import add_spurs, jitter_condition, mirror
+from .batch_augment import add_spurs, jitter_condition, mirror_truth, mirrored, without_spurs
 from .config import ConfigError, TrainingConfig, read_config
 from .corpus import CLASSES, load_corpus, split
+from .datasets import COMPOSED
 from .distributed import Ranks
 from .finish import finish
-from .losses import imitation, losses
+from .losses import imitation, losses, token_losses
 from .resident import ResidentFrames
 from .run_folder import RUN_FILE, claim
 from .shards import ShardMaker, unlabel_unseen, without
@@ -193,12 +194,12 @@ def open_network(name: str, encoder: EncoderConfig, same: bool = False) -> Spect
     config = file.config(file.variants[0])
     keys = ("labels", "bands", "fft_size", "stride", "window")
     if same:
-        keys = [k for k in encoder.to_dict() if k not in ("attention", "rope")]
+        keys = [k for k in encoder.to_dict() if k not in ("attention", "rope", "token_classes")]
     for key in keys:
         if getattr(config, key) != getattr(encoder, key):
             raise ConfigError(f"{name} has {key} = {getattr(config, key)}, this configuration {getattr(encoder, key)}")
     network = SpectrumEncoder(config)
-    network.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in file.weights(file.variants[0]).items()})
+    network.load_state_dict({k: torch.from_numpy(v.copy()).float() for k, v in file.weights(file.variants[0]).items()})
     return network.eval()
 
 
@@ -304,9 +305,13 @@ class Run:
         anomaly = batch["anomaly"].float()
         spurious = torch.zeros_like(anomaly)
         if t.mirror_share:
-            tokens, batch["target"] = mirror(rng, tokens, batch["target"], t.mirror_share)
+            turned = torch.from_numpy(rng.random(t.batch) < t.mirror_share).to(self.device)
+            tokens, batch["target"] = mirrored(tokens, batch["target"], turned)
+            batch["token_label"], batch["boundary"] = mirror_truth(turned, batch["token_label"], batch["boundary"])
         if t.spur_share:
+            before = tokens
             tokens, spurious = add_spurs(rng, tokens, t.spur_share)
+            batch["token_label"] = without_spurs(batch["token_label"], before, tokens)
         keep = int(rng.choice(config.keep_choices, p=self.keep_weights))
         policy = ("gumbel", "energy", "entropy", "random")[rng.choice(4, p=self.policies)]
         noise = torch.from_numpy(rng.random((t.batch, config.n_tokens), np.float32)).to(self.device)
@@ -326,10 +331,13 @@ class Run:
                           temperature=t.temperature[0] * (t.temperature[1] / t.temperature[0]) ** done,
                           latent_noise=latent_noise)
         parts = losses(out, batch["target"].float(), batch["label"].long(), anomaly, smoothing=t.smoothing,
-                       undecided=spurious > 0)
+                       undecided=(spurious > 0) | (batch["source"] == COMPOSED))
+        if out.token_logits is not None:
+            parts["tokens"] = token_losses(out.token_logits, batch["token_label"].long(), batch["boundary"])
         parts = {key: value * weight[key] for key, value in parts.items()}
         total = (t.class_weight * parts["classes"] + t.reconstruction_weight * parts["reconstruction"]
-                 + t.anomaly_weight * parts["anomaly"] + t.latent_weight * parts.get("latents", 0.0))
+                 + t.anomaly_weight * parts["anomaly"] + t.latent_weight * parts.get("latents", 0.0)
+                 + t.token_weight * parts.get("tokens", 0.0))
         if self.teacher is not None:
             with torch.no_grad():  # the teacher sees the whole spectrum, whatever the student keeps
                 teacher_logits = self.teacher(tokens, batch["side"], band, config.n_tokens, condition=condition).class_logits
@@ -354,8 +362,9 @@ class Run:
         """Ranks.weight for each part of the loss: a mean over all frames, or those with a class, without spurs, or normal."""
         clean = batch["anomaly"] == 0
         scored = clean & (batch["label"] >= 0)
-        frames = {"reconstruction": torch.ones_like(clean), "classes": scored, "latents": scored, "anomaly": spurious == 0,
-                  "teacher": clean}
+        decided = (spurious == 0) & (batch["source"] != COMPOSED)
+        frames = {"reconstruction": torch.ones_like(clean), "classes": scored, "latents": scored, "anomaly": decided,
+                  "teacher": clean, "tokens": (batch["token_label"] >= 0).any(dim=1)}
         return {key: self.ranks.weight(counted) for key, counted in frames.items()}
 
     def _latent_noise(self, rng: np.random.Generator) -> torch.Tensor:

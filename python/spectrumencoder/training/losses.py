@@ -41,6 +41,26 @@ def losses(out: Encoded, target: torch.Tensor, label: torch.Tensor, anomaly: tor
     return parts | {"anomaly": head}
 
 
+def token_losses(logits: torch.Tensor, label: torch.Tensor, boundary: torch.Tensor) -> torch.Tensor:
+    """Loss of the tokens' classes and boundaries, a scalar.
+
+    A class weighs as the root of its number of tokens in the batch: otherwise empty tokens, the largest number, would be all.
+
+    Args:
+        logits: (B, M, labels + 2), see encoder.heads.TokenHead. label: (B, M) int64, -1 for none. boundary: (B, M), 0, 1 or -1.
+    """
+    logits, known = logits.float(), label >= 0
+    counts = torch.bincount(label[known], minlength=logits.shape[-1] - 1).float()
+    weight = counts.clamp(min=1.0).rsqrt()
+    classes = F.cross_entropy(logits[..., :-1].flatten(0, 1), label.flatten(), weight=weight, ignore_index=-1,
+                              label_smoothing=0.02)
+    told = boundary >= 0
+    edges = F.binary_cross_entropy_with_logits(logits[..., -1], boundary.float().clamp(min=0.0), reduction="none",
+                                               pos_weight=torch.tensor(4.0, device=logits.device))
+    edges = (edges * told).sum() / told.sum().clamp(min=1)
+    return (classes if known.any() else classes.nan_to_num(0.0)) + 0.3 * edges
+
+
 def imitation(logits: torch.Tensor, teacher: torch.Tensor, anomaly: torch.Tensor, temperature: float) -> torch.Tensor:
     """Distillation loss (Hinton et al., arXiv:1503.02531).
 

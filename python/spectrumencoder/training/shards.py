@@ -22,7 +22,7 @@ from .datasets import UNLABELLED, FrameFactory, Recipe, make_shard
 from .run_folder import claim
 
 BURSTY = ("ADS-B", "LoRa", "BLE", "802.15.4", "ISM-sensor-OOK", "ISM-sensor-FSK")
-FIELDS = ("tokens", "side", "target", "label", "anomaly", "band", "source", "mixed")
+FIELDS = ("tokens", "side", "target", "label", "anomaly", "band", "source", "mixed", "token_label", "boundary", "others")
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -160,5 +160,6 @@ def unlabel_unseen(shard: dict[str, np.ndarray], layout: FrameLayout) -> np.ndar
 
 def without(shard: dict[str, np.ndarray], sources: set[int]) -> dict[str, np.ndarray]:
     """The frames of a shard that contain none of the recordings with these numbers."""
-    heard = np.isin(shard["source"], list(sources)) | np.isin(shard["mixed"], list(sources))
+    numbers = list(sources)
+    heard = np.isin(shard["source"], numbers) | np.isin(shard["mixed"], numbers) | np.isin(shard["others"], numbers).any(axis=1)
     return {key: value[~heard] for key, value in shard.items()}

@@ -32,12 +32,13 @@ DONE, FAILED, TIMED_OUT, NOT_RUN = "done", "failed", "timed out", "not run"
 _MIN_S = 5.0  # a part with less time than this is not started
 
 
-def check(out: Path, *, device: str = "auto", small: bool = False, parts: Iterable[str] = tuple(LIMITS_S),
+def check(out: Path, *, recipe: Path, device: str = "auto", small: bool = False, parts: Iterable[str] = tuple(LIMITS_S),
           total_s: float = TOTAL_S, shards: Path | None = None, say: Callable[[str], object] = lambda text: None) -> dict:
     """Run the parts.
 
     Args:
         out: folder for the JSON (gpu_DEVICE.json), the log (gpu_DEVICE.log) and the parts' own files.
+        recipe: the training's configuration, recipes/train/base.toml.
         device: auto | cpu | cuda[:n]; auto takes CUDA if PyTorch sees a device.
         small: sizes for a test on a CPU.
         total_s: seconds for all parts.
@@ -48,11 +49,13 @@ def check(out: Path, *, device: str = "auto", small: bool = False, parts: Iterab
         head; `device`: its facts; `parts`: name -> state, seconds, limit_s, reason and result; `goals`.
 
     Raises:
-        ValueError: there is no such part or device.
+        ValueError: there is no such part, device or recipe.
     """
     unknown = set(parts) - set(LIMITS_S)
     if unknown:
         raise ValueError(f"parts {', '.join(sorted(unknown))} do not exist; there are {', '.join(LIMITS_S)}")
+    if not recipe.is_file():
+        raise ValueError(f"there is no recipe {recipe}; give recipes/train/base.toml")
     device = _device(device)
     result = head("gpu", {"device": device, "small": small, "total_s": total_s, "shards": shards is not None})
     result |= {"device": facts(torch.device(device)), "parts": {name: {"state": NOT_RUN} for name in parts}}
@@ -65,7 +68,7 @@ def check(out: Path, *, device: str = "auto", small: bool = False, parts: Iterab
         left_s = ends_at - time.time()
         row = {"state": NOT_RUN, "reason": f"{left_s:.0f} s of {total_s:g} s were left"}
         if left_s >= _MIN_S:
-            row = _run(name, out, log, device, small, min(LIMITS_S[name], left_s), shards)
+            row = _run(name, out, log, device, small, min(LIMITS_S[name], left_s), recipe, shards)
         result["parts"][name] = row
         result["goals"] = goals.judge(result["parts"], on_gpu=device != "cpu")
         write_json(out / f"{stem}.json", result)
@@ -80,13 +83,15 @@ def _device(name: str) -> str:
     Raises:
         ValueError: PyTorch has no such device.
     """
-    from ...encoder.device_choice import choose_device
+    from ...encoder.pytorch import choose_device
     return choose_device(name)
 
 
-def _run(name: str, out: Path, log: Path, device: str, small: bool, limit_s: float, shards: Path | None) -> dict:
+def _run(name: str, out: Path, log: Path, device: str, small: bool, limit_s: float, recipe: Path,
+         shards: Path | None) -> dict:
     """Run one part in a process group of its own, and kill the group when the limit is over."""
-    settings = PartSettings(device, small, limit_s, time.time() + limit_s, str(shards.resolve()) if shards else "")
+    settings = PartSettings(device, small, limit_s, time.time() + limit_s, str(recipe.resolve()),
+                            str(shards.resolve()) if shards else "")
     settings_file, result_file = (out / f"part_{name}{end}.json" for end in ("_settings", ""))
     write_json(settings_file, asdict(settings))
     result_file.unlink(missing_ok=True)

@@ -12,21 +12,27 @@ from pathlib import Path
 import numpy as np
 
 from ...tokens.layout import BIN_WIDTH_HZ, FLOOR_DBFS, K_EFF, FrameLayout
+from ...training.composed import EMPTY, MAX_EMITTERS
 from ...training.corpus import CLASSES
 
 AVERAGE = 16  # windows in a frame
 
 
 def draw_frames(rng: np.random.Generator, count: int, layout: FrameLayout) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Items (F, item_size) float32, and what the frames were drawn from: target (F, N) dB, label and anomaly (F,)."""
+    """Items (F, item_size) float32, and what the frames were drawn from.
+
+    That is target (F, N) dB, label and anomaly (F,), and for each token its class and whether a boundary lies before it (F, M).
+    """
     n_bins, bins = layout.fft_size, np.arange(layout.fft_size)
     label, anomaly = rng.integers(0, len(CLASSES), count), rng.random(count) < 0.15
     level = np.ones((count, n_bins))  # linear, over the floor
+    inside = np.zeros((count, n_bins), bool)
     for row, number in enumerate(label):
         if CLASSES[number] == "noise":
             continue
         width = n_bins * 0.6 ** (number + 1)  # each class has a width of its own
-        level[row] += 10 ** rng.uniform(0.5, 3) * (np.abs(bins - rng.uniform(0, n_bins)) <= max(width / 2, 1))
+        inside[row] = np.abs(bins - rng.uniform(0, n_bins)) <= max(width / 2, 1)
+        level[row] += 10 ** rng.uniform(0.5, 3) * inside[row]
     target = 10 * np.log10(level)
     for row in np.flatnonzero(anomaly):
         level[row] += 10 ** rng.uniform(0.5, 2.5) * (np.abs(bins - rng.uniform(0, n_bins)) <= n_bins / 50)
@@ -40,7 +46,9 @@ def draw_frames(rng: np.random.Generator, count: int, layout: FrameLayout) -> tu
         tokens[row, :, -2] = 10 * np.log10(power.max(axis=(0, 2)))
         tokens[row, :, -1] = token_power.std(axis=0) / token_power.mean(axis=0)
         side[row, [FLOOR_DBFS, K_EFF, BIN_WIDTH_HZ]] = rng.uniform(-100, -60), AVERAGE, 2.4e6 / n_bins
-    return items, {"target": target, "label": label, "anomaly": anomaly}
+    held = inside.reshape(count, *shape).any(axis=2)  # (F, M)
+    return items, {"target": target, "label": label, "anomaly": anomaly, "token_label": np.where(held, label[:, None], EMPTY),
+                   "boundary": np.diff(held, axis=1, prepend=held[:, :1])}
 
 
 def draw_shard(rng: np.random.Generator, count: int, layout: FrameLayout, n_bands: int) -> dict[str, np.ndarray]:
@@ -50,8 +58,9 @@ def draw_shard(rng: np.random.Generator, count: int, layout: FrameLayout, n_band
     none = np.full(count, -1, np.int16)
     return {"tokens": tokens.reshape(count, -1).astype(np.float16), "side": side.copy(),
             "target": drawn["target"].astype(np.float16),
-            "label": drawn["label"].astype(np.int8), "anomaly": drawn["anomaly"].astype(np.int8),
-            "band": rng.integers(0, n_bands, count).astype(np.int8), "source": none, "mixed": none.copy()}
+            **{key: drawn[key].astype(np.int8) for key in ("label", "anomaly", "token_label", "boundary")},
+            "band": rng.integers(0, n_bands, count).astype(np.int8), "source": none, "mixed": none.copy(),
+            "others": np.full((count, MAX_EMITTERS), -1, np.int16)}
 
 
 class CarriedShards:

@@ -29,6 +29,7 @@ class PartSettings:
         small: sizes for a test on a CPU.
         limit_s: the process is killed after this time.
         ends_at: wall clock in s (time.time) at which it is killed.
+        recipe: file of the training's configuration.
         shards: folder of prepared shards; "" if there are none.
         seed: of weights and frames.
     """
@@ -37,6 +38,7 @@ class PartSettings:
     small: bool
     limit_s: float
     ends_at: float
+    recipe: str = ""
     shards: str = ""
     seed: int = 0
 

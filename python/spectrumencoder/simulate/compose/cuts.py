@@ -195,7 +195,7 @@ def cut(source: Source, start: int, count: int, samp_rate: float, continuous: bo
     Raises:
         NothingThere: it does not stand out of the recording's noise.
     """
-    quiet = _quiet(source)
+    quiet = quiet_samples(source)
     offset = np.complex64((quiet if len(quiet) >= 4 * _BINS else source.iq).mean())
     margin = 0 if continuous else min(start, len(source.iq) - start - count, round(5e-4 * source.samp_rate))
     iq = source.iq[start - margin:start + count + margin] - offset
@@ -243,7 +243,7 @@ def without_flicker(iq: np.ndarray) -> np.ndarray:
     return fft.ifft(bins, overwrite_x=True)
 
 
-def _quiet(source: Source) -> np.ndarray:
+def quiet_samples(source: Source) -> np.ndarray:
     """The samples between the marked bursts, max 2^18; none if no bursts are marked."""
     if not source.bursts:
         return np.zeros(0, np.complex64)
