@@ -21,6 +21,8 @@ def run(settings: PartSettings, note: Note) -> None:
     for name in MODELS[:1] if settings.small else MODELS:
         m = Measured(name, device, FP32, settings.seed)
         for batch in (1, 4) if settings.small else (1, 16, 256, 1024, 4096):
+            if not settings.has_time():
+                return
             m.encode(m.items(batch))
             rows.append({"model": name, "batch": batch, "pinned_mib": m.network.pinned_bytes / 2**20} | usage(device))
             note("rows", rows)
