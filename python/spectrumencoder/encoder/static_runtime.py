@@ -115,12 +115,12 @@ class GraphStep:
     def _capture(self, stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
         """The graph of `compute`. Its memory is its own: graphs that share memory must be replayed in the order of capture."""
         stream.wait_stream(torch.cuda.current_stream(stream.device))  # weights, inputs and outputs are made there
-        with torch.cuda.device(stream.device):
-            with torch.cuda.stream(stream):
-                for _ in range(WARM_UP):
-                    self._compute()
-            graph = torch.cuda.CUDAGraph()
-            # other threads of a flowgraph may use CUDA meanwhile: an error of theirs is no error of this capture
+        graph = torch.cuda.CUDAGraph()
+        # the outer stream: torch.cuda.graph does not put the stream back if the capture fails
+        with torch.cuda.device(stream.device), torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                self._compute()
+            # other threads of a flowgraph may use CUDA meanwhile: what they do is no error of this capture
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 self._compute()
         return graph

@@ -125,12 +125,15 @@ def captured(call: Callable[[], object], device: torch.device) -> Callable[[], o
         return call
     stream = torch.cuda.Stream(device)
     stream.wait_stream(torch.cuda.current_stream(device))
+    graph = torch.cuda.CUDAGraph()
     with torch.cuda.stream(stream):
         for _ in range(3):
             call()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=stream):
-        kept = call()
-    replay = graph.replay
-    replay_with_output: Callable[[], object] = lambda: (replay(), kept)  # noqa: E731 (the output's memory is the graph's)
-    return replay_with_output
+        with torch.cuda.graph(graph, stream=stream):
+            kept = call()
+
+    def replay():
+        graph.replay()
+        return kept  # the graph writes to it
+
+    return replay
