@@ -67,6 +67,8 @@ void encoder_network::encode(
     if (kept < 1 || kept > d_sizes.n_tokens())
         throw std::invalid_argument("k = " + std::to_string(kept) + " is outside 1.." +
                                     std::to_string(d_sizes.n_tokens()));
+    if (out.token_classes.values && !d_sizes.token_classes)
+        throw std::invalid_argument("token_classes: the network has no token head; use a model that has one");
     if (rule == policy::random && !in.noise)
         throw std::invalid_argument("policy 'random' needs its noise, uniform in (0, 1), one value per token");
     for (size_t i = 0; i < in.count; ++i)
@@ -138,7 +140,7 @@ void encoder_network::encode_range(
     work.mixed.resize(s.width * work.step);
     work.attention.resize(std::max(work.tokens, 2 * s.head_width()) * std::max(PANEL, s.head_width()));
     work.values.resize(work.step * std::max(2 * round_up(s.head_width(), LANES), s.kv_heads * s.head_width()));
-    work.largest.resize(PANEL);
+    work.largest.resize(std::max(PANEL, work.step));
     work.inverse.resize(work.step);
     work.summary.resize((s.head_width() + 1) * round_up(s.head_width(), LANES));
     if (s.attention == "mhla") {
@@ -152,6 +154,7 @@ void encoder_network::encode_range(
     work.mlp.resize(s.mlp_width * PANEL);
     work.mlp_scale.resize(PANEL);
     work.narrowed.resize(s.token_share * work.step);
+    work.of_tokens.resize(out.token_classes.values ? s.token_columns() * work.step : 0);
     work.joined.resize(3 * s.width);
     work.embedding.resize(round_up(s.embedding, LANES));
     work.logits.resize(round_up(s.labels, LANES));
@@ -181,6 +184,8 @@ void encoder_network::encode_range(
             d_ops.normalise[FP32](work.x.data(), work.step, work.norm.data(), work.step, nullptr, s.width, work.step);
             if (!work.heads_only)
                 fill_places(work, lane);
+            if (float* to = row_of(out.token_classes, frame))
+                answer_tokens(work, to);
             answer(work, out, frame);
         }
         if (!work.heads_only)
@@ -200,6 +205,37 @@ void encoder_network::fill_places(workspace& work, size_t lane) const
         for (size_t c = 0; c < share; ++c)
             places[(m * share + c) * work.lanes] = work.keep[m] ? work.narrowed[c * work.step + column] : d_absent[c];
         column += work.keep[m];
+    }
+}
+
+// Probabilities of each token's classes and of a boundary before it (TokenHead of heads.py). A dropped token has those
+// of its background token.
+void encoder_network::answer_tokens(workspace& work, float* to) const
+{
+    const encoder_sizes& s = d_sizes;
+    const size_t n_classes = s.labels + 1, n_columns = s.token_columns(), step = work.step;
+    const size_t size = s.n_tokens() / s.sub_bands; // tokens of a background token
+    float *logits = work.of_tokens.data(), *boundary = logits + n_classes * step;
+    for (size_t c = 0; c < n_columns; ++c)
+        std::fill_n(logits + c * step, step, d_token_classes.bias[c]);
+    multiply(d_token_classes, { work.norm.data(), step, nullptr }, logits, step, step, true);
+
+    float *largest = work.largest.data(), *inverse = work.inverse.data();
+    std::copy_n(logits, step, largest);
+    for (size_t c = 1; c < n_classes; ++c)
+        for (size_t t = 0; t < step; ++t)
+            largest[t] = std::max(largest[t], logits[c * step + t]);
+    d_ops.softmax2(logits, step, largest, n_classes, step, inverse);
+    d_ops.scale_columns(logits, step, inverse, n_classes, step);
+    for (size_t t = 0; t < work.tokens; ++t)
+        boundary[t] = 1.0f / (1.0f + std::exp(-boundary[t]));
+
+    size_t kept = work.special;
+    for (size_t m = 0; m < s.n_tokens(); ++m, to += n_columns) {
+        const float* from = logits + (work.keep[m] ? kept : 1 + m / size);
+        kept += work.keep[m];
+        for (size_t c = 0; c < n_columns; ++c)
+            to[c] = from[c * step];
     }
 }
 

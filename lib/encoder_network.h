@@ -24,12 +24,13 @@ struct encoder_sizes {
         token_share, latents, latent_width, decoder_width, embedding, labels, bands;
     std::string attention; // one of encoder_network::families()
     std::string rope;      // none, static or dynamic
-    bool band_token;
+    bool band_token, token_classes;
 
     size_t n_tokens() const { return fft_size / stride; }
     size_t token_dim() const { return stride + 2; }
     size_t head_width() const { return width / heads; }
     size_t flat() const { return latents * latent_width; }
+    size_t token_columns() const { return labels + 2; } // of token_classes: labels, unknown signal, boundary
 };
 
 // A parameter of the network, row-major, with its name in PyTorch.
@@ -63,6 +64,7 @@ public:
         output probabilities;   // labels
         output logit;           // 1
         output keep_statistics; // 8: mean, std, min, max of the kept scores, then of the dropped ones
+        output token_classes;   // n_tokens * token_columns: probabilities, token by token
     };
     struct frames {
         const float* items; // from the tokenizer
@@ -92,7 +94,8 @@ public:
      * Encode frames. kept: tokens to keep, 1..n_tokens. heads_only: leave out bottleneck and decoder (residual,
      * reconstruction and latents stay as they are). threads: frames are shared out among so many.
      *
-     * May be called from several threads at once. Throws std::invalid_argument for arguments out of range.
+     * May be called from several threads at once. Throws std::invalid_argument for arguments out of range, and for
+     * token_classes of a network without a token head.
      */
     void encode(const frames& in, size_t kept, policy rule, bool heads_only, size_t threads, const results& out) const;
 
@@ -143,6 +146,7 @@ private:
     void attend_sub_bands(const left_map& mix, float* q, float* k, const float* v, float* to, workspace& work) const;
     void feed_forward(const layer& of, workspace& work) const;
     void answer(workspace& work, const results& out, size_t frame) const;
+    void answer_tokens(workspace& work, float* to) const;
     void fill_places(workspace& work, size_t lane) const;
     void reconstruct(const frames& in, size_t first, size_t count, workspace& work, const results& out) const;
     std::shared_ptr<const rotation> rotation_of(float log_theta) const;
@@ -169,6 +173,7 @@ private:
     std::vector<float> d_head_scale;
     right_map d_head_embed, d_classes, d_anomaly_in, d_anomaly_out;
     float d_temperature;
+    left_map d_token_classes; // without values if there is no token head
 
     mutable std::mutex d_mutex; // protects the members below
     mutable std::vector<std::unique_ptr<workspace>> d_idle;

@@ -149,6 +149,22 @@ struct encoder_network::reader {
                      scale);
     }
 
+    // To the powers of two that the softmax over the classes needs, and to the logit of a boundary.
+    left_map token_head(const encoder_sizes& s) const
+    {
+        const size_t columns = s.token_columns();
+        const float scale = LOG2_E / (*this)("token_temperature", {}).values[0];
+        std::vector<float> weights =
+            matrix("token_head.classes.weight", columns, s.width, vector("token_head.norm.weight", s.width));
+        std::vector<float> bias = vector("token_head.classes.bias", columns);
+        for (size_t c = 0; c + 1 < columns; ++c) {
+            bias[c] *= scale;
+            for (size_t e = 0; e < s.width; ++e)
+                weights[c * s.width + e] *= scale;
+        }
+        return left(weights, columns, s.width, bias);
+    }
+
     // attention/mhla.py: a softmax over the sub-bands that are read, times their number.
     static std::vector<float> mixing(const float* logits, size_t parts)
     {
@@ -253,6 +269,8 @@ encoder_network::encoder_network(const encoder_sizes& sizes,
     d_anomaly_in = read.right("heads.anomaly.0", ANOMALY_WIDTH, s.embedding);
     d_anomaly_out = read.right("heads.anomaly.2", 1, ANOMALY_WIDTH);
     d_temperature = read("temperature", {}).values[0];
+    if (s.token_classes)
+        d_token_classes = read.token_head(s);
 
     d_narrow = read.left("bottleneck.narrow", s.token_share, s.width, read.vector("bottleneck.norm.weight", s.width));
     d_absent = read.vector("bottleneck.absent", s.token_share);

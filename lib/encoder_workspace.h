@@ -37,6 +37,7 @@ struct encoder_network::workspace {
     floats cosine, sine;          // (head_width / 2, step)
     floats mlp, mlp_scale;        // (mlp_width, PANEL), PANEL
     floats narrowed;              // (token_share, step)
+    floats of_tokens;             // (token_columns, step)
     floats joined, embedding, logits, small;
     // for a group of frames
     floats bins, places, latents, mixed_in, decoding, mean, log_sigma;

@@ -123,9 +123,9 @@ def test_a_backlog_is_worked_off_in_large_batches_and_a_lone_frame_at_once(small
     top = gr.top_block()
     late, sizes, encode = [], [], encoder.engine.encode
 
-    def counted(frames, *others):
+    def counted(frames, *others, **named):
         sizes.append(len(frames))
-        return encode(frames, *others)
+        return encode(frames, *others, **named)
 
     encoder.engine.encode = counted
 

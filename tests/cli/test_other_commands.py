@@ -5,8 +5,10 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from gnuradio.spectrumencoder.session.checks import examine
 from gnuradio.spectrumencoder.version import VERSION
+from small_models import write_small_model
 
 FIGURES = ("balanced_accuracy", "accuracy", "recording_accuracy", "per_class", "confusion", "interval", "n_frames",
            "n_recordings", "dropout_rate", "tokens_kept")
@@ -24,6 +26,13 @@ def test_models_says_what_a_file_holds(call, model_file, tmp_path):
     assert row["backends"]["naive"] == row["backends"]["flash"] and "dynamic" in row["backends"]["flash"]
     assert row["name"] == "base" and row["frame"]["fft_size"] == 1024 and row["steps"] > 0 and row["labels"]
     assert all(variant in done.stdout for variant in row["variants"])
+
+
+@pytest.mark.parametrize(("head", "words"), [(True, "yes: a label for each signal"), (False, "no: a label for the whole band")])
+def test_models_says_whether_tokens_have_classes(call, tmp_path, head, words):
+    path = write_small_model(tmp_path / "m.safetensors", "m", 1, token_classes=head)
+    done = call("models", path, "--json", tmp_path / "m.json")
+    assert words in done.stdout and json.loads((tmp_path / "m.json").read_text())[0]["token_classes"] is head
 
 
 def test_models_without_any(call, the_line, tmp_path):

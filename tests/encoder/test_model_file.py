@@ -59,6 +59,24 @@ def test_round_trip(path, contents):
         assert np.array_equal(model.tensors[name], value)
 
 
+def test_a_file_of_before_the_token_head_loads_without_one(tmp_path, contents):
+    contract, tensors = contents
+    old = {key: value for key, value in contract["encoder"].items() if key != "token_classes"}
+    save(tmp_path / "old.safetensors", {**contract, "encoder": old}, tensors)
+    model = load(tmp_path / "old.safetensors")
+    assert not model.has_token_classes and model.config("softmax-dynamic") == EncoderConfig(**SMALL)
+
+
+@pytest.mark.parametrize("heads", [{}, {"token_classes": True}])
+def test_a_token_head_is_in_the_contract(tmp_path, contents, heads):
+    contract, _ = contents
+    config = EncoderConfig(**SMALL, token_classes=True)
+    tensors = {f"weights.softmax-dynamic.{k}": v.numpy() for k, v in SpectrumEncoder(config).state_dict().items()}
+    save(tmp_path / "head.safetensors", {**contract, "encoder": config.to_dict(), "heads": heads}, tensors)
+    model = load(tmp_path / "head.safetensors")
+    assert model.has_token_classes and model.config("softmax-dynamic").token_classes
+
+
 def test_tables_are_set_replaced_and_kept(path):
     model = load(path)
     model.set_table("softmax-dynamic/ism/8/16/gumbel/fp32", {"scores": np.arange(5.0), "n": np.array(5)})
@@ -111,7 +129,8 @@ def test_contract_that_does_not_fit(tmp_path, contents, change, message):
     (dict(variants=[]), "names no variant"), (dict(average="a"), "wrong type: average .'a'."),
     (dict(average=[1, 99]), "within 1..64"), (dict(labels=["noise"]), "labels differ from the encoder's"),
     (dict(policies=["best"]), "policies .'best'. are unknown"),
-    (dict(bands=3), "wrong type: bands"), (dict(name=None), "name .None.")])
+    (dict(bands=3), "wrong type: bands"), (dict(name=None), "name .None."),
+    (dict(heads={"token_classes": True}), "heads and its encoder differ in token_classes")])
 def test_contract_entries_are_checked(tmp_path, contents, change, message):
     contract, tensors = contents
     save(tmp_path / "x.safetensors", {**contract, **change}, tensors)

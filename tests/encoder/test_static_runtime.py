@@ -112,6 +112,8 @@ def encode(network, count, *, kept=8, policy="gumbel", pad_batch=0, wanted=None,
     items, bands, noise = items_for(network, count)
     widths = {"residual": config.fft_size, "reconstruction": config.fft_size, "latents": config.latents * config.latent_width,
               "embedding": config.embedding, "probabilities": len(config.labels), "logit": 1, "keep_statistics": 8}
+    if config.token_classes:
+        widths["token_classes"] = config.n_tokens * (len(config.labels) + 2)
     out = {name: np.full((count, width), np.nan, np.float32) for name, width in widths.items() if not names or name in names}
     for part in parts or [slice(0, count)]:
         network.encode(items[part], bands[part], kept, policy, backend=DEFAULT_OF_FAMILY[config.attention], pad_batch=pad_batch,
@@ -190,7 +192,7 @@ def test_cut():
 @pytest.mark.parametrize("rope", ROPE_MODES)
 def test_static_passes_equal_the_eager_runtime(family, rope):
     torch.manual_seed(1)
-    network = SpectrumEncoder(EncoderConfig(**SMALL, attention=family, rope=rope)).eval()
+    network = SpectrumEncoder(EncoderConfig(**SMALL, attention=family, rope=rope, token_classes=rope == "dynamic")).eval()
     for policy in POLICIES:
         for kept in (8, 16):
             ours, eager = (encode(made, 21, kept=kept, policy=policy, pad_batch=8)
@@ -207,6 +209,12 @@ def test_wanted_tokens_and_an_answer_alone(made):
         assert ours.keys() == eager.keys()
         for name, value in eager.items():
             np.testing.assert_allclose(ours[name], value, rtol=2e-5, atol=2e-5, err_msg=name)
+
+
+def test_token_classes_need_a_head(made):
+    with pytest.raises(ValueError, match="the network has no token head"):
+        StaticNetwork(made, CPU).encode(*items_for(EagerNetwork(made, CPU), 2)[:2], 8, "gumbel", backend="flash", pad_batch=0,
+                                        token_classes=np.zeros((2, 16 * 5), np.float32))
 
 
 def test_frames_do_not_depend_on_their_batch(made):

@@ -160,7 +160,7 @@ def test_training_gives_tokens_their_classes(mini_corpus, mini_config, tmp_path)
     config["data"]["composed_share"] = 0.5
     config["training"] |= {"steps": 60, "rate": 5e-3, "variants": [["softmax", "dynamic"]]}
     model = load(train(config, [mini_corpus], tmp_path / "run"))
-    assert model.contract["heads"]["tokens"] is True
+    assert model.contract["heads"]["token_classes"] is True
     weights = model.weights("softmax-dynamic")
     assert weights["token_head.classes.weight"].shape == (12, 16)
     metrics = model.contract["metrics"]["softmax-dynamic"]

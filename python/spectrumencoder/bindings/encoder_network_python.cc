@@ -71,6 +71,7 @@ make_network(const py::dict& sizes, const py::dict& weights, const std::string& 
     s.attention = sizes["attention"].cast<std::string>();
     s.rope = sizes["rope"].cast<std::string>();
     s.band_token = sizes["band_token"].cast<bool>();
+    s.token_classes = sizes["token_classes"].cast<bool>();
 
     const isa which = isa_of(instructions);
     const precision of_blocks = precision_of(dtype);
@@ -149,12 +150,13 @@ void encode(const encoder_network& network,
         return output_of(out.contains(name) ? py::object(out[name]) : py::none(), frames, n, name);
     };
     const encoder_network::results results = {
-        get("residual", s.fft_size),   get("reconstruction", s.fft_size), get("latents", s.flat()),
-        get("embedding", s.embedding), get("probabilities", s.labels),    get("logit", 1),
-        get("keep_statistics", 8),
+        get("residual", s.fft_size),    get("reconstruction", s.fft_size),
+        get("latents", s.flat()),       get("embedding", s.embedding),
+        get("probabilities", s.labels), get("logit", 1),
+        get("keep_statistics", 8),      get("token_classes", s.n_tokens() * s.token_columns()),
     };
-    const char* const names[] = { "residual",      "reconstruction", "latents",        "embedding",
-                                  "probabilities", "logit",          "keep_statistics" };
+    const char* const names[] = { "residual",      "reconstruction", "latents",         "embedding",
+                                  "probabilities", "logit",          "keep_statistics", "token_classes" };
     for (const auto& entry : out)
         if (std::none_of(std::begin(names), std::end(names), [&](const char* name) {
                 return entry.first.cast<std::string>() == name;
@@ -226,18 +228,18 @@ void bind_encoder_network(py::module& m)
         .def_property_readonly("dtype",
                                [](const encoder_network& of) { return DTYPES[static_cast<size_t>(of.of_blocks())]; })
         .def_property_readonly("instructions", [](const encoder_network& of) { return isa_name(of.instructions()); })
-        .def(
-            "encode",
-            &encode,
-            "Fill the arrays of `out` (by name; an absent one is left out): residual, reconstruction, latents, "
-            "embedding,\n"
-            "probabilities, logit, keep_statistics, a row per frame. Raises ValueError where an argument does not fit.",
-            py::arg("items"),
-            py::arg("bands"),
-            py::arg("kept"),
-            py::arg("policy"),
-            py::arg("noise") = py::none(),
-            py::arg("wanted") = py::none(),
-            py::arg("threads") = 1,
-            py::arg("out"));
+        .def("encode",
+             &encode,
+             "Fill the arrays of `out` (by name; an absent one is left out): residual, reconstruction, latents, "
+             "embedding,\n"
+             "probabilities, logit, keep_statistics, token_classes, a row per frame. Raises ValueError if an argument\n"
+             "does not fit.",
+             py::arg("items"),
+             py::arg("bands"),
+             py::arg("kept"),
+             py::arg("policy"),
+             py::arg("noise") = py::none(),
+             py::arg("wanted") = py::none(),
+             py::arg("threads") = 1,
+             py::arg("out"));
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: frames of tokens in; residual, features and reconstruction out, one item per frame, by ``encoder.engine``."""
+"""Block: tokens in; residual, features, reconstruction and token classes out, one item per frame, by ``encoder.engine``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ..encoder.adaptive_dropout import OFF
 from ..encoder.adaptive_encoder import AdaptiveEncoder
 from ..encoder.engine import EncodedFrames, Engine
 from ..encoder.ensemble import SpeculativeEngine, open_engine
+from ..encoder.token_classes import columns
 from ..settings import DEFAULTS, ENCODER
 from ..tokens import layout
 from ..tokens.band_plan import UNKNOWN, band_of
@@ -30,6 +31,7 @@ from .tags import frame_tags, known_freq
 _MAX_KEPT_BANDS = 1024
 _SKIPPED = pmt.intern(keys.SKIPPED)
 _ENCODED = pmt.intern(keys.ENCODED)
+_TOKEN_CLASSES = 3  # number of the output
 
 
 class FrameMismatch(ValueError):
@@ -43,7 +45,8 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
 
     Input 0: tokens (item_size floats, see ``fft_tokenizer``). Outputs, aligned with it, tags passed on:
     0 residual (fft_size floats, standardised); 1 features (256 floats, ``encoder.features``);
-    2 reconstruction (fft_size floats, dBFS; may stay unconnected).
+    2 reconstruction (fft_size floats, dBFS); 3 token_classes (M (labels + 2) floats, ``encoder.token_classes``; NaN without a
+    token head). The last, or the last two, may stay unconnected. Token classes are computed only if they are connected.
     Message input `control`: a dict of live settings; those of other stages are ignored. `keep_bands_hz`, a list of pairs of
     frequencies that ``doma_tracker`` predicts, comes by message alone. Tokens that overlap one are kept before others,
     within the k of the dropout rate. An empty list ends this. With adaptive_dropout, frames with such a token are of interest.
@@ -81,10 +84,12 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
                  encoded_step=DEFAULTS.encoded_step, adaptive_dropout=DEFAULTS.adaptive_dropout, **engine):
         wire = layout.FrameLayout(fft_size, stride)
         spectrum = (np.float32, fft_size)
-        gr.sync_block.__init__(self, "spectrum_encoder", [(np.float32, wire.item_size)],
-                               py_io_signature(2, 3, [spectrum, (np.float32, features.N_FEATURES), spectrum]))
+        opened = open_engine(model, **engine)
+        outputs = [spectrum, (np.float32, features.N_FEATURES), spectrum,
+                   (np.float32, wire.n_tokens * len(columns(opened.labels)))]
+        gr.sync_block.__init__(self, "spectrum_encoder", [(np.float32, wire.item_size)], py_io_signature(2, 4, outputs))
         self.init_safe_block()
-        self.engine = open_engine(model, **engine)
+        self.engine = opened
         self._adaptive = AdaptiveEncoder(self.engine, adaptive_dropout)
         _check_frame(self.engine, fft_size=fft_size, stride=stride, window=window)
         if band != "auto" and band not in self.engine.bands:
@@ -100,7 +105,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._forget_tags()
         self.n_frames = self.n_skipped = 0
         self.message_port_register_out(_ENCODED)
-        for port in range(3):
+        for port in range(len(outputs)):
             self.set_min_output_buffer(port, int(min_output_buffer))
         self.add_input_port(keys.CONTROL, self.handle_control)
 
@@ -160,6 +165,7 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         self._frame_hop: float | None = None  # samples
         self._next_sample = 0  # number of the next frame's first sample
         self._rx_freq, self._lost = None, False  # Hz of the last tag; samples were lost before these frames
+        self._warned = False  # that token classes are not to be had
         self._gap = 0  # samples left out between the last call's frames and this one's, or between these
 
     def _start(self):
@@ -199,15 +205,28 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
             if n_skip < n_frames or self._encoded is not None:
                 wanted = self._wanted(centres[n_skip:], side[n_skip:])
                 began = time.perf_counter()
-                residual, rows, *reconstruction = (output[n_skip:n_frames] for output in output_items)  # the last may be absent
-                encoded = self._adaptive.encode(items[n_skip:], bands[n_skip:], wanted,
-                                                EncodedFrames(residual, rows, *reconstruction or [None], None), centres[n_skip:])
+                encoded = self._encode(items[n_skip:], bands[n_skip:], wanted, centres[n_skip:],
+                                       [output[n_skip:n_frames] for output in output_items])
                 if n_skip < n_frames:
                     self._at_once = frames_at_once((time.perf_counter() - began) / (n_frames - n_skip))
                 if self._encoded is not None:
                     self._encode_pdus(tags, items, bands, n_skip, encoded)
             self.n_frames += n_frames
         return n_frames
+
+    def _encode(self, items: np.ndarray, bands: list[str], wanted: np.ndarray | None, centres: list[float | None],
+                outputs: list[np.ndarray]) -> EncodedFrames:
+        """Encodes frames into the outputs, of which the last two may be absent."""
+        residual, rows, reconstruction, of_tokens = (*outputs, None, None)[:4]
+        if of_tokens is not None and not self.engine.has_token_classes:
+            of_tokens[:] = np.nan
+            of_tokens = None
+            if not self._warned:
+                self.logger.warn(f"token_classes is NaN: model {self.engine.model_name} has no token head; use one that has, "
+                                 "spectrumencoder models lists them")
+            self._warned = True
+        return self._adaptive.encode(items, bands, wanted, EncodedFrames(residual, rows, reconstruction, None), centres,
+                                     token_classes=of_tokens)
 
     def _wanted(self, centres: list[float | None], side: np.ndarray) -> np.ndarray | None:
         """Mask of the tokens that overlap a band to be kept, (F, M); None if there is no such band."""
@@ -270,8 +289,8 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
         if not n_skip:
             return
         _, side = self._layout.split(items[:n_skip])
-        for output in output_items:
-            output[:n_skip] = 0
+        for port, output in enumerate(output_items):
+            output[:n_skip] = np.nan if port == _TOKEN_CLASSES else 0
         output_items[1][:n_skip, features.SKIPPED] = 1
         output_items[1][:n_skip, features.K_EFF] = side[:, layout.K_EFF]
         output_items[1][:n_skip, features.FLOOR_DBFS] = side[:, layout.FLOOR_DBFS]

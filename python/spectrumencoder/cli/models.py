@@ -58,6 +58,7 @@ def describe(model, path: Path) -> dict:
         "backends": {name: ropes[b.family] for name, b in BACKENDS.items() if b.family in ropes},
         "policies": list(contract["policies"]),
         "labels": list(contract["labels"]),
+        "token_classes": model.has_token_classes,
         "bands": list(contract["bands"]),
         "calibrated": {key: _table_size(table) for key, table in sorted(model.tables.items())},
         "steps": contract["steps"],
@@ -83,6 +84,8 @@ def _print(row: dict):
     table.add_row("backends", "; ".join(f"{name} ({', '.join(modes)})" for name, modes in row["backends"].items()))
     table.add_row("dropout policies", ", ".join(row["policies"]))
     table.add_row("labels", ", ".join(row["labels"]))
+    table.add_row("token classes", "yes: a label for each signal in the band" if row["token_classes"]
+                  else "no: a label for the whole band alone")
     table.add_row("bands", ", ".join(row["bands"]))
     table.add_row("calibrated", "\n".join(_calibrated(row["calibrated"]))
                   or "nothing: no p-values and no events before `spectrumencoder calibrate`")

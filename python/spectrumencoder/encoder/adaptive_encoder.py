@@ -2,9 +2,9 @@
 """The encoder with adaptive dropout: frames of interest by the engine in full, quiet frames with few tokens or not at all.
 
 A quiet frame of the mode `held` repeats what the last encoded frame has given: expected spectrum, latents, embedding, class
-probabilities and logit. Its floor and K are its own, and its residual compares its own levels with that expectation. So a
-detector judges it as any other frame, by the psd and by the residual, and its label is the last known one. Before the last
-encoded frame became quiet, `HOLD` quiet frames were encoded. So what is repeated is never a burst.
+probabilities, logit and token classes. Its floor and K are its own, and its residual compares its own levels with that
+expectation. So a detector judges it as any other frame, by the psd and by the residual, and its label is the last known one.
+Before the last encoded frame became quiet, `HOLD` quiet frames were encoded. So what is repeated is never a burst.
 
 K_KEPT of a quiet frame is that of the dropout rate: it is a part of the key of its conformal table. K_ENCODED is the number of
 tokens that were really encoded, 0 if none.
@@ -33,6 +33,7 @@ class _Answer(NamedTuple):
     mean_db: np.ndarray  # (N,) over the floor
     sigma_db: np.ndarray  # (N,)
     latents: np.ndarray  # (L, W)
+    token_classes: np.ndarray | None  # (M (labels + 2),), if they were asked for
 
 
 class AdaptiveEncoder:
@@ -79,23 +80,26 @@ class AdaptiveEncoder:
         return self.n_tokens / max(1, self.n_full + self.n_few + self.n_held)
 
     def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None,
-               out: GivenArrays | None = None, places: Sequence[Hashable] | None = None) -> EncodedFrames:
+               out: GivenArrays | None = None, places: Sequence[Hashable] | None = None, *,
+               token_classes: np.ndarray | bool | None = None) -> EncodedFrames:
         """Like ``Engine.encode``.
 
         Args:
-            items, bands, wanted, out: as there.
+            items, bands, wanted, out, token_classes: as there.
             places: of each frame, any key that tells one tuning from another.
         """
         if self.mode == OFF:
             self._count(len(items), 0, 0)
-            return self.engine.encode(items, bands, wanted, out)
+            return self.engine.encode(items, bands, wanted, out, token_classes=token_classes)
+        encoded = self.engine.empty(len(items), out, token_classes)
+        if self._answer and self._answer.token_classes is None and encoded.token_classes is not None:
+            self._judge.refresh()  # there is no answer yet that a held frame could repeat
         named = [bands] * len(items) if isinstance(bands, str) else list(bands)
         full = self._judge.full(items, wanted, list(zip(places or named, named, strict=True)))
         if full.all():
-            encoded = self.engine.encode(items, bands, wanted, out)
+            self.engine.encode(items, bands, wanted, encoded, token_classes=encoded.token_classes)
             self._count(len(items), 0, 0)
         else:
-            encoded = self.engine.empty(len(items), out)
             self._encode_apart(items, named, wanted, full, encoded)
         if self.mode == HELD and full.any():
             self._answer = self._answer_of(items, encoded, int(np.flatnonzero(full)[-1]))
@@ -104,13 +108,13 @@ class AdaptiveEncoder:
     def _encode_apart(self, items: np.ndarray, bands: list[str], wanted: np.ndarray | None, full: np.ndarray,
                       out: EncodedFrames) -> None:
         """Encodes the full frames as one batch, then the quiet ones."""
-        chosen, quiet = np.flatnonzero(full), np.flatnonzero(~full)
+        chosen, quiet, asked = np.flatnonzero(full), np.flatnonzero(~full), out.token_classes is not None
         if len(chosen):
             self._scatter(out, chosen, self.engine.encode(items[chosen], [bands[i] for i in chosen],
-                                                          None if wanted is None else wanted[chosen]))
+                                                          None if wanted is None else wanted[chosen], token_classes=asked))
         if self.mode == FEW:
             self._scatter(out, quiet, self.engine.encode(items[quiet], [bands[i] for i in quiet],
-                                                         kept=min(FEW_TOKENS, self.engine.k_kept)))
+                                                         kept=min(FEW_TOKENS, self.engine.k_kept), token_classes=asked))
             self._count(len(chosen), len(quiet), 0)
             return
         last = np.maximum.accumulate(np.where(full, np.arange(len(full)), -1))[quiet]  # the full frame before each
@@ -121,6 +125,8 @@ class AdaptiveEncoder:
     def _scatter(self, out: EncodedFrames, numbers: np.ndarray, made: EncodedFrames) -> None:
         for to, part in zip(out, made, strict=True):
             to[numbers] = part
+        if out.token_classes is not None:
+            out.token_classes[numbers] = made.token_classes
 
     def _repeat(self, items: np.ndarray, numbers: np.ndarray, out: EncodedFrames, answer: _Answer) -> None:
         """Fills the rows of quiet frames with the answer of an earlier frame."""
@@ -131,7 +137,8 @@ class AdaptiveEncoder:
         level = tokens[:, :, :-2].reshape(len(numbers), -1)
         self._scatter(out, numbers, EncodedFrames((level - answer.mean_db) / answer.sigma_db, rows,
                                                   answer.mean_db + side[:, layout.FLOOR_DBFS, None],
-                                                  np.broadcast_to(answer.latents, (len(numbers), *answer.latents.shape))))
+                                                  np.broadcast_to(answer.latents, (len(numbers), *answer.latents.shape)),
+                                                  answer.token_classes))
 
     def _answer_of(self, items: np.ndarray, encoded: EncodedFrames, number: int) -> _Answer:
         """What an encoded frame has given. The residual is (level - mean) / sigma with one sigma per token: sigma follows."""
@@ -142,7 +149,8 @@ class AdaptiveEncoder:
         size = np.square(residual).sum(axis=1)
         sigma = np.sqrt(np.divide(np.square(away).sum(axis=1), size, out=np.ones_like(size), where=size > 0))
         sigma_db = np.repeat(np.maximum(sigma, 1e-3), away.shape[1]).astype(np.float32)
-        return _Answer(encoded.features[number].copy(), mean_db, sigma_db, encoded.latents[number].copy())
+        of_tokens = None if encoded.token_classes is None else encoded.token_classes[number].copy()
+        return _Answer(encoded.features[number].copy(), mean_db, sigma_db, encoded.latents[number].copy(), of_tokens)
 
     def _count(self, n_full: int, n_few: int, n_held: int) -> None:
         self.n_full, self.n_few, self.n_held = self.n_full + n_full, self.n_few + n_few, self.n_held + n_held

@@ -12,7 +12,7 @@ frames (the last one is filled up), on one thread by default.
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,25 +22,17 @@ from ..tokens.layout import FrameLayout
 from . import features, native
 from .attention import BACKENDS, DEFAULT_OF_FAMILY, Backend, get_backend
 from .config import POLICIES, EncoderConfig
+from .encoded_frames import EncodedFrames, GivenArrays
 from .features import BF16, FP32
 from .model_file import ModelError, ModelFile, find_model, load, table_key
 from .pytorch import choose_device, device_kind, log_fallback, why_no_torch
+from .token_classes import columns
 
 AUTO, NATIVE, TORCH = RUNTIMES = SETTINGS["runtime"].choices
 SLOW_INSTRUCTIONS = "generic"  # with these instructions PyTorch may be the faster runtime
 BF16_WIDTH = 64  # min network width for bf16: below it, over 0.1 % of frames change class (docs/results/precision.md)
 _TRIAL_FRAMES, _TRIALS = 16, 3
 _native_was_faster: dict[tuple, bool] = {}  # key: model, variant, backend, threads, padding, dtype; timed once per process
-
-
-class EncodedFrames(NamedTuple):
-    residual: np.ndarray  # (F, N) float32, (level - mean) / sigma
-    features: np.ndarray  # (F, 256) float32, layout in features.py
-    reconstruction: np.ndarray  # (F, N) float32, dBFS
-    latents: np.ndarray  # (F, L, W) float32; the reconstruction is made from them
-
-
-GivenArrays = tuple[np.ndarray | None, ...]  # in the order of EncodedFrames; None: the engine makes that array
 
 
 class Engine:
@@ -180,6 +172,11 @@ class Engine:
     def bands(self) -> list[str]:
         """Bands that the model knows; the last one is `unknown`."""
         return list(self.contract["bands"])
+
+    @property
+    def has_token_classes(self) -> bool:
+        """Whether the model has a token head: it says what each token of a frame holds."""
+        return self.file.has_token_classes
 
     @property
     def trained_on(self) -> set[str]:
@@ -328,7 +325,8 @@ class Engine:
         self._frame_number = 0
 
     def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None,
-               out: GivenArrays | None = None, kept: int | None = None) -> EncodedFrames:
+               out: GivenArrays | None = None, kept: int | None = None, *,
+               token_classes: np.ndarray | bool | None = None) -> EncodedFrames:
         """Encode frames.
 
         Args:
@@ -338,37 +336,46 @@ class Engine:
             out: arrays to write into and return, in the order of EncodedFrames. None makes a new array. Residual, features
                 and reconstruction may be views of wider rows.
             kept: tokens to keep, 1..M, for these frames alone; None: those of the dropout rate.
+            token_classes: True: what each token holds is computed as well; or the array (F, M (labels + 2)) to write it into.
 
         Returns:
             One row per frame; see EncodedFrames for shapes and units.
 
         Raises:
-            ValueError: items have another size, or `kept` is out of range.
+            ValueError: items have another size, `kept` is out of range, or the model has no token head to give token classes.
         """
         items, index = self._check(items, bands)
         if kept is not None and not 1 <= kept <= self.config.n_tokens:
             raise ValueError(f"kept {kept} is outside 1..{self.config.n_tokens} tokens")
-        out = self.empty(len(items), out)
+        out = self.empty(len(items), out, token_classes)
         self._fill(self.runtime, items, index, self._draw_noise(len(items)), wanted, out, kept)
         return out
 
-    def answer(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None) -> np.ndarray:
+    def answer(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None,
+               token_classes: np.ndarray | None = None) -> np.ndarray:
         """Like `encode`, without reconstruction: (F, 256) features with only EMBEDDING and PROBABILITIES filled.
 
         Args:
             items, bands, wanted: as for `encode`.
+            token_classes: array (F, M (labels + 2)) to fill as well.
         """
         items, index = self._check(items, bands)
         rows = np.zeros((len(items), features.N_FEATURES), np.float32)
-        self._compute(self.runtime, items, index, self._draw_noise(len(items)), wanted, None, **self._answer_of(rows))
+        self._compute(self.runtime, items, index, self._draw_noise(len(items)), wanted, None, **self._answer_of(rows),
+                      token_classes=token_classes)
         return rows
 
-    def empty(self, count: int, given: GivenArrays | None = None) -> EncodedFrames:
-        """The given arrays, with a new one of `count` frames for each None."""
+    def empty(self, count: int, given: GivenArrays | None = None,
+              token_classes: np.ndarray | bool | None = None) -> EncodedFrames:
+        """The given arrays, with a new one of `count` frames for each None, and for `token_classes` if that is True."""
         shapes: tuple[tuple[int, ...], ...] = ((self.n_bins,), (features.N_FEATURES,), (self.n_bins,),
                                                (self.config.latents, self.config.latent_width))
         made = [np.empty((count, *shape), np.float32) if array is None else array
                 for array, shape in zip(given or (None,) * len(shapes), shapes, strict=True)]
+        if isinstance(token_classes, np.ndarray):
+            made.append(token_classes)
+        elif token_classes:
+            made.append(np.empty((count, self.config.n_tokens * len(columns(self.labels))), np.float32))
         return EncodedFrames(*made)
 
     def _answer_of(self, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -389,10 +396,11 @@ class Engine:
         self._compute(runtime, items, bands, noise, wanted, kept, residual=out.residual, reconstruction=out.reconstruction,
                       latents=out.latents.reshape(len(items), self.config.latents * self.config.latent_width),
                       logit=rows[:, features.LOGIT:features.LOGIT + 1], keep_statistics=rows[:, features.KEEP_STATS],
-                      **self._answer_of(rows))
+                      **self._answer_of(rows), token_classes=out.token_classes)
 
     def _compute(self, runtime: str, items: np.ndarray, bands: np.ndarray, noise: np.ndarray | None, wanted: np.ndarray | None,
-                 kept: int | None, **out: np.ndarray) -> None:
+                 kept: int | None, **given: np.ndarray | None) -> None:
+        out = {name: array for name, array in given.items() if array is not None}
         inputs = {"items": items, "bands": bands, "kept": kept or self.k_kept, "policy": self.dropout_policy, "noise": noise,
                   "wanted": wanted}
         network = self._network(runtime, self.variant)

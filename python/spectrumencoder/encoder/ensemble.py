@@ -11,6 +11,7 @@ A model name can be a file's name or path (`base`), `speculative` (the shipped `
   neither on its neighbours nor on how many others are in doubt.
 * **The answer** (embedding and class probabilities) comes from the model that answered last; `features.ANSWERED_BY` says which.
   So the confidence always belongs to the label beside it. The two models' embeddings lie in different spaces.
+* **Token classes** of a refined frame come from `large` too, if it has a token head. `fast` must have one for any to be given.
 * **Everything else comes from `fast`, for every frame**: residual, reconstruction, latents, anomaly logit, keep scores, and the
   settings that form the key of the conformal table. A p-value holds only if the frame's score and the table's scores come from
   one distribution. `large` sees a selection, the frames in doubt, and anomalous frames are likely to be among them. A table of
@@ -152,12 +153,14 @@ class SpeculativeEngine(Engine):
         self.n_accepted = self.n_refined = 0
 
     def encode(self, items: np.ndarray, bands: list[str] | str = "unknown", wanted: np.ndarray | None = None,
-               out: GivenArrays | None = None, kept: int | None = None) -> EncodedFrames:
-        """Like Engine.encode, but `large` gives the embedding and the class probabilities of frames in doubt.
+               out: GivenArrays | None = None, kept: int | None = None, *,
+               token_classes: np.ndarray | bool | None = None) -> EncodedFrames:
+        """Like Engine.encode, but `large` gives the embedding and the class probabilities of frames in doubt, and their token
+        classes if it has a token head.
 
         Frames with a `kept` of their own are quiet ones (see `adaptive_encoder`): `fast` answers them. The `random` policy draws
         for `large` by the number of the refined frame."""
-        encoded = super().encode(items, bands, wanted, out, kept)
+        encoded = super().encode(items, bands, wanted, out, kept, token_classes=token_classes)
         if kept is not None:
             self.n_accepted += len(items)
             return encoded
@@ -167,8 +170,12 @@ class SpeculativeEngine(Engine):
         self.n_accepted += len(items) - len(doubtful)
         if len(doubtful):
             of_these = bands if isinstance(bands, str) else [bands[i] for i in doubtful]
+            of_tokens = encoded.token_classes if self.large.has_token_classes else None
+            refined = None if of_tokens is None else of_tokens[doubtful]
             answer = self.large.answer(np.asarray(items, np.float32)[doubtful], of_these,
-                                       None if wanted is None else wanted[doubtful])
+                                       None if wanted is None else wanted[doubtful], refined)
+            if of_tokens is not None:
+                of_tokens[doubtful] = refined
             for part in (features.EMBEDDING, features.PROBABILITIES):
                 encoded.features[doubtful, part] = answer[:, part]
             encoded.features[doubtful, features.ANSWERED_BY] = LARGE

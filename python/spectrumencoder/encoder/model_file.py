@@ -3,8 +3,8 @@
 
 Contract (format version 1): `encoder` (EncoderConfig of the first variant), `variants` (list of {name, attention, rope},
 first = default), `policies` and `default_policy`, `labels`, `bands`, `average` [min, max], `rates` (possible
-dropout rates), `dtypes`, `steps` (0 = untrained: refused), `training` (config, commit, sources), `metrics`, `heads`,
-`weights_sha256`.
+dropout rates), `dtypes`, `steps` (0 = untrained: refused), `training` (config, commit, sources), `metrics`, `heads` (which
+of `classes`, `anomaly` and `token_classes` were trained), `weights_sha256`.
 
 Tensors: `weights.<variant>.<parameter>`, `weights.shared.<parameter>` for parameters equal in all variants, and
 `table.<key>.<field>` for the conformal tables, with keys from `table_key`.
@@ -60,6 +60,11 @@ class ModelFile:
     @property
     def variants(self) -> list[str]:
         return [v["name"] for v in self.contract["variants"]]
+
+    @property
+    def has_token_classes(self) -> bool:
+        """Whether the file holds a token head; files of earlier releases hold none."""
+        return bool(self.contract["encoder"].get("token_classes", False))
 
     def config(self, variant: str) -> EncoderConfig:
         """EncoderConfig of one variant."""
@@ -238,6 +243,8 @@ def _check(model: ModelFile) -> None:
         for name in ("labels", "bands"):
             if contract[name] != contract["encoder"][name]:
                 raise ValueError(f"its {name} differ from the encoder's")
+        if contract["heads"].get("token_classes", model.has_token_classes) != model.has_token_classes:
+            raise ValueError("its heads and its encoder differ in token_classes")
         unknown = set(contract["policies"]) - set(POLICIES)
         if unknown or contract.get("default_policy", POLICIES[0]) not in contract["policies"]:
             raise ValueError(f"dropout policies {contract['policies']} are unknown or lack the default")

@@ -77,9 +77,10 @@ class NativeNetwork:
             noise: (F, M) float32, for the policy `random`. wanted: (F, M) bool, tokens to keep before others.
             threads: number of threads that share the frames.
             out: float32 arrays, any of residual, reconstruction (F, N), latents (F, L W), embedding (F, A), probabilities
-                (F, labels), logit (F, 1), keep_statistics (F, 8). They may be views of wider rows.
+                (F, labels), logit (F, 1), keep_statistics (F, 8), token_classes (F, M (labels + 2)) as in token_classes.py.
+                They may be views of wider rows.
 
         Raises:
-            ValueError: an argument does not fit.
+            ValueError: an argument does not fit, or token_classes is asked of a network without a token head.
         """
         self._network.encode(items, bands, kept, policy, noise, wanted, threads, out)

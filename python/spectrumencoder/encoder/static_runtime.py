@@ -26,7 +26,8 @@ from .config import EncoderConfig
 from .encoder import Encoded, SpectrumEncoder
 from .lanes import CudaLane, Lanes, lanes_of
 from .pass_ring import PLACES, Pass, PassRing
-from .torch_runtime import EagerNetwork, keep_statistics
+from .token_classes import NO_TOKEN_HEAD
+from .torch_runtime import EagerNetwork, keep_statistics, token_classes
 
 LARGEST = 1024  # max rows of a pass
 MAX_STEPS = 32  # steps that are kept, each with its graph's memory
@@ -153,8 +154,11 @@ class StaticNetwork(EagerNetwork):
         """Encode frames into the given arrays; see `EagerNetwork.encode`.
 
         Raises:
+            ValueError: token classes of a network without a head for them.
             RuntimeError: the device reports an error, such as no memory.
         """
+        if "token_classes" in out and self.network.token_head is None:
+            raise ValueError(NO_TOKEN_HEAD)
         form = Form(kept, policy, backend, noise is not None, wanted is not None,
                     tuple((name, value.shape[1]) for name, value in out.items()))
         rows_of = {"items": items, "bands": bands[:, None], "noise": noise, "wanted": wanted}
@@ -216,5 +220,6 @@ OUTPUTS = {  # the same as `EagerNetwork` computes, partly on the host
     "embedding": lambda network, encoded, tokens, side: encoded.embedding,
     "probabilities": lambda network, encoded, tokens, side: torch.softmax(encoded.class_logits / network.temperature, dim=-1),
     "logit": lambda network, encoded, tokens, side: encoded.anomaly_logit[:, None],
+    "token_classes": lambda network, encoded, tokens, side: token_classes(encoded.token_logits, network.token_temperature),
     "keep_statistics": lambda network, encoded, tokens, side: keep_statistics(encoded.kept.score, encoded.kept.keep),
 }

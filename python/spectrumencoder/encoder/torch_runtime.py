@@ -10,6 +10,7 @@ from ..tokens.layout import FrameLayout
 from .config import LARGEST_BATCH, EncoderConfig
 from .encoder import Encoded, SpectrumEncoder
 from .precision import reduce_precision
+from .token_classes import NO_TOKEN_HEAD
 
 
 class EagerNetwork:
@@ -45,6 +46,8 @@ class EagerNetwork:
             backend: name of an attention backend of the network's family.
             pad_batch: frames per forward pass, the last pass filled up; 0 runs batches without padding.
         """
+        if "token_classes" in out and self.network.token_head is None:
+            raise ValueError(NO_TOKEN_HEAD)
         step = pad_batch or LARGEST_BATCH
         for start in range(0, len(items), step):
             part = slice(start, min(start + step, len(items)))
@@ -84,12 +87,20 @@ class EagerNetwork:
                 out["probabilities"][:] = on_host(torch.softmax(encoded.class_logits / self.network.temperature, dim=-1))
         if "logit" in out:
             out["logit"][:, 0] = on_host(encoded.anomaly_logit)
+        if "token_classes" in out:
+            with torch.inference_mode():
+                out["token_classes"][:] = on_host(token_classes(encoded.token_logits, self.network.token_temperature))
         if "keep_statistics" in out:
             out["keep_statistics"][:] = on_host(keep_statistics(encoded.kept.score[:count], encoded.kept.keep[:count]))
 
 
 def _filled_up(x: np.ndarray, count: int) -> np.ndarray:
     return np.concatenate((x, np.repeat(x[-1:], count - len(x), axis=0)))
+
+
+def token_classes(logits: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
+    """Logits (B, M, L + 2) -> probabilities (B, M (L + 2)): softmax of the classes, sigmoid of the boundary."""
+    return torch.cat((torch.softmax(logits[..., :-1] / temperature, dim=-1), torch.sigmoid(logits[..., -1:])), dim=-1).flatten(1)
 
 
 def keep_statistics(score: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:

@@ -39,9 +39,9 @@ MAX_OTHER_TOKENS = 0.02  # share of frames in which a tie is broken another way
 MODELS = ("fast", "base", "large")
 ORACLE_OF_FAMILY = {b.family: b.name for b in BACKENDS.values() if b.oracle}
 SMALL = dict(fft_size=128, width=16, layers=1, heads=2, kv_heads=1, kv_rank=8, mhla_blocks=4, mlp_width=32, score_width=4,
-             latents=2, latent_width=4, keep_choices=(4, 12, 16), decoder_width=32, embedding=8, sub_bands=2)
-BASE = dict(width=64, layers=3, heads=4, mlp_width=192, sub_bands=8)  # as recipes/train/base.toml
-COMPARED = ("residual", "reconstruction", "latents", "embedding", "probabilities", "logit", "keep_statistics")
+             latents=2, latent_width=4, keep_choices=(4, 12, 16), decoder_width=32, embedding=8, sub_bands=2, token_classes=True)
+BASE = dict(width=64, layers=3, heads=4, mlp_width=192, sub_bands=8, token_classes=True)  # as recipes/train/base.toml
+COMPARED = ("residual", "reconstruction", "latents", "embedding", "probabilities", "logit", "token_classes", "keep_statistics")
 
 
 def run(settings: PartSettings, note: Note) -> None:
@@ -147,7 +147,8 @@ def output_errors(oracle: SpectrumEncoder, ours: StaticNetwork, inputs: Inputs, 
     """Error of each output over the frames that kept the same tokens, and the share of the others."""
     config, count = oracle.config, len(inputs.items)
     widths = {"residual": config.fft_size, "reconstruction": config.fft_size, "latents": config.latents * config.latent_width,
-              "embedding": config.embedding, "probabilities": len(config.labels), "logit": 1, "keep_statistics": 8}
+              "embedding": config.embedding, "probabilities": len(config.labels), "logit": 1, "keep_statistics": 8,
+              "token_classes": config.n_tokens * (len(config.labels) + 2)}
     out = {name: np.empty((count, width), np.float32) for name, width in widths.items()}
     ours.encode(inputs.items, inputs.bands, kept, policy, backend=DEFAULT_OF_FAMILY[config.attention], pad_batch=count,
                 noise=inputs.given_noise, **out)
@@ -182,7 +183,7 @@ def _gradient(network: SpectrumEncoder, inputs: Inputs, kept: int, policy: str, 
     tokens, side, band, noise = inputs.tensors(network, network.position.device)
     out = network(tokens, side, band, kept, policy=policy, noise=noise, temperature=0.7, backend=backend)
     (out.mean_db.square().mean() / 100 + out.log_sigma.mean() + out.class_logits.square().mean() + out.anomaly_logit.mean()
-     + out.latent_logits.square().mean()).backward()
+     + out.latent_logits.square().mean() + out.token_logits.square().mean()).backward()
     network.eval()
     return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in network.parameters()]).cpu().numpy()
 

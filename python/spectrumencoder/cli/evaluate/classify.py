@@ -23,7 +23,8 @@ class Condition(StrEnum):
 
 
 def classify(
-    corpus: Annotated[Path, typer.Option(help="Folder of SigMF recordings labelled as the corpus is.")],
+    corpus: Annotated[list[Path], typer.Option(help="Folder of SigMF recordings labelled as the corpus is; may be given "
+                                               "several times.")],
     model: Annotated[list[str], typer.Option(help="Name of a shipped model, or a .safetensors file; several (folds) are judged "
                                              "together, each on what it was not trained on.")] = ["base"],  # noqa: B006
     dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Token dropout rate; the nearest possible is used and "
@@ -40,8 +41,9 @@ def classify(
     dtype: Annotated[str, typer.Option(help="Precision of the transformer blocks: fp32, bf16, int8 or auto.")] = "fp32",
 ):
     """Balanced accuracy of the classes on recordings, per recording source, with its confidence interval."""
-    if not corpus.is_dir():
-        raise CommandError(f"--corpus {corpus} is not a folder; name one that holds .sigmf-meta files")
+    for folder in corpus:
+        if not folder.is_dir():
+            raise CommandError(f"--corpus {folder} is not a folder; name one that holds .sigmf-meta files")
     check_writable(json_file)
     from ...evaluate.inference import classify as experiment
     with progress_bar(counts=True) as bar:

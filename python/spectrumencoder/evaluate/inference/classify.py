@@ -2,7 +2,8 @@
 """Classification of held-out recordings: the frames that are judged, the conditions, and the counts.
 
 Frames that hold the signal are judged (`training.corpus.Source.holds_signal`), on the grid of the tokenizer, K = 16, or K = 4
-if a file holds under 8 frames of K = 16. Nothing is padded or repeated, and a file that yields no frame counts as wrong.
+if a file holds under 8 frames of K = 16, or K = 1 if none of those holds the signal. Nothing is padded or repeated, and a file
+that yields no frame counts as wrong.
 `noise` is judged on gaps between bursts, on noise-only files and on simulated noise.
 
 Several models may be judged together, each on what it was not trained on: the folds of a cross-validation give one figure.
@@ -115,15 +116,17 @@ def judge(source: Source, condition: str, seed: int, engine: Engine) -> list[Jud
         rng = np.random.default_rng((seed, zlib.crc32(source.name.encode())))
         iq, factor = equalise(rng, source)
         rate, band = rate * factor, "unknown"
-    average = FULL_AVERAGE if len(iq) // (FULL_AVERAGE * layout.fft_size) >= FEW_FRAMES else SHORT_AVERAGE
-    count = average * layout.fft_size
-    frames = tokenize(iq, rate, fft_size=layout.fft_size, stride=layout.stride, average=average, window=engine.config.window,
-                      flush=False, keep_constant=True)
-    spans = [(int(s / factor), int(count / factor)) for s in frames.frame_start]
+    full = len(iq) // (FULL_AVERAGE * layout.fft_size) >= FEW_FRAMES
+    for average in (FULL_AVERAGE, SHORT_AVERAGE, 1)[not full:]:
+        frames = tokenize(iq, rate, fft_size=layout.fft_size, stride=layout.stride, average=average, window=engine.config.window,
+                          flush=False, keep_constant=True)
+        spans = [(int(s / factor), int(average * layout.fft_size / factor)) for s in frames.frame_start]
+        held = np.array([source.holds_signal(*s) for s in spans], bool)
+        if held.any() or source.label == "noise":
+            break
     gap = np.array([source.is_gap(*s) for s in spans], bool)
     out = []
     if source.label != "noise":
-        held = np.array([source.holds_signal(*s) for s in spans], bool)
         out.append(Judged(source.name, source.label, frames.items[held] if len(spans) else frames.items, band,
                           source.name))
     if gap.any() or source.label == "noise":
