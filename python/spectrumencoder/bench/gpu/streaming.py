@@ -61,7 +61,7 @@ def stream(engine: Engine, rate: float, seconds: float, seed: int = 0) -> dict:
     while (now := time.perf_counter() - began) < seconds:
         waiting = int(now * rate) + 1 - taken
         if waiting <= 0:
-            time.sleep(max(0.0, taken / rate - now))
+            time.sleep(max(0.0, min(taken / rate, seconds) - now))
             continue
         count, first = min(waiting, AT_ONCE), taken % POOL
         engine.encode(pool[first:first + count], out=type(out)(*(x[:count] for x in out)))
