@@ -22,6 +22,7 @@ EVENTS = "events"
 ENCODED = "encoded"
 DETECTIONS = "detections"
 TRACKS = "tracks"
+SIGNALS = "signals"
 CMD = "cmd"                        # commands to a radio, as gr-soapy takes them
 SWEEPS = "sweeps"
 
@@ -57,6 +58,9 @@ EMITTER_NAME = "emitter_name"      # given by the operator
 BURSTS = "bursts"                  # of the emitter that were heard
 FIRST_HEARD = "first_heard"        # POSIX seconds
 LAST_HEARD = "last_heard"
+
+SIGNAL_ID = "signal_id"            # number of a signal, in messages of port `signals`
+DUTY_CYCLE = "duty_cycle"          # share of the time since it was heard first that a signal was on
 
 EVENT_FIELDS = (
     EVENT_ID, STATE, TIMESTAMP, TIME_SOURCE, SAMPLE_START, SAMPLE_COUNT, FREQ_CENTER_HZ, BANDWIDTH_HZ, FREQ_RELATIVE,

@@ -30,6 +30,7 @@
     X(ENCODED, encoded, "encoded") \
     X(DETECTIONS, detections, "detections") \
     X(TRACKS, tracks, "tracks") \
+    X(SIGNALS, signals, "signals") \
     X(CMD, cmd, "cmd") \
     X(SWEEPS, sweeps, "sweeps") \
     X(EVENT_ID, event_id, "event_id") \
@@ -63,6 +64,8 @@
     X(BURSTS, bursts, "bursts") \
     X(FIRST_HEARD, first_heard, "first_heard") \
     X(LAST_HEARD, last_heard, "last_heard") \
+    X(SIGNAL_ID, signal_id, "signal_id") \
+    X(DUTY_CYCLE, duty_cycle, "duty_cycle") \
     X(TRACK_ID, track_id, "track_id") \
     X(KIND, kind, "kind") \
     X(AGE_S, age_s, "age_s") \

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A burst as a row: place, width, level and class, and whether it is a signal or the receiver's own.
+
+Shape letters: N bins, L labels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..emitters.steady import DC_BINS
+from .link import Burst
+
+UNKNOWN_SIGNAL = "unknown signal"
+MIN_SNR_DB = 0.0
+_IMAGE_DB, _IMAGE_BINS = 20.0, 3  # by which an image is weaker than what it mirrors, and how far its edges may differ
+_ENOUGH = 8.0  # frames that count as independent for a class, at most
+
+
+@dataclass(frozen=True)
+class Emission:
+    """What a burst is.
+
+    Attributes:
+        low, high: first and last bin of its occupied band. snr_db: over the noise in that band. power_dbfs: with the noise.
+        label: class of the model, or ``UNKNOWN_SIGNAL``. confidence: that there is a signal of this class, 0..1.
+        presence: that there is a signal, 0..1. probabilities: (L + 1,), empty without a model.
+    """
+
+    low: int
+    high: int
+    snr_db: float
+    power_dbfs: float
+    label: str
+    confidence: float
+    presence: float
+    probabilities: np.ndarray
+
+
+def describe(burst: Burst, floor_db: np.ndarray, deviation: float, labels: Sequence[str], frames_of_a_second: float = 0.0
+             ) -> Emission:
+    """The emission of a burst, over the noise (N,) dBFS. deviation: see ``Burst.edges``."""
+    low, high = burst.edges(deviation)
+    mean = burst.mean()[low:high + 1]
+    over = max(float((mean - 1.0).mean()), 1e-3)
+    power = float((mean * 10.0 ** (0.1 * floor_db[low:high + 1])).sum())
+    presence = energy_presence(burst)
+    label, confidence, probabilities = UNKNOWN_SIGNAL, presence, np.zeros(0)
+    if burst.n_classes:
+        assert burst.log_classes is not None
+        presence = 0.5 * (presence + burst.presence / burst.n_classes)
+        mean_log = burst.log_classes / burst.n_classes
+        weighed = np.exp((mean_log - mean_log.max()) * min(1.0 + math.log2(burst.n_classes), _ENOUGH))
+        probabilities = weighed / weighed.sum()
+        best = int(probabilities.argmax())
+        label = labels[best] if best < len(labels) else UNKNOWN_SIGNAL
+        confidence = presence * float(probabilities[best])
+    return Emission(low, high, 10.0 * math.log10(over), 10.0 * math.log10(max(power, 1e-20)), label, confidence, presence,
+                    probabilities)
+
+
+def energy_presence(burst: Burst) -> float:
+    """How sure the power alone is that there is a signal, 0..1: by its score, and by the frames in which it was seen."""
+    over = math.log2(max(burst.score, 1e-3)) + 0.5 * math.log2(burst.n_frames)
+    return 1.0 / (1.0 + math.exp(-over))
+
+
+def is_receivers(burst: Burst, emission: Emission, middle: int) -> bool:
+    """Whether a burst is the receiver's own line at 0 Hz, or the mirror image of something much stronger."""
+    low, high = emission.low, emission.high
+    if middle - DC_BINS <= low and high <= middle + DC_BINS:
+        return True
+    first, last = 2 * middle - high, 2 * middle - low
+    if last >= low and first <= high or first < _IMAGE_BINS or last >= len(burst.ratio) - _IMAGE_BINS:
+        return False
+    mean = burst.mean()
+    mirrored = mean[first - _IMAGE_BINS:last + 1 + _IMAGE_BINS]
+    own = float(mean[low:high + 1].max()) - 1.0
+    strong = float(mirrored.max()) - 1.0 > own * 10.0 ** (0.1 * _IMAGE_DB)
+    # What it mirrors ends where it ends, but for what is too weak to be seen in it
+    return strong and bool(mean[first:last + 1].mean() - 1.0 > 0.3 * (float(mirrored.mean()) - 1.0))

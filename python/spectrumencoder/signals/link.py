@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Segments of successive frames to bursts. What is known to be on is followed by the power in its own bins.
+
+Shape letters: F frames, N bins, L labels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .segment import Segment, occupied_bins, runs_of, smoothed
+
+NEAR = 2  # bins between a segment and a burst that are one
+REMEMBERED = 256  # frames
+_ALL = (1 << REMEMBERED) - 1
+SURE = 1.5  # score from which one frame is enough for a burst
+YOUNG = 3  # frames in which a burst may still find its edges
+_STAYS = 0.2  # share of its mean height that a frame must show, for a burst to be on
+_UNSURE = 3  # frames that a burst which is not sure yet may be unseen, for each in which it was seen
+_MORE = 2.0  # times a bin's usual power, above which it counts for no more: that is another signal
+_OWN_SHARE = 0.15  # of its bins, which must be its own for them to speak for it
+_DEVIATIONS = 3.0  # of noise above which power counts
+_WIDER = 1.5  # times a burst's width, that a segment over it may be and still be that burst
+_STRONGER = 6.0  # times its height, from which a narrow segment within a burst is another one
+_TWIN_BINS, _TWIN_DB = 64, 15.0  # gap and difference of level between parts of one emission that come and go together
+_TWIN_SHARE = 0.6  # of their frames that are common
+_TONE_BINS, _TWIN_GAP = 16, 16  # width of parts that may lie that far apart, and gap of others
+_PEAKS = 1.5  # times the height of a burst, that its peaks have
+_NARROWER = 0.6  # times its width, below which a burst has lost a part
+_EDGE, _MIN_EDGE = 3.5, 0.2  # deviations, and power over the noise, of the bins that a burst grows by
+
+
+@dataclass(eq=False)
+class Burst:
+    """A burst that is open, or has ended.
+
+    Attributes:
+        low, high: first and last of its bins so far. first, last: numbers of its first and last frame.
+        ratio: (N,) power over the noise, summed over the frames in which it was on. n_frames: their number.
+        on: bits of the last REMEMBERED frames in which it was on; bit 0 is frame ``last``.
+        score: its highest. log_classes: (L + 1,) sum of the logarithms of class probabilities, over ``n_classes`` frames.
+        presence: sum of the probabilities that it is no noise, likewise.
+        others: (N,) bool, bins in which something else was on when it began; None: nowhere.
+        signal_id: of the signal that it is a burst of; 0: not reported yet. told: frames taken when it was reported last.
+        settled: frames in which it was on when its edges were looked for.
+        settled_at: number of the last of those. taken_in: signals of reported bursts that turned out to be parts of this one.
+        recent: as ratio, over the frames since then.
+    """
+
+    low: int
+    high: int
+    first: int
+    ratio: np.ndarray = field(repr=False)
+    last: int = -1
+    n_frames: int = 0
+    on: int = 0
+    score: float = 0.0
+    level: float = 0.0  # mean power over the noise, less 1
+    log_classes: np.ndarray | None = field(default=None, repr=False)
+    presence: float = 0.0
+    n_classes: int = 0
+    signal_id: int = 0
+    told: int = -1
+    settled: int = 0
+    settled_at: int = -1
+    taken_in: list[int] = field(default_factory=list)
+    recent: np.ndarray = field(default=None, repr=False)  # type: ignore[assignment]
+    others: np.ndarray | None = field(default=None, repr=False)
+
+    def __post_init__(self):
+        self.recent = np.zeros_like(self.ratio)
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is more than a chance of the noise."""
+        return self.score >= SURE or self.n_frames > YOUNG
+
+    def mean(self) -> np.ndarray:
+        """(N,) mean power over the noise in its frames."""
+        return self.ratio / max(self.n_frames, 1)
+
+    def take(self, frame: int, ratio: np.ndarray, score: float = 0.0):
+        """It is on in this frame (N,)."""
+        if self.last == frame:
+            return
+        self.ratio += ratio
+        self.recent += ratio
+        self.on = ((self.on << frame - self.last | 1) & _ALL) if self.on else 1
+        self.last = frame
+        self.n_frames += 1
+        self.score = max(self.score, score)
+        self.level = max(float(self.ratio[self.low:self.high + 1].mean()) / self.n_frames - 1.0, 1e-3)
+
+    def was_on(self, frame: int) -> bool:
+        """Whether it was on in a frame, of the last REMEMBERED."""
+        return frame <= self.last and bool(self.on >> self.last - frame & 1)
+
+    def stays(self, ratio: np.ndarray, deviation: float) -> bool:
+        """Whether it is on in a frame (N,): by its own bins, none of which counts for more than it had."""
+        part = slice(self.low, self.high + 1)
+        usual = self.ratio[part] * (_MORE / max(self.n_frames, 1))
+        now = np.minimum(ratio[part], usual)
+        if self.others is not None:
+            own = ~self.others[part]
+            if own.mean() >= _OWN_SHARE:
+                now, usual = now[own], usual[own]
+        over = float(now.mean()) - 1.0
+        return over > max(_STAYS * (float(usual.mean()) / _MORE - 1.0),
+                          _DEVIATIONS * deviation / math.sqrt(max(len(now) / 1.5, 1.0)))
+
+    def classify(self, segment_probabilities: np.ndarray, presence: float):
+        """Takes class probabilities (L + 1,) of one frame."""
+        logs = np.log(np.maximum(segment_probabilities, 1e-6))
+        self.log_classes = logs if self.log_classes is None else self.log_classes + logs
+        self.presence += presence
+        self.n_classes += 1
+
+    def absorb(self, other: Burst):
+        """Takes over a burst that is a part of the same emission."""
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        # Both hold the whole spectrum; frames that both know count once
+        extra = other.n_frames - common_frames(self, other)
+        if extra > 0:
+            share = extra / other.n_frames
+            self.ratio = self.ratio + other.ratio * share
+            self.recent = self.recent + other.ratio * share
+            self.n_frames += extra
+        last = max(self.last, other.last)
+        self.on = (self.on << last - self.last | other.on << last - other.last) & _ALL
+        self.first, self.last = min(self.first, other.first), last
+        self.score = max(self.score, other.score)
+        self.level = max(float(self.ratio[self.low:self.high + 1].mean()) / max(self.n_frames, 1) - 1.0, 1e-3)
+        if other.log_classes is not None:
+            self.log_classes = other.log_classes if self.log_classes is None else self.log_classes + other.log_classes
+        self.presence, self.n_classes = self.presence + other.presence, self.n_classes + other.n_classes
+        self.taken_in += other.taken_in
+        if self.signal_id and other.signal_id:
+            self.taken_in.append(other.signal_id)
+        elif other.signal_id:
+            self.signal_id, self.told = other.signal_id, other.told
+
+    def edges(self, deviation: float) -> tuple[int, int]:
+        """First and last bin of its occupied band. deviation: of one bin in one frame of noise, over its mean."""
+        mean = smoothed(self.mean())
+        edge = 1.0 + max(_DEVIATIONS * deviation / math.sqrt(3.0 * self.n_frames), 0.1)
+        low, high = self.low, self.high
+        inside = np.flatnonzero(mean[low:high + 1] > edge)
+        if inside.size:
+            low, high = low + int(inside[0]), low + int(inside[-1])
+        return occupied_bins(self.mean() - 1.0, low, high)
+
+
+class Linker:
+    """Joins segments of successive frames to bursts.
+
+    Args:
+        hold: frames that a burst may be unseen before it ends. deviation: of one bin of noise in one frame, over its mean.
+    """
+
+    def __init__(self, hold: int, deviation: float):
+        self.hold, self.deviation = hold, deviation
+        self.open: list[Burst] = []
+
+    def follow(self, frame: int, ratio: np.ndarray) -> np.ndarray:
+        """Takes a frame (N,) for the bursts that still are on; (N,) bool, the bins of those."""
+        known = np.zeros(len(ratio), bool)
+        if not self.open:
+            return known
+        for burst in self.open:
+            if burst.stays(ratio, self.deviation):
+                burst.take(frame, ratio)
+                known[burst.low:burst.high + 1] = True
+        return known
+
+    def see(self, frame: int, ratio: np.ndarray, segments: list[Segment], known: np.ndarray):
+        """Takes the segments of a frame (N,), and what ``follow`` gave."""
+        for segment in segments:
+            touching = [b for b in self.open if b.low - NEAR <= segment.high and segment.low <= b.high + NEAR]
+            mine = self._burst_of(segment, touching, frame)
+            if mine is None:
+                mine = Burst(*_unknown(segment, known), frame, np.zeros_like(ratio))
+                if touching:
+                    mine.others = known.copy()
+                self.open.append(mine)
+            if frame - mine.first < YOUNG or segment.high - segment.low <= 2 * (mine.high - mine.low):
+                mine.low, mine.high = self._grown(mine, segment)
+            mine.score = max(mine.score, segment.score)
+            mine.take(frame, ratio, segment.score)
+
+    def _burst_of(self, segment: Segment, touching: list[Burst], frame: int) -> Burst | None:
+        """The burst that a segment belongs to, of those that it touches; None for a new one."""
+        if not touching:
+            return None
+        width = segment.high - segment.low + 1
+        inside = [b for b in touching if b.low <= segment.low and segment.high <= b.high]
+        if inside:
+            burst = min(inside, key=lambda b: b.high - b.low)
+            if 2 * width < burst.high - burst.low + 1 and burst.last != frame and frame - burst.first >= YOUNG:
+                return None  # the wide one is off, and this is something else in its place
+            strong = 10.0 ** (0.1 * segment.level_db) - 1.0 > _STRONGER * burst.level
+            return None if strong and 3 * width < burst.high - burst.low + 1 else burst
+        best = max(touching, key=lambda b: min(b.high, segment.high) - max(b.low, segment.low))
+        young = [b for b in touching if frame - b.first < YOUNG]
+        if len(touching) == len(young):
+            for other in young:
+                if other is not best:
+                    best.absorb(other)
+                    self.open.remove(other)
+            return best
+        covered = sum(max(0, min(b.high, segment.high) - max(b.low, segment.low) + 1) for b in touching)
+        if len(touching) == 1 and (width <= _WIDER * (best.high - best.low + 1) + 6 or best in young):
+            return best
+        return None if covered < 0.5 * width else best
+
+    def _grown(self, burst: Burst, segment: Segment) -> tuple[int, int]:
+        """Edges of a burst with a segment, that do not reach into another burst."""
+        low, high = min(burst.low, segment.low), max(burst.high, segment.high)
+        for other in self.open:
+            if other is burst or (other.low <= burst.high and burst.low <= other.high):
+                continue
+            if other.high < burst.low:
+                low = max(low, other.high + 1)
+            elif other.low > burst.high:
+                high = min(high, other.low - 1)
+        return low, high
+
+    def settle(self, began: int):
+        """Looks again at bursts that have become twice as long: for their edges, and for parts of one emission.
+
+        Args:
+            began: number of the first frame of all. What began with it need not be one.
+        """
+        for burst in list(self.open):
+            if burst.n_frames >= 2 * burst.settled and burst.n_frames > 1:
+                self._part(burst)
+                burst.low, burst.high = self._regrown(burst)
+                burst.settled, burst.settled_at = burst.n_frames, burst.last
+                burst.recent[:] = 0.0
+        self._take_in()
+        ordered = sorted(self.open, key=lambda b: b.low)
+        for number, one in enumerate(ordered):
+            for other in ordered[number + 1:]:
+                if other.low - one.high > _TWIN_BINS:
+                    break
+                if one in self.open and other in self.open and _are_one(one, other, began):
+                    one.absorb(other)
+                    self.open.remove(other)
+
+    def _take_in(self):
+        """Joins bursts that are a part of a wider one: no stronger than that in the same bins, in the same time."""
+        for one in sorted(self.open, key=lambda b: b.high - b.low):
+            for wide in self.open:
+                if wide is not one and wide.low - NEAR <= one.low and one.high <= wide.high + NEAR \
+                        and wide.high - wide.low > one.high - one.low and _is_part(one, wide):
+                    wide.absorb(one)
+                    self.open.remove(one)
+                    break
+
+    def _part(self, burst: Burst):
+        """Parts a burst if it is much narrower since its edges were found: what it has lost was another one that has ended."""
+        count = burst.n_frames - burst.settled
+        if not burst.settled or count < 2:
+            return
+        edge = 1.0 + max(_EDGE * self.deviation / math.sqrt(1.5 * count), _MIN_EDGE)
+        now = burst.recent[burst.low:burst.high + 1] / count
+        at = np.flatnonzero(smoothed(now) > edge)
+        if not at.size or at[-1] - at[0] + 1 > _NARROWER * len(now):
+            return
+        later = burst.last - burst.settled_at  # frames since then
+        before = burst.ratio - burst.recent
+        gone = Burst(burst.low, burst.high, burst.first, before, last=burst.settled_at, n_frames=burst.settled,
+                     on=burst.on >> later, score=burst.score)
+        gone.settled, gone.settled_at, gone.level = burst.settled, burst.settled_at, burst.level
+        gone.log_classes, gone.presence, gone.n_classes = burst.log_classes, burst.presence, burst.n_classes
+        low, high = burst.low + int(at[0]), burst.low + int(at[-1])
+        if float(before[low:high + 1].mean()) / burst.settled < edge:  # it has begun where the other one was
+            burst.on, burst.ratio, burst.n_frames = burst.on & ((1 << later) - 1), burst.recent.copy(), count
+            burst.first = burst.last - burst.on.bit_length() + 1
+        burst.low, burst.high = low, high
+        burst.level = max(float(burst.ratio[low:high + 1].mean()) / burst.n_frames - 1.0, 1e-3)
+        gone.signal_id, burst.signal_id = burst.signal_id, 0
+        gone.told, burst.told = burst.told, -1
+        self.open.append(gone)
+
+    def _regrown(self, burst: Burst) -> tuple[int, int]:
+        """First and last bin of what stands out of the noise, in the mean of its frames, without a gap to what it has."""
+        mean = smoothed(burst.mean())
+        above = mean > 1.0 + max(_EDGE * self.deviation / math.sqrt(1.5 * burst.n_frames), _MIN_EDGE)
+        if burst.others is not None:
+            above &= ~burst.others
+        for other in self.open:  # what has other frames is another one's
+            if other is not burst and not _common(burst, other):
+                above[other.low:other.high + 1] = False
+        low, high = burst.low, burst.high
+        for first, last in runs_of(above):
+            if first <= high + NEAR and burst.low - NEAR <= last:
+                low, high = min(low, first), max(high, last)
+        return low, high
+
+    def ended(self, frame: int) -> list[Burst]:
+        """Takes out the bursts that were last on more than ``hold`` frames before this one."""
+        due = [b for b in self.open if frame - b.last > (self.hold if b.sure else min(self.hold, _UNSURE * b.n_frames))]
+        if due:
+            self.open = [b for b in self.open if b not in due]
+        return due
+
+    def end_all(self) -> list[Burst]:
+        """Takes out all bursts."""
+        due, self.open = self.open, []
+        return due
+
+
+def _unknown(segment: Segment, known: np.ndarray) -> tuple[int, int]:
+    """First and last bin of a segment without what is known at its edges; all of it if nothing is left."""
+    free = np.flatnonzero(~known[segment.low:segment.high + 1])
+    return (segment.low + int(free[0]), segment.low + int(free[-1])) if free.size else (segment.low, segment.high)
+
+
+def _is_part(one: Burst, wide: Burst) -> bool:
+    """Whether a burst shows no more than a wider one in its place: at the same time, or the peaks of that while it fades."""
+    if one.first < wide.first or one.last > wide.last + wide.n_frames:
+        return False
+    part = slice(one.low, one.high + 1)
+    mine, its = float(one.mean()[part].mean()), float(wide.mean()[part].mean())
+    if mine > _STRONGER * its:
+        return False
+    return common_frames(one, wide) >= 0.5 * one.n_frames or (mine <= its and its - 1.0 > _PEAKS * wide.level)
+
+
+def common_frames(one: Burst, other: Burst) -> int:
+    """Number of the frames (of the last REMEMBERED) in which both were on."""
+    last = max(one.last, other.last)
+    return ((one.on << last - one.last) & (other.on << last - other.last)).bit_count()
+
+
+def _are_one(one: Burst, other: Burst, began: int) -> bool:
+    """Whether two bursts, the first of which begins at the lower bin, are parts of one emission."""
+    if abs(one.first - other.first) > 2 or not _common(one, other):
+        return False
+    gap, widths = other.low - one.high - 1, (one.high - one.low + 1, other.high - other.low + 1)
+    if gap <= NEAR:
+        return True
+    if min(one.first, other.first) <= began or abs(one.first - other.first) > 1:
+        return False
+    if max(widths) > _TONE_BINS and gap > _TWIN_GAP:
+        return False
+    return abs(10.0 * math.log10(one.level / other.level)) <= _TWIN_DB
+
+
+def _common(one: Burst, other: Burst) -> bool:
+    """Whether two bursts were on in the same frames."""
+    if max(one.first, other.first) > min(one.last, other.last):
+        return False
+    common = common_frames(one, other)
+    return common >= _TWIN_SHARE * (one.on.bit_count() + other.on.bit_count() - common)
