@@ -120,11 +120,12 @@ def test_a_wrong_network_is_out_of_tolerance():
     inputs = parity.draw_inputs(config, "energy", SETTINGS)
     oracle = parity.drawn_network(config, 0).double()
     row = {"class": "bf16", "kind": "", "other_tokens": 0.0}
-    errors, other = parity.output_errors(oracle, StaticNetwork(network, "cpu"), inputs, 12, "energy")
+    wanted = parity.Wanted(oracle, inputs, 12, "energy")
+    errors, other = parity.output_errors(wanted, StaticNetwork(network, "cpu"))
     assert other == 0.0 and parity.within(row | {"class": "fp32", "errors": errors})
     with torch.no_grad():
         network.blocks[0].mlp.down.weight.mul_(0.8)
-    errors, _ = parity.output_errors(oracle, StaticNetwork(network, "cpu"), inputs, 12, "energy")
+    errors, _ = parity.output_errors(wanted, StaticNetwork(network, "cpu"))
     assert not parity.within(row | {"errors": errors})
     assert not parity.within(row | {"errors": {}, "other_tokens": 0.1})
     assert not parity.holds([]) and not parity.holds([row | {"within": True}], left_out=1)

@@ -23,7 +23,7 @@ def run(settings: PartSettings, note: Note) -> None:
         for batch in (1, 4) if settings.small else (1, 16, 256, 1024, 4096):
             if not settings.has_time():
                 return
-            m.encode(m.items(batch))
+            m.encode(m.items(batch), m.empty(batch))
             rows.append({"model": name, "batch": batch, "pinned_mib": m.network.pinned_bytes / 2**20} | usage(device))
             note("rows", rows)
 

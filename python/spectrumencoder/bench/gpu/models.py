@@ -51,12 +51,14 @@ class Measured:
         made.inputs[:, made.input_places["items"]] = frames[index]
         return made
 
-    def encode(self, items: np.ndarray, pad_batch: int = 0) -> dict[str, np.ndarray]:
+    def empty(self, count: int) -> dict[str, np.ndarray]:
+        """Arrays for `encode`, with pages that are there."""
+        return {name: np.zeros((count, width), np.float32) + 0 for name, width in self.form.outputs}
+
+    def encode(self, items: np.ndarray, out: dict[str, np.ndarray], pad_batch: int = 0) -> None:
         """From NumPy to NumPy."""
-        out = {name: np.empty((len(items), width), np.float32) for name, width in self.form.outputs}
         self.network.encode(items, np.zeros(len(items), np.int64), self.kept, self.form.policy, backend=self.form.backend,
                             pad_batch=pad_batch, **out)
-        return out
 
     def bytes_per_spectrum(self) -> dict[str, int]:
         """Bytes of a spectrum that must cross to the device and back, and of the weights."""

@@ -37,6 +37,7 @@ TOLERANCE = {"fp32": 1e-4, "flash": 2e-2, "bf16": 4e-2}
 GRADIENT_TOLERANCE = {"fp32": 3e-4, "flash": 4e-2, "bf16": 8e-2}
 MAX_OTHER_TOKENS = 0.02  # share of frames in which a tie is broken another way
 MODELS = ("fast", "base", "large")
+FRAMES = 8
 ORACLE_OF_FAMILY = {b.family: b.name for b in BACKENDS.values() if b.oracle}
 SMALL = dict(fft_size=128, width=16, layers=1, heads=2, kv_heads=1, kv_rank=8, mhla_blocks=4, mlp_width=32, score_width=4,
              latents=2, latent_width=4, keep_choices=(4, 12, 16), decoder_width=32, embedding=8, sub_bands=2, token_classes=True)
@@ -100,24 +101,29 @@ def _network_rows(family: str, rope: str, settings: PartSettings, device: torch.
     network = drawn_network(config, settings.seed)
     oracle = deepcopy(network).double()
     flash = device.type == "cuda" and BACKENDS[DEFAULT_OF_FAMILY[family]].flash_kernel
-    kept_counts = (config.keep_choices[len(config.keep_choices) // 2], config.n_tokens)
+    ours = {dtype: _on_device(network, dtype, device) for dtype in (FP32, BF16) if not why_not(dtype, device)}
     rows = []
-    for dtype in (FP32, BF16):
-        if why_not(dtype, device):
-            continue
-        reduced = StaticNetwork(reduce_precision(deepcopy(network).to(device), dtype), device)
-        trained = deepcopy(network).to(device)
-        trained.autocast = torch.bfloat16 if dtype == BF16 else None
-        for policy in POLICIES:
-            for kept in kept_counts:
-                inputs = draw_inputs(config, policy, settings)
-                errors, other = output_errors(oracle, reduced, inputs, kept, policy)
-                errors["gradient"] = _gradient_error(oracle, trained, inputs, kept, policy)
+    for policy in POLICIES:
+        for kept in (config.keep_choices[len(config.keep_choices) // 2], config.n_tokens):
+            inputs = draw_inputs(config, policy, settings)
+            wanted = Wanted(oracle, inputs, kept, policy)
+            for dtype, (reduced, trained) in ours.items():
+                errors, other = output_errors(wanted, reduced)
+                gradient = _gradient(trained, inputs, kept, policy, DEFAULT_OF_FAMILY[family])
+                errors["gradient"] = _relative(gradient, wanted.gradient)
                 kind = "bf16" if dtype == BF16 else "flash" if flash else "fp32"
                 row = {"family": family, "rope": rope, "policy": policy, "kept": kept, "dtype": dtype, "class": kind,
                        "errors": errors, "other_tokens": other}
                 rows.append(row | {"within": within(row)})
     return rows
+
+
+def _on_device(network: SpectrumEncoder, dtype: str, device: torch.device) -> tuple[StaticNetwork, SpectrumEncoder]:
+    """The network as the engine runs it, and as training does, in that precision of the blocks."""
+    reduced = StaticNetwork(reduce_precision(deepcopy(network).to(device), dtype), device)
+    trained = deepcopy(network).to(device)
+    trained.autocast = torch.bfloat16 if dtype == BF16 else None
+    return reduced, trained
 
 
 class Inputs:
@@ -139,30 +145,36 @@ class Inputs:
 def draw_inputs(config: EncoderConfig, policy: str, settings: PartSettings) -> Inputs:
     """Frames for a network of this configuration."""
     layout, rng = FrameLayout(config.fft_size, config.stride), np.random.default_rng(settings.seed)
-    items, _ = draw_frames(rng, 8 if settings.small else 24, layout)
+    items, _ = draw_frames(rng, FRAMES, layout)
     return Inputs(config, items, layout, rng, policy)
 
 
-def output_errors(oracle: SpectrumEncoder, ours: StaticNetwork, inputs: Inputs, kept: int, policy: str) -> tuple[dict, float]:
+class Wanted:
+    """What the oracle gives for some frames: outputs, kept tokens, gradient.
+
+    Args:
+        oracle: in fp64, on the CPU.
+    """
+
+    def __init__(self, oracle: SpectrumEncoder, inputs: Inputs, kept: int, policy: str):
+        self.config, self.inputs, self.kept, self.policy = oracle.config, inputs, kept, policy
+        backend = ORACLE_OF_FAMILY[oracle.config.attention]
+        tokens, side, band, noise = inputs.tensors(oracle, "cpu")
+        with torch.no_grad():
+            encoded = oracle(tokens, side, band, kept, policy=policy, noise=noise, backend=backend)
+            self.outputs = {name: OUTPUTS[name](oracle, encoded, tokens, side).numpy() for name in COMPARED}
+        self.keep = encoded.kept.keep.numpy()
+        self.gradient = _gradient(oracle, inputs, kept, policy, backend)
+
+
+def output_errors(wanted: Wanted, ours: StaticNetwork) -> tuple[dict[str, float], float]:
     """Error of each output over the frames that kept the same tokens, and the share of the others."""
-    config, count = oracle.config, len(inputs.items)
-    widths = {"residual": config.fft_size, "reconstruction": config.fft_size, "latents": config.latents * config.latent_width,
-              "embedding": config.embedding, "probabilities": len(config.labels), "logit": 1, "keep_statistics": 8,
-              "token_classes": config.n_tokens * (len(config.labels) + 2)}
-    out = {name: np.empty((count, width), np.float32) for name, width in widths.items()}
-    ours.encode(inputs.items, inputs.bands, kept, policy, backend=DEFAULT_OF_FAMILY[config.attention], pad_batch=count,
-                noise=inputs.given_noise, **out)
-    wanted, keep = _oracle_outputs(oracle, inputs, kept, policy)
-    same = (_kept(ours, inputs, kept, policy) == keep).all(axis=1)
-    errors = {name: _relative(out[name][same], wanted[name][same]) for name in COMPARED}
-    return errors, 1.0 - float(same.mean())
-
-
-@torch.no_grad()
-def _oracle_outputs(oracle: SpectrumEncoder, inputs: Inputs, kept: int, policy: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    tokens, side, band, noise = inputs.tensors(oracle, "cpu")
-    encoded = oracle(tokens, side, band, kept, policy=policy, noise=noise, backend=ORACLE_OF_FAMILY[oracle.config.attention])
-    return ({name: OUTPUTS[name](oracle, encoded, tokens, side).numpy() for name in COMPARED}, encoded.kept.keep.numpy())
+    inputs, kept, policy = wanted.inputs, wanted.kept, wanted.policy
+    out = {name: np.empty(value.shape, np.float32) for name, value in wanted.outputs.items()}
+    ours.encode(inputs.items, inputs.bands, kept, policy, backend=DEFAULT_OF_FAMILY[wanted.config.attention],
+                pad_batch=len(inputs.items), noise=inputs.given_noise, **out)
+    same = (_kept(ours, inputs, kept, policy) == wanted.keep).all(axis=1)
+    return {name: _relative(out[name][same], value[same]) for name, value in wanted.outputs.items()}, 1.0 - float(same.mean())
 
 
 @torch.no_grad()
@@ -170,11 +182,6 @@ def _kept(ours: StaticNetwork, inputs: Inputs, kept: int, policy: str) -> np.nda
     """(F, M) bool: the tokens that the network on the device keeps."""
     tokens, _, _, noise = inputs.tensors(ours.network, ours.device)
     return ours.network.dropout(normalise_tokens(tokens), kept, policy, noise=noise).keep.cpu().numpy()
-
-
-def _gradient_error(oracle: SpectrumEncoder, ours: SpectrumEncoder, inputs: Inputs, kept: int, policy: str) -> float:
-    wanted = _gradient(oracle, inputs, kept, policy, ORACLE_OF_FAMILY[oracle.config.attention])
-    return _relative(_gradient(ours, inputs, kept, policy, DEFAULT_OF_FAMILY[oracle.config.attention]), wanted)
 
 
 def _gradient(network: SpectrumEncoder, inputs: Inputs, kept: int, policy: str, backend: str) -> np.ndarray:

@@ -61,9 +61,9 @@ def _one(name: str, dtype: str, m: Measured, settings: PartSettings) -> dict:
     """Milliseconds of one spectrum."""
     item = m.items(1)
     eager = EagerNetwork(m.network.network, m.device)
-    out = m.encode(item)
+    out = m.empty(1)
     bands, options = np.zeros(1, np.int64), {"backend": m.form.backend, "pad_batch": 0}
-    calls = {"graph": lambda: m.encode(item), "device_alone": m.step(1).run,
+    calls = {"graph": lambda: m.encode(item, out), "device_alone": m.step(1).run,
              "kernel_by_kernel": lambda: eager.encode(item, bands, m.kept, m.form.policy, **options, **out)}
     seconds, most = (0.05, 5) if settings.small else (1.0, 2000)
     return {"model": name, "dtype": dtype} | {key: percentiles(call_ms(call, m.device, seconds=seconds, max_calls=most))
@@ -117,7 +117,8 @@ def speed_up(rows: list[dict], paper: list[dict]) -> list[dict]:
 def _host(name: str, dtype: str, m: Measured, rows: list[dict], settings: PartSettings) -> dict:
     """Spectra a second from NumPy to NumPy, and the share of the time that is not the device's."""
     items = m.items(16 if settings.small else 65536)
-    ms = float(min(call_ms(lambda: m.encode(items), m.device, seconds=0.05 if settings.small else 1.5, max_calls=8, warm_up=1)))
+    out = m.empty(len(items))
+    ms = float(min(call_ms(lambda: m.encode(items, out), m.device, seconds=0.05 if settings.small else 1.5, max_calls=8, warm_up=1)))
     on_device = [row["ms"] / row["batch"] for row in rows
                  if row["model"] == name and row["dtype"] == dtype and "ms" in row and row["batch"] <= 1024]
     device_ms = len(items) * min(on_device) if on_device else None
