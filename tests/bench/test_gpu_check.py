@@ -14,7 +14,6 @@ import torch
 from gnuradio.spectrumencoder.bench.gpu import check, goals, parity, part, streaming, training
 from gnuradio.spectrumencoder.bench.gpu.check import DONE, FAILED, LIMITS_S, NOT_RUN, TIMED_OUT
 from gnuradio.spectrumencoder.bench.gpu.frames import CarriedShards, draw_frames
-from gnuradio.spectrumencoder.bench.gpu.prepare import prepare
 from gnuradio.spectrumencoder.blocks.safe_block import AT_ONCE
 from gnuradio.spectrumencoder.encoder.config import EncoderConfig
 from gnuradio.spectrumencoder.encoder.engine import Engine
@@ -184,7 +183,11 @@ def test_prepared_shards_are_those_that_training_reads(mini_corpus, tmp_path):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('[encoder]\nfft_size = 128\nkeep_choices = [4, 8, 16]\n[data]\nmix = [0.6, 0, 0.2, 0.1, 0.1, 0]\n'
                       '[training]\nholdout = ["b_*"]\nkeep_weights = [0.2, 0.4, 0.4]\n')
-    folder = prepare(recipe, [mini_corpus], tmp_path / "pool", shards=2, shard_size=8)
+    folder = tmp_path / "pool" / "train"
+    options = {"--corpus": mini_corpus, "--recipe": recipe, "--out": tmp_path / "pool", "--shards": "2", "--shard-size": "8"}
+    done = subprocess.run([sys.executable, TOOL, "prepare", *(word for option in options.items() for word in option)],
+                          capture_output=True, text=True, timeout=280)
+    assert f"--shards {folder}" in done.stdout, done.stderr
     encoder, _ = training.read_recipe(recipe)
     carried = CarriedShards(folder, FrameLayout(128, 8), len(encoder.bands))
     drawn = CarriedShards(None, FrameLayout(128, 8), len(encoder.bands), count=1, size=8)

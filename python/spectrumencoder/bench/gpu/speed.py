@@ -118,7 +118,8 @@ def _host(name: str, dtype: str, m: Measured, rows: list[dict], settings: PartSe
     """Spectra a second from NumPy to NumPy, and the share of the time that is not the device's."""
     items = m.items(16 if settings.small else 65536)
     out = m.empty(len(items))
-    ms = float(min(call_ms(lambda: m.encode(items, out), m.device, seconds=0.05 if settings.small else 1.5, max_calls=8, warm_up=1)))
+    seconds = 0.05 if settings.small else 1.5
+    ms = float(min(call_ms(lambda: m.encode(items, out), m.device, seconds=seconds, max_calls=8, warm_up=1)))
     on_device = [row["ms"] / row["batch"] for row in rows
                  if row["model"] == name and row["dtype"] == dtype and "ms" in row and row["batch"] <= 1024]
     device_ms = len(items) * min(on_device) if on_device else None

@@ -61,7 +61,7 @@ def run(settings: PartSettings, note: Note) -> None:
     with tempfile.TemporaryDirectory() as folder:
         curves: dict[str, list[dict]] = {}
         for name, chosen, dtype in (("cpu", "cpu", "fp32"), ("fp32", str(device), "fp32"), ("bf16", str(device), "bf16")):
-            run_here = _make(encoder, replace(training, dtype=dtype), maker, chosen, Path(folder) / name)
+            run_here = _make(encoder, replace(training, dtype=dtype), maker, chosen, Path(folder) / name, resident=name != "cpu")
             curves[name] = [run_here.one_step() for _ in range(first)]
             note("first", curves)
         note("close", {dtype: close(curves["cpu"], curves[dtype], dtype) for dtype in TOLERANCE})
@@ -81,11 +81,13 @@ def _layout(encoder: EncoderConfig):
     return FrameLayout(encoder.fft_size, encoder.stride)
 
 
-def _make(encoder: EncoderConfig, training: TrainingConfig, maker: CarriedShards, device: str, out: Path) -> Run:
+def _make(encoder: EncoderConfig, training: TrainingConfig, maker: CarriedShards, device: str, out: Path, *,
+          resident: bool) -> Run:
+    """A run; its frames stay on the device if `resident`, as `train` does on CUDA."""
     out.mkdir()
     ranks = OnDevice(chosen=device)
     data = Data(maker, set(), ranks, training.balanced, training.seen_only,
-                resident=ResidentFrames(ranks.device) if device != "cpu" else None)
+                resident=ResidentFrames(ranks.device) if resident else None)
     attention, rope = training.variants[0]
     shape = EncoderConfig.from_dict({**encoder.to_dict(), "attention": attention, "rope": rope})
     return Run(shape, training, 0, out, data, None, None, ranks)
