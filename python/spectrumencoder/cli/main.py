@@ -21,8 +21,8 @@ from ..version import VERSION
 from .console import leave
 from .errors import CommandError
 
-COMMANDS = ("run", "band", "info", "convert", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset", "models",
-            "doctor")
+COMMANDS = ("run", "survey", "band", "info", "convert", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset",
+            "models", "doctor")
 
 
 def program(arguments: list[str]) -> typer.core.TyperGroup:

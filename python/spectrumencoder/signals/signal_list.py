@@ -127,6 +127,21 @@ class SignalList:
         out = self._take_look() if self._waiting else []
         return out + self._close(self.linker.end_all())
 
+    def resume(self, first_sample: int, start_s: float):
+        """Frames go on after a gap. Call it after ``flush``, if their time has jumped.
+
+        Args:
+            first_sample, start_s: number of the next frame's first sample, and its time (POSIX s).
+        """
+        self.first_sample = first_sample - self._taken * self.frame_hop
+        self.start_s = start_s - self._taken * self.frame_s
+
+    def on_air(self, signal_id: int) -> tuple[int, int]:
+        """Frames in which a signal was on, and frames since it was heard first."""
+        signal = self.signals[signal_id]
+        now = sum(burst.n_frames for burst in self.linker.open if burst.signal_id == signal_id)
+        return signal.on + now, max(self._taken - signal.first, 1)
+
     def table(self) -> list[dict[str, Any]]:
         """A row for each signal, by frequency: as a message has it, its values over all bursts."""
         rows = [self._row(signal) for signal in self.signals.values()]
@@ -255,7 +270,9 @@ class SignalList:
         out = []
         for burst in bursts:
             for number in burst.taken_in:
-                signal = self.signals[number]
+                signal = self.signals.get(number)
+                if signal is None:
+                    continue
                 out.append(signal.row | {keys.STATE: CLOSE, keys.SAMPLE_COUNT: 0})
                 signal.bursts -= 1
                 if not signal.bursts:
