@@ -30,6 +30,7 @@ _TWIN_GAP, _TONE_GAP = 16, 6.0  # gap in bins, or in widths, of parts that come 
 _ENDED = 2  # frames after which a burst that is not seen has ended, for its parts that lie apart
 _TWIN_SHARE, _TONE_SHARE = 0.6, 0.75  # of their frames that are common: of parts side by side, and of those apart
 _ROOM_BINS, _ROOM = 4, 0.15  # bins, and share of its width, by which an old burst may grow at each side
+_ALIKE_FRAMES, _ALIKE_WIDTH, _ALIKE_DB = 4, 1.6, 3.0  # of two tones that may lie anywhere
 _PEAKS = 1.5  # times the height of a burst, that its peaks have
 _NARROWER = 0.6  # times its width, below which a burst has lost a part
 _EDGE, _MIN_EDGE = 3.5, 0.2  # deviations, and power over the noise, of the bins that a burst grows by
@@ -110,7 +111,7 @@ class Burst:
             if own.mean() >= _OWN_SHARE:
                 now, usual = now[own], usual[own]
         over = float(now.mean()) - 1.0
-        return over > max(_STAYS * (float(usual.mean()) / _MORE - 1.0),
+        return over > max(_STAYS * (float(usual.mean()) / _MORE - 1.0), _MIN_EDGE,
                           _DEVIATIONS * deviation / math.sqrt(max(len(now) / 1.5, 1.0)))
 
     def classify(self, segment_probabilities: np.ndarray, presence: float):
@@ -250,8 +251,6 @@ class Linker:
         ordered = sorted(self.open, key=lambda b: b.low)
         for number, one in enumerate(ordered):
             for other in ordered[number + 1:]:
-                if other.low - one.high > _TWIN_BINS:
-                    break
                 if one in self.open and other in self.open and _are_one(one, other, began, taken):
                     one.absorb(other)
                     self.open.remove(other)
@@ -365,7 +364,15 @@ def _are_one(one: Burst, other: Burst, began: int, taken: int) -> bool:
         return False  # they have begun together, which may be chance
     if abs(10.0 * math.log10(one.level / other.level)) > _TWIN_DB or max(widths) > _TWIN_WIDTH * min(widths) + NEAR:
         return False
-    return gap <= max(_TWIN_GAP, _TONE_GAP * min(widths)) and _common(one, other, _TONE_SHARE)
+    near = gap <= min(max(_TWIN_GAP, _TONE_GAP * min(widths)), _TWIN_BINS)
+    return (near or _are_alike(one, other, widths)) and _common(one, other, _TONE_SHARE)
+
+
+def _are_alike(one: Burst, other: Burst, widths: tuple[int, int]) -> bool:
+    """Whether two bursts are like the two tones of FSK: of one level and width, and some frames long."""
+    return (min(one.n_frames, other.n_frames) >= _ALIKE_FRAMES and max(widths) <= _ALIKE_WIDTH * min(widths) + NEAR
+            and abs(10.0 * math.log10(one.level / other.level)) <= _ALIKE_DB
+            and abs(one.first - other.first) + abs(one.last - other.last) <= 1)
 
 
 def _common(one: Burst, other: Burst, share: float = _TWIN_SHARE) -> bool:
