@@ -31,6 +31,7 @@ _ENDED = 2  # frames after which a burst that is not seen has ended, for its par
 _TWIN_SHARE, _TONE_SHARE = 0.6, 0.75  # of their frames that are common: of parts side by side, and of those apart
 _ROOM_BINS, _ROOM = 4, 0.15  # bins, and share of its width, by which an old burst may grow at each side
 _ALIKE_FRAMES, _ALIKE_WIDTH, _ALIKE_DB = 4, 1.6, 3.0  # of two tones that may lie anywhere
+_EDGE_SHARE = 0.08  # of a burst's width: how far a part may reach beyond it
 _PEAKS = 1.5  # times the height of a burst, that its peaks have
 _NARROWER = 0.6  # times its width, below which a burst has lost a part
 _EDGE, _MIN_EDGE = 3.5, 0.2  # deviations, and power over the noise, of the bins that a burst grows by
@@ -259,8 +260,7 @@ class Linker:
         """Joins bursts that are a part of a wider one: no stronger than that in the same bins, in the same time."""
         for one in sorted(self.open, key=lambda b: b.high - b.low):
             for wide in self.open:
-                if wide is not one and wide.low - NEAR <= one.low and one.high <= wide.high + NEAR \
-                        and wide.high - wide.low > one.high - one.low and _is_part(one, wide):
+                if wide is not one and _lies_in(one, wide) and _is_part(one, wide):
                     wide.absorb(one)
                     self.open.remove(one)
                     break
@@ -334,15 +334,25 @@ def _beyond(segment: Segment, burst: Burst) -> tuple[int, int] | None:
     return (segment.low, burst.low - 1) if below > above else (burst.high + 1, segment.high)
 
 
+def _lies_in(one: Burst, wide: Burst) -> bool:
+    """Whether a burst lies in the bins of a wider one, but for a small part of that one's width at its edges."""
+    width, own = wide.high - wide.low + 1, one.high - one.low + 1
+    room = max(NEAR, _EDGE_SHARE * width)
+    return own < width and wide.low - room <= one.low and one.high <= wide.high + room
+
+
 def _is_part(one: Burst, wide: Burst) -> bool:
-    """Whether a burst shows no more than a wider one in its place: at the same time, or the peaks of that while it fades."""
-    if one.first < wide.first or one.last > wide.last + wide.n_frames:
+    """Whether a burst shows no more than a wider one in its place: at the same time, or while that fades for a moment."""
+    if one.first < wide.first - 1 or one.last > wide.last + wide.n_frames:
         return False
     part = slice(one.low, one.high + 1)
     mine, its = float(one.mean()[part].mean()), float(wide.mean()[part].mean())
     if mine > _STRONGER * its:
         return False
-    return common_frames(one, wide) >= 0.5 * one.n_frames or (mine <= its and its - 1.0 > _PEAKS * wide.level)
+    if common_frames(one, wide) >= 0.5 * one.n_frames:
+        return True
+    between = one.last <= wide.last and one.n_frames <= wide.n_frames
+    return mine <= its and (between or its - 1.0 > _PEAKS * wide.level)
 
 
 def common_frames(one: Burst, other: Burst) -> int:

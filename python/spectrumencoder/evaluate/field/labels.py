@@ -107,8 +107,8 @@ def report(result: dict, command: str) -> str:
     """The page's figures."""
     share = lambda value: "-" if value is None else f"{100 * value:.0f}"  # noqa: E731
     bands = len({r["plan"] for r in result["rows"]})
-    out = [paragraph(f"The class of each anomaly that is a burst of a recording, on {bands} field bands, by the fold's model that "
-                     "has not seen the recording: of its box, and the label of its whole frames, which alerts had before. In per "
+    out = [paragraph(f"The class of each anomaly that is a burst of a recording, on {bands} field bands, by the model that "
+                     "has not seen it: of its box, and the label of its whole frames, which alerts had before. In per "
                      "cent.")]
     out.append(markdown_table(["recordings", "anomalies", "box right", "frames right"], [
         [{"known": "of a class of the model", "unknown": "of no class (unknown signal)"}[name], str(result[name]["anomalies"]),
