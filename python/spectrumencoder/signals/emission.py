@@ -19,7 +19,6 @@ from .link import Burst
 MIN_SNR_DB = 0.0
 _IMAGE_DB, _IMAGE_BINS = 20.0, 3  # by which an image is weaker than what it mirrors, and how far its edges may differ
 _CONSTANT, _WEIGHTS = -4.0, (0.02, 0.37, 0.53, 0.02, -0.21, 0.2)  # of ``energy_presence``
-_ENOUGH = 8.0  # frames that count as independent for a class, at most
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def describe(burst: Burst, floor_db: np.ndarray, deviation: float, labels: Seque
         assert burst.log_classes is not None
         presence = 0.5 * (presence + burst.presence / burst.n_classes)
         mean_log = burst.log_classes / burst.n_classes
-        weighed = np.exp((mean_log - mean_log.max()) * min(1.0 + math.log2(burst.n_classes), _ENOUGH))
+        weighed = np.exp(mean_log - mean_log.max())
         probabilities = weighed / weighed.sum()
         best = int(probabilities.argmax())
         label = classes(labels)[best]
