@@ -25,7 +25,7 @@ def connect_sinks(top, monitor, source: Source, settings: RunSettings, append: b
     from ..blocks.event_log import event_log
     name, sinks = source.name if name_in_events else "", []
     if settings.events is not None:
-        sinks.append(event_log(str(settings.events), append=append, recording=name))
+        sinks.append(event_log(str(settings.events), append=append, recording=name, max_mb=settings.events_max_mb))
     if settings.zmq:
         sinks.append(event_log(zmq_address=settings.zmq, recording=name))
     for sink in sinks:
