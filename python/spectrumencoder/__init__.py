@@ -27,6 +27,7 @@ _BLOCKS = {
     "doma_tracker": "blocks.doma_tracker",
     "event_log": "blocks.event_log",
     "sigmf_annotator": "blocks.sigmf_annotator",
+    "signal_list": "blocks.signal_list",
     "spectrum_monitor": "blocks.spectrum_monitor",
     "band_scanner": "blocks.band_scanner",
     "snippet_recorder": "blocks.snippet_recorder",

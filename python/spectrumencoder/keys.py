@@ -70,6 +70,12 @@ EVENT_FIELDS = (
     FIRST_HEARD, LAST_HEARD,
 )
 
+# Signal fields (message port `signals` of signal_list); a message is about one burst of a signal
+SIGNAL_FIELDS = (
+    SIGNAL_ID, STATE, TIMESTAMP, TIME_SOURCE, SAMPLE_START, SAMPLE_COUNT, FREQ_CENTER_HZ, BANDWIDTH_HZ, FREQ_RELATIVE, POWER_DBFS,
+    SNR_DB, LABEL, CONFIDENCE, BAND, MODEL, BURSTS, DUTY_CYCLE, FIRST_HEARD, LAST_HEARD,
+)
+
 # Track fields (message port `tracks` of doma_tracker); some event fields also apply to tracks
 TRACK_ID = "track_id"
 KIND = "kind"                      # spatial, spectral

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 TOKENIZER, ENCODER, DETECTOR, TRACKER, MONITOR = "tokenizer", "encoder", "detector", "tracker", "monitor"
-RUN, CALIBRATE = "run", "calibrate"  # commands
+RUN, CALIBRATE, SURVEY = "run", "calibrate", "survey"  # commands
 EMITTERS, BOXES = "emitters", "boxes"  # detectors
 
 
@@ -131,11 +131,12 @@ class Setting:
 
 
 _BOTH = (RUN, CALIBRATE)  # a table is learned with the settings that will run
+_ALL = (*_BOTH, SURVEY)
 _WINDOWS = ("blackmanharris", "blackman", "flattop", "hamming", "hann", "nuttall", "rectangular")
 _FRAME = (TOKENIZER, ENCODER)
 _ROWS = (
     Setting("model", (ENCODER, DETECTOR), "base", str, "Name of a shipped model, or a .safetensors file; speculative, or "
-            "speculative:FAST,LARGE, for two of them.", cli="model", commands=_BOTH),
+            "speculative:FAST,LARGE, for two of them.", cli="model", commands=_ALL),
 
     # Frames
     Setting("samp_rate", (TOKENIZER, DETECTOR), 0.0, float, "Sample rate; 0: as the tags say, else 1e6.", range="[0, inf)",
@@ -151,33 +152,34 @@ _ROWS = (
     Setting("fft_size", (TOKENIZER, ENCODER, DETECTOR), 1024, int, "Bins of a spectrum.", range="[16, 65536]"),
     Setting("stride", _FRAME, 8, int, "Bins of a token.", range="[1, inf)"),
     Setting("average", (TOKENIZER,), 16, int, "Spectra averaged per frame, 1..64; auto: 16 or more, by the sample rate.",
-            range="[1, 64]", also=("auto",), live=True, cli="average", commands=_BOTH),
+            range="[1, 64]", also=("auto",), live=True, cli="average", commands=_ALL),
     Setting("overlap", (TOKENIZER,), 0.0, float, "Overlap of successive spectra.", range="[0, 0.95]", cli="overlap",
-            commands=_BOTH),
+            commands=_ALL),
     Setting("window", _FRAME, "blackmanharris", str, "Window of a spectrum.", choices=_WINDOWS),
     Setting("settle_ms", (TOKENIZER,), 0.0, float, "Left out after a retune.", range="[0, 60000]", unit="ms", live=True,
-            cli="settle-ms", run_default=10.0),
+            cli="settle-ms", commands=(RUN, SURVEY),
+            run_default=10.0),
     Setting("min_output_buffer", _FRAME, 64, int, "Room for frames on each output.", range="[1, 65536]", unit="frames"),
     Setting("live", (TOKENIZER,), False, bool, "The samples come from a radio, by its clock.", monitor=False),
 
     # Encoder
     Setting("confidence_threshold", (ENCODER,), 0.8, float, "Of a speculative model: frames of a lower confidence go to the "
             "large one.", range="[0, 1]", live=True, cli="confidence"),
-    Setting("compute", (ENCODER,), "auto", str, "auto, cpu, cuda or cuda:N.", cli="compute", commands=_BOTH),
+    Setting("compute", (ENCODER,), "auto", str, "auto, cpu, cuda or cuda:N.", cli="compute", commands=_ALL),
     Setting("backend", (ENCODER,), "auto", str, "Attention backend: auto, or one of those the model holds weights for.",
-            live=True, cli="backend", commands=_BOTH),
+            live=True, cli="backend", commands=_ALL),
     Setting("dtype", (ENCODER,), "auto", str, "Precision of the transformer blocks: fp32, bf16, int8 (CPU) or auto.",
-            choices=("auto", "fp32", "bf16", "int8"), cli="dtype", commands=_BOTH),
+            choices=("auto", "fp32", "bf16", "int8"), cli="dtype", commands=_ALL),
     Setting("runtime", (ENCODER,), "auto", str, "Runtime of the network: native (C++, CPU), torch or auto.",
-            choices=("auto", "native", "torch"), cli="runtime", commands=_BOTH),
+            choices=("auto", "native", "torch"), cli="runtime", commands=_ALL),
     Setting("dropout_rate", (ENCODER,), 0.25, float, "Share of tokens dropped.", range="[0, 1)", live=True, cli="dropout",
-            commands=_BOTH),
+            commands=_ALL),
     Setting("dropout_policy", (ENCODER,), "", str, "Dropout policy: gumbel, energy, entropy or random; the model's own "
-            "otherwise.", choices=("", "gumbel", "energy", "entropy", "random"), live=True, cli="policy", commands=_BOTH),
+            "otherwise.", choices=("", "gumbel", "energy", "entropy", "random"), live=True, cli="policy", commands=_ALL),
     Setting("adaptive_dropout", (ENCODER,), "off", str, "Quiet frames: encoded as all (off), with few tokens (few), or not at "
             "all, with the last answer repeated (held).", choices=("off", "few", "held"), live=True, cli="adaptive-dropout"),
     Setting("rope_mode", (ENCODER,), "", str, "RoPE mode: none, static or dynamic; the model's own otherwise.",
-            choices=("", "none", "static", "dynamic"), live=True, cli="rope", commands=_BOTH),
+            choices=("", "none", "static", "dynamic"), live=True, cli="rope", commands=_ALL),
     Setting("threads", (ENCODER,), 1, int, "CPU threads for one batch.", range="[1, inf)"),
     Setting("pad_batch", (ENCODER,), 16, int, "Frames per call of PyTorch; 0: as they come.", range="[0, 256]", unit="frames"),
     Setting("overload", (ENCODER,), "wait", str, "wait, or skip frames.", choices=("wait", "skip")),
@@ -214,7 +216,7 @@ _ROWS = (
     Setting("false_events_per_hour", (DETECTOR,), 1.0, float, "False alerts an hour that are accepted.",
             range="(0, inf]", live=True, cli="false-events"),
     Setting("usable", (DETECTOR,), 1.0, float, "Share of the band's width, around its middle, that is judged: the filter's flat "
-            "part.", range="(0, 1]", cli="usable"),
+            "part.", range="(0, 1]", cli="usable", commands=(RUN, SURVEY)),
     Setting("time_source", (DETECTOR,), "tag", str, "Origin of rx_time tags.", choices=("tag", "hardware")),
 
     # Tracker
@@ -233,6 +235,7 @@ _ROWS = (
 
     # Monitor
     Setting("motion_aware", (MONITOR,), False, bool, "Token dropout keeps tokens where the tracker expects signals."),
+    Setting("signals", (MONITOR,), False, bool, "List every signal of the band on the port signals."),
     Setting("tracks_file", (MONITOR,), "", str, "JSON lines of the tracks; may be empty."),
 )
 DEFAULT_RATE = 1e6  # Hz, if neither samp_rate nor a tag states it

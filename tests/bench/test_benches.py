@@ -27,6 +27,7 @@ from gnuradio.spectrumencoder.bench import (
     roofline,
     tables,
     throughput,
+    token_head,
     tokenizer,
 )
 from gnuradio.spectrumencoder.bench.rounds import BUSY, QUIET
@@ -114,6 +115,27 @@ def test_formats_of_recordings_are_read_beside_sigmf():
                 assert_interval(figures["speed"]["wall"])
                 assert_interval(figures["speed"]["cpu"])
     assert len(tables.tables(result)[0].rows) == sum(len(row["formats"]) for row in result["rows"])
+
+
+def test_token_classes_are_timed_beside_the_same_frames_without():
+    result = checked(token_head.token_head(("fast",), sizes=token_head.QUICK), "token_head")
+    assert {(r["runtime"], r["dtype"]) for r in result["rows"]} >= {("native", "fp32"), ("torch", "fp32")}
+    for row in result["rows"]:
+        assert set(row["times"]) == {token_head.WITHOUT, token_head.WITH}
+        for statistics in row["times"].values():
+            assert_statistics(statistics)
+        assert_interval(row["cost"]["wall"])
+        assert_interval(row["cost"]["cpu"])
+    assert len(tables.tables(result)[0].rows) == len(result["rows"])
+
+
+def test_a_model_with_a_random_token_head_gives_token_classes():
+    file = engines.open_model("fast")
+    with_head = file if file.has_token_classes else token_head.with_random_head(file)
+    engine = engines.make_engine(with_head, "native")
+    classes = engine.encode(engines.noise_frames(2, engine.layout), token_classes=True).token_classes.reshape(2, 128, 12)
+    np.testing.assert_allclose(classes[..., :-1].sum(axis=2), 1, atol=1e-5)
+    assert classes.std(axis=(0, 1)).min() > 0
 
 
 def test_the_tokenizer_runs_beside_gnu_radios_own_chains():

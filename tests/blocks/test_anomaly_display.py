@@ -14,7 +14,7 @@ from gnuradio import gr
 from gnuradio.spectrumencoder import anomaly_display, keys
 from gnuradio.spectrumencoder.blocks.messages import pdu, to_pmt
 from gnuradio.spectrumencoder.blocks.safe_block import first_failure
-from gnuradio.spectrumencoder.display.appearance import THREAT_COLORS
+from gnuradio.spectrumencoder.display.appearance import SIGNAL_COLOR, THREAT_COLORS, event_label
 from PyQt5 import QtCore, QtGui, QtWidgets
 from test_malformed import MESSAGES
 
@@ -27,6 +27,8 @@ TAGS = {keys.RX_FREQ: CENTER, keys.RX_RATE: RATE, keys.FRAME_START: 0, keys.FRAM
 EVENT = {keys.EVENT_ID: "a", keys.STATE: "open", keys.FREQ_CENTER_HZ: CENTER + 1e5, keys.BANDWIDTH_HZ: 5e4,
          keys.SAMPLE_START: 20 * HOP, keys.SAMPLE_COUNT: 20 * HOP, keys.TIMESTAMP: 1e9 + 20 * HOP / RATE,
          keys.THREAT_LEVEL: "HIGH", keys.THRESHOLD: 2.0}
+
+EVENT_LABEL = event_label(EVENT)
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +113,33 @@ def test_controls_change_the_chain_and_show_what_it_refuses(application, model_f
     top.stop()
     top.wait()
     assert first_failure(top.blocks) is None
+
+
+def test_signals_have_light_boxes_and_labels_that_do_not_overprint(application, tmp_path):
+    display = anomaly_display(N, history_s=0.5, model="")
+    top = shown(display)
+    signal = {keys.STATE: "open", keys.SAMPLE_START: 20 * HOP, keys.SAMPLE_COUNT: 100 * HOP, keys.LABEL: "LoRa",
+              keys.CONFIDENCE: 0.9}
+    signals = [signal | {keys.SIGNAL_ID: n, keys.FREQ_CENTER_HZ: CENTER + f, keys.BANDWIDTH_HZ: 3e4}
+               for n, f in enumerate((-3e5, -2.9e5, -2.8e5, 2e5))]
+    messages = [(keys.SIGNALS, to_pmt(one)) for one in (*signals, signals[0] | {keys.STATE: "close", keys.LABEL: "BLE"})]
+    for port, message in [*messages, (keys.EVENTS, pdu(EVENT, np.zeros(N)))]:
+        display.to_basic_block()._post(pmt.intern(port), message)
+    finish(application, top, lambda: len(display.widget.signals.newest_first()) == 4
+           and display.widget.signals.newest_first()[-1][keys.LABEL] == "BLE" and display.widget.table.model().rowCount() == 1)
+    plots = display.widget.plots
+    x, y = plots._signals.getData()
+    assert np.isnan(x).sum() == 4 and np.nanmin(x) == pytest.approx((CENTER - 3.15e5) / 1e6, abs=0.02)
+    assert (np.nanmin(y), np.nanmax(y)) == (pytest.approx(20 * HOP / RATE, abs=0.02), pytest.approx(120 * HOP / RATE, abs=0.02))
+    labels = [label for label in (*plots._labels, *plots._signal_labels) if label.isVisible()]
+    assert {label.toPlainText() for label in labels} >= {"LoRa 90 %", EVENT_LABEL}
+    places = [label.mapRectToScene(label.boundingRect()) for label in labels]
+    assert not any(a.intersects(b) for n, a in enumerate(places) for b in places[n + 1:])
+    display.widget.grab().save(str(tmp_path / "display.png"))
+    assert pixels(QtGui.QImage(str(tmp_path / "display.png")), SIGNAL_COLOR) > 100
+    display.feed.restart()  # as at a new start
+    display.widget.draw()
+    assert display.widget.signals.newest_first() == []
 
 
 @pytest.mark.parametrize("when", [lambda sample: {keys.SAMPLE_START: sample},

@@ -25,6 +25,9 @@ EVENT = {keys.EVENT_ID: "1", keys.STATE: "open", keys.SAMPLE_START: 1000, keys.S
          keys.FREQ_CENTER_HZ: 1e8, keys.BANDWIDTH_HZ: 1e4, keys.POWER_DBFS: -30.0, keys.SNR_DB: 10.0, keys.LABEL: "x",
          keys.ALERT: "new", keys.EMITTER_ID: 3, keys.EMITTER_NAME: "n", keys.BURSTS: 2, keys.FIRST_HEARD: 1.7e9,
          keys.LAST_HEARD: 1.7e9, keys.THREAT_LEVEL: "LOW", keys.POSSIBLE_THREATS: {"a": 0.5}, keys.FREQ_RELATIVE: True}
+SIGNAL = {keys.SIGNAL_ID: 1, keys.STATE: "open", keys.SAMPLE_START: 1000, keys.SAMPLE_COUNT: 500, keys.TIMESTAMP: 1.7e9,
+          keys.FREQ_CENTER_HZ: 1e8, keys.BANDWIDTH_HZ: 1e4, keys.POWER_DBFS: -30.0, keys.SNR_DB: 10.0, keys.LABEL: "x",
+          keys.CONFIDENCE: 0.5, keys.BURSTS: 2, keys.DUTY_CYCLE: 0.5, keys.FREQ_RELATIVE: True}
 FIX = {"latitude": 50.0, "longitude": 8.0, "timestamp": 1.7e9, "altitude": 100.0, "identity": "a", "event_id": "1",
        "freq_center_hz": 1e8, "snr": 3.0, "units": {"altitude": "ft"}, "position_error_m": 5.0}
 CONTROL = {"hold": 3, "dropout_rate": 0.3, keys.ACCEPT: 1, keys.IGNORE: [1.0, 2.0], keys.NAME: [1, "x"], keys.LIST: True,
@@ -33,6 +36,9 @@ STATUS = {keys.BLOCK: "x", keys.STATUS_STATE: "learned", keys.MESSAGE: "m", keys
 PORTS = {
     "event_log": (lambda d, m: event_log(str(d / "e.jsonl")), keys.EVENTS, EVENT),
     "sigmf_annotator": (lambda d, m: sigmf_annotator("", str(d / "a.sigmf-meta"), 1e6), keys.EVENTS, EVENT),
+    "event_log, signals": (lambda d, m: event_log(str(d / "e.jsonl")), keys.EVENTS, SIGNAL),
+    "sigmf_annotator, signals": (lambda d, m: sigmf_annotator("", str(d / "a.sigmf-meta"), 1e6), keys.SIGNALS, SIGNAL),
+    "run_probe, signals": (lambda d, m: run_probe(), keys.SIGNALS, SIGNAL),
     "band_scanner": (lambda d, m: band_scanner(), keys.EVENTS, EVENT),
     "doma_tracker, events": (lambda d, m: doma_tracker(), keys.DETECTIONS, EVENT),
     "doma_tracker, fixes": (lambda d, m: doma_tracker(), keys.DETECTIONS, FIX),

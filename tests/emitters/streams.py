@@ -84,7 +84,7 @@ class Feed:
         """Gives frames (F, N) of power over the floor; returns the fields of the messages."""
         return self.give_db((10.0 * np.log10(rows) + FLOOR_DB).astype(np.float32), batch=batch, clipped=clipped, segment=segment)
 
-    def give_db(self, psd, *, batch=64, clipped=0.0, segment=None, features=None):
+    def give_db(self, psd, *, batch=64, clipped=0.0, segment=None, features=None, token_classes=None):
         """Gives frames (F, N) dBFS in batches of `batch`, or of the sizes that it lists over and over."""
         segment, said, first, turn = segment or segment_of(), [], 0, 0
         features = features_of(len(psd), clipped) if features is None else features
@@ -93,7 +93,8 @@ class Feed:
             part, turn = slice(first, first + size), turn + 1
             count = len(psd[part])
             starts = (self.frame + np.arange(count, dtype=np.uint64)) * np.uint64(segment.frame_hop)
-            result = self.detector.process(psd[part], np.zeros((count, N), np.float32), features[part], starts, segment)
+            result = self.detector.process(psd[part], np.zeros((count, N), np.float32), features[part], starts, segment,
+                                           None if token_classes is None else token_classes[part])
             assert result.scores.dtype == np.float32 and result.scores.shape == result.flagged.shape == (count,)
             self.scores.append(result.scores)
             self.notices += result.notices

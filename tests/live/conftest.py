@@ -105,9 +105,9 @@ def live_run(small_model, tmp_path):
     from gnuradio.spectrumencoder.session.sources import RadioOptions, RadioSource
 
     def run(args="pace=1", freq=100e6, rate=250e3, duration=0.5, parts=(), watch=lambda flowgraph: None, settings=None,
-            **options):
+            survey=False, **options):
         quiet_logs()
         source = RadioSource(RadioOptions(f"driver=spectrumtest,{args}", freq, rate, duration=duration, **options))
         chain = {"model": small_model, "events": tmp_path / "events.jsonl"} | (settings or {})
-        return run_source(source, RunSettings(**chain), parts=parts, watch=watch)
+        return run_source(source, RunSettings(**chain), parts=parts, watch=watch, survey=survey)
     return run

@@ -33,7 +33,8 @@ def add_tone(iq, bin_, level_db, first=0, stop=None):
     """Adds a tone whose power is level_db over the noise of one bin."""
     begin, end = first * HOP, len(iq) if stop is None else stop * HOP
     n = np.arange(begin, end)
-    iq[begin:end] += (np.sqrt(1e-4 / N * 10 ** (level_db / 10)) * np.exp(2j * np.pi * (bin_ - N // 2) / N * n)).astype(np.complex64)
+    height = np.sqrt(1e-4 / N * 10 ** (level_db / 10))
+    iq[begin:end] += (height * np.exp(2j * np.pi * (bin_ - N // 2) / N * n)).astype(np.complex64)
     return iq
 
 

@@ -180,6 +180,14 @@ def _recordings(result: dict) -> list[TextTable]:
     return [TextTable("Reading 16 bit IQ", ["format", "MS/s", "MS per CPU second", "over SigMF", "by CPU time"], rows)]
 
 
+def _token_head(result: dict) -> list[TextTable]:
+    rows = [[f"{r['model']} {r['runtime']} {r['dtype']}{', random head' if r['random_head'] else ''}", str(r["batch"]),
+             *(number(times["cpu_p50_ms"] / r["batch"]) for times in r["times"].values()),
+             *(interval(r["cost"][clock]) for clock in ("cpu", "wall"))] for r in result["rows"]]
+    return [TextTable("Token classes, ms of a spectrum by CPU time",
+                      ["network", "batch", "without", "with", "with / without", "by the clock"], rows)]
+
+
 _TABLES = {"latency": _latency, "latency_tokens": _latency_tokens, "throughput": _throughput, "tokenizer": _tokenizer,
            "pipeline": _pipeline, "pipeline_paced": _paced, "detector": _detector, "energy": _energy, "memory": _memory,
-           "recordings": _recordings}
+           "recordings": _recordings, "token_head": _token_head}

@@ -18,6 +18,7 @@ from ..emitters.watcher import EmitterDetector
 from ..encoder import features
 from ..encoder.ensemble import load_models
 from ..encoder.model_file import ModelFile
+from ..encoder.token_classes import item_size
 from ..settings import BOXES, DEFAULT_RATE, DEFAULTS, DETECTOR, SETTINGS, of_other_detector, refusal
 from ..tokens.band_plan import UNKNOWN, band_of
 from . import control
@@ -33,9 +34,10 @@ _ANOMALIES = pmt.intern(keys.ANOMALIES)
 class anomaly_detector(SafeBlock, gr.sync_block):
     """Learns the emitters of a band, and reports those that do not belong: alerts that open, update and close.
 
-    Inputs, aligned: 0 psd (fft_size floats, dBFS, of ``fft_tokenizer``); 1 residual (fft_size floats) and 2 features
-    (256 floats) of ``spectrum_encoder``. Output 0, which may stay unconnected: the anomaly score of each frame, 1 at the
-    limit (NaN for a frame that was not judged; of "boxes": see ``detector.Detector``). Tags come from input 0.
+    Inputs, aligned: 0 psd (fft_size floats, dBFS, of ``fft_tokenizer``); 1 residual (fft_size floats), 2 features (256 floats)
+    and 3 token_classes of ``spectrum_encoder``, which may stay unconnected, and is for "emitters" alone: with it an alert has the
+    class of its own box, without it that of its whole frames. Output 0, which may stay unconnected: the anomaly score of each
+    frame, 1 at the limit (NaN for a frame that was not judged; of "boxes": see ``detector.Detector``). Tags come from input 0.
     Message input `control`: a dict of live settings and commands; settings of other stages are ignored. A live change takes
     effect with the next batch. Commands, for the detector "emitters": `accept` (number of an emitter), `ignore` (number, or
     [low, high] in Hz), `unignore` ([low, high]), `name` ([number, text]), `list` (True: a status `emitters` with all of them).
@@ -67,13 +69,14 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     def __init__(self, model=DEFAULTS.model, fft_size=DEFAULTS.fft_size, samp_rate=DEFAULTS.samp_rate,
                  center_freq=DEFAULTS.center_freq, *, band=DEFAULTS.band, time_source=DEFAULTS.time_source,
                  detector=DEFAULTS.detector, band_file=DEFAULTS.band_file, **settings):
-        spectrum = (np.float32, fft_size)
-        gr.sync_block.__init__(self, "anomaly_detector", [spectrum, spectrum, (np.float32, features.N_FEATURES)],
+        files = load_models(model)
+        n_inputs, spectrum = 3 if detector == BOXES else 4, (np.float32, fft_size)
+        gr.sync_block.__init__(self, "anomaly_detector", py_io_signature(3, n_inputs, [
+            spectrum, spectrum, (np.float32, features.N_FEATURES), (np.float32, item_size(files[0].contract))][:n_inputs]),
                                py_io_signature(0, 1, [np.float32]))
         self.init_safe_block()
         self.set_tag_propagation_policy(gr.TPP_DONT)  # each input would bring its own copy
         self.message_port_register_out(_ANOMALIES)
-        files = load_models(model)
         self._lock = threading.Lock()
         self._file, self._models, self._kind = files[0], [file.name for file in files], detector
         if (row := of_other_detector(detector, settings | {"band_file": band_file})) is not None:
@@ -195,7 +198,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         self.publish_status("stopped")
 
     def _work(self, input_items, output_items):
-        psd, residual, rows = input_items
+        psd, residual, rows, *more = input_items
         count = min(map(len, input_items))
         if self._band_part is not None:
             self._band_part.tend()
@@ -204,7 +207,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
             starts = sorted({0, *changes}) if changes else [0]
             for first, stop in zip(starts, [*starts[1:], count], strict=True):
                 if first < count:
-                    scores = self._judge(psd[first:stop], residual[first:stop], rows[first:stop], changes.get(first))
+                    scores = self._judge(psd[first:stop], residual[first:stop], rows[first:stop], changes.get(first),
+                                         *(part[first:stop] for part in more))
                     if output_items:
                         output_items[0][first:stop] = scores
         return count
@@ -218,7 +222,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
                 self.add_item_tag(0, tag.offset, tag.key, tag.value, tag.srcid)
         return frame_tags(self, count)
 
-    def _judge(self, psd, residual, rows, tags: dict | None) -> np.ndarray:
+    def _judge(self, psd, residual, rows, tags: dict | None, *token_classes) -> np.ndarray:
         """The scores of the frames of one segment, whose first frame carries these tags."""
         if tags:
             self._take(tags)
@@ -227,7 +231,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         sample_start = first + segment.frame_hop * np.arange(len(psd))
         self._next_sample += segment.frame_hop * len(psd)
         was_learning = self._band_part is not None and self.detector.learning
-        result = self.detector.process(psd, residual, rows, sample_start, segment)
+        result = self.detector.process(psd, residual, rows, sample_start, segment, *token_classes)
         if was_learning:
             self._band_part.say_on_air()
         if was_learning and not self.detector.learning:
@@ -284,7 +288,6 @@ class anomaly_detector(SafeBlock, gr.sync_block):
             self._mark_relative(event.fields)
             self.message_port_pub(_ANOMALIES, pdu(event.fields, event.residual))
 
-
     def _mark_relative(self, fields: dict):
         """Marks an event whose frequencies count from the centre. It stays marked if the frequency becomes known meanwhile."""
         identity, state = str(fields[keys.EVENT_ID]), fields[keys.STATE]
@@ -294,6 +297,11 @@ class anomaly_detector(SafeBlock, gr.sync_block):
             fields[keys.FREQ_RELATIVE] = True
         if state == "close":
             self._relative.discard(identity)
+
+    @property
+    def takes_token_classes(self) -> bool:
+        """Whether there is an input 3."""
+        return self._kind != BOXES
 
     @property
     def freq_relative(self) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: spectra, events, tracks and statuses on the screen, by ``display``."""
+"""Block: spectra, events, signals, tracks and statuses on the screen, by ``display``."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ class anomaly_display(SafeBlock, gr.sync_block):
 
     Inputs, aligned: 0 psd (fft_size floats, dBFS); optional, in this order: 1 residual, 2 reconstruction (fft_size floats each),
     3 score (one float). Tags come from input 0.
-    Message inputs: `events` (of ``anomaly_detector``), `tracks` (dicts with a track_id and, to be drawn, freq_center_hz),
-    `status` (of any block). Message outputs: `control`, a dict for each control that the user moves; `status`.
+    Message inputs: `events` (of ``anomaly_detector``), `signals` (of ``signal_list``), `tracks` (dicts with a track_id and, to be
+    drawn, freq_center_hz), `status` (of any block). Message outputs: `control`, a dict for each control that the user moves;
+    `status`.
 
     The scheduler's thread only merges frames to rows. A timer of Qt's thread draws, at most `draw_rate` times a second and in at
     most half of that thread's time. Skipped draws, and rows lost because of them, are counted.
@@ -71,6 +72,7 @@ class anomaly_display(SafeBlock, gr.sync_block):
                                     choices_of(model) if model else None, self._send, self._draw_failed)
         self.message_port_register_out(_CONTROL)
         self.add_input_port(keys.EVENTS, self.handle_events)
+        self.add_input_port(keys.SIGNALS, self.handle_signals)
         self.add_input_port(keys.TRACKS, self.handle_tracks)
         self.add_input_port(keys.STATUS, self.handle_status)
 
@@ -119,6 +121,10 @@ class anomaly_display(SafeBlock, gr.sync_block):
     @handler
     def handle_events(self, message):
         self._take(keys.EVENTS, message, keys.EVENT_ID)
+
+    @handler
+    def handle_signals(self, message):
+        self._take(keys.SIGNALS, message, keys.SIGNAL_ID)
 
     @handler
     def handle_tracks(self, message):

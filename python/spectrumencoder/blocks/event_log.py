@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sink block: anomaly events as JSON lines, into a file, to standard output, and over ZeroMQ."""
+"""Sink block: events or signals as JSON lines, into a file, to standard output, and over ZeroMQ."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 from gnuradio import gr
 
@@ -17,9 +18,10 @@ from .safe_block import SafeBlock, handler
 
 
 class event_log(SafeBlock, gr.basic_block):
-    """Writes one JSON object per event message, its keys in the order of the vocabulary.
+    """Writes one JSON object per message of an event or a signal, its keys in the order of the vocabulary.
 
-    Message input: `events` (a PDU or a bare dict; a PDU's vector is not written). Message output: `status`.
+    Message input: `events` (a PDU or a bare dict; a PDU's vector is not written); `signals` of ``signal_list`` fits there, too.
+    Message output: `status`.
 
     Args:
         file: path of the JSON lines file, written line by line; "": none.
@@ -54,7 +56,7 @@ class event_log(SafeBlock, gr.basic_block):
         if zmq_address:
             _import_zmq()
         self._file: LinesFile | None = None
-        self._socket = None
+        self._socket: Any = None
         self.n_events = self.n_slow_subscribers = 0
         self.add_input_port(keys.EVENTS, self.handle_events)
 
@@ -127,8 +129,9 @@ class event_log(SafeBlock, gr.basic_block):
 
 
 def json_line(event: dict) -> str:
-    """An event as one line of JSON: vocabulary order first; what is not a finite number becomes null."""
-    ordered = {key: event[key] for key in keys.EVENT_FIELDS if key in event} | event
+    """An event or a signal as one line of JSON: vocabulary order first; what is not a finite number becomes null."""
+    fields = keys.SIGNAL_FIELDS if keys.SIGNAL_ID in event else keys.EVENT_FIELDS
+    ordered = {key: event[key] for key in fields if key in event} | event
     return json.dumps(finite(ordered), allow_nan=False, default=str)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sink block: anomaly events as annotations in a SigMF metadata file that is valid at every moment."""
+"""Sink block: events and signals as annotations in a SigMF metadata file that is valid at every moment."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from .safe_block import SafeBlock, handler
 _GENERATOR = "gr-spectrumencoder"
 EXTENSION = {"name": keys.SIGMF_PREFIX.rstrip(":"), "version": "0.1.0", "optional": True}
 _RELATIVE = "frequencies count from the centre, which is not known"
-_WRITE_INTERVAL_S = 1.0
+_WRITE_INTERVAL_S, _WRITE_SHARE = 1.0, 0.1  # between two writes, and the largest share of the time for them
 
 
 class sigmf_annotator(SafeBlock, gr.basic_block):
-    """Writes one annotation per event, of an alert one per transmission; one that is still on is updated in place.
+    """Writes one annotation per event, of an alert one per transmission, and one per burst of a signal; one that is still on is
+    updated in place.
 
-    Message input: `events` (a PDU or a bare dict). Message output: `status`.
+    Message inputs: `events`, `signals` (of ``signal_list``), each a PDU or a bare dict. Message output: `status`.
 
     The file is written at start, at most once a second while events come, and at stop: into a temporary file which then
     replaces it, so that a crash leaves a whole, valid file. The recording's own annotations and captures are kept;
@@ -58,14 +59,16 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
         self._of_channel = _of_channel(source)
         self._data_path = data_beside(source, self._meta) if source else None
         self._own = self._meta.pop("annotations")
-        self._events: dict[str, list[dict]] = {}  # annotations by event
+        self._events: dict[tuple[str, str], list[dict]] = {}  # annotations by key and number of what they are of
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
-        self._written = 0.0
+        self._written, self._took_s = 0.0, 0.0
         self.add_input_port(keys.EVENTS, self.handle_events)
+        self.add_input_port(keys.SIGNALS, self.handle_signals)
 
     def counters(self):
-        return {keys.EVENTS: len(self._events)}
+        signals = sum(key == keys.SIGNAL_ID for key, _ in self._events)
+        return {keys.EVENTS: len(self._events) - signals, keys.SIGNALS: signals}
 
     def _start(self):
         with self._lock:
@@ -85,26 +88,36 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
     @handler
     def handle_events(self, message):
         event = messages.metadata(message)
-        annotation = annotation_of(event, self._offset)
+        self._annotate(event, keys.EVENT_ID, each=bool(event.get(keys.ALERT)))
+
+    @handler
+    def handle_signals(self, message):
+        self._annotate(messages.metadata(message), keys.SIGNAL_ID, each=True)
+
+    def _annotate(self, fields: dict, key: str, each: bool):
+        """Takes an event or signal, to be written soon. key: of its number. each: each of its transmissions has an annotation."""
+        annotation = annotation_of(fields, self._offset, key)
         if self._of_channel:
             annotation["core:comment"] = ", ".join(filter(None, (annotation.get("core:comment"), self._of_channel)))
         with self._lock:
-            self._take(str(event[keys.EVENT_ID]), annotation, bool(event.get(keys.ALERT)))
+            self._take((key, str(fields[key])), annotation, each)
             if self._timer is None:
-                wait = max(0.0, self._written + _WRITE_INTERVAL_S - time.monotonic())
+                interval = max(_WRITE_INTERVAL_S, self._took_s / _WRITE_SHARE)
+                wait = max(0.0, self._written + interval - time.monotonic())
                 self._timer = threading.Timer(wait, self._write_late)
                 self._timer.daemon = True
                 self._timer.start()
 
-    def _take(self, identity: str, annotation: dict, alert: bool):
-        """Puts an annotation in place of the last one of its event, unless that was an earlier transmission of an alert."""
+    def _take(self, identity: tuple[str, str], annotation: dict, each: bool):
+        """Puts an annotation in place of the last one of its event, unless that was an earlier transmission, and each has one."""
         told = self._events.setdefault(identity, [])
         if told:
             last = told[-1]
             later = annotation["core:sample_start"] >= last["core:sample_start"] + last["core:sample_count"]
-            if not (alert and later and annotation["core:sample_start"] > last["core:sample_start"]):
+            if not (each and later and annotation["core:sample_start"] > last["core:sample_start"]):
                 told.pop()
-        told.append(annotation)
+        if not (identity[0] == keys.SIGNAL_ID and not annotation["core:sample_count"]):  # a part of another burst
+            told.append(annotation)
 
     def _write_late(self):
         with self._lock:
@@ -117,22 +130,24 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
                 self.fail("write", error)
 
     def _write(self):
-        self._written = time.monotonic()
+        began = time.monotonic()
         annotations = [*self._own, *(annotation for told in self._events.values() for annotation in told)]
         annotations.sort(key=lambda annotation: annotation.get("core:sample_start", 0))
         content = json.dumps({**self._meta, "annotations": annotations}, indent=1, allow_nan=False, default=str)
         write_file(self.path, (content + "\n").encode())
+        self._written = time.monotonic()
+        self._took_s = self._written - began
 
 
-def annotation_of(event: dict, offset: int = 0) -> dict:
-    """The SigMF annotation of an event, whose samples are counted from ``-offset``.
+def annotation_of(event: dict, offset: int = 0, identity: str = keys.EVENT_ID) -> dict:
+    """The SigMF annotation of an event or a signal, whose samples are counted from ``-offset``. identity: key of its number.
 
     Raises:
         MalformedMessage: it lacks what an annotation must state.
     """
-    missing = [key for key in (keys.EVENT_ID, keys.SAMPLE_START, keys.SAMPLE_COUNT) if event.get(key) is None]
+    missing = [key for key in (identity, keys.SAMPLE_START, keys.SAMPLE_COUNT) if event.get(key) is None]
     if missing:
-        raise messages.MalformedMessage(f"an event without {', '.join(missing)}")
+        raise messages.MalformedMessage(f"{'an event' if identity == keys.EVENT_ID else 'a signal'} without {', '.join(missing)}")
     try:
         start, count = (max(0, int(event[key])) for key in (keys.SAMPLE_START, keys.SAMPLE_COUNT))
     except (TypeError, ValueError, OverflowError) as error:
@@ -152,6 +167,8 @@ def annotation_of(event: dict, offset: int = 0) -> dict:
 
 def _words(event: dict) -> dict:
     """Label and comment. An alert has the emitter's name or class as its label, and its kind in the comment."""
+    if event.get(keys.SIGNAL_ID) is not None and event.get(keys.EVENT_ID) is None:
+        return {"core:label": what(event), "core:comment": f"signal {event[keys.SIGNAL_ID]}"}
     if not event.get(keys.ALERT):
         return {"core:label": str(event.get(keys.ANALYSIS_TYPE) or event.get(keys.LABEL) or "anomaly")}
     emitter = f", emitter {event[keys.EMITTER_ID]}" if event.get(keys.EMITTER_ID) is not None else ""
@@ -176,8 +193,8 @@ def _from_recording(source: Recording, path: Path) -> dict:
     """The recording's metadata, without the annotations of an earlier run."""
     meta = source.sigmf_meta(path)
     _declare_extension(meta["global"])
-    prefix = keys.SIGMF_PREFIX + keys.EVENT_ID
-    meta["annotations"] = [item for item in meta["annotations"] if prefix not in item]
+    ours = {keys.SIGMF_PREFIX + key for key in (keys.EVENT_ID, keys.SIGNAL_ID)}
+    meta["annotations"] = [item for item in meta["annotations"] if not ours & item.keys()]
     return finite(meta)
 
 

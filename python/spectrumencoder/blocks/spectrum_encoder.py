@@ -176,7 +176,8 @@ class spectrum_encoder(SafeBlock, gr.sync_block):
             self._adaptive.reset()
             if self._encoded is not None:
                 self._encoded.restart()
-        self.publish_status("running", f"model {self.engine.model_name}, runtime {self.engine.runtime}")
+        note = f"; {self.engine.device_note}" if self.engine.device_note else ""
+        self.publish_status("running", f"model {self.engine.model_name}, runtime {self.engine.runtime}{note}")
 
     def _stop(self):
         if self._encoded is not None:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hier block: the whole chain, IQ in, anomalies out. GRC, the command line and the tests all run this one."""
+"""Hier block: the whole chain, IQ in, anomalies and signals out. GRC, the command line and the tests all run this one."""
 
 from __future__ import annotations
 
 import math
 
-from gnuradio import gr
+from gnuradio import blocks, gr
 
 from .. import keys
 from ..encoder.ensemble import load_models
@@ -18,6 +18,7 @@ from .health import health
 from .message_relay import IN, OUT, UNTIL, message_relay
 from .native import fft_tokenizer
 from .safe_block import first_failure
+from .signal_list import signal_list
 from .spectrum_encoder import spectrum_encoder
 
 
@@ -28,8 +29,11 @@ class spectrum_monitor(gr.hier_block2):
     Input 0: complex samples. Outputs, one item per frame (any may stay unconnected): 0 psd (fft_size floats, dBFS); 1 residual
     (fft_size floats, standardised); 2 reconstruction (fft_size floats, dBFS); 3 score (one float). Message inputs: `control`,
     a dict of any live settings of the stages; `detections`, position fixes and signals for doma_tracker in addition to the
-    anomalies. Message outputs: `anomalies` (events), `tracks`, `encoded` (compressed spectra, of spectrum_encoder), `status`
-    (of all stages, and once a second the health of the chain: frames per second, latency, queue, drops, overflows).
+    anomalies. Message outputs: `anomalies` (events), `signals` (all signals of the band, if they are asked for), `tracks`,
+    `encoded` (compressed spectra, of spectrum_encoder), `status` (of all stages, and once a second the health of the chain:
+    frames per second, latency, queue, drops, overflows).
+
+    A model with a token head says what each signal is: events then have the class of their own box.
 
     All settings of the stages that change live do so here. A value that is out of range or that the model cannot
     serve is refused: it is logged and published on `status`, and the old one stays.
@@ -48,11 +52,12 @@ class spectrum_monitor(gr.hier_block2):
         fft_size, stride, window: 0, 0, "" take the model's own; other values must equal them.
         motion_aware: token dropout keeps the tokens in bands in which the tracker expects signals. The scheduler decides when
             such a message reaches the encoder, so events are then not bit for bit the same in every run.
+        signals: a signal_list lists all signals of the band on the port `signals`. False: that port is silent and costs nothing.
         tracks_file: JSON lines of the tracks; "": none.
         stages: all other settings of the encoder and the detector, and the live ones of the tracker; see there.
 
-    Attributes: tokenizer, encoder, detector, tracker (the stages), health, blocks (all six), fft_size, failure (the first of any
-    stage).
+    Attributes: tokenizer, encoder, detector, tracker (the stages), signal_list (None without), health, blocks (all of them),
+    fft_size, failure (the first of any stage).
 
     Raises:
         ModelError: the model file is missing or invalid.
@@ -64,7 +69,7 @@ class spectrum_monitor(gr.hier_block2):
                  use_tags=DEFAULTS.use_tags, rate_factor=DEFAULTS.rate_factor, freq_offset=DEFAULTS.freq_offset,
                  tag_channel=DEFAULTS.tag_channel, band=DEFAULTS.band, overload=DEFAULTS.overload,
                  min_output_buffer=DEFAULTS.min_output_buffer,
-                 motion_aware=DEFAULTS.motion_aware, tracks_file=DEFAULTS.tracks_file, **stages):
+                 motion_aware=DEFAULTS.motion_aware, signals=DEFAULTS.signals, tracks_file=DEFAULTS.tracks_file, **stages):
         models = load_models(model)
         contract = models[0].contract
         frame = contract["encoder"]
@@ -84,16 +89,21 @@ class spectrum_monitor(gr.hier_block2):
         self.detector = anomaly_detector(
             model=models, fft_size=self.fft_size, samp_rate=samp_rate, center_freq=center_freq, band=band,
             **own(DETECTOR, stages))
+        self.signal_list = signal_list(
+            model=models, fft_size=self.fft_size, stride=stride, samp_rate=samp_rate, center_freq=center_freq,
+            window=window or frame["window"], usable=stages["usable"], time_source=stages["time_source"]) if signals else None
         self.tracker = doma_tracker(file=tracks_file, **own(TRACKER, stages))
         self.health = health(self.tokenizer, self.encoder, live=overload == "skip")
         self.detector.on_judged = self.health.judged
         # also keeps them alive: GNU Radio does not
         self._relay, self._messages = message_relay(), []
         self.blocks = [self.tokenizer, self.encoder, self.detector, self.tracker, self.health, self._relay]
-        self._connect(motion_aware)
+        if self.signal_list is not None:
+            self.blocks.append(self.signal_list)
+        self._connect(motion_aware, of_tokens=models[0].has_token_classes)
 
-    def _connect(self, motion_aware):
-        for port in (keys.ANOMALIES, keys.TRACKS, keys.ENCODED, keys.STATUS):
+    def _connect(self, motion_aware, of_tokens: bool):
+        for port in (keys.ANOMALIES, keys.SIGNALS, keys.TRACKS, keys.ENCODED, keys.STATUS):
             self.message_port_register_hier_out(port)
         for port in (keys.CONTROL, keys.DETECTIONS):
             self.message_port_register_hier_in(port)
@@ -107,6 +117,7 @@ class spectrum_monitor(gr.hier_block2):
         self.connect((self.encoder, 0), (self, 1))
         self.connect((self.encoder, 2), (self, 2))
         self.connect((self.detector, 0), (self, 3))
+        self._connect_tokens(of_tokens)
         self.msg_connect(self, keys.DETECTIONS, self.tracker, keys.DETECTIONS)
         self.msg_connect(self, keys.CONTROL, self._relay, IN)
         self._messages = [
@@ -117,10 +128,27 @@ class spectrum_monitor(gr.hier_block2):
             (self.tracker, keys.TRACKS, self, keys.TRACKS),
             (self.encoder, keys.ENCODED, self, keys.ENCODED),
             *((block, keys.STATUS, self, keys.STATUS) for block in self.blocks)]
+        if self.signal_list is not None:
+            self._messages.append((self.signal_list, keys.SIGNALS, self, keys.SIGNALS))
         if motion_aware:
             self._messages.append((self.tracker, keys.CONTROL, self.encoder, keys.CONTROL))
         for connection in self._messages:
             self.msg_connect(*connection)
+
+    def _connect_tokens(self, of_tokens: bool):
+        """Connects what tokens are to those that want it. of_tokens: the model answers for each token."""
+        takers = []
+        if of_tokens and self.detector.takes_token_classes:
+            takers.append((self.detector, 3))
+        if self.signal_list is not None:
+            self.connect((self.tokenizer, 0), (self.signal_list, 0))
+            if of_tokens:
+                takers.append((self.signal_list, 1))
+        if takers:  # outputs have no gaps: the reconstruction goes somewhere, too
+            self._unread = blocks.null_sink(gr.sizeof_float * self.fft_size)
+            self.connect((self.encoder, 2), self._unread)
+        for taker in takers:
+            self.connect((self.encoder, 3), taker)
 
     @property
     def failure(self):
@@ -141,10 +169,9 @@ class spectrum_monitor(gr.hier_block2):
 
     def drain(self):
         """Handles what still lies in the stages' message queues; call it when the flowgraph has ended."""
-        self.encoder.drain()
-        self.detector.drain()
-        self.tracker.drain()
-        self.health.drain()
+        for stage in (self.encoder, self.detector, self.signal_list, self.tracker, self.health):
+            if stage is not None:
+                stage.drain()
 
     # Live changes, from any thread; each returns True when taken. Those of a single stage are made from the rows, see ``control``
 
@@ -155,7 +182,8 @@ class spectrum_monitor(gr.hier_block2):
         return taken
 
     def set_samp_rate(self, samp_rate):
-        taken = self._tokenizer_change("samp_rate", samp_rate) and self.detector.set_samp_rate(samp_rate)
+        taken = self._tokenizer_change("samp_rate", samp_rate) and self.detector.set_samp_rate(samp_rate) and (
+            self.signal_list is None or self.signal_list.set_samp_rate(samp_rate))
         if taken:
             self._samp_rate = samp_rate
             if self._auto_average:
@@ -164,7 +192,8 @@ class spectrum_monitor(gr.hier_block2):
 
     def set_center_freq(self, center_freq):
         taken = self._tokenizer_change("center_freq", center_freq)
-        return taken and self.detector.set_center_freq(center_freq)
+        return taken and self.detector.set_center_freq(center_freq) and (
+            self.signal_list is None or self.signal_list.set_center_freq(center_freq))
 
     def set_settle_ms(self, settle_ms):
         return self._tokenizer_change("settle_ms", settle_ms)

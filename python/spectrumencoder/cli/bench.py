@@ -143,6 +143,14 @@ def recordings(rounds: Rounds = None, seed: Seed = 0, quick: Quick = False, json
     _run(bench, json_file, sizes=_sizes(QUICK if quick else Sizes(), rounds=rounds), seed=seed)
 
 
+@app.command(name="token-head")
+def token_head(model: Models = None, rounds: Rounds = None, seed: Seed = 0, quick: Quick = False, json_file: Json = None):
+    """What token classes cost: each model with and without them. A model without a token head gets a random one."""
+    from ..bench.token_head import QUICK, Sizes
+    from ..bench.token_head import token_head as bench
+    _run(bench, json_file, _names(model), sizes=_sizes(QUICK if quick else Sizes(), rounds=rounds), seed=seed)
+
+
 @app.command()
 def report(
     json_dir: Annotated[Path, typer.Option("--json-dir", metavar="DIR", help="Folder of the benches' JSON, bench_*.json.")],

@@ -13,8 +13,9 @@ import typer
 
 from .. import keys
 from ..session.errors import SessionError, SettingError
-from ..session.flowgraph import Outcome, RunSettings, cores
+from ..session.flowgraph import RunSettings, cores
 from ..session.jobs import Plan, at_once, in_turn
+from ..session.outcome import Outcome
 from ..session.pipe import is_pipe
 from ..session.radio import SnippetPart, end, run_pipe, run_radio
 from ..session.scanning import ScanOptions, ScanPart
@@ -47,11 +48,16 @@ def run(
                                               "old ones are FILE.1 to FILE.9. 0: no limit.")] = RunSettings.events_max_mb,
     annotate: Annotated[str | None, typer.Option(metavar="[=FILE]", help="Write events as SigMF annotations; without FILE "
                                                  "to NAME-events.sigmf-meta beside the recording.")] = None,
+    signals: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write every signal of the band as JSON lines: its "
+                                                 "box, its class.")] = None,
+    annotate_signals: Annotated[bool, typer.Option("--annotate-signals", help="Write every signal as a SigMF annotation, too, "
+                                                   "into the file of --annotate.")] = False,
     tracks: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write the tracks of what was found as JSON lines; "
                                                 "for a folder one file each, with the recording's name added.")] = None,
     encoded: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the compressed spectra, for decode; for a folder "
                                                  "one file each, with the recording's name added.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw waterfall, residual and event boxes.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw waterfall, residual, and a box around "
+                                               "each signal and event.")] = None,
     json_file: options.JsonFile = None,
     zmq: Annotated[str, typer.Option(metavar="ADDRESS", help="Publish events as JSON lines on a ZeroMQ PUB socket bound here, "
                                      "such as tcp://127.0.0.1:5556.", show_default=False)] = "",
@@ -98,7 +104,7 @@ def run(
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
                          "use --annotate alone, which writes one beside each")
     _only_where_used(context, chain)
-    check_writable(events, tracks, encoded, plot, json_file, sweeps, Path(annotate) if annotate else None)
+    check_writable(events, signals, tracks, encoded, plot, json_file, sweeps, Path(annotate) if annotate else None)
     report_forgotten_units(rate, freq if live else None, quiet)
     if events is not None and events.is_file() and events.stat().st_size and not quiet:
         NOTES.print(f"note: {events} holds lines of earlier runs; those of this run come after them", markup=False)
@@ -106,7 +112,8 @@ def run(
         chain["settle_ms"] = RunSettings.settle_ms
     elif not options.was_given(context, "usable"):
         chain["usable"] = ScanOptions.usable
-    settings = RunSettings(**chain, events=events, events_max_mb=events_max, annotate=annotate, zmq=zmq,
+    settings = RunSettings(**chain, events=events, events_max_mb=events_max, annotate=annotate, signals=signals,
+                            annotate_signals=annotate_signals, zmq=zmq,
                            fit_average=not options.was_given(context, "average"))
     if live:
         scanning = ScanOptions(scan, dwell_ms, chain["usable"], scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
@@ -114,7 +121,7 @@ def run(
                                 settings=tuple(setting), stream_args=tuple(stream_arg), offset=offset, duration=duration,
                                 silence_s=silence)
         only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None,
-                        annotate=annotate,
+                        annotate=annotate, **{"annotate-signals": annotate_signals or None},
                         plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
         with ProgressLine(quiet=quiet) as progress, \
                 RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
@@ -124,7 +131,7 @@ def run(
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
                 sweeps=sweeps, snippets=snippets, **{"stream-arg": stream_arg})
     if pipe:
-        only_files(annotate=annotate, jobs=jobs if jobs > 1 else None)
+        only_files(annotate=annotate, jobs=jobs if jobs > 1 else None, **{"annotate-signals": annotate_signals or None})
         with ProgressLine(quiet=quiet) as progress, \
                 RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
             outcome = run_pipe(source, stated, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks,

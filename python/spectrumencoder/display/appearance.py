@@ -6,8 +6,10 @@ from __future__ import annotations
 import math
 
 from .. import keys
+from ..encoder.token_classes import UNKNOWN_SIGNAL
 
 _COLORS = {"low": "#7fd1ff", "medium": "#ffc145", "high": "#ff6b4a", "critical": "#ff2d55"}
+SIGNAL_COLOR = "#f2f2f2"  # of the boxes of signals: no colour of a threat
 THREAT_COLORS = (*_COLORS.values(), "#ffffff")  # lowest level first; the last colour is for events without a level
 
 
@@ -23,6 +25,12 @@ def event_label(event: dict) -> str:
              ("{:.0f} dB", keys.SNR_DB, 1), ("p {:.1e}", keys.P_VALUE, 1))
     return ", ".join(form.format(value * scale) for form, key, scale in parts
                      if (value := number(event.get(key))) is not None and (value or key != keys.BANDWIDTH_HZ))
+
+
+def signal_label(signal: dict) -> str:
+    """Class and confidence of a signal, as far as it states them."""
+    label, confidence = str(signal.get(keys.LABEL) or UNKNOWN_SIGNAL), number(signal.get(keys.CONFIDENCE))
+    return label if confidence is None or label == UNKNOWN_SIGNAL else f"{label} {100 * confidence:.0f} %"
 
 
 def likeliest_threat(event: dict) -> str:

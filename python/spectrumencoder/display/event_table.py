@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The events and tracks that the display shows: the latest message of each, bounded in number."""
+"""The events, signals and tracks that the display shows: the latest message of each, bounded in number."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .. import keys
 from .appearance import number
 
 MAX_EVENTS = 500
+MAX_BURSTS = 2000  # of signals
 MAX_TRACKS = 64
 MAX_POINTS = 2000  # per track
 ENDED = ("close", "closed", "deleted", "ended", "lost", "terminated")  # states in which a track goes no further
@@ -54,8 +55,35 @@ class EventTable:
         return list(reversed(self._events.values()))
 
 
+class SignalTable:
+    """Bursts of signals, each by its latest message. Beyond MAX_BURSTS the oldest are dropped."""
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self):
+        self._bursts: deque[dict] = deque(maxlen=MAX_BURSTS)
+        self._open: dict[str, dict] = {}  # signal_id -> its burst that is on, of those above
+
+    def update(self, signal: dict):
+        """Takes a signal's dict, which has a SIGNAL_ID."""
+        identity, state = str(signal[keys.SIGNAL_ID]), signal.get(keys.STATE)
+        burst = self._open.get(identity)
+        if burst is None or state == "open":
+            burst = self._open[identity] = {}
+            self._bursts.append(burst)
+        burst.clear()
+        if state != "close" or signal.get(keys.SAMPLE_COUNT):  # else it turned out to be a part of another one
+            burst.update(signal)
+        if state == "close":
+            del self._open[identity]
+
+    def newest_first(self) -> list[dict]:
+        return [burst for burst in reversed(self._bursts) if burst]
+
+
 def event_box(event: dict, time_of) -> Box | None:
-    """The box of an event; None if the event does not state its place.
+    """The box of an event or signal; None if it does not state its place.
 
     Args:
         time_of: maps a sample to its stream time, s.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The four plots: spectrum with reconstruction, residual, waterfall with boxes and tracks, scores beside it.
+"""The four plots: spectrum with reconstruction, residual, waterfall with boxes of events and signals and tracks, and scores.
 
 Frequency axes are linked, and so are the time axes of waterfall and scores. Time runs upward: the newest row is at the top.
 """
@@ -11,13 +11,13 @@ import pyqtgraph as pg
 from PyQt5 import QtCore, QtGui
 
 from .. import keys
-from .appearance import THREAT_COLORS, event_label, number, threat_color
+from .appearance import SIGNAL_COLOR, THREAT_COLORS, event_label, number, signal_label, threat_color
 from .event_table import Box, SpectralTrack, event_box
 from .feed import Latest
 from .history import History
 
 MAX_BOXES = 200
-MAX_LABELS = 8
+MAX_LABELS, MAX_SIGNAL_LABELS = 8, 16
 _AXIS_WIDTH = 62
 _PSD, _EXPECTED, _PEAK, _RESIDUAL, _SCORE = "#1f77b4", "#ff7f0e", "#b0b0b0", "#d62728", "#2ca02c"
 _TRACK_COLORS = ("#00e5ff", "#ff79c6", "#b9ff66", "#ffb86b", "#d0a8ff", "#ffffff")
@@ -105,6 +105,9 @@ class Plots(pg.GraphicsLayoutWidget):
         self._image = pg.ImageItem(axisOrder="row-major")
         self._image.setLookupTable(self._lookup.getLookupTable(0.0, 1.0, 256))
         self.waterfall.addItem(self._image)
+        self._signals = pg.PlotCurveItem(pen=pg.mkPen(SIGNAL_COLOR, width=1), shadowPen=pg.mkPen("black", width=3),
+                                         connect="finite")
+        self.waterfall.addItem(self._signals)
         self._boxes = {}
         for color in THREAT_COLORS:
             curve = pg.PlotCurveItem(pen=pg.mkPen(color, width=2), shadowPen=pg.mkPen("black", width=4), connect="finite")
@@ -113,6 +116,8 @@ class Plots(pg.GraphicsLayoutWidget):
         self._selected = pg.PlotCurveItem(pen=pg.mkPen("white", width=3, style=QtCore.Qt.DashLine))
         self.waterfall.addItem(self._selected)
         self._labels = [self._label() for _ in range(MAX_LABELS)]
+        self._signal_labels = [self._label() for _ in range(MAX_SIGNAL_LABELS)]
+        self._taken: list[QtCore.QRectF] = []  # places of the labels, in pixels
         self._tracks: dict[str, tuple[pg.PlotCurveItem, pg.TextItem]] = {}
 
     def _label(self, color="white") -> pg.TextItem:
@@ -195,13 +200,7 @@ class Plots(pg.GraphicsLayoutWidget):
         Args:
             events: newest first. time_of: maps a sample to its stream time. selected: the event to mark, if any.
         """
-        shown = []
-        for event in events:
-            box = event_box(event, time_of)
-            if box is not None and box.meets(Box(history.begin_s, history.end_s, history.low_hz, history.high_hz)):
-                shown.append((event, box))
-                if len(shown) == MAX_BOXES:
-                    break
+        shown = _shown(events, history, time_of, MAX_BOXES)
         outlines = {color: [] for color in self._boxes}
         for event, box in shown:
             outlines[threat_color(event)].append(self._outline(box, history))
@@ -209,11 +208,27 @@ class Plots(pg.GraphicsLayoutWidget):
             curve.setData(*_joined(outlines[color]))
         marked = None if selected is None else event_box(selected, time_of)
         self._selected.setData(*_joined([] if marked not in [box for _, box in shown] else [self._outline(marked, history)]))
-        self._draw_labels(shown, history)
+        self._taken = []
+        self._draw_labels(self._labels, [(event_label(event), box) for event, box in shown], history)
         threshold = next((t for t in (number(event.get(keys.THRESHOLD)) for event in events) if t is not None), None)
         if threshold is not None:
             self._threshold.setValue(np.log10(max(threshold, _MIN_SCORE)))
             self._threshold.show()
+
+    def draw_signals(self, bursts: list[dict], history: History, time_of):
+        """Draws boxes around the bursts of signals in the time shown, and the class of each signal at its newest one.
+
+        Call it after ``draw_events``, whose labels take their places first.
+
+        Args:
+            bursts: newest first. time_of: maps a sample to its stream time.
+        """
+        shown = _shown(bursts, history, time_of, MAX_BOXES)
+        self._signals.setData(*_joined([self._outline(box, history) for _, box in shown]))
+        newest: dict[str, tuple[str, Box]] = {}
+        for burst, box in shown:
+            newest.setdefault(str(burst[keys.SIGNAL_ID]), (signal_label(burst), box))
+        self._draw_labels(self._signal_labels, list(newest.values()), history)
 
     def _outline(self, box: Box, history: History) -> tuple[np.ndarray, np.ndarray]:
         pixel_x, pixel_y = (abs(size) for size in self.waterfall.getViewBox().viewPixelSize())
@@ -224,20 +239,41 @@ class Plots(pg.GraphicsLayoutWidget):
         top = min(box.end_s + grow_y, history.end_s - pixel_y)
         return np.array([left, right, right, left, left, np.nan]), np.array([bottom, bottom, top, top, bottom, np.nan])
 
-    def _draw_labels(self, shown: list[tuple[dict, Box]], history: History):
+    def _draw_labels(self, labels: list[pg.TextItem], texts: list[tuple[str, Box]], history: History):
+        """Puts texts beside their boxes; one that would overprint another is left out."""
         middle = (history.low_hz + history.high_hz) / 2
-        for label, (event, box) in zip(self._labels, shown, strict=False):
-            text = event_label(event)
+        waiting = list(labels)
+        for text, box in texts:
+            if not waiting:
+                break
+            label = waiting[0]
             if label.toPlainText() != text:
                 label.setText(text)
             right_half = box.low_hz + box.high_hz > 2 * middle
             near_top = box.end_s > history.end_s - 0.08 * (history.end_s - history.begin_s)
-            label.setAnchor((1.0 if right_half else 0.0, 0.0 if near_top else 1.0))
-            label.setPos((box.high_hz if right_half else box.low_hz) / 1e6,
-                         max(box.begin_s, history.begin_s) if near_top else box.end_s)
-            label.show()
-        for label in self._labels[len(shown):]:
+            for below in (near_top, not near_top):
+                anchor = (1.0 if right_half else 0.0, 0.0 if below else 1.0)
+                place = ((box.high_hz if right_half else box.low_hz) / 1e6,
+                         max(box.begin_s, history.begin_s) if below else min(box.end_s, history.end_s))
+                if self._is_free(label, anchor, place):
+                    label.setAnchor(anchor)
+                    label.setPos(*place)
+                    label.show()
+                    waiting.pop(0)
+                    break
+        for label in waiting:
             label.hide()
+
+    def _is_free(self, label: pg.TextItem, anchor: tuple[float, float], place: tuple[float, float]) -> bool:
+        """Whether a label has a place to itself; takes that place."""
+        pixel_x, pixel_y = (abs(size) for size in self.waterfall.getViewBox().viewPixelSize())
+        size = label.boundingRect()
+        rect = QtCore.QRectF(place[0] / pixel_x - anchor[0] * size.width(), -place[1] / pixel_y - anchor[1] * size.height(),
+                             size.width(), size.height())
+        if any(rect.intersects(other) for other in self._taken):
+            return False
+        self._taken.append(rect)
+        return True
 
     def draw_tracks(self, tracks: dict[str, SpectralTrack], history: History):
         """A line along each track, its name at the newest point."""
@@ -259,6 +295,18 @@ class Plots(pg.GraphicsLayoutWidget):
             label.setPos(centers[-1], min(times[-1], history.end_s))
             label.setAnchor((0.5, 0.0))
             label.show()
+
+
+def _shown(items: list[dict], history: History, time_of, limit: int) -> list[tuple[dict, Box]]:
+    """Those of the items, of which there are `limit` at most, whose boxes lie in the time and frequencies shown."""
+    window, shown = Box(history.begin_s, history.end_s, history.low_hz, history.high_hz), []
+    for item in items:
+        box = event_box(item, time_of)
+        if box is not None and box.meets(window):
+            shown.append((item, box))
+            if len(shown) == limit:
+                break
+    return shown
 
 
 def _joined(outlines: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The picture of a run: waterfall and residual over absolute frequency and time, with a box around every transmission."""
+"""The picture of a run: waterfall and residual over absolute frequency and time, with a box around every signal and event."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ import numpy as np
 
 from .. import keys
 from ..atomic_file import write_file
-from .appearance import event_label, threat_color
+from .appearance import SIGNAL_COLOR, event_label, signal_label, threat_color
+from .labels import Label, draw_labels
 from .track_picture import draw_emissions
 from .waterfall import Waterfall, WaterfallSegment
 
-MAX_BOXES = 200  # the most certain ones; more boxes would hide what they mark
-MAX_LABELS = 12
+MAX_BOXES = 200  # events, the most certain ones; more boxes would hide what they mark
+MAX_BURSTS = 2000  # of signals, the strongest ones
+MAX_LABELS, MAX_SIGNAL_LABELS = 12, 60
 
 
-def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, tracks: list[dict] = ()):
-    """Writes the picture (PNG) atomically.
+def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, tracks: list[dict] = (),
+              signals: list[dict] = ()):
+    """Writes the picture (PNG) atomically. Signals have light boxes; events have thick ones in the colours of threats.
 
     Args:
         waterfall: the spectra that the run collected.
         events: dicts with the keys of keys.EVENT_FIELDS, one for each transmission. Those of one event have its event_id.
         title: one line.
         tracks: messages of spectral tracks, drawn over the waterfall. The events' timestamps place them in time.
+        signals: dicts with the keys of keys.SIGNAL_FIELDS, one for each burst. Those of one signal have its signal_id.
 
     Raises:
         ValueError: the run has no frames to show. OSError: the file cannot be written.
@@ -45,15 +49,21 @@ def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, 
     _panel(figure, right, segments, "residual", "residual: what the model did not expect (σ)", "inferno", 0.0, 10.0)
     left.set_ylabel("time (s)")
     shown = sorted(events, key=_rank)[:MAX_BOXES]
+    bursts = sorted(signals, key=lambda burst: -(burst.get(keys.SNR_DB) or 0.0))[:MAX_BURSTS]
     for axes in (left, right):
         _limits(axes, segments)
-        _boxes(axes, segments, shown, labels=axes is left)
+    labels = _draw_boxes(left, segments, bursts, signals=True)
+    labels = _draw_boxes(left, segments, shown) + labels  # those of events take their places first
+    _draw_boxes(right, segments, shown)
     dated = next((e for e in events if e.get(keys.TIMESTAMP) is not None and keys.SAMPLE_START in e), None)
     if tracks and dated is not None:
         limits = left.axis()
         draw_emissions(left, tracks,
                        dated[keys.TIMESTAMP] - dated[keys.SAMPLE_START] / _rate_at(segments, dated[keys.SAMPLE_START]))
         left.axis(limits)
+    canvas.draw()
+    figure.set_layout_engine("none")  # labels are placed in pixels
+    draw_labels(left, labels)
     content = io.BytesIO()
     canvas.print_png(content, metadata={"Software": "gr-spectrumencoder"})
     write_file(path, content.getvalue())
@@ -96,38 +106,33 @@ def _limits(axes, segments: list[WaterfallSegment]):
     axes.set_ylim(extents[:, 2].max(), extents[:, 3].min())
 
 
-def _boxes(axes, segments: list[WaterfallSegment], events: list[dict], *, labels: bool):
+def _draw_boxes(axes, segments: list[WaterfallSegment], items: list[dict], *, signals: bool = False) -> list[Label]:
     """A box around every transmission with a margin, so that what it marks is seen in it however small it is.
 
-    The first ones have a label, one for an event.
+    Returns the labels of the first ones, one for an event or signal.
     """
     from matplotlib.patches import Rectangle
 
     low, high = axes.get_xlim()
     bottom, top = axes.get_ylim()
-    margin_x, margin_y = 0.008 * (high - low), 0.008 * (bottom - top)
-    labelled: set[str] = set()
-    for event in events:
-        if any(event.get(key) is None for key in (keys.FREQ_CENTER_HZ, keys.SAMPLE_START, keys.SAMPLE_COUNT)):
+    margin_x, margin_y = (0.003, 0.004) if signals else (0.008, 0.008)
+    margin_x, margin_y = margin_x * (high - low), margin_y * (bottom - top)
+    labels: dict[str, Label] = {}
+    for item in items:
+        if any(item.get(key) is None for key in (keys.FREQ_CENTER_HZ, keys.SAMPLE_START, keys.SAMPLE_COUNT)):
             continue
-        rate_hz = _rate_at(segments, event[keys.SAMPLE_START])
-        width = (event.get(keys.BANDWIDTH_HZ) or 0.0) / 1e6 + 2 * margin_x
-        height = event[keys.SAMPLE_COUNT] / rate_hz + 2 * margin_y
-        x, y = event[keys.FREQ_CENTER_HZ] / 1e6 - width / 2, event[keys.SAMPLE_START] / rate_hz - margin_y
-        color = threat_color(event)
-        axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="black", linewidth=2.6))
-        axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=color, linewidth=1.4))
-        identity = str(event.get(keys.EVENT_ID))
-        if labels and len(labelled) < MAX_LABELS and identity not in labelled:
-            labelled.add(identity)
-            over = y - top > 0.08 * (bottom - top)
-            right_half = x + width / 2 > (low + high) / 2
-            corner = min(x + width, high) if right_half else max(x, low), y if over else y + height
-            kind = f"{event[keys.ALERT]}, " if event.get(keys.ALERT) else ""
-            axes.annotate(kind + event_label(event), corner,
-                          xytext=(0, 4 if over else -4), textcoords="offset points", fontsize=8, color="white",
-                          va="bottom" if over else "top", ha="right" if right_half else "left",
-                          bbox={"facecolor": "black", "alpha": 0.65, "edgecolor": color, "linewidth": 0.6, "pad": 2})
+        rate_hz = _rate_at(segments, item[keys.SAMPLE_START])
+        width = (item.get(keys.BANDWIDTH_HZ) or 0.0) / 1e6 + 2 * margin_x
+        height = item[keys.SAMPLE_COUNT] / rate_hz + 2 * margin_y
+        x, y = item[keys.FREQ_CENTER_HZ] / 1e6 - width / 2, item[keys.SAMPLE_START] / rate_hz - margin_y
+        color, thick = (SIGNAL_COLOR, 0.8) if signals else (threat_color(item), 1.4)
+        axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="black", linewidth=thick + 1.2))
+        axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=color, linewidth=thick))
+        kind = f"{item[keys.ALERT]}, " if item.get(keys.ALERT) else ""
+        text = signal_label(item) if signals else kind + event_label(item)
+        identity = str(item.get(keys.SIGNAL_ID if signals else keys.EVENT_ID))
+        labels.setdefault(identity, Label(text, x, x + width, y, y + height, color))
+    return list(labels.values())[:MAX_SIGNAL_LABELS if signals else MAX_LABELS]
 
 
 def _rate_at(segments: list[WaterfallSegment], sample: int) -> float:

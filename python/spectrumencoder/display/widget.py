@@ -12,7 +12,7 @@ from .. import keys
 from .appearance import number
 from .choices import Choices
 from .controls import Controls
-from .event_table import EventTable, TrackTable
+from .event_table import EventTable, SignalTable, TrackTable
 from .feed import Feed, Latest
 from .history import History
 from .pace import Pace
@@ -41,7 +41,7 @@ class DisplayWidget(QtWidgets.QWidget):
         super().__init__()
         self._feed, self._fail = feed, fail
         self.history = History()
-        self.events, self.tracks = EventTable(), TrackTable()
+        self.events, self.signals, self.tracks = EventTable(), SignalTable(), TrackTable()
         self.pace = Pace(1.0 / draw_rate)
         self._generation = feed.generation
         self._latest: Latest | None = None
@@ -117,6 +117,7 @@ class DisplayWidget(QtWidgets.QWidget):
         if update.rows or changed:
             self.tracks.forget_before(self.history.begin_s)
             self.plots.draw_events(self.events.newest_first(), self.history, self._feed.time_of, self.table.selected_event())
+            self.plots.draw_signals(self.signals.newest_first(), self.history, self._feed.time_of)
             self.plots.draw_tracks(self.tracks.tracks, self.history)
         self.plots.viewport().repaint()  # now, so that the time it takes counts
 
@@ -124,6 +125,7 @@ class DisplayWidget(QtWidgets.QWidget):
         self._generation = self._feed.generation
         self.history.clear()
         self.events.clear()
+        self.signals.clear()
         self.tracks.clear()
         self.table.show_events([])
         self.pace.restart()
@@ -131,20 +133,22 @@ class DisplayWidget(QtWidgets.QWidget):
         self._counted = (time.monotonic(), 0, 0)
 
     def _take_messages(self, messages: list[tuple[str, dict]]) -> bool:
-        """Takes messages; True if one was an event or a track."""
+        """Takes messages; True if one was an event, a signal or a track."""
         ports = set()  # events first: they set the clock for tracks
         for port, fields in sorted(messages, key=lambda message: message[0] != keys.EVENTS):
             ports.add(port)
             if port == keys.EVENTS:
                 self.events.update(fields)
                 self._set_clock(fields)
+            elif port == keys.SIGNALS:
+                self.signals.update(fields)
             elif port == keys.TRACKS:
                 self.tracks.update(fields, self._time_of_track(fields))
             else:
                 self._show_status(fields)
         if keys.EVENTS in ports:
             self.table.show_events(self.events.newest_first())
-        return bool(ports & {keys.EVENTS, keys.TRACKS})
+        return bool(ports & {keys.EVENTS, keys.SIGNALS, keys.TRACKS})
 
     def _set_clock(self, event: dict):
         """Computes the POSIX time of stream time 0 from an event that states both its sample and its time."""

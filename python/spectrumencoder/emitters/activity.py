@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .box_classes import BoxClasses
 from .boxes import WIDTHS, means_of
 from .bursts import WHOLE_GAP, WINDOW_BINS, occupied, stands_out
 from .emitter import Emitter
@@ -51,6 +52,7 @@ class _On:
     total: float = 0.0
     frames: int = 0
     runs: list[list[float]] = field(default_factory=list)  # begin and end of each uninterrupted part of it, s
+    tokens: float | np.ndarray = 0.0  # (L + 1,) mean classes of the tokens in its place, summed over frames
 
 
 class Heard(NamedTuple):
@@ -59,7 +61,8 @@ class Heard(NamedTuple):
     Attributes:
         sample_start, sample_stop: first sample and the one after the last. level_db: over the background.
         counted: it is none that was reported as a burst. changed: how the last ones differ from all before them, or None.
-        place: centre and width, Hz, if they could be measured. label: its class, if nothing else was on.
+        place: centre and width, Hz, if they could be measured. label: its class, by the tokens in its place, or by the whole
+            frame if nothing else was on. confidence: by tokens.
         runs: POSIX s of begin and end of each part that was not interrupted.
     """
 
@@ -72,6 +75,7 @@ class Heard(NamedTuple):
     place: tuple[float, float] | None = None
     label: str | None = None
     runs: Sequence[list[float]] = ()
+    confidence: float | None = None
 
 
 class _Places:
@@ -99,10 +103,14 @@ class _Places:
 
 
 class Activity:
-    """Watches the places of the emitters of a registry. labels: names of the C classes."""
+    """Watches the places of the emitters of a registry.
 
-    def __init__(self, registry: Registry, labels: Sequence[str] = ()):
-        self._registry, self._labels = registry, list(labels)
+    Args:
+        labels: names of the C classes. boxes: reads the classes of tokens; None: nobody does.
+    """
+
+    def __init__(self, registry: Registry, labels: Sequence[str] = (), boxes: BoxClasses | None = None):
+        self._registry, self._labels, self._boxes = registry, list(labels), boxes
         self._on: dict[int, _On] = {}
         self._silent_s: dict[int, float] = {}  # by emitter, up to now
         self._heard: set[int] = set()  # emitters whose next silence will have a beginning
@@ -156,6 +164,8 @@ class Activity:
                 state.mixed |= bool(mixed[n, k]) or state.key != tuning.key
                 if not state.mixed:
                     _measure(state, block, n, float(elsewhere[n]))
+                    if self._boxes is not None and block.tokens.size:
+                        state.tokens += self._boxes.mean(block.tokens[n], int(places.low[k]), int(places.high[k]) - 1)
             if state is not None and float(block.times[-1]) - state.end_s > join_s:
                 found += self._ended(emitter, state, tuning, change)
                 state = None
@@ -190,11 +200,11 @@ class Activity:
         bins = max(round(emitter.bandwidth_hz / tuning.grid.bin_hz), 1)
         mean = state.total / state.frames * bins / max(bins - WINDOW_BINS, 1)
         level = 10.0 * math.log10(max(mean, 1e-3))
-        place, label, changed = None, None, None
+        place, label, confidence, changed = None, None, None, None
         if not state.mixed and level > _MIN_MEASURED_DB:
             place = _place(state, tuning)
         if place is not None:
-            label = self._class_of(state)
+            label, confidence = self._class_of(state)
             length_s = max(state.end_s - state.start_s, 1e-4)
             look = Look(math.log(place[1]), math.log(length_s), _shape(emitter, state, tuning), label)
             changed = emitter.waveform.take(look, min(change, 0.01))
@@ -203,14 +213,20 @@ class Activity:
             self._registry.active(emitter, state.start_s, state.end_s, level, place)
         else:
             emitter.last_s = max(emitter.last_s, state.end_s)
-        return [Heard(emitter, state.sample_start, state.sample_stop, level, counted, changed, place, label, state.runs)]
+        return [Heard(emitter, state.sample_start, state.sample_stop, level, counted, changed, place, label, state.runs,
+                      confidence)]
 
-    def _class_of(self, state: _On) -> str | None:
-        """The class of its frames, if in half of them nothing else was on."""
+    def _class_of(self, state: _On) -> tuple[str | None, float | None]:
+        """The class of the tokens in its place, and its probability; else that of its frames, if in half of them nothing else was
+        on."""
+        shares = self._boxes.shares(state.tokens) if self._boxes is not None and np.ndim(state.tokens) else {}
+        if shares:
+            name = max(shares, key=lambda one: shares[one])
+            return (name, shares[name]) if shares[name] >= _MIN_CLASS else (None, None)
         if not len(state.classes) or 2 * state.alone < state.frames:
-            return None
+            return None, None
         best = int(state.classes.argmax())
-        return self._labels[best] if state.classes[best] >= _MIN_CLASS * state.alone else None
+        return self._labels[best] if state.classes[best] >= _MIN_CLASS * state.alone else None, None
 
 
 def _measure(state: _On, block: Block, n: int, elsewhere: float):

@@ -53,7 +53,7 @@ class BlockReports:
         sighting = sighting_of(emitter, heard.sample_start, heard.sample_stop, heard.level_db)
         sighting.freq_center_hz, sighting.bandwidth_hz = heard.place or (sighting.freq_center_hz, sighting.bandwidth_hz)
         sighting.n_frames = round((heard.sample_stop - heard.sample_start) / segment.frame_hop)
-        sighting.label, sighting.confidence = heard.label, None
+        sighting.label, sighting.confidence = heard.label, heard.confidence
         emitted += self._log.once(alerts.CHANGED, emitter, sighting, segment)
 
     def _moved(self, emitter: Emitter, segment: Segment) -> Alert | None:

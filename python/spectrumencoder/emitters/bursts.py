@@ -36,7 +36,7 @@ class FrameView:
         index: number of the frame, among those of all tunings. sample_start, sample_stop: of its samples.
         power, expected: (N,) linear. ratio: (N,) power over expected. risen: (N,) linear, power over what it was a moment ago.
         clipped: share of samples at full scale. probabilities: (C,) of classes. residual: (N,) of the encoder, carried along.
-        model: that answered.
+        model: that answered. tokens: (M, L + 1) class probabilities of its tokens; M = 0: there are none.
     """
 
     index: int
@@ -51,6 +51,7 @@ class FrameView:
     residual: np.ndarray | None = None
     dropout_rate: float = 0.0
     model: str = ""
+    tokens: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
 
 
 @dataclass(eq=False)
@@ -62,7 +63,7 @@ class Burst:
         excess: (N,) power over what was expected, summed over its frames. noise: expected power, likewise.
         peak: (N,) largest power over expected. best: its highest score. max_snr_db: of a frame in that frame's own bins.
         side: frames in which it could be a side effect of a stronger signal, by kind of ``SIDE_EFFECTS``.
-        labels: (C,) probabilities, summed.
+        labels: (C,) probabilities of the whole frame, summed. tokens: (M, L + 1) of each token, likewise; None without any.
         residual, dropout_rate, model: of its best frame.
         verdict, alert: of the detector. counted: the registry knows it already.
     """
@@ -82,6 +83,7 @@ class Burst:
     power: np.ndarray = field(default=None, repr=False)
     peak: np.ndarray = field(default=None, repr=False)
     labels: np.ndarray = field(default=None, repr=False)
+    tokens: np.ndarray | None = field(default=None, repr=False)
     side: dict[str, int] = field(default_factory=dict)
     residual: np.ndarray | None = field(default=None, repr=False)
     dropout_rate: float = 0.0
@@ -140,6 +142,8 @@ class Burst:
             if any(p.size and float(p.max()) > own * 10.0 ** (0.1 * limit_db) for p in parts):
                 self.side[name] = self.side.get(name, 0) + 1
         self.labels = frame.probabilities.astype(np.float64) if self.labels is None else self.labels + frame.probabilities
+        if len(frame.tokens):
+            self.tokens = frame.tokens.astype(np.float64) if self.tokens is None else self.tokens + frame.tokens
 
     def absorb(self, other: Burst):
         """Takes over a younger burst that it has met."""

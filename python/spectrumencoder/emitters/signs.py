@@ -10,6 +10,7 @@ import numpy as np
 
 from ..detector.events import Segment
 from .alerts import Sighting
+from .box_classes import BoxClasses
 from .bursts import Burst
 from .emitter import Emitter
 from .registry import Sign
@@ -20,10 +21,14 @@ _MIN_SHARE = 0.05  # of a class, to be counted
 
 
 class SignMaker:
-    """Makes signs and sightings. labels: names of the model's classes; empty if it has none."""
+    """Makes signs and sightings.
 
-    def __init__(self, labels: Sequence[str]):
-        self._labels = list(labels)
+    Args:
+        labels: names of the model's classes; empty if it has none. boxes: reads the classes of tokens; None: nobody does.
+    """
+
+    def __init__(self, labels: Sequence[str], boxes: BoxClasses | None = None):
+        self._labels, self._boxes = list(labels), boxes
 
     def sign(self, tuning: TuningState, segment: Segment, burst: Burst, extent: tuple[int, int] | None = None) -> Sign:
         """A burst as the registry takes it. extent: first and last bin, if not its own."""
@@ -33,19 +38,24 @@ class SignMaker:
         return Sign(grid.hz_of((low + high) / 2.0), (high - low + 1) * grid.bin_hz, burst.level_db(low, high) if extent
                     else burst.snr_db(), 10.0 * math.log10(max(power, 1e-20)), segment.time_of(burst.sample_start),
                     segment.time_of(burst.sample_stop), burst.peak[burst.low:burst.high + 1], grid.hz_of(burst.low), grid.bin_hz,
-                    tuning.frame_s, self._classes(burst))
+                    tuning.frame_s, self._of_box(burst, low, high) or self._classes(burst))
 
     def sighting(self, tuning: TuningState, segment: Segment, burst: Burst) -> Sighting:
         """A burst as an alert states it."""
         sign = self.sign(tuning, segment, burst)
         best = max(sign.labels, key=lambda name: sign.labels[name]) if sign.labels else None
-        named = best is not None and sign.labels[best] >= MIN_LABEL
+        of_box = burst.tokens is not None and bool(self._of_box(burst, *burst.extent()))
+        named = best is not None and (of_box or sign.labels[best] >= MIN_LABEL)  # a box has a class, a frame may have many
         return Sighting(burst.sample_start, burst.sample_stop, sign.center_hz, sign.bandwidth_hz, sign.power_dbfs, sign.level_db,
                         burst.best, burst.n_frames, best if named else None, sign.labels[best] if named and best else None,
                         burst.dropout_rate, burst.residual, burst.model)
 
+    def _of_box(self, burst: Burst, low: int, high: int) -> dict[str, float]:
+        """Probability of each class in its own box, by the tokens there; empty if no model answered."""
+        return {} if self._boxes is None else self._boxes.of_box(burst.tokens, low, high)
+
     def _classes(self, burst: Burst) -> dict[str, float]:
-        """Mean probability of each class over its frames, of those that count."""
+        """Mean probability of each class of the whole frame over its frames, of those that count."""
         if burst.labels is None or not len(burst.labels):
             return {}
         means = burst.labels / max(burst.n_frames, 1)

@@ -61,10 +61,14 @@ class _Steady:
 
 
 class SteadyTrack:
-    """The steady emitters of one tuning. usable: bins in which they are."""
+    """The steady emitters of one tuning.
 
-    def __init__(self, grid: Grid, usable: slice):
-        self._grid, self._usable = grid, usable
+    Args:
+        usable: bins in which they are. labels_of: (first bin, last bin) -> class -> probability of what was seen there.
+    """
+
+    def __init__(self, grid: Grid, usable: slice, labels_of: Callable[[int, int], dict[str, float]] = lambda low, high: {}):
+        self._grid, self._usable, self._labels_of = grid, usable, labels_of
         self._known: list[_Steady] = []
         self.restart()
 
@@ -106,7 +110,7 @@ class SteadyTrack:
             own = max(high - low + 1 - 3, 1)
             sign = Sign(self._grid.hz_of(middle if high - low < _NARROW else (low + high) / 2), own * self._grid.bin_hz,
                         10.0 * math.log10(over.sum() / own), level, first_s, last_s, 1.0 + over, self._grid.hz_of(low),
-                        self._grid.bin_hz)
+                        self._grid.bin_hz, labels=self._labels_of(low, high))
             yield Standing(sign, low, high, level)
 
     def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float, registry: Registry,

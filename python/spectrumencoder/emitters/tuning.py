@@ -14,6 +14,7 @@ import numpy as np
 
 from ..detector.events import Segment
 from .background import BLOCK, Background
+from .box_classes import BoxClasses, TokensSeen
 from .boxes import HISTORY, Limits, Search, boxes_per_frame, limits
 from .bursts import CLIPPED
 from .law import bin_correlation, box_variance, independent_share
@@ -51,7 +52,7 @@ class Block(NamedTuple):
     Attributes:
         psd: (F, N) dBFS less the gain. ratio: (F, N) power over the background. gains: dB, see ``TuningState.block``.
         starts: (F,) first samples. times: (F,) POSIX s of these, as they were when the frames came.
-        classes: (F, C) probabilities; -1 for a frame that was not encoded.
+        classes: (F, C) probabilities; -1 for a frame that was not encoded. tokens: (F, M, L + 1), as ``Rows`` has them.
     """
 
     psd: np.ndarray
@@ -60,6 +61,7 @@ class Block(NamedTuple):
     starts: np.ndarray
     times: np.ndarray
     classes: np.ndarray
+    tokens: np.ndarray
 
 
 class TuningState:
@@ -67,16 +69,19 @@ class TuningState:
 
     Args:
         key: of the tuning. window: of the tokenizer. n_bins: N. usable: bins that are judged. n_classes: C, of the encoder.
+        boxes: reads the classes of tokens; None: nobody does.
     """
 
-    def __init__(self, key: TuningKey, window: str, n_bins: int, usable: slice, n_classes: int = 0):
+    def __init__(self, key: TuningKey, window: str, n_bins: int, usable: slice, n_classes: int = 0,
+                 boxes: BoxClasses | None = None):
         hop = max(key.frame_hop // key.average, 1)
         bin_hz = key.samp_rate / n_bins
         self.key, self._window, self.usable = key, window, usable
         self.frame_s = key.frame_hop / key.samp_rate
         self.grid = Grid(key.freq_hz - n_bins // 2 * bin_hz, bin_hz, n_bins)
         self.background = Background(n_bins, key.average * independent_share(window, n_bins, hop, key.average), usable)
-        self.steady = SteadyTrack(self.grid, usable)
+        self._seen = TokensSeen(boxes)
+        self.steady = SteadyTrack(self.grid, usable, self._seen.labels)
         self.usual = Usual(n_bins, n_classes, self.background.sigma_db)
         self._first_db: np.ndarray | None = None  # background when `usual` began to learn
         self._settled_db: np.ndarray | None = None  # and when it had learned
@@ -193,13 +198,15 @@ class TuningState:
         return BLOCK - self.filled
 
     def fill(self, psd: np.ndarray, gains: np.ndarray, ratio: np.ndarray, starts: np.ndarray, times: np.ndarray,
-             classes: np.ndarray, clipped: np.ndarray):
-        """Adds frames to the block. starts, times, classes: see ``Block``. clipped: (F,) share of samples at full scale."""
+             classes: np.ndarray, tokens: np.ndarray, clipped: np.ndarray):
+        """Adds frames to the block. starts, times, classes, tokens: see ``Block``. clipped: (F,) share of samples at full scale.
+        """
         self._psd.append(psd - gains[:, None])
         self._ratio.append(ratio)
         self._starts.append(starts)
         self._times.append(times)
         self._classes.append(classes)
+        self._tokens.append(tokens.copy())
         self._block_gains.append(gains)
         self._block_clipped.append(clipped.copy())  # a view of a buffer that is used again
         self.filled += len(psd)
@@ -218,8 +225,10 @@ class TuningState:
         self.usual_gain_db = usual + max(min(gain - usual, step), -step)
         self._means.append(ratio.mean(axis=0))
         self._recent = None
+        tokens = np.concatenate(self._tokens)
+        self._seen.add(tokens)
         return Block(np.concatenate(self._psd), ratio, gains, np.concatenate(self._starts), np.concatenate(self._times),
-                     np.concatenate(self._classes))
+                     np.concatenate(self._classes), tokens)
 
     def clear_block(self):
         """Begins a new block."""
@@ -228,6 +237,7 @@ class TuningState:
         self._starts: list[np.ndarray] = []
         self._times: list[np.ndarray] = []
         self._classes: list[np.ndarray] = []
+        self._tokens: list[np.ndarray] = []
         self._block_gains: list[np.ndarray] = []
         self._block_clipped: list[np.ndarray] = []
         self.filled = 0

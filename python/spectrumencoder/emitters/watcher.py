@@ -29,6 +29,7 @@ from .alerts import AlertLog
 from .background import BLOCK
 from .band_file import BandFile, Tuning
 from .block_reports import BlockReports
+from .box_classes import BoxClasses
 from .boxes import Search
 from .burst_reports import BurstReports
 from .bursts import BurstBuilder, FrameView
@@ -39,6 +40,7 @@ from .on_air import FIRST_S, OnAir
 from .receiver import GainWatch, ReceiverLog
 from .regions import find_regions
 from .registry import Registry
+from .rows import Rows
 from .signs import SignMaker, sighting_of
 from .tuning import MIN_START, TuningKey, TuningState, key_of
 
@@ -115,14 +117,15 @@ class EmitterDetector(Decisions):
         self._complete = not self.learn_s > 0.0 or (self._band is not None and self._band.complete)
         self._finishing = False  # learning is over, and what waits is taken in
         self._builder = BurstBuilder(self.n_bins, self.hold)
-        self._activity = Activity(self.registry, self._labels)
+        self._boxes = BoxClasses(self.contract["labels"], self.n_bins)
+        self._activity = Activity(self.registry, self._labels, self._boxes)
         self._log = AlertLog(self.n_bins, self._models[0])
         self._notices = Notices()
         self._hops = Hops(self.registry)
         receiver = ReceiverLog(self._notices)
         self.receiver: dict[str, int] = receiver.counts  # what the receiver or a stronger signal explains, by kind
-        self._of_bursts = BurstReports(self.registry, self._builder, self._log, SignMaker(self._labels), receiver,
-                                        self._hops)
+        self._of_bursts = BurstReports(self.registry, self._builder, self._log, SignMaker(self._labels, self._boxes), receiver,
+                                       self._hops)
         self._of_bursts.judge.set_rate(self.false_events_per_hour)
         self._of_bursts.learning, self._of_bursts.each = self.learning, self._bursts
         self._of_bursts.belongs_after = self.belongs_after
@@ -132,7 +135,7 @@ class EmitterDetector(Decisions):
         self._now_s = 0.0
         for tuning in () if self._band is None else self._band.tunings:
             key = TuningKey(tuning.freq_hz, tuning.samp_rate, tuning.frame_hop, tuning.average)
-            state = self._tunings[key] = TuningState(key, self._window, self.n_bins, self._usable, len(self._labels))
+            state = self._tunings[key] = self._new_tuning(key)
             state.background.restore(tuning.mean_db, tuning.frames)
             state.steady.find(tuning.mean_db, state.background.noise_db, self.registry, 0.0, 0.0)
 
@@ -201,12 +204,14 @@ class EmitterDetector(Decisions):
     # -- frames
 
     def process(self, psd: np.ndarray, residual: np.ndarray, features: np.ndarray, sample_start: np.ndarray,
-                segment: Segment) -> Result:
+                segment: Segment, token_classes: np.ndarray | None = None) -> Result:
         """Judges the next frames, all of one segment.
 
         Args:
             psd: (F, N) dBFS. residual: (F, N) standardised, carried along. features: (F, 256), layout ``encoder.features``.
             sample_start: (F,) number of each frame's first sample. segment: tuning, rate and time of these frames.
+            token_classes: (F, M (L + 2)) of ``encoder.token_classes``: what a signal is follows from the tokens in its box. None,
+                or NaN: from its whole frames. They are given with all frames since the last reset, or with none.
 
         Returns:
             scores: how unusual each frame is (``TuningState.score``); 1 is the limit. NaN for the first frames of a tuning, for
@@ -219,18 +224,15 @@ class EmitterDetector(Decisions):
         self._segment, tuning = segment, self._tuning_of(segment)
         whole = (features[:, layout.K_EFF] >= segment.frame_average) & (np.abs(psd).max(axis=1, initial=0.0) < MAX_DB)
         self.n_skipped += count - int(whole.sum())
-        if not whole.all():  # the last, short frame of a recording follows another law; what is no power follows none
-            numbers = np.flatnonzero(whole)
-            psd, residual, features, sample_start = psd[numbers], residual[numbers], features[numbers], sample_start[numbers]
-        else:
-            numbers = np.arange(count)
+        rows, numbers = Rows(psd, residual, features, sample_start, self._boxes.read(token_classes, count)), np.flatnonzero(whole)
+        if len(numbers) < count:  # the last, short frame of a recording follows another law; what is no power follows none
+            rows = rows.part(numbers)
         first = 0
         if not tuning.background.ready:
-            first = self._begin(tuning, psd, residual, features, sample_start, result.emitted)
-        while first < len(psd):
-            part = slice(first, first + min(max(self._room(tuning), 1), len(psd) - first))
-            scores = self._piece(tuning, psd[part], residual[part], features[part], sample_start[part], result.emitted)
-            result.scores[numbers[part]] = scores
+            first = self._begin(tuning, rows, result.emitted)
+        while first < rows.count:
+            part = slice(first, first + min(max(self._room(tuning), 1), rows.count - first))
+            result.scores[numbers[part]] = self._piece(tuning, rows.part(part), result.emitted)
             first = part.stop
         result.flagged[:] = result.scores > 1.0
         judged = int(np.isfinite(result.scores).sum())
@@ -259,37 +261,39 @@ class EmitterDetector(Decisions):
 
     # -- parts
 
+    def _new_tuning(self, key: TuningKey) -> TuningState:
+        return TuningState(key, self._window, self.n_bins, self._usable, len(self._labels), self._boxes)
+
     def _tuning_of(self, segment: Segment) -> TuningState:
         key = key_of(segment)
         if key not in self._tunings:
-            self._tunings[key] = TuningState(key, self._window, self.n_bins, self._usable, len(self._labels))
+            self._tunings[key] = self._new_tuning(key)
         if key not in self._gains:
             self._gains[key] = GainWatch()
         self._tuning = self._tunings[key]
         self._tuning.segment = segment
         return self._tuning
 
-    def _begin(self, tuning: TuningState, psd, residual, features, starts, emitted: list[Emitted]) -> int:
+    def _begin(self, tuning: TuningState, rows: Rows, emitted: list[Emitted]) -> int:
         """Collects the first frames of a tuning, and judges them once there are enough. Returns how many it took."""
         enough = tuning.start
         if self.learning:  # what is to be learned may be shorter
             left = math.floor(self._left_s(tuning) / tuning.frame_s + 1e-6)
             enough = min(enough, max(left, MIN_START))
-        taken = max(0, min(enough - len(tuning.first_frames), len(psd)))
-        tuning.first_frames += [(psd[n].copy(), residual[n].copy(), features[n].copy(), int(starts[n])) for n in range(taken)]
+        taken = max(0, min(enough - len(tuning.first_frames), rows.count))
+        tuning.first_frames += rows.part(slice(taken)).copies()
         if len(tuning.first_frames) >= enough:
             self._begin_now(tuning, emitted)
         return taken
 
     def _begin_now(self, tuning: TuningState, emitted: list[Emitted]):
         """Makes a background of the first frames, and judges them."""
-        rows = [np.stack(column) for column in zip(*tuning.first_frames, strict=True)]
-        tuning.first_frames = []
-        tuning.background.begin(rows[0])
+        rows, tuning.first_frames = Rows.join(tuning.first_frames), []
+        tuning.background.begin(rows.psd)
         first = 0
-        while first < len(rows[0]):
-            part = slice(first, first + min(max(self._room(tuning), 1), len(rows[0]) - first))
-            self._piece(tuning, rows[0][part], rows[1][part], rows[2][part], rows[3][part], emitted)
+        while first < rows.count:
+            part = slice(first, first + min(max(self._room(tuning), 1), rows.count - first))
+            self._piece(tuning, rows.part(part), emitted)
             first = part.stop
 
     def _begin_others(self):
@@ -308,8 +312,9 @@ class EmitterDetector(Decisions):
             self.discontinuity()
             self._tuning, self._segment = present
 
-    def _piece(self, tuning: TuningState, psd, residual, features, starts, emitted: list[Emitted]) -> np.ndarray:
+    def _piece(self, tuning: TuningState, rows: Rows, emitted: list[Emitted]) -> np.ndarray:
         """Judges frames that fit into the block; returns their scores."""
+        psd, _, features, starts, tokens = rows
         if tuning.limits is None:
             tuning.renew(self.registry, self.false_events_per_hour)
         search, gains, ratio = tuning.search(psd)
@@ -317,16 +322,14 @@ class EmitterDetector(Decisions):
         for n, score in enumerate(search.score.tolist()):
             if score > 1.0 or self._builder.open:
                 expected_db = tuning.background.expected_db(gains[n:n + 1])[0]
-                frame = self._view(tuning, self._age + n, psd[n], expected_db, ratio[n], residual[n], features[n], int(starts[n]),
-                                   float(clipped[n]))
+                frame = self._view(tuning, self._age + n, rows, n, expected_db, ratio[n], float(clipped[n]))
                 self._look(tuning, search, n, frame, emitted)
         times = np.array([self._segment.time_of(start) for start in starts.tolist()])
         probabilities = features[:, layout.PROBABILITIES][:, :len(self._labels)]
         classes = np.where(features[:, layout.K_ENCODED, None] > 0.0, probabilities, np.float32(-1.0))
-        tuning.fill(psd, gains, ratio, starts, times, classes, clipped)
+        tuning.fill(psd, gains, ratio, starts, times, classes, tokens, clipped)
         self._age += len(psd)
-        classes = features[:, layout.PROBABILITIES][:, :len(self._labels)]
-        scores = tuning.score(search, gains, ratio, psd, classes, self.learning)
+        scores = tuning.score(search, gains, ratio, psd, probabilities, self.learning)
         if self._room(tuning) <= 0:
             self._end_block(tuning, emitted)
         return scores
@@ -341,16 +344,18 @@ class EmitterDetector(Decisions):
         """Signal (s) that is still to be learned, less what the other tunings hold already."""
         return self.learn_s - self.learned_s - sum(other.held_s for other in self._tunings.values() if other is not tuning)
 
-    def _view(self, tuning: TuningState, index: int, psd, expected_db, ratio, residual, row, start: int,
-              clipped: float) -> FrameView:
+    def _view(self, tuning: TuningState, index: int, rows: Rows, n: int, expected_db, ratio, clipped: float) -> FrameView:
+        """Frame n of these rows as bursts see it. index: its number."""
+        psd, row, start = rows.psd[n], rows.features[n], int(rows.starts[n])
         power, expected = 10.0 ** (0.1 * psd.astype(np.float64)), 10.0 ** (0.1 * expected_db.astype(np.float64))
         answered_by = int(row[layout.ANSWERED_BY])
         if not 0 <= answered_by < len(self._models):
             raise ValueError(f"features say that model {answered_by} of an ensemble has answered, the detector knows "
                              f"{', '.join(self._models)}; give the encoder and the detector the same model")
         return FrameView(index, start, start + self._segment.frame_hop, power, expected, ratio,
-                         power - expected * tuning.recent(), clipped, row[layout.PROBABILITIES][:len(self._labels)], residual,
-                         1.0 - float(row[layout.K_KEPT]) / self._n_tokens, self._models[answered_by])
+                         power - expected * tuning.recent(), clipped, row[layout.PROBABILITIES][:len(self._labels)],
+                         rows.residual[n], 1.0 - float(row[layout.K_KEPT]) / self._n_tokens, self._models[answered_by],
+                         rows.tokens[n])
 
     def _look(self, tuning: TuningState, search: Search, n: int, frame: FrameView, emitted: list[Emitted]):
         """Takes a frame in which something stands out, or that comes while a burst is on."""

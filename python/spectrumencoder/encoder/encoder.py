@@ -14,6 +14,7 @@ Shape letters: B frames, M tokens, k kept, T = k + specials, C token_dim, E widt
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -66,7 +67,13 @@ class SpectrumEncoder(nn.Module):
 
     Args:
         config: EncoderConfig; `attention` names the family of weights, `rope` the mode.
+
+    Attributes:
+        autocast: None, or the dtype of the linear maps in the blocks during training (torch.autocast). The residual stream, the
+            norms and all outside of the blocks stay in fp32, as with `precision.reduce_precision`.
     """
+
+    autocast: torch.dtype | None = None
 
     def __init__(self, config: EncoderConfig):
         super().__init__()
@@ -138,8 +145,10 @@ class SpectrumEncoder(nn.Module):
 
         slot = torch.cat((torch.arange(n_tokens, n_tokens + n_special, device=x.device).expand(len(x), -1), index), dim=1)
         sequence = Sequence(self.rope(position, band, condition[:, 0] * 4.0 + 10.0), slot, mask)
-        for block in self.blocks:
-            x = block(x, chosen.attend, sequence)
+        attend = chosen.attend if self.autocast is None else _as_given(chosen.attend, x.device.type)
+        with nullcontext() if self.autocast is None else torch.autocast(x.device.type, self.autocast):
+            for block in self.blocks:
+                x = block(x, attend, sequence)
         embedding, class_logits, anomaly_logit = self.heads(x, n_special, mask)
         token_logits = self.token_head(x, n_special, index, n_tokens) if self.token_head is not None else None
         if heads_only:
@@ -150,6 +159,14 @@ class SpectrumEncoder(nn.Module):
         mean_db, log_sigma = self.decoder(latents, condition)
         return Encoded(latents, embedding, class_logits, anomaly_logit, mean_db, log_sigma, kept,
                        self.latent_head(latents, condition), token_logits)
+
+
+def _as_given(attend, device_type: str):
+    """The backend in the types of its inputs, whatever autocast says: sums of linear attention stay in fp32."""
+    def without_autocast(*inputs):
+        with torch.autocast(device_type, enabled=False):
+            return attend(*inputs)
+    return without_autocast
 
 
 def mflop_per_spectrum(config: EncoderConfig, k: int) -> float:

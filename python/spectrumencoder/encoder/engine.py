@@ -12,7 +12,7 @@ frames (the last one is filled up), on one thread by default.
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,10 @@ from ..tokens.layout import FrameLayout
 from . import features, native
 from .attention import BACKENDS, DEFAULT_OF_FAMILY, Backend, get_backend
 from .config import POLICIES, EncoderConfig
+from .encoded_frames import EncodedFrames, GivenArrays
 from .features import BF16, FP32
 from .model_file import ModelError, ModelFile, find_model, load, table_key
-from .pytorch import choose_device, device_kind, why_no_torch
+from .pytorch import choose_device, device_kind, log_fallback, why_no_torch
 from .token_classes import columns
 
 AUTO, NATIVE, TORCH = RUNTIMES = SETTINGS["runtime"].choices
@@ -34,28 +35,6 @@ _TRIAL_FRAMES, _TRIALS = 16, 3
 _native_was_faster: dict[tuple, bool] = {}  # key: model, variant, backend, threads, padding, dtype; timed once per process
 
 
-class _FourArrays(NamedTuple):
-    residual: np.ndarray  # (F, N) float32, (level - mean) / sigma
-    features: np.ndarray  # (F, 256) float32, layout in features.py
-    reconstruction: np.ndarray  # (F, N) float32, dBFS
-    latents: np.ndarray  # (F, L, W) float32; the reconstruction is made from them
-
-
-class EncodedFrames(_FourArrays):
-    """A tuple of four arrays, and the attribute `token_classes`: (F, M (labels + 2)) float32, laid out as in token_classes.py, or
-    None if they were not asked for."""
-
-    token_classes: np.ndarray | None
-
-    def __new__(cls, residual, features, reconstruction, latents, token_classes=None):
-        made = super().__new__(cls, residual, features, reconstruction, latents)
-        made.token_classes = token_classes
-        return made
-
-
-GivenArrays = tuple[np.ndarray | None, ...]  # in the order of EncodedFrames; None: the engine makes that array
-
-
 class Engine:
     """Inference with one model file.
 
@@ -63,7 +42,8 @@ class Engine:
 
     Args:
         model: name or path, see `find_model`; or a ModelFile already loaded.
-        compute: auto | cpu | cuda[:n].
+        compute: auto | cpu | cuda[:n]. `auto` takes CUDA if PyTorch sees a device and it serves the settings, else the CPU; then
+            the attribute `device_note` says why, and a warning is logged. See `static_runtime` for passes on CUDA.
         backend: auto (the default of the file's first family) or a name, which chooses among the file's variants. The named
             backend runs natively if the C++ library computes it (`attention.Backend.native`), else in PyTorch.
         rope_mode: none | static | dynamic; "" takes the file's default.
@@ -90,12 +70,25 @@ class Engine:
             SETTINGS[key].check(value)
         self.file = model if isinstance(model, ModelFile) else load(find_model(model))
         self.contract = self.file.contract
-        self.device = choose_device(compute)
+        self.device = "cpu" if compute == AUTO and runtime == NATIVE else choose_device(compute)
+        self.device_note = ""  # why `auto` left a CUDA device
         self.pad_batch, self.threads = pad_batch, threads
         self._wanted_runtime = runtime
         self._configs = {v: self.file.config(v) for v in self.file.variants}
         self._made: dict[tuple[str, str], Any] = {}  # (runtime, variant) -> network
         self._frame_number = 0  # counts frames for the `random` policy
+        settings = (backend, rope_mode, dropout_rate, dropout_policy, dtype)
+        try:
+            self._begin(*settings)
+        except (ValueError, RuntimeError) as error:  # RuntimeError: the device's own, such as no memory
+            if compute != AUTO or self.device == "cpu":
+                raise
+            self.device_note = log_fallback(self.device, error)
+            self.device, self._made = "cpu", {}
+            self._begin(*settings)
+
+    def _begin(self, backend: str, rope_mode: str, dropout_rate: float, dropout_policy: str, dtype: str) -> None:
+        """Apply the settings for the first time; a CUDA device also encodes a frame, as its errors show only then."""
         default = self.contract["variants"][0]
         self._variant, self._rope, self.backend = default["name"], default["rope"], DEFAULT_OF_FAMILY[default["attention"]]
         self._reduced = self._best_dtype(backend) if dtype == AUTO else dtype
@@ -107,6 +100,9 @@ class Engine:
             self.set_rope_mode(rope_mode)
         else:
             self.set_backend(backend)
+        if self.device != "cpu":
+            empty = np.zeros((1, self.layout.item_size), np.float32)
+            self._fill(self.runtime, empty, np.zeros(1, np.int64), self._noise(0, 1), None, self.empty(1))
 
     def _best_dtype(self, backend: str) -> str:
         """bf16 if native products are faster in it and the network is wide enough for it, else fp32."""
@@ -133,9 +129,11 @@ class Engine:
     def _torch(self):
         """The class of the torch runtime's networks."""
         import torch
-
-        from .torch_runtime import EagerNetwork
         torch.set_num_threads(self.threads)
+        if device_kind(self.device) == "cuda":
+            from .static_runtime import StaticNetwork
+            return StaticNetwork
+        from .torch_runtime import EagerNetwork
         return EagerNetwork
 
     # -- what it is

@@ -7,6 +7,7 @@ Only `choose_device` imports PyTorch, if a GPU is possible: an import takes a se
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 from importlib.util import find_spec
 
@@ -29,6 +30,13 @@ def may_see_a_gpu() -> bool:
     except OSError:
         return os.path.exists("/dev/kfd")
     return True
+
+
+def log_fallback(device: str, error: Exception) -> str:
+    """Log that `auto` runs on the CPU, as the CUDA device does not serve the settings. Returns the line."""
+    note = f"compute auto: {device} does not serve these settings ({' '.join(str(error).split())[:200]}); running on the CPU"
+    logging.getLogger("spectrumencoder").warning(note)
+    return note
 
 
 def device_kind(device: str) -> str:

@@ -8,7 +8,8 @@ empty. A frame without an answer is NaN throughout: it was skipped, or the model
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,12 @@ def classes(labels: Sequence[str]) -> list[str]:
 def columns(labels: Sequence[str]) -> list[str]:
     """Names of the L + 2 floats of a token: its classes and `BOUNDARY`."""
     return [*classes(labels), BOUNDARY]
+
+
+def item_size(contract: Mapping[str, Any]) -> int:
+    """Floats of an item, M (L + 2), for the contract of a model file."""
+    frame = contract["encoder"]
+    return int(frame["fft_size"]) // int(frame["stride"]) * len(columns(contract["labels"]))
 
 
 def split(items: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -89,21 +89,21 @@ class EagerNetwork:
             out["logit"][:, 0] = on_host(encoded.anomaly_logit)
         if "token_classes" in out:
             with torch.inference_mode():
-                out["token_classes"][:] = on_host(_token_classes(encoded.token_logits, self.network.token_temperature))
+                out["token_classes"][:] = on_host(token_classes(encoded.token_logits, self.network.token_temperature))
         if "keep_statistics" in out:
-            out["keep_statistics"][:] = on_host(_keep_statistics(encoded.kept.score[:count], encoded.kept.keep[:count]))
+            out["keep_statistics"][:] = on_host(keep_statistics(encoded.kept.score[:count], encoded.kept.keep[:count]))
 
 
 def _filled_up(x: np.ndarray, count: int) -> np.ndarray:
     return np.concatenate((x, np.repeat(x[-1:], count - len(x), axis=0)))
 
 
-def _token_classes(logits: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
+def token_classes(logits: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
     """Logits (B, M, L + 2) -> probabilities (B, M (L + 2)): softmax of the classes, sigmoid of the boundary."""
     return torch.cat((torch.softmax(logits[..., :-1] / temperature, dim=-1), torch.sigmoid(logits[..., -1:])), dim=-1).flatten(1)
 
 
-def _keep_statistics(score: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+def keep_statistics(score: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     """(B, 8): mean, std, min, max of the kept scores, then of the dropped ones (0 when none are dropped)."""
     chosen = torch.stack((keep, ~keep))  # (2, B, M): both at once, since separate calls are all overhead
     count = chosen.sum(dim=2)

@@ -9,7 +9,7 @@
 
 from importlib import import_module as _import_module
 
-_NAMES = {"run": "flowgraph", "Flowgraph": "flowgraph", "Outcome": "flowgraph", "RunSettings": "flowgraph",
+_NAMES = {"run": "flowgraph", "Flowgraph": "flowgraph", "Outcome": "outcome", "RunSettings": "flowgraph",
           "run_source": "flowgraph", "RecordingSource": "sources", "RadioSource": "sources", "RadioOptions": "sources",
           "run_radio": "radio", "SessionError": "errors", "SettingError": "errors", "HungError": "errors"}
 __all__ = list(_NAMES)

@@ -7,18 +7,21 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import keys
 from ..settings import EMITTERS, RUN, SETTINGS, ChainSettings, of_command
+from .band_part import BandPart
 from .dropped import Dropped, count, dropped_frames, every_frame
 from .errors import SessionError, SettingError
 from .fit import seconds_to_learn, spectra_per_frame
 from .news import news_lines
+from .outcome import Outcome
 from .pipe import Source
 from .progress import Progress, no_progress
+from .sinks import connect_sinks
 from .sources import RecordingSource
 
 if TYPE_CHECKING:
@@ -51,6 +54,8 @@ class RunSettings(ChainSettings):
         events: file of JSON lines to write; None writes none. events_max_mb: its size from which on a new one is begun, see
             ``event_log``; 0: it grows without limit.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
+        signals: file of JSON lines to write, one for each message of a signal; None writes none.
+        annotate_signals: write all signals as annotations, too, into the file of ``annotate``; it needs none to be named.
         zmq: address to publish events at; "" publishes none.
         threads: number of threads that share long batches of the network (native runtime).
     """
@@ -58,6 +63,8 @@ class RunSettings(ChainSettings):
     events: Path | None = None
     events_max_mb: float = 0.0
     annotate: str | None = None
+    signals: Path | None = None
+    annotate_signals: bool = False
     zmq: str = ""
     threads: int = field(default_factory=cores)
     fit_average: bool = False
@@ -66,94 +73,16 @@ class RunSettings(ChainSettings):
         """Those settings that are arguments of spectrum_monitor."""
         return {row.key: getattr(self, row.key) for row in of_command(RUN)}
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of a run.
-
-    Attributes:
-        name: name of the source.
-        n_frames, n_dropped, n_events: frames encoded, frames that the tokenizer dropped (`health` says some reasons), events.
-        seconds, wall_s: duration of the signal and of the run, s.
-        interrupted: whether Ctrl-C ended it.
-        notes: one line for each kind of message that the user should see.
-        ensemble: accepted_frames, refined_frames and confidence_threshold of a speculative model, else empty.
-        encoded_bytes: size of the compressed spectra written; None if they were not requested.
-        health: the last status of the chain's health.
-        fault: the reason if the source gave up, or if every frame of a recording was dropped; else "".
-        hung: the blocks that did not end after a stop, else "". If any hung, leave the process with ``os._exit``.
-        average: spectra per frame.
-        suppressed_events: events that were counted and not reported, because too many came at once.
-        alerts: number of alerts by kind. learned_s: signal that was learned, s. learned: whether learning was finished.
-        emitters: number of emitters known at the end. The last three are None with the detector "boxes".
-        news: lines for a person that nobody has printed: what was learned, and the alerts. Not in ``as_dict``.
-        receiver: what the receiver, or a stronger signal, explains, by kind: gain step, impulses (frames), dc line, image,
-            overload, skirt, sideline, splatter (bursts), drift; empty with the detector "boxes".
-        on_air: what stood out of the noise while the band was learned, rows of ``listing.describe``.
-        adaptive: with adaptive dropout, full_frames, few_frames, held_frames and mean_tokens, else empty.
-    """
-
-    name: str
-    n_frames: int
-    n_dropped: int
-    n_events: int
-    seconds: float
-    wall_s: float
-    interrupted: bool
-    notes: tuple[str, ...] = ()
-    ensemble: dict = field(default_factory=dict)
-    encoded_bytes: int | None = None
-    health: dict = field(default_factory=dict)
-    fault: str = ""
-    hung: str = ""
-    average: int = 16
-    suppressed_events: int = 0
-    alerts: dict[str, int] = field(default_factory=dict)
-    learned_s: float | None = None
-    learned: bool | None = None
-    emitters: int | None = None
-    receiver: dict[str, int] = field(default_factory=dict)
-    adaptive: dict = field(default_factory=dict)
-    news: tuple[str, ...] = ()
-    on_air: list[dict] = field(default_factory=list)
-
     @property
-    def n_alerts(self) -> int:
-        """Alerts of emitters: without events of the receiver, and without single bursts."""
-        return sum(number for kind, number in self.alerts.items() if kind not in ("receiver", "burst"))
-
-    @property
-    def real_time_factor(self) -> float:
-        """seconds / wall_s."""
-        return self.seconds / self.wall_s if self.wall_s > 0 else 0.0
-
-    def as_dict(self) -> dict:
-        """All fields and the real-time factor, as JSON takes them."""
-        row = asdict(self) | {"notes": list(self.notes), "real_time_factor": self.real_time_factor}
-        row.pop("news")
-        return row | row.pop("ensemble") | row.pop("adaptive")
-
-    def line(self) -> str:
-        """One line for people."""
-        dropped = f" ({self.n_dropped} dropped)" if self.n_dropped else ""
-        overflows = self.health.get(keys.OVERFLOWS, 0)
-        lost = f", {count(overflows, 'overflow')}" if overflows and self.health.get(keys.DEVICE) else ""
-        refined = f", {self.ensemble[keys.REFINED_FRAMES]} refined" if self.ensemble else ""
-        quiet = f", {self.adaptive[keys.FULL_FRAMES]} of interest ({self.adaptive[keys.MEAN_TOKENS]:.1f} tokens a frame)" \
-            if self.adaptive else ""
-        known = "" if self.emitters is None else f"{count(self.emitters, 'emitter')} known, "
-        what, number = ("event", self.n_events) if self.emitters is None else ("alert", self.n_alerts)
-        receiver = f" ({count(self.alerts['receiver'], 'event')} of the receiver)" if self.alerts.get("receiver") else ""
-        more = f" ({self.suppressed_events} more not reported)" if self.suppressed_events else ""
-        bytes_each = "" if not self.encoded_bytes else f" of {self.encoded_bytes / max(1, self.n_frames):.1f} bytes each"
-        return (f"{self.name}: {count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{quiet}{refined}, "
-                f"{known}{count(number, what)}{receiver}{more}, "
-                f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
+    def asks_for_signals(self) -> bool:
+        """Whether signals are written."""
+        return self.signals is not None or self.annotate_signals
 
 
 def run(recording: Recording, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
-        name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None,
-        watch: Callable[[Flowgraph], None] = lambda flowgraph: None, progress: Progress = no_progress) -> Outcome:
+        name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
+        band_plot: Path | None = None, watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
+        progress: Progress = no_progress) -> Outcome:
     """Runs one recording through spectrum_monitor to its end, as the command ``run`` does.
 
     Args:
@@ -163,6 +92,8 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
         plot: picture to draw at the end.
         name_in_events: put the recording's name into each event of the file.
         encoded, tracks: files to write the compressed spectra and the tracks to.
+        survey: list all signals in the outcome, and say nothing of learning. A picture, and files of signals, list them, too.
+        band_plot: picture of all signals to draw at the end of a survey.
         watch: called with the ``Flowgraph`` before it runs.
         progress: called ten times a second with the recording's name, samples played and samples in all.
 
@@ -172,12 +103,13 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
     """
     quiet_logs()
     return run_source(RecordingSource(recording), settings, append=append, plot=plot, name_in_events=name_in_events,
-                      encoded=encoded, tracks=tracks, watch=watch, progress=progress)
+                      encoded=encoded, tracks=tracks, survey=survey, band_plot=band_plot, watch=watch,
+                      progress=progress)
 
 
 def run_source(source: Source, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
-               name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None,
-               watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
+               name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
+               band_plot: Path | None = None, watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
                parts: Iterable[Callable[[Flowgraph], list]] = (),
                progress: Progress = no_progress) -> Outcome:
     """Runs a source to its end. Call ``quiet_logs`` before the source is made.
@@ -187,6 +119,7 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         plot: picture to draw at the end.
         encoded, tracks: files to write the compressed spectra and the tracks to.
         name_in_events: put the source's name into each event of the file.
+        survey, band_plot: see ``run``.
         watch: is shown the flowgraph before it runs.
         parts: callables that connect more blocks to the flowgraph and return them.
         progress: is called ten times a second with the source's name, samples played and samples in all (None: unknown).
@@ -196,9 +129,12 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         SessionError: the recording is too short for one frame, or a block failed; one line.
     """
     flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
-                          encoded=encoded, tracks=tracks)
+                          encoded=encoded, tracks=tracks, survey=survey)
+    band = BandPart(band_plot) if band_plot is not None else None
     for part in parts:
         flowgraph.add(part(flowgraph))
+    if band is not None:
+        flowgraph.add(band(flowgraph))
     watch(flowgraph)
     began = time.monotonic()
     interrupted = flowgraph.run(progress)
@@ -215,14 +151,16 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                  f"model {flowgraph.model_name}")
         track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
         try:
-            save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages)
+            save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages, probe.boxes)
         except OSError as error:
             raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
+    if band is not None:
+        band.save(flowgraph)
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
-                   tuple(news_lines(probe)), flowgraph.on_air)
+                   tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals)
 
 
 def quiet_logs() -> None:
@@ -240,7 +178,7 @@ class Flowgraph:
     """
 
     def __init__(self, source: Source, settings: RunSettings, *, append: bool, keep_spectra: bool,
-                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None):
+                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False):
         from gnuradio import gr
 
         from ..blocks.spectrum_monitor import spectrum_monitor
@@ -248,7 +186,7 @@ class Flowgraph:
         from ..encoder.ensemble import load_models
         from .encoded_file import encoded_file
         from .run_probe import run_probe
-        self.source, self.settings, self.hung = source, settings, ""
+        self.source, self.settings, self.hung, self._survey = source, settings, "", survey
         self.on_poll: list[Callable[[], None]] = []
         self.top = gr.top_block("spectrumencoder run")
         try:
@@ -263,6 +201,7 @@ class Flowgraph:
                 "model": models, "samp_rate": source.samp_rate, "center_freq": 0.0, "average": self.average,
                 "freq_offset": source.freq_offset, "learn_s": self._learn_s,
                 "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default) if encoded else 0,
+                "signals": survey or keep_spectra or settings.asks_for_signals,
                 "tracks_file": str(tracks) if tracks else "", "overload": source.overload, "time_source": source.time_source,
                 "pad_batch": source.pad_batch, "min_output_buffer": source.buffer_frames(frame_hop)})
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
@@ -272,16 +211,17 @@ class Flowgraph:
         if source.recording is None:
             self.monitor.health.device = source.name
         self.probe = run_probe(fft_size, source.samp_rate, source.center_freq, MAX_ROWS if keep_spectra else 0)
-        self._sinks = _sinks(source, settings, append, name_in_events)
         top, monitor = self.top, self.monitor
+        self._sinks = connect_sinks(top, monitor, source, settings, append, name_in_events)
         top.connect(source.block, monitor)
         if keep_spectra:
             top.connect((monitor, 0), (self.probe, 0))
             top.connect((monitor, 1), (self.probe, 1))
-        for sink in [self.probe, *self._sinks]:
-            top.msg_connect(monitor, keys.ANOMALIES, sink, keys.EVENTS)
-            if sink is not self.probe:
-                top.msg_connect(sink, keys.STATUS, self.probe, keys.STATUS)
+        top.msg_connect(monitor, keys.ANOMALIES, self.probe, keys.EVENTS)
+        if monitor.signal_list is not None:
+            top.msg_connect(monitor, keys.SIGNALS, self.probe, keys.SIGNALS)
+        for sink in self._sinks:
+            top.msg_connect(sink, keys.STATUS, self.probe, keys.STATUS)
         self._encoded = encoded_file(str(encoded)) if encoded else None
         if self._encoded is not None:
             top.msg_connect(monitor, keys.ENCODED, self._encoded, keys.ENCODED)
@@ -313,6 +253,11 @@ class Flowgraph:
         """What stood out of the noise while the band was learned; empty with the detector "boxes"."""
         detector = self.monitor.detector.detector
         return list(detector.on_air.rows) if hasattr(detector, "on_air") else []
+
+    @property
+    def signals(self) -> list[dict] | None:
+        """Rows of the signals, if they are listed."""
+        return None if self.monitor.signal_list is None else self.monitor.signal_list.table()
 
     @property
     def receiver(self) -> dict[str, int]:
@@ -354,12 +299,13 @@ class Flowgraph:
             if state in REPORTED_STATES and text:
                 kinds.setdefault(state, []).append(text)
         told = kinds.pop(RECEIVER_STATE, [])  # each of another kind
-        return (*self.source.notes, *self._chosen, *self._receiver_notes(), *told, *self._notes_on_learning(), *(
+        return (*self.source.notes, *self._chosen, *self._notes_on_classes(), *self._receiver_notes(), *told,
+                *self._notes_on_learning(), *(
             texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def _notes_on_learning(self) -> list[str]:
         learned_s, learned, _ = self.learning()
-        if learned is None:
+        if learned is None or self._survey:
             return []
         notes = []
         recording = self.source.recording
@@ -370,6 +316,14 @@ class Flowgraph:
             notes.append(f"the {'recording' if recording is not None else 'run'} ended while learning, after "
                          f"{learned_s:.3g} s of {self._learn_s:g} s; give a longer one, or a smaller --learn")
         return notes
+
+    def _notes_on_classes(self) -> list[str]:
+        """A line if signals are asked for by somebody who reads their classes, and the model cannot name them."""
+        asked = self._survey or self.settings.asks_for_signals
+        if not asked or self.monitor.encoder.engine.has_token_classes:
+            return []
+        return [f"the model {self.model_name} does not say what a part of the band holds: signals are found by their power, and "
+                "each is an unknown signal; a model with a token head names them"]
 
     def _receiver_notes(self) -> Iterator[str]:
         """What the samples say of the receiver, not of the band."""
@@ -421,19 +375,3 @@ class Flowgraph:
         if failure is not None:
             raise SessionError(f"{self.source.name}: {failure}")
         return False
-
-
-def _sinks(source: Source, settings: RunSettings, append: bool, name_in_events: bool) -> list:
-    from ..blocks.event_log import event_log
-    sinks = []
-    if settings.events is not None:
-        sinks.append(event_log(str(settings.events), append=append, recording=source.name if name_in_events else "",
-                               max_mb=settings.events_max_mb))
-    if settings.zmq:
-        sinks.append(event_log(zmq_address=settings.zmq, recording=source.name if name_in_events else ""))
-    if settings.annotate is not None:
-        if source.recording is None:
-            raise SettingError(f"annotate={settings.annotate!r} needs a recording in a file; set events=FILE instead")
-        from ..blocks.sigmf_annotator import sigmf_annotator
-        sinks.append(sigmf_annotator(source.recording, settings.annotate))
-    return sinks

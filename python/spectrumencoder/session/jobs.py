@@ -19,7 +19,8 @@ from pathlib import Path
 
 from ..lines_file import LinesFile
 from .errors import SessionError
-from .flowgraph import GRACE_S, Outcome, RunSettings, run
+from .flowgraph import GRACE_S, RunSettings, run
+from .outcome import Outcome
 from .progress import Progress, no_progress
 
 _LATE_S = 10.0  # after Ctrl-C: what has not ended by then is ended
@@ -33,7 +34,7 @@ class Plan:
     Attributes:
         settings: their model may be a name, or files already loaded.
         folder: the recordings come from a folder, so results carry the recording's name.
-        plot, encoded, tracks: files to write.
+        plot, encoded, tracks, band_plot: files to write. survey: see ``session.run``.
         stated: what the user states about the recordings, as arguments of ``open_recording``.
     """
 
@@ -43,6 +44,8 @@ class Plan:
     encoded: Path | None = None
     tracks: Path | None = None
     stated: dict = field(default_factory=dict)
+    survey: bool = False
+    band_plot: Path | None = None
 
     def run(self, path: Path, *, watch: Callable = lambda flowgraph: None,
             progress: Progress = no_progress) -> Outcome:
@@ -53,9 +56,10 @@ class Plan:
         """
         from ..recordings import open_recording
         recording = open_recording(path, **self.stated)
-        plot, encoded, tracks = (named_path(file, recording.name, self.folder) for file in (self.plot, self.encoded, self.tracks))
+        plot, encoded, tracks, band_plot = (named_path(file, recording.name, self.folder) for file in (
+            self.plot, self.encoded, self.tracks, self.band_plot))
         return run(recording, self.settings, append=True, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
-                   tracks=tracks, progress=progress)
+                   tracks=tracks, survey=self.survey, band_plot=band_plot, progress=progress)
 
 
 def loaded(plan: Plan) -> Plan:
@@ -98,11 +102,13 @@ def at_once(plan: Plan, paths: list[Path], jobs: int,
     """
     with tempfile.TemporaryDirectory(prefix="spectrumencoder-") as folder:
         progress("recordings", 0, len(paths))
-        private = [Path(folder) / f"{number}.jsonl" for number in range(len(paths))]
+        private = [{name: Path(folder) / f"{number}-{name}.jsonl" for name, file in (("events", plan.settings.events), (
+            "signals", plan.settings.signals)) if file is not None} for number in range(len(paths))]
         pool, done = _Pool(plan, paths, private, jobs), 0
         try:
             for number, result in pool.results():
-                _append_events(private[number], plan.settings)
+                for name, file in private[number].items():
+                    _append_lines(file, getattr(plan.settings, name), plan.settings.events_max_mb if name == "events" else 0.0)
                 done += 1
                 progress("recordings", done, len(paths))
                 yield paths[number], result
@@ -119,11 +125,11 @@ class _Worker:
 
 @dataclass(eq=False)
 class _Pool:
-    """Processes that work on the recordings. private: the file of each one's events."""
+    """Processes that work on the recordings. private: the files of each one's lines, by the name of their setting."""
 
     plan: Plan
     paths: list[Path]
-    private: list[Path]
+    private: list[dict[str, Path]]
     jobs: int
     _workers: list[_Worker] = field(default_factory=list)
     _results: dict[int, Outcome | Exception] = field(default_factory=dict)
@@ -160,8 +166,7 @@ class _Pool:
         while self._begun < len(self.paths) and (idle or len(self._workers) < self.jobs):
             worker = idle.pop() if idle else self._start()
             worker.number, self._begun = self._begun, self._begun + 1
-            events = self.private[worker.number] if self.plan.settings.events is not None else None
-            worker.connection.send((self.paths[worker.number], events))
+            worker.connection.send((self.paths[worker.number], self.private[worker.number]))
 
     def _start(self) -> _Worker:
         context = get_context("spawn")  # a fork would inherit threads, and locks that they hold
@@ -210,13 +215,13 @@ def _work(connection: Connection, parent: int, plan: Plan):
         return
     while True:
         try:
-            path, events = connection.recv()
+            path, files = connection.recv()
         except EOFError:
             return
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             plan = loaded(plan)
-            result = replace(plan, settings=replace(plan.settings, events=events, events_max_mb=0.0)).run(path)
+            result = replace(plan, settings=replace(plan.settings, **files, events_max_mb=0.0)).run(path)
         except KeyboardInterrupt:
             result = SessionError(f"{path.stem}: interrupted before it began")
         except Exception as error:  # noqa: BLE001 (the parent raises it)
@@ -235,11 +240,11 @@ def _sendable(result):
     return result
 
 
-def _append_events(private: Path, settings: RunSettings):
-    """Moves the events of one recording into the common file, with the result of a sequential run."""
-    if settings.events is None or not private.is_file():
+def _append_lines(private: Path, common: Path, max_mb: float):
+    """Moves the lines of one recording into the common file, with the result of a sequential run."""
+    if not private.is_file():
         return
-    into = LinesFile(settings.events, max_bytes=round(settings.events_max_mb * 1e6))
+    into = LinesFile(common, max_bytes=round(max_mb * 1e6))
     try:
         with private.open(encoding="utf-8") as file:
             for line in file:

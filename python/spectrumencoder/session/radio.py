@@ -7,7 +7,8 @@ from pathlib import Path
 
 from .. import keys
 from .errors import SessionError
-from .flowgraph import Outcome, RunSettings, quiet_logs, run_source
+from .flowgraph import RunSettings, quiet_logs, run_source
+from .outcome import Outcome
 from .pipe import PipeSource
 from .progress import Progress, no_progress
 from .sources import RadioOptions, RadioSource
@@ -15,35 +16,37 @@ from .stats import RunStats
 
 
 def run_radio(options: RadioOptions, settings: RunSettings, *, stats: RunStats, plot: Path | None = None,
-              encoded: Path | None = None, tracks: Path | None = None, parts=(), progress: Progress = no_progress) -> Outcome:
+              encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
+              band_plot: Path | None = None, parts=(), progress: Progress = no_progress) -> Outcome:
     """Runs a radio until its duration is over, Ctrl-C or SIGTERM ends it, or a part fails. Each of these ends it cleanly.
 
     Args:
         stats: reports the state of the run.
-        parts: callables that connect more blocks to the flowgraph and return them.
+        survey, band_plot, parts: see ``run_source``.
 
     Raises:
         SettingError, SessionError: see ``run_source``; also if the radio is missing or refuses a setting.
     """
     quiet_logs()
     source = RadioSource(options)
-    return run_source(source, settings, append=True, plot=plot, encoded=encoded, tracks=tracks, watch=stats.attach, parts=parts,
-                      progress=progress)
+    return run_source(source, settings, append=True, plot=plot, encoded=encoded, tracks=tracks, survey=survey,
+                      band_plot=band_plot, watch=stats.attach, parts=parts, progress=progress)
 
 
 def run_pipe(source: str, stated: dict, settings: RunSettings, *, stats: RunStats, plot: Path | None = None,
-             encoded: Path | None = None, tracks: Path | None = None, progress: Progress = no_progress) -> Outcome:
+             encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
+             band_plot: Path | None = None, parts=(), progress: Progress = no_progress) -> Outcome:
     """Runs a stream to its end; Ctrl-C or SIGTERM ends it cleanly.
 
     Args:
-        source, stated: see ``PipeSource``. stats: reports the state of the run.
+        source, stated: see ``PipeSource``. stats: reports the state of the run. survey, band_plot, parts: see ``run_source``.
 
     Raises:
         SettingError, SessionError: see ``run_source`` and ``PipeSource``.
     """
     quiet_logs()
-    return run_source(PipeSource(source, stated), settings, append=True, plot=plot, encoded=encoded, tracks=tracks,
-                      watch=stats.attach, progress=progress)
+    return run_source(PipeSource(source, stated), settings, append=True, plot=plot, encoded=encoded, tracks=tracks, survey=survey,
+                      band_plot=band_plot, watch=stats.attach, parts=parts, progress=progress)
 
 
 class SnippetPart:

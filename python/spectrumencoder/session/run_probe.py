@@ -13,14 +13,16 @@ from ..blocks.band_part import LEARNED, ON_AIR
 from ..blocks.messages import MalformedMessage, metadata
 from ..blocks.safe_block import SafeBlock, handler
 from ..blocks.tags import frame_tags, known_freq
+from ..detector.events import CLOSE, OPEN, UPDATE
 from ..display.waterfall import Waterfall
 
 MAX_EVENTS = 10_000
+MAX_BOXES = 10_000
 MAX_MESSAGES = 100
 
 
 class run_probe(SafeBlock, gr.sync_block):
-    """Sink of the messages `events` and `status`; with a waterfall also of psd and residual (fft_size floats each).
+    """Sink of the messages `events`, `signals` and `status`; with a waterfall also of psd and residual (fft_size floats each).
 
     Args:
         fft_size: bins per frame.
@@ -31,7 +33,8 @@ class run_probe(SafeBlock, gr.sync_block):
     ``listing.describe``) when signals are on the air, and when a band has been learned, and the dict of each alert when it opens;
     alerts: their number by kind;
     n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS); transmissions: (event_id, first sample) ->
-    the latest dict about that transmission (the first MAX_EVENTS), with a waterfall;
+    the latest dict about that transmission (the first MAX_EVENTS), with a waterfall; boxes: the latest dict about each burst of
+    each signal (the first MAX_BOXES);
     messages: (state, text) of the statuses received, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
     """
 
@@ -45,10 +48,13 @@ class run_probe(SafeBlock, gr.sync_block):
         self.alerts: dict[str, int] = {}
         self.events: dict[str, dict] = {}
         self.transmissions: dict[tuple[str, int], dict] = {}
+        self._boxes: list[dict] = []  # an empty one for a burst that turned out to be a part of another
+        self._open: dict[int, int] = {}  # signal_id -> place in `_boxes` of its open burst
         self.messages: dict[tuple[str, str], int] = {}  # -> how often
         self.waterfall = Waterfall(max_rows) if max_rows else None
         self._rate, self._center, self._hop = float(samp_rate), float(center_freq), fft_size
         self.add_input_port(keys.EVENTS, self.handle_event)
+        self.add_input_port(keys.SIGNALS, self.handle_signal)
         self.add_input_port(keys.STATUS, self.handle_status)
 
     def _work(self, input_items, output_items) -> int:
@@ -69,6 +75,11 @@ class run_probe(SafeBlock, gr.sync_block):
         self._hop = tags.get(keys.FRAME_HOP, self._hop)
         start = tags.get(keys.FRAME_START, frame * self._hop)
         self.waterfall.begin(start, self._hop, self._center, self._rate)
+
+    @property
+    def boxes(self) -> list[dict]:
+        """The bursts of signals, each by its latest message."""
+        return [box for box in self._boxes if box]
 
     @handler
     def handle_event(self, message):
@@ -91,6 +102,21 @@ class run_probe(SafeBlock, gr.sync_block):
             self.events[identity] = event
         else:
             self.n_events += event.get(keys.STATE) == "open"
+
+    @handler
+    def handle_signal(self, message):
+        signal = metadata(message)
+        number, state = signal.get(keys.SIGNAL_ID), signal.get(keys.STATE)
+        if not isinstance(number, int) or state not in (OPEN, UPDATE, CLOSE):
+            raise MalformedMessage(f"wants a signal with {keys.SIGNAL_ID} and {keys.STATE}, got the keys "
+                                   f"{', '.join(signal)[:80]}")
+        if state == OPEN and len(self._boxes) < MAX_BOXES:
+            self._open[number] = len(self._boxes)
+            self._boxes.append(signal)
+        elif number in self._open:
+            self._boxes[self._open[number]] = signal if signal.get(keys.SAMPLE_COUNT) else {}
+        if state == CLOSE:
+            self._open.pop(number, None)
 
     @handler
     def handle_status(self, message):

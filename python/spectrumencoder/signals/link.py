@@ -25,9 +25,13 @@ _OWN_SHARE = 0.15  # of its bins, which must be its own for them to speak for it
 _DEVIATIONS = 3.0  # of noise above which power counts
 _WIDER = 1.5  # times a burst's width, that a segment over it may be and still be that burst
 _STRONGER = 6.0  # times its height, from which a narrow segment within a burst is another one
-_TWIN_BINS, _TWIN_DB = 64, 15.0  # gap and difference of level between parts of one emission that come and go together
-_TWIN_SHARE = 0.6  # of their frames that are common
-_TONE_BINS, _TWIN_GAP = 16, 16  # width of parts that may lie that far apart, and gap of others
+_TWIN_BINS, _TWIN_DB, _TWIN_WIDTH = 160, 10.0, 3.0  # gap, difference of level, and factor of width of parts of one emission
+_TWIN_GAP, _TONE_GAP = 16, 6.0  # gap in bins, or in widths, of parts that come and go together
+_ENDED = 2  # frames after which a burst that is not seen has ended, for its parts that lie apart
+_TWIN_SHARE, _TONE_SHARE = 0.6, 0.75  # of their frames that are common: of parts side by side, and of those apart
+_ROOM_BINS, _ROOM = 4, 0.15  # bins, and share of its width, by which an old burst may grow at each side
+_ALIKE_FRAMES, _ALIKE_WIDTH, _ALIKE_DB = 4, 1.6, 3.0  # of two tones that may lie anywhere
+_EDGE_SHARE = 0.08  # of a burst's width: how far a part may reach beyond it
 _PEAKS = 1.5  # times the height of a burst, that its peaks have
 _NARROWER = 0.6  # times its width, below which a burst has lost a part
 _EDGE, _MIN_EDGE = 3.5, 0.2  # deviations, and power over the noise, of the bins that a burst grows by
@@ -108,7 +112,7 @@ class Burst:
             if own.mean() >= _OWN_SHARE:
                 now, usual = now[own], usual[own]
         over = float(now.mean()) - 1.0
-        return over > max(_STAYS * (float(usual.mean()) / _MORE - 1.0),
+        return over > max(_STAYS * (float(usual.mean()) / _MORE - 1.0), _MIN_EDGE,
                           _DEVIATIONS * deviation / math.sqrt(max(len(now) / 1.5, 1.0)))
 
     def classify(self, segment_probabilities: np.ndarray, presence: float):
@@ -180,6 +184,11 @@ class Linker:
         for segment in segments:
             touching = [b for b in self.open if b.low - NEAR <= segment.high and segment.low <= b.high + NEAR]
             mine = self._burst_of(segment, touching, frame)
+            if mine is not None and frame - mine.first >= YOUNG:
+                beyond = _beyond(segment, mine)
+                if beyond is not None:  # a neighbour begins: the old one does not grow by it
+                    mine.take(frame, ratio)
+                    segment, mine = segment._replace(low=beyond[0], high=beyond[1]), None
             if mine is None:
                 mine = Burst(*_unknown(segment, known), frame, np.zeros_like(ratio))
                 if touching:
@@ -227,11 +236,11 @@ class Linker:
                 high = min(high, other.low - 1)
         return low, high
 
-    def settle(self, began: int):
+    def settle(self, began: int, taken: int):
         """Looks again at bursts that have become twice as long: for their edges, and for parts of one emission.
 
         Args:
-            began: number of the first frame of all. What began with it need not be one.
+            began: number of the first frame of all. What began with it need not be one. taken: frames so far.
         """
         for burst in list(self.open):
             if burst.n_frames >= 2 * burst.settled and burst.n_frames > 1:
@@ -243,9 +252,7 @@ class Linker:
         ordered = sorted(self.open, key=lambda b: b.low)
         for number, one in enumerate(ordered):
             for other in ordered[number + 1:]:
-                if other.low - one.high > _TWIN_BINS:
-                    break
-                if one in self.open and other in self.open and _are_one(one, other, began):
+                if one in self.open and other in self.open and _are_one(one, other, began, taken):
                     one.absorb(other)
                     self.open.remove(other)
 
@@ -253,8 +260,7 @@ class Linker:
         """Joins bursts that are a part of a wider one: no stronger than that in the same bins, in the same time."""
         for one in sorted(self.open, key=lambda b: b.high - b.low):
             for wide in self.open:
-                if wide is not one and wide.low - NEAR <= one.low and one.high <= wide.high + NEAR \
-                        and wide.high - wide.low > one.high - one.low and _is_part(one, wide):
+                if wide is not one and _lies_in(one, wide) and _is_part(one, wide):
                     wide.absorb(one)
                     self.open.remove(one)
                     break
@@ -319,15 +325,34 @@ def _unknown(segment: Segment, known: np.ndarray) -> tuple[int, int]:
     return (segment.low + int(free[0]), segment.low + int(free[-1])) if free.size else (segment.low, segment.high)
 
 
+def _beyond(segment: Segment, burst: Burst) -> tuple[int, int] | None:
+    """First and last bin of the longer part of a segment beyond a burst; None if it is not long."""
+    room = max(_ROOM_BINS, _ROOM * (burst.high - burst.low + 1))
+    below, above = burst.low - segment.low, segment.high - burst.high
+    if max(below, above) <= room:
+        return None
+    return (segment.low, burst.low - 1) if below > above else (burst.high + 1, segment.high)
+
+
+def _lies_in(one: Burst, wide: Burst) -> bool:
+    """Whether a burst lies in the bins of a wider one, but for a small part of that one's width at its edges."""
+    width, own = wide.high - wide.low + 1, one.high - one.low + 1
+    room = max(NEAR, _EDGE_SHARE * width)
+    return own < width and wide.low - room <= one.low and one.high <= wide.high + room
+
+
 def _is_part(one: Burst, wide: Burst) -> bool:
-    """Whether a burst shows no more than a wider one in its place: at the same time, or the peaks of that while it fades."""
-    if one.first < wide.first or one.last > wide.last + wide.n_frames:
+    """Whether a burst shows no more than a wider one in its place: at the same time, or while that fades for a moment."""
+    if one.first < wide.first - 1 or one.last > wide.last + wide.n_frames:
         return False
     part = slice(one.low, one.high + 1)
     mine, its = float(one.mean()[part].mean()), float(wide.mean()[part].mean())
     if mine > _STRONGER * its:
         return False
-    return common_frames(one, wide) >= 0.5 * one.n_frames or (mine <= its and its - 1.0 > _PEAKS * wide.level)
+    if common_frames(one, wide) >= 0.5 * one.n_frames:
+        return True
+    between = one.last <= wide.last and one.n_frames <= wide.n_frames
+    return mine <= its and (between or its - 1.0 > _PEAKS * wide.level)
 
 
 def common_frames(one: Burst, other: Burst) -> int:
@@ -336,23 +361,33 @@ def common_frames(one: Burst, other: Burst) -> int:
     return ((one.on << last - one.last) & (other.on << last - other.last)).bit_count()
 
 
-def _are_one(one: Burst, other: Burst, began: int) -> bool:
+def _are_one(one: Burst, other: Burst, began: int, taken: int) -> bool:
     """Whether two bursts, the first of which begins at the lower bin, are parts of one emission."""
     if abs(one.first - other.first) > 2 or not _common(one, other):
         return False
     gap, widths = other.low - one.high - 1, (one.high - one.low + 1, other.high - other.low + 1)
     if gap <= NEAR:
         return True
-    if min(one.first, other.first) <= began or abs(one.first - other.first) > 1:
+    if min(one.first, other.first) <= began or max(abs(one.first - other.first), abs(one.last - other.last)) > 1:
         return False
-    if max(widths) > _TONE_BINS and gap > _TWIN_GAP:
+    if taken - max(one.last, other.last) <= _ENDED:
+        return False  # they have begun together, which may be chance
+    if abs(10.0 * math.log10(one.level / other.level)) > _TWIN_DB or max(widths) > _TWIN_WIDTH * min(widths) + NEAR:
         return False
-    return abs(10.0 * math.log10(one.level / other.level)) <= _TWIN_DB
+    near = gap <= min(max(_TWIN_GAP, _TONE_GAP * min(widths)), _TWIN_BINS)
+    return (near or _are_alike(one, other, widths)) and _common(one, other, _TONE_SHARE)
 
 
-def _common(one: Burst, other: Burst) -> bool:
-    """Whether two bursts were on in the same frames."""
+def _are_alike(one: Burst, other: Burst, widths: tuple[int, int]) -> bool:
+    """Whether two bursts are like the two tones of FSK: of one level and width, and some frames long."""
+    return (min(one.n_frames, other.n_frames) >= _ALIKE_FRAMES and max(widths) <= _ALIKE_WIDTH * min(widths) + NEAR
+            and abs(10.0 * math.log10(one.level / other.level)) <= _ALIKE_DB
+            and abs(one.first - other.first) + abs(one.last - other.last) <= 1)
+
+
+def _common(one: Burst, other: Burst, share: float = _TWIN_SHARE) -> bool:
+    """Whether two bursts were on in the same frames, but for some."""
     if max(one.first, other.first) > min(one.last, other.last):
         return False
     common = common_frames(one, other)
-    return common >= _TWIN_SHARE * (one.on.bit_count() + other.on.bit_count() - common)
+    return common >= share * (one.on.bit_count() + other.on.bit_count() - common)

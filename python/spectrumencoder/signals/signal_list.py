@@ -10,7 +10,7 @@ Shape letters: F frames, N bins, M tokens, L labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +18,14 @@ import numpy as np
 
 from .. import keys
 from ..detector.decibels import powers
-from ..emitters.boxes import LENGTHS, Limits, limits
+from ..emitters.boxes import LENGTHS, WIDTHS, Limits, limits
 from ..emitters.law import independent_share
 from ..emitters.steady import DC_BINS
 from ..tokens.layout import FrameLayout, usable_bins
 from .background import NoiseFloor
 from .emission import MIN_SNR_DB, Emission, describe, is_receivers
 from .link import Burst, Linker
-from .segment import classes_of, find_segments
+from .segment import MIN_OVER, classes_of, find_segments
 
 LOOK = LENGTHS[-1]  # frames
 HOLD_S = 0.05  # for which a burst may be unseen before it ends
@@ -35,6 +35,7 @@ FLOOR_ERROR = 0.05  # standard deviation of the noise of a bin, as ``background`
 MAX_SIGNALS = 1000
 OPEN, UPDATE, CLOSE = "open", "update", "close"
 _IMPULSE = 1.12  # times the usual power of the quietest bins, from which a whole frame is raised
+_PART = 0.7  # of a limit, from which a frame is searched
 _QUIET = 0.1  # share of the bins that are the quietest
 _SAME_PLACE, _SAME_WIDTH = 0.5, 2.5  # of the width; factor
 
@@ -61,7 +62,7 @@ class SignalList:
         frame_hop: samples from frame to frame. labels: L classes of the model, in its order; () without one.
         average: spectra in a frame. n_bins: N. stride: bins in a token. window: of the tokenizer.
         first_sample, start_s: number of the first frame's first sample, and its time (POSIX s).
-        usable: share of the band that is looked at.
+        usable: share of the band that is looked at. listener: called with the message that closes a burst, and its emission.
 
     Raises:
         ValueError: samp_rate or frame_hop is not positive.
@@ -69,7 +70,8 @@ class SignalList:
 
     def __init__(self, samp_rate: float, freq_hz: float | None, frame_hop: int, labels: Sequence[str] = (), *,
                  average: int = 16, n_bins: int = 1024, stride: int = 8, window: str = "blackmanharris", first_sample: int = 0,
-                 start_s: float = 0.0, usable: float = 1.0):
+                 start_s: float = 0.0, usable: float = 1.0,
+                 listener: Callable[[dict[str, Any], Emission], None] | None = None):
         if not samp_rate > 0.0 or frame_hop < 1:
             raise ValueError(f"samp_rate {samp_rate:g} and frame_hop {frame_hop} must be positive")
         self.layout, self.labels = FrameLayout(n_bins, stride), tuple(labels)
@@ -85,6 +87,7 @@ class SignalList:
         self._unusable[usable_bins(n_bins, usable)] = False
         self.linker = Linker(max(1, math.ceil(HOLD_S * samp_rate / frame_hop)), self._deviation)
         self._waiting: list[tuple[np.ndarray, np.ndarray | None]] = []
+        self._listener = listener
         self._taken = 0  # frames in looks
         self.signals: dict[int, Signal] = {}
         self._next = 1
@@ -123,6 +126,21 @@ class SignalList:
         """Takes the frames that wait for a look to fill, and ends all bursts: the messages of that."""
         out = self._take_look() if self._waiting else []
         return out + self._close(self.linker.end_all())
+
+    def resume(self, first_sample: int, start_s: float):
+        """Frames go on after a gap. Call it after ``flush``, if their time has jumped.
+
+        Args:
+            first_sample, start_s: number of the next frame's first sample, and its time (POSIX s).
+        """
+        self.first_sample = first_sample - self._taken * self.frame_hop
+        self.start_s = start_s - self._taken * self.frame_s
+
+    def on_air(self, signal_id: int) -> tuple[int, int]:
+        """Frames in which a signal was on, and frames since it was heard first."""
+        signal = self.signals[signal_id]
+        now = sum(burst.n_frames for burst in self.linker.open if burst.signal_id == signal_id)
+        return signal.on + now, max(self._taken - signal.first, 1)
 
     def table(self) -> list[dict[str, Any]]:
         """A row for each signal, by frequency: as a message has it, its values over all bursts."""
@@ -172,33 +190,38 @@ class SignalList:
         usual = float(np.median(quiet))
         ratio /= np.maximum(np.where(quiet > _IMPULSE * usual, quiet / usual, 1.0), 1.0)[:, None].astype(np.float32)
         middle = ratio.shape[1] // 2
-        beside = np.concatenate([ratio[:, middle - DC_BINS - 3:middle - DC_BINS], ratio[:, middle + DC_BINS + 1:middle + DC_BINS + 4]],
-                                axis=1)
+        beside = np.concatenate([ratio[:, middle - DC_BINS - 3:middle - DC_BINS],
+                                 ratio[:, middle + DC_BINS + 1:middle + DC_BINS + 4]], axis=1)
         ratio[:, middle - DC_BINS:middle + DC_BINS + 1] = np.median(beside, axis=1)[:, None]
         ratio[:, self._unusable] = 1.0
         return ratio
 
     def _see(self, first: int, ratio: np.ndarray, tokens: np.ndarray | None, of_frames: np.ndarray | None):
         """Links a look: frame by frame what is strong, then what shows in the mean of the look alone."""
-        single = self._limits.limit[:, 0]
+        loud = self._loud(ratio)
         for number in range(len(ratio)):
             frame = first + number
             known = self.linker.follow(frame, ratio[number])
-            if float(ratio[number].max()) > 0.75 * single[0] or self._wide_power(ratio[number], single):
+            if loud[number]:
                 segments = find_segments(ratio[number], self._limits, 1, tokens, self._noise_label)
-                self.linker.see(frame, ratio[number], [s for s in segments if not known[s.low:s.high + 1].all()],
-                                known)
+                self.linker.see(frame, ratio[number], [s for s in segments if not known[s.low:s.high + 1].all()], known)
         mean = ratio.mean(axis=0)
         if len(ratio) == LOOK:
             segments = find_segments(mean, self._limits, LOOK, tokens, self._noise_label)
             self._take_weak(first, ratio, mean, segments)
         if of_frames is not None:
             self._classify(first, of_frames)
-        self.linker.settle(0)
+        self.linker.settle(0, first + len(ratio))
 
-    def _wide_power(self, ratio: np.ndarray, single: np.ndarray) -> bool:
-        means = ratio.reshape(-1, 16).mean(axis=1) if len(ratio) % 16 == 0 else ratio
-        return bool(float(means.max()) > 0.75 * single[2])
+    def _loud(self, ratio: np.ndarray) -> np.ndarray:
+        """(F,) bool: frames in which a segment may be. Boxes side by side miss a part of it, so less than a limit is enough."""
+        limit = self._limits.limit[:, 0]
+        loud = ratio.max(axis=1) > limit[0]
+        for width, of_width in zip(WIDTHS[1:4], limit[1:4].tolist(), strict=True):
+            if ratio.shape[1] % width == 0:
+                means = ratio.reshape(len(ratio), -1, width).mean(axis=2)
+                loud |= means.max(axis=1) - 1.0 > _PART * max(of_width - 1.0, MIN_OVER - 1.0)
+        return loud
 
     def _take_weak(self, first: int, ratio: np.ndarray, mean: np.ndarray, segments):
         """Takes segments of a look's mean: frames in which a burst was too weak for one frame are on, too."""
@@ -231,7 +254,8 @@ class SignalList:
     # -- messages
 
     def _close(self, bursts: list[Burst]) -> list[dict[str, Any]]:
-        return self._withdrawn(bursts) + [row for burst in sorted(bursts, key=lambda b: (b.first, b.low)) for row in self._tell(burst, CLOSE)]
+        ordered = sorted(bursts, key=lambda b: (b.first, b.low))
+        return self._withdrawn(bursts) + [row for burst in ordered for row in self._tell(burst, CLOSE)]
 
     def _news(self) -> list[dict[str, Any]]:
         """Messages about bursts that are open: those that are new, and those whose update is due."""
@@ -246,7 +270,9 @@ class SignalList:
         out = []
         for burst in bursts:
             for number in burst.taken_in:
-                signal = self.signals[number]
+                signal = self.signals.get(number)
+                if signal is None:
+                    continue
                 out.append(signal.row | {keys.STATE: CLOSE, keys.SAMPLE_COUNT: 0})
                 signal.bursts -= 1
                 if not signal.bursts:
@@ -257,7 +283,7 @@ class SignalList:
     def _tell(self, burst: Burst, state: str) -> list[dict[str, Any]]:
         """The messages about a burst; none if it is too weak, or the receiver's own."""
         opened = burst.signal_id
-        emission = describe(burst, self.floor_db, self._deviation, self.labels)
+        emission = describe(burst, self.floor_db, self._deviation, self.labels, self.frame_s)
         if not opened:
             if emission.snr_db < MIN_SNR_DB or not burst.sure or is_receivers(burst, emission, self.layout.fft_size // 2):
                 return []
@@ -267,6 +293,8 @@ class SignalList:
             return []
         burst.told = self._taken
         row = self._fill(signal, burst, emission, state)
+        if state == CLOSE and self._listener is not None:
+            self._listener(row, emission)
         return ([row | {keys.STATE: OPEN}] if not opened and state == CLOSE else []) + [row]
 
     def _signal_of(self, emission: Emission, burst: Burst) -> Signal:
@@ -294,6 +322,7 @@ class SignalList:
     def _fill(self, signal: Signal, burst: Burst, emission: Emission, state: str) -> dict[str, Any]:
         """The row of a burst's message."""
         bin_hz = self.samp_rate / self.layout.fft_size
+        middle = 0.5 * (emission.low + emission.high) - self.layout.fft_size // 2
         signal.last = max(signal.last, burst.last)
         start = self.first_sample + burst.first * self.frame_hop
         on = signal.on + burst.n_frames
@@ -302,7 +331,7 @@ class SignalList:
         row = {
             keys.SIGNAL_ID: signal.id, keys.STATE: state, keys.SAMPLE_START: start,
             keys.SAMPLE_COUNT: (burst.last - burst.first + 1) * self.frame_hop,
-            keys.FREQ_CENTER_HZ: (self.freq_hz or 0.0) + (0.5 * (emission.low + emission.high) - self.layout.fft_size // 2) * bin_hz,
+            keys.FREQ_CENTER_HZ: (self.freq_hz or 0.0) + middle * bin_hz,
             keys.BANDWIDTH_HZ: (emission.high - emission.low + 1) * bin_hz, keys.FREQ_RELATIVE: self.freq_hz is None,
             keys.POWER_DBFS: emission.power_dbfs, keys.SNR_DB: emission.snr_db, keys.LABEL: emission.label,
             keys.CONFIDENCE: emission.confidence, keys.BURSTS: signal.bursts,

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from ..encoder.config import POLICIES, EncoderConfig
 from .datasets import Recipe
 
+DTYPES = ("auto", "fp32", "bf16")
+
 
 class ConfigError(Exception):
     """A training configuration cannot be used. The message is one line."""
@@ -58,6 +60,7 @@ class TrainingConfig:
     steps_per_shard: int = 40
     workers: int = 1
     threads: int = 1
+    dtype: str = "auto"  # linear maps of the blocks: fp32, bf16 (torch.autocast), or auto: bf16 on a CUDA device that has it
     checkpoint_seconds: float = 60.0
     table_frames: int = 60  # frames of each held-out recording in the general conformal tables; 0: no such tables
     holdout: tuple[str, ...] = ()
@@ -69,6 +72,8 @@ class TrainingConfig:
                              "must be at least 1")
         if len(self.policies) != len(POLICIES) or abs(sum(self.policies) - 1) > 1e-6:
             raise ValueError(f"policies {self.policies} must be {len(POLICIES)} shares that sum to 1: {', '.join(POLICIES)}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype {self.dtype!r} is not one of {', '.join(DTYPES)}")
         if self.default_policy not in POLICIES:
             raise ValueError(f"default_policy {self.default_policy!r} is not one of {', '.join(POLICIES)}")
         if abs(sum(self.keep_weights) - 1) > 1e-6:

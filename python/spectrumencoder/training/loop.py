@@ -37,6 +37,7 @@ from .datasets import COMPOSED
 from .distributed import Ranks
 from .finish import finish
 from .losses import imitation, losses, token_losses
+from .resident import ResidentFrames
 from .run_folder import RUN_FILE, claim
 from .shards import ShardMaker, unlabel_unseen, without
 from .transfer import transfer
@@ -53,7 +54,8 @@ class Data:
     """The frames that training may see, joined over all shards loaded so far.
 
     `hidden`: numbers of the recordings to leave out. `balanced`: draw every class equally often, and frames without a class as
-    often as they come. `seen_only`: see unlabel_unseen.
+    often as they come. `seen_only`: see unlabel_unseen. `resident`: None, or what
+    gathers batches on a device; they are the same frames.
     """
 
     maker: ShardMaker
@@ -62,6 +64,7 @@ class Data:
     balanced: bool = False
     seen_only: bool = False
     parts: list = field(default_factory=list)
+    resident: ResidentFrames | None = None
 
     def upto(self, count: int) -> list[dict[str, np.ndarray]]:
         """Arrays of shards 0 .. count-1."""
@@ -77,6 +80,8 @@ class Data:
         parts = self.upto(shards)
         ends = np.cumsum([len(p["label"]) for p in parts])
         rows = self._balanced_rows(rng, parts, size) if self.balanced else rng.integers(0, ends[-1], size)
+        if self.resident is not None:
+            return self.resident.batch(parts, rows)
         part = np.searchsorted(ends, rows, side="right")
         row = rows - np.concatenate(([0], ends))[part]
         return {key: torch.from_numpy(np.stack([parts[p][key][r] for p, r in zip(part, row, strict=True)])) for key in parts[0]}
@@ -139,7 +144,8 @@ def _train(config, corpus, out, resume, minutes, progress, pool, ranks: Ranks) -
     start, teacher = open_network(training.start, encoder, same=True), open_network(training.teacher, encoder)
     try:
         data = Data(maker, {n for n, name in enumerate(maker.sources) if name in hidden}, ranks,
-                    training.balanced, training.seen_only)
+                    training.balanced, training.seen_only,
+                    resident=ResidentFrames(ranks.device) if ranks.device.type == "cuda" else None)
         networks, first = {}, start.state_dict() if start else None
         for number, (attention, rope) in enumerate(training.variants):
             shape = EncoderConfig.from_dict({**encoder.to_dict(), "attention": attention, "rope": rope})
@@ -154,7 +160,7 @@ def _train(config, corpus, out, resume, minutes, progress, pool, ranks: Ranks) -
         return out / f"{training.name}.safetensors"
     return finish(networks, encoder, recipe, training, config, trained, held_out, out,
                   lambda count: make_pool(encoder, recipe, training, corpus, pool or out / "pool", "test", count), start,
-                  data.batch(np.random.default_rng(training.seed), 1, CODEC_FRAMES))
+                  {k: v.cpu() for k, v in data.batch(np.random.default_rng(training.seed), 1, CODEC_FRAMES).items()})
 
 
 def _fit_chooser(networks: dict[str, SpectrumEncoder], training: TrainingConfig, out: Path, data: Data, ranks: Ranks,
@@ -197,6 +203,18 @@ def open_network(name: str, encoder: EncoderConfig, same: bool = False) -> Spect
     return network.eval()
 
 
+def autocast_dtype(dtype: str, device: torch.device) -> torch.dtype | None:
+    """The dtype of `SpectrumEncoder.autocast` for the setting `dtype` of the training: None for fp32.
+
+    Raises:
+        ConfigError: bf16 is wanted, but this CUDA device lacks it.
+    """
+    has_bf16 = device.type != "cuda" or torch.cuda.get_device_capability(device)[0] >= 8
+    if dtype == "bf16" and not has_bf16:
+        raise ConfigError("dtype bf16 needs a CUDA device of compute capability 8.0; use fp32")
+    return torch.bfloat16 if dtype == "bf16" or (dtype == "auto" and device.type == "cuda" and has_bf16) else None
+
+
 class Run:
     """Trains one variant, or the chooser (the learned score of token dropout), with a checkpoint."""
 
@@ -223,6 +241,7 @@ class Run:
             start_from_principal_components(self.network.bottleneck, self.network.decoder, levels.clamp(*DB_RANGE), DB_SCALE)
         self.device = ranks.device
         self.network.to(self.device).train()
+        self.network.autocast = autocast_dtype(training.dtype, self.device)
         self.teacher = teacher.to(self.device) if teacher is not None else None
         if number > 0:  # the other parameters are shared with the first variant, as in the file
             for name, parameter in self.network.named_parameters():
@@ -248,7 +267,7 @@ class Run:
         saved, began = time.monotonic(), time.monotonic()
         recent = {}
         while self.step < self.steps:
-            parts = self._one_step()
+            parts = self.one_step()
             *figures, expired = self.ranks.mean([*parts.values(), float(time.monotonic() > deadline)])
             parts = dict(zip(parts, figures, strict=True))
             for key, value in parts.items():
@@ -269,9 +288,11 @@ class Run:
                 raise TimeoutError(f"stopped at step {self.step} of {self.steps} of {self.name}; continue with --resume")
         self._save()
         self.network.load_state_dict(self.averaged)
+        self.network.autocast = None
         return self.network.eval().cpu()
 
-    def _one_step(self) -> dict[str, float]:
+    def one_step(self) -> dict[str, float]:
+        """Train on one batch. Returns the parts of the loss, and the share of frames that are classified right."""
         t, config = self.t, self.network.config
         rng = np.random.default_rng((t.seed, self.number, self.step))
         available = t.shards if self.number else min(t.shards, 1 + self.step // t.steps_per_shard)

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Found boxes: the messages of a signal list as boxes in bins and frames.
+"""Found boxes: what a list of signals makes of a scene, by a model's tokens or by energy alone.
 
 Shape letters: F frames, L labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ... import keys
-from ...signals.signal_list import CLOSE, SignalList
+from ...encoder.token_classes import UNKNOWN_SIGNAL
+from ...signals.emission import Emission
+from ...signals.signal_list import SignalList
 from .scenes import AVERAGE, HOP, N_BINS, Scene
+
+BATCH = 64  # frames; a result does not depend on it
 
 
 @dataclass
@@ -22,9 +26,10 @@ class FoundBox:
     """A burst as it was found.
 
     Attributes:
-        low, high: first bin, and the bin after the last. first, last: frames, last included. signal: number of its signal.
-        score: that there is a signal, for the order of boxes. label: its class, of confidence 0..1.
-        known: how sure it is that the class is one of the model's, 0..1.
+        low, high: first bin, and the bin after the last, with parts of bins. first, last: frames, last included.
+        signal: number of its signal. score: that there is a signal, for the order of boxes.
+        label: its class. confidence: that there is a signal of this class, 0..1.
+        known: how sure it is that its class is one of the model's, 0..1.
     """
 
     low: float
@@ -33,30 +38,31 @@ class FoundBox:
     last: int
     signal: int
     score: float
-    label: str
-    confidence: float
+    snr_db: float
+    label: str = UNKNOWN_SIGNAL
+    confidence: float = 0.0
     known: float = 0.0
-    snr_db: float = 0.0
-    probabilities: list[float] = field(default_factory=list)
 
 
-def find_boxes(scene: Scene, labels: Sequence[str] = (), token_classes: np.ndarray | None = None,
-               batch: int = 64) -> list[FoundBox]:
-    """The boxes of a scene. token_classes: (F, M * (L + 2)) of the model with these labels; None: by energy alone."""
-    listed = SignalList(scene.rate_hz, None, HOP, labels if token_classes is not None else (), average=AVERAGE, n_bins=N_BINS)
-    rows: list[Mapping[str, Any]] = []
-    for at in range(0, len(scene.items), batch):
-        classes = None if token_classes is None else token_classes[at:at + batch]
-        rows += listed.update(np.asarray(scene.items[at:at + batch]), classes)
-    rows += listed.flush()
-    return [box_of(row, scene) for row in rows if row[keys.STATE] == CLOSE and row[keys.SAMPLE_COUNT]]
+def find_boxes(scene: Scene, labels: Sequence[str] = (), token_classes: np.ndarray | None = None) -> list[FoundBox]:
+    """The boxes of a scene, by their first frame.
 
+    Args:
+        token_classes: (F, M * (L + 2)) of a model with these L labels; None: by energy alone.
+    """
+    found: list[FoundBox] = []
 
-def box_of(row: Mapping[str, Any], scene: Scene) -> FoundBox:
-    """The box of a message that closes a burst."""
-    bin_hz = scene.rate_hz / N_BINS
-    middle, width = row[keys.FREQ_CENTER_HZ] / bin_hz + N_BINS / 2 + 0.5, row[keys.BANDWIDTH_HZ] / bin_hz
-    first = row[keys.SAMPLE_START] // HOP
-    return FoundBox(middle - width / 2, middle + width / 2, first, first + row[keys.SAMPLE_COUNT] // HOP - 1,
-                    row[keys.SIGNAL_ID], row[keys.CONFIDENCE], row[keys.LABEL], row[keys.CONFIDENCE], row[keys.CONFIDENCE],
-                    row[keys.SNR_DB])
+    def closed(row: dict[str, Any], emission: Emission):
+        first = row[keys.SAMPLE_START] // HOP
+        probabilities = emission.probabilities
+        found.append(FoundBox(
+            emission.low, emission.high + 1.0, first, first + row[keys.SAMPLE_COUNT] // HOP - 1, row[keys.SIGNAL_ID],
+            emission.presence, emission.snr_db, emission.label, emission.confidence,
+            float(probabilities[:-1].max()) if len(probabilities) else 0.0))
+
+    listed = SignalList(scene.rate_hz, None, HOP, labels if token_classes is not None else (), average=AVERAGE, n_bins=N_BINS,
+                        listener=closed)
+    for at in range(0, len(scene.items), BATCH):
+        listed.update(np.asarray(scene.items[at:at + BATCH]), None if token_classes is None else token_classes[at:at + BATCH])
+    listed.flush()
+    return sorted(found, key=lambda box: (box.first, box.low))

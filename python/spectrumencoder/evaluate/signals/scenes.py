@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...encoder.token_classes import UNKNOWN_SIGNAL
 from ...recordings.sample_format import SampleFormat
 from ...recordings.sigmf_writer import encode
-from ...signals.emission import UNKNOWN_SIGNAL
 from ...signals.signal_list import HOLD_S
 from ...simulate.compose.band import Band
 from ...simulate.compose.checks import PlanError
@@ -46,7 +46,8 @@ MAX_EMITTERS = 12
 SNR_DB = (0.0, 25.0)
 MAX_ZOOM = 16.0  # times a recording's own rate
 MAX_SHARE = 0.85  # of the rate, that a signal may occupy
-VISIBLE = 0.5  # of the noise's power per Hz
+VISIBLE = 1.0  # of the noise's power per Hz
+_TAIL = 0.005  # of the power that can be seen, outside a box at each side
 COVERS_DB = 3.0
 JOIN_S = HOLD_S  # the bursts of an emitter with shorter gaps are one box
 NO_BOX = ("GNSS", "noise")
@@ -156,8 +157,9 @@ def _write(sources: Sequence[Source], folders: Sequence[Path], seed: int, frames
 def true_boxes(plan: Plan, library: Library, frames: int) -> list[TrueBox]:
     """The boxes of what a plan's emitters send. A box begins in the frame that holds its first sample.
 
-    Its edges are those of the occupied band, or if a part of that lies under the noise, of the part that can be seen: in which the
-    signal has at least ``VISIBLE`` of the noise's power per Hz. Bursts of an emitter with gaps below ``JOIN_S`` are one box.
+    Its edges are those of the occupied band, or if a part of that lies under the noise, of the part that can be seen: 99 % of the
+    power of those bins in which the signal has at least ``VISIBLE`` of the noise's power per Hz. Bursts of an emitter with gaps
+    below ``JOIN_S`` are one box.
     """
     busy, bin_hz = traffic(plan, library), plan.rate_hz / N_BINS
     noise = noise_density(plan)
@@ -206,10 +208,11 @@ def visible(cut: Cut, over_noise: float) -> tuple[float, float]:
     density = np.abs(cut.spectrum.astype(np.complex128)) ** 2 / (cut.size * cut.count * step) * over_noise
     width = max(1, round(cut.samp_rate / N_BINS / step))
     smooth = np.convolve(density, np.full(width, 1.0 / width), "same")
-    seen = np.flatnonzero(smooth >= VISIBLE)
-    if not seen.size:
+    share = np.cumsum(np.where(smooth >= VISIBLE, smooth, 0.0))
+    if not share[-1] > 0.0:
         return -cut.width_hz / 2, cut.width_hz / 2
-    low, high = (seen[0] - half - 0.5) * step, (seen[-1] - half + 0.5) * step
+    first, last = np.searchsorted(share, [_TAIL * share[-1], (1.0 - _TAIL) * share[-1]]).tolist()
+    low, high = (first - half - 0.5) * step, (min(last, len(share) - 1) - half + 0.5) * step
     return max(float(low), -cut.width_hz / 2), min(float(high), cut.width_hz / 2)
 
 
@@ -229,6 +232,7 @@ def draw_plan(sources: Sequence[Source], folders: Sequence[Path], seed: int, fra
     library, taken = Library(folders, rate), []
     emitters: list[EmitterPlan] = []
     wanted, tries = int(rng.integers(1, MAX_EMITTERS + 1)), 0
+    may_collide = (rng.uniform(size=wanted) < _COLLISIONS).tolist()
     while len(emitters) < wanted and tries < 4 * MAX_EMITTERS:
         tries += 1
         source = _drawn(rng, usable)
@@ -239,7 +243,7 @@ def draw_plan(sources: Sequence[Source], folders: Sequence[Path], seed: int, fra
             cuts = library.of_recordings((source.name,), plan.name, continuous=continuous)
         except PlanError:
             continue
-        place = _placed(rng, cuts, rate, plan.receiver.passband, taken)
+        place = _placed(rng, cuts, rate, plan.receiver.passband, taken, may_collide[len(emitters)])
         if place is None:
             continue
         emitters.append(_emitter(rng, source.name, len(emitters), place, continuous, plan.seconds, cuts))
@@ -264,13 +268,13 @@ def _drawn(rng: np.random.Generator, sources: Sequence[Source]) -> Source:
 
 
 def _placed(rng: np.random.Generator, cuts: Sequence[Cut], rate: float, passband: float,
-            taken: list[tuple[float, float]]) -> float | None:
-    """An offset (Hz) for cuts of these widths, which is taken then; None if there is none."""
+            taken: list[tuple[float, float]], free: bool) -> float | None:
+    """An offset (Hz) for cuts of these widths, which is taken then; None if there is none. free: it may collide."""
     width = max(cut.width_hz for cut in cuts)
     room = 0.5 * (min(passband, 0.95) * rate - width)
     if width > MAX_SHARE * rate or room < 0:
         return None
-    guard, free = _GUARD * rate / N_BINS, rng.uniform() < _COLLISIONS
+    guard = _GUARD * rate / N_BINS
     for _ in range(_TRIES):
         offset = float(rng.uniform(-room, room))
         low, high = offset - width / 2 - guard, offset + width / 2 + guard
