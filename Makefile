@@ -20,7 +20,7 @@ SCENE := examples/recordings/demo_scene
 # A shell that was set up for another GNU Radio or another venv must not leak into this one.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV GRC_BLOCKS_PATH SPECTRUMENCODER_MODELS
 
-.PHONY: help setup setup-test build install demo test check soak lint format grc package deb clean distclean
+.PHONY: help setup setup-test build install demo test check soak sanitize lint format grc package deb clean distclean
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -80,6 +80,9 @@ check:           ## run the tests on what is installed
 
 soak: .make/venv-test install ## the tests that take minutes
 	$(PYTHON) -m pytest -q -m soak --timeout 1800
+
+sanitize: .make/venv-test ## C++ tests, bindings and a run under ASan and UBSan; SANITIZER=thread: under TSan
+	PYTHON=$(PYTHON) JOBS=$(JOBS) tools/sanitize $(or $(SANITIZER),address)
 
 lint: .make/venv-test ## ruff, mypy and clang-format
 	$(PYTHON) -m ruff check --quiet .

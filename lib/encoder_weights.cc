@@ -13,6 +13,7 @@ namespace spectrumencoder {
 
 namespace {
 
+constexpr size_t MAX_SIZE = 1 << 16; // of each; no product of a few of them wraps
 constexpr float LOG2_E = 1.44269504088896341f;
 constexpr float MEAN_DB = 10.0f; // one unit of the decoder's output, as bottleneck.py names it
 
@@ -44,8 +45,8 @@ void check(const encoder_sizes& s)
                             s.decoder_width,
                             s.embedding,
                             s.bands })
-        if (n == 0)
-            refuse("a size is 0");
+        if (n == 0 || n > MAX_SIZE)
+            refuse("a size is 0 or beyond " + std::to_string(MAX_SIZE));
     if (s.fft_size % s.stride || s.width % s.heads || s.head_width() % 2 || s.heads % s.kv_heads ||
         s.n_tokens() % s.sub_bands)
         refuse(
@@ -56,8 +57,8 @@ void check(const encoder_sizes& s)
         refuse("kv_heads differs from heads, which only grouped attention has");
     if (s.attention == "mhla" && (s.mhla_blocks == 0 || s.n_tokens() % s.mhla_blocks))
         refuse("mhla_blocks does not divide the tokens");
-    if (s.attention == "latent" && s.kv_rank == 0)
-        refuse("kv_rank is 0");
+    if (s.kv_rank > MAX_SIZE || (s.attention == "latent" && s.kv_rank == 0))
+        refuse("kv_rank is 0 or beyond " + std::to_string(MAX_SIZE)); // it sizes buffers for every family
 }
 
 } // namespace

@@ -235,11 +235,11 @@ int float_to_bits(float value)
 // logf.
 inline float to_db(float x)
 {
-    constexpr int SQRT_HALF = 0x3f3504f3;
+    constexpr unsigned SQRT_HALF = 0x3f3504f3;
     constexpr float PER_OCTAVE = 3.01029995663981195f, PER_NEPER = 4.34294481903251828f;
-    const int bits = float_to_bits(x);
-    const int e = (bits - SQRT_HALF) >> 23;
-    const float f = bits_to_float(bits - e * (1 << 23)) - 1.0f;
+    const unsigned bits = static_cast<unsigned>(float_to_bits(x)); // which may wrap: a negative x has a value, too
+    const int e = static_cast<int>(bits - SQRT_HALF) >> 23;
+    const float f = bits_to_float(static_cast<int>(bits - static_cast<unsigned>(e) * (1u << 23))) - 1.0f;
     float p = 7.0376836292e-2f;
     p = p * f - 1.1514610310e-1f;
     p = p * f + 1.1676998740e-1f;

@@ -28,7 +28,9 @@ using gr::spectrumencoder::isa;
 using gr::spectrumencoder::tokenizer;
 
 // Every allocation of this process is counted: these stand before those of the C library for all libraries too.
+// A sanitizer has its own, and none is counted then.
 static std::atomic<long> allocations{ 0 };
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 extern "C" {
 void* __libc_malloc(size_t);
 void* __libc_calloc(size_t, size_t);
@@ -65,6 +67,7 @@ int posix_memalign(void** to, size_t alignment, size_t size) noexcept
     return *to ? 0 : ENOMEM;
 }
 }
+#endif
 
 namespace {
 

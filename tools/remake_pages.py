@@ -22,13 +22,14 @@ from gnuradio.spectrumencoder.evaluate.anomaly import report as anomaly
 from gnuradio.spectrumencoder.evaluate.compress import report as compress
 from gnuradio.spectrumencoder.evaluate.field import report as field
 from gnuradio.spectrumencoder.evaluate.inference import precision, speculative
+from gnuradio.spectrumencoder.evaluate.signals import report as signals
 from gnuradio.spectrumencoder.measure.page import kept_words, page
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path("docs/results")
 PICTURES = {"anomaly": "anomaly.png", "field": "field.png", "speculative": "speculative.png"}
 MODULES = {"anomaly": anomaly, "compress": compress, "field": field, "watch": false_events, "precision": precision,
-           "speculative": speculative}
+           "signals": signals, "speculative": speculative}
 
 
 def pages() -> dict[Path, str]:

@@ -84,11 +84,50 @@ def test_zeromq():
         log.to_basic_block()._post(pmt.intern(keys.EVENTS), to_pmt(EVENT))
         return subscriber.poll(50)
     wait_for(arrived)
-    assert json.loads(subscriber.recv_string()) == WRITTEN
+    first = json.loads(subscriber.recv_string())
+    assert first == WRITTEN | {keys.LINE: first[keys.LINE]} and 1 <= first[keys.LINE] <= log.n_events
     top.stop()
     top.wait()
     subscriber.close(linger=0)
     assert log.failure is None, stored(debug)
+
+
+def test_a_slow_subscriber_loses_lines_with_a_word_and_a_fast_one_none():
+    zmq = pytest.importorskip("zmq", reason="pyzmq is not installed")
+    address = "ipc://@spectrumencoder-slow"
+    slow, fast = (zmq.Context.instance().socket(zmq.SUB) for _ in range(2))
+    slow.set_hwm(10)
+    for subscriber in (slow, fast):
+        subscriber.setsockopt_string(zmq.SUBSCRIBE, "")
+        subscriber.connect(address)
+    log, top = event_log(zmq_address=address), gr.top_block()
+    debug = status_store(top, log)
+    top.start()
+    got, n = [], 4000
+
+    def arrived():
+        log.to_basic_block()._post(pmt.intern(keys.EVENTS), to_pmt(EVENT))
+        return fast.poll(20) and slow.poll(20)
+    wait_for(arrived)
+    for _ in range(n // 500):
+        handled = log.n_events + 500
+        for _ in range(500):
+            log.to_basic_block()._post(pmt.intern(keys.EVENTS), to_pmt(EVENT))
+        wait_for(lambda handled=handled: log.n_events >= handled)
+        while fast.poll(50):
+            got.append(json.loads(fast.recv_string())[keys.LINE])
+    top.stop()
+    top.wait()
+    slowly = []
+    while slow.poll(200):
+        slowly.append(json.loads(slow.recv_string())[keys.LINE])
+    for subscriber in (slow, fast):
+        subscriber.close(linger=0)
+    assert got == list(range(got[0], log.n_events + 1))  # the fast one gets all
+    assert len(slowly) < n and slowly == sorted(slowly)  # the numbers show each gap
+    told = [m for m in stored(debug) if m["status"] == "slow_subscriber"]
+    assert told and "too slow" in told[0]["message"] and told[0][keys.SLOW_SUBSCRIBERS] == 1 and log.failure is None
+    assert int(told[0]["message"].split("from line ")[1].split()[0]) not in slowly
 
 
 @pytest.mark.parametrize("message", WRONG)
@@ -125,7 +164,32 @@ def test_full_disk_is_a_failure_that_the_runner_sees():
     log.to_basic_block()._post(pmt.intern(keys.EVENTS), to_pmt(EVENT))
     failure = run_within(top, [log])
     assert isinstance(failure.error, OSError) and failure.where == "handle_events"
+    assert str(failure).startswith("event_log: cannot write /dev/full: No space left on device")
     assert [m["status"] for m in stored(debug)][:1] == ["failed"]
+
+
+def test_a_second_writer_is_refused(tmp_path):
+    path = tmp_path / "events.jsonl"
+    first = event_log(str(path), append=True)
+    first.start()
+    second, top = event_log(str(path)), gr.top_block()
+    debug = status_store(top, second)
+    failure = run_within(top, [second])
+    assert "another program writes it" in str(failure) and stored(debug) is not None
+    first.handle_events(to_pmt(EVENT))
+    first.stop()
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [WRITTEN]
+
+
+def test_the_file_is_turned_over_by_its_size(tmp_path):
+    path = tmp_path / "events.jsonl"
+    run_with(event_log(str(path), max_mb=0.001), [to_pmt(EVENT | {"number": number}) for number in range(12)])
+    files = [path, *(path.with_name(f"events.jsonl.{number}") for number in (1, 2, 3))]
+    assert all(file.stat().st_size <= 1000 for file in files if file.exists()) and files[1].exists()
+    lines = [json.loads(line) for file in reversed(files) if file.exists() for line in file.read_text().splitlines()]
+    assert [line["number"] for line in lines] == list(range(12))
+    with pytest.raises(ValueError, match="max_mb -1 is not a size"):
+        event_log(str(path), max_mb=-1)
 
 
 def test_address_in_use_is_a_failure_that_the_runner_sees():

@@ -312,6 +312,21 @@ def test_no_changed_byte_with_a_right_checksum_does_more(fitted, frames, detail)
                 pass
 
 
+@pytest.mark.parametrize(("field", "value"), [
+    ("rx_time", -1.0), ("rx_time", float("nan")), ("rx_time", float("inf")), ("rx_time", 1e300), ("rx_rate", 1e300),
+    ("rx_rate", float("nan")), ("rx_freq", float("nan")), ("rx_freq", -1e300), ("frame_start", 2**63 - 1), ("frame_start", 2**64),
+    ("frame_hop", 2**62), ("frame_hop", 2**69), ("floor_db", 10**6), ("latent_step", 128), ("block", 200), ("variant", 200)])
+def test_headers_that_cannot_be_are_refused(fitted, frames, field, value, monkeypatch):
+    """Its checksum is right: an encoder that went wrong, or an attack."""
+    data = Codec(fitted).encode(group(fitted, frames, 3))
+    header, latents, detail = unpack(data)
+    monkeypatch.setattr("gnuradio.spectrumencoder.encoder.pdu._number", lambda number: b"\0" + struct.pack("<d", number))
+    crafted = pack(replace(header, **{field: value}), latents, detail)
+    with pytest.raises(CodecError) as error:
+        Codec(fitted).decode(crafted)
+    assert "\n" not in str(error.value)
+
+
 def test_version_1_is_refused(fitted, frames):
     data = Codec(fitted).encode(group(fitted, frames, 2))
     with pytest.raises(CodecError, match="PDU of version 1; this program decodes version 2"):

@@ -201,6 +201,18 @@ def test_static_passes_equal_the_eager_runtime(family, rope):
                 np.testing.assert_allclose(ours[name], value, rtol=2e-5, atol=2e-5, err_msg=f"{policy} {kept} {name}")
 
 
+@pytest.mark.parametrize("family", ATTENTION_FAMILIES)
+def test_rotation_without_complex_numbers_gives_the_same(family):
+    torch.manual_seed(1)
+    network = SpectrumEncoder(EncoderConfig(**SMALL, attention=family)).eval()
+    with torch.no_grad():
+        network.rope.slope.fill_(0.3)
+    wanted = encode(EagerNetwork(network, CPU), 7)
+    network.rope.real = True
+    for name, value in encode(EagerNetwork(network, CPU), 7).items():
+        np.testing.assert_allclose(value, wanted[name], rtol=2e-5, atol=2e-5, err_msg=name)
+
+
 def test_wanted_tokens_and_an_answer_alone(made):
     wanted = np.zeros((5, 16), bool)
     wanted[:, 12:15] = True

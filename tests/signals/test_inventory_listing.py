@@ -77,6 +77,14 @@ def test_two_signals_of_one_tuning_are_two_unless_one_is_in_the_others_place():
     assert [row[keys.BURSTS] for row in inventory(twin)] == [12]
     click = [place(100e6, 7e3, 98e6, 102e6, on_s=5.0), place(100e6, 50e3, 98e6, 102e6, on_s=0.01, **{keys.POWER_DBFS: -50.0})]
     assert [row[keys.BANDWIDTH_HZ] for row in inventory(click)] == [7e3]
+    # a keyed tone that was heard as two, and its click, which is one of the longer one alone
+    keyed = [place(100e6, 50e3, 98e6, 102e6, on_s=0.01, **{keys.POWER_DBFS: -50.0}),
+             place(100.001e6, 7e3, 98e6, 102e6, on_s=0.05), place(100e6, 7e3, 98e6, 102e6, on_s=5.0)]
+    assert [row[keys.BANDWIDTH_HZ] for row in inventory(keyed)] == [7e3]
+    fragment = [place(102.4e6, 126e3, 100.6e6, 102.57e6, on_s=2.0), place(102.518e6, 14e3, 102.467e6, 104.4e6, on_s=0.01, **{
+        keys.POWER_DBFS: -70.0, keys.DUTY_CYCLE: 0.03})]  # of a skirt, in the next hop
+    row, = inventory(fragment)
+    assert (row[keys.BANDWIDTH_HZ], row[keys.BURSTS], row[keys.DUTY_CYCLE]) == (126e3, 12, 1.0)
     wide = [place(100e6, 7e3, 98e6, 102e6, on_s=5.0), place(100e6, 50e3, 98e6, 102e6, on_s=4.0, **{keys.POWER_DBFS: -50.0})]
     assert len(inventory(wide)) == 2
 

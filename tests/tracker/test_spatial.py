@@ -194,6 +194,20 @@ def test_a_thousand_tracks_keep_their_identities():
     assert all(np.trace(b.covariance) > np.trace(a.covariance) for a, b in ahead.values())
 
 
+def test_ever_new_names_take_the_places_of_those_unheard_longest():
+    tracker = SpatialTracker(SpatialSettings(max_tracks=50))
+    for t in range(4):
+        tracker.scan(t, [fix(t, (1000.0, 0.0), "steady")])
+    for t in range(4, 300):
+        tracker.scan(t / 10 + 4, [fix(t / 10 + 4, (1000.0, 0.0), "steady"),
+                                  *(fix(t / 10 + 4, (2e4 + 1e3 * k, 1e3 * t), f"{t}-{k}") for k in range(5))])
+    tracks = tracker.tracks()
+    assert len(tracker._entries) == len(tracker._by_identity) == 50
+    assert [track.identity for track in tracks if track.identity == "steady"] == ["steady"]
+    with pytest.raises(ValueError, match="max_tracks 0"):
+        SpatialSettings(max_tracks=0)
+
+
 def test_times_must_be_finite():
     with pytest.raises(ValueError, match="nan"):
         SpatialTracker().scan(float("nan"), [])

@@ -56,6 +56,7 @@
     X(MODEL, model, "model") \
     X(DROPOUT_RATE, dropout_rate, "dropout_rate") \
     X(LATENCY_MS, latency_ms, "latency_ms") \
+    X(LINE, line, "line")                \
     X(RECORDING, recording, "recording") \
     X(FREQ_RELATIVE, freq_relative, "freq_relative") \
     X(ALERT, alert, "alert") \
@@ -104,6 +105,7 @@
     X(FLAGGED_FRAMES, flagged_frames, "flagged_frames") \
     X(UNCALIBRATED_FRAMES, uncalibrated_frames, "uncalibrated_frames") \
     X(SUPPRESSED_EVENTS, suppressed_events, "suppressed_events")       \
+    X(SLOW_SUBSCRIBERS, slow_subscribers, "slow_subscribers")          \
     X(K_KEPT, k_kept, "k_kept") \
     X(FULL_FRAMES, full_frames, "full_frames") \
     X(FEW_FRAMES, few_frames, "few_frames") \

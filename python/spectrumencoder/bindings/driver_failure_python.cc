@@ -14,13 +14,13 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <unistd.h>
 
 namespace py = pybind11;
 
 namespace {
 
 std::terminate_handler previous = nullptr;
-std::thread::id main_thread;
 std::mutex failure_mutex;
 std::string failure;
 int n_failures = 0;
@@ -39,9 +39,9 @@ std::string what_was_thrown()
 
 void park_thread()
 {
-    // A thread that holds Python's lock, or that no exception was thrown in, is not a driver's: that is as bad as it
-    // was.
-    if (std::this_thread::get_id() == main_thread || PyGILState_Check() || !std::current_exception())
+    // The main thread, one that holds Python's lock, or one that no exception was thrown in is not a driver's: that is
+    // as bad as it was.
+    if (gettid() == getpid() || PyGILState_Check() || !std::current_exception())
         previous();
     {
         std::lock_guard<std::mutex> lock(failure_mutex);
@@ -59,15 +59,12 @@ void bind_driver_failure(py::module& m)
     m.def(
         "survive_driver_failures",
         [] {
-            if (std::get_terminate() != park_thread) {
-                main_thread = std::this_thread::get_id();
+            if (std::get_terminate() != park_thread)
                 previous = std::set_terminate(park_thread);
-            }
         },
         "From here on an exception that would end the process from a thread of C++ only puts that thread to sleep. "
-        "Call it when "
-        "the flowgraph has started (GNU Radio sets a handler of its own then), from the thread that watches "
-        "`driver_failures`.");
+        "Call it in the start of a block: GNU Radio sets a handler of its own before, and no work is called until all "
+        "blocks have started.");
     m.def(
         "driver_failures",
         [] {

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import threading
 import time
@@ -15,6 +14,7 @@ from gnuradio import gr
 
 from .. import keys
 from ..atomic_file import write_file
+from ..lines_file import LinesFile, close
 from ..settings import DEFAULTS, TRACKER
 from ..tracker import describe
 from ..tracker.doma import DomaTracker
@@ -175,17 +175,16 @@ class _Outputs:
 
     def open(self):
         if self._path is not None and self._file is None:
-            self._file = self._path.open("w", encoding="utf-8")
+            self._file = LinesFile(self._path, append=False)
         if self._destination is not None and self._socket is None:
             self._socket = socket.socket(self._destination[0], socket.SOCK_DGRAM)
         self._features.clear()
 
     def write(self, fields: dict):
         if self._file is None and self._path is not None:
-            self._file = self._path.open("a", encoding="utf-8")  # messages that come after a stop go on in the same file
+            self._file = LinesFile(self._path)  # messages that come after a stop go on in the same file
         if self._file is not None:
-            self._file.write(describe.json_line(fields) + "\n")
-            self._file.flush()
+            self._file.write(describe.json_line(fields))
         if self._geojson_path is not None and (feature := describe.feature(fields)) is not None:
             if fields[keys.STATE] == describe.CLOSE:
                 self._features.pop(fields[keys.TRACK_ID], None)
@@ -208,10 +207,7 @@ class _Outputs:
         self.write_geojson(now_s=float("inf"))
         self._written_s = float("-inf")
         file, self._file = self._file, None
-        if file is not None:
-            with file:
-                file.flush()
-                os.fsync(file.fileno())
+        close(file)
         socket_, self._socket = self._socket, None
         if socket_ is not None:
             socket_.close()
@@ -225,7 +221,10 @@ def _set(tracker: DomaTracker, key: str, value):
 
 
 def _horizons(horizon) -> tuple[float, ...]:
-    return (float(horizon),) if isinstance(horizon, (int, float)) else tuple(float(h) for h in horizon)
+    try:
+        return (float(horizon),) if isinstance(horizon, (int, float)) else tuple(float(h) for h in horizon)
+    except TypeError as error:
+        raise ValueError(f"horizon {horizon!r:.60} is not a number of seconds, or a list of them") from error
 
 
 def _in_folder(name: str, path) -> Path | None:

@@ -14,6 +14,9 @@ import numpy as np
 import pmt
 
 MAX_DEPTH = 32  # of nested dicts and lists
+MAX_VALUES = 1 << 20  # in one message: a list that leads back to itself has no end
+_UNIFORM = [(getattr(pmt, f"is_{kind}vector"), getattr(pmt, f"{kind}vector_elements"))
+            for kind in ("f32", "f64", "u8", "s8", "u16", "s16", "u32", "s32", "u64", "s64", "c32", "c64")]
 
 
 class MalformedMessage(ValueError):
@@ -87,45 +90,48 @@ def to_python(value: Any) -> Any:
 
     Raises:
         MalformedMessage: the PMT is of a kind that no message of the project holds (a blob of another block's type), holds
-            text that is not UTF-8, or nests deeper than MAX_DEPTH.
+            text that is not UTF-8, nests deeper than MAX_DEPTH, or holds more than MAX_VALUES values.
     """
-    return _to_python(value, 0)
+    return _to_python(value, 0, [MAX_VALUES])
 
 
-def _to_python(value: Any, depth: int) -> Any:
+def _to_python(value: Any, depth: int, left: list[int]) -> Any:
+    """left: the number of values that may still come."""
     if depth > MAX_DEPTH:
         raise MalformedMessage(f"a PMT that nests deeper than {MAX_DEPTH}")
+    left[0] -= 1
     if pmt.is_null(value):
         return None
-    if pmt.is_dict(value):
-        return {str(_to_python(pmt.car(entry), depth + 1)): _to_python(pmt.cdr(entry), depth + 1)
-                for entry in _entries(value)}
-    if pmt.is_vector(value):
-        return [_to_python(pmt.vector_ref(value, index), depth + 1) for index in range(pmt.length(value))]
-    if pmt.is_tuple(value):
-        return [_to_python(pmt.tuple_ref(value, index), depth + 1) for index in range(pmt.length(value))]
-    if pmt.is_uniform_vector(value):
-        return np.asarray(pmt.to_python(value)).tolist()
-    if pmt.is_pair(value):
-        return [_to_python(item, depth + 1) for item in _items(value)]
     try:
+        if pmt.is_dict(value):
+            entries = reversed(list(_items(value, left)))  # PMT lists the newest first
+            return {str(_to_python(pmt.car(entry), depth + 1, left)): _to_python(pmt.cdr(entry), depth + 1, left)
+                    for entry in entries}
+        if pmt.is_vector(value):
+            return [_to_python(pmt.vector_ref(value, index), depth + 1, left) for index in range(pmt.length(value))]
+        if pmt.is_tuple(value):
+            return [_to_python(pmt.tuple_ref(value, index), depth + 1, left) for index in range(pmt.length(value))]
+        if pmt.is_uniform_vector(value):
+            return list(next(elements for is_kind, elements in _UNIFORM if is_kind(value))(value))
+        if pmt.is_pair(value):
+            return [_to_python(item, depth + 1, left) for item in _items(value, left)]
         return pmt.symbol_to_string(value) if pmt.is_symbol(value) else pmt.to_python(value)
-    except (ValueError, TypeError, RuntimeError) as error:  # UnicodeDecodeError is a ValueError
-        raise MalformedMessage(f"a PMT that has no Python value ({error})") from error
+    except MalformedMessage:
+        raise
+    except (ValueError, TypeError, RuntimeError, StopIteration) as error:  # UnicodeDecodeError is a ValueError
+        raise MalformedMessage(f"a PMT that has no Python value ({str(error)[:100]})") from error
 
 
-def _items(pair: Any) -> Iterator[Any]:
-    """The elements of a list, or of a chain of pairs that does not end in nil."""
+def _items(pair: Any, left: list[int]) -> Iterator[Any]:
+    """The elements of a list, or of a chain of pairs that does not end in nil; of a dict its (key . value) pairs."""
     while pmt.is_pair(pair):
+        left[0] -= 1
+        if left[0] < 0:
+            raise MalformedMessage(f"a PMT with more than {MAX_VALUES} values")
         yield pmt.car(pair)
         pair = pmt.cdr(pair)
     if not pmt.is_null(pair):
         yield pair
-
-
-def _entries(dictionary: Any) -> Iterator[Any]:
-    """The (key . value) pairs in the order in which they were added (PMT lists the newest first)."""
-    return reversed(list(_items(pmt.dict_items(dictionary))))
 
 
 def metadata(message: Any) -> dict:
@@ -144,6 +150,18 @@ def metadata(message: Any) -> dict:
     return to_python(message)
 
 
+def whole(fields: dict, key: str, default: int = 0) -> int:
+    """The whole number that a message's dict has under a key.
+
+    Raises:
+        MalformedMessage: it is no number, or one that 64 bits do not hold.
+    """
+    value = fields.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -2.0**63 <= value < 2.0**63:
+        raise MalformedMessage(f"{key} {str(value)[:40]!r} is not a whole number")
+    return int(value)
+
+
 def tag_key(tag: Any) -> str:
     """The key of a stream tag; "" if it is not text, and so not one of ours."""
     try:
@@ -153,9 +171,25 @@ def tag_key(tag: Any) -> str:
 
 
 def kind(message: Any) -> str:
-    """A description of a PMT, cut to the length of a log line; never raises."""
+    """A description of a PMT, cut to the length of a log line; never raises, whatever its depth."""
     try:
-        text = pmt.write_string(message)
+        text = pmt.write_string(message) if _is_shallow(message) else "a PMT of many pairs or levels"
     except Exception as error:  # noqa: BLE001 (any PMT can be described)
         text = f"a PMT that cannot be written out ({type(error).__name__})"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _is_shallow(message: Any, limit: int = 1000) -> bool:
+    """Whether it has at most `limit` pairs and elements: C++ writes a PMT out by recursion, which a deep one overflows."""
+    waiting = [message]
+    while waiting:
+        limit -= 1
+        value = waiting.pop()
+        if pmt.is_pair(value):
+            waiting += [pmt.cdr(value), pmt.car(value)]
+        elif pmt.is_vector(value) or pmt.is_tuple(value):
+            refer = pmt.vector_ref if pmt.is_vector(value) else pmt.tuple_ref
+            waiting += [refer(value, index) for index in range(min(pmt.length(value), limit + 1))]
+        if limit < 0:
+            return False
+    return True

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ..stop_signals import STOP, StopSignals
 from .safe_block import Failure, first_failure
 
 if TYPE_CHECKING:
@@ -33,53 +33,60 @@ def run_flowgraph(top_block: gr.top_block, blocks: Iterable[object], *, should_s
     Raises:
         TimeoutError: a block did not end in time (a radio driver that hangs); the process should exit. If a failure had
             stopped the flowgraph, the error names it and has it as its cause.
-        KeyboardInterrupt: Ctrl-C; the flowgraph has been stopped cleanly before.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, also while it starts; the flowgraph has been stopped cleanly before.
     """
     blocks = list(blocks)
-    interrupted = _start(top_block)
-    ended = threading.Event()
-    threading.Thread(target=_wait, args=(top_block, ended), daemon=True).start()
-    try:
-        if interrupted:
+    run = _Run(top_block)
+    with STOP.deferred() as stop:
+        try:
+            run.thread.start()
+            while not run.ended.wait(poll_s):
+                if stop.came or first_failure(blocks) is not None or (should_stop is not None and should_stop()):
+                    break
+        finally:
+            if not run.ended.is_set():
+                run.stop(grace_s, blocks, stop)
+            for block in blocks:
+                if hasattr(block, "drain"):  # C++ blocks do not need it
+                    block.drain()
+        if run.error is not None:
+            raise run.error
+        if stop.came:
             raise KeyboardInterrupt
-        while not ended.wait(poll_s):
-            if first_failure(blocks) is not None or (should_stop is not None and should_stop()):
-                break
-    finally:
-        if not ended.is_set():
-            _stop(top_block, ended, grace_s, blocks)
-        for block in blocks:
-            if hasattr(block, "drain"):  # C++ blocks do not need it
-                block.drain()
     return first_failure(blocks)
 
 
-def _start(top_block: gr.top_block) -> bool:
-    """Starts it. Ctrl-C meanwhile is put off, and returned: raised inside a block's ``start`` it would abort the process."""
-    pressed: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
-    deferred = threading.current_thread() is threading.main_thread() and callable(before)
-    if deferred:
-        signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
-    try:
-        top_block.start()
-    finally:
-        if deferred:
-            signal.signal(signal.SIGINT, before)
-    return bool(pressed)
+class _Run:
+    """The flowgraph's start and end, in a thread of their own: either may wait for a driver that hangs."""
 
+    def __init__(self, top_block: gr.top_block):
+        self._top_block = top_block
+        self._started, self.ended = threading.Event(), threading.Event()
+        self.error: Exception | None = None  # of the start
+        self.thread = threading.Thread(target=self._run, daemon=True)
 
-def _wait(top_block: gr.top_block, ended: threading.Event) -> None:
-    top_block.wait()
-    ended.set()
+    def _run(self):
+        try:
+            self._top_block.start()
+        except Exception as error:  # noqa: BLE001 (the main thread raises it)
+            self.error = error
+        else:
+            self._started.set()
+            self._top_block.wait()
+        self._started.set()
+        self.ended.set()
 
-
-def _stop(top_block: gr.top_block, ended: threading.Event, grace_s: float, blocks: Sequence[object]) -> None:
-    deadline = time.monotonic() + grace_s
-    threading.Thread(target=top_block.stop, daemon=True).start()  # stop itself may wait for a stalled driver
-    if not ended.wait(max(0.0, deadline - time.monotonic())):
+    def stop(self, grace_s: float, blocks: Sequence[object], stop: StopSignals):
+        deadline = time.monotonic() + grace_s
+        threading.Thread(target=self._stop, daemon=True).start()  # stop itself may wait for a stalled driver
+        if self.ended.wait(max(0.0, deadline - time.monotonic())):
+            return
         text = f"the flowgraph did not end within {grace_s:g} s after stop; a source may have stalled"
         failure = first_failure(blocks)
-        if failure is None:
-            raise TimeoutError(text)
-        raise TimeoutError(f"{failure}; then {text}") from failure.error
+        if failure is not None:
+            raise TimeoutError(f"{failure}; then {text}") from failure.error
+        raise TimeoutError(text) from (KeyboardInterrupt() if stop.came else None)
+
+    def _stop(self):
+        self._started.wait()  # a stop before the start would have no effect
+        self._top_block.stop()

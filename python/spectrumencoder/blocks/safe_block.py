@@ -39,6 +39,7 @@ from typing import Any, TypeVar
 import pmt
 
 from .. import keys
+from ..lines_file import CannotWrite
 from ..tokens.tokenize import native_module
 from .messages import MalformedMessage, kind, to_pmt
 
@@ -63,6 +64,8 @@ class Failure:
     time: float
 
     def __str__(self) -> str:
+        if isinstance(self.error, CannotWrite):
+            return f"{self.block}: {self.error}"
         return f"{self.block}: {self.where} failed: {type(self.error).__name__}: {self.error}"
 
 

@@ -14,6 +14,7 @@ import pmt
 from gnuradio import blocks, gr
 
 from .. import keys
+from ..tokens.tokenize import native_module
 from .messages import MalformedMessage, metadata, to_pmt
 from .radio_commands import ANTENNA, BANDWIDTH, FREQ, GAIN, RATE, soapy_forgets_rx_freq
 from .safe_block import SafeBlock, handler
@@ -31,7 +32,8 @@ class soapy_radio(gr.hier_block2):
 
     Output 0: complex samples, full scale = 1.0, with the tags of gr-soapy (``rx_freq``, ``rx_rate``; ``rx_time`` if the
     device has a clock, which is set to UTC). Message input `cmd`: a dict of any of freq, rate, gain, antenna, bandwidth; a value
-    outside the device's range is refused, logged and published. Message output: `status`.
+    outside the device's range is refused, logged and published. Message output: `status`. A driver that throws puts its
+    thread to sleep; ``driver_failures`` of the native module counts them.
 
     Args:
         device: arguments of SoapySDR, such as "driver=rtlsdr,serial=1".
@@ -187,6 +189,9 @@ class command_guard(SafeBlock, gr.basic_block):
         self.n_refused = 0
         self.message_port_register_out(_CMD)
         self.add_input_port(keys.CMD, self.handle_cmd)
+
+    def _start(self):
+        native_module().survive_driver_failures()  # before the radio's first sample
 
     @handler
     def handle_cmd(self, message):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -14,8 +15,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..atomic_file import write_file
 from .errors import CommandError
 
-OUT = Console(highlight=False, soft_wrap=True)
-NOTES = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Lasting(Console):
+    """A console whose reader may go away: what is printed from then on goes nowhere, and the work goes on."""
+
+    def print(self, *objects, **more):
+        try:
+            super().print(*objects, **more)
+        except (BrokenPipeError, SystemExit):  # the second is how newer versions of rich put it
+            gone = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(gone, self.file.fileno())
+            os.close(gone)
+
+
+OUT = _Lasting(highlight=False, soft_wrap=True)
+NOTES = _Lasting(stderr=True, highlight=False, soft_wrap=True)
 
 
 def progress_bar(*, quiet: bool = False, counts: bool = False) -> Progress:
@@ -65,7 +79,8 @@ def write_bytes(path: Path, content: bytes):
     try:
         write_file(path, content)
     except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}; name a file in a folder that exists") from error
+        cure = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "name a file in a folder that exists"
+        raise CommandError(f"cannot write {path}: {error.strerror}; {cure}") from error
 
 
 def write_json(path: Path, content):

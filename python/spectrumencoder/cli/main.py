@@ -17,12 +17,15 @@ import typer
 
 from ..extras import how_to_get
 from ..session.errors import HungError, SettingError
+from ..stop_signals import STOP
 from ..version import VERSION
 from .console import leave
 from .errors import CommandError
 
 COMMANDS = ("run", "survey", "band", "info", "convert", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset",
             "models", "doctor")
+_INTERRUPTED = "interrupted before it was done; what was written up to there is kept"
+_STATUS_OF_TYPER = 130  # for a KeyboardInterrupt
 
 
 def program(arguments: list[str]) -> typer.core.TyperGroup:
@@ -67,8 +70,13 @@ def main(arguments: list[str] | None = None) -> int:
     """
     debug = os.environ.get("SPECTRUMENCODER_DEBUG", "") not in ("", "0")
     arguments = [{"--annotate": "--annotate="}.get(a, a) for a in (sys.argv[1:] if arguments is None else arguments)]
+    for name in ("stdout", "stderr"):  # closed by the shell, as by >&-
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))
+    STOP.begin()
     try:
-        return int(program(arguments).main(arguments, prog_name="spectrumencoder", standalone_mode=False) or 0)
+        status = int(program(arguments).main(arguments, prog_name="spectrumencoder", standalone_mode=False) or 0)
+        return _say(_INTERRUPTED, 1, debug) if status == _STATUS_OF_TYPER else status
     except HungError as error:
         leave(str(error))
     except CommandError as error:
@@ -77,13 +85,16 @@ def main(arguments: list[str] | None = None) -> int:
         return _say(error, 2, debug)
     except typer.exceptions.TyperException as error:  # bad usage, found by typer; without arguments it has printed the help
         return _say(error.format_message(), getattr(error, "exit_code", 2), debug) if error.format_message() else 2
-    except typer.Abort:
-        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        return _say(_INTERRUPTED, 1, debug)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # the interpreter flushes it at exit
         return 1
     except Exception as error:  # noqa: BLE001 (the boundary of the program: everything becomes one line)
-        return _say(_one_line(error), 1, debug)
+        # one that Ctrl-C has caused in the middle of an import
+        return _say(_INTERRUPTED if STOP.came and isinstance(error, ImportError) else _one_line(error), 1, debug)
+    finally:
+        STOP.end()
 
 
 def _one_line(error: Exception) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from ..session.sources import MAX_HZ, MIN_RATE_HZ
 from ..settings import SETTINGS, Setting, of_command
 from .errors import UsageError
 
@@ -33,6 +34,20 @@ def hz(text: str | float) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise typer.BadParameter(f"{number!r} is not a number of Hz; write it like 2400000, 2.4e6, 2400k or 2.4M (k, M or G)")
+    if abs(value) > MAX_HZ:
+        raise typer.BadParameter(f"{number} is outside {-MAX_HZ:g}..{MAX_HZ:g} Hz")
+    return value
+
+
+def rate_hz(text: str | float) -> float:
+    """As ``hz``, of a sample rate.
+
+    Raises:
+        typer.BadParameter: it is none, or no rate that a recording or radio has.
+    """
+    value = hz(text)
+    if 0 < value < MIN_RATE_HZ:
+        raise typer.BadParameter(f"{text} is outside {MIN_RATE_HZ:g}..{MAX_HZ:g} samples per second")
     return value
 
 
@@ -57,7 +72,7 @@ def forgotten_unit(rate: float | None, freq: float | None = None) -> list[str]:
 
 
 Rate = Annotated[float | None, typer.Option("--rate", "--samp-rate", help="Sample rate in Hz, such as 2.4M; of radios, and of "
-                                            "recordings that do not state it.", parser=hz, metavar="HZ", show_default=False)]
+                                            "recordings that do not state it.", parser=rate_hz, metavar="HZ", show_default=False)]
 Format = Annotated[str | None, typer.Option("--format", "--datatype", show_default=False,
                                             help="Raw IQ: data type, such as cf32_le, ci16_le, cu8, rtl, hackrf or sc16.")]
 Freq = Annotated[float | None, typer.Option("--freq", "--center-freq", help="Centre frequency in Hz, such as 433.92M; of radios, "

@@ -45,8 +45,10 @@ def run(
     start: options.Start = None,
     channel: options.Channel = None,
     offset: options.Offset = 0.0,
-    events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines; -: to standard "
-                                                "output, and the words for people to stderr.")] = None,
+    events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines, after those that the "
+                                              "file holds; -: to standard output, and the words for people to stderr.")] = None,
+    events_max: Annotated[float, typer.Option(min=0.0, help="Size of the events file, MB, from which on a new one is begun; the "
+                                              "old ones are FILE.1 to FILE.9. 0: no limit.")] = RunSettings.events_max_mb,
     annotate: Annotated[str | None, typer.Option(metavar="[=FILE]", help="Write events as SigMF annotations; without FILE "
                                                  "to NAME-events.sigmf-meta beside the recording.")] = None,
     signals: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write every signal of the band as JSON lines: its "
@@ -109,11 +111,14 @@ def run(
     check_writable(None if events == STDOUT else events, signals, tracks, encoded, plot, json_file, sweeps,
                    Path(annotate) if annotate else None)
     asked = report_forgotten_units(rate, freq, quiet)
+    if events is not None and events != STDOUT and events.is_file() and events.stat().st_size and not quiet:
+        NOTES.print(f"note: {events} holds lines of earlier runs; those of this run come after them", markup=False)
     if not scan:
         chain["settle_ms"] = RunSettings.settle_ms
     elif not options.was_given(context, "usable"):
         chain["usable"] = ScanOptions.usable
-    settings = RunSettings(**chain, events=events, annotate=annotate, signals=signals, annotate_signals=annotate_signals, zmq=zmq,
+    settings = RunSettings(**chain, events=events, events_max_mb=events_max, annotate=annotate, signals=signals,
+                            annotate_signals=annotate_signals, zmq=zmq,
                            fit_average=not options.was_given(context, "average"))
     if live:
         scanning = ScanOptions(scan, dwell_ms, chain["usable"], scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None

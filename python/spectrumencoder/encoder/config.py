@@ -10,6 +10,10 @@ from ..tokens.layout import FrameLayout
 POLICIES = ("gumbel", "energy", "entropy", "random")
 ATTENTION_FAMILIES = ("softmax", "grouped", "linear", "latent", "mhla")
 ROPE_MODES = ("none", "static", "dynamic")
+# Limits far beyond what a radio's band needs: a damaged file must not have memory allocated by it
+MAX_SIZES = {"fft_size": 1 << 16, "stride": 1 << 16, "width": 4096, "layers": 256, "heads": 256, "kv_heads": 256, "kv_rank": 4096,
+             "mhla_blocks": 1 << 16, "mlp_width": 1 << 16, "score_width": 4096, "sub_bands": 1 << 16, "token_share": 4096,
+             "latents": 4096, "latent_width": 4096, "decoder_width": 1 << 16, "embedding": 128}
 LARGEST_BATCH = 256  # max frames per forward pass of PyTorch
 
 
@@ -57,13 +61,12 @@ class EncoderConfig:
     token_classes: bool = False  # a class for every token, see `TokenHead`
 
     def __post_init__(self):
+        self._check_types()
         if min(self.width, self.layers, self.heads, self.kv_heads, self.latents, self.latent_width) < 1:
             raise ValueError(f"width {self.width}, layers {self.layers}, heads {self.heads}, kv_heads {self.kv_heads}, latents "
                              f"{self.latents} and latent_width {self.latent_width} must be at least 1")
         if self.attention not in ATTENTION_FAMILIES:
             raise ValueError(f"attention {self.attention!r} is not one of {', '.join(ATTENTION_FAMILIES)}")
-        for name in ("keep_choices", "labels", "bands"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
         FrameLayout(self.fft_size, self.stride)  # raises ValueError if they do not fit
         if self.width % self.heads:
             raise ValueError(f"heads {self.heads} does not divide width {self.width}")
@@ -91,6 +94,21 @@ class EncoderConfig:
             raise ValueError(f"keep_choices {self.keep_choices} must lie in 1..{self.n_tokens}")
         if not 0 < self.embedding <= 128 or len(self.labels) > 64:
             raise ValueError(f"embedding {self.embedding} must be 1..128 and labels ({len(self.labels)}) at most 64")
+
+    def _check_types(self):
+        for name, limit in MAX_SIZES.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= limit:
+                raise ValueError(f"{name} {value!r:.60} is not a whole number within 0..{limit}")
+        for name, kind in (("keep_choices", int), ("labels", str), ("bands", str)):
+            values = getattr(self, name)
+            if not isinstance(values, (list, tuple)) or not all(type(value) is kind for value in values):
+                raise ValueError(f"{name} {values!r:.60} is not a list of {kind.__name__}")
+            object.__setattr__(self, name, tuple(values))
+        if not isinstance(self.theta_static, (int, float)) or not 1.0 <= self.theta_static <= 1e12:
+            raise ValueError(f"theta_static {self.theta_static!r:.60} is not a number within 1..1e12")
+        if not isinstance(self.attention, str) or not isinstance(self.rope, str):
+            raise ValueError(f"attention {self.attention!r:.60} and rope {self.rope!r:.60} must be names")
 
     @property
     def n_tokens(self) -> int:

@@ -4,7 +4,8 @@
 Contract (format version 1): `encoder` (EncoderConfig of the first variant), `variants` (list of {name, attention, rope},
 first = default), `policies` and `default_policy`, `labels`, `bands`, `average` [min, max], `rates` (possible
 dropout rates), `dtypes`, `steps` (0 = untrained: refused), `training` (config, commit, sources), `metrics`, `heads` (which
-of `classes`, `anomaly` and `token_classes` were trained), `weights_sha256`.
+of `classes`, `anomaly` and `token_classes` were trained), `weights_sha256`. A checksum in the header covers the contract and
+all tensors, see ``tensor_file``; files written before it have none, and load.
 
 Tensors: `weights.<variant>.<parameter>`, `weights.shared.<parameter>` for parameters equal in all variants, and
 `table.<key>.<field>` for the conformal tables, with keys from `table_key`.
@@ -18,16 +19,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import safetensors
-from safetensors.numpy import save as to_bytes
 
-from ..atomic_file import write_file
-from . import features
+from . import features, tensor_file
 from .config import POLICIES, EncoderConfig
 
 FORMAT_VERSION = 1
@@ -163,7 +160,7 @@ def tables_path(path: Path) -> Path:
 
 
 def _write(path: Path, tensors: dict[str, np.ndarray], key: str, about: dict) -> None:
-    write_file(path, to_bytes({k: np.asarray(v, order="C") for k, v in tensors.items()}, {key: json.dumps(about)}))
+    tensor_file.write(path, tensors, {key: json.dumps(about)})
 
 
 def load(path: Path | str) -> ModelFile:
@@ -192,19 +189,17 @@ def _read(path: Path, key: str) -> tuple[dict, dict[str, np.ndarray]]:
     """The JSON under `key` in the header, and the tensors."""
     if not path.is_file():
         raise ModelError(f"no model file at {path}")
-    with open(path, "rb") as file:
-        start = file.read(10)
-    # a safetensors file is its header's length (u64) and then JSON; the length alone may look like a pickle's first byte
-    if start[8:9] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
-        raise ModelError(f"{path} is a pickle or zip, not a safetensors file; only files written by spectrumencoder are read")
-    if len(start) < 10 or struct.unpack("<Q", start[:8])[0] > path.stat().st_size:
-        raise ModelError(f"{path} is truncated or not a safetensors file ({path.stat().st_size} bytes); copy or train it again")
     try:
-        with safetensors.safe_open(str(path), framework="numpy") as opened:
-            metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
-    except (safetensors.SafetensorError, ValueError, OSError) as error:
-        raise ModelError(f"{path} is truncated or damaged ({error}); copy or train it again") from error
+        data = tensor_file.read_bytes(path)
+        # a safetensors file is its header's length (u64) and then JSON; the length alone may look like a pickle's first byte
+        if data[8:9] != b"{" and (data[:2] == b"PK" or data[:1] == b"\x80"):
+            raise ModelError(f"{path} is a pickle or zip, not a safetensors file; only files written by spectrumencoder are read")
+        metadata, tensors = tensor_file.parse(data)
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{path} is truncated, damaged or not a safetensors file ({error}); copy or train it again") from error
+    unknown = metadata.keys() - {CONTRACT_KEY, TABLES_KEY, tensor_file.SEAL}
+    if unknown and metadata.keys() & {CONTRACT_KEY, TABLES_KEY}:
+        raise ModelError(f"{path} is damaged: its header has an entry {min(unknown)[:60]!r}; copy it again")
     if CONTRACT_KEY in metadata and key == TABLES_KEY or TABLES_KEY in metadata and key == CONTRACT_KEY:
         raise ModelError(f"{path} holds {'tables alone' if key == CONTRACT_KEY else 'a model and not its tables'}; "
                          f"{'name the model file beside it' if key == CONTRACT_KEY else 'copy it again'}")

@@ -37,6 +37,9 @@ _HAS_TIME, _HAS_FREQ, _VARIED_AVERAGE, _HAS_DETAIL, _FLAT, _HAS_CLASSES = 1, 2, 
 _KNOWN_FLAGS = 63
 
 
+MAX_HZ, MAX_TIME_S, MAX_DB = 1e15, 1e11, 1e4  # beyond them a header is damage: Hz, POSIX s, dB
+
+
 class CodecError(ValueError):
     """Bytes cannot be decoded, or frames cannot be encoded. The message is one line with the reason."""
 
@@ -206,10 +209,22 @@ def _unpack_body(data: bytes) -> tuple[GroupHeader, bytes, bytes]:
     if len(average) != count or not all(average) or at + length > len(data) or not rx_rate > 0 or max(
             latent_step, detail_step or 0) > 127:
         raise CodecError("PDU's header makes no sense: it was not written by this program")
+    floor_db = _unzigzag(floor)
+    _check_range("rate", rx_rate, 0.0, MAX_HZ)
+    _check_range("frequency", rx_freq or 0.0, -MAX_HZ, MAX_HZ)
+    _check_range("time", rx_time or 0.0, 0.0, MAX_TIME_S)
+    _check_range("floor", floor_db, -MAX_DB, MAX_DB)
+    _check_range("sample number", frame_start + (frames + 1) * frame_hop, 0, 2**63 - 1)
     header = GroupHeader(identity, variant, band, block + 1, latent_step, detail_step, frame_start, frame_hop, rx_rate, rx_freq,
                          rx_time, _unzigzag(floor), average * (frames + 1) if count == 1 else average, bool(flags & _FLAT),
                          label, confidence)
     return header, data[at:at + length], data[at + length:]
+
+
+def _check_range(what: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise CodecError(f"PDU states a {what} of {value:.6g}, which is outside {low:g}..{high:g}: it was not written by this "
+                         "program")
 
 
 def iterate(data: bytes) -> Iterator[tuple[int, bytes | CodecError]]:

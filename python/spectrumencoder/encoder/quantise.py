@@ -206,8 +206,10 @@ class Codec:
             raise CodecError(f"PDU names label {max(header.label)}, which {self.file.name} does not have")
         try:
             spectra, floor, given = self.of(self.file.variants[header.variant]).decode(header, latents, detail)
-        except entropy.EntropyError as error:
+        except (ValueError, ArithmeticError, LookupError) as error:  # a right checksum, and content that this program writes not
             raise CodecError(f"PDU does not decode: {error}") from error
+        if not np.isfinite(spectra).all():
+            raise CodecError("PDU decodes to values that are not finite: it was not written by this program")
         label = confidence = None
         if header.label is not None:
             label, confidence = [self.labels[i] for i in header.label], np.array(header.confidence, np.float32)

@@ -26,7 +26,12 @@ class RotaryEmbedding(nn.Module):
         head_width: D, even.
         n_bands: number of bands with their own theta (dynamic).
         theta: the fixed theta (static) and, with `theta_start`, where learning starts (dynamic).
+
+    Attributes:
+        real: give cosine and sine instead of complex numbers, which torch.compile does not compile.
     """
+
+    real = False
 
     def __init__(self, mode: str, head_width: int, n_bands: int, theta: float = 1e4, theta_start: float = 300.0):
         super().__init__()
@@ -39,7 +44,8 @@ class RotaryEmbedding(nn.Module):
             self.register_buffer("log_theta", torch.tensor(math.log(theta)), persistent=False)
 
     def forward(self, position: torch.Tensor, band: torch.Tensor, log2_bin_width: torch.Tensor):
-        """position (B, T), band (B,), log2_bin_width (B,) log2 Hz -> complex64 (B, T, D/2), or None if the mode is none."""
+        """position (B, T), band (B,), log2_bin_width (B,) log2 Hz -> complex64 (B, T, D/2), or None if the mode is none. With
+        `real`: (B, T, D/2, 2), its real and imaginary part."""
         if self.mode == "none":
             return None
         if self.mode == "dynamic":
@@ -49,7 +55,7 @@ class RotaryEmbedding(nn.Module):
             log_theta = self.log_theta.expand(len(position))
         frequency = torch.exp(-log_theta[:, None] * self.exponent)  # (B, D/2)
         angle = position.float()[:, :, None] * frequency[:, None, :]  # (B, T, D/2)
-        return torch.polar(torch.ones_like(angle), angle)
+        return torch.stack((angle.cos(), angle.sin()), dim=-1) if self.real else torch.polar(torch.ones_like(angle), angle)
 
 
 def wide(x: torch.Tensor) -> torch.Tensor:
@@ -58,8 +64,12 @@ def wide(x: torch.Tensor) -> torch.Tensor:
 
 
 def rotate(x: torch.Tensor, rotation: torch.Tensor | None) -> torch.Tensor:
-    """Rotate the pairs (x[2i], x[2i + 1]) of x (B, H, T, D) by `rotation`, complex (B, T, D/2); None leaves x as it is."""
+    """Rotate the pairs (x[2i], x[2i + 1]) of x (B, H, T, D) by `rotation`, complex (B, T, D/2) or its parts (B, T, D/2, 2); None
+    leaves x as it is."""
     if rotation is None:
         return x
+    if not rotation.is_complex():
+        (a, b), (cosine, sine) = wide(x).unflatten(-1, (-1, 2)).unbind(-1), rotation[:, None].unbind(-1)
+        return torch.stack((a * cosine - b * sine, a * sine + b * cosine), dim=-1).flatten(-2).to(x.dtype)
     pairs = torch.view_as_complex(wide(x).unflatten(-1, (-1, 2)))  # (B, H, T, D/2)
     return torch.view_as_real(pairs * rotation[:, None]).flatten(-2).to(x.dtype)

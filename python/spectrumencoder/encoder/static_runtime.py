@@ -16,6 +16,7 @@ On a CPU the same code runs without graphs. Tests use that; `Engine` has `EagerN
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -32,6 +33,7 @@ from .torch_runtime import EagerNetwork, keep_statistics, token_classes
 LARGEST = 1024  # max rows of a pass
 MAX_STEPS = 32  # steps that are kept, each with its graph's memory
 WARM_UP = 3  # runs before a capture, as PyTorch's notes on CUDA graphs advise: libraries set themselves up, kernels are chosen
+_one_capture = threading.Lock()  # PyTorch allows one capture at a time in a process; each block has a thread
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class GraphStep:
         stream.wait_stream(torch.cuda.current_stream(stream.device))  # weights, inputs and outputs are made there
         graph = torch.cuda.CUDAGraph()
         # the outer stream: torch.cuda.graph does not put the stream back if the capture fails
-        with torch.cuda.device(stream.device), torch.cuda.stream(stream):
+        with _one_capture, torch.cuda.device(stream.device), torch.cuda.stream(stream):
             for _ in range(WARM_UP):
                 self._compute()
             # other threads of a flowgraph may use CUDA meanwhile: what they do is no error of this capture

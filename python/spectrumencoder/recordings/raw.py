@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from io import RawIOBase
 from pathlib import Path
@@ -15,6 +16,7 @@ from .sample_format import SampleFormat, parse_datatype
 
 _PIECE = 16384  # samples read at a time: between file and result they stay in the second cache of a core
 _SPAN = 1 << 18  # bytes of short runs read at a time
+_ENDS = 4096  # bytes at the ends of a file by which it is known again
 _MAX_HEADERS = 1000  # runs that SigMF metadata describe: of a pcap file there are millions
 _MAX_JOINED = 4096  # short runs looked at together
 
@@ -45,7 +47,9 @@ class SampleFile:
     def __init__(self, path: Path, datatype: str, *, n_channels: int = 1, channel: int = 0, byte_start: int = 0,
                  byte_stop: int | None = None):
         self.path, self.format, self.n_channels, self.channel = Path(path), SampleFormat(datatype), n_channels, channel
-        self.stride_bytes, self.size = self.format.sample_bytes * n_channels, self.path.stat().st_size
+        self.stride_bytes, self._opened = self.format.sample_bytes * n_channels, self.path.stat()
+        self.size = self._opened.st_size
+        self._print = self._fingerprint()
         stop = self.size if byte_stop is None else min(byte_stop, self.size)
         self.set_pieces([byte_start], [self.whole_samples(stop - byte_start)])
 
@@ -92,10 +96,11 @@ class SampleFile:
         """Samples [start, start + n), which all exist, into out (n,) complex64, contiguous.
 
         Raises:
-            RecordingError: the file has become shorter or unreadable since it was opened.
+            RecordingError: the file has been replaced or changed, or has become shorter or unreadable, since it was opened.
         """
         try:  # no memory map: one whose file is cut off kills the process
             with self.path.open("rb", buffering=0) as file:
+                self._check_unchanged(file)
                 if len(self._starts) == 1:
                     self._read_run(file, int(self._starts[0]) + start * self.stride_bytes, out)
                     return
@@ -111,6 +116,23 @@ class SampleFile:
                     done, i = done + len(part), i + n_runs
         except OSError as error:
             raise RecordingError(f"{self.path}: cannot be read ({error})") from error
+
+    def _check_unchanged(self, file: RawIOBase) -> None:
+        """Raises RecordingError if it is another file than was opened, or was written since. One that only grows is the same."""
+        now, before = os.fstat(file.fileno()), self._opened
+        if (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
+            raise RecordingError(f"{self.path}: was replaced since it was opened; open it again")
+        if now.st_mtime_ns == before.st_mtime_ns or now.st_size < self.size:  # a shorter one is an error where it ends
+            return
+        if now.st_size == self.size or self._fingerprint() != self._print:
+            raise RecordingError(f"{self.path}: was changed since it was opened; open it again")
+        self._opened = now
+
+    def _fingerprint(self) -> bytes:
+        """The first bytes, and the last of those that were there when it was opened."""
+        with self.path.open("rb", buffering=0) as file:
+            head = os.pread(file.fileno(), _ENDS, 0)
+            return head + os.pread(file.fileno(), _ENDS, max(0, self.size - _ENDS))
 
     def _parts(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """First byte and bytes of the runs, or parts of runs, with samples [start, stop)."""

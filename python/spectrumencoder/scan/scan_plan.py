@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 
 Range = tuple[float, float]
+MAX_HZ, MAX_BINS = 1e12, 1 << 26  # of a range's ends; of the row that joins all hops of a range
 
 
 def parse_ranges(text: str) -> list[Range]:
@@ -22,8 +23,8 @@ def parse_ranges(text: str) -> list[Range]:
             ends = float(low), float(high)
         except ValueError:
             ends = (0.0, 0.0)
-        if not colon or not 0 < ends[0] < ends[1] < math.inf:
-            raise ValueError(f"range {part!r} is not LOW:HIGH in Hz, such as 88e6:108e6")
+        if not colon or not 0 < ends[0] < ends[1] <= MAX_HZ:
+            raise ValueError(f"range {part!r} is not LOW:HIGH in Hz up to {MAX_HZ:g}, such as 88e6:108e6")
         ranges.append(ends)
     if not ranges:
         raise ValueError(f"ranges {text!r} holds none; write LOW:HIGH in Hz, such as 88e6:108e6,433e6:435e6")
@@ -88,6 +89,9 @@ class ScanPlan:
 
     def _plan(self, low: float, high: float) -> RangePlan:
         bin_hz = self.samp_rate / self.fft_size
+        if (high - low) / bin_hz > MAX_BINS:
+            raise ValueError(f"range {low:g}:{high:g} has {(high - low) / bin_hz:.3g} bins of {bin_hz:g} Hz, of which {MAX_BINS} "
+                             "are possible; give a narrower range, or a larger rate")
         n_bins = int((high - low) / bin_hz) + 1
         half = max(1, int(self.usable * self.fft_size / 2))
         spare = min(int(self.jitter * 2 * half), half - 1)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 from gnuradio import gr
@@ -11,6 +13,7 @@ from .. import keys
 from ..atomic_file import close_synced
 from ..blocks import messages
 from ..blocks.safe_block import SafeBlock, handler
+from ..lines_file import CannotWrite
 
 
 class encoded_file(SafeBlock, gr.basic_block):
@@ -37,8 +40,20 @@ class encoded_file(SafeBlock, gr.basic_block):
 
     def _open(self):
         if self._file is None:
-            self._file = self._path.open(self._mode)
+            self._file = self._path.open(self._mode, buffering=0)
             self._mode = "ab"  # PDUs after a stop are appended to the same file
+
+    def _write(self, data: bytes):
+        """Appends a PDU. One that finds the disk full leaves nothing of itself."""
+        assert self._file is not None
+        before = self._file.tell()
+        try:
+            if self._file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._file.truncate(before)
+            raise CannotWrite(f"cannot write {self._path}: {error.strerror}; make room, or name a file in another "
+                              "folder") from error
 
     def _stop(self):
         file, self._file = self._file, None
@@ -46,10 +61,9 @@ class encoded_file(SafeBlock, gr.basic_block):
 
     @handler
     def handle_encoded(self, message):
-        data = messages.pdu_bytes(message)
+        data, n_frames = messages.pdu_bytes(message), messages.whole(messages.metadata(message), keys.FRAMES)
         self._open()
-        self._file.write(data)
-        self._file.flush()
+        self._write(data)
         self.n_pdus += 1
         self.n_bytes += len(data)
-        self.n_frames += int(messages.metadata(message).get(keys.FRAMES, 0))
+        self.n_frames += n_frames

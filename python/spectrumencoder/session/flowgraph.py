@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 RECEIVER_STATE = "receiver"  # of a notice
 REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", RECEIVER_STATE, "unsaved", "skipped",
-                   "refused", "malformed", "contradicted", "time_backward")
+                   "refused", "malformed", "contradicted", "time_backward", "slow_subscriber")
 GRACE_S = 1.5  # maximum time from Ctrl-C or a failure to the end of all blocks
 
 
@@ -51,7 +51,8 @@ class RunSettings(ChainSettings):
         average: spectra per frame, or "auto": chosen by the rate of each source.
         fit_average: fewer spectra per frame, if the captures of a recording are mostly shorter than a frame, with a note. Not
             with a band file, whose frames these would not match, nor with the detector "boxes", which judges short frames.
-        events: file of JSON lines to write; None writes none.
+        events: file of JSON lines to write; None writes none. events_max_mb: its size from which on a new one is begun, see
+            ``event_log``; 0: it grows without limit.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
         signals: file of JSON lines to write, one for each message of a signal; None writes none.
         annotate_signals: write all signals as annotations, too, into the file of ``annotate``; it needs none to be named.
@@ -60,6 +61,7 @@ class RunSettings(ChainSettings):
     """
 
     events: Path | None = None
+    events_max_mb: float = 0.0
     annotate: str | None = None
     signals: Path | None = None
     annotate_signals: bool = False
@@ -218,6 +220,8 @@ class Flowgraph:
         top.msg_connect(monitor, keys.ANOMALIES, self.probe, keys.EVENTS)
         if monitor.signal_list is not None:
             top.msg_connect(monitor, keys.SIGNALS, self.probe, keys.SIGNALS)
+        for sink in self._sinks:
+            top.msg_connect(sink, keys.STATUS, self.probe, keys.STATUS)
         self._encoded = encoded_file(str(encoded)) if encoded else None
         if self._encoded is not None:
             top.msg_connect(monitor, keys.ENCODED, self._encoded, keys.ENCODED)
@@ -347,7 +351,7 @@ class Flowgraph:
         return self.source.fault or (every_frame(self._dropped()) if self.monitor.tokenizer.frames() == 0 else "")
 
     def run(self, progress: Progress = no_progress) -> bool:
-        """Runs to the end; True if Ctrl-C ended it (cleanly). ``hung`` then names the blocks that did not end, if any.
+        """Runs to the end; True if Ctrl-C or SIGTERM ended it (cleanly). ``hung`` then names the blocks that did not end, if any.
 
         Raises:
             SessionError: a block failed.
@@ -372,7 +376,7 @@ class Flowgraph:
                 if hasattr(block, "drain"):
                     block.drain()
                     block.stop()
-            return isinstance(error.__context__, KeyboardInterrupt)
+            return isinstance(error.__cause__, KeyboardInterrupt)
         if failure is not None:
             raise SessionError(f"{self.source.name}: {failure}")
         return False

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import os
 import pickle
-import shutil
 import signal
 import tempfile
 import time
@@ -18,7 +17,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from ..atomic_file import close_synced
+from ..lines_file import LinesFile
 from .errors import SessionError
 from .flowgraph import GRACE_S, RunSettings, run
 from .outcome import Outcome
@@ -48,9 +47,9 @@ class Plan:
     survey: bool = False
     band_plot: Path | None = None
 
-    def run(self, path: Path, *, append: bool = False, watch: Callable = lambda flowgraph: None,
+    def run(self, path: Path, *, watch: Callable = lambda flowgraph: None,
             progress: Progress = no_progress) -> Outcome:
-        """Runs one recording.
+        """Runs one recording. Its events come after those that the file already holds.
 
         Raises:
             RecordingError: it cannot be opened. Others as ``session.run``.
@@ -59,7 +58,7 @@ class Plan:
         recording = open_recording(path, **self.stated)
         plot, encoded, tracks, band_plot = (named_path(file, recording.name, self.folder) for file in (
             self.plot, self.encoded, self.tracks, self.band_plot))
-        return run(recording, self.settings, append=append, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
+        return run(recording, self.settings, append=True, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
                    tracks=tracks, survey=self.survey, band_plot=band_plot, progress=progress)
 
 
@@ -82,14 +81,13 @@ def in_turn(plan: Plan, paths: list[Path], watch: Callable,
             progress: Progress = no_progress) -> Iterator[tuple[Path, Outcome | Exception]]:
     """One after the other, up to one that Ctrl-C has ended."""
     from ..recordings import RecordingError
-    plan, done = loaded(plan), False
+    plan = loaded(plan)
     for path in paths:
         try:
-            outcome = plan.run(path, append=done, watch=watch, progress=progress)
+            outcome = plan.run(path, watch=watch, progress=progress)
         except (SessionError, RecordingError) as error:
             yield path, error
             continue
-        done = True
         yield path, outcome
         if outcome.interrupted:
             return
@@ -106,12 +104,11 @@ def at_once(plan: Plan, paths: list[Path], jobs: int,
         progress("recordings", 0, len(paths))
         private = [{name: Path(folder) / f"{number}-{name}.jsonl" for name, file in (("events", plan.settings.events), (
             "signals", plan.settings.signals)) if file is not None} for number in range(len(paths))]
-        pool, done, some_went_well = _Pool(plan, paths, private, jobs), 0, False
+        pool, done = _Pool(plan, paths, private, jobs), 0
         try:
             for number, result in pool.results():
                 for name, file in private[number].items():
-                    _append_lines(file, getattr(plan.settings, name), some_went_well)
-                some_went_well |= isinstance(result, Outcome)
+                    _append_lines(file, getattr(plan.settings, name), plan.settings.events_max_mb if name == "events" else 0.0)
                 done += 1
                 progress("recordings", done, len(paths))
                 yield paths[number], result
@@ -224,7 +221,7 @@ def _work(connection: Connection, parent: int, plan: Plan):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             plan = loaded(plan)
-            result = replace(plan, settings=replace(plan.settings, **files)).run(path)
+            result = replace(plan, settings=replace(plan.settings, **files, events_max_mb=0.0)).run(path)
         except KeyboardInterrupt:
             result = SessionError(f"{path.stem}: interrupted before it began")
         except Exception as error:  # noqa: BLE001 (the parent raises it)
@@ -243,14 +240,15 @@ def _sendable(result):
     return result
 
 
-def _append_lines(private: Path, common: Path, append: bool):
+def _append_lines(private: Path, common: Path, max_mb: float):
     """Moves the lines of one recording into the common file, with the result of a sequential run."""
     if not private.is_file():
         return
-    into = common.open("ab" if append else "wb")
+    into = LinesFile(common, max_bytes=round(max_mb * 1e6))
     try:
-        with private.open("rb") as file:
-            shutil.copyfileobj(file, into)
+        with private.open(encoding="utf-8") as file:
+            for line in file:
+                into.write(line.rstrip("\n"))
     finally:
-        close_synced(into)
+        into.close()
     private.unlink()

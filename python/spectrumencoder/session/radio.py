@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import signal
-from contextlib import contextmanager
 from pathlib import Path
 
 from .. import keys
@@ -31,9 +29,8 @@ def run_radio(options: RadioOptions, settings: RunSettings, *, stats: RunStats, 
     """
     quiet_logs()
     source = RadioSource(options)
-    with _sigterm_as_interrupt():
-        return run_source(source, settings, plot=plot, encoded=encoded, tracks=tracks, survey=survey,
-                          band_plot=band_plot, watch=stats.attach, parts=parts, progress=progress)
+    return run_source(source, settings, append=True, plot=plot, encoded=encoded, tracks=tracks, survey=survey,
+                      band_plot=band_plot, watch=stats.attach, parts=parts, progress=progress)
 
 
 def run_pipe(source: str, stated: dict, settings: RunSettings, *, stats: RunStats, plot: Path | None = None,
@@ -48,9 +45,8 @@ def run_pipe(source: str, stated: dict, settings: RunSettings, *, stats: RunStat
         SettingError, SessionError: see ``run_source`` and ``PipeSource``.
     """
     quiet_logs()
-    with _sigterm_as_interrupt():
-        return run_source(PipeSource(source, stated), settings, plot=plot, encoded=encoded, tracks=tracks,
-                          survey=survey, band_plot=band_plot, watch=stats.attach, parts=parts, progress=progress)
+    return run_source(PipeSource(source, stated), settings, append=True, plot=plot, encoded=encoded, tracks=tracks, survey=survey,
+                      band_plot=band_plot, watch=stats.attach, parts=parts, progress=progress)
 
 
 class SnippetPart:
@@ -76,15 +72,3 @@ def end(outcome: Outcome):
     """Raises SessionError if the run did not end as intended."""
     if outcome.fault:
         raise SessionError(f"{outcome.name}: {outcome.fault}")
-
-
-@contextmanager
-def _sigterm_as_interrupt():
-    """A service manager's way to say stop is the user's Ctrl-C."""
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

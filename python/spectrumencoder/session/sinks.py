@@ -29,7 +29,8 @@ def connect_sinks(top, monitor, source: Source, settings: RunSettings, append: b
     name, sinks = source.name if name_in_events else "", []
     if settings.events is not None:
         to_stdout = settings.events == STDOUT
-        sinks.append(event_log("" if to_stdout else str(settings.events), append=append, stdout=to_stdout, recording=name))
+        sinks.append(event_log("" if to_stdout else str(settings.events), append=append, stdout=to_stdout, recording=name,
+                               max_mb=0.0 if to_stdout else settings.events_max_mb))
     if settings.zmq:
         sinks.append(event_log(zmq_address=settings.zmq, recording=name))
     for sink in sinks:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 SOAPY_PREFIX = "soapy:"
 _MIN_BUFFER_FRAMES, _MAX_BUFFER_FRAMES = 64, 8192  # of radios
 RECORDING_BUFFER_FRAMES = 512  # a block gets half of it per call
+MAX_SECONDS, MAX_HZ, MIN_RATE_HZ = 366 * 86400.0, 1e12, 1.0  # beyond them a value is a slip
+_RANGES = {"freq": (-MAX_HZ, MAX_HZ), "rate": (MIN_RATE_HZ, MAX_HZ), "offset": (-MAX_HZ, MAX_HZ), "bandwidth": (0.0, MAX_HZ),
+           "duration": (0.0, MAX_SECONDS), "silence_s": (0.0, MAX_SECONDS), "gain": (-1000.0, 1000.0), "ppm": (-1000.0, 1000.0)}
+_UNITS = {"freq": "Hz", "rate": "samples per second", "offset": "Hz", "bandwidth": "Hz", "gain": "dB", "ppm": "ppm"}
+_LATE = 1.1  # the clock may run ahead of the signal by this factor, and by
+_LATE_S = 10.0
 _END_S = 20.0
 MAX_CHECKED_BYTES = 1 << 28  # of samples whose checksum a run verifies
 _BUFFER_S = 1.5  # more than max_latency of spectrum_encoder
@@ -92,7 +98,11 @@ class RecordingSource:
 
 @dataclass(frozen=True)
 class RadioOptions:
-    """The options of a live run that concern the radio; Hz, dB, seconds. offset: what a converter before it adds to freq."""
+    """The options of a live run that concern the radio; Hz, dB, seconds. offset: what a converter before it adds to freq.
+
+    Raises:
+        SettingError: one is beyond what any radio has, such as a duration of more than a year or a frequency beyond 1 THz.
+    """
 
     device: str
     freq: float
@@ -108,9 +118,17 @@ class RadioOptions:
     duration: float | None = None
     silence_s: float = 5.0
 
+    def __post_init__(self):
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise SettingError(f"--{name.removesuffix('_s')} {value:g} is outside {low:g}..{high:g} {_UNITS.get(name, 's')}")
+
 
 class RadioSource:
     """A SoapySDR radio. Ends after ``duration`` seconds of samples, or if no sample arrives for ``silence_s``.
+
+    It also gives up when the clock is a tenth of the duration and 10 s ahead of the samples: most of the signal is lost.
 
     The attributes are those of RecordingSource; ``recording`` is None.
 
@@ -144,6 +162,7 @@ class RadioSource:
         self.watched = self.block.blocks
         self.total = None if options.duration is None else round(options.duration * options.rate)
         self._seen, self._seen_at = 0, self._clock()
+        self._began_at = self._seen_at
         self._fault = ""
 
     def buffer_frames(self, frame_hop: float) -> int:
@@ -165,14 +184,18 @@ class RadioSource:
     def begin(self):
         self.block.set_clock()
         self._failures_before, _ = self._native.driver_failures()
-        self._seen_at = self._clock()
+        self._seen_at = self._began_at = self._clock()
 
     def ended(self) -> bool:
-        self._native.survive_driver_failures()  # not before the start: GNU Radio sets a handler of its own there
         now, count = self._clock(), self.n_samples
         failures, failure = self._native.driver_failures()
         if failures > self._failures_before:
             self._fault = f"the radio's driver failed after {count / self.samp_rate:.3g} s of signal: {failure}"
+            return True
+        duration = self._options.duration
+        if duration is not None and count < self.total and now - self._began_at > _LATE * duration + _LATE_S:
+            self._fault = (f"only {count / self.samp_rate:.3g} s of signal came in {now - self._began_at:.3g} s: the radio, or "
+                           "this machine, loses samples; see --stats, and give a smaller --rate")
             return True
         if count > self._seen:
             self._seen, self._seen_at = count, now

@@ -10,9 +10,10 @@ import pmt
 from gnuradio import gr
 
 from .. import keys
-from ..atomic_file import close_synced
-from ..blocks.messages import MalformedMessage, kind, metadata
+from ..blocks.event_log import finite
+from ..blocks.messages import MalformedMessage, kind, metadata, whole
 from ..blocks.safe_block import SafeBlock, handler
+from ..lines_file import LinesFile, close
 
 ROW = "power_dbfs"
 
@@ -29,7 +30,7 @@ class sweep_log(SafeBlock, gr.basic_block):
     def __init__(self, file: str = ""):
         gr.basic_block.__init__(self, "sweep_log", None, None)
         self.init_safe_block()
-        self._path, self._file, self._mode = Path(file) if file else None, None, "w"
+        self._path, self._file, self._append = Path(file) if file else None, None, False
         self.n_sweeps = self.n_hops = self.sample_count = self.dwell_samples = 0
         self.add_input_port(keys.SWEEPS, self.handle_sweep)
 
@@ -38,24 +39,24 @@ class sweep_log(SafeBlock, gr.basic_block):
 
     def _open(self):
         if self._path is not None and self._file is None:
-            self._file = self._path.open(self._mode, encoding="utf-8")
-            self._mode = "a"
+            self._file = LinesFile(self._path, append=self._append)
+            self._append = True
 
     def _stop(self):
         file, self._file = self._file, None
-        close_synced(file)
+        close(file)
 
     @handler
     def handle_sweep(self, message):
         if not pmt.is_pair(message) or not pmt.is_f32vector(pmt.cdr(message)):
             raise MalformedMessage(f"wants a PDU of floats, got {kind(message)}")
         fields = metadata(message)
+        hops, samples, dwell = (whole(fields, key) for key in (keys.HOPS, keys.SAMPLE_COUNT, keys.DWELL_SAMPLES))
         self.n_sweeps += 1
-        self.n_hops += int(fields.get(keys.HOPS, 0))
-        self.sample_count += int(fields.get(keys.SAMPLE_COUNT, 0))
-        self.dwell_samples += int(fields.get(keys.DWELL_SAMPLES, 0))
+        self.n_hops += hops
+        self.sample_count += samples
+        self.dwell_samples += dwell
         self._open()
         if self._file is not None:
             row = [round(value, 2) for value in pmt.f32vector_elements(pmt.cdr(message))]
-            self._file.write(json.dumps(fields | {ROW: row}) + "\n")
-            self._file.flush()
+            self._file.write(json.dumps(finite(fields | {ROW: row}), allow_nan=False, default=str))

@@ -10,4 +10,7 @@ The door is `signal_list.SignalList`. Nothing is learned before: a signal that i
 | `link` | runs of successive frames to bursts |
 | `emission` | a burst as a row: place, width, level, class |
 | `signal_list` | bursts to signals; messages, and the table |
+| `watch` | the lists of all tunings of a stream as one: numbers, times, bursts |
+| `inventory` | the hops of a scan put together: each signal once |
+| `listing` | the inventory as a table, CSV, Markdown |
 """

@@ -14,6 +14,8 @@ from collections import deque
 
 import numpy as np
 
+from ..tokens.tokenize import optional_native_module
+
 PART = 8  # bins
 LOOKS = 32  # whose medians are kept
 _TIME_QUANTILE = 0.25
@@ -21,7 +23,7 @@ _REACH = 16  # parts on either side of one, among which its noise is looked for
 _FREQUENCY_QUANTILE = 0.4  # over them
 _MIDDLE = 0.7  # share of the band that lies in the pass band of a usual receiver
 _LOWEST, _NEAR_DB = 0.05, 2.0  # quantile over the middle, and what lies so near above it is noise
-_OVER_DB = 1.0  # by which the noise of a part may exceed that of the middle: tilt and ripple
+_OVER_DB = 2.0  # by which the noise of a part may exceed that of the middle: tilt and ripple
 _BELOW_DB = 1.2  # by which a part lies below the middle if the filter takes its noise away
 _SLOPE = 0.5  # dB allowed for each dB from part to part
 
@@ -45,8 +47,8 @@ class NoiseFloor:
         Args:
             signal: (N,) bool, bins of which another source says that a signal is there all the time; they do not count.
         """
-        count = len(psd)
-        median = np.partition(psd, count // 2, axis=0)[count // 2] if count % 2 else np.median(psd, axis=0)
+        native = optional_native_module()
+        median = np.median(psd, axis=0) if native is None else native.column_medians(np.ascontiguousarray(psd, np.float32))
         bias = 4.342945 / (3.0 * self._spectra)  # of a median in dB: (1 - 1 / (9 K))^3
         parts = np.median(median.reshape(-1, self._part), axis=1).astype(np.float64) + bias
         self._looks.append(parts)
@@ -73,11 +75,11 @@ class NoiseFloor:
         padded = np.concatenate([level[:1], level, level[-1:]])
         smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3.0
         reach = min(_REACH, count - 1)
-        passed = np.pad(np.where(level < flat - _BELOW_DB, flat, level), reach, mode="reflect")
+        noise = (level >= flat - _BELOW_DB) & (level <= flat + _OVER_DB)
+        passed = np.pad(np.where(noise, level, flat), reach, mode="reflect")
         around = np.lib.stride_tricks.sliding_window_view(passed, 2 * reach + 1)
         rank = int(_FREQUENCY_QUANTILE * (2 * reach + 1))
-        opened = np.minimum(np.partition(around, rank, axis=1)[:, rank], flat + _OVER_DB)
-        return np.where(smooth < flat - _BELOW_DB, smooth, opened)
+        return np.where(smooth < flat - _BELOW_DB, smooth, np.partition(around, rank, axis=1)[:, rank])
 
     def restart(self):
         """The gain or the place of the band has changed: nothing of before holds."""

@@ -17,7 +17,7 @@ from ..encoder.token_classes import UNKNOWN_SIGNAL
 _BORDER_BINS = 3.0  # within which an edge of a signal is that of the usable band, or two edges are one
 _CUT_OFF = 0.25  # share of a signal's width that a border may cut off, so that the next hop sees that part alone
 _ALIKE = 2.5  # times the width of another signal, that one in its place may have and still be that one
-_CLICK_DB, _CLICK_SHARE = 10.0, 0.05  # by which a click is weaker, and the largest share of its signal's time that it takes
+_CLICK_DB, _CLICK_SHARE = 10.0, 0.1  # by which a click is weaker, and the largest share of its signal's time that it takes
 _COMMON = 0.3  # share of the narrower one that two tunings must have seen in common
 _STEADY = 0.9  # duty cycle from which a signal is on all the time: each visit sees the same burst
 
@@ -56,15 +56,25 @@ class Place:
 
 def inventory(places: list[Place]) -> list[dict[str, Any]]:
     """The rows of all signals, by frequency; places that are one signal are one row, with the number of the first."""
-    left = sorted(places, key=lambda place: place.edges)
-    merged: list[Place] = []
-    for place in left:
-        other = next((one for one in reversed(merged) if _are_one(one, place)), None)
-        if other is None:
-            merged.append(place)
+    count = len(places) + 1
+    while len(places) < count:  # what has become one may belong to a third
+        count = len(places)
+        places = _merged(sorted(places, key=lambda place: place.edges))
+    return sorted((place.row for place in places), key=lambda row: row[keys.FREQ_CENTER_HZ])
+
+
+def _merged(places: list[Place]) -> list[Place]:
+    """Places by their lower edge, each put together with the nearest one before it that is the same signal."""
+    reach = 3.0 * max((place.edges[1] - place.edges[0] for place in places), default=0.0)
+    out: list[Place] = []
+    for place in places:
+        near = (n for n in range(len(out) - 1, -1, -1) if place.edges[0] - out[n].edges[0] <= reach)
+        same = next((n for n in near if _are_one(out[n], place)), None)
+        if same is None:
+            out.append(place)
         else:
-            merged[merged.index(other)] = _joined(other, place)
-    return sorted((place.row for place in merged), key=lambda row: row[keys.FREQ_CENTER_HZ])
+            out[same] = _joined(out[same], place)
+    return out
 
 
 def _are_one(one: Place, other: Place) -> bool:
@@ -76,31 +86,35 @@ def _are_one(one: Place, other: Place) -> bool:
     near = _BORDER_BINS * max(one.bin_hz, other.bin_hz)
     if one.same_tuning(other):  # the same place, the same width: what comes and goes with it
         apart = abs(one.row[keys.FREQ_CENTER_HZ] - other.row[keys.FREQ_CENTER_HZ])
-        if apart <= max(0.5 * min(width, its_width), near) and max(width, its_width) <= _ALIKE * min(width, its_width) + near:
-            return True
-        return _is_click_of(one, other) or _is_click_of(other, one)
+        alike = max(width, its_width) <= _ALIKE * min(width, its_width) + near
+        return (alike and apart <= max(0.5 * min(width, its_width), near)) or _is_click(one, other)
+    if _is_click(one, other):
+        return True
     if common > 0.0 and common >= _COMMON * min(width, its_width):
         return True
     reach = max(near, _CUT_OFF * max(width, its_width))
     return (one.cut[1] or other.cut[0]) and -common < reach
 
 
-def _is_click_of(wide: Place, strong: Place) -> bool:
-    """Whether one is what the other shows around itself for a moment, when it is switched on or off."""
-    (low, high), (its_low, its_high) = wide.edges, strong.edges
-    return (low <= its_low and its_high <= high and strong.row[keys.POWER_DBFS] - wide.row[keys.POWER_DBFS] > _CLICK_DB
-            and wide.on_s < _CLICK_SHARE * strong.on_s)
+def _is_click(one: Place, other: Place) -> bool:
+    """Whether one of two is what the other shows around itself for moments: when it is switched, or by its skirt."""
+    strong, faint = (one, other) if one.row[keys.POWER_DBFS] >= other.row[keys.POWER_DBFS] else (other, one)
+    (low, high), (its_low, its_high) = faint.edges, strong.edges
+    width = its_high - its_low
+    around = (low <= its_low and its_high <= high) or (its_low - width <= low and high <= its_high + width)
+    return (around and strong.row[keys.POWER_DBFS] - faint.row[keys.POWER_DBFS] > _CLICK_DB
+            and faint.on_s < _CLICK_SHARE * strong.on_s)
 
 
 def _joined(one: Place, other: Place) -> Place:
     """Two places as one. What a border cuts is as wide as both; what one tuning has seen whole is what that says."""
-    if one.same_tuning(other):
+    if one.same_tuning(other) or _is_click(one, other):
         main = one if one.on_s >= other.on_s else other
         row = main.row | {
             keys.SIGNAL_ID: min(one.row[keys.SIGNAL_ID], other.row[keys.SIGNAL_ID]),
             keys.FIRST_HEARD: min(one.row[keys.FIRST_HEARD], other.row[keys.FIRST_HEARD]),
             keys.LAST_HEARD: max(one.row[keys.LAST_HEARD], other.row[keys.LAST_HEARD])}
-        return Place(row, main.low_hz, main.high_hz, main.bin_hz, main.on_s)
+        return Place(row, main.low_hz, main.high_hz, main.bin_hz, main.on_s)  # the other one adds nothing to it
     whole = [place for place in (one, other) if not any(place.cut)]
     first, second = (one, other) if one.row[keys.FIRST_HEARD] <= other.row[keys.FIRST_HEARD] else (other, one)
     main = max(whole or (one, other), key=lambda place: place.on_s)

@@ -30,6 +30,8 @@ _TWIN_GAP, _TONE_GAP = 16, 6.0  # gap in bins, or in widths, of parts that come 
 _ENDED = 2  # frames after which a burst that is not seen has ended, for its parts that lie apart
 _TWIN_SHARE, _TONE_SHARE = 0.6, 0.75  # of their frames that are common: of parts side by side, and of those apart
 _ROOM_BINS, _ROOM = 4, 0.15  # bins, and share of its width, by which an old burst may grow at each side
+_ALIKE_FRAMES, _ALIKE_WIDTH, _ALIKE_DB = 4, 1.6, 3.0  # of two tones that may lie anywhere
+_EDGE_SHARE = 0.08  # of a burst's width: how far a part may reach beyond it
 _PEAKS = 1.5  # times the height of a burst, that its peaks have
 _NARROWER = 0.6  # times its width, below which a burst has lost a part
 _EDGE, _MIN_EDGE = 3.5, 0.2  # deviations, and power over the noise, of the bins that a burst grows by
@@ -110,7 +112,7 @@ class Burst:
             if own.mean() >= _OWN_SHARE:
                 now, usual = now[own], usual[own]
         over = float(now.mean()) - 1.0
-        return over > max(_STAYS * (float(usual.mean()) / _MORE - 1.0),
+        return over > max(_STAYS * (float(usual.mean()) / _MORE - 1.0), _MIN_EDGE,
                           _DEVIATIONS * deviation / math.sqrt(max(len(now) / 1.5, 1.0)))
 
     def classify(self, segment_probabilities: np.ndarray, presence: float):
@@ -250,8 +252,6 @@ class Linker:
         ordered = sorted(self.open, key=lambda b: b.low)
         for number, one in enumerate(ordered):
             for other in ordered[number + 1:]:
-                if other.low - one.high > _TWIN_BINS:
-                    break
                 if one in self.open and other in self.open and _are_one(one, other, began, taken):
                     one.absorb(other)
                     self.open.remove(other)
@@ -260,8 +260,7 @@ class Linker:
         """Joins bursts that are a part of a wider one: no stronger than that in the same bins, in the same time."""
         for one in sorted(self.open, key=lambda b: b.high - b.low):
             for wide in self.open:
-                if wide is not one and wide.low - NEAR <= one.low and one.high <= wide.high + NEAR \
-                        and wide.high - wide.low > one.high - one.low and _is_part(one, wide):
+                if wide is not one and _lies_in(one, wide) and _is_part(one, wide):
                     wide.absorb(one)
                     self.open.remove(one)
                     break
@@ -335,15 +334,25 @@ def _beyond(segment: Segment, burst: Burst) -> tuple[int, int] | None:
     return (segment.low, burst.low - 1) if below > above else (burst.high + 1, segment.high)
 
 
+def _lies_in(one: Burst, wide: Burst) -> bool:
+    """Whether a burst lies in the bins of a wider one, but for a small part of that one's width at its edges."""
+    width, own = wide.high - wide.low + 1, one.high - one.low + 1
+    room = max(NEAR, _EDGE_SHARE * width)
+    return own < width and wide.low - room <= one.low and one.high <= wide.high + room
+
+
 def _is_part(one: Burst, wide: Burst) -> bool:
-    """Whether a burst shows no more than a wider one in its place: at the same time, or the peaks of that while it fades."""
-    if one.first < wide.first or one.last > wide.last + wide.n_frames:
+    """Whether a burst shows no more than a wider one in its place: at the same time, or while that fades for a moment."""
+    if one.first < wide.first - 1 or one.last > wide.last + wide.n_frames:
         return False
     part = slice(one.low, one.high + 1)
     mine, its = float(one.mean()[part].mean()), float(wide.mean()[part].mean())
     if mine > _STRONGER * its:
         return False
-    return common_frames(one, wide) >= 0.5 * one.n_frames or (mine <= its and its - 1.0 > _PEAKS * wide.level)
+    if common_frames(one, wide) >= 0.5 * one.n_frames:
+        return True
+    between = one.last <= wide.last and one.n_frames <= wide.n_frames
+    return mine <= its and (between or its - 1.0 > _PEAKS * wide.level)
 
 
 def common_frames(one: Burst, other: Burst) -> int:
@@ -365,7 +374,15 @@ def _are_one(one: Burst, other: Burst, began: int, taken: int) -> bool:
         return False  # they have begun together, which may be chance
     if abs(10.0 * math.log10(one.level / other.level)) > _TWIN_DB or max(widths) > _TWIN_WIDTH * min(widths) + NEAR:
         return False
-    return gap <= max(_TWIN_GAP, _TONE_GAP * min(widths)) and _common(one, other, _TONE_SHARE)
+    near = gap <= min(max(_TWIN_GAP, _TONE_GAP * min(widths)), _TWIN_BINS)
+    return (near or _are_alike(one, other, widths)) and _common(one, other, _TONE_SHARE)
+
+
+def _are_alike(one: Burst, other: Burst, widths: tuple[int, int]) -> bool:
+    """Whether two bursts are like the two tones of FSK: of one level and width, and some frames long."""
+    return (min(one.n_frames, other.n_frames) >= _ALIKE_FRAMES and max(widths) <= _ALIKE_WIDTH * min(widths) + NEAR
+            and abs(10.0 * math.log10(one.level / other.level)) <= _ALIKE_DB
+            and abs(one.first - other.first) + abs(one.last - other.last) <= 1)
 
 
 def _common(one: Burst, other: Burst, share: float = _TWIN_SHARE) -> bool:

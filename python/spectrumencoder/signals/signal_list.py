@@ -18,14 +18,14 @@ import numpy as np
 
 from .. import keys
 from ..detector.decibels import powers
-from ..emitters.boxes import LENGTHS, Limits, limits
+from ..emitters.boxes import LENGTHS, WIDTHS, Limits, limits
 from ..emitters.law import independent_share
 from ..emitters.steady import DC_BINS
 from ..tokens.layout import FrameLayout, usable_bins
 from .background import NoiseFloor
 from .emission import MIN_SNR_DB, Emission, describe, is_receivers
 from .link import Burst, Linker
-from .segment import classes_of, find_segments
+from .segment import MIN_OVER, classes_of, find_segments
 
 LOOK = LENGTHS[-1]  # frames
 HOLD_S = 0.05  # for which a burst may be unseen before it ends
@@ -35,6 +35,7 @@ FLOOR_ERROR = 0.05  # standard deviation of the noise of a bin, as ``background`
 MAX_SIGNALS = 1000
 OPEN, UPDATE, CLOSE = "open", "update", "close"
 _IMPULSE = 1.12  # times the usual power of the quietest bins, from which a whole frame is raised
+_PART = 0.7  # of a limit, from which a frame is searched
 _QUIET = 0.1  # share of the bins that are the quietest
 _SAME_PLACE, _SAME_WIDTH = 0.5, 2.5  # of the width; factor
 
@@ -197,14 +198,13 @@ class SignalList:
 
     def _see(self, first: int, ratio: np.ndarray, tokens: np.ndarray | None, of_frames: np.ndarray | None):
         """Links a look: frame by frame what is strong, then what shows in the mean of the look alone."""
-        single = self._limits.limit[:, 0]
+        loud = self._loud(ratio)
         for number in range(len(ratio)):
             frame = first + number
             known = self.linker.follow(frame, ratio[number])
-            if float(ratio[number].max()) > 0.75 * single[0] or self._wide_power(ratio[number], single):
+            if loud[number]:
                 segments = find_segments(ratio[number], self._limits, 1, tokens, self._noise_label)
-                self.linker.see(frame, ratio[number], [s for s in segments if not known[s.low:s.high + 1].all()],
-                                known)
+                self.linker.see(frame, ratio[number], [s for s in segments if not known[s.low:s.high + 1].all()], known)
         mean = ratio.mean(axis=0)
         if len(ratio) == LOOK:
             segments = find_segments(mean, self._limits, LOOK, tokens, self._noise_label)
@@ -213,9 +213,15 @@ class SignalList:
             self._classify(first, of_frames)
         self.linker.settle(0, first + len(ratio))
 
-    def _wide_power(self, ratio: np.ndarray, single: np.ndarray) -> bool:
-        means = ratio.reshape(-1, 16).mean(axis=1) if len(ratio) % 16 == 0 else ratio
-        return bool(float(means.max()) > 0.75 * single[2])
+    def _loud(self, ratio: np.ndarray) -> np.ndarray:
+        """(F,) bool: frames in which a segment may be. Boxes side by side miss a part of it, so less than a limit is enough."""
+        limit = self._limits.limit[:, 0]
+        loud = ratio.max(axis=1) > limit[0]
+        for width, of_width in zip(WIDTHS[1:4], limit[1:4].tolist(), strict=True):
+            if ratio.shape[1] % width == 0:
+                means = ratio.reshape(len(ratio), -1, width).mean(axis=2)
+                loud |= means.max(axis=1) - 1.0 > _PART * max(of_width - 1.0, MIN_OVER - 1.0)
+        return loud
 
     def _take_weak(self, first: int, ratio: np.ndarray, mean: np.ndarray, segments):
         """Takes segments of a look's mean: frames in which a burst was too weak for one frame are on, too."""
@@ -277,7 +283,7 @@ class SignalList:
     def _tell(self, burst: Burst, state: str) -> list[dict[str, Any]]:
         """The messages about a burst; none if it is too weak, or the receiver's own."""
         opened = burst.signal_id
-        emission = describe(burst, self.floor_db, self._deviation, self.labels)
+        emission = describe(burst, self.floor_db, self._deviation, self.labels, self.frame_s)
         if not opened:
             if emission.snr_db < MIN_SNR_DB or not burst.sure or is_receivers(burst, emission, self.layout.fft_size // 2):
                 return []

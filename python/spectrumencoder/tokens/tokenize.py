@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -97,12 +100,24 @@ def optional_native_module():
         return None
 
 
+def _give_home() -> None:
+    """GNU Radio keeps FFTW's wisdom in $HOME, and fails if it cannot be written: a service then has a temporary folder."""
+    if not os.access(os.environ.get("HOME") or "/nonexistent", os.W_OK):
+        home = Path(tempfile.gettempdir()) / f"spectrumencoder-home-{os.getuid()}"
+        try:
+            home.mkdir(mode=0o700, exist_ok=True)
+            os.environ["HOME"] = str(home)
+        except OSError:  # no room anywhere: GNU Radio says so
+            pass
+
+
 def native_module():
     """The compiled module.
 
     Raises:
         ImportError: it is missing, or GNU Radio is; one line that says what to run.
     """
+    _give_home()
     try:
         import gnuradio.gr  # noqa: F401 (its libraries must be loaded first)
         return import_module("..spectrumencoder_python", __package__)

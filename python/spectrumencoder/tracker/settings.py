@@ -39,6 +39,7 @@ class SpatialSettings:
         death_scans: it also ends after this many scans in a row without its report; 0 is never. This is for sensors that look at
             everything in each scan.
         silence_s: every track ends after this time without a report.
+        max_tracks: at one time; a new target then takes the place of the one that was not heard for the longest time.
         reorder_s: max age of a late report that is still put into its place in the past.
         top_speed_mps: no target is faster (``impossible``).
         motion_field: whether the shipped motion field adds its residual to the IMM's estimates.
@@ -61,6 +62,7 @@ class SpatialSettings:
     death_sigma_m: float = 1000.0
     death_scans: int = 0
     silence_s: float = 120.0
+    max_tracks: int = 10_000
     reorder_s: float = 10.0
     top_speed_mps: float = 1000.0
     motion_field: bool = True
@@ -73,6 +75,8 @@ class SpatialSettings:
             raise ValueError(f"gate_probability {self.gate_probability} is outside 0..1")
         if not 1 <= self.confirm_hits <= self.confirm_scans:
             raise ValueError(f"confirm_hits {self.confirm_hits} of confirm_scans {self.confirm_scans} cannot be")
+        if self.max_tracks < 1:
+            raise ValueError(f"max_tracks {self.max_tracks} must be 1 or more")
         if self.death_scans < 0:
             raise ValueError(f"death_scans {self.death_scans} must not be negative")
         for name in ("start_speed_mps", "start_climb_mps", "false_density", "death_sigma_m", "silence_s", "top_speed_mps"):

@@ -248,6 +248,7 @@ class SpatialTracker:
     def _start(self, time_s, fixes):
         if not fixes:
             return
+        self._make_room(len(fixes), time_s)
         rows = self._bank.reserve(len(fixes))
         for row, fix in zip(rows.tolist(), fixes, strict=True):
             self._n_born += 1
@@ -257,6 +258,15 @@ class SpatialTracker:
                 self._by_identity[fix.identity] = row
             self._confirm(entry)
         self._restart(rows, time_s, fixes)
+
+    def _make_room(self, n_new, time_s):
+        """Ends tracks for new ones, if there are too many: first those seen once or twice, each time the longest unheard."""
+        n_over = len(self._entries) + n_new - self.settings.max_tracks
+        if n_over > 0:
+            seen_s = self._bank.seen_s
+            oldest = sorted(self._entries.values(), key=lambda e: (e.state == CONFIRMED, seen_s[e.row]))
+            for entry in oldest[:n_over]:
+                self._end(entry, time_s)
 
     def _restart(self, rows, time_s, fixes):
         """Starts the filters of tracks, new or old, at fixes."""

@@ -28,7 +28,7 @@ from .part import PartSettings, write_json
 LIMITS_S = {"parity": 55.0, "attention": 20.0, "speed": 60.0, "streaming": 40.0, "training": 115.0, "memory": 15.0,
             "compiled": 45.0}
 TOTAL_S = 350.0
-SMALL_FACTOR = 4.0  # limits of a small run: the host of a test may be busy
+SMALL_FACTOR = 10.0  # limits of a small run: the host of a test may be busy
 DONE, FAILED, TIMED_OUT, NOT_RUN = "done", "failed", "timed out", "not run"
 _MIN_S = 5.0  # a part with less time than this is not started
 

@@ -9,12 +9,12 @@ from .ablate import ablate
 from .anomaly import anomaly
 from .classify import classify
 from .compress import compress
-from .field import field
+from .field import field, field_labels
 from .inference import precision, speculative
 from .signals import signals
 from .track import track
 from .watch import watch
 
 app = typer.Typer(no_args_is_help=True, help="Measure a model on recordings; each experiment prints a table and writes JSON.")
-for _experiment in (classify, ablate, speculative, precision, compress, anomaly, field, signals, track, watch):
+for _experiment in (classify, ablate, speculative, precision, compress, anomaly, field, field_labels, signals, track, watch):
     app.command()(_experiment)

@@ -85,6 +85,51 @@ def field(
     OUT.print(text, markup=False)
 
 
+def field_labels(
+    model: Annotated[list[str], typer.Option(help="A model of a fold; several judge together, each what it has not seen.")],
+    corpus: Annotated[list[Path], typer.Option(metavar="DIR", help="Folder of recordings; may be given again.")],
+    plan: Annotated[list[str] | None, typer.Option(
+        metavar="NAME|FILE|all", show_default=False,
+        help="Plan of `dataset compose`; may be given again. NAME:QUIET:ANOMALOUS has its own seconds. [default: all]")] = None,
+    quiet: Annotated[float, typer.Option(min=0.0, help="Seconds of each band in which nothing is wrong.")] = 600.0,
+    anomalous: Annotated[float, typer.Option(min=1.0, help="Seconds of each band with anomalies.")] = 300.0,
+    seed: Annotated[list[int], typer.Option(min=0, help="Of the bands.")] = [0],  # noqa: B006
+    dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of tokens dropped.")] = 0.25,
+    cache: Annotated[Path, typer.Option(metavar="DIR", help="Of bands, as of `evaluate field`.")] = Path("runs/field"),
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the page here.")] = None,
+):
+    """Judge the classes of alerts on field bands: bursts of recordings that the model has not seen."""
+    check_writable(json_file, markdown)
+    from ...evaluate.field import labels, run
+    from ...measure.page import kept_words, page
+    from ...recordings.recording import RecordingError
+    from ...simulate.compose.checks import PlanError
+    from ...simulate.compose.plan import read_plan, shipped_plans
+    from ...training.corpus import CorpusError
+
+    wanted, per_plan = _plans(plan or ["all"])
+    sizes = run.Sizes((120.0,), quiet, anomalous, per_plan)
+    with progress_bar(counts=True) as bar:
+        task = bar.add_task("field labels", total=None)
+        try:
+            plans = [read_plan(name) for name in (shipped_plans() if "all" in wanted else wanted)]
+            result = labels.evaluate(plans, corpus, model, dropout_rate=dropout, sizes=sizes, seeds=seed, cache_dir=cache,
+                                     progress=lambda done, total, name: bar.update(task, completed=done, total=total,
+                                                                                   description=name))
+        except (PlanError, CorpusError, RecordingError) as error:
+            raise CommandError(str(error)) from error
+    result["command"] = " ".join(["spectrumencoder evaluate field-labels", *(f"--plan {name}" for name in plan or ["all"]),
+                                  *("--corpus CORPUS" for _ in corpus), *(f"--seed {s}" for s in seed),
+                                  *(f"--model {Path(name).stem}" for name in model), f"--dropout {dropout:g}"])
+    text = page(labels.TITLE, labels.report(result, result["command"]), kept_words(markdown))
+    if json_file is not None:
+        write_json(json_file, result)
+    if markdown is not None:
+        write_bytes(markdown, text.encode())
+    OUT.print(text, markup=False)
+
+
 def _plans(given: list[str]) -> tuple[list[str], dict[str, tuple[float, float]]]:
     """Names or files of plans, and the seconds of those that are given as NAME:QUIET:ANOMALOUS.
 

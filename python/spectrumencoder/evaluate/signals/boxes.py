@@ -58,7 +58,7 @@ def find_boxes(scene: Scene, labels: Sequence[str] = (), token_classes: np.ndarr
         found.append(FoundBox(
             emission.low, emission.high + 1.0, first, first + row[keys.SAMPLE_COUNT] // HOP - 1, row[keys.SIGNAL_ID],
             emission.presence, emission.snr_db, emission.label, emission.confidence,
-            float(1.0 - probabilities[-1]) if len(probabilities) else 0.0))
+            float(probabilities[:-1].max()) if len(probabilities) else 0.0))
 
     listed = SignalList(scene.rate_hz, None, HOP, labels if token_classes is not None else (), average=AVERAGE, n_bins=N_BINS,
                         listener=closed)

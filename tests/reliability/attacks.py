@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Attacks on the command line, by seeds: python attacks.py KIND FOLDER FIRST COUNT. A JSON line per attack.
+
+The folder holds quiet.sigmf-meta. Kinds: `signals` (SIGINT, SIGTERM and kill -9 at random moments of a run), `sigmf` (damaged
+metadata), `encoded` (damaged files of compressed spectra), `full` (outputs that end at a limit of size, as on a full disk).
+"""
+
+import contextlib
+import io
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SCRIPT = os.path.join(os.path.dirname(sys.executable), "spectrumencoder")
+CHANGING = ("latency_ms",)  # differs from run to run
+ODD = (0, -1, 1, 2**31, 2**63, 2**64, 10**400, 1e300, -1e300, 0.5, "", "x", "1e6", None, True, [], [1], {},
+       "9999-12-31T23:59:59Z",
+       "0001-01-01T00:00:00+12:00", "1969-12-31T23:59:59Z", "cf32_le", "\u2603" * 99)
+
+
+def outputs(folder: Path, name: str) -> dict[str, Path]:
+    return {key: folder / f"{name}.{key}" for key in ("events", "tracks", "encoded", "json")}
+
+
+def command(recording: Path, files: dict[str, Path]) -> list[str]:
+    return [SCRIPT, "run", str(recording), "-q", *(part for key, path in files.items() for part in (f"--{key}", str(path)))]
+
+
+def run_main(arguments: list[str]) -> tuple[int, str]:
+    """Exit status and what went to stderr, of a command in this process."""
+    from gnuradio.spectrumencoder.cli.main import main
+    errors, out = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(out):
+        status = main(arguments)
+    return status, errors.getvalue()
+
+
+def lines_of(path: Path) -> list[dict] | None:
+    """The JSON lines of a file; None if one is torn or no JSON."""
+    if not path.exists():
+        return []
+    text = path.read_text()
+    try:
+        rows = [json.loads(line) for line in text.splitlines()]
+    except ValueError:
+        return None
+    return None if text and not text.endswith("\n") else [{k: v for k, v in row.items() if k not in CHANGING} for row in rows]
+
+
+def is_prefix(some: list, every: list) -> bool:
+    """Whether a run that was stopped gave what the whole one gives up to there; what its end closed is left out."""
+    while some and some[-1].get("state") == "close" and some[-1] != every[min(len(some), len(every)) - 1]:
+        some = some[:-1]
+    return some == every[:len(some)]
+
+
+def units(path: Path) -> list[bytes]:
+    from gnuradio.spectrumencoder.encoder.pdu import iterate
+    return [unit if isinstance(unit, bytes) else b"" for _, unit in iterate(path.read_bytes())] if path.exists() else []
+
+
+def signals(folder: Path, seeds: range):
+    recording, whole = folder / "quiet.sigmf-meta", outputs(folder, "whole")
+    began = time.monotonic()
+    subprocess.run(command(recording, whole), check=True, timeout=300)
+    lasted = time.monotonic() - began
+    every, every_unit = lines_of(whole["events"]), units(whole["encoded"])
+    for seed in seeds:
+        draw = random.Random(seed)
+        number = draw.choice([signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+        files = outputs(folder, f"stopped{seed}")
+        process = subprocess.Popen(command(recording, files), stderr=subprocess.PIPE, text=True,
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        time.sleep(draw.uniform(0.1, 1.0) * lasted)
+        alive, sent = process.poll() is None, time.monotonic()
+        process.send_signal(number)
+        try:
+            _, errors = process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            _, errors = process.communicate()
+            errors += "HANG"
+        found = {key: lines_of(files[key]) for key in ("events", "tracks")}
+        parts = units(files["encoded"])
+        whole_parts = parts[:-1]  # the last group is short, or torn by kill -9
+        summary = json.loads(files["json"].read_text()) if files["json"].exists() else {}
+        killed = number == signal.SIGKILL
+        yield {"seed": seed, "signal": number.name, "alive": alive, "status": process.returncode, "errors": errors,
+               "seconds": time.monotonic() - sent, "valid": all(rows is not None for rows in found.values()),
+               "prefix": found["events"] is not None and is_prefix(found["events"], every),
+               "encoded": whole_parts == every_unit[:len(whole_parts)] and (killed or b"" not in parts),
+               "summary": killed or not alive or bool(summary) or "in quiet" not in errors}
+        for path in files.values():
+            path.unlink(missing_ok=True)
+
+
+def sigmf(folder: Path, seeds: range):
+    meta = json.loads((folder / "quiet.sigmf-meta").read_text())
+    data = (folder / "quiet.sigmf-data").read_bytes()[:8 * 400_000]
+    for seed in seeds:
+        draw, changed = random.Random(seed), json.loads(json.dumps(meta))
+        changed["annotations"] = [{"core:sample_start": 5, "core:sample_count": 9, "core:freq_lower_edge": 1.0,
+                                   "core:freq_upper_edge": 2.0, "core:label": "x"}]
+        changed["captures"][0]["core:datetime"] = "2026-01-01T00:00:00Z"
+        place = draw.choice([changed["global"], changed["captures"][0], changed["annotations"][0], changed])
+        key = draw.choice([*place, "core:offset", "core:num_channels", "core:header_bytes", "core:trailing_bytes",
+                           "core:extensions",
+                           "core:global_index", "core:dataset", "core:sha512"])
+        place[key] = draw.choice(ODD)
+        text = json.dumps(changed).encode()
+        if draw.random() < 0.2:
+            at = draw.randrange(len(text))
+            text = draw.choice([text[:at], text[:at] + bytes([text[at] ^ 1 << draw.randrange(8)]) + text[at + 1:]])
+        (folder / "bad.sigmf-meta").write_bytes(text)
+        (folder / "bad.sigmf-data").write_bytes(data[:draw.choice([len(data), len(data), 0, 7, 8 * 1000 + 3])])
+        status, errors = run_main(["run", str(folder / "bad.sigmf-meta"), "-q", f"--annotate={folder}/bad-out.sigmf-meta"])
+        yield {"seed": seed, "status": status, "errors": errors, "done": f"{key} = {place[key]!r:.60}"}
+
+
+def encoded(folder: Path, seeds: range):
+    path = folder / "some.bin"
+    status, errors = run_main(["run", str(folder / "quiet.sigmf-meta"), "-q", "--encoded", str(path)])
+    assert status == 0, errors
+    whole = path.read_bytes()
+    n_units = len(units(path))
+    for seed in seeds:
+        draw, data = random.Random(seed), bytearray(whole)
+        for _ in range(draw.choice([1, 1, 2, 20])):
+            at = draw.randrange(len(data)) if data else 0
+            kind = draw.randrange(4)
+            if kind == 0 and data:
+                data[at] ^= 1 << draw.randrange(8)
+            elif kind == 1:
+                del data[at:at + draw.choice([1, 10, 5000])]
+            elif kind == 2:
+                data[at:at] = draw.choice([b"\xd5SE\x02", bytes(9), draw.randbytes(50)])
+            else:
+                data = data[:max(1, at)]
+        (folder / "bad.bin").write_bytes(data)
+        status, errors = run_main(["decode", str(folder / "bad.bin"), "-q", "--json", str(folder / "bad.json")])
+        pdus = json.loads((folder / "bad.json").read_text())["pdus"] if (folder / "bad.json").exists() else 0
+        (folder / "bad.json").unlink(missing_ok=True)
+        yield {"seed": seed, "status": status, "errors": errors, "pdus": pdus, "of": n_units, "changed": bytes(data) != whole}
+
+
+def full(folder: Path, seeds: range):
+    for seed in seeds:
+        draw, files = random.Random(seed), outputs(folder, f"full{seed}")
+        limit = int(2 ** draw.uniform(4, 17))
+
+        def small(limit=limit):
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        done = subprocess.run(command(folder / "quiet.sigmf-meta", files), capture_output=True, text=True, timeout=120,
+                              check=False, preexec_fn=small)
+        yield {"seed": seed, "limit": limit, "status": done.returncode, "errors": done.stderr,
+               "valid": all(lines_of(files[key]) is not None for key in ("events", "tracks")),
+               "summary": not files["json"].exists() or bool(json.loads(files["json"].read_text())),
+               "full": any(path.exists() and path.stat().st_size > 0.9 * limit for path in files.values())}
+        for path in files.values():
+            path.unlink(missing_ok=True)
+
+
+KINDS = {"signals": signals, "sigmf": sigmf, "encoded": encoded, "full": full}
+
+if __name__ == "__main__":
+    _, kind, folder, first, count = sys.argv
+    for row in KINDS[kind](Path(folder), range(int(first), int(first) + int(count))):
+        print(json.dumps(row), flush=True)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Attacks by seeds on the command line (attacks.py): a few in each run of the tests, the counts of docs/reliability.md by
+`make soak`. SPECTRUMENCODER_ATTACKS scales those, such as 0.1 for a tenth."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).with_name("attacks.py")
+SCALE = float(os.environ.get("SPECTRUMENCODER_ATTACKS", "1"))
+ENDS_WITHIN_S = 2.0 if not os.environ.get("SPECTRUMENCODER_BUSY") else 15.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, write_sigmf):
+    """With six seconds of noise at 1 MS/s, bursts in its second half, and a time: events that are the same in each run."""
+    path, rng = tmp_path_factory.mktemp("attacks"), np.random.default_rng(0)
+    iq = rng.standard_normal((6_000_000, 2), np.float32).view(np.complex64)[:, 0] * np.float32(0.01)
+    for number, begin in enumerate(range(3_100_000, 5_900_000, 200_000)):
+        cycles = (0.05 + 0.03 * (number % 9)) * np.arange(50_000)
+        iq[begin:begin + 50_000] += 0.2 * np.exp(2j * np.pi * cycles).astype(np.complex64)
+    write_sigmf(path, "quiet", iq, 1e6, captures=[{"core:sample_start": 0, "core:frequency": 434e6,
+                                                   "core:datetime": "2026-01-31T12:00:00Z"}])
+    return path
+
+
+def attack(kind, folder, first, count, timeout=3000):
+    count = max(1, round(count * (SCALE if count > 20 else 1)))
+    done = subprocess.run([sys.executable, SCRIPT, kind, folder, str(first), str(count)], capture_output=True, text=True,
+                          timeout=timeout, check=False)
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert done.returncode == 0 and len(rows) == count, done.stderr[-2000:]
+    for row in rows:
+        lines = [line for line in row["errors"].splitlines() if line]
+        assert "Traceback" not in row["errors"] and "HANG" not in row["errors"], row
+        assert len(lines) <= 1 and all(line.startswith("error: ") for line in lines), row
+        assert "SPECTRUMENCODER_DEBUG" not in row["errors"], row  # the text of an exception that nobody thought of
+    return rows
+
+
+def check_signals(folder, first, count):
+    for row in attack("signals", folder, first, count):
+        assert row["valid"] and row["prefix"] and row["encoded"] and row["summary"], row
+        if row["alive"]:
+            assert row["seconds"] < ENDS_WITHIN_S, row
+            # over before the signal came through, or interrupted, or killed; by SIGTERM's default before Python is up
+            assert row["status"] in {"SIGKILL": (-9,), "SIGINT": (0, 1, -2), "SIGTERM": (0, 1, -15)}[row["signal"]], row
+            assert row["status"] != 1 or "interrupted" in row["errors"], row
+
+
+def check_files(kind, folder, first, count):
+    for row in attack(kind, folder, first, count):
+        assert row["status"] == (1 if row["errors"] else 0), row
+        if kind == "encoded":
+            assert row["status"] == 0 or row["pdus"] <= row["of"], row
+
+
+def check_full(folder, first, count):
+    rows = attack("full", folder, first, count)
+    for row in rows:
+        assert row["valid"] and row["summary"], row
+        assert row["status"] == (1 if row["errors"] else 0), row
+        assert row["status"] == 0 or "cannot write" in row["errors"], row
+    assert any(row["status"] for row in rows)
+
+
+def test_a_few_signals(folder):
+    check_signals(folder, 0, 3)
+
+
+@pytest.mark.parametrize("kind", ["sigmf", "encoded"])
+def test_a_few_damaged_files(folder, kind):
+    check_files(kind, folder, 0, 20)
+
+
+def test_a_few_full_disks(folder):
+    check_full(folder, 0, 4)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("first", [1000, 1200, 1400])
+def test_two_hundred_signals(folder, first):
+    check_signals(folder, first, 200)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["sigmf", "encoded"])
+def test_a_thousand_damaged_files(folder, kind):
+    check_files(kind, folder, 1000, 1000)
+
+
+@pytest.mark.soak
+def test_seventy_full_disks(folder):
+    check_full(folder, 1000, 70)
