@@ -70,3 +70,10 @@ def test_events_on_standard_output_are_all_that_is_there(said, demo_scene):
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert len([event for event in events if event["state"] == "open"]) == summary["events"] > 0
     assert "Z  new  869.164" in done.stderr and "64 frames" in done.stderr
+
+
+def test_what_gnu_radio_logs_is_nothing_for_standard_output(call, write_sigmf, noise, tmp_path):
+    recording = write_sigmf(tmp_path, "quiet", noise(1_300_000))
+    (tmp_path / ".gr_fftw_wisdom").write_text("(fftw-3.3.10 fftwf_wisdom #x0")  # as another process left it half written
+    done = call("calibrate", recording, "--out", tmp_path / "my.band", env={"HOME": str(tmp_path)})
+    assert done.returncode == 0 and "wisdom" not in done.stdout + done.stderr and done.stdout.startswith("learned ")

@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     "usable": f"{SETTINGS['usable'].help} A scan takes {ScanOptions.usable:g} if you give none."})
 def run(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A recording, a folder of them, - or a FIFO, or "
-                                          "soapy:DEVICE. Raw IQ may need --rate and --format, a stream does.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A recording, a folder of them, a pattern such as "
+                                          "'archive/**/*.wav', - or a FIFO, or soapy:DEVICE. Raw IQ may need --rate and "
+                                          "--format, a stream does.")],
     rate: options.Rate = None,
     format: options.Format = None,
     freq: options.Freq = None,
@@ -106,6 +107,10 @@ def run(
     if folder and annotate:
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
                          "use --annotate alone, which writes one beside each")
+    if folder and (twice := {path.stem for path in paths if [other.stem for other in paths].count(path.stem) > 1}) and (
+            plot or tracks or encoded):
+        raise UsageError(f"several recordings are called {min(twice)}, and files of --plot, --tracks and --encoded are named by "
+                         "that; run one folder at a time, or leave these out")
     _only_where_used(context, chain)
     words = NOTES if events == STDOUT else OUT
     check_writable(None if events == STDOUT else events, signals, tracks, encoded, plot, json_file, sweeps,

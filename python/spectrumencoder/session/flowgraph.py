@@ -21,6 +21,7 @@ from .news import news_lines
 from .outcome import Outcome
 from .pipe import Source
 from .progress import Progress, no_progress
+from .quiet_logs import quiet_logs
 from .sinks import connect_sinks
 from .sources import RecordingSource
 
@@ -161,13 +162,6 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
                    tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals)
-
-
-def quiet_logs() -> None:
-    """GNU Radio's log goes to stderr, and only when debugging: a failure is reported once, as one line."""
-    debug = os.environ.get("SPECTRUMENCODER_DEBUG", "") not in ("", "0")
-    os.environ.setdefault("GR_CONF_LOG_LOG_FILE", "stderr")
-    os.environ.setdefault("GR_CONF_LOG_LOG_LEVEL", "info" if debug else "off")
 
 
 class Flowgraph:
