@@ -2,6 +2,7 @@
 """The command lines and Python snippets of README.md and docs/*.md, as a reader finds them."""
 
 import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,3 +50,10 @@ def command_lines() -> dict[str, list[str]]:
     """The command lines of each page."""
     return {page.relative_to(ROOT).as_posix(): [line for fence in fences(page) if fence.is_shell for line in fence.commands()]
             for page in PAGES}
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

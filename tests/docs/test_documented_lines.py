@@ -7,14 +7,13 @@ pages' names, and radios are the test radio at full speed.
 
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import typer
-from documented_lines import DIAGRAM, PAGES, ROOT, command_lines, fences
+from documented_lines import DIAGRAM, PAGES, ROOT, command_lines, fences, free_port
 from documented_promises import AFTER, LINES, NOT_RUN, OUTPUTS, SNIPPETS, SYNOPSES, Promise
 from gnuradio.spectrumencoder.cli.main import main, program
 
@@ -26,12 +25,6 @@ pytestmark = pytest.mark.timeout(900)
 
 def name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
