@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 from gnuradio import gr
 
@@ -55,7 +56,7 @@ class event_log(SafeBlock, gr.basic_block):
         if zmq_address:
             _import_zmq()
         self._file: LinesFile | None = None
-        self._socket = None
+        self._socket: Any = None
         self.n_events = self.n_slow_subscribers = 0
         self.add_input_port(keys.EVENTS, self.handle_events)
 

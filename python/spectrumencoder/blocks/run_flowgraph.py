@@ -76,7 +76,7 @@ class _Run:
         self._started.set()
         self.ended.set()
 
-    def stop(self, grace_s: float, blocks: Sequence[object], stop: StopSignals):
+    def stop(self, grace_s: float, blocks: Sequence[object], stop: StopSignals) -> None:
         deadline = time.monotonic() + grace_s
         threading.Thread(target=self._stop, daemon=True).start()  # stop itself may wait for a stalled driver
         if self.ended.wait(max(0.0, deadline - time.monotonic())):

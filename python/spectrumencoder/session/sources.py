@@ -193,7 +193,8 @@ class RadioSource:
             self._fault = f"the radio's driver failed after {count / self.samp_rate:.3g} s of signal: {failure}"
             return True
         duration = self._options.duration
-        if duration is not None and count < self.total and now - self._began_at > _LATE * duration + _LATE_S:
+        late_s = math.inf if duration is None or self.total is None or count >= self.total else _LATE * duration + _LATE_S
+        if now - self._began_at > late_s:
             self._fault = (f"only {count / self.samp_rate:.3g} s of signal came in {now - self._began_at:.3g} s: the radio, or "
                            "this machine, loses samples; see --stats, and give a smaller --rate")
             return True

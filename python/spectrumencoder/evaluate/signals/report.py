@@ -11,6 +11,7 @@ _FIGURES = {"ap_frequency": "AP, frequency", "ap_time_frequency": "AP, time and 
             "map_frequency": "mean AP of classes, frequency", "map_time_frequency": "the same, time and frequency",
             "accuracy": "class accuracy", "balanced_accuracy": "balanced", "unknown_auroc": "AUROC, unknown",
             "calibration_error": "calibration error"}
+_OF_PLACES = ("ap_frequency", "ap_time_frequency", "recall_goal")
 
 
 def report(result: dict, command: str = "", picture: str = "") -> str:
@@ -27,7 +28,8 @@ def report(result: dict, command: str = "", picture: str = "") -> str:
         + "A box is right from an intersection over union of 0.5 on. In frequency, stretches of 8 frames count; in time and "
         "frequency, whole bursts. Brackets hold 95 % intervals by bootstrap over scenes. In per cent.") + "\n",
         markdown_table(["system", *_FIGURES.values()], [
-            [name, *(_interval(row[key]) for key in _FIGURES)] for name, row in systems.items()])]
+            [name, *(_interval(row[key]) if _has_classes(row) or key in _OF_PLACES else "-" for key in _FIGURES)]
+            for name, row in systems.items()])]
     if result["paired"]:
         first = next(iter(systems))
         out += [f"Differences of *{first}*, on the same scenes, in points:\n", markdown_table(
@@ -47,16 +49,21 @@ def _details(name: str, row: dict) -> list[str]:
     labels = list(row["recall_per_class"])
     out.append(markdown_table(["", *labels], [
         ["recall of boxes", *(_percent(row["recall_per_class"][c]) for c in labels)],
-        ["AP, frequency", *(_percent(row["ap_per_class"][c]) for c in labels)],
-        ["class right", *(_percent(row["class_recall"].get(c)) for c in labels)]]))
-    if row["pairs_of_known"] and row["accuracy"]["mean"] > 0.0:
+        *([["AP, frequency", *(_percent(row["ap_per_class"][c]) for c in labels)],
+           ["class right", *(_percent(row["class_recall"].get(c)) for c in labels)]] if _has_classes(row) else [])]))
+    if _has_classes(row):
         out += ["Class accuracy by SNR:\n", _steps("SNR, dB", row["accuracy_by_snr"])]
         out += ["Confusions:\n", markdown_table(["true", "found", "boxes"], row["confusions"])] if row["confusions"] else []
         out += ["Recordings that are worst:\n", markdown_table(["recording", "class", "right", "of"], row["worst_sources"])] \
             if row["worst_sources"] else []
-    if row["unknown_called_unknown"] is not None:
+    if _has_classes(row) and row["unknown_called_unknown"] is not None:
         out.append(f"Unknown signals called so: {_percent(row['unknown_called_unknown'])} %.\n")
     return out
+
+
+def _has_classes(row: dict) -> bool:
+    """Whether a system tells classes."""
+    return bool(row["pairs_of_known"]) and row["accuracy"]["mean"] > 0.0
 
 
 def _steps(title: str, steps: list[dict]) -> str:
