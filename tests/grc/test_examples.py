@@ -65,14 +65,15 @@ def test_no_generated_program_lies_beside_an_example():
 
 def test_recording_to_messages_runs(compiled, environment, tmp_path, model_file):
     run([compiled("recording_to_messages"), "--model", model_file, "--events", tmp_path / "events.jsonl"], environment)
-    for line in (tmp_path / "events.jsonl").read_text().splitlines():
-        assert json.loads(line)["model"]
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert all(event["model"] for event in events)
+    assert [round(event["freq_center_hz"] / 1e6, 2) for event in events if event["state"] == "open"] == [869.16]
 
 
 def test_recording_to_tracks_runs(compiled, environment, tmp_path, model_file):
     run([compiled("recording_to_tracks"), "--model", model_file, "--tracks", tmp_path / "tracks.jsonl"], environment)
-    for line in (tmp_path / "tracks.jsonl").read_text().splitlines():
-        assert json.loads(line)["track_id"]
+    tracks = [json.loads(line) for line in (tmp_path / "tracks.jsonl").read_text().splitlines()]
+    assert tracks and all(track["track_id"] for track in tracks)
 
 
 def test_scene_to_qt_runs_and_changes_live(compiled, environment, model_file):

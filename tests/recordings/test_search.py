@@ -102,6 +102,22 @@ def test_what_is_damaged_is_found_so_that_opening_it_says_so(write, tmp_path):
     assert names(tmp_path) == ["bad.sigmf", "bad.sigmf-meta", "good.sigmf-meta", "lost.sigmf-meta"]
 
 
+def test_a_pattern_and_its_subfolders(write, tmp_path):
+    write("a")
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    for name in ("g001_433.92M_250k.cu8", "deep/g002_433.92M_250k.cu8", "deep/er/g003_433.92M_250k.cu8", "deep/notes.txt"):
+        (tmp_path / name).write_bytes(bytes(400))
+    assert names(f"{tmp_path}/*.cu8") == ["g001_433.92M_250k.cu8"]
+    assert names(f"{tmp_path}/**/*.cu8") == ["g003_433.92M_250k.cu8", "g002_433.92M_250k.cu8", "g001_433.92M_250k.cu8"]
+    assert names(f"{tmp_path}/**") == ["a.sigmf-meta", "g003_433.92M_250k.cu8", "g002_433.92M_250k.cu8", "g001_433.92M_250k.cu8"]
+    with pytest.raises(RecordingError, match=r"\*\.wav: holds no recording"):
+        find_recordings(f"{tmp_path}/**/*.wav")
+    with pytest.raises(RecordingArgumentError, match="is a pattern, whose recordings state their own datatype"):
+        find_recordings(f"{tmp_path}/*.cu8", datatype="cu8")
+    (tmp_path / "odd[1]_433.92M_250k.cu8").write_bytes(bytes(400))
+    assert names(tmp_path / "odd[1]_433.92M_250k.cu8") == ["odd[1]_433.92M_250k.cu8"]  # a file's own name is no pattern
+
+
 def test_nothing_to_find(tmp_path):
     (tmp_path / "x.iq").write_bytes(bytes(4))
     with pytest.raises(RecordingError, match=r"holds no recording .*\*.sigmf-meta.*raw IQ whose name states rate and type"):

@@ -93,7 +93,7 @@ def calibrate(
                     duration=duration, **{"stream-arg": stream_arg})
     stated = options.stated(rate, format, freq, start, channel, offset)
     paths = [] if live else find_source(source, stated, quiet)[0]
-    report_forgotten_units(rate, freq if live else None, quiet)
+    report_forgotten_units(rate, freq, quiet)
     from ..emitters.learn_recordings import learn_recordings
     from ..encoder.engine import Engine
     from ..encoder.ensemble import members

@@ -17,6 +17,7 @@ import typer
 
 from ..extras import how_to_get
 from ..session.errors import HungError, SettingError
+from ..session.quiet_logs import quiet_logs
 from ..stop_signals import STOP
 from ..version import VERSION
 from .console import leave
@@ -73,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("stdout", "stderr"):  # closed by the shell, as by >&-
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))
+    quiet_logs()
     STOP.begin()
     try:
         status = int(program(arguments).main(arguments, prog_name="spectrumencoder", standalone_mode=False) or 0)

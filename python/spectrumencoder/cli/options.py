@@ -62,7 +62,7 @@ def hz_ranges(text: str) -> str:
 
 
 def forgotten_unit(rate: float | None, freq: float | None = None) -> list[str]:
-    """A line for each value so small that k, M or G may have been forgotten. freq: of a radio."""
+    """A line for each value so small that k, M or G may have been forgotten."""
     lines = []
     if rate is not None and 0 < rate < MIN_USUAL_RATE:
         lines.append(f"--rate {rate:g} is {rate:g} samples per second; did you mean {rate:g}{'M' if rate < 100 else 'k'}?")

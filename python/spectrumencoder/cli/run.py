@@ -19,6 +19,7 @@ from ..session.outcome import Outcome
 from ..session.pipe import is_pipe
 from ..session.radio import SnippetPart, end, run_pipe, run_radio
 from ..session.scanning import ScanOptions, ScanPart
+from ..session.sinks import STDOUT
 from ..session.sources import SOAPY_PREFIX, RadioOptions
 from ..session.stats import RunStats
 from ..settings import RUN, SETTINGS
@@ -27,6 +28,8 @@ from .console import NOTES, OUT, ProgressLine, check_writable, leave, write_json
 from .errors import CommandError, UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..recordings import Recording
 
 
@@ -34,8 +37,9 @@ if TYPE_CHECKING:
     "usable": f"{SETTINGS['usable'].help} A scan takes {ScanOptions.usable:g} if you give none."})
 def run(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A recording, a folder of them, - or a FIFO, or "
-                                          "soapy:DEVICE. Raw IQ may need --rate and --format, a stream does.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A recording, a folder of them, a pattern such as "
+                                          "'archive/**/*.wav', - or a FIFO, or soapy:DEVICE. Raw IQ may need --rate and "
+                                          "--format, a stream does.")],
     rate: options.Rate = None,
     format: options.Format = None,
     freq: options.Freq = None,
@@ -43,7 +47,7 @@ def run(
     channel: options.Channel = None,
     offset: options.Offset = 0.0,
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines, after those that the "
-                                              "file holds.")] = None,
+                                              "file holds; -: to standard output, and the words for people to stderr.")] = None,
     events_max: Annotated[float, typer.Option(min=0.0, help="Size of the events file, MB, from which on a new one is begun; the "
                                               "old ones are FILE.1 to FILE.9. 0: no limit.")] = RunSettings.events_max_mb,
     annotate: Annotated[str | None, typer.Option(metavar="[=FILE]", help="Write events as SigMF annotations; without FILE "
@@ -103,10 +107,16 @@ def run(
     if folder and annotate:
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
                          "use --annotate alone, which writes one beside each")
+    if folder and (twice := {path.stem for path in paths if [other.stem for other in paths].count(path.stem) > 1}) and (
+            plot or tracks or encoded):
+        raise UsageError(f"several recordings are called {min(twice)}, and files of --plot, --tracks and --encoded are named by "
+                         "that; run one folder at a time, or leave these out")
     _only_where_used(context, chain)
-    check_writable(events, signals, tracks, encoded, plot, json_file, sweeps, Path(annotate) if annotate else None)
-    report_forgotten_units(rate, freq if live else None, quiet)
-    if events is not None and events.is_file() and events.stat().st_size and not quiet:
+    words = NOTES if events == STDOUT else OUT
+    check_writable(None if events == STDOUT else events, signals, tracks, encoded, plot, json_file, sweeps,
+                   Path(annotate) if annotate else None)
+    asked = report_forgotten_units(rate, freq, quiet)
+    if events is not None and events != STDOUT and events.is_file() and events.stat().st_size and not quiet:
         NOTES.print(f"note: {events} holds lines of earlier runs; those of this run come after them", markup=False)
     if not scan:
         chain["settle_ms"] = RunSettings.settle_ms
@@ -124,32 +134,33 @@ def run(
                         annotate=annotate, **{"annotate-signals": annotate_signals or None},
                         plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
         with ProgressLine(quiet=quiet) as progress, \
-                RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
+                RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
             _run_radio(radio, scanning, settings, watch, progress, quiet, plot, encoded, tracks, json_file, snippets,
-                       snippets_max)
+                       snippets_max, asked, words)
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
                 sweeps=sweeps, snippets=snippets, **{"stream-arg": stream_arg})
     if pipe:
         only_files(annotate=annotate, jobs=jobs if jobs > 1 else None, **{"annotate-signals": annotate_signals or None})
         with ProgressLine(quiet=quiet) as progress, \
-                RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
+                RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
             outcome = run_pipe(source, stated, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks,
                                progress=progress)
-        _conclude(outcome, settings, quiet, json_file)
+        _conclude(outcome, settings, quiet, json_file, more={"notes": asked}, words=words)
         return
     jobs = min(jobs, len(paths))
     if jobs > 1:
-        _only_one_job(zmq=zmq, stats=stats, metrics=metrics, band_file=settings.band_file)
+        _only_one_job(zmq=zmq, stats=stats, metrics=metrics, band_file=settings.band_file,
+                      **{"events -": events == STDOUT})
     plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, stated)
     with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, \
-            RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress)) as watch:
+            RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
         # Closed here: left to the garbage collector, the pool's end may come after that of what it holds.
         with closing(at_once(plan, paths, jobs, progress) if jobs > 1 else
                      in_turn(plan, paths, watch.attach, progress)) as results:
-            outcomes, errors = _run_recordings(results, plan, progress, quiet)
+            outcomes, errors = _run_recordings(results, plan, progress, quiet, words)
     if json_file is not None:
-        write_json(json_file, summary(outcomes, errors, settings))
+        write_json(json_file, summary(outcomes, errors, settings) | {"notes": asked})
     if outcomes and outcomes[-1].hung:
         leave(f"{outcomes[-1].name}: {outcomes[-1].hung}")
     interrupted = [outcome.name for outcome in outcomes if outcome.interrupted]
@@ -162,7 +173,7 @@ def run(
 
 
 def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: Plan, progress: ProgressLine,
-                    quiet: bool) -> tuple[list[Outcome], list[str]]:
+                    quiet: bool, words: Console) -> tuple[list[Outcome], list[str]]:
     """Outcomes of the recordings that were played, and the errors: of the others, and of those that gave no frame."""
     from ..recordings import RecordingArgumentError, RecordingError
     outcomes, errors, reported = [], [], set()
@@ -170,7 +181,7 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
         progress.hide()
         if isinstance(result, Outcome):
             outcomes.append(result)
-            _report_outcome(result, quiet, reported)
+            _report_outcome(result, quiet, reported, words)
             if result.hung:
                 break
             if result.fault:
@@ -186,11 +197,11 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
 
 
 def _conclude(outcome: Outcome, settings: RunSettings, quiet: bool, json_file: Path | None, line: str = "",
-              more: dict | None = None):
+              more: dict | None = None, words: Console = OUT):
     """Reports the outcome of a radio or a stream, a further line, and more for the file."""
-    _report_outcome(outcome, quiet, set())
+    _report_outcome(outcome, quiet, set(), words)
     if line and not quiet:
-        OUT.print(line, markup=False)
+        words.print(line, markup=False)
     if json_file is not None:
         write_json(json_file, summary([outcome], [outcome.fault] if outcome.fault else [], settings) | (more or {}))
     if outcome.hung:
@@ -206,7 +217,8 @@ def only_files(**options):
 
 
 def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: RunStats,
-               progress: ProgressLine, quiet: bool, plot, encoded, tracks, json_file, snippets: Path | None, snippets_max: float):
+               progress: ProgressLine, quiet: bool, plot, encoded, tracks, json_file, snippets: Path | None, snippets_max: float,
+               asked: list[str], words: Console):
     scan = ScanPart(scanning) if scanning else None
     parts = [scan] if scan else []
     if snippets is not None:
@@ -217,15 +229,15 @@ def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunS
     line = f"{swept['sweeps']} sweeps" if swept else ""
     if swept and swept["sweeps"]:
         line += f", {swept['hops_per_s']:.2f} hops/s, {100 * swept['watched_share']:.0f} % of the time watched"
-    _conclude(outcome, settings, quiet, json_file, line, {"scan": swept} if swept else {})
+    _conclude(outcome, settings, quiet, json_file, line, {"notes": asked} | ({"scan": swept} if swept else {}), words)
 
 
-def _reporter(progress: ProgressLine):
+def _reporter(progress: ProgressLine, words: Console):
     """Prints what was learned, and the alerts."""
     def report(lines: list[str]):
         progress.hide()
         for line in lines:
-            OUT.print(line, markup=False)
+            words.print(line, markup=False)
     return report
 
 
@@ -233,12 +245,12 @@ def _report(line: str):
     NOTES.print(line, markup=False)
 
 
-def _report_outcome(outcome: Outcome, quiet: bool, reported: set[str]):
+def _report_outcome(outcome: Outcome, quiet: bool, reported: set[str], words: Console):
     """Prints the line of one source, and each note that was not reported before."""
     if quiet:
         return
     for line in (*outcome.news, outcome.line()):
-        OUT.print(line, markup=False)
+        words.print(line, markup=False)
     for note in outcome.notes:
         if note not in reported:
             NOTES.print(f"note: {note}", markup=False)
@@ -251,10 +263,12 @@ def report_notes(recordings: Iterable[Recording], quiet: bool):
         NOTES.print(f"note: {note}", markup=False)
 
 
-def report_forgotten_units(rate: float | None, freq: float | None, quiet: bool):
-    """Prints a note for a --rate, or a radio's --freq, that looks as if k, M or G were forgotten."""
-    for line in [] if quiet else options.forgotten_unit(rate, freq):
+def report_forgotten_units(rate: float | None, freq: float | None, quiet: bool) -> list[str]:
+    """Prints a note for a --rate or --freq that looks as if k, M or G were forgotten. Returns the notes."""
+    notes = options.forgotten_unit(rate, freq)
+    for line in [] if quiet else notes:
         NOTES.print(f"note: {line}", markup=False)
+    return notes
 
 
 def radio_options(source: str, freq: float | None, rate: float | None, scanning: ScanOptions | None, *, agc: str,

@@ -76,7 +76,7 @@ def survey(
     stated = options.stated(rate, format, freq, start, channel, offset)
     paths, folder = ([], False) if live or pipe else find_source(source, stated, quiet)
     check_writable(None if json_file == _STDOUT else json_file, csv, markdown, plot)
-    report_forgotten_units(rate, freq if live else None, quiet)
+    report_forgotten_units(rate, freq, quiet)
     if not scan:
         chain["settle_ms"] = RunSettings.settle_ms
     elif not options.was_given(context, "usable"):

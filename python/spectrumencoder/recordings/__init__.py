@@ -39,7 +39,7 @@ from .portapack import find_portapack, is_portapack, open_portapack
 from .raw import open_raw
 from .recording import Annotation, Capture, MemoryRecording, Recording, RecordingArgumentError, RecordingError
 from .sdriq import is_sdriq, open_sdriq
-from .search import search_folder
+from .search import is_pattern, matching, search_files, search_folder
 from .sigmf import SUFFIXES as SIGMF_SUFFIXES
 from .sigmf import find_sigmf, is_sigmf, open_sigmf, sigmf_members
 from .sigmf_meta import DATA_SUFFIX, META_SUFFIX
@@ -97,10 +97,11 @@ def open_recording(path: str | Path, *, rate: float | None = None, datatype: str
 def find_recordings(path: str | Path, *, rate: float | None = None, datatype: str | None = None, freq: float | None = None,
                     start: str | tuple[int, float] | None = None, channel: int | None = None,
                     offset_hz: float = 0.0) -> list[Path]:
-    """Paths for ``open_recording``: of the recording that `path` names, or of those in a folder (not its subfolders), by name.
+    """Paths for ``open_recording``: of the recording that `path` names, or of those in a folder (not its subfolders), or of
+    those that match a pattern ("archive/**/*.wav"; ** is subfolders, too), by name.
 
     Args:
-        path: a recording or a folder.
+        path: a recording, a folder or a pattern.
         rate, datatype, freq, start, channel, offset_hz: as for ``open_recording``.
 
     Raises:
@@ -113,14 +114,15 @@ def find_and_tell(path: str | Path, *, need_rate: bool = True, **stated: Any) ->
     """As ``find_recordings``, with notes of what a folder holds and is left out. need_rate: as for ``open_recording``."""
     path, said = Path(path), Stated(**stated)
     said.check(path)
-    if not path.is_dir() or format_of(path, FORMATS)[0] is not None:
+    several = is_pattern(path)
+    if not several and (not path.is_dir() or format_of(path, FORMATS)[0] is not None):
         format_, found = _resolve(path, said, need_rate)
         return ([found] if format_ is None or format_.members is None else format_.members(found)), []
     for name, value in (("datatype", said.datatype), ("start", said.start)):
         if value is not None:
-            raise RecordingArgumentError(f"{path}: is a folder, whose recordings state their own {name}; leave it out, or name "
-                                         "one file")
-    return search_folder(path, said, FORMATS)
+            raise RecordingArgumentError(f"{path}: is a {'pattern' if several else 'folder'}, whose recordings state their own "
+                                         f"{name}; leave it out, or name one file")
+    return search_files(path, matching(path), said, FORMATS) if several else search_folder(path, said, FORMATS)
 
 
 def _in_dataset(path: Path) -> Recording | None:

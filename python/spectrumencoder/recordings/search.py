@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import glob
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .formats import Format
@@ -15,7 +17,22 @@ from .stated import Stated
 
 
 def search_folder(folder: Path, stated: Stated, formats: Sequence[Format]) -> tuple[list[Path], list[str]]:
-    """Paths of the recordings in a folder (not its subfolders), by name, and notes of what was left out.
+    """``search_files`` of a folder, without its subfolders."""
+    return search_files(folder, folder.iterdir(), stated, formats)
+
+
+def is_pattern(path: Path) -> bool:
+    """True if `path` is no file, but a pattern of names such as archive/**/*.wav."""
+    return not path.exists() and glob.has_magic(str(path))
+
+
+def matching(pattern: Path) -> list[Path]:
+    """What a pattern matches; ** also matches subfolders of any depth."""
+    return [Path(path) for path in glob.glob(os.fspath(pattern), recursive=True)]
+
+
+def search_files(where: Path, files: Iterable[Path], stated: Stated, formats: Sequence[Format]) -> tuple[list[Path], list[str]]:
+    """Paths of the recordings among these files, by name, and notes of what was left out. where: for the error.
 
     Found are files by the suffixes of the formats, and raw IQ whose name, with what is stated, gives rate and type. Of
     several files about the same samples one is taken: SigMF of the samples' own name, else other SigMF, else the samples.
@@ -25,7 +42,7 @@ def search_folder(folder: Path, stated: Stated, formats: Sequence[Format]) -> tu
     """
     found: dict[object, list[tuple[int, Path]]] = {}  # by the samples; files about them with their rank
     own = 0
-    for path in sorted(folder.iterdir()):
+    for path in sorted(files):
         if not any(format_.is_listed(path) for format_ in formats) and not _is_named_raw(path, stated):
             continue
         rank, samples = 2, path
@@ -48,7 +65,7 @@ def search_folder(folder: Path, stated: Stated, formats: Sequence[Format]) -> tu
                          f"samples as {kept.name}")
     if not paths:
         endings = ", ".join(f"*{suffix}" for format_ in formats for suffix in format_.suffixes)
-        raise RecordingError(f"{folder}: holds no recording with a name by which a folder is searched ({endings}, or raw IQ "
+        raise RecordingError(f"{where}: holds no recording with a name by which a folder is searched ({endings}, or raw IQ "
                              "whose name states rate and type); name a file, or a folder of recordings")
     return sorted(member for path in paths for member in _members(path, formats)), notes
 

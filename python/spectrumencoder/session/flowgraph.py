@@ -21,6 +21,7 @@ from .news import news_lines
 from .outcome import Outcome
 from .pipe import Source
 from .progress import Progress, no_progress
+from .quiet_logs import quiet_logs
 from .sinks import connect_sinks
 from .sources import RecordingSource
 
@@ -163,13 +164,6 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                    tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals)
 
 
-def quiet_logs() -> None:
-    """GNU Radio's log goes to stderr, and only when debugging: a failure is reported once, as one line."""
-    debug = os.environ.get("SPECTRUMENCODER_DEBUG", "") not in ("", "0")
-    os.environ.setdefault("GR_CONF_LOG_LOG_FILE", "stderr")
-    os.environ.setdefault("GR_CONF_LOG_LOG_LEVEL", "info" if debug else "off")
-
-
 class Flowgraph:
     """The blocks of one run, connected.
 
@@ -299,6 +293,7 @@ class Flowgraph:
             if state in REPORTED_STATES and text:
                 kinds.setdefault(state, []).append(text)
         told = kinds.pop(RECEIVER_STATE, [])  # each of another kind
+        kinds.pop(keys.SKIPPED, None)  # counted once, at the end
         return (*self.source.notes, *self._chosen, *self._notes_on_classes(), *self._receiver_notes(), *told,
                 *self._notes_on_learning(), *(
             texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
@@ -330,6 +325,10 @@ class Flowgraph:
         frames, clipped = self.monitor.tokenizer.frames(), self.monitor.tokenizer.clipped_frames()
         whole = frames - self.monitor.tokenizer.short_frames()
         yield from (one.note(whole if one.short else frames) for one in self._dropped())
+        skipped = self.monitor.encoder.n_skipped
+        if skipped:
+            yield (f"{skipped} of {count(frames, 'frame')} ({100 * skipped / max(1, frames):.2g} %) were not judged: the machine "
+                   "was too slow for this rate; give it less to do, or use a lower --rate, a larger --average or --model fast")
         if clipped:
             yield f"clipping: samples at full scale in {clipped} of {count(frames, 'frame')}; lower the gain"
 

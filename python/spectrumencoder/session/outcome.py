@@ -84,6 +84,8 @@ class Outcome:
         dropped = f" ({self.n_dropped} dropped)" if self.n_dropped else ""
         overflows = self.health.get(keys.OVERFLOWS, 0)
         lost = f", {count(overflows, 'overflow')}" if overflows and self.health.get(keys.DEVICE) else ""
+        unjudged = self.health.get(keys.SKIPPED_FRAMES, 0)
+        late = f", {unjudged} not judged" if unjudged else ""
         refined = f", {self.ensemble[keys.REFINED_FRAMES]} refined" if self.ensemble else ""
         quiet = f", {self.adaptive[keys.FULL_FRAMES]} of interest ({self.adaptive[keys.MEAN_TOKENS]:.1f} tokens a frame)" \
             if self.adaptive else ""
@@ -93,6 +95,6 @@ class Outcome:
         more = f" ({self.suppressed_events} more not reported)" if self.suppressed_events else ""
         bytes_each = "" if not self.encoded_bytes else f" of {self.encoded_bytes / max(1, self.n_frames):.1f} bytes each"
         listed = "" if self.signals is None else f", {count(len(self.signals), 'signal')} listed"
-        return (f"{self.name}: {count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{quiet}{refined}, "
+        return (f"{self.name}: {count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{late}{quiet}{refined}, "
                 f"{known}{count(number, what)}{receiver}{more}{listed}, "
                 f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import keys
 from .errors import SettingError
+
+STDOUT = Path("-")  # for events
 
 if TYPE_CHECKING:
     from .flowgraph import RunSettings
@@ -25,7 +28,9 @@ def connect_sinks(top, monitor, source: Source, settings: RunSettings, append: b
     from ..blocks.event_log import event_log
     name, sinks = source.name if name_in_events else "", []
     if settings.events is not None:
-        sinks.append(event_log(str(settings.events), append=append, recording=name, max_mb=settings.events_max_mb))
+        to_stdout = settings.events == STDOUT
+        sinks.append(event_log("" if to_stdout else str(settings.events), append=append, stdout=to_stdout, recording=name,
+                               max_mb=0.0 if to_stdout else settings.events_max_mb))
     if settings.zmq:
         sinks.append(event_log(zmq_address=settings.zmq, recording=name))
     for sink in sinks:

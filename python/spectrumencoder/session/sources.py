@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .errors import SessionError, SettingError
@@ -23,6 +24,7 @@ _UNITS = {"freq": "Hz", "rate": "samples per second", "offset": "Hz", "bandwidth
 _LATE = 1.1  # the clock may run ahead of the signal by this factor, and by
 _LATE_S = 10.0
 _END_S = 20.0
+MAX_CHECKED_BYTES = 1 << 28  # of samples whose checksum a run verifies
 _BUFFER_S = 1.5  # more than max_latency of spectrum_encoder
 
 
@@ -61,9 +63,20 @@ class RecordingSource:
         captures = self.recording.captures
         silent = sum(capture.frequency_hz is None for capture in captures)
         if silent in (0, len(captures)):
-            return tuple(self.recording.notes)
-        return (*self.recording.notes, f"{silent} of {len(captures)} captures state no centre frequency: there frequencies count "
-                "from it (freq_relative); --freq HZ states it")
+            return (*self.recording.notes, *self._wrong_checksum)
+        return (*self.recording.notes, *self._wrong_checksum, f"{silent} of {len(captures)} captures state no centre frequency: "
+                "there frequencies count from it (freq_relative); --freq HZ states it")
+
+    @cached_property
+    def _wrong_checksum(self) -> tuple[str, ...]:
+        """A line if the samples are not those of the stated checksum. Files of more than 256 MiB are not read again for it."""
+        from ..recordings import RecordingError
+        if self.recording.size_bytes <= MAX_CHECKED_BYTES:
+            try:
+                self.recording.verify()
+            except RecordingError as error:
+                return (str(error),)
+        return ()
 
     @property
     def n_samples(self) -> int:
