@@ -20,6 +20,7 @@ from gnuradio.spectrumencoder.evaluate.ablate.run import whole_page
 from gnuradio.spectrumencoder.evaluate.anomaly import false_events
 from gnuradio.spectrumencoder.evaluate.anomaly import report as anomaly
 from gnuradio.spectrumencoder.evaluate.compress import report as compress
+from gnuradio.spectrumencoder.evaluate.field import labels as field_labels
 from gnuradio.spectrumencoder.evaluate.field import report as field
 from gnuradio.spectrumencoder.evaluate.inference import precision, speculative
 from gnuradio.spectrumencoder.evaluate.signals import report as signals
@@ -28,8 +29,8 @@ from gnuradio.spectrumencoder.measure.page import kept_words, page
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path("docs/results")
 PICTURES = {"anomaly": "anomaly.png", "field": "field.png", "speculative": "speculative.png"}
-MODULES = {"anomaly": anomaly, "compress": compress, "field": field, "watch": false_events, "precision": precision,
-           "signals": signals, "speculative": speculative}
+MODULES = {"anomaly": anomaly, "compress": compress, "field": field, "field_labels": field_labels, "watch": false_events,
+           "precision": precision, "signals": signals, "speculative": speculative}
 
 
 def pages() -> dict[Path, str]:

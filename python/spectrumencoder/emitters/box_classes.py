@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..encoder.token_classes import NOISE, classes, split
+from ..encoder.token_classes import NOISE, classes, split, without_hidden
 
 _MIN_SHARE = 0.05  # of a class, to be counted
 
@@ -43,7 +43,7 @@ class BoxClasses:
                              "these; give them with all frames or with none")
         if items is None:
             return np.zeros((count, 0, len(self._names)), np.float32)
-        tokens = split(items, self._labels)[0]
+        tokens = without_hidden(split(items, self._labels)[0], self._labels)
         silent = np.isnan(tokens[:, :1, 0]).any(axis=1)
         return np.where(silent[:, None, None], np.float32(0.0), tokens) if silent.any() else tokens
 

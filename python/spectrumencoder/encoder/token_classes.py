@@ -15,6 +15,7 @@ import numpy as np
 
 UNKNOWN_SIGNAL = "unknown signal"  # a signal that is none of the labels
 NOISE = "noise"  # the label of an empty token
+BELOW_NOISE = ("GNSS",)  # labels of signals that lie below the noise: their tokens show a receiver's front end, and no box is one
 NO_TOKEN_HEAD = "token_classes: the network has no token head; use a model that has one"
 BOUNDARY = "boundary"  # the last column: another emitter begins with this token
 
@@ -47,6 +48,18 @@ def split(items: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarray, np.ndar
                          f"{len(labels)} labels")
     tokens = items.reshape(*items.shape[:-1], -1, n)
     return tokens[..., :-1], tokens[..., -1]
+
+
+def without_hidden(tokens: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """Probabilities (..., L + 1 or L + 2) of tokens in which those of ``BELOW_NOISE`` count as `noise`; the same if there are
+    none."""
+    hidden = [n for n, label in enumerate(labels) if label in BELOW_NOISE]
+    if not hidden or NOISE not in labels:
+        return tokens
+    out = tokens.copy()
+    out[..., list(labels).index(NOISE)] += out[..., hidden].sum(axis=-1)
+    out[..., hidden] = 0.0
+    return out
 
 
 def class_of(mean_probabilities: np.ndarray, labels: Sequence[str]) -> tuple[str, float]:

@@ -21,6 +21,7 @@ from ..detector.decibels import powers
 from ..emitters.boxes import LENGTHS, WIDTHS, Limits, limits
 from ..emitters.law import independent_share
 from ..emitters.steady import DC_BINS
+from ..encoder.token_classes import without_hidden
 from ..tokens.layout import FrameLayout, usable_bins
 from .background import NoiseFloor
 from .emission import MIN_SNR_DB, Emission, Told, describe, is_receivers, named
@@ -154,8 +155,8 @@ class SignalList:
     def _take_look(self) -> list[dict[str, Any]]:
         items = np.concatenate([part for part, _ in self._waiting])
         classes = [part for _, part in self._waiting]
-        tokens = None if any(part is None for part in classes) else np.concatenate(classes).reshape(
-            len(items), self.layout.n_tokens, -1)
+        tokens = None if any(part is None for part in classes) else without_hidden(
+            np.concatenate(classes).reshape(len(items), self.layout.n_tokens, -1), self.labels)
         self._waiting = []
         parts, side = self.layout.split(items)
         psd = parts[:, :, :self.layout.stride].reshape(len(items), -1) + side[:, :1]

@@ -66,7 +66,7 @@ def evaluate(plans: Sequence[Plan], corpus: Sequence[Path], models: Sequence[str
         raise CorpusError(f"no recording of the anomalies of {', '.join(p.name for p in plans)} was held out from "
                           f"{', '.join(models)}; name the models of folds")
     return counted(rows) | {"rows": rows, "models": [e.model_name for e in engines], "commit": commit(),
-                            "weights_sha256": [e.contract["weights_sha256"] for e in engines], "seeds": list(seeds)}
+                            "weights_sha256": engines[0].contract["weights_sha256"], "seeds": list(seeds)}
 
 
 def frames_of(band: FieldBand, truth: dict) -> tuple[int, int]:
@@ -118,4 +118,4 @@ def report(result: dict, command: str) -> str:
     out.append(paragraph("By recording and what its box was called:"))
     out.append(markdown_table(["recordings", "class", "called", "anomalies"], [
         [name, cls, called, str(count)] for (name, cls, called), count in ordered]))
-    return "\n\n".join([*out, "Made by", command_block(command), measured_at(result)]) + "\n"
+    return "\n\n".join([*(part.strip() for part in out), command_block(command).strip(), measured_at(result)]) + "\n"
