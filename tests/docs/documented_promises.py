@@ -176,7 +176,7 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
             writes=("made.sigmf-meta", "made.sigmf-data", "made.truth.json"))),),
     "spectrumencoder dataset compose PLAN.toml --corpus DIR [--corpus DIR ...] --out NAME [--seconds S] [--seed N] "
     "[--no-anomalies]": (),
-    "spectrumencoder models [NAME ...] [--json FILE]": (
+    "spectrumencoder models [NAME ...] [--verbose] [--json FILE]": (
         ("spectrumencoder models base --json m.json", Promise(writes=("m.json",), says=("base",))),),
 }
 
