@@ -83,7 +83,7 @@ class RunSettings(ChainSettings):
 def run(recording: Recording, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
         name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
         band_plot: Path | None = None, watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
-        progress: Progress = no_progress) -> Outcome:
+        parts: Iterable[Callable[[Flowgraph], list]] = (), progress: Progress = no_progress) -> Outcome:
     """Runs one recording through spectrum_monitor to its end, as the command ``run`` does.
 
     Args:
@@ -95,7 +95,7 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
         encoded, tracks: files to write the compressed spectra and the tracks to.
         survey: list all signals in the outcome, and say nothing of learning. A picture, and files of signals, list them, too.
         band_plot: picture of all signals to draw at the end of a survey.
-        watch: called with the ``Flowgraph`` before it runs.
+        watch: called with the ``Flowgraph`` before it runs. parts: see ``run_source``.
         progress: called ten times a second with the recording's name, samples played and samples in all.
 
     Raises:
@@ -105,7 +105,7 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
     quiet_logs()
     return run_source(RecordingSource(recording), settings, append=append, plot=plot, name_in_events=name_in_events,
                       encoded=encoded, tracks=tracks, survey=survey, band_plot=band_plot, watch=watch,
-                      progress=progress)
+                      parts=parts, progress=progress)
 
 
 def run_source(source: Source, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
