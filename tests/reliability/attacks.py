@@ -67,6 +67,8 @@ def units(path: Path) -> list[bytes]:
 
 def signals(folder: Path, seeds: range):
     recording, whole = folder / "quiet.sigmf-meta", outputs(folder, "whole")
+    for path in whole.values():
+        path.unlink(missing_ok=True)  # events are appended
     began = time.monotonic()
     subprocess.run(command(recording, whole), check=True, timeout=300)
     lasted = time.monotonic() - began

@@ -284,7 +284,7 @@ class SafeBlock:
                 return
             self.failure = Failure(self.name(), where, error, time.monotonic())
         trace = "".join(traceback.format_exception(error)).rstrip()
-        self.logger.error(f"{self.failure}\n{trace}")
+        self.logger.error(f"{self.name()}: {where} failed: {type(error).__name__}: {error}\n{trace}")
         self.publish_status("failed", str(self.failure))
 
     def refuse(self, message: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,26 +41,49 @@ class Emission:
     probabilities: np.ndarray
 
 
-def describe(burst: Burst, floor_db: np.ndarray, deviation: float, labels: Sequence[str], frame_s: float) -> Emission:
-    """The emission of a burst, over the noise (N,) dBFS. deviation: see ``Burst.edges``. frame_s: from frame to frame."""
+@dataclass(frozen=True)
+class Told:
+    """What a model said of some bursts: sum of the logarithms of class probabilities (L + 1,), over a number of frames."""
+
+    log_classes: np.ndarray | float = 0.0
+    n_classes: int = 0
+
+    def and_of(self, burst: Burst) -> Told:
+        """The same with one more burst."""
+        if not burst.n_classes:
+            return self
+        assert burst.log_classes is not None
+        return Told(self.log_classes + burst.log_classes, self.n_classes + burst.n_classes)
+
+
+def describe(burst: Burst, floor_db: np.ndarray, deviation: float, frame_s: float) -> Emission:
+    """The emission of a burst, over the noise (N,) dBFS, without its class.
+
+    Args:
+        deviation: see ``Burst.edges``. frame_s: seconds from frame to frame.
+    """
     low, high = burst.edges(deviation)
     mean = burst.mean()[low:high + 1]
     over = max(float((mean - 1.0).mean()), 1e-3)
     power = float((mean * 10.0 ** (0.1 * floor_db[low:high + 1])).sum())
     snr_db = 10.0 * math.log10(over)
     presence = energy_presence(burst, high - low + 1, snr_db, frame_s)
-    label, confidence, probabilities = UNKNOWN_SIGNAL, presence, np.zeros(0)
     if burst.n_classes:
-        assert burst.log_classes is not None
         presence = 0.5 * (presence + burst.presence / burst.n_classes)
-        mean_log = burst.log_classes / burst.n_classes
-        weighed = np.exp(mean_log - mean_log.max())
-        probabilities = weighed / weighed.sum()
-        best = int(probabilities.argmax())
-        label = classes(labels)[best]
-        confidence = presence * float(probabilities[best])
-    return Emission(low, high, snr_db, 10.0 * math.log10(max(power, 1e-20)), label, confidence, presence,
-                    probabilities)
+    return Emission(low, high, snr_db, 10.0 * math.log10(max(power, 1e-20)), UNKNOWN_SIGNAL, presence, presence, np.zeros(0))
+
+
+def named(emission: Emission, burst: Burst, before: Told, labels: Sequence[str]) -> Emission:
+    """The emission with its class: by this burst and the earlier ones of its signal."""
+    told = before.and_of(burst)
+    if not told.n_classes:
+        return emission
+    mean_log = np.asarray(told.log_classes) / told.n_classes
+    weighed = np.exp(mean_log - mean_log.max())
+    probabilities = weighed / weighed.sum()
+    best = int(probabilities.argmax())
+    return replace(emission, label=classes(labels)[best], confidence=emission.presence * float(probabilities[best]),
+                   probabilities=probabilities)
 
 
 def energy_presence(burst: Burst, width: int, snr_db: float, frame_s: float) -> float:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Segments: the runs of bins in which one frame, or the mean of some, holds power that noise does not explain.
 
-Edges come from the power, at bin precision. The model's tokens join what is of one class, and split what is not.
+Edges come from the power, at bin precision. The model's tokens split what touches, and give the class.
 
 Shape letters: N bins, M tokens, L labels.
 """
@@ -19,8 +19,7 @@ SMOOTH = 3  # bins of smoothing before edges are looked for
 EDGE = 3.5  # deviations of the smoothed power above which a bin belongs to a run
 MIN_OVER = 1.4  # times the noise (-4 dB of signal), that a run must have in the mean: a filter's ripple has less
 GAP = 3  # bins below that which a run may hold
-JOINED_GAP = 16  # bins below it between two runs that the tokens call one class
-_SURE = 0.5  # probability of a boundary, or of one class, from which on a token is believed
+_SURE = 0.5  # probability of a boundary, from which on it is believed
 _TAIL = 0.005  # of the power at each side, outside the occupied band (99 %, ITU-R SM.328)
 _UNDER_PEAK = 10**-2.5  # share of a segment's highest bin below which others do not count
 WINDOW_BINS = 3  # that the window's main lobe adds to the width of a signal
@@ -56,7 +55,7 @@ def find_segments(ratio: np.ndarray, limits: Limits, length: int = 1, tokens: np
     j = LENGTHS.index(length)
     runs = power_runs(ratio, limits, j)
     if tokens is not None and runs:
-        runs = [part for run in joined(runs, tokens, noise, len(ratio)) for part in split(run, tokens, noise, len(ratio))]
+        runs = [part for run in runs for part in split(run, tokens, len(ratio))]
     cumulative = np.concatenate([[0.0], np.cumsum(ratio, dtype=np.float64)])
     found = []
     for low, high in runs:
@@ -96,25 +95,7 @@ def _score(part: np.ndarray, mean: float, limits: Limits, j: int) -> float:
     return max(whole, (float(part.max()) - 1.0) / (limits.limit[0, j] - 1.0))
 
 
-def joined(runs: list[tuple[int, int]], tokens: np.ndarray, noise: int, n_bins: int) -> list[tuple[int, int]]:
-    """Runs with small gaps joined, if the tokens on both sides and between are surely of one class, without a boundary."""
-    stride = n_bins // len(tokens)
-    out = [runs[0]]
-    for run in runs[1:]:
-        low, high = out[-1][1] // stride, run[0] // stride
-        between = tokens[low:high + 1]
-        classes = between[:, :-1]
-        best = int(np.delete(classes.mean(axis=0), noise).argmax())
-        best += best >= noise if noise >= 0 else 0
-        alike = bool((classes[:, best] > _SURE).all()) and not bool((between[1:, -1] > _SURE).any())
-        if alike and run[0] - out[-1][1] <= JOINED_GAP:
-            out[-1] = (out[-1][0], run[1])
-        else:
-            out.append(run)
-    return out
-
-
-def split(run: tuple[int, int], tokens: np.ndarray, noise: int, n_bins: int) -> list[tuple[int, int]]:
+def split(run: tuple[int, int], tokens: np.ndarray, n_bins: int) -> list[tuple[int, int]]:
     """Parts of a run: it is cut where a boundary is likely between tokens that are of different classes."""
     stride = n_bins // len(tokens)
     low, high = run

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from ..emitters.law import independent_share
 from ..emitters.steady import DC_BINS
 from ..tokens.layout import FrameLayout, usable_bins
 from .background import NoiseFloor
-from .emission import MIN_SNR_DB, Emission, describe, is_receivers
+from .emission import MIN_SNR_DB, Emission, Told, describe, is_receivers, named
 from .link import Burst, Linker
 from .segment import MIN_OVER, classes_of, find_segments
 
@@ -37,6 +37,7 @@ OPEN, UPDATE, CLOSE = "open", "update", "close"
 _IMPULSE = 1.12  # times the usual power of the quietest bins, from which a whole frame is raised
 _PART = 0.7  # of a limit, from which a frame is searched
 _QUIET = 0.1  # share of the bins that are the quietest
+_EMPTY, _FILLED = 0.1, 0.6  # probability of `noise` under which a token surely holds a signal; share of them that fills the band
 _SAME_PLACE, _SAME_WIDTH = 0.5, 2.5  # of the width; factor
 
 
@@ -52,6 +53,7 @@ class Signal:
     row: dict[str, Any]
     bursts: int = 0
     on: int = 0  # frames of closed bursts
+    told: Told = field(default_factory=Told)  # what the model said of closed bursts
 
 
 class SignalList:
@@ -177,10 +179,11 @@ class SignalList:
         return tokens[known].mean(axis=0) if known.any() else None
 
     def _signal_bins(self, tokens: np.ndarray | None) -> np.ndarray | None:
-        """(N,) bool: bins in which the model is sure of a signal."""
+        """(N,) bool: bins in which the model is sure of a signal, if they fill the band: no energy tells that from noise."""
         if tokens is None or self._noise_label < 0:
             return None
-        return np.repeat(tokens[:, self._noise_label] < 0.5, self.layout.stride)
+        sure = tokens[:, self._noise_label] < _EMPTY
+        return np.repeat(sure, self.layout.stride) if sure.mean() > _FILLED else None
 
     def _ratio(self, psd: np.ndarray) -> np.ndarray:
         """(F, N) power over the noise. Impulses, the receiver's own line and what is not usable are taken out."""
@@ -283,7 +286,7 @@ class SignalList:
     def _tell(self, burst: Burst, state: str) -> list[dict[str, Any]]:
         """The messages about a burst; none if it is too weak, or the receiver's own."""
         opened = burst.signal_id
-        emission = describe(burst, self.floor_db, self._deviation, self.labels, self.frame_s)
+        emission = describe(burst, self.floor_db, self._deviation, self.frame_s)
         if not opened:
             if emission.snr_db < MIN_SNR_DB or not burst.sure or is_receivers(burst, emission, self.layout.fft_size // 2):
                 return []
@@ -291,6 +294,9 @@ class SignalList:
         signal = self.signals.get(burst.signal_id)
         if signal is None:
             return []
+        emission = named(emission, burst, signal.told, self.labels)
+        if state == CLOSE:
+            signal.told = signal.told.and_of(burst)
         burst.told = self._taken
         row = self._fill(signal, burst, emission, state)
         if state == CLOSE and self._listener is not None:
