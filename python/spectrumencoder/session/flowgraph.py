@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -164,6 +165,14 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                    tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals)
 
 
+def in_options(text: str) -> str:
+    """The message of a block with the options' names in place of its parameters': false_events_per_hour is --false-events."""
+    for row in of_command(RUN):
+        if "_" in row.key:
+            text = re.sub(rf"\b{row.key}\b", f"--{row.cli}", text)
+    return text
+
+
 class Flowgraph:
     """The blocks of one run, connected.
 
@@ -296,7 +305,7 @@ class Flowgraph:
         kinds.pop(keys.SKIPPED, None)  # counted once, at the end
         return (*self.source.notes, *self._chosen, *self._notes_on_classes(), *self._receiver_notes(), *told,
                 *self._notes_on_learning(), *(
-            texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
+            in_options(texts[0]) + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def _notes_on_learning(self) -> list[str]:
         learned_s, learned, _ = self.learning()
