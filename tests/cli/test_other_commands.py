@@ -25,7 +25,9 @@ def test_models_says_what_a_file_holds(call, model_file, tmp_path):
     (row,) = json.loads((tmp_path / "m.json").read_text())
     assert row["backends"]["naive"] == row["backends"]["flash"] and "dynamic" in row["backends"]["flash"]
     assert row["name"] == "base" and row["frame"]["fft_size"] == 1024 and row["steps"] > 0 and row["labels"]
-    assert all(variant in done.stdout for variant in row["variants"])
+    assert all(label in done.stdout for label in row["labels"]) and "softmax" not in done.stdout and "RoPE" not in done.stdout
+    verbose = call("models", model_file, "--verbose").stdout
+    assert all(variant in verbose for variant in row["variants"])
 
 
 @pytest.mark.parametrize(("head", "words"), [(True, "yes: a label for each signal"), (False, "no: a label for the whole band")])
@@ -44,7 +46,8 @@ def test_doctor_finds_everything_that_is_needed(call):
     assert done.returncode == 0, done.stdout + done.stderr
     for part in ("GNU Radio", "NumPy", "PyTorch", "C++ tokenizer", "model base"):
         assert part in done.stdout
-    assert "missing" not in done.stdout
+    assert "missing" not in done.stdout and "SDPA" not in done.stdout
+    done = call("doctor", "--verbose")
     for backend in ("flash", "latent_naive", "mhla"):
         assert backend in done.stdout
     assert "PyTorch's SDPA flash kernel" in " ".join(done.stdout.split())

@@ -6,6 +6,8 @@ import shutil
 
 import pytest
 from gnuradio.spectrumencoder import keys
+from gnuradio.spectrumencoder.cli.bench import columns_that_fit
+from gnuradio.spectrumencoder.session.flowgraph import in_options
 from gnuradio.spectrumencoder.session.outcome import Outcome
 
 
@@ -77,3 +79,17 @@ def test_what_gnu_radio_logs_is_nothing_for_standard_output(call, write_sigmf, n
     (tmp_path / ".gr_fftw_wisdom").write_text("(fftw-3.3.10 fftwf_wisdom #x0")  # as another process left it half written
     done = call("calibrate", recording, "--out", tmp_path / "my.band", env={"HOME": str(tmp_path)})
     assert done.returncode == 0 and "wisdom" not in done.stdout + done.stderr and done.stdout.startswith("learned ")
+
+
+def test_notes_name_options():
+    assert in_options("raise false_events_per_hour for more; average 4") == "raise --false-events for more; average 4"
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_no_figure_of_a_wide_table_is_cut(width):
+    header = ["model", *(f"p{number} ms" for number in range(20))]
+    rows = [["softmax-dynamic", *(f"{number}.123" for number in range(20))]]
+    parts = columns_that_fit(header, rows, width)
+    assert [number for part in parts for number in part[1:]] == list(range(1, 21)) and all(part[0] == 0 for part in parts)
+    assert all(16 + sum(len(rows[0][number]) + 1 for number in part[1:]) <= width for part in parts)
+    assert len(parts) == {40: 6, 80: 3, 200: 1}[width]

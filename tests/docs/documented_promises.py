@@ -111,8 +111,10 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
     "FILE] ...": (
         ("spectrumencoder run capture.sigmf-meta --events e.jsonl --annotate=a.sigmf-meta --signals s.jsonl --plot p.png "
         "--json j.json "
-         "--encoded e.enc", Promise(
-             writes=("e.jsonl", "a.sigmf-meta", "s.jsonl", "p.png", "j.json", "e.enc"), says=(DEMO_ALERT,), alerts=(1, 1))),),
+         "--encoded e.enc --snippets cut", Promise(
+             writes=("e.jsonl", "a.sigmf-meta", "s.jsonl", "p.png", "j.json", "e.enc", "cut/event-*.sigmf-data"),
+             says=(DEMO_ALERT,),
+             alerts=(1, 1))),),
     "spectrumencoder survey SOURCE [--scan LOW:HIGH,...] [--duration S] [--json FILE|-] [--csv FILE] [--markdown FILE] "
     "[--plot FILE.png]": (
         ("spectrumencoder survey capture.sigmf-meta --csv s.csv --json -", Promise(writes=("s.csv",),
@@ -176,7 +178,7 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
             writes=("made.sigmf-meta", "made.sigmf-data", "made.truth.json"))),),
     "spectrumencoder dataset compose PLAN.toml --corpus DIR [--corpus DIR ...] --out NAME [--seconds S] [--seed N] "
     "[--no-anomalies]": (),
-    "spectrumencoder models [NAME ...] [--json FILE]": (
+    "spectrumencoder models [NAME ...] [--verbose] [--json FILE]": (
         ("spectrumencoder models base --json m.json", Promise(writes=("m.json",), says=("base",))),),
 }
 

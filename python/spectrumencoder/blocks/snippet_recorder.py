@@ -5,22 +5,19 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import re
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from gnuradio import gr
 
 from .. import keys
-from ..recordings import DATA_SUFFIX, META_SUFFIX
-from ..recordings.sigmf_writer import write_encoded
 from .messages import MalformedMessage, metadata
 from .pre_roll import PreRoll
 from .safe_block import SafeBlock, handler
-from .sigmf_annotator import EXTENSION, annotation_of
+from .sigmf_annotator import annotation_of
+from .snippet_file import file_name, write_snippet
 from .tags import Break, SampleTags
 
 _LATE_S = 2.0  # maximum delay of an event: twice max_latency of the encoder
@@ -104,7 +101,7 @@ class snippet_recorder(SafeBlock, gr.sync_block):
         event = metadata(message)
         try:
             identity, start, count = str(event[keys.EVENT_ID]), int(event[keys.SAMPLE_START]), int(event[keys.SAMPLE_COUNT])
-            _file_name(event)  # what it takes to write it
+            file_name(event)  # what it takes to write it
             annotation_of(event)
         except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
             raise MalformedMessage(f"an event without event_id, sample_start, sample_count, or a time ({error})") from error
@@ -211,36 +208,5 @@ class snippet_recorder(SafeBlock, gr.sync_block):
             return False
 
     def _write(self, event: dict, start: int, samples: np.ndarray, cut: Break):
-        data = samples.astype("<c8").tobytes()
-        self._make_room(len(data))
-        note = annotation_of(event, -start)
-        note["core:sample_count"] = max(1, min(note["core:sample_count"], len(samples) - note["core:sample_start"]))
-        name, moment = _file_name(event, (start - event[keys.SAMPLE_START]) / cut.samp_rate)
-        write_encoded(self._folder / name, data, cut.samp_rate, "cf32_le", description="samples around an event",
-                      center_freq_hz=cut.center_freq, datetime=None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z",
-                      annotations=[note], extra={"core:recorder": "gr-spectrumencoder", "core:extensions": [EXTENSION]})
+        write_snippet(self._folder, self._max_bytes, event, start, samples, cut.samp_rate, cut.center_freq)
         self.n_written += 1
-
-    def _make_room(self, n_bytes: int):
-        """Deletes the oldest snippets until the new one fits."""
-        files = sorted((f for f in self._folder.glob(f"event-*{DATA_SUFFIX}")), key=lambda f: f.stat().st_mtime)
-        total = sum(f.stat().st_size for f in files)
-        for file in files:
-            if total + n_bytes <= self._max_bytes:
-                break
-            total -= file.stat().st_size
-            with contextlib.suppress(FileNotFoundError):
-                file.with_suffix(META_SUFFIX).unlink()
-            file.unlink()
-
-
-def _file_name(event: dict, after_s: float = 0.0) -> tuple[str, datetime | None]:
-    """The name of an event's snippet, which begins `after_s` later, and its time; None: not stated.
-
-    Raises:
-        TypeError, ValueError, OverflowError, OSError: the event's time is none.
-    """
-    timestamp = event.get(keys.TIMESTAMP)
-    moment = None if timestamp is None else datetime.fromtimestamp(timestamp + after_s, UTC)
-    identity = re.sub(r"[^\w.-]", "_", str(event[keys.EVENT_ID]))[:100]
-    return f"event-{moment or datetime.fromtimestamp(0, UTC):%Y%m%dT%H%M%S}-{identity}", moment

@@ -198,9 +198,28 @@ def _run(bench, json_file: Path | None, *arguments, **options):
     if json_file is not None:
         write_json(json_file, result)
     for title, header, rows in tables(result):
+        _print_table(title, header, [[*map(short, row)] for row in rows])
+
+
+def _print_table(title: str, header: list[str], rows: list[list[str]]):
+    """Prints a table; one that is wider than the console in parts below each other, so that no figure is cut."""
+    for columns in columns_that_fit(header, rows, OUT.width):
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, pad_edge=False)
-        for number, name in enumerate(header):
-            table.add_column(name, justify="right" if number else "left", no_wrap=not number)
+        for number in columns:
+            table.add_column(header[number], justify="right" if number else "left", no_wrap=not number,
+                             min_width=max((len(row[number]) for row in rows), default=0))
         for row in rows:
-            table.add_row(*map(short, row))
+            table.add_row(*(row[number] for number in columns))
         OUT.print(table)
+
+
+def columns_that_fit(header: list[str], rows: list[list[str]], width: int) -> list[list[int]]:
+    """Numbers of the columns of each part of a table that is `width` characters wide. Each part begins with column 0."""
+    widths = [max([len(row[number]) for row in rows] + [len(word) for word in name.split()], default=0) + 1
+              for number, name in enumerate(header)]
+    parts = [[0]]
+    for number in range(1, len(header)):
+        if len(parts[-1]) > 1 and sum(widths[n] for n in parts[-1]) + widths[number] > width:
+            parts.append([0])
+        parts[-1].append(number)
+    return parts

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
 from rich.console import Group
 from rich.table import Table
 
@@ -11,7 +14,8 @@ from .console import OUT
 from .errors import CommandError
 
 
-def doctor():
+def doctor(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List the ways to compute the network, too: attention "
+                                                   "backends and runtimes.")] = False):
     """Name what is missing on this machine, with the cure; exit status 1 when something needed is."""
     findings = examine()
     table = Table(box=None, show_header=False)
@@ -19,7 +23,8 @@ def doctor():
         mark = "[green]ok[/]" if finding.found else "[red]missing[/]" if finding.needed else "[yellow]absent[/]"
         table.add_row(mark, finding.part, finding.found or finding.cure)
     OUT.print(table)
-    OUT.print(backend_table())
+    if verbose:
+        OUT.print(backend_table())
     missing = [finding.part for finding in findings if finding.needed and not finding.found]
     if missing:
         raise CommandError(f"{len(missing)} needed parts are missing ({', '.join(missing)}); the table says what to do")

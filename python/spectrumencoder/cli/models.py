@@ -16,9 +16,10 @@ from .errors import CommandError
 def models(
     names: Annotated[list[str] | None, typer.Argument(help="Names or .safetensors files; all that are found otherwise.",
                                                       show_default=False)] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the rows here.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the rows here, in full.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show variants, backends and tables, too.")] = False,
 ):
-    """List models: size, variants (attention/RoPE), backends, labels, calibrated bands, metrics."""
+    """List models: the signals that they name, bands, resolution, size."""
     from ..encoder.ensemble import members
     from ..encoder.model_file import find_model, found_models, load, model_folders
     check_writable(json_file)
@@ -33,7 +34,7 @@ def models(
     if json_file is not None:
         write_json(json_file, rows)
     for row in rows:
-        _print(row)
+        _print(row, verbose)
 
 
 def describe(model, path: Path) -> dict:
@@ -71,28 +72,44 @@ def _table_size(table: dict) -> int:
     return int(table["scores"].size)
 
 
-def _print(row: dict):
+def _print(row: dict, verbose: bool):
     table = Table(title=row["name"], title_justify="left", box=None, show_header=False, title_style="bold")
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    frame = row["frame"]
+    frame, averages = row["frame"], row["average"]
+    table.add_row("signals", ", ".join(row["labels"]))
+    table.add_row("names", "yes: a label for each signal in the band" if row["token_classes"]
+                  else "no: a label for the whole band alone")
+    table.add_row("bands", ", ".join(row["bands"]))
+    table.add_row("resolution", f"1/{frame['fft_size']} of the rate; {averages[0]} to {averages[-1]} spectra averaged")
+    table.add_row("learned", _learned(row["calibrated"]))
+    table.add_row("size", f"{row['parameters']:,} numbers")
     table.add_row("file", row["file"])
-    table.add_row("parameters", f"{row['parameters']:,} in the variant {row['variants'][0]}, {row['steps']:,} training steps")
-    table.add_row("frame", ", ".join(f"{key} {value}" for key, value in frame.items())
-                  + f", average {row['average'][0]}..{row['average'][-1]}")
+    if verbose:
+        _add_details(table, row)
+    OUT.print(table)
+
+
+def _add_details(table: Table, row: dict):
+    """Rows for those who train models, in the names that options and files have."""
+    table.add_row("frame", ", ".join(f"{key} {value}" for key, value in row["frame"].items()))
+    table.add_row("training", f"{row['steps']:,} steps; the size is that of the variant {row['variants'][0]}")
     table.add_row("variants", ", ".join(row["variants"]))
     table.add_row("backends", "; ".join(f"{name} ({', '.join(modes)})" for name, modes in row["backends"].items()))
     table.add_row("dropout policies", ", ".join(row["policies"]))
-    table.add_row("labels", ", ".join(row["labels"]))
-    table.add_row("token classes", "yes: a label for each signal in the band" if row["token_classes"]
-                  else "no: a label for the whole band alone")
-    table.add_row("bands", ", ".join(row["bands"]))
-    table.add_row("calibrated", "\n".join(_calibrated(row["calibrated"]))
-                  or "nothing: no p-values and no events before `spectrumencoder calibrate`")
+    table.add_row("calibrated", "\n".join(_calibrated(row["calibrated"])) or "nothing")
     for name, value in row["metrics"].items():
         table.add_row(name, ", ".join(f"{key} {figure}" for key, figure in value.items()).replace("_", " ")
                       if isinstance(value, dict) else str(value))
-    OUT.print(table)
+
+
+def _learned(sizes: dict[str, int]) -> str:
+    """What --detector boxes knows of bands; the other detector learns while it runs."""
+    from ..tokens.band_plan import UNKNOWN
+    bands = sorted({key.split("/")[1] for key in sizes} - {UNKNOWN})
+    known = [f"the band{'s' * (len(bands) > 1)} {', '.join(bands)}"] if bands else []
+    known += ["bands in general"] if any(key.split("/")[1] == UNKNOWN for key in sizes) else []
+    return f"{' and '.join(known)}, for --detector boxes" if known else "no band; the default detector learns while it runs"
 
 
 def _calibrated(sizes: dict[str, int]) -> list[str]:

@@ -88,10 +88,8 @@ def run(
                                           rich_help_panel=options.SCAN)] = ScanOptions.jitter,
     hold_ms: Annotated[float, typer.Option(help="Hold the hop for this time after an event's last message.",
                                            rich_help_panel=options.SCAN)] = ScanOptions.hold_ms,
-    snippets: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the IQ around each event as SigMF here.",
-                                                  rich_help_panel=options.LIVE)] = None,
-    snippets_max: Annotated[float, typer.Option(min=0.001, help="Total size of the snippets, MB; the oldest are deleted.",
-                                                rich_help_panel=options.LIVE)] = 1000.0,
+    snippets: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the IQ around each event as SigMF here.")] = None,
+    snippets_max: Annotated[float, typer.Option(min=0.001, help="Total size of snippets, MB; the oldest are deleted.")] = 1000.0,
     sweeps: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write each sweep's spectrum.",
                                                 rich_help_panel=options.SCAN)] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Number of recordings of a folder to run at a time, each in "
@@ -139,9 +137,10 @@ def run(
                        snippets_max, asked, words)
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
-                sweeps=sweeps, snippets=snippets, **{"stream-arg": stream_arg})
+                sweeps=sweeps, **{"stream-arg": stream_arg})
     if pipe:
-        only_files(annotate=annotate, jobs=jobs if jobs > 1 else None, **{"annotate-signals": annotate_signals or None})
+        only_files(annotate=annotate, snippets=snippets, jobs=jobs if jobs > 1 else None,
+                   **{"annotate-signals": annotate_signals or None})
         with ProgressLine(quiet=quiet) as progress, \
                 RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
             outcome = run_pipe(source, stated, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks,
@@ -150,9 +149,10 @@ def run(
         return
     jobs = min(jobs, len(paths))
     if jobs > 1:
-        _only_one_job(zmq=zmq, stats=stats, metrics=metrics, band_file=settings.band_file,
+        _only_one_job(zmq=zmq, stats=stats, metrics=metrics, band_file=settings.band_file, snippets=snippets,
                       **{"events -": events == STDOUT})
-    plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, stated)
+    plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, stated,
+                snippets=snippets, snippets_max_mb=snippets_max)
     with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, \
             RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
         # Closed here: left to the garbage collector, the pool's end may come after that of what it holds.

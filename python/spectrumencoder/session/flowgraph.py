@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -83,7 +84,7 @@ class RunSettings(ChainSettings):
 def run(recording: Recording, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
         name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
         band_plot: Path | None = None, watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
-        progress: Progress = no_progress) -> Outcome:
+        parts: Iterable[Callable[[Flowgraph], list]] = (), progress: Progress = no_progress) -> Outcome:
     """Runs one recording through spectrum_monitor to its end, as the command ``run`` does.
 
     Args:
@@ -95,7 +96,7 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
         encoded, tracks: files to write the compressed spectra and the tracks to.
         survey: list all signals in the outcome, and say nothing of learning. A picture, and files of signals, list them, too.
         band_plot: picture of all signals to draw at the end of a survey.
-        watch: called with the ``Flowgraph`` before it runs.
+        watch: called with the ``Flowgraph`` before it runs. parts: see ``run_source``.
         progress: called ten times a second with the recording's name, samples played and samples in all.
 
     Raises:
@@ -105,7 +106,7 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
     quiet_logs()
     return run_source(RecordingSource(recording), settings, append=append, plot=plot, name_in_events=name_in_events,
                       encoded=encoded, tracks=tracks, survey=survey, band_plot=band_plot, watch=watch,
-                      progress=progress)
+                      parts=parts, progress=progress)
 
 
 def run_source(source: Source, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
@@ -162,6 +163,14 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
                    tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals)
+
+
+def in_options(text: str) -> str:
+    """The message of a block with the options' names in place of its parameters': false_events_per_hour is --false-events."""
+    for row in of_command(RUN):
+        if "_" in row.key:
+            text = re.sub(rf"\b{row.key}\b", f"--{row.cli}", text)
+    return text
 
 
 class Flowgraph:
@@ -296,7 +305,7 @@ class Flowgraph:
         kinds.pop(keys.SKIPPED, None)  # counted once, at the end
         return (*self.source.notes, *self._chosen, *self._notes_on_classes(), *self._receiver_notes(), *told,
                 *self._notes_on_learning(), *(
-            texts[0] + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
+            in_options(texts[0]) + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def _notes_on_learning(self) -> list[str]:
         learned_s, learned, _ = self.learning()

@@ -22,6 +22,7 @@ from .errors import SessionError
 from .flowgraph import GRACE_S, RunSettings, run
 from .outcome import Outcome
 from .progress import Progress, no_progress
+from .radio import SnippetPart
 
 _LATE_S = 10.0  # after Ctrl-C: what has not ended by then is ended
 _PR_SET_PDEATHSIG = 1
@@ -35,6 +36,7 @@ class Plan:
         settings: their model may be a name, or files already loaded.
         folder: the recordings come from a folder, so results carry the recording's name.
         plot, encoded, tracks, band_plot: files to write. survey: see ``session.run``.
+        snippets: folder for the samples around each event; snippets_max_mb: MB of all of them.
         stated: what the user states about the recordings, as arguments of ``open_recording``.
     """
 
@@ -46,6 +48,8 @@ class Plan:
     stated: dict = field(default_factory=dict)
     survey: bool = False
     band_plot: Path | None = None
+    snippets: Path | None = None
+    snippets_max_mb: float = 1000.0
 
     def run(self, path: Path, *, watch: Callable = lambda flowgraph: None,
             progress: Progress = no_progress) -> Outcome:
@@ -58,8 +62,12 @@ class Plan:
         recording = open_recording(path, **self.stated)
         plot, encoded, tracks, band_plot = (named_path(file, recording.name, self.folder) for file in (
             self.plot, self.encoded, self.tracks, self.band_plot))
-        return run(recording, self.settings, append=True, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
-                   tracks=tracks, survey=self.survey, band_plot=band_plot, progress=progress)
+        parts = [] if self.snippets is None else [SnippetPart(self.snippets, self.snippets_max_mb)]
+        outcome = run(recording, self.settings, append=True, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
+                      tracks=tracks, survey=self.survey, band_plot=band_plot, parts=parts, progress=progress)
+        for part in parts:
+            part.write(recording)
+        return outcome
 
 
 def loaded(plan: Plan) -> Plan:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import keys
 from .errors import SessionError
@@ -13,6 +14,9 @@ from .pipe import PipeSource
 from .progress import Progress, no_progress
 from .sources import RadioOptions, RadioSource
 from .stats import RunStats
+
+if TYPE_CHECKING:
+    from ..recordings import Recording
 
 
 def run_radio(options: RadioOptions, settings: RunSettings, *, stats: RunStats, plot: Path | None = None,
@@ -50,7 +54,7 @@ def run_pipe(source: str, stated: dict, settings: RunSettings, *, stats: RunStat
 
 
 class SnippetPart:
-    """Connects a snippet_recorder to the source of a flowgraph."""
+    """Connects a snippet_recorder to a radio, or what notes the events of a recording; ``write`` then writes their samples."""
 
     def __init__(self, folder: Path, max_mb: float):
         self._folder, self._max_mb = folder, max_mb
@@ -58,6 +62,11 @@ class SnippetPart:
     def __call__(self, flowgraph) -> list:
         from ..blocks.snippet_recorder import snippet_recorder
         source = flowgraph.source
+        if source.recording is not None:
+            from .event_samples import event_samples
+            self._noted = event_samples()
+            flowgraph.top.msg_connect(flowgraph.monitor, keys.ANOMALIES, self._noted, keys.EVENTS)
+            return [self._noted]
         try:
             recorder = snippet_recorder(str(self._folder), source.samp_rate, max_mb=self._max_mb,
                                         freq_offset=source.freq_offset)
@@ -66,6 +75,17 @@ class SnippetPart:
         flowgraph.top.connect(source.block, recorder)
         flowgraph.top.msg_connect(flowgraph.monitor, keys.ANOMALIES, recorder, keys.EVENTS)
         return [recorder]
+
+    def write(self, recording: Recording) -> None:
+        """Writes the samples around the events of a recording that has been run.
+
+        Raises:
+            SessionError: the folder cannot be written.
+        """
+        try:
+            self._noted.write(recording, self._folder, 1e6 * self._max_mb)
+        except OSError as error:
+            raise SessionError(f"--snippets {self._folder}: {error.strerror}; name a folder that can be made") from error
 
 
 def end(outcome: Outcome):
