@@ -22,6 +22,7 @@ def burst(noise):
 def events(call, tmp_path):
     """Runs a recording; gives its closed events, what it says on stderr, and its exit status."""
     def run(path, *options):
+        (tmp_path / "e.jsonl").unlink(missing_ok=True)  # a run goes on after the lines of earlier ones
         done = call("run", path, *BOXES, "--events", tmp_path / "e.jsonl", *options)
         lines = (tmp_path / "e.jsonl").read_text().splitlines() if done.returncode == 0 else []
         return [event for event in map(json.loads, lines) if event["state"] == "close"], done.stderr, done.returncode
