@@ -140,7 +140,7 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
     "spectrumencoder calibrate SOURCE --out FILE.safetensors --detector boxes [--pfa 0.01] ...": (),
     "spectrumencoder train CONFIG.toml --corpus DIR [--corpus DIR ...] --out DIR [--pool DIR] [--fold FILE:NAME] [--resume] "
     "[--minutes M]": (),
-    "spectrumencoder evaluate classify --corpus DIR --model base --dropout 0.25 --condition plain|equalised|front-end "
+    "spectrumencoder evaluate classify --corpus DIR ... --model base --dropout 0.25 --condition plain|equalised|front-end "
     "[--dtype fp32|bf16|int8] [--json FILE]": (),
     "spectrumencoder evaluate speculative --pool DIR|--corpus DIR [--model speculative[:FAST,LARGE] ...] [--threshold T ...] "
     "[--json FILE] [--markdown FILE.md] [--plot FILE.png]": (),
@@ -163,6 +163,8 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
     "spectrumencoder evaluate track --flights DIR --tune [--json FILE]": (),
     "spectrumencoder evaluate signals --corpus DIR ... [--model NAME ...] [--fold FILE:NAME ...] [--scenes 20] [--seed 0] "
     "[--left-out LABEL,...] [--train-scenes 20] [--dropout 0.25] [--cache runs/signals] [--json FILE] [--markdown FILE.md]": (),
+    "spectrumencoder evaluate field-labels --corpus DIR ... --model NAME ... [--plan NAME|FILE|all ...] [--quiet 600] "
+    "[--anomalous 300] [--seed 0 ...] [--dropout 0.25] [--cache runs/field] [--json FILE] [--markdown FILE.md]": (),
     "spectrumencoder evaluate ablate CONFIG.toml --out DIR [--corpus DIR ...] [--pool DIR] [--model NAME] [--work DIR] "
     "[--quick]": (),
     "spectrumencoder bench latency|throughput|tokenizer|pipeline|detector|energy|memory|recordings|token-head [--quick] "
