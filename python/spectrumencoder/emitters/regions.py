@@ -44,7 +44,7 @@ def find_regions(search: Search, frame: int, variance: np.ndarray, covered: np.n
             continue
         mean = search.sums[j][frame]
         deviation = math.sqrt(variance[0, j] / _SMOOTH * 2.0)
-        runs = _runs(_smoothed(mean) > 1.0 + _EDGE * deviation)
+        runs = runs_of(_smoothed(mean) > 1.0 + _EDGE * deviation)
         for width, lows, scores in boxes:  # from the narrowest on, so that a wide one answers for what is left
             after = 0
             while after < len(lows):
@@ -92,7 +92,7 @@ def _regions_of(low: int, high: int, width: int, length: int, runs: list[tuple[i
 
 def _shrunk(low: int, high: int, taken: np.ndarray) -> tuple[int, int]:
     """The longest stretch of low..high that is not taken; empty if there is none."""
-    free = _runs(~taken[low:high + 1], gap=0)
+    free = runs_of(~taken[low:high + 1], gap=0)
     if not free:
         return 1, 0
     first, last = max(free, key=lambda run: run[1] - run[0])
@@ -104,7 +104,7 @@ def _smoothed(values: np.ndarray) -> np.ndarray:
     return (padded[:-2] + padded[1:-1] + padded[2:]) / 3.0
 
 
-def _runs(mask: np.ndarray, gap: int = _GAP) -> list[tuple[int, int]]:
+def runs_of(mask: np.ndarray, gap: int = _GAP) -> list[tuple[int, int]]:
     """First and last of each run of True, runs with short gaps joined."""
     at = np.flatnonzero(mask)
     if not at.size:

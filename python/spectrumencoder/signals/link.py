@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .segment import Segment, occupied_bins, runs_of, smoothed
+from ..emitters.regions import runs_of
+from .segment import Segment, occupied_bins, smoothed
 
 NEAR = 2  # bins between a segment and a burst that are one
 REMEMBERED = 256  # frames

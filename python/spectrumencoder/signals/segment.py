@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..emitters.boxes import LENGTHS, WIDTHS, Limits, step_of
+from ..emitters.regions import runs_of
 
 SMOOTH = 3  # bins of smoothing before edges are looked for
 EDGE = 3.5  # deviations of the smoothed power above which a bin belongs to a run
 MIN_OVER = 1.4  # times the noise (-4 dB of signal), that a run must have in the mean: a filter's ripple has less
-GAP = 3  # bins below that which a run may hold
 _SURE = 0.5  # probability of a boundary, from which on it is believed
 _TAIL = 0.005  # of the power at each side, outside the occupied band (99 %, ITU-R SM.328)
 _UNDER_PEAK = 10**-2.5  # share of a segment's highest bin below which others do not count
@@ -146,13 +146,3 @@ def smoothed(values: np.ndarray) -> np.ndarray:
     """Means of SMOOTH neighbours along the last axis, (..., N)."""
     padded = np.concatenate([values[..., :1], values, values[..., -1:]], axis=-1)
     return (padded[..., :-2] + padded[..., 1:-1] + padded[..., 2:]) * (1.0 / SMOOTH)
-
-
-def runs_of(mask: np.ndarray, gap: int = GAP) -> list[tuple[int, int]]:
-    """First and last of each run of True, runs with short gaps joined."""
-    at = np.flatnonzero(mask)
-    if not at.size:
-        return []
-    cuts = np.flatnonzero(np.diff(at) > gap + 1)
-    first, last = at[np.concatenate([[0], cuts + 1])], at[np.concatenate([cuts, [at.size - 1]])]
-    return list(zip(first.tolist(), last.tolist(), strict=True))
