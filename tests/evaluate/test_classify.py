@@ -65,13 +65,15 @@ def test_only_frames_that_hold_the_signal_are_judged(write, tmp_path, model_file
     assert (engine.layout.split(held.items)[1][:, 1] == 16).all()
 
 
-def test_few_frames_are_judged_at_k_4_and_too_few_samples_yield_none(write, tmp_path, model_file):
+def test_few_frames_are_judged_at_k_4_then_at_k_1_and_too_few_samples_yield_none(write, tmp_path, model_file):
     engine = Engine(str(model_file))
     short = write(tmp_path, "x_LTE_01", 50 * FRAME, "LTE")
     (held,) = judge(short, "plain", 0, engine)
     assert len(held.items) == 12 and (engine.layout.split(held.items)[1][:, 1] == 4).all()
     tiny = write(tmp_path, "x_LTE_02", 3 * FRAME, "LTE")
     (held,) = judge(tiny, "plain", 0, engine)
+    assert len(held.items) == 3 and (engine.layout.split(held.items)[1][:, 1] == 1).all()
+    (held,) = judge(write(tmp_path, "x_LTE_03", FRAME // 2, "LTE"), "plain", 0, engine)
     assert len(held.items) == 0
 
 

@@ -99,7 +99,8 @@ def pool(tmp_path_factory):
     tokens, side = LAYOUT.split(scene_frames(SEED + 2, 64, 16, LAYOUT, WINDOW).items)
     source, zero = np.repeat([0, 1], 32), np.zeros(64, int)
     np.savez(folder / "train" / "shard_0000.npz", tokens=tokens, side=side, target=tokens, label=np.arange(64) % len(CLASSES),
-             anomaly=zero, band=zero, source=source, mixed=zero - 1)
+             anomaly=zero, band=zero, source=source, mixed=zero - 1, token_label=np.full((64, LAYOUT.n_tokens), -1),
+             boundary=np.full((64, LAYOUT.n_tokens), -1), others=np.full((64, 12), -1))
     return folder
 
 

@@ -100,7 +100,7 @@ def test_events_are_published_over_zmq(make_scene, small_model, live_run):
         flowgraph.on_poll.append(feed)
     live_run(duration=1.5, watch=watch, settings={"zmq": address})
     subscriber.close(linger=0)
-    assert got and got[0] == {"event_id": "7", "state": "open"}
+    assert got and got[0] == {"event_id": "7", "state": "open", "line": got[0]["line"]} and got[0]["line"] >= 1
 
 
 def test_a_scan_from_the_command_line_writes_its_sweeps(make_scene, small_model, tmp_path, capsys):
