@@ -10,4 +10,6 @@ def quiet_logs() -> None:
     """GNU Radio's log goes to stderr, and only when debugging: a failure is reported once, as one line."""
     debug = os.environ.get("SPECTRUMENCODER_DEBUG", "") not in ("", "0")
     os.environ.setdefault("GR_CONF_LOG_LOG_FILE", "stderr")
+    if debug and os.environ.get("GR_CONF_LOG_LOG_LEVEL") == "off":  # a program that started this one had it so
+        del os.environ["GR_CONF_LOG_LOG_LEVEL"]
     os.environ.setdefault("GR_CONF_LOG_LOG_LEVEL", "info" if debug else "off")
