@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -38,6 +40,22 @@ def write_file(path: str | Path, content: bytes | Callable[[BinaryIO], object]) 
         os.fsync(folder)  # the rename itself
     finally:
         os.close(folder)
+
+
+def make_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Makes a folder whole or not at all. write: fills the folder that it is given, which then takes its name.
+
+    Raises:
+        OSError: it cannot be made. As after any exception from `write`, nothing of it is left.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.part"))
+    try:
+        write(draft)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def close_synced(file: IO | None) -> None:

@@ -11,7 +11,7 @@ from gnuradio.spectrumencoder.tokens.layout import FrameLayout
 from gnuradio.spectrumencoder.tokens.tokenize import tokenize
 from gnuradio.spectrumencoder.training.batch_augment import mirror_truth, without_spurs
 from gnuradio.spectrumencoder.training.composed import EMPTY, UNKNOWN, UNSURE, Composer, Placed, groups_of, pieces_of, truth_of
-from gnuradio.spectrumencoder.training.corpus import CLASSES, load_corpus
+from gnuradio.spectrumencoder.training.corpus import CLASSES, CorpusError, load_corpus
 from gnuradio.spectrumencoder.training.datasets import COMPOSED, FrameFactory, Recipe, make_shard
 from gnuradio.spectrumencoder.training.loop import train
 from gnuradio.spectrumencoder.training.losses import token_losses
@@ -95,6 +95,15 @@ def test_no_frame_joins_recordings_that_a_split_parts(sources, folds):
             seen.append({names[n][0] for n in got[3]["sources"]})
     assert not any({"a", "b"} <= s for s in seen)
     assert any("a" in s for s in seen) and any("b" in s for s in seen)
+
+
+@pytest.mark.parametrize("text", [None, "x = ", "[one]\nhold = []\n"])
+def test_a_file_of_folds_that_is_none(tmp_path, text):
+    path = tmp_path / "f.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(CorpusError, match=r"folds = '.*f\.toml' of \[data\]: is no readable file of folds \(.*\); name one"):
+        groups_of(["a"], path)
 
 
 def test_noise_has_no_pieces(sources):

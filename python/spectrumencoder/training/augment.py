@@ -71,18 +71,22 @@ class Channel:
 
 
 def multipath(rng: np.random.Generator, iq: np.ndarray, samp_rate: float) -> np.ndarray:
-    """Send iq (n,) through 2 to 6 paths with exponentially falling power and a delay spread of 20 ns to 1 us.
+    """Send iq (n,) through several paths, see ``paths``. The result wraps around at its ends."""
+    return sfft.ifft(sfft.fft(iq) * paths(rng, sfft.fftfreq(len(iq), 1 / samp_rate)))
 
-    This makes the notches and slopes that an antenna sees in a wide signal. The result wraps around at its ends."""
+
+def paths(rng: np.random.Generator, freq_hz: np.ndarray) -> np.ndarray:
+    """Response (n,) complex64 at some frequencies, with unit mean power, of 2 to 6 paths with exponentially falling power.
+
+    Their delays spread over 20 ns to 1 us. This makes the notches and slopes that an antenna sees in a wide signal."""
     spread_s = float(np.exp(rng.uniform(np.log(20e-9), np.log(1e-6))))
     count = int(rng.integers(1, 6))
     delays = np.concatenate([[0.0], rng.exponential(spread_s, count)])
     gains = (rng.normal(size=count + 1) + 1j * rng.normal(size=count + 1)) * np.exp(-delays / (2 * spread_s))
     gains[0] = 1.0 + 0.5 * gains[0]
-    f = sfft.fftfreq(len(iq), 1 / samp_rate)
-    response = np.exp(-2j * np.pi * delays[:, None] * f).T @ gains
+    response = np.exp(-2j * np.pi * delays[:, None] * freq_hz).T @ gains
     response /= np.sqrt(np.mean(np.abs(response) ** 2))
-    return sfft.ifft(sfft.fft(iq) * response.astype(np.complex64))
+    return response.astype(np.complex64)
 
 
 def mean_psd(iq: np.ndarray, bins: int = N_PSD) -> np.ndarray:

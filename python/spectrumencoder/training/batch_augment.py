@@ -25,12 +25,7 @@ def jitter_condition(rng: np.random.Generator, side: torch.Tensor, dropped: floa
     return condition * shown[:, None]
 
 
-def mirror(rng: np.random.Generator, tokens: torch.Tensor, target: torch.Tensor, share: float):
-    """Reverse the frequency axis of tokens (B, M, C) and target (B, N) in a share of the frames."""
-    return mirrored(tokens, target, torch.from_numpy(rng.random(len(tokens)) < share).to(tokens.device))
-
-
-def mirrored(tokens: torch.Tensor, target: torch.Tensor, turned: torch.Tensor):
+def mirror(tokens: torch.Tensor, target: torch.Tensor, turned: torch.Tensor):
     """Reverse the frequency axis of tokens (B, M, C) and target (B, N) in the frames `turned` (B,)."""
     tokens_turned = torch.cat((tokens[..., :-2].flip(1, 2), tokens[..., -2:].flip(1)), dim=-1)
     return (torch.where(turned[:, None, None], tokens_turned, tokens),

@@ -22,7 +22,8 @@ from ..simulate.compose.cuts import NothingThere, bursts_of, evenly, occupied, q
 from ..simulate.waveforms import WAVEFORMS
 from ..tokens.layout import FrameLayout
 from . import augment
-from .corpus import CLASSES, Source
+from .corpus import CLASSES, CorpusError, Source
+from .spread import strange, untypical
 
 UNKNOWN = len(CLASSES)  # number of the class `unknown signal`
 EMPTY = CLASSES.index("noise")
@@ -75,11 +76,18 @@ def groups_of(names: list[str], folds: Path | None) -> list[set[str]]:
 
     Args:
         folds: TOML file of folds (recipes/train/folds.toml). None: all may share a frame.
+
+    Raises:
+        CorpusError: the file cannot be read, or is no file of folds.
     """
     if folds is None:
         return [set(names)]
-    held = [{n for n in names if any(fnmatch(n, p) for p in fold["holdout"])}
-            for fold in tomllib.loads(folds.read_text(encoding="utf-8")).values()]
+    try:
+        patterns = [list(fold["holdout"]) for fold in tomllib.loads(folds.read_text(encoding="utf-8")).values()]
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise CorpusError(f"folds = {str(folds)!r} of [data]: is no readable file of folds ({' '.join(str(error).split())}); "
+                          "name one by its path from this folder") from error
+    held = [{n for n in names if any(fnmatch(n, p) for p in fold)} for fold in patterns]
     free = set(names) - set().union(*held)
     return [free | fold for fold in held]
 
@@ -243,9 +251,7 @@ class Composer:
         """A signal of the simulator: labelled waveforms with the spread of training, or one of no class."""
         names = self.simulated[cls]
         waveform = WAVEFORMS[names[rng.integers(len(names))]]
-        from .datasets import untypical
-
-        params = {**waveform.draw(rng), **untypical(rng, waveform.name), **_strange(rng, waveform.name)}
+        params = {**waveform.draw(rng), **untypical(rng, waveform.name), **strange(rng, waveform.name)}
         width = max(waveform.width_of(params), 20.0)
         own = max(1.3 * width, 2e3)
         seconds = count / rate if rate is not None else 0.02
@@ -283,7 +289,7 @@ class Composer:
         if rng.random() < 0.5:
             spectrum = np.conj(spectrum[::-1])
         if piece.width_hz > 500e3 and rng.random() < 0.4:
-            spectrum = _faded(rng, spectrum, rate / count)
+            spectrum = spectrum * augment.paths(rng, np.arange(len(spectrum)) * (rate / count))
         room = max(0.5 - 0.5 * width / rate, 0.02) if rng.random() < 0.93 else 0.5
         middle = round((0.5 + rng.uniform(-room, room)) * count)
         low, high = middle - half, middle + half
@@ -291,27 +297,6 @@ class Composer:
         if not len(spectrum):
             return None
         return Placed(max(low, 0), spectrum.astype(np.complex64), piece.cls, piece.source, share, piece.width_hz > 50.0)
-
-
-def _strange(rng: np.random.Generator, waveform: str) -> dict:
-    """Parameters of signals of no class, over a wide range."""
-    if waveform == "band_noise":
-        return {"bandwidth_hz": float(np.exp(rng.uniform(np.log(4e3), np.log(8e6)))), "rolloff": float(rng.uniform(0.05, 0.6))}
-    if waveform == "fm_voice":
-        return {"deviation_hz": float(np.exp(rng.uniform(np.log(2e3), np.log(75e3))))}
-    if waveform == "gmsk":
-        return {"symbol_rate": float(np.exp(rng.uniform(np.log(4e3), np.log(4e5))))}
-    return {}
-
-
-def _faded(rng: np.random.Generator, spectrum: np.ndarray, step_hz: float) -> np.ndarray:
-    """Send a spectrum through 2 to 4 paths."""
-    f = np.arange(len(spectrum)) * step_hz
-    count = int(rng.integers(1, 4))
-    delays = rng.exponential(float(np.exp(rng.uniform(np.log(20e-9), np.log(1e-6)))), count)
-    gains = (rng.normal(size=count) + 1j * rng.normal(size=count)) * 0.5
-    response = 1.0 + sum(g * np.exp(-2j * np.pi * d * f) for g, d in zip(gains, delays, strict=True))
-    return spectrum * (response / np.sqrt(np.mean(np.abs(response) ** 2))).astype(np.complex64)
 
 
 def truth_of(placed: list[Placed], layout: FrameLayout, average: int, kept: np.ndarray) -> dict:

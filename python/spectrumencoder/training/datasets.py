@@ -24,6 +24,7 @@ from ..tokens.tokenize import tokenize
 from . import augment, front_end
 from .composed import EMPTY, MAX_EMITTERS, UNSURE, Composer
 from .corpus import BLOCK, CLASSES, Source
+from .spread import untypical
 
 UNLABELLED = -1
 COMPOSED = -2  # number of the recording of a frame that holds several
@@ -347,22 +348,6 @@ def _token_label(tokens: np.ndarray, average: int, label: int) -> np.ndarray:
     high[middle - 1:middle + 1] = high[middle - 2] and high[middle + 1]
     out[high] = label
     return out
-
-
-def untypical(rng: np.random.Generator, waveform: str) -> dict:
-    """Extra parameters for half of a waveform's emitters: cheap oscillators, other rates.
-
-    There are many sensor protocols, and a corpus holds few of them."""
-    def log_uniform(low, high):
-        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-    if waveform == "ook_sensor":
-        return {"unit_s": log_uniform(1e-4, 1.2e-3)} | (
-            {"pull_hz": float(rng.normal(0, 8e3))} if rng.random() < 0.5 else {}) | (
-            {"linewidth_hz": log_uniform(10, 3e3)} if rng.random() < 0.5 else {})
-    if waveform == "fsk_sensor" and rng.random() < 0.5:
-        return {"symbol_rate": log_uniform(600, 40e3), "deviation_hz": log_uniform(5e3, 60e3)}
-    return {}
 
 
 def add_anomaly(rng: np.random.Generator, iq: np.ndarray, inr_db: float) -> np.ndarray:

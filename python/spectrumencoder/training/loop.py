@@ -30,7 +30,7 @@ from ..encoder.config import EncoderConfig
 from ..encoder.encoder import DB_RANGE, DB_SCALE, SpectrumEncoder
 from ..encoder.model_file import find_model, load, variant_name
 from ..tokens.layout import FrameLayout
-from .batch_augment import add_spurs, jitter_condition, mirror_truth, mirrored, without_spurs
+from .batch_augment import add_spurs, jitter_condition, mirror, mirror_truth, without_spurs
 from .config import ConfigError, TrainingConfig, read_config
 from .corpus import CLASSES, load_corpus, split
 from .datasets import COMPOSED
@@ -306,7 +306,7 @@ class Run:
         spurious = torch.zeros_like(anomaly)
         if t.mirror_share:
             turned = torch.from_numpy(rng.random(t.batch) < t.mirror_share).to(self.device)
-            tokens, batch["target"] = mirrored(tokens, batch["target"], turned)
+            tokens, batch["target"] = mirror(tokens, batch["target"], turned)
             batch["token_label"], batch["boundary"] = mirror_truth(turned, batch["token_label"], batch["boundary"])
         if t.spur_share:
             before = tokens

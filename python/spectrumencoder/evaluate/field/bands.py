@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -19,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...atomic_file import make_folder
 from ...encoder import features
 from ...encoder.engine import EncodedFrames, Engine
 from ...recordings import find_recordings
@@ -155,14 +153,7 @@ def make_band(plan: Plan, folders: Sequence[Path], seed: int, times: Times, cach
     plan = field_plan(plan, seed, times)
     folder = cache / f"{plan.name}_{seed}_{band_key(plan, folders)[:16]}"
     if not (folder / _ABOUT).is_file():
-        cache.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=cache, prefix=f"{folder.name}.part"))
-        try:
-            _write(plan, folders, times, draft, progress)
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(draft, folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+        make_folder(folder, lambda draft: _write(plan, folders, times, draft, progress))
     about = json.loads((folder / _ABOUT).read_text())
     return FieldBand(**about, psd=np.load(folder / _PSD, mmap_mode="r"), extras=np.load(folder / _EXTRAS, mmap_mode="r"))
 

@@ -13,9 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -24,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...atomic_file import make_folder
 from ...encoder.token_classes import UNKNOWN_SIGNAL
 from ...recordings.sample_format import SampleFormat
 from ...recordings.sigmf_writer import encode
@@ -126,14 +124,7 @@ def make_scene(sources: Sequence[Source], folders: Sequence[Path], seed: int, ca
     text = json.dumps([names, seed, frames, RATES, SNR_DB, MAX_ZOOM, _engine()])
     folder = cache_dir / f"scene_{seed}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     if not (folder / "scene.json").is_file():
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=cache_dir, prefix=f"{folder.name}.part"))
-        try:
-            _write(sources, folders, seed, frames, draft)
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(draft, folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+        make_folder(folder, lambda draft: _write(sources, folders, seed, frames, draft))
     about = json.loads((folder / "scene.json").read_text())
     truth = [TrueBox(*row) for row in about["truth"]]
     return Scene(seed, about["rate_hz"], np.load(folder / "items.npy", mmap_mode="r"), truth, about["recordings"])
