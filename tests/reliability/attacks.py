@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 SCRIPT = os.path.join(os.path.dirname(sys.executable), "spectrumencoder")
@@ -77,7 +78,7 @@ def signals(folder: Path, seeds: range):
     every, every_unit = lines_of(whole["events"]), units(whole["encoded"])
     for seed in seeds:
         draw = random.Random(seed)
-        number = draw.choice([signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+        number = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[seed % 3]
         files = outputs(folder, f"stopped{seed}")
         process = subprocess.Popen(command(recording, files), stderr=subprocess.PIPE, text=True,
                                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
@@ -186,7 +187,7 @@ def radio_options(draw: random.Random) -> tuple[list[str], dict[str, int], int, 
     where = draw.choice((["--freq", "434e6"], ["--freq", "98e6"], ["--scan", "430e6:436e6"], ["--scan", "88e6:90e6,433e6:435e6"]))
     more = draw.choice(([], [], ["--gain", "30"], ["--agc", "on"], ["--ppm", "3"], ["--setting", "dc_dbfs=-30"], ["--bandwidth", "2e5"]))
     return ([f"soapy:driver=spectrumtest,{','.join(f'{key}={value}' for key, value in arguments.items())}", "--rate", f"{rate:g}",
-             "--duration", f"{seconds:g}", "--silence", "1.5", *where, *more], faults, reads, paced)
+             "--duration", f"{seconds:g}", "--silence", "4", *where, *more], faults, reads, paced)
 
 
 def must_end(faults: dict[str, int], reads: int, paced: bool) -> list[int]:
@@ -222,7 +223,13 @@ def radio(folder: Path, seeds: range):
 
 KINDS = {"radio": radio, "signals": signals, "sigmf": sigmf, "encoded": encoded, "full": full}
 
-if __name__ == "__main__":
+
+def print_rows(kinds: dict[str, Callable]):
+    """The program: prints the rows of an attack, from the words KIND FOLDER FIRST COUNT."""
     _, kind, folder, first, count = sys.argv
-    for row in KINDS[kind](Path(folder), range(int(first), int(first) + int(count))):
+    for row in kinds[kind](Path(folder), range(int(first), int(first) + int(count))):
         print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    print_rows(KINDS)
