@@ -123,15 +123,19 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         name_in_events: put the source's name into each event of the file.
         survey, band_plot: see ``run``.
         watch: is shown the flowgraph before it runs.
-        parts: callables that connect more blocks to the flowgraph and return them.
+        parts: callables that connect more blocks to the flowgraph and return them. One may state what it ``needs`` of the
+            chain, a set of ``listening.SIGNALS`` and ``listening.ENCODED``; one with a method ``end`` gets the run's notes by it,
+            whatever ended the run.
         progress: is called ten times a second with the source's name, samples played and samples in all (None: unknown).
 
     Raises:
         SettingError: a setting that the model or the machine cannot serve, naming what it can.
         SessionError: the recording is too short for one frame, or a block failed; one line.
     """
+    parts = list(parts)
     flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
-                          encoded=encoded, tracks=tracks, survey=survey)
+                          encoded=encoded, tracks=tracks, survey=survey,
+                          needs=frozenset().union(*(getattr(part, "needs", ()) for part in parts)))
     band = BandPart(band_plot) if band_plot is not None else None
     for part in parts:
         flowgraph.add(part(flowgraph))
@@ -139,7 +143,12 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         flowgraph.add(band(flowgraph))
     watch(flowgraph)
     began = time.monotonic()
-    interrupted = flowgraph.run(progress)
+    try:
+        interrupted = flowgraph.run(progress)
+    finally:
+        for part in parts:
+            if hasattr(part, "end"):
+                part.end(flowgraph.notes())
     wall_s = time.monotonic() - began
     for call in flowgraph.on_poll:
         call()
@@ -181,7 +190,8 @@ class Flowgraph:
     """
 
     def __init__(self, source: Source, settings: RunSettings, *, append: bool, keep_spectra: bool,
-                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False):
+                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
+                 needs: frozenset[str] = frozenset()):
         from gnuradio import gr
 
         from ..blocks.spectrum_monitor import spectrum_monitor
@@ -203,8 +213,9 @@ class Flowgraph:
             self.monitor = spectrum_monitor(**settings.of_chain() | {
                 "model": models, "samp_rate": source.samp_rate, "center_freq": 0.0, "average": self.average,
                 "freq_offset": source.freq_offset, "learn_s": self._learn_s,
-                "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default) if encoded else 0,
-                "signals": survey or keep_spectra or settings.asks_for_signals,
+                "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default
+                                  ) if encoded or keys.ENCODED in needs else 0,
+                "signals": survey or keep_spectra or settings.asks_for_signals or keys.SIGNALS in needs,
                 "tracks_file": str(tracks) if tracks else "", "overload": source.overload, "time_source": source.time_source,
                 "pad_batch": source.pad_batch, "min_output_buffer": source.buffer_frames(frame_hop)})
         except ValueError as error:  # a setting that the model, or this machine, cannot serve

@@ -20,6 +20,7 @@ from pathlib import Path
 from ..lines_file import LinesFile
 from .errors import SessionError
 from .flowgraph import GRACE_S, RunSettings, run
+from .listening import Listener, listen_parts
 from .outcome import Outcome
 from .progress import Progress, no_progress
 from .radio import SnippetPart
@@ -38,6 +39,7 @@ class Plan:
         plot, encoded, tracks, band_plot: files to write. survey: see ``session.run``.
         snippets: folder for the samples around each event; snippets_max_mb: MB of all of them.
         stated: what the user states about the recordings, as arguments of ``open_recording``.
+        listeners: of ``listening``, for recordings that run in this process.
     """
 
     settings: RunSettings
@@ -50,6 +52,7 @@ class Plan:
     band_plot: Path | None = None
     snippets: Path | None = None
     snippets_max_mb: float = 1000.0
+    listeners: tuple[Listener, ...] = ()
 
     def run(self, path: Path, *, watch: Callable = lambda flowgraph: None,
             progress: Progress = no_progress) -> Outcome:
@@ -62,10 +65,11 @@ class Plan:
         recording = open_recording(path, **self.stated)
         plot, encoded, tracks, band_plot = (named_path(file, recording.name, self.folder) for file in (
             self.plot, self.encoded, self.tracks, self.band_plot))
-        parts = [] if self.snippets is None else [SnippetPart(self.snippets, self.snippets_max_mb)]
+        snippets = [] if self.snippets is None else [SnippetPart(self.snippets, self.snippets_max_mb)]
         outcome = run(recording, self.settings, append=True, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
-                      tracks=tracks, survey=self.survey, band_plot=band_plot, parts=parts, progress=progress)
-        for part in parts:
+                      tracks=tracks, survey=self.survey, band_plot=band_plot, parts=[*snippets, *listen_parts(self.listeners)],
+                      progress=progress)
+        for part in snippets:
             part.write(recording)
         return outcome
 
