@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from gnuradio.spectrumencoder import session
 from gnuradio.spectrumencoder.recordings import open_recording
-from gnuradio.spectrumencoder.session.listening import SIGNALS, Clock, ListenPart, Listener
+from gnuradio.spectrumencoder.session.listening import SIGNALS, Clock, Listener, ListenPart
 from gnuradio.spectrumencoder.session.radio import run_radio
 from gnuradio.spectrumencoder.session.stats import RunStats
 
