@@ -86,16 +86,23 @@ class Listener:
 class FollowedRun:
     """A run as its listeners see it. All methods may be called on any thread.
 
-    Attributes: name (of the source), samp_rate, center_freq_hz (at its begin), fft_size, frame_s, model, is_radio, is_scan.
+    Attributes: name (of the source), samp_rate, center_freq_hz (at its begin), fft_size, average (spectra per frame), frame_s,
+    model, is_radio, is_scan, scan_span_hz (of all ranges of a scan together, else 0); asked: the settings of the chain as the run
+    began, by key.
     """
 
-    def __init__(self, flowgraph: Flowgraph, feed: live_feed, is_scan: bool = False):
-        self._flowgraph, self._feed, self.is_scan = flowgraph, feed, is_scan
+    def __init__(self, flowgraph: Flowgraph, feed: live_feed, scan_span_hz: float = 0.0):
+        self._flowgraph, self._feed, self.scan_span_hz, self.is_scan = flowgraph, feed, scan_span_hz, scan_span_hz > 0
         source, settings = flowgraph.source, flowgraph.settings
         self.name, self.is_radio = source.name, source.recording is None and not source.finite
         self.samp_rate, self.center_freq_hz, self.fft_size = source.samp_rate, source.center_freq, flowgraph.monitor.fft_size
         self.frame_s = self.fft_size * flowgraph.average * (1 - settings.overlap) / source.samp_rate
-        self.model = flowgraph.model_name
+        self.model, self.average, self.asked = flowgraph.model_name, flowgraph.average, settings.of_chain()
+
+    @property
+    def ending(self) -> str:
+        """Why it ended: "ended", "stopped" by the user, or what failed; "" while it runs."""
+        return self._flowgraph.ending
 
     def control(self, message: dict) -> None:
         """Sends settings or commands to the chain, as ``control`` messages have them: {"accept": 7}, {"dropout_rate": 0.5}."""
@@ -141,11 +148,14 @@ class FollowedRun:
 class ListenPart:
     """Connects a feed to a flowgraph, and gives what it collects to listeners. The block is made for each run, they are not.
 
+    Args:
+        scan_span_hz: of all ranges of a scan together; 0: no scan tunes the source.
+
     Attributes: needs: what the listeners need together.
     """
 
-    def __init__(self, listeners: Iterable[Listener], is_scan: bool = False):
-        self._listeners, self._is_scan = list(listeners), is_scan
+    def __init__(self, listeners: Iterable[Listener], scan_span_hz: float = 0.0):
+        self._listeners, self._scan_span_hz = list(listeners), scan_span_hz
         self.needs = frozenset().union(*(listener.needs for listener in self._listeners))
         self._feed: live_feed | None = None
 
@@ -161,7 +171,7 @@ class ListenPart:
         if monitor.signal_list is not None:
             top.msg_connect(monitor, keys.SIGNALS, feed, keys.SIGNALS)
         top.msg_connect(feed, keys.CONTROL, monitor, keys.CONTROL)
-        run = FollowedRun(flowgraph, feed, self._is_scan)
+        run = FollowedRun(flowgraph, feed, self._scan_span_hz)
         if run.is_radio:
             top.msg_connect(feed, keys.CMD, source.block, keys.CMD)
         more = [block for listener in self._listeners for block in listener.blocks(flowgraph)]
@@ -180,9 +190,9 @@ class ListenPart:
             listener.end(notes)
 
 
-def listen_parts(listeners: Sequence[Listener], is_scan: bool = False) -> list[ListenPart]:
+def listen_parts(listeners: Sequence[Listener], scan_span_hz: float = 0.0) -> list[ListenPart]:
     """The part of one run for these listeners; none if there are none."""
-    return [ListenPart(listeners, is_scan)] if listeners else []
+    return [ListenPart(listeners, scan_span_hz)] if listeners else []
 
 
 class Clock:

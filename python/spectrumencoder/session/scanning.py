@@ -23,6 +23,12 @@ class ScanOptions:
     hold_ms: float = 0.0
     sweeps: Path | None = None
 
+    @property
+    def span_hz(self) -> float:
+        """Width of all ranges together."""
+        from ..scan.scan_plan import parse_ranges
+        return sum(high - low for low, high in parse_ranges(self.ranges))
+
     def first_freq(self, rate: float, fft_size: int = 1024) -> float:
         """Frequency to tune to before the scanner takes over, Hz.
 
