@@ -232,7 +232,7 @@ def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunS
     parts = [scan] if scan else []
     if snippets is not None:
         parts.append(SnippetPart(snippets, snippets_max))
-    parts += listen_parts(listeners, scanning.span_hz if scanning else 0.0)
+    parts += listen_parts(listeners, scan, snippets)
     outcome = run_radio(radio, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks, parts=parts, progress=progress)
     progress.hide()
     swept = scan.summary(radio.rate) if scan else {}

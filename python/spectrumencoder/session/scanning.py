@@ -47,7 +47,7 @@ class ScanPart:
     """Connects scanner and log of the rows to a flowgraph; afterwards it can say how the scan went."""
 
     def __init__(self, options: ScanOptions):
-        self._options = options
+        self._options, self.span_hz = options, options.span_hz
         self.scanner = self.log = None
 
     def __call__(self, flowgraph) -> list:
