@@ -178,6 +178,14 @@ HOPS = "hops"
 HELD_HOPS = "held_hops"            # hops at which an event held the scanner
 DWELL_SAMPLES = "dwell_samples"    # samples that went into the row
 
+# Push: events and the retained state on an MQTT broker
+MESSAGE_ID = "message_id"          # the same if an event is sent again
+ALERTS_HOUR = "alerts_hour"        # alerts that opened in the last hour
+FLOOR_DBFS = "floor_dbfs"          # noise floor across the bins
+PROBLEM = "problem"                # what was lost in the last minute, in words; "" if nothing
+WAITING = "waiting"                # events in the spool
+DROPPED = "dropped"                # events that will not arrive
+
 # Settings in status (with DROPOUT_RATE and THRESHOLD, above); `settings.py` lists those that `control` messages change
 DROPOUT_POLICY = "dropout_policy"
 ADAPTIVE_DROPOUT = "adaptive_dropout"

@@ -150,6 +150,12 @@
     X(HOPS, hops, "hops") \
     X(HELD_HOPS, held_hops, "held_hops") \
     X(DWELL_SAMPLES, dwell_samples, "dwell_samples") \
+    X(MESSAGE_ID, message_id, "message_id") \
+    X(ALERTS_HOUR, alerts_hour, "alerts_hour") \
+    X(FLOOR_DBFS, floor_dbfs, "floor_dbfs") \
+    X(PROBLEM, problem, "problem") \
+    X(WAITING, waiting, "waiting") \
+    X(DROPPED, dropped, "dropped") \
     X(DROPOUT_POLICY, dropout_policy, "dropout_policy") \
     X(ADAPTIVE_DROPOUT, adaptive_dropout, "adaptive_dropout") \
     X(ROPE_MODE, rope_mode, "rope_mode") \
