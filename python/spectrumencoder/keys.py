@@ -187,6 +187,12 @@ CHANNEL_HZ = "channel_hz"          # width of a channel
 OCCUPANCY = "occupancy"            # share of the frames in which a channel or an emitter was above the floor
 MEAN_DB = "mean_db"                # levels in dB over the floor
 MAX_DB = "max_db"
+# Push: events and the retained state on an MQTT broker
+MESSAGE_ID = "message_id"          # the same if an event is sent again
+ALERTS_HOUR = "alerts_hour"        # alerts that opened in the last hour
+PROBLEM = "problem"                # what was lost in the last minute, in words; "" if nothing
+WAITING = "waiting"                # events in the spool
+DROPPED = "dropped"                # events that will not arrive
 
 # Settings in status (with DROPOUT_RATE and THRESHOLD, above); `settings.py` lists those that `control` messages change
 DROPOUT_POLICY = "dropout_policy"

@@ -158,6 +158,11 @@
     X(OCCUPANCY, occupancy, "occupancy") \
     X(MEAN_DB, mean_db, "mean_db") \
     X(MAX_DB, max_db, "max_db") \
+    X(MESSAGE_ID, message_id, "message_id") \
+    X(ALERTS_HOUR, alerts_hour, "alerts_hour") \
+    X(PROBLEM, problem, "problem") \
+    X(WAITING, waiting, "waiting") \
+    X(DROPPED, dropped, "dropped") \
     X(DROPOUT_POLICY, dropout_policy, "dropout_policy") \
     X(ADAPTIVE_DROPOUT, adaptive_dropout, "adaptive_dropout") \
     X(ROPE_MODE, rope_mode, "rope_mode") \

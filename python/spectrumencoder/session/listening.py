@@ -7,7 +7,7 @@ what may wait (a network, a disk that is slow) belongs on a thread of its own, b
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,10 +49,12 @@ class News(NamedTuple):
 class Listener:
     """Follows one run, or several one after the other. All methods have a body that does nothing.
 
-    Attributes: needs: of SIGNALS, ENCODED.
+    Attributes: needs: of SIGNALS, ENCODED. say: shows a person a line at once, such as that a server is away; call it in ``take``
+    or ``end``. Who opens the listener sets it.
     """
 
     needs: frozenset[str] = frozenset()
+    say: Callable[[str], None] = staticmethod(lambda line: None)
 
     def begin(self, run: FollowedRun) -> None:
         """A run begins; it has not played a sample yet."""

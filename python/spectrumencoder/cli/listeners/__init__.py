@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from . import history, web
+from . import history, push, web
 
-KINDS = (web, history)
+KINDS = (web, history, push)
