@@ -83,7 +83,7 @@ class RunSettings(ChainSettings):
 
 def run(recording: Recording, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
         name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
-        band_plot: Path | None = None, watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
+        band_plot: Path | None = None, thumbnail: Path | None = None, watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
         parts: Iterable[Callable[[Flowgraph], list]] = (), progress: Progress = no_progress) -> Outcome:
     """Runs one recording through spectrum_monitor to its end, as the command ``run`` does.
 
@@ -96,6 +96,7 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
         encoded, tracks: files to write the compressed spectra and the tracks to.
         survey: list all signals in the outcome, and say nothing of learning. A picture, and files of signals, list them, too.
         band_plot: picture of all signals to draw at the end of a survey.
+        thumbnail: small picture to draw at the end: the waterfall with its boxes.
         watch: called with the ``Flowgraph`` before it runs. parts: see ``run_source``.
         progress: called ten times a second with the recording's name, samples played and samples in all.
 
@@ -105,13 +106,14 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
     """
     quiet_logs()
     return run_source(RecordingSource(recording), settings, append=append, plot=plot, name_in_events=name_in_events,
-                      encoded=encoded, tracks=tracks, survey=survey, band_plot=band_plot, watch=watch,
+                      encoded=encoded, tracks=tracks, survey=survey, band_plot=band_plot, thumbnail=thumbnail, watch=watch,
                       parts=parts, progress=progress)
 
 
 def run_source(source: Source, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
                name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
-               band_plot: Path | None = None, watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
+               band_plot: Path | None = None, thumbnail: Path | None = None,
+               watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
                parts: Iterable[Callable[[Flowgraph], list]] = (),
                progress: Progress = no_progress) -> Outcome:
     """Runs a source to its end. Call ``quiet_logs`` before the source is made.
@@ -121,7 +123,7 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         plot: picture to draw at the end.
         encoded, tracks: files to write the compressed spectra and the tracks to.
         name_in_events: put the source's name into each event of the file.
-        survey, band_plot: see ``run``.
+        survey, band_plot, thumbnail: see ``run``.
         watch: is shown the flowgraph before it runs.
         parts: callables that connect more blocks to the flowgraph and return them.
         progress: is called ten times a second with the source's name, samples played and samples in all (None: unknown).
@@ -130,7 +132,7 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         SettingError: a setting that the model or the machine cannot serve, naming what it can.
         SessionError: the recording is too short for one frame, or a block failed; one line.
     """
-    flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
+    flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None or thumbnail is not None, name_in_events=name_in_events,
                           encoded=encoded, tracks=tracks, survey=survey)
     band = BandPart(band_plot) if band_plot is not None else None
     for part in parts:
@@ -147,15 +149,8 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         flowgraph.monitor.release()
     probe, health = flowgraph.probe, flowgraph.monitor.health.snapshot()
     n_frames = health[keys.FRAMES]
-    if plot is not None and n_frames and probe.waterfall is not None:
-        from ..display.run_picture import save_plot
-        title = (f"{source.name}: {count(probe.n_events, 'event')} in {count(n_frames, 'frame')}, "
-                 f"model {flowgraph.model_name}")
-        track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
-        try:
-            save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages, probe.boxes)
-        except OSError as error:
-            raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
+    if n_frames and probe.waterfall is not None:
+        _draw(flowgraph, plot, thumbnail, tracks)
     if band is not None:
         band.save(flowgraph)
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
@@ -163,6 +158,24 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
                    tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals)
+
+
+def _draw(flowgraph: Flowgraph, plot: Path | None, thumbnail: Path | None, tracks: Path | None):
+    """Draws the pictures of a run that are asked for."""
+    from ..display.run_picture import save_plot, save_thumbnail
+    probe = flowgraph.probe
+    events, picture = list(probe.transmissions.values()), plot
+    try:
+        if plot is not None:
+            title = (f"{flowgraph.source.name}: {count(probe.n_events, 'event')} in "
+                     f"{count(flowgraph.monitor.health.snapshot()[keys.FRAMES], 'frame')}, model {flowgraph.model_name}")
+            track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
+            save_plot(plot, probe.waterfall, events, title, track_messages, probe.boxes)
+        if thumbnail is not None:
+            picture = thumbnail
+            save_thumbnail(thumbnail, probe.waterfall, events, probe.boxes)
+    except OSError as error:
+        raise SessionError(f"cannot write {picture}: {error.strerror}; name a file in a folder that exists") from error
 
 
 def in_options(text: str) -> str:
