@@ -110,6 +110,14 @@ class anomaly_detector(SafeBlock, gr.sync_block):
                              keys.LEARNING: judge.learning}
         return counts | {keys.SUPPRESSED_EVENTS: judge.tracker.n_suppressed, keys.FALSE_ALARM_RATE: judge.false_alarm_rate}
 
+    def emitter_rows(self) -> list[dict]:
+        """All emitters, as rows of ``listing.describe``; from any thread. Empty with the detector "boxes"."""
+        return [] if self._band_part is None else self._band_part.rows()[0]
+
+    def ignored_ranges(self) -> list[list[float]]:
+        """Ranges in which nothing alerts, pairs of Hz; from any thread. Empty with the detector "boxes"."""
+        return [] if self._band_part is None else self._band_part.rows()[1]
+
     # Live changes, from any thread; the setters of the detector's settings are made from the rows, see ``control``
 
     @setter

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from .. import keys
 from ..session.errors import SessionError, SettingError
 from ..session.flowgraph import RunSettings, cores
 from ..session.jobs import Plan, at_once, in_turn
+from ..session.listening import listen_parts
 from ..session.outcome import Outcome
 from ..session.pipe import is_pipe
 from ..session.radio import SnippetPart, end, run_pipe, run_radio
@@ -26,13 +27,17 @@ from ..settings import RUN, SETTINGS
 from . import options
 from .console import NOTES, OUT, ProgressLine, check_writable, leave, write_json
 from .errors import CommandError, UsageError
+from .listening import asked, given, listener_options, open_listeners
+from .listening import report as report_listeners
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..recordings import Recording
+    from ..session.listening import Listener
 
 
+@listener_options(after="metrics")
 @options.settings_options(RUN, after="offset", panels={"settle_ms": options.SCAN}, help={
     "usable": f"{SETTINGS['usable'].help} A scan takes {ScanOptions.usable:g} if you give none."})
 def run(
@@ -98,6 +103,7 @@ def run(
     **chain,
 ):
     """Run recordings, or a radio, through tokenizer, encoder and detector, and report what does not belong."""
+    followers = asked(chain)
     chain["average"] = options.average_option(chain["average"])
     live, pipe = source.startswith(SOAPY_PREFIX), is_pipe(source)
     stated = options.stated(rate, format, freq, start, channel, offset)
@@ -113,7 +119,7 @@ def run(
     words = NOTES if events == STDOUT else OUT
     check_writable(None if events == STDOUT else events, signals, tracks, encoded, plot, json_file, sweeps,
                    Path(annotate) if annotate else None)
-    asked = report_forgotten_units(rate, freq, quiet)
+    forgotten = report_forgotten_units(rate, freq, quiet)
     if events is not None and events != STDOUT and events.is_file() and events.stat().st_size and not quiet:
         NOTES.print(f"note: {events} holds lines of earlier runs; those of this run come after them", markup=False)
     if not scan:
@@ -131,36 +137,38 @@ def run(
         only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None,
                         annotate=annotate, **{"annotate-signals": annotate_signals or None},
                         plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
-        with ProgressLine(quiet=quiet) as progress, \
+        with ProgressLine(quiet=quiet) as progress, open_listeners(followers) as listeners, \
                 RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
             _run_radio(radio, scanning, settings, watch, progress, quiet, plot, encoded, tracks, json_file, snippets,
-                       snippets_max, asked, words)
+                       snippets_max, forgotten, words, listeners)
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
                 sweeps=sweeps, **{"stream-arg": stream_arg})
     if pipe:
         only_files(annotate=annotate, snippets=snippets, jobs=jobs if jobs > 1 else None,
                    **{"annotate-signals": annotate_signals or None})
-        with ProgressLine(quiet=quiet) as progress, \
+        with ProgressLine(quiet=quiet) as progress, open_listeners(followers) as listeners, \
                 RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
             outcome = run_pipe(source, stated, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks,
-                               progress=progress)
-        _conclude(outcome, settings, quiet, json_file, more={"notes": asked}, words=words)
+                               parts=listen_parts(listeners), progress=progress)
+            _conclude(outcome, settings, quiet, json_file, more={"notes": forgotten}, words=words, listeners=listeners)
         return
     jobs = min(jobs, len(paths))
     if jobs > 1:
         _only_one_job(zmq=zmq, stats=stats, metrics=metrics, band_file=settings.band_file, snippets=snippets,
-                      **{"events -": events == STDOUT})
+                      **{"events -": events == STDOUT}, **given(followers))
     plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, stated,
                 snippets=snippets, snippets_max_mb=snippets_max)
-    with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, \
+    with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, open_listeners(followers) as listeners, \
             RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
+        plan = replace(plan, listeners=tuple(listeners))
         # Closed here: left to the garbage collector, the pool's end may come after that of what it holds.
         with closing(at_once(plan, paths, jobs, progress) if jobs > 1 else
                      in_turn(plan, paths, watch.attach, progress)) as results:
             outcomes, errors = _run_recordings(results, plan, progress, quiet, words)
+        more = report_listeners(listeners, lambda line: _note(line, quiet))
     if json_file is not None:
-        write_json(json_file, summary(outcomes, errors, settings) | {"notes": asked})
+        write_json(json_file, summary(outcomes, errors, settings) | {"notes": forgotten} | more)
     if outcomes and outcomes[-1].hung:
         leave(f"{outcomes[-1].name}: {outcomes[-1].hung}")
     interrupted = [outcome.name for outcome in outcomes if outcome.interrupted]
@@ -197,13 +205,14 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
 
 
 def _conclude(outcome: Outcome, settings: RunSettings, quiet: bool, json_file: Path | None, line: str = "",
-              more: dict | None = None, words: Console = OUT):
-    """Reports the outcome of a radio or a stream, a further line, and more for the file."""
+              more: dict | None = None, words: Console = OUT, listeners: Sequence[Listener] = ()):
+    """Reports the outcome of a radio or a stream, a further line, what listeners say, and more for the file."""
     _report_outcome(outcome, quiet, set(), words)
     if line and not quiet:
         words.print(line, markup=False)
+    more = (more or {}) | report_listeners(listeners, lambda text: _note(text, quiet))
     if json_file is not None:
-        write_json(json_file, summary([outcome], [outcome.fault] if outcome.fault else [], settings) | (more or {}))
+        write_json(json_file, summary([outcome], [outcome.fault] if outcome.fault else [], settings) | more)
     if outcome.hung:
         leave(f"{outcome.name}: {outcome.fault or outcome.hung}")
     end(outcome)
@@ -218,18 +227,20 @@ def only_files(**options):
 
 def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: RunStats,
                progress: ProgressLine, quiet: bool, plot, encoded, tracks, json_file, snippets: Path | None, snippets_max: float,
-               asked: list[str], words: Console):
+               forgotten: list[str], words: Console, listeners: Sequence[Listener]):
     scan = ScanPart(scanning) if scanning else None
     parts = [scan] if scan else []
     if snippets is not None:
         parts.append(SnippetPart(snippets, snippets_max))
+    parts += listen_parts(listeners, scan is not None)
     outcome = run_radio(radio, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks, parts=parts, progress=progress)
     progress.hide()
     swept = scan.summary(radio.rate) if scan else {}
     line = f"{swept['sweeps']} sweeps" if swept else ""
     if swept and swept["sweeps"]:
         line += f", {swept['hops_per_s']:.2f} hops/s, {100 * swept['watched_share']:.0f} % of the time watched"
-    _conclude(outcome, settings, quiet, json_file, line, {"notes": asked} | ({"scan": swept} if swept else {}), words)
+    _conclude(outcome, settings, quiet, json_file, line, {"notes": forgotten} | ({"scan": swept} if swept else {}), words,
+              listeners)
 
 
 def _reporter(progress: ProgressLine, words: Console):
@@ -243,6 +254,11 @@ def _reporter(progress: ProgressLine, words: Console):
 
 def _report(line: str):
     NOTES.print(line, markup=False)
+
+
+def _note(line: str, quiet: bool):
+    if not quiet:
+        NOTES.print(f"note: {line}", markup=False)
 
 
 def _report_outcome(outcome: Outcome, quiet: bool, reported: set[str], words: Console):

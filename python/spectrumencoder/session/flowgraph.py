@@ -83,7 +83,7 @@ class RunSettings(ChainSettings):
 
 def run(recording: Recording, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
         name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
-        band_plot: Path | None = None, thumbnail: Path | None = None, watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
+        band_plot: Path | None = None, watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
         parts: Iterable[Callable[[Flowgraph], list]] = (), progress: Progress = no_progress) -> Outcome:
     """Runs one recording through spectrum_monitor to its end, as the command ``run`` does.
 
@@ -96,7 +96,6 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
         encoded, tracks: files to write the compressed spectra and the tracks to.
         survey: list all signals in the outcome, and say nothing of learning. A picture, and files of signals, list them, too.
         band_plot: picture of all signals to draw at the end of a survey.
-        thumbnail: small picture to draw at the end: the waterfall with its boxes.
         watch: called with the ``Flowgraph`` before it runs. parts: see ``run_source``.
         progress: called ten times a second with the recording's name, samples played and samples in all.
 
@@ -106,14 +105,13 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
     """
     quiet_logs()
     return run_source(RecordingSource(recording), settings, append=append, plot=plot, name_in_events=name_in_events,
-                      encoded=encoded, tracks=tracks, survey=survey, band_plot=band_plot, thumbnail=thumbnail, watch=watch,
+                      encoded=encoded, tracks=tracks, survey=survey, band_plot=band_plot, watch=watch,
                       parts=parts, progress=progress)
 
 
 def run_source(source: Source, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
                name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
-               band_plot: Path | None = None, thumbnail: Path | None = None,
-               watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
+               band_plot: Path | None = None, watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
                parts: Iterable[Callable[[Flowgraph], list]] = (),
                progress: Progress = no_progress) -> Outcome:
     """Runs a source to its end. Call ``quiet_logs`` before the source is made.
@@ -123,17 +121,21 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         plot: picture to draw at the end.
         encoded, tracks: files to write the compressed spectra and the tracks to.
         name_in_events: put the source's name into each event of the file.
-        survey, band_plot, thumbnail: see ``run``.
+        survey, band_plot: see ``run``.
         watch: is shown the flowgraph before it runs.
-        parts: callables that connect more blocks to the flowgraph and return them.
+        parts: callables that connect more blocks to the flowgraph and return them. One may state what it ``needs`` of the
+            chain, a set of ``listening.SIGNALS`` and ``listening.ENCODED``; one with a method ``end`` gets the run's notes by it,
+            whatever ended the run.
         progress: is called ten times a second with the source's name, samples played and samples in all (None: unknown).
 
     Raises:
         SettingError: a setting that the model or the machine cannot serve, naming what it can.
         SessionError: the recording is too short for one frame, or a block failed; one line.
     """
-    flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None or thumbnail is not None, name_in_events=name_in_events,
-                          encoded=encoded, tracks=tracks, survey=survey)
+    parts = list(parts)
+    flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
+                          encoded=encoded, tracks=tracks, survey=survey,
+                          needs=frozenset().union(*(getattr(part, "needs", ()) for part in parts)))
     band = BandPart(band_plot) if band_plot is not None else None
     for part in parts:
         flowgraph.add(part(flowgraph))
@@ -141,7 +143,12 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         flowgraph.add(band(flowgraph))
     watch(flowgraph)
     began = time.monotonic()
-    interrupted = flowgraph.run(progress)
+    try:
+        interrupted = flowgraph.run(progress)
+    finally:
+        for part in parts:
+            if hasattr(part, "end"):
+                part.end(flowgraph.notes())
     wall_s = time.monotonic() - began
     for call in flowgraph.on_poll:
         call()
@@ -149,8 +156,15 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         flowgraph.monitor.release()
     probe, health = flowgraph.probe, flowgraph.monitor.health.snapshot()
     n_frames = health[keys.FRAMES]
-    if n_frames and probe.waterfall is not None:
-        _draw(flowgraph, plot, thumbnail, tracks)
+    if plot is not None and n_frames and probe.waterfall is not None:
+        from ..display.run_picture import save_plot
+        title = (f"{source.name}: {count(probe.n_events, 'event')} in {count(n_frames, 'frame')}, "
+                 f"model {flowgraph.model_name}")
+        track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
+        try:
+            save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages, probe.boxes)
+        except OSError as error:
+            raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
     if band is not None:
         band.save(flowgraph)
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
@@ -158,24 +172,6 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
                    tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals)
-
-
-def _draw(flowgraph: Flowgraph, plot: Path | None, thumbnail: Path | None, tracks: Path | None):
-    """Draws the pictures of a run that are asked for."""
-    from ..display.run_picture import save_plot, save_thumbnail
-    probe = flowgraph.probe
-    events, picture = list(probe.transmissions.values()), plot
-    try:
-        if plot is not None:
-            title = (f"{flowgraph.source.name}: {count(probe.n_events, 'event')} in "
-                     f"{count(flowgraph.monitor.health.snapshot()[keys.FRAMES], 'frame')}, model {flowgraph.model_name}")
-            track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
-            save_plot(plot, probe.waterfall, events, title, track_messages, probe.boxes)
-        if thumbnail is not None:
-            picture = thumbnail
-            save_thumbnail(thumbnail, probe.waterfall, events, probe.boxes)
-    except OSError as error:
-        raise SessionError(f"cannot write {picture}: {error.strerror}; name a file in a folder that exists") from error
 
 
 def in_options(text: str) -> str:
@@ -194,7 +190,8 @@ class Flowgraph:
     """
 
     def __init__(self, source: Source, settings: RunSettings, *, append: bool, keep_spectra: bool,
-                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False):
+                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
+                 needs: frozenset[str] = frozenset()):
         from gnuradio import gr
 
         from ..blocks.spectrum_monitor import spectrum_monitor
@@ -216,8 +213,9 @@ class Flowgraph:
             self.monitor = spectrum_monitor(**settings.of_chain() | {
                 "model": models, "samp_rate": source.samp_rate, "center_freq": 0.0, "average": self.average,
                 "freq_offset": source.freq_offset, "learn_s": self._learn_s,
-                "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default) if encoded else 0,
-                "signals": survey or keep_spectra or settings.asks_for_signals,
+                "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default
+                                  ) if encoded or keys.ENCODED in needs else 0,
+                "signals": survey or keep_spectra or settings.asks_for_signals or keys.SIGNALS in needs,
                 "tracks_file": str(tracks) if tracks else "", "overload": source.overload, "time_source": source.time_source,
                 "pad_batch": source.pad_batch, "min_output_buffer": source.buffer_frames(frame_hop)})
         except ValueError as error:  # a setting that the model, or this machine, cannot serve

@@ -17,9 +17,11 @@ from ..lines_file import LinesFile
 from .errors import SessionError, SettingError
 from .flowgraph import GRACE_S, RunSettings, run
 from .job_process import LATE_S, JobProcess
+from .listening import Listener, listen_parts
 from .outcome import Outcome
 from .progress import Progress, no_progress
 from .radio import SnippetPart
+from .thumbnail import ThumbnailPart
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Plan:
         snippets: folder for the samples around each event; snippets_max_mb: MB of all of them.
         stated: what the user states about the recordings, as arguments of ``open_recording``.
         model_digest: of the models that are meant (``model_file.digest``); "": whatever the name stands for.
+        listeners: of ``listening``, for recordings that run in this process.
     """
 
     settings: RunSettings
@@ -48,6 +51,7 @@ class Plan:
     snippets_max_mb: float = 1000.0
     thumbnail: Path | None = None
     model_digest: str = ""
+    listeners: tuple[Listener, ...] = ()
 
     def loaded(self) -> Plan:
         """The plan with its model files read, so that all recordings are run with the same ones. Loaded files pass as they are.
@@ -83,8 +87,9 @@ class Plan:
         plot, encoded, tracks, band_plot = (named_path(file, recording.name, self.folder) for file in (
             self.plot, self.encoded, self.tracks, self.band_plot))
         parts = [] if self.snippets is None else [SnippetPart(self.snippets, self.snippets_max_mb)]
+        parts += [] if self.thumbnail is None else [ThumbnailPart(self.thumbnail)]
         outcome = run(recording, self.settings, append=True, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
-                      tracks=tracks, survey=self.survey, band_plot=band_plot, thumbnail=self.thumbnail, parts=parts,
+                      tracks=tracks, survey=self.survey, band_plot=band_plot, parts=[*parts, *listen_parts(self.listeners)],
                       progress=progress)
         for part in parts:
             part.write(recording)
