@@ -74,6 +74,14 @@ class JobProcess:
         """Ends the running recording in good order; its result comes."""
         self._process.send_signal(signal.SIGINT)
 
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """Ends it at once; its recording fails. Any thread may call it."""
+        self._process.kill()
+
     def close(self, *, busy: bool = False) -> None:
         """Ends it. busy: it is at work, so it is killed."""
         self.connection.close()  # one that waits for work ends by itself
