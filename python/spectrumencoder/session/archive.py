@@ -158,7 +158,7 @@ class Archive:
                                "recordings are kept") from error
         lean = asdict(replace(outcome, on_air=[], signals=None, news=()))
         self._journal.add(item, row=recording_row(item, outcome, events), outcome=json.loads(json.dumps(lean, default=str)))
-        return outcome
+        return replace(outcome, news=())  # a thousand tables help nobody; the report has the alerts
 
 
 def private_files(folder: Path, number: int) -> dict[str, Path]:

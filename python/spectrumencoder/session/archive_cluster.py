@@ -65,8 +65,8 @@ def run_on_cluster(plan: Plan, items: list[Item], address: str,
                     number = running.pop(future)
                     yield number, _result(future, items[number])
         except (CancelledError, OSError) as error:
-            raise SessionError(f"the scheduler {address} has gone ({error or type(error).__name__}); start it again: "
-                               "what is finished is kept, and the same command goes on") from error
+            raise SessionError(f"the scheduler {address} has gone; start it again, and its workers: what "
+                               "is finished is kept, and the same command goes on") from error
         finally:
             _stop(client, list(running), run)
 
@@ -151,7 +151,7 @@ def _connected(address: str) -> Iterator[Any]:
         logger.setLevel(logging.CRITICAL + 1)
     try:
         try:
-            client = Client(address, timeout=CONNECT_S, set_as_default=False)
+            client = Client(address, timeout=CONNECT_S)
         except (OSError, ValueError, TypeError) as error:
             raise SessionError(f"there is no Dask scheduler at {address} ({error}); start one by `dask scheduler`, and give the "
                                "address that it prints, such as tcp://10.0.0.5:8786") from error

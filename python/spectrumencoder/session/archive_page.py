@@ -32,13 +32,25 @@ th, td { border-bottom: 1px solid var(--line); padding: .4rem .6rem; text-align:
 th { position: sticky; top: 0; background: Canvas; white-space: nowrap; }
 tr:nth-child(even) { background: var(--soft); }
 img { width: 240px; height: 135px; display: block; }
-td.number { white-space: nowrap; font-variant-numeric: tabular-nums; }
-td.name { overflow-wrap: anywhere; min-width: 12rem; }
+td { overflow-wrap: anywhere; box-sizing: border-box; }
+td.picture { width: 240px; }
+td.name { min-width: 15rem; }
+td.number { font-variant-numeric: tabular-nums; }
+summary { cursor: pointer; }
 .small { font-size: .85em; opacity: .8; }
 .hot { color: var(--hot); font-weight: 600; }
 .bad { color: var(--bad); }
+@media (max-width: 50rem) {
+  body { margin: .6rem; }
+  thead { display: none; }
+  tr, td { display: block; border: 0; padding: .2rem .4rem; }
+  tr { border-bottom: 1px solid var(--line); padding: .6rem 0; }
+  td[data-is]::before { content: attr(data-is) " "; opacity: .7; font-size: .85em; }
+  td:empty { display: none; }
+  td.picture, img { width: 100%; height: auto; }
+}
 """
-_HEADS = ("waterfall", "recording", "length, rate", "frequency", "alerts", "strongest", "signals", "notes")
+_HEADS = ("waterfall", "recording", "alerts", "strongest", "signals", "notes")
 
 
 def write_pages(folder: Path, source: str, rows: Sequence[dict]) -> None:
@@ -123,19 +135,41 @@ def _row(row: dict) -> str:
     name, picture = escape(row["recording"]), row.get("picture")
     shown = f'<a href="{escape(picture)}"><img src="{escape(picture)}" alt="waterfall of {name}" loading="lazy"></a>' \
         if picture else ""
-    cells = [("", shown), ("name", name + _small(row["start"])), ("number", _length(row)), ("number", _megahertz(
-        row["freq_center_hz"]))]
+    alerts = strongest = signals = ""
     if row["status"] == FINISHED:
-        alerts = _counts(Counter(row["alerts_by_kind"]))
-        cells += [("number", (f'<span class="hot">{row["alerts"]}</span>' if row["alerts"] else "0") + _small(alerts)
-                   + _small("" if row["emitters"] is None else f"{count(row['emitters'], 'emitter')} known")),
-                  ("number", _strongest(row)), ("", _small(_counts(Counter(row["signals_by_label"]))))]
-    else:
-        cells += [("", "")] * 3
-    notes = f'<span class="bad">{escape(row["error"])}</span>' if row.get("error") else ""
-    notes += "<br>".join(f'<span class="small">{escape(note)}</span>' for note in row.get("notes") or [])
-    cells.append(("", notes if row["status"] != WAITING else "not run yet"))
-    return "<tr>" + "".join(f'<td class="{kind}">{text}</td>' if kind else f"<td>{text}</td>" for kind, text in cells) + "</tr>"
+        alerts = f'<span class="hot">{row["alerts"]}</span>' if row["alerts"] else "0"
+        alerts += _small(_counts(Counter(row["alerts_by_kind"])))
+        alerts += _small("" if row["emitters"] is None else f"{count(row['emitters'], 'emitter')} known")
+        strongest, signals = _strongest(row), escape(_counts(Counter(row["signals_by_label"])))
+    cells = (("picture", shown), ("name", name + _facts(row)), ("number", alerts), ("number", strongest), ("", signals),
+             ("", _notes(row)))
+    return "<tr>" + "".join(f'<td class="{kind}"{_named(kind, head)}>{text}</td>' for head, (kind, text) in zip(
+        _HEADS, cells, strict=True)) + "</tr>"
+
+
+def _named(kind: str, head: str) -> str:
+    """The head of a column, for a screen that is too narrow for columns."""
+    return "" if kind in ("picture", "name") else f' data-is="{head}"'
+
+
+def _facts(row: dict) -> str:
+    if row["duration_s"] is None:
+        return ""
+    lines = [f"{_duration(row['duration_s'])} at {row['rate_hz'] / 1e6:.6g} MS/s, {_megahertz(row['freq_center_hz'])}"]
+    if row["start"]:
+        lines.append(f"from {row['start'][:19]}Z")
+    if row.get("frames") is not None:
+        lines.append(count(row["frames"], "frame") + (f" ({row['dropped_frames']} dropped)" if row["dropped_frames"] else ""))
+    return "".join(map(_small, lines))
+
+
+def _notes(row: dict) -> str:
+    if row["status"] == WAITING:
+        return "not run yet"
+    error = f'<span class="bad">{escape(row["error"])}</span>' if row.get("error") else ""
+    notes = row.get("notes") or []
+    listed = "".join(f"<p>{escape(note)}</p>" for note in notes)
+    return error + (f'<details class="small"><summary>{count(len(notes), "note")}</summary>{listed}</details>' if notes else "")
 
 
 def _small(text: str | None) -> str:
@@ -147,14 +181,6 @@ def _counts(counts: Counter) -> str:
     return ", ".join(f"{number} {name}" for name, number in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def _length(row: dict) -> str:
-    if row["duration_s"] is None:
-        return ""
-    frames = "" if row.get("frames") is None else count(row["frames"], "frame") + (
-        f" ({row['dropped_frames']} dropped)" if row["dropped_frames"] else "")
-    return escape(f"{_duration(row['duration_s'])}, {row['rate_hz'] / 1e6:.6g} MS/s") + _small(frames)
-
-
 def _strongest(row: dict) -> str:
     if row["strongest_snr_db"] is None:
         return ""
@@ -163,7 +189,7 @@ def _strongest(row: dict) -> str:
 
 
 def _megahertz(value_hz: float | None, digits: int = 3) -> str:
-    return "not stated" if value_hz is None else f"{value_hz / 1e6:.{digits}f} MHz"
+    return "frequency not stated" if value_hz is None else f"{value_hz / 1e6:.{digits}f}\N{NO-BREAK SPACE}MHz"
 
 
 def _duration(seconds: float) -> str:

@@ -81,6 +81,7 @@ class JobProcess:
     def kill(self) -> None:
         """Ends it at once; its recording fails. Any thread may call it."""
         self._process.kill()
+        self._process.wait()
 
     def close(self, *, busy: bool = False) -> None:
         """Ends it. busy: it is at work, so it is killed."""
