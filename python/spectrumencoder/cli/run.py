@@ -24,7 +24,7 @@ from ..session.sinks import STDOUT
 from ..session.sources import SOAPY_PREFIX, RadioOptions
 from ..session.stats import RunStats
 from ..settings import RUN, SETTINGS
-from . import options
+from . import archive, options
 from .console import NOTES, OUT, ProgressLine, check_writable, leave, write_json
 from .errors import CommandError, UsageError
 from .listening import asked, given, listener_options, open_listeners
@@ -99,6 +99,8 @@ def run(
                                                 rich_help_panel=options.SCAN)] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Number of recordings of a folder to run at a time, each in "
                                       "its own process.")] = 1,
+    report: archive.Report = None,
+    cluster: archive.Cluster = "",
     quiet: options.Quiet = False,
     **chain,
 ):
@@ -116,6 +118,9 @@ def run(
         raise UsageError(f"several recordings are called {min(twice)}, and files of --plot, --tracks and --encoded are named by "
                          "that; run one folder at a time, or leave these out")
     _only_where_used(context, chain)
+    archive.check(report, cluster, jobs, radio=live, pipe=pipe, events=events, annotate=annotate is not None, signals=signals,
+                  annotate_signals=annotate_signals, tracks=tracks, encoded=encoded, plot=plot, json=json_file, zmq=zmq, stats=stats,
+                  metrics=metrics, snippets=snippets, band_file=chain["band_file"], **given(followers))
     words = NOTES if events == STDOUT else OUT
     check_writable(None if events == STDOUT else events, signals, tracks, encoded, plot, json_file, sweeps,
                    Path(annotate) if annotate else None)
@@ -159,6 +164,10 @@ def run(
                       **{"events -": events == STDOUT}, **given(followers))
     plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, stated,
                 snippets=snippets, snippets_max_mb=snippets_max)
+    if report is not None:
+        archive.run_archive(plan, source, paths, report, jobs, cluster, quiet, lambda results, progress: _run_recordings(
+            results, replace(plan, folder=True), progress, quiet, words))
+        return
     with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
             RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
         plan = replace(plan, listeners=tuple(listeners))
