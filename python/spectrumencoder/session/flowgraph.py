@@ -171,7 +171,8 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
-                   tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals)
+                   tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals,
+                   source.reconnects)
 
 
 def in_options(text: str) -> str:
@@ -241,6 +242,8 @@ class Flowgraph:
             top.msg_connect(monitor, keys.ENCODED, self._encoded, keys.ENCODED)
             self._sinks.append(self._encoded)
         top.msg_connect(monitor, keys.STATUS, self.probe, keys.STATUS)
+        if source.reconnects is not None:
+            top.msg_connect(source.block, keys.STATUS, self.probe, keys.STATUS)
 
     def add(self, blocks: list) -> None:
         """Takes in more blocks, which are connected already: their failures end the run, and their queues are emptied."""
