@@ -233,7 +233,7 @@ class Flowgraph:
             top.connect((monitor, 0), (self.probe, 0))
             top.connect((monitor, 1), (self.probe, 1))
         top.msg_connect(monitor, keys.ANOMALIES, self.probe, keys.EVENTS)
-        if monitor.signal_list is not None:
+        if survey or keep_spectra:  # the picture's boxes
             top.msg_connect(monitor, keys.SIGNALS, self.probe, keys.SIGNALS)
         for sink in self._sinks:
             top.msg_connect(sink, keys.STATUS, self.probe, keys.STATUS)
