@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from . import push
+from . import history, push, web
 
-KINDS = (push,)
+KINDS = (web, history, push)
