@@ -62,7 +62,7 @@ def broker(url: str) -> Broker:
     if not host:
         raise ValueError(f"the address of the broker names no host; {form}")
     prefix = unquote(parts.path).strip("/") or f"spectrumencoder/{site()}"
-    if parts.query or parts.fragment or re.search(r"[#+\0]|//|^\$", prefix) or len(prefix.encode()) > 200:
+    if any(mark in url for mark in "#?") or re.search(r"[#+\0]|//|^\$", prefix) or len(prefix.encode()) > 200:
         raise ValueError(f"the prefix {prefix!r} cannot begin a topic: no #, +, ?, // and no $ at its begin, 200 letters at most")
     return Broker(host, port or PORTS[parts.scheme], parts.scheme == "mqtts", unquote(user) if user else None, prefix)
 

@@ -141,13 +141,13 @@ def sender(target: Target, spool: Spool, site: str) -> Sender:
     return NotifyTarget(target, spool, site)
 
 
-def test(target: Target) -> str:
+def send_test(target: Target) -> str:
     """Sends a test message. Returns "" if it arrived, else why not, without secrets."""
     if target.broker is not None:
         from .mqtt_client import test_broker
         return test_broker(target)
-    from .notify_target import send_test
-    return send_test(target)
+    from .notify_target import test_service
+    return test_service(target)
 
 
 def _messages(number: int) -> str:
