@@ -137,7 +137,7 @@ def run(
         only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None,
                         annotate=annotate, **{"annotate-signals": annotate_signals or None},
                         plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
-        with ProgressLine(quiet=quiet) as progress, open_listeners(followers) as listeners, \
+        with ProgressLine(quiet=quiet) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
                 RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
             _run_radio(radio, scanning, settings, watch, progress, quiet, plot, encoded, tracks, json_file, snippets,
                        snippets_max, forgotten, words, listeners)
@@ -147,7 +147,7 @@ def run(
     if pipe:
         only_files(annotate=annotate, snippets=snippets, jobs=jobs if jobs > 1 else None,
                    **{"annotate-signals": annotate_signals or None})
-        with ProgressLine(quiet=quiet) as progress, open_listeners(followers) as listeners, \
+        with ProgressLine(quiet=quiet) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
                 RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
             outcome = run_pipe(source, stated, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks,
                                parts=listen_parts(listeners), progress=progress)
@@ -159,7 +159,7 @@ def run(
                       **{"events -": events == STDOUT}, **given(followers))
     plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, stated,
                 snippets=snippets, snippets_max_mb=snippets_max)
-    with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, open_listeners(followers) as listeners, \
+    with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
             RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
         plan = replace(plan, listeners=tuple(listeners))
         # Closed here: left to the garbage collector, the pool's end may come after that of what it holds.
@@ -232,7 +232,7 @@ def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunS
     parts = [scan] if scan else []
     if snippets is not None:
         parts.append(SnippetPart(snippets, snippets_max))
-    parts += listen_parts(listeners, scan is not None)
+    parts += listen_parts(listeners, scan, snippets)
     outcome = run_radio(radio, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks, parts=parts, progress=progress)
     progress.hide()
     swept = scan.summary(radio.rate) if scan else {}
@@ -250,6 +250,14 @@ def _reporter(progress: ProgressLine, words: Console):
         for line in lines:
             words.print(line, markup=False)
     return report
+
+
+def _said(progress: ProgressLine, quiet: bool):
+    """Prints a note while the run goes on."""
+    def say(line: str):
+        progress.hide()
+        _note(line, quiet)
+    return say
 
 
 def _report(line: str):

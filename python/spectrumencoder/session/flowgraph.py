@@ -186,7 +186,7 @@ class Flowgraph:
     """The blocks of one run, connected.
 
     Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; average: spectra per frame; on_poll:
-    called ten times a second while it runs; hung: what did not end.
+    called ten times a second while it runs; hung: what did not end; ending: why it ended, "" while it runs.
     """
 
     def __init__(self, source: Source, settings: RunSettings, *, append: bool, keep_spectra: bool,
@@ -199,7 +199,7 @@ class Flowgraph:
         from ..encoder.ensemble import load_models
         from .encoded_file import encoded_file
         from .run_probe import run_probe
-        self.source, self.settings, self.hung, self._survey = source, settings, "", survey
+        self.source, self.settings, self.hung, self.ending, self._survey = source, settings, "", "", survey
         self.on_poll: list[Callable[[], None]] = []
         self.top = gr.top_block("spectrumencoder run")
         try:
@@ -383,14 +383,16 @@ class Flowgraph:
         try:
             failure = run_flowgraph(self.top, blocks, should_stop=poll, grace_s=GRACE_S)
         except KeyboardInterrupt:
+            self.ending = "stopped"
             return True
         except TimeoutError as error:
-            self.hung = str(error)
+            self.hung = self.ending = str(error)
             for block in blocks:  # the other blocks have ended or can: keep what they hold
                 if hasattr(block, "drain"):
                     block.drain()
                     block.stop()
             return isinstance(error.__cause__, KeyboardInterrupt)
+        self.ending = str(failure or self.fault(False) or "ended")
         if failure is not None:
             raise SessionError(f"{self.source.name}: {failure}")
         return False

@@ -66,9 +66,9 @@ class Plan:
         plot, encoded, tracks, band_plot = (named_path(file, recording.name, self.folder) for file in (
             self.plot, self.encoded, self.tracks, self.band_plot))
         snippets = [] if self.snippets is None else [SnippetPart(self.snippets, self.snippets_max_mb)]
+        parts = [*snippets, *listen_parts(self.listeners, snippets=self.snippets)]
         outcome = run(recording, self.settings, append=True, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
-                      tracks=tracks, survey=self.survey, band_plot=band_plot, parts=[*snippets, *listen_parts(self.listeners)],
-                      progress=progress)
+                      tracks=tracks, survey=self.survey, band_plot=band_plot, parts=parts, progress=progress)
         for part in snippets:
             part.write(recording)
         return outcome

@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from . import hub
+from . import history, hub, push, web
 
-KINDS = (hub,)
+KINDS = (web, history, push, hub)
