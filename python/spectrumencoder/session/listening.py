@@ -7,7 +7,7 @@ what may wait (a network, a disk that is slow) belongs on a thread of its own, b
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,10 +49,12 @@ class News(NamedTuple):
 class Listener:
     """Follows one run, or several one after the other. All methods have a body that does nothing.
 
-    Attributes: needs: of SIGNALS, ENCODED.
+    Attributes: needs: of SIGNALS, ENCODED. say: shows a person a line at once, such as that a server is away; call it in ``take``
+    or ``end``. Who opens the listener sets it.
     """
 
     needs: frozenset[str] = frozenset()
+    say: Callable[[str], None] = staticmethod(lambda line: None)
 
     def begin(self, run: FollowedRun) -> None:
         """A run begins; it has not played a sample yet."""
@@ -89,18 +91,25 @@ class Listener:
 class FollowedRun:
     """A run as its listeners see it. All methods may be called on any thread.
 
-    Attributes: name (of the source), samp_rate, center_freq_hz (at its begin), fft_size, frame_s, model, is_radio, is_scan;
-        snippets: the folder in which the samples around events are written (None: they are not).
+    Attributes: name (of the source), samp_rate, center_freq_hz (at its begin), fft_size, average (spectra per frame), frame_s,
+        model, is_radio, is_scan, scan_span_hz (of all ranges of a scan together, else 0); asked: the settings of the chain as the
+        run began, by key; snippets: the folder in which the samples around events are written (None: they are not).
     """
 
     def __init__(self, flowgraph: Flowgraph, feed: live_feed, scan: ScanPart | None = None, snippets: Path | None = None):
         self._flowgraph, self._feed, self._scan = flowgraph, feed, scan
         self.is_scan, self.snippets = scan is not None, snippets
+        self.scan_span_hz = scan.span_hz if scan is not None else 0.0
         source, settings = flowgraph.source, flowgraph.settings
         self.name, self.is_radio = source.name, source.recording is None and not source.finite
         self.samp_rate, self.center_freq_hz, self.fft_size = source.samp_rate, source.center_freq, flowgraph.monitor.fft_size
         self.frame_s = self.fft_size * flowgraph.average * (1 - settings.overlap) / source.samp_rate
-        self.model = flowgraph.model_name
+        self.model, self.average, self.asked = flowgraph.model_name, flowgraph.average, settings.of_chain()
+
+    @property
+    def ending(self) -> str:
+        """Why it ended: "ended", "stopped" by the user, or what failed; "" while it runs."""
+        return self._flowgraph.ending
 
     def control(self, message: dict) -> None:
         """Sends settings or commands to the chain, as ``control`` messages have them: {"accept": 7}, {"dropout_rate": 0.5}."""
@@ -170,6 +179,9 @@ class FollowedRun:
 
 class ListenPart:
     """Connects a feed to a flowgraph, and gives what it collects to listeners. The block is made for each run, they are not.
+
+    Args:
+        scan: tunes the radio (None: nothing does). snippets: folder of the samples around events (None: they are not written).
 
     Attributes: needs: what the listeners need together.
     """

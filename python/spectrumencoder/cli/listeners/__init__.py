@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from . import web
+from . import history, push, web
 
-KINDS = (web,)
+KINDS = (web, history, push)
