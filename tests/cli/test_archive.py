@@ -17,6 +17,7 @@ from gnuradio.spectrumencoder.cli.archive import check
 from gnuradio.spectrumencoder.cli.errors import UsageError
 
 pytest.importorskip("pyarrow")
+pytestmark = pytest.mark.timeout(300)  # of a machine that does other work, too
 RATE, FRAME = 1e6, 16384
 REPORT = ("events.jsonl", "events.parquet", "recordings.parquet", "index.html", "by_alerts.html", "by_strength.html", "failed.html")
 
@@ -45,7 +46,7 @@ def journal(out):
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def wait_for(condition, wait_s=60.0):
+def wait_for(condition, wait_s=200.0):
     until = time.monotonic() + wait_s
     while not condition():
         assert time.monotonic() < until, "it did not come"

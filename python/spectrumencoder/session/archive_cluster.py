@@ -73,11 +73,12 @@ def run_on_cluster(plan: Plan, items: list[Item], address: str,
 
 def run_one(plan: Plan, item: Item, run: str) -> Found | Exception:
     """The task of a worker: runs a recording in the child process of its thread. run: identity of the client's run."""
+    from distributed import get_worker
     why = as_found(item.files)
     if why:
         return SessionError(f"{item.name}: {why}, on the worker {platform.node()}; all workers must see the recordings as this "
                             "machine does, under the same paths")
-    with tempfile.TemporaryDirectory(prefix="spectrumencoder-") as folder:
+    with tempfile.TemporaryDirectory(dir=get_worker().local_directory) as folder:  # Dask clears it after a crash
         files = private_files(Path(folder), 0)
         child = _child(plan, run)
         child.send(item.path, files)
