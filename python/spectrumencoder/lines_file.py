@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import stat
 from pathlib import Path
@@ -141,3 +142,12 @@ def close(file: LinesFile | None) -> None:
     """Closes a file; None: does nothing."""
     if file is not None:
         file.close()
+
+
+def finite(value):
+    """The same value with NaN and infinities, which JSON does not know, as None."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

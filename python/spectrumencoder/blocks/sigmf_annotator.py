@@ -15,9 +15,9 @@ from gnuradio import gr
 from .. import keys
 from ..atomic_file import write_file
 from ..emitters.listing import what
+from ..lines_file import finite
 from ..recordings import DATA_SUFFIX, META_SUFFIX, Recording, open_recording
 from . import messages
-from .event_log import finite
 from .safe_block import SafeBlock, handler
 
 _GENERATOR = "gr-spectrumencoder"

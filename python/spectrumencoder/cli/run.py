@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @listener_options(after="metrics")
-@options.settings_options(RUN, after="offset", panels={"settle_ms": options.SCAN}, help={
+@options.settings_options(RUN, after="seconds", panels={"settle_ms": options.SCAN}, help={
     "usable": f"{SETTINGS['usable'].help} A scan takes {ScanOptions.usable:g} if you give none."})
 def run(
     context: typer.Context,
@@ -51,6 +51,8 @@ def run(
     start: options.Start = None,
     channel: options.Channel = None,
     offset: options.Offset = 0.0,
+    skip: options.Skip = 0.0,
+    seconds: options.Seconds = None,
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines, after those that the "
                                               "file holds; -: to standard output, and the words for people to stderr.")] = None,
     events_max: Annotated[float, typer.Option(min=0.0, help="Size of the events file, MB, from which on a new one is begun; the "
@@ -83,6 +85,7 @@ def run(
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds of signal; else until Ctrl-C.", show_default=False,
                                                    rich_help_panel=options.LIVE)] = None,
     silence: options.Silence = RadioOptions.silence_s,
+    reconnect: options.Reconnect = None,
     scan: options.Scan = "",
     dwell_ms: Annotated[float, typer.Option(help="Time at each hop.", rich_help_panel=options.SCAN)] = ScanOptions.dwell_ms,
     scan_overlap: Annotated[float, typer.Option(help="Share of the usable band that neighbouring hops have in common.",
@@ -108,7 +111,7 @@ def run(
     followers = asked(chain)
     chain["average"] = options.average_option(chain["average"])
     live, pipe = source.startswith(SOAPY_PREFIX), is_pipe(source)
-    stated = options.stated(rate, format, freq, start, channel, offset)
+    stated = options.stated(rate, format, freq, start, channel, offset, skip, seconds)
     paths, folder = ([], False) if live or pipe else find_source(source, stated, quiet)
     if folder and annotate:
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
@@ -138,21 +141,22 @@ def run(
         scanning = ScanOptions(scan, dwell_ms, chain["usable"], scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                                 settings=tuple(setting), stream_args=tuple(stream_arg), offset=offset, duration=duration,
-                                silence_s=silence)
-        only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None,
+                                silence_s=silence, reconnect_s=options.reconnect_seconds(reconnect))
+        only_recordings(format=format, start=start, channel=channel, skip=skip or None, seconds=seconds,
+                        offset=(offset or None) if scan else None,
                         annotate=annotate, **{"annotate-signals": annotate_signals or None},
                         plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
-        with ProgressLine(quiet=quiet) as progress, open_listeners(followers) as listeners, \
+        with ProgressLine(quiet=quiet) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
                 RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
             _run_radio(radio, scanning, settings, watch, progress, quiet, plot, encoded, tracks, json_file, snippets,
                        snippets_max, forgotten, words, listeners)
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
-                sweeps=sweeps, **{"stream-arg": stream_arg})
+                sweeps=sweeps, reconnect=reconnect is not None, **{"stream-arg": stream_arg})
     if pipe:
         only_files(annotate=annotate, snippets=snippets, jobs=jobs if jobs > 1 else None,
                    **{"annotate-signals": annotate_signals or None})
-        with ProgressLine(quiet=quiet) as progress, open_listeners(followers) as listeners, \
+        with ProgressLine(quiet=quiet) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
                 RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
             outcome = run_pipe(source, stated, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks,
                                parts=listen_parts(listeners), progress=progress)
@@ -168,7 +172,7 @@ def run(
         archive.run_archive(plan, source, paths, report, jobs, cluster, quiet, lambda results, progress: _run_recordings(
             results, replace(plan, folder=True), progress, quiet, words))
         return
-    with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, open_listeners(followers) as listeners, \
+    with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
             RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
         plan = replace(plan, listeners=tuple(listeners))
         # Closed here: left to the garbage collector, the pool's end may come after that of what it holds.
@@ -241,7 +245,7 @@ def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunS
     parts = [scan] if scan else []
     if snippets is not None:
         parts.append(SnippetPart(snippets, snippets_max))
-    parts += listen_parts(listeners, scan is not None)
+    parts += listen_parts(listeners, scan, snippets)
     outcome = run_radio(radio, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks, parts=parts, progress=progress)
     progress.hide()
     swept = scan.summary(radio.rate) if scan else {}
@@ -259,6 +263,14 @@ def _reporter(progress: ProgressLine, words: Console):
         for line in lines:
             words.print(line, markup=False)
     return report
+
+
+def _said(progress: ProgressLine, quiet: bool):
+    """Prints a note while the run goes on."""
+    def say(line: str):
+        progress.hide()
+        _note(line, quiet)
+    return say
 
 
 def _report(line: str):
@@ -321,7 +333,9 @@ def only_recordings(**options):
     """Raises UsageError if an option of recordings was given for a radio."""
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] in ('plot', 'offset') else 'a radio'}; leave it out")
+        more = ", or give --duration" if given[0] == "seconds" else ""
+        what = "a scan" if given[0] in ("plot", "offset") else "a radio"
+        raise UsageError(f"--{given[0]} is not for {what}; leave it out{more}")
 
 
 def _only_one_job(**options):
@@ -369,7 +383,8 @@ def find_source(source: str, stated: dict, quiet: bool) -> tuple[list[Path], boo
 def usage_error(error: Exception) -> UsageError:
     """The error about arguments that do not go with a recording, in the words of the command line."""
     named = [option for word, option in (("rate", "--rate HZ"), ("datatype", "--format TYPE"), ("frequency", "--freq HZ"), (
-        "start", "--start TIME"), ("channel", "--channel N"), ("offset", "--offset HZ")) if word in str(error)]
+        "start", "--start TIME"), ("channel", "--channel N"), ("offset", "--offset HZ"), ("skip", "--skip SECONDS"), (
+        "seconds", "--seconds SECONDS")) if word in str(error)]
     return UsageError(f"{error} ({', '.join(named)})" if named else str(error))
 
 

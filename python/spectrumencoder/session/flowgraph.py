@@ -171,7 +171,8 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
-                   tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals)
+                   tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals,
+                   source.reconnects)
 
 
 def in_options(text: str) -> str:
@@ -186,7 +187,7 @@ class Flowgraph:
     """The blocks of one run, connected.
 
     Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; average: spectra per frame; on_poll:
-    called ten times a second while it runs; hung: what did not end.
+    called ten times a second while it runs; hung: what did not end; ending: why it ended, "" while it runs.
     """
 
     def __init__(self, source: Source, settings: RunSettings, *, append: bool, keep_spectra: bool,
@@ -199,7 +200,7 @@ class Flowgraph:
         from ..encoder.ensemble import load_models
         from .encoded_file import encoded_file
         from .run_probe import run_probe
-        self.source, self.settings, self.hung, self._survey = source, settings, "", survey
+        self.source, self.settings, self.hung, self.ending, self._survey = source, settings, "", "", survey
         self.on_poll: list[Callable[[], None]] = []
         self.top = gr.top_block("spectrumencoder run")
         try:
@@ -232,7 +233,7 @@ class Flowgraph:
             top.connect((monitor, 0), (self.probe, 0))
             top.connect((monitor, 1), (self.probe, 1))
         top.msg_connect(monitor, keys.ANOMALIES, self.probe, keys.EVENTS)
-        if monitor.signal_list is not None:
+        if survey or keep_spectra:  # the picture's boxes
             top.msg_connect(monitor, keys.SIGNALS, self.probe, keys.SIGNALS)
         for sink in self._sinks:
             top.msg_connect(sink, keys.STATUS, self.probe, keys.STATUS)
@@ -241,6 +242,8 @@ class Flowgraph:
             top.msg_connect(monitor, keys.ENCODED, self._encoded, keys.ENCODED)
             self._sinks.append(self._encoded)
         top.msg_connect(monitor, keys.STATUS, self.probe, keys.STATUS)
+        if source.reconnects is not None:
+            top.msg_connect(source.block, keys.STATUS, self.probe, keys.STATUS)
 
     def add(self, blocks: list) -> None:
         """Takes in more blocks, which are connected already: their failures end the run, and their queues are emptied."""
@@ -383,14 +386,16 @@ class Flowgraph:
         try:
             failure = run_flowgraph(self.top, blocks, should_stop=poll, grace_s=GRACE_S)
         except KeyboardInterrupt:
+            self.ending = "stopped"
             return True
         except TimeoutError as error:
-            self.hung = str(error)
+            self.hung = self.ending = str(error)
             for block in blocks:  # the other blocks have ended or can: keep what they hold
                 if hasattr(block, "drain"):
                     block.drain()
                     block.stop()
             return isinstance(error.__cause__, KeyboardInterrupt)
+        self.ending = str(failure or self.fault(False) or "ended")
         if failure is not None:
             raise SessionError(f"{self.source.name}: {failure}")
         return False

@@ -86,12 +86,12 @@ class Plan:
         recording = open_recording(path, **self.stated)
         plot, encoded, tracks, band_plot = (named_path(file, recording.name, self.folder) for file in (
             self.plot, self.encoded, self.tracks, self.band_plot))
-        parts = [] if self.snippets is None else [SnippetPart(self.snippets, self.snippets_max_mb)]
-        parts += [] if self.thumbnail is None else [ThumbnailPart(self.thumbnail)]
+        written = [] if self.snippets is None else [SnippetPart(self.snippets, self.snippets_max_mb)]
+        written += [] if self.thumbnail is None else [ThumbnailPart(self.thumbnail)]
+        parts = [*written, *listen_parts(self.listeners, snippets=self.snippets)]
         outcome = run(recording, self.settings, append=True, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
-                      tracks=tracks, survey=self.survey, band_plot=band_plot, parts=[*parts, *listen_parts(self.listeners)],
-                      progress=progress)
-        for part in parts:
+                      tracks=tracks, survey=self.survey, band_plot=band_plot, parts=parts, progress=progress)
+        for part in written:
             part.write(recording)
         return outcome
 

@@ -7,7 +7,8 @@ what may wait (a network, a disk that is slow) belongs on a thread of its own, b
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import keys
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..display.history import Tuning
+    from ..emitters.background import Expected
     from .flowgraph import Flowgraph
     from .live_feed import live_feed
+    from .scanning import ScanPart
 
 ROW_S = 0.05
 SIGNALS, ENCODED = keys.SIGNALS, keys.ENCODED  # what a listener may need: it costs processor time
@@ -46,10 +49,12 @@ class News(NamedTuple):
 class Listener:
     """Follows one run, or several one after the other. All methods have a body that does nothing.
 
-    Attributes: needs: of SIGNALS, ENCODED.
+    Attributes: needs: of SIGNALS, ENCODED. say: shows a person a line at once, such as that a server is away; call it in ``take``
+    or ``end``. Who opens the listener sets it.
     """
 
     needs: frozenset[str] = frozenset()
+    say: Callable[[str], None] = staticmethod(lambda line: None)
 
     def begin(self, run: FollowedRun) -> None:
         """A run begins; it has not played a sample yet."""
@@ -86,16 +91,25 @@ class Listener:
 class FollowedRun:
     """A run as its listeners see it. All methods may be called on any thread.
 
-    Attributes: name (of the source), samp_rate, center_freq_hz (at its begin), fft_size, frame_s, model, is_radio, is_scan.
+    Attributes: name (of the source), samp_rate, center_freq_hz (at its begin), fft_size, average (spectra per frame), frame_s,
+        model, is_radio, is_scan, scan_span_hz (of all ranges of a scan together, else 0); asked: the settings of the chain as the
+        run began, by key; snippets: the folder in which the samples around events are written (None: they are not).
     """
 
-    def __init__(self, flowgraph: Flowgraph, feed: live_feed, is_scan: bool = False):
-        self._flowgraph, self._feed, self.is_scan = flowgraph, feed, is_scan
+    def __init__(self, flowgraph: Flowgraph, feed: live_feed, scan: ScanPart | None = None, snippets: Path | None = None):
+        self._flowgraph, self._feed, self._scan = flowgraph, feed, scan
+        self.is_scan, self.snippets = scan is not None, snippets
+        self.scan_span_hz = scan.span_hz if scan is not None else 0.0
         source, settings = flowgraph.source, flowgraph.settings
         self.name, self.is_radio = source.name, source.recording is None and not source.finite
         self.samp_rate, self.center_freq_hz, self.fft_size = source.samp_rate, source.center_freq, flowgraph.monitor.fft_size
         self.frame_s = self.fft_size * flowgraph.average * (1 - settings.overlap) / source.samp_rate
-        self.model = flowgraph.model_name
+        self.model, self.average, self.asked = flowgraph.model_name, flowgraph.average, settings.of_chain()
+
+    @property
+    def ending(self) -> str:
+        """Why it ended: "ended", "stopped" by the user, or what failed; "" while it runs."""
+        return self._flowgraph.ending
 
     def control(self, message: dict) -> None:
         """Sends settings or commands to the chain, as ``control`` messages have them: {"accept": 7}, {"dropout_rate": 0.5}."""
@@ -113,6 +127,21 @@ class FollowedRun:
             raise ValueError("a scan tunes by itself")
         self._feed.send(keys.CMD, command)
 
+    def scan(self, ranges: str | None = None, pause: bool | None = None) -> None:
+        """Restarts the scan with other ranges ("88M:108M,433M:435M"), or holds it where it is, or lets it go on.
+
+        Raises:
+            ValueError: the run does not scan, or these are no ranges.
+        """
+        from ..scan.scan_plan import parse_ranges
+        if self._scan is None:
+            raise ValueError("this run does not scan; start it with --scan LOW:HIGH")
+        if ranges is not None:
+            parse_ranges(ranges)
+            self._scan.scanner.set_ranges(ranges)
+        if pause is not None:
+            self._scan.scanner.set_pause(pause)
+
     def health(self) -> dict:
         """Counters of the run: frames, drops, latency, events (see ``stats``)."""
         return self._flowgraph.monitor.health.snapshot() | {keys.EVENTS: self._flowgraph.probe.n_events}
@@ -124,6 +153,16 @@ class FollowedRun:
     def ignored_hz(self) -> list[list[float]]:
         """Ranges that never alert, Hz."""
         return self._flowgraph.monitor.detector.ignored_ranges()
+
+    def learning(self) -> dict:
+        """How far the band is learned: {"learning", "learned_s", "learn_s"}; empty with the detector "boxes"."""
+        counts, settings = self._flowgraph.monitor.detector.counters(), self._flowgraph.settings
+        return {key: counts[key] for key in (keys.LEARNING, keys.LEARNED_S)} | {"learn_s": settings.learn_s} \
+            if keys.LEARNING in counts else {}
+
+    def expected(self) -> list[Expected]:
+        """What each tuning's background says: the usual level of every bin. Empty before it is known, and with "boxes"."""
+        return self._flowgraph.monitor.detector.expected()
 
     def settings(self) -> dict[str, Any]:
         """Values of the live settings of encoder, detector and tracker, by key, as the chain has them now."""
@@ -141,11 +180,14 @@ class FollowedRun:
 class ListenPart:
     """Connects a feed to a flowgraph, and gives what it collects to listeners. The block is made for each run, they are not.
 
+    Args:
+        scan: tunes the radio (None: nothing does). snippets: folder of the samples around events (None: they are not written).
+
     Attributes: needs: what the listeners need together.
     """
 
-    def __init__(self, listeners: Iterable[Listener], is_scan: bool = False):
-        self._listeners, self._is_scan = list(listeners), is_scan
+    def __init__(self, listeners: Iterable[Listener], scan: ScanPart | None = None, snippets: Path | None = None):
+        self._listeners, self._scan, self._snippets = list(listeners), scan, snippets
         self.needs = frozenset().union(*(listener.needs for listener in self._listeners))
         self._feed: live_feed | None = None
 
@@ -161,7 +203,7 @@ class ListenPart:
         if monitor.signal_list is not None:
             top.msg_connect(monitor, keys.SIGNALS, feed, keys.SIGNALS)
         top.msg_connect(feed, keys.CONTROL, monitor, keys.CONTROL)
-        run = FollowedRun(flowgraph, feed, self._is_scan)
+        run = FollowedRun(flowgraph, feed, self._scan, self._snippets)
         if run.is_radio:
             top.msg_connect(feed, keys.CMD, source.block, keys.CMD)
         more = [block for listener in self._listeners for block in listener.blocks(flowgraph)]
@@ -180,9 +222,9 @@ class ListenPart:
             listener.end(notes)
 
 
-def listen_parts(listeners: Sequence[Listener], is_scan: bool = False) -> list[ListenPart]:
-    """The part of one run for these listeners; none if there are none."""
-    return [ListenPart(listeners, is_scan)] if listeners else []
+def listen_parts(listeners: Sequence[Listener], scan: ScanPart | None = None, snippets: Path | None = None) -> list[ListenPart]:
+    """The part of one run for these listeners; none if there are none. Put it behind the part that scans."""
+    return [ListenPart(listeners, scan, snippets)] if listeners else []
 
 
 class Clock:

@@ -3,4 +3,6 @@
 
 from __future__ import annotations
 
-KINDS = ()
+from . import history, push, web
+
+KINDS = (web, history, push)
