@@ -40,7 +40,8 @@ def main():
     wall, processor = ({jobs: statistics.median(row[key] for row in rows if row["jobs"] == jobs) for jobs in (1, 2)}
                        for key in ("wall s", "processor s"))
     samples = chosen.recordings * chosen.seconds * RATE_HZ
-    print(json.dumps({"samples": samples, "median wall s": wall, "median processor s": processor, "scaling of the wall": wall[1] / wall[2],
+    print(json.dumps({"samples": samples, "median wall s": wall, "median processor s": processor,
+                      "scaling of the wall": wall[1] / wall[2],
                       "processor time of 2 jobs over 1": processor[2] / processor[1],
                       "MS/s for a second of processor": samples / processor[1] / 1e6, "load": os.getloadavg()}))
 

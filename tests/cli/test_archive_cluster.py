@@ -25,9 +25,11 @@ class Cluster:
         self._folder, self._file = folder, folder / "scheduler.json"
         self._environment = {**os.environ, **settings}
         folder.mkdir()
-        self.scheduler = self._start(DASK[0], "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", self._file)
-        self.workers = [self._start(DASK[1], "--host", "127.0.0.1", "--scheduler-file", self._file, "--nthreads", "1", "--no-nanny",
-                                    "--no-dashboard", "--local-directory", folder / str(number)) for number in range(n_workers)]
+        self.scheduler = self._start(DASK[0], "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file",
+                                     self._file)
+        self.workers = [self._start(DASK[1], "--host", "127.0.0.1", "--scheduler-file", self._file, "--nthreads", "1",
+                                    "--no-nanny", "--no-dashboard", "--local-directory", folder / str(number))
+                        for number in range(n_workers)]
         wait_for(self._file.exists)
         self.address = json.loads(self._file.read_text())["address"]
 
@@ -45,7 +47,11 @@ class Cluster:
 def cluster(tmp_path):
     """Starts clusters; they end with the test."""
     begun = []
-    yield lambda n_workers, **settings: begun.append(Cluster(tmp_path / f"cluster{len(begun)}", n_workers, **settings)) or begun[-1]
+
+    def start(n_workers, **settings):
+        begun.append(Cluster(tmp_path / f"cluster{len(begun)}", n_workers, **settings))
+        return begun[-1]
+    yield start
     for one in begun:
         one.close()
 

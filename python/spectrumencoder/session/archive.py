@@ -80,7 +80,7 @@ class Archive:
 
     def is_finished(self, item: Item) -> bool:
         """Whether there is a result. A recording that failed is tried again at the next start."""
-        return "outcome" in self.entry(item)
+        return "outcome" in self.entry(item) and self.events_of(item).is_file()
 
     def outcomes(self) -> list[Outcome]:
         """Of all finished recordings, in order; without the rows of ``on_air`` and ``signals``."""
@@ -183,8 +183,8 @@ def _need_pyarrow() -> None:
     except ModuleNotFoundError:
         raise
     except ImportError as error:  # version 26 at the import, if NumPy is 1
-        raise SettingError(f"the tables of a report cannot be written: {error}; install the extra \"archive\" with the constraints "
-                           "file of this NumPy (docs/install.md)") from error
+        raise SettingError(f"the tables of a report cannot be written: {error}; install the extra \"archive\" with the "
+                           "constraints file of this NumPy (docs/install.md)") from error
 
 
 def _run_here(plan: Plan, items: list[Item], jobs: int, folder: Path) -> Iterator[tuple[int, Found | Exception]]:
