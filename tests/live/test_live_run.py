@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -157,3 +158,17 @@ def test_an_interrupt_ends_within_two_seconds_with_everything_written(small_mode
         written = json.loads((tmp_path / f"{name}.json").read_text())
         assert written["frames"] > 20 and f"{written['frames']} frames" in out
         assert written["recordings"][0]["encoded_bytes"] == (tmp_path / f"{name}.bin").stat().st_size
+
+
+def test_a_run_far_behind_the_clock_ends_with_a_word(small_model, tmp_path):
+    """Every second read times out and loses half a second of samples; the run's clock is ten times as fast as the radio's."""
+    from gnuradio.spectrumencoder.session.flowgraph import RunSettings, quiet_logs, run_source
+    from gnuradio.spectrumencoder.session.sources import RadioOptions, RadioSource
+    quiet_logs()
+    source = RadioSource(RadioOptions("driver=spectrumtest,pace=1,timeout_every=2", 100e6, 250e3, duration=5.0, silence_s=600.0),
+                         clock=lambda: 10.0 * time.monotonic())
+    began = time.monotonic()
+    outcome = run_source(source, RunSettings(model=small_model, events=tmp_path / "e.jsonl"))
+    assert re.fullmatch(r"only [0-4]\.?\d* s of signal came in 1[5-9].* s: the radio, or this machine, loses samples; see "
+                        r"--stats, and give a smaller --rate", outcome.fault), outcome.fault
+    assert time.monotonic() - began < 60 and not outcome.hung and outcome.seconds < 5.0
