@@ -110,6 +110,17 @@ LINES: dict[str, Promise] = {
         "false-alarm rate")),
     "spectrumencoder run spoofed.sigmf-meta --detector boxes --model gps.safetensors --average 2 --events events.jsonl --plot "
     "spectrum.png --quiet": Promise(writes=("spectrum.png",)),
+    # docs/push.md: nobody listens there
+    "spectrumencoder push test --notify ntfy://localhost/spectrum": Promise(
+        (("localhost/", "localhost:FREE_PORT/"),), status=1,
+        says=(r"ntfy [0-9a-f]{6}: failed: .*onnection", "1 of 1 targets did not")),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --notify ntfys://ntfy.sh/my-long-secret-topic": Promise(
+        (RTL, ("ntfys://ntfy.sh/", "ntfy://localhost:FREE_PORT/"),
+         ("--rate 2.4M", "--rate 2.4M --learn 1 --duration 3 --push-spool s")),
+        writes=("s",), says=(COUNTED,)),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --mqtt mqtt://localhost/attic": Promise(
+        (RTL, ("localhost/", "localhost:FREE_PORT/"), ("--rate 2.4M", "--rate 2.4M --learn 1 --duration 3 --push-spool s")),
+        writes=("s",), says=(COUNTED, r"push: mqtt://localhost:\d+/attic: not reachable")),
     # docs/troubleshooting.md has `doctor`
 }
 
@@ -198,6 +209,9 @@ NOT_RUN: dict[str, str] = {
     "dask scheduler --host 127.0.0.1 --no-dashboard": CLUSTER,
     "dask worker tcp://127.0.0.1:8786 --nworkers 2 --nthreads 1 --no-dashboard": CLUSTER,
     "spectrumencoder run recordings --report report --cluster tcp://127.0.0.1:8786": CLUSTER,
+    ".venv/bin/pip install -r requirements-push.txt -c constraints-numpy1.txt": NETWORK,
+    "spectrumencoder push test --notify env:NTFY_URL --notify file:/etc/spectrumencoder/telegram":
+        "tests/push reads such addresses",
     "make demo": "tests/cli/test_demo.py runs it after the set-up",
     "make test": "it is what runs this test",
     "make grc": "a screen; tests/grc/test_examples.py opens every example",
