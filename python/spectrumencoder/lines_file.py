@@ -54,6 +54,17 @@ class LinesFile:
             raise self._cannot(error) from error
         self._size += len(data)
 
+    def sync(self) -> None:
+        """Puts what was written on the disk.
+
+        Raises:
+            CannotWrite: it cannot be written.
+        """
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._cannot(error) from error
+
     def close(self) -> None:
         """Syncs it to disk and closes it. A second call does nothing."""
         fd, self._fd = self._fd, -1

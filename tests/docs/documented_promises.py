@@ -79,6 +79,8 @@ LINES: dict[str, Promise] = {
     "night.jsonl "
     "--snippets night --stats --metrics 127.0.0.1:9100": Promise(
         (RTL, ("--learn 300", "--learn 3 --duration 6"), ("9100", "FREE_PORT")), writes=("my.band",), says=(COUNTED,)),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --band-file my.band --events night.jsonl --reconnect":
+        Promise((RTL, ("--reconnect", "--reconnect --learn 1 --duration 3")), writes=("my.band",), says=(COUNTED,)),
     "spectrumencoder band show my.band": Promise(says=(r"MHz",)),
     "spectrumencoder band accept my.band 12": Promise((("12", "1"),)),
     # docs/command_line.md

@@ -50,7 +50,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         samp_rate, center_freq: Hz, if the frames carry no tags; 0: not stated. The tokenizer's tags hold: it has decided already
             between what was stated and the tags of the samples. Without a centre frequency, events have ``freq_relative``.
         band: "auto" takes it from the centre frequency through the band plan; else one of the model's bands.
-        time_source: kind of rx_time tags: "tag" (of a recording) or "hardware" (of a radio with a clock).
+        time_source: kind of rx_time tags: "tag" (of a recording), "hardware" (of a radio with a clock), "host" (of this
+            computer's clock).
         detector: "emitters", see ``emitters.watcher.EmitterDetector``; or "boxes", see ``detector.Detector``.
         band_file: of "emitters": what is known of the band. It is read at each start if it is there, and saved every 30 s, after
             each command, and at the end. Decisions that another program writes into it (``band accept``) are taken over.

@@ -24,7 +24,7 @@ from ..session.sinks import STDOUT
 from ..session.sources import SOAPY_PREFIX, RadioOptions
 from ..session.stats import RunStats
 from ..settings import RUN, SETTINGS
-from . import options
+from . import archive, options
 from .console import NOTES, OUT, ProgressLine, check_writable, leave, write_json
 from .errors import CommandError, UsageError
 from .listening import asked, given, listener_options, open_listeners
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @listener_options(after="metrics")
-@options.settings_options(RUN, after="offset", panels={"settle_ms": options.SCAN}, help={
+@options.settings_options(RUN, after="seconds", panels={"settle_ms": options.SCAN}, help={
     "usable": f"{SETTINGS['usable'].help} A scan takes {ScanOptions.usable:g} if you give none."})
 def run(
     context: typer.Context,
@@ -51,6 +51,8 @@ def run(
     start: options.Start = None,
     channel: options.Channel = None,
     offset: options.Offset = 0.0,
+    skip: options.Skip = 0.0,
+    seconds: options.Seconds = None,
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines, after those that the "
                                               "file holds; -: to standard output, and the words for people to stderr.")] = None,
     events_max: Annotated[float, typer.Option(min=0.0, help="Size of the events file, MB, from which on a new one is begun; the "
@@ -83,6 +85,7 @@ def run(
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds of signal; else until Ctrl-C.", show_default=False,
                                                    rich_help_panel=options.LIVE)] = None,
     silence: options.Silence = RadioOptions.silence_s,
+    reconnect: options.Reconnect = None,
     scan: options.Scan = "",
     dwell_ms: Annotated[float, typer.Option(help="Time at each hop.", rich_help_panel=options.SCAN)] = ScanOptions.dwell_ms,
     scan_overlap: Annotated[float, typer.Option(help="Share of the usable band that neighbouring hops have in common.",
@@ -99,6 +102,8 @@ def run(
                                                 rich_help_panel=options.SCAN)] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Number of recordings of a folder to run at a time, each in "
                                       "its own process.")] = 1,
+    report: archive.Report = None,
+    cluster: archive.Cluster = "",
     quiet: options.Quiet = False,
     **chain,
 ):
@@ -106,7 +111,7 @@ def run(
     followers = asked(chain)
     chain["average"] = options.average_option(chain["average"])
     live, pipe = source.startswith(SOAPY_PREFIX), is_pipe(source)
-    stated = options.stated(rate, format, freq, start, channel, offset)
+    stated = options.stated(rate, format, freq, start, channel, offset, skip, seconds)
     paths, folder = ([], False) if live or pipe else find_source(source, stated, quiet)
     if folder and annotate:
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
@@ -116,6 +121,9 @@ def run(
         raise UsageError(f"several recordings are called {min(twice)}, and files of --plot, --tracks and --encoded are named by "
                          "that; run one folder at a time, or leave these out")
     _only_where_used(context, chain)
+    archive.check(report, cluster, jobs, radio=live, pipe=pipe, events=events, annotate=annotate is not None, signals=signals,
+                  annotate_signals=annotate_signals, tracks=tracks, encoded=encoded, plot=plot, json=json_file, zmq=zmq, stats=stats,
+                  metrics=metrics, snippets=snippets, band_file=chain["band_file"], **given(followers))
     words = NOTES if events == STDOUT else OUT
     check_writable(None if events == STDOUT else events, signals, tracks, encoded, plot, json_file, sweeps,
                    Path(annotate) if annotate else None)
@@ -133,8 +141,9 @@ def run(
         scanning = ScanOptions(scan, dwell_ms, chain["usable"], scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                                 settings=tuple(setting), stream_args=tuple(stream_arg), offset=offset, duration=duration,
-                                silence_s=silence)
-        only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None,
+                                silence_s=silence, reconnect_s=options.reconnect_seconds(reconnect))
+        only_recordings(format=format, start=start, channel=channel, skip=skip or None, seconds=seconds,
+                        offset=(offset or None) if scan else None,
                         annotate=annotate, **{"annotate-signals": annotate_signals or None},
                         plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
         with ProgressLine(quiet=quiet) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
@@ -143,7 +152,7 @@ def run(
                        snippets_max, forgotten, words, listeners)
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
-                sweeps=sweeps, **{"stream-arg": stream_arg})
+                sweeps=sweeps, reconnect=reconnect is not None, **{"stream-arg": stream_arg})
     if pipe:
         only_files(annotate=annotate, snippets=snippets, jobs=jobs if jobs > 1 else None,
                    **{"annotate-signals": annotate_signals or None})
@@ -159,6 +168,10 @@ def run(
                       **{"events -": events == STDOUT}, **given(followers))
     plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, stated,
                 snippets=snippets, snippets_max_mb=snippets_max)
+    if report is not None:
+        archive.run_archive(plan, source, paths, report, jobs, cluster, quiet, lambda results, progress: _run_recordings(
+            results, replace(plan, folder=True), progress, quiet, words))
+        return
     with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
             RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
         plan = replace(plan, listeners=tuple(listeners))
@@ -320,7 +333,9 @@ def only_recordings(**options):
     """Raises UsageError if an option of recordings was given for a radio."""
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] in ('plot', 'offset') else 'a radio'}; leave it out")
+        more = ", or give --duration" if given[0] == "seconds" else ""
+        what = "a scan" if given[0] in ("plot", "offset") else "a radio"
+        raise UsageError(f"--{given[0]} is not for {what}; leave it out{more}")
 
 
 def _only_one_job(**options):
@@ -368,7 +383,8 @@ def find_source(source: str, stated: dict, quiet: bool) -> tuple[list[Path], boo
 def usage_error(error: Exception) -> UsageError:
     """The error about arguments that do not go with a recording, in the words of the command line."""
     named = [option for word, option in (("rate", "--rate HZ"), ("datatype", "--format TYPE"), ("frequency", "--freq HZ"), (
-        "start", "--start TIME"), ("channel", "--channel N"), ("offset", "--offset HZ")) if word in str(error)]
+        "start", "--start TIME"), ("channel", "--channel N"), ("offset", "--offset HZ"), ("skip", "--skip SECONDS"), (
+        "seconds", "--seconds SECONDS")) if word in str(error)]
     return UsageError(f"{error} ({', '.join(named)})" if named else str(error))
 
 

@@ -171,7 +171,8 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
-                   tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals)
+                   tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals,
+                   source.reconnects)
 
 
 def in_options(text: str) -> str:
@@ -232,7 +233,7 @@ class Flowgraph:
             top.connect((monitor, 0), (self.probe, 0))
             top.connect((monitor, 1), (self.probe, 1))
         top.msg_connect(monitor, keys.ANOMALIES, self.probe, keys.EVENTS)
-        if monitor.signal_list is not None:
+        if survey or keep_spectra:  # the picture's boxes
             top.msg_connect(monitor, keys.SIGNALS, self.probe, keys.SIGNALS)
         for sink in self._sinks:
             top.msg_connect(sink, keys.STATUS, self.probe, keys.STATUS)
@@ -241,6 +242,8 @@ class Flowgraph:
             top.msg_connect(monitor, keys.ENCODED, self._encoded, keys.ENCODED)
             self._sinks.append(self._encoded)
         top.msg_connect(monitor, keys.STATUS, self.probe, keys.STATUS)
+        if source.reconnects is not None:
+            top.msg_connect(source.block, keys.STATUS, self.probe, keys.STATUS)
 
     def add(self, blocks: list) -> None:
         """Takes in more blocks, which are connected already: their failures end the run, and their queues are emptied."""
