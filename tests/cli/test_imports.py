@@ -20,7 +20,7 @@ def loaded(tmp_path, call):
 
 
 @pytest.mark.parametrize("arguments", [("--help",), *((name, "--help") for name in (
-    "run", "survey", "band", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset", "models",
+    "run", "survey", "band", "report", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset", "models",
     "doctor"))], ids=" ".join)
 def test_help_loads_nothing_heavy(loaded, arguments):
     assert loaded(HEAVY, *arguments) == []
