@@ -97,6 +97,14 @@ LINES: dict[str, Promise] = {
     "spectrumencoder survey soapy:driver=spectrumtest --scan 88M:108M --rate 2.4M --duration 20 --markdown fm.md --plot "
     "fm.png": Promise(
         (PACED, ("--duration 20", "--duration 5")), writes=("fm.md", "fm.png"), says=(r"94\.(79|80)",)),
+    # docs/web.md
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --gain 30 --band-file my.band --snippets cut "
+    "--web": Promise((RTL, ("--web", "--web 127.0.0.1:FREE_PORT --learn 1 --duration 3")),
+                     says=(COUNTED, r"the page is at http://127\.0\.0\.1:\d+/\n")),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --web --web-name radio.example": Promise(
+        (RTL, ("--web --web", "--web 127.0.0.1:FREE_PORT --learn 1 --duration 2 --web")), says=(COUNTED, r"/#token=[\w-]{32}")),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --web 0.0.0.0:8143": Promise(
+        (RTL, ("0.0.0.0:8143", "0.0.0.0:FREE_PORT --learn 1 --duration 2")), says=(COUNTED, r"http://\S+:\d+/#token=[\w-]{32} ")),
     # docs/examples.md
     "cd examples": Promise(),
     "GRC_BLOCKS_PATH=../.venv/share/gnuradio/grc/blocks ../.venv/bin/python /usr/bin/grcc -o ../build sensor.grc": Promise(
@@ -195,6 +203,7 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
 NETWORK, ROOT_RIGHTS, LONG = "a network", "root, and changes the system", "the recordings, and minutes to days"
 CLUSTER = "it never ends; tests/cli/test_archive_cluster.py has a scheduler and workers"
 NOT_RUN: dict[str, str] = {
+    "ssh -L 8143:127.0.0.1:8143 radio": NETWORK,
     "dask scheduler --host 127.0.0.1 --no-dashboard": CLUSTER,
     "dask worker tcp://127.0.0.1:8786 --nworkers 2 --nthreads 1 --no-dashboard": CLUSTER,
     "spectrumencoder run recordings --report report --cluster tcp://127.0.0.1:8786": CLUSTER,
