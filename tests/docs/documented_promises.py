@@ -106,6 +106,14 @@ LINES: dict[str, Promise] = {
     "spectrumencoder report roof.db --since 2026-01-31 --until 2026-02-01T06:00 --out night.md --json night.json": Promise((
         ("--since 2026-01-31 --until 2026-02-01T06:00", "--since all"),),
         writes=("night.md", "night_occupancy.png", "night.json")),
+    # docs/web.md
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --gain 30 --band-file my.band --snippets cut "
+    "--web": Promise((RTL, ("--web", "--web 127.0.0.1:FREE_PORT --learn 1 --duration 3")),
+                     says=(COUNTED, r"the page is at http://127\.0\.0\.1:\d+/\n")),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --web --web-name radio.example": Promise(
+        (RTL, ("--web --web", "--web 127.0.0.1:FREE_PORT --learn 1 --duration 2 --web")), says=(COUNTED, r"/#token=[\w-]{32}")),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --web 0.0.0.0:8143": Promise(
+        (RTL, ("0.0.0.0:8143", "0.0.0.0:FREE_PORT --learn 1 --duration 2")), says=(COUNTED, r"http://\S+:\d+/#token=[\w-]{32} ")),
     # docs/examples.md
     "cd examples": Promise(),
     "GRC_BLOCKS_PATH=../.venv/share/gnuradio/grc/blocks ../.venv/bin/python /usr/bin/grcc -o ../build sensor.grc": Promise(
@@ -221,6 +229,7 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
 NETWORK, ROOT_RIGHTS, LONG = "a network", "root, and changes the system", "the recordings, and minutes to days"
 CLUSTER = "it never ends; tests/cli/test_archive_cluster.py has a scheduler and workers"
 NOT_RUN: dict[str, str] = {
+    "ssh -L 8143:127.0.0.1:8143 radio": NETWORK,
     "dask scheduler --host 127.0.0.1 --no-dashboard": CLUSTER,
     "dask worker tcp://127.0.0.1:8786 --nworkers 2 --nthreads 1 --no-dashboard": CLUSTER,
     "spectrumencoder run recordings --report report --cluster tcp://127.0.0.1:8786": CLUSTER,
