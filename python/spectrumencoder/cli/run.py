@@ -121,9 +121,9 @@ def run(
         raise UsageError(f"several recordings are called {min(twice)}, and files of --plot, --tracks and --encoded are named by "
                          "that; run one folder at a time, or leave these out")
     _only_where_used(context, chain)
-    archive.check(report, cluster, jobs, radio=live, pipe=pipe, events=events, annotate=annotate is not None, signals=signals,
-                  annotate_signals=annotate_signals, tracks=tracks, encoded=encoded, plot=plot, json=json_file, zmq=zmq, stats=stats,
-                  metrics=metrics, snippets=snippets, band_file=chain["band_file"], **given(followers))
+    archive.check(report, cluster, jobs, not (live or pipe), events=events, annotate=annotate is not None, signals=signals,
+                  annotate_signals=annotate_signals, tracks=tracks, encoded=encoded, plot=plot, json=json_file, zmq=zmq,
+                  stats=stats, metrics=metrics, snippets=snippets, band_file=chain["band_file"], **given(followers))
     words = NOTES if events == STDOUT else OUT
     check_writable(None if events == STDOUT else events, signals, tracks, encoded, plot, json_file, sweeps,
                    Path(annotate) if annotate else None)

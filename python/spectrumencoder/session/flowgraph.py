@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import keys
+from ..atomic_file import cannot_write
 from ..settings import EMITTERS, RUN, SETTINGS, ChainSettings, of_command
 from .band_part import BandPart
 from .dropped import Dropped, count, dropped_frames, every_frame
@@ -164,7 +165,7 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         try:
             save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages, probe.boxes)
         except OSError as error:
-            raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
+            raise SessionError(cannot_write(plot, error)) from error
     if band is not None:
         band.save(flowgraph)
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,

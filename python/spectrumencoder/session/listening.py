@@ -232,6 +232,7 @@ class Clock:
 
     def __init__(self):
         self._anchors: list[tuple[float, float]] = []  # (stream second, POSIX time)
+        self._by_host = True  # no tag has come
 
     def set(self, stream_s: float, posix_s: float | None = None) -> None:
         """States the time at a stream second; None: now, if nothing is known so far."""
@@ -239,7 +240,14 @@ class Clock:
             if not self._anchors:
                 self._anchors.append((stream_s, time.time()))
             return
+        if self._by_host:
+            self._anchors, self._by_host = [], False
         self._anchors = [*self._anchors[-7:], (stream_s, posix_s)]
+
+    def agree(self, stream_s: float, posix_s: float) -> None:
+        """Takes over the time that another block, by this computer's clock, gives a stream second. Tags hold before it."""
+        if self._by_host and self._anchors:
+            self._anchors = [(stream_s, posix_s)]
 
     def posix_s(self, stream_s: float) -> float:
         anchor = next((one for one in reversed(self._anchors) if one[0] <= stream_s + 1e-9), None) or self._anchors[0]

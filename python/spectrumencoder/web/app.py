@@ -249,7 +249,7 @@ def _say_error(request: Request, error: HTTPException) -> Response:
 
 
 def _with_headers(send, host: str):
-    """Adds the headers of security to a response. ws: of the own host are named, since not every browser counts them to 'self'."""
+    """Adds the headers of security to a response. ws: is named, since not every browser counts it to 'self'."""
     policy = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
               f"connect-src 'self' ws://{host} wss://{host}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
     more = [(b"content-security-policy", policy.encode("latin-1", "replace")), (b"x-content-type-options", b"nosniff"),

@@ -63,8 +63,8 @@ class Followed(Protocol):
 
 
 class Viewer:
-    """What one page has not been sent yet: bounded, filled on any thread. Text is never lost: if it is too much, ``stale`` says that
-    the page is to be sent everything anew.
+    """What one page was not sent yet: bounded, filled on any thread. Text is never lost: if it is too much, the page has to be
+    sent everything anew (``stale``).
 
     Args:
         wake: called when there is something to send; on any thread.
@@ -190,7 +190,8 @@ class Feed(Listener):
             elif port == keys.SIGNALS:
                 signals[fields.get(keys.SIGNAL_ID), fields.get(keys.SAMPLE_START)] = self._spanned(fields)
             elif port == keys.STATUS and fields.get(keys.MESSAGE) and fields.get(keys.STATUS_STATE) != keys.EMITTERS:
-                told.append({key: fields.get(key) for key in (keys.BLOCK, keys.STATUS_STATE, keys.MESSAGE)} | {"time": time.time()})
+                told.append({key: fields.get(key) for key in (keys.BLOCK, keys.STATUS_STATE, keys.MESSAGE)})
+                told[-1]["time"] = time.time()
         with self._lock:
             self._signals |= signals
             while len(self._signals) > MAX_SIGNALS:
