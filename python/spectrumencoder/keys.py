@@ -211,6 +211,16 @@ GATE = "gate"
 PROCESS_NOISE = "process_noise"
 HORIZON = "horizon"
 
+# Sensors and hub, besides LATITUDE and LONGITUDE
+SENSOR = "sensor"                  # id of a sensor
+HEALTH = "health"                  # message port of hub_sender
+LINK = "link"                      # a status: the state of the connection to the hub
+WAITING_MESSAGES = "waiting_messages"  # in the sensor's spool: not acknowledged by the hub
+DROPPED_MESSAGES = "dropped_messages"  # by the sensor, for lack of room
+SENT_BYTES = "sent_bytes"          # given to the network, repeats included
+BEARING = "bearing"                # of a report: {azimuth, az_error} in degrees from true north
+RECEIVERS = "receivers"            # of a report: receivers that measured one emission
+
 SIGMF_PREFIX = "spectrumencoder:"
 
 

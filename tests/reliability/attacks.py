@@ -57,10 +57,13 @@ def lines_of(path: Path) -> list[dict] | None:
 
 
 def is_prefix(some: list, every: list) -> bool:
-    """Whether a run that was stopped gave what the whole one gives up to there; what its end closed is left out."""
-    while some and some[-1].get("state") == "close" and some[-1] != every[min(len(some), len(every)) - 1]:
-        some = some[:-1]
-    return some == every[:len(some)]
+    """Whether a run that was stopped gave what the whole one gives up to there. Its end cuts a burst short, and says so: for each
+    event that is open the last lines are its close, and before that an update of the burst."""
+    same = next((n for n, (a, b) in enumerate(zip(some, every, strict=False)) if a != b), min(len(some), len(every)))
+    ends: dict[str, list[str]] = {}
+    for row in some[same:]:
+        ends.setdefault(row["event_id"], []).append(row["state"])
+    return all(states in (["close"], ["update", "close"]) for states in ends.values())
 
 
 def units(path: Path) -> list[bytes]:
@@ -182,12 +185,15 @@ def radio_options(draw: random.Random) -> tuple[list[str], dict[str, int], int, 
     reads = math.ceil(rate * seconds / READ)
     faults = {name: draw.choice((1, draw.randint(1, reads), draw.randint(1, 4 * reads)))
               for name in draw.sample(ENDING + PASSING, draw.choice((1, 1, 2, 3)))}
-    arguments = {"seed": draw.randrange(100), "pace": int(paced), "hwtime": draw.randrange(2), "scene": draw.choice(("builtin", "none")),
-                 "retune_latency": draw.choice((0, 0, 5)), **faults}
-    where = draw.choice((["--freq", "434e6"], ["--freq", "98e6"], ["--scan", "430e6:436e6"], ["--scan", "88e6:90e6,433e6:435e6"]))
-    more = draw.choice(([], [], ["--gain", "30"], ["--agc", "on"], ["--ppm", "3"], ["--setting", "dc_dbfs=-30"], ["--bandwidth", "2e5"]))
-    return ([f"soapy:driver=spectrumtest,{','.join(f'{key}={value}' for key, value in arguments.items())}", "--rate", f"{rate:g}",
-             "--duration", f"{seconds:g}", "--silence", "4", *where, *more], faults, reads, paced)
+    arguments = {"seed": draw.randrange(100), "pace": int(paced), "hwtime": draw.randrange(2),
+                 "scene": draw.choice(("builtin", "none")), "retune_latency": draw.choice((0, 0, 5)), **faults}
+    where = draw.choice((["--freq", "434e6"], ["--freq", "98e6"], ["--scan", "430e6:436e6"],
+                         ["--scan", "88e6:90e6,433e6:435e6"]))
+    more = draw.choice(([], [], ["--gain", "30"], ["--agc", "on"], ["--ppm", "3"], ["--setting", "dc_dbfs=-30"],
+                        ["--bandwidth", "2e5"]))
+    device = ",".join(f"{key}={value}" for key, value in arguments.items())
+    return ([f"soapy:driver=spectrumtest,{device}", "--rate", f"{rate:g}", "--duration", f"{seconds:g}", "--silence", "4", *where,
+             *more], faults, reads, paced)
 
 
 def must_end(faults: dict[str, int], reads: int, paced: bool) -> list[int]:
@@ -206,16 +212,18 @@ def radio(folder: Path, seeds: range):
             files["sweeps"] = folder / f"radio{seed}.sweeps"
         arguments = [part for key, path in files.items() for part in (f"--{key}", str(path))]
         began = time.monotonic()
-        process = subprocess.Popen([SCRIPT, "run", *options, "-q", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([SCRIPT, "run", *options, "-q", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True)
         try:
             out, errors = process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             out, errors = process.communicate()
             errors += "HANG"
-        yield {"seed": seed, "options": options, "status": process.returncode, "right": must_end(faults, reads, paced), "out": out,
-               "errors": errors, "seconds": time.monotonic() - began,
-               "valid": all(lines_of(files[key]) is not None for key in ("events", "tracks", "signals", "sweeps") if key in files),
+        of_lines = [path for key, path in files.items() if key not in ("encoded", "json")]
+        yield {"seed": seed, "options": options, "status": process.returncode, "right": must_end(faults, reads, paced),
+               "out": out, "errors": errors, "seconds": time.monotonic() - began,
+               "valid": all(lines_of(path) is not None for path in of_lines),
                "summary": "json" not in files or (files["json"].exists() and bool(json.loads(files["json"].read_text())))}
         for path in files.values():
             path.unlink(missing_ok=True)

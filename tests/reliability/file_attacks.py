@@ -169,7 +169,7 @@ def disk(folder: Path, seeds: range):
         (folder / "room").mkdir()
         status, errors = run_quietly(arguments)
         assert status == 0, (arguments, errors)
-        sizes[name] = sum(path.stat().st_size for path in (folder / "room").rglob("*"))
+        sizes[name] = sum(path.lstat().st_size for path in (folder / "room").rglob("*"))
     for seed in seeds:
         draw = random.Random(seed)
         name = sorted(sizes)[seed % len(sizes)]

@@ -33,8 +33,8 @@ def scene(folder: Path, hours: float) -> Path:
     draw = random.Random(8)
     emitters = [{"type": "tone", "freq_hz": 433.92e6 + offset, "power_dbfs": -45, "period_s": period, "on_s": 0.1}
                 for offset, period in ((-11e3, 0.9), (42e3, 2.3), (77e3, 5.1))]
-    emitters += [{"type": "tone", "freq_hz": 433.92e6 + 4e3 * number - 90e3, "power_dbfs": -50 + number, "start_s": 200 + 50 * number,
-                  "period_s": 130 + 41 * number, "on_s": 4 + number} for number in range(8)]
+    emitters += [{"type": "tone", "freq_hz": 433.92e6 + 4e3 * number - 90e3, "power_dbfs": -50 + number,
+                  "start_s": 200 + 50 * number, "period_s": 130 + 41 * number, "on_s": 4 + number} for number in range(8)]
     begin = 300.0
     while begin < 3600 * hours:
         last = draw.uniform(1, 90)

@@ -178,6 +178,14 @@
     X(GATE, gate, "gate") \
     X(PROCESS_NOISE, process_noise, "process_noise") \
     X(HORIZON, horizon, "horizon") \
+    X(SENSOR, sensor, "sensor") \
+    X(HEALTH, health, "health") \
+    X(LINK, link, "link") \
+    X(WAITING_MESSAGES, waiting_messages, "waiting_messages") \
+    X(DROPPED_MESSAGES, dropped_messages, "dropped_messages") \
+    X(SENT_BYTES, sent_bytes, "sent_bytes") \
+    X(BEARING, bearing, "bearing") \
+    X(RECEIVERS, receivers, "receivers") \
     X(SIGMF_PREFIX, sigmf_prefix, "spectrumencoder:")
 // clang-format on
 

@@ -63,7 +63,8 @@ class Sender:
 
     Attributes:
         n_sent, n_bytes: messages and bytes given to the network, repeats included. n_stored: acknowledged. n_overrun: not taken
-        since the disk was too slow. n_failed: that the spool could not write. state: one line.
+        since the disk was too slow. n_failed: that the spool could not write. state: one line. sent: messages by kind. about,
+        spool_path: as given.
 
     Raises:
         ValueError: keys are missing or of another sensor, or the address is none.
@@ -83,7 +84,7 @@ class Sender:
         import zmq
         self._zmq, self._context = zmq, zmq.Context()
         self.address, self.sensor, self._spool, self._keys, self._say = address, sensor, spool, keys, say
-        self._answer_s = answer_s
+        self.about, self.spool_path, self._answer_s = about, spool.path, answer_s
         self.run, self._sequence, self._lock = new_run(), 0, threading.Lock()
         self._queue: deque[tuple[int, bytes, float]] = deque()
         self.n_sent = self.n_bytes = self.n_stored = self.n_overrun = self.n_failed = 0
@@ -116,6 +117,12 @@ class Sender:
                 self.n_overrun += 1
             else:
                 self._queue.append((kind, payload, time.time()))
+
+    def flush(self, wait_s: float) -> None:
+        """Waits until the hub has all, as long as it is there, for a time at most."""
+        deadline_s = time.monotonic() + wait_s
+        while self.n_waiting and self._socket is not None and time.monotonic() < deadline_s:
+            time.sleep(0.01)
 
     def close(self, wait_s: float = 3.0) -> None:
         """Ends the thread, as soon as nothing waits or the time is over. What still waits stays in the spool for the next run."""

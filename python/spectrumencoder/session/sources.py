@@ -194,8 +194,9 @@ class RadioSource:
         duration = self._options.duration
         late_s = math.inf if duration is None or self.total is None or count >= self.total else _LATE * duration + _LATE_S
         if now - self._began_at > late_s:
-            self._fault = (f"only {count / self.samp_rate:.3g} s of signal{self._overflows} came in {now - self._began_at:.3g} s: "
-                           "the radio, or this machine, loses samples; see --stats, and give a smaller --rate")
+            self._fault = (f"only {count / self.samp_rate:.3g} s of signal{self._overflows} came in "
+                           f"{now - self._began_at:.3g} s: the radio, or this machine, loses samples; see --stats, and give "
+                           "a smaller --rate")
             return True
         if count > self._seen:
             self._seen, self._seen_at = count, now

@@ -51,7 +51,7 @@ class Access:
     def __init__(self, address: Address, token: str = "", names: Iterable[str] = ()):
         self._names = {name.lower().rstrip(".") for name in names}
         if token and (len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token):
-            raise ValueError(f"a token has {MIN_TOKEN} printable characters at least and no blanks; leave it out, and one is made")
+            raise ValueError(f"a token has {MIN_TOKEN} printable characters or more, and no blanks; leave it out, one is made")
         if not token and not (address.is_loopback and not self._names):
             token = secrets.token_urlsafe(24)
         self.token, self._address = token, address

@@ -46,8 +46,8 @@ class PageServer:
         self.n_refused, self._log, self._logged_s, self._unlogged = 0, log, -1e9, 0
         self._feeds: dict[str, Feed] = {}
         config = uvicorn.Config(
-            make_app(self._feeds, self._access, self._refused), loop="asyncio", http="h11", ws="websockets-sansio", lifespan="off",
-            log_config=None, access_log=False, server_header=False, date_header=False, proxy_headers=False,
+            make_app(self._feeds, self._access, self._refused), loop="asyncio", http="h11", ws="websockets-sansio",
+            lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False, proxy_headers=False,
             ws_max_size=MAX_MESSAGE, ws_max_queue=2, ws_per_message_deflate=False, ws_ping_interval=20.0, ws_ping_timeout=30.0,
             timeout_keep_alive=10, limit_concurrency=MAX_CONNECTIONS, h11_max_incomplete_event_size=16384,
             timeout_graceful_shutdown=1)

@@ -53,8 +53,8 @@ class Snippet(NamedTuple):
         recording = open_recording(self.meta)
         capture = recording.captures[0]
         average = max(1, -(-recording.n_samples // (FFT_SIZE * MAX_ROWS)))
-        frames = tokenize(recording.read(0, recording.n_samples), recording.samp_rate, fft_size=FFT_SIZE, average=min(average, 64),
-                          center_freq=capture.frequency_hz or 0.0)
+        frames = tokenize(recording.read(0, recording.n_samples), recording.samp_rate, fft_size=FFT_SIZE,
+                          average=min(average, 64), center_freq=capture.frequency_hz or 0.0)
         tuning = Tuning(capture.frequency_hz or 0.0, recording.samp_rate, FFT_SIZE)
         begin, seconds = capture.posix_time or 0.0, frames.frame_hop / recording.samp_rate
         return b"".join(pack(SpectrumRow(begin + float(start) / recording.samp_rate, seconds, tuning, psd)).to_bytes(number)

@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from . import history, push, web
+from . import history, hub, push, web
 
-KINDS = (web, history, push)
+KINDS = (web, history, push, hub)
