@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import keys
+from ..atomic_file import cannot_write
 from ..lines_file import lines_from
 from ..settings import EMITTERS, RUN, SETTINGS, ChainSettings, of_command
 from .band_part import BandPart
@@ -123,16 +124,20 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         name_in_events: put the source's name into each event of the file.
         survey, band_plot: see ``run``.
         watch: is shown the flowgraph before it runs.
-        parts: callables that connect more blocks to the flowgraph and return them.
+        parts: callables that connect more blocks to the flowgraph and return them. One may state what it ``needs`` of the
+            chain, a set of ``listening.SIGNALS`` and ``listening.ENCODED``; one with a method ``end`` gets the run's notes by it,
+            whatever ended the run.
         progress: is called ten times a second with the source's name, samples played and samples in all (None: unknown).
 
     Raises:
         SettingError: a setting that the model or the machine cannot serve, naming what it can.
         SessionError: the recording is too short for one frame, or a block failed; one line.
     """
+    parts = list(parts)
     before = tracks.stat().st_size if append and tracks is not None and tracks.is_file() else 0
     flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
-                          encoded=encoded, tracks=tracks, survey=survey)
+                          encoded=encoded, tracks=tracks, survey=survey,
+                          needs=frozenset().union(*(getattr(part, "needs", ()) for part in parts)))
     band = BandPart(band_plot) if band_plot is not None else None
     for part in parts:
         flowgraph.add(part(flowgraph))
@@ -140,7 +145,12 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         flowgraph.add(band(flowgraph))
     watch(flowgraph)
     began = time.monotonic()
-    interrupted = flowgraph.run(progress)
+    try:
+        interrupted = flowgraph.run(progress)
+    finally:
+        for part in parts:
+            if hasattr(part, "end"):
+                part.end(flowgraph.notes())
     wall_s = time.monotonic() - began
     for call in flowgraph.on_poll:
         call()
@@ -156,7 +166,7 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         try:
             save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages, probe.boxes)
         except OSError as error:
-            raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
+            raise SessionError(cannot_write(plot, error)) from error
     if band is not None:
         band.save(flowgraph)
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
@@ -179,11 +189,12 @@ class Flowgraph:
     """The blocks of one run, connected.
 
     Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; average: spectra per frame; on_poll:
-    called ten times a second while it runs; hung: what did not end.
+    called ten times a second while it runs; hung: what did not end; ending: why it ended, "" while it runs.
     """
 
     def __init__(self, source: Source, settings: RunSettings, *, append: bool, keep_spectra: bool,
-                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False):
+                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
+                 needs: frozenset[str] = frozenset()):
         from gnuradio import gr
 
         from ..blocks.spectrum_monitor import spectrum_monitor
@@ -191,7 +202,7 @@ class Flowgraph:
         from ..encoder.ensemble import load_models
         from .encoded_file import encoded_file
         from .run_probe import run_probe
-        self.source, self.settings, self.hung, self._survey = source, settings, "", survey
+        self.source, self.settings, self.hung, self.ending, self._survey = source, settings, "", "", survey
         self.on_poll: list[Callable[[], None]] = []
         self.top = gr.top_block("spectrumencoder run")
         try:
@@ -205,8 +216,9 @@ class Flowgraph:
             self.monitor = spectrum_monitor(**settings.of_chain() | {
                 "model": models, "samp_rate": source.samp_rate, "center_freq": 0.0, "average": self.average,
                 "freq_offset": source.freq_offset, "learn_s": self._learn_s,
-                "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default) if encoded else 0,
-                "signals": survey or keep_spectra or settings.asks_for_signals,
+                "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default
+                                  ) if encoded or keys.ENCODED in needs else 0,
+                "signals": survey or keep_spectra or settings.asks_for_signals or keys.SIGNALS in needs,
                 "tracks_file": str(tracks) if tracks else "", "overload": source.overload, "time_source": source.time_source,
                 "pad_batch": source.pad_batch, "min_output_buffer": source.buffer_frames(frame_hop)})
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
@@ -225,7 +237,7 @@ class Flowgraph:
             top.connect((monitor, 0), (self.probe, 0))
             top.connect((monitor, 1), (self.probe, 1))
         top.msg_connect(monitor, keys.ANOMALIES, self.probe, keys.EVENTS)
-        if monitor.signal_list is not None:
+        if survey or keep_spectra:  # the picture's boxes
             top.msg_connect(monitor, keys.SIGNALS, self.probe, keys.SIGNALS)
         for sink in self._sinks:
             top.msg_connect(sink, keys.STATUS, self.probe, keys.STATUS)
@@ -378,14 +390,16 @@ class Flowgraph:
         try:
             failure = run_flowgraph(self.top, blocks, should_stop=poll, grace_s=GRACE_S)
         except KeyboardInterrupt:
+            self.ending = "stopped"
             return True
         except TimeoutError as error:
-            self.hung = str(error)
+            self.hung = self.ending = str(error)
             for block in blocks:  # the other blocks have ended or can: keep what they hold
                 if hasattr(block, "drain"):
                     block.drain()
                     block.stop()
             return isinstance(error.__cause__, KeyboardInterrupt)
+        self.ending = str(failure or self.fault(False) or "ended")
         if failure is not None:
             raise SessionError(f"{self.source.name}: {failure}")
         return False

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import keys
+from ..atomic_file import cannot_write
 from .errors import SessionError
 from .flowgraph import RunSettings, quiet_logs, run_source
 from .outcome import Outcome
@@ -85,7 +86,7 @@ class SnippetPart:
         try:
             self._noted.write(recording, self._folder, 1e6 * self._max_mb)
         except OSError as error:
-            raise SessionError(f"--snippets {self._folder}: {error.strerror}; name a folder that can be made") from error
+            raise SessionError(f"--snippets: {cannot_write(self._folder, error)}") from error
 
 
 def end(outcome: Outcome):

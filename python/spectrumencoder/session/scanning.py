@@ -23,6 +23,12 @@ class ScanOptions:
     hold_ms: float = 0.0
     sweeps: Path | None = None
 
+    @property
+    def span_hz(self) -> float:
+        """Width of all ranges together."""
+        from ..scan.scan_plan import parse_ranges
+        return sum(high - low for low, high in parse_ranges(self.ranges))
+
     def first_freq(self, rate: float, fft_size: int = 1024) -> float:
         """Frequency to tune to before the scanner takes over, Hz.
 
@@ -41,7 +47,7 @@ class ScanPart:
     """Connects scanner and log of the rows to a flowgraph; afterwards it can say how the scan went."""
 
     def __init__(self, options: ScanOptions):
-        self._options = options
+        self._options, self.span_hz = options, options.span_hz
         self.scanner = self.log = None
 
     def __call__(self, flowgraph) -> list:

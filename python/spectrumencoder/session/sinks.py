@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import keys
-from ..recordings import META_SUFFIX
 from .errors import SettingError
 
 STDOUT = Path("-")  # for events
@@ -60,6 +59,7 @@ def connect_sinks(top, monitor, source: Source, settings: RunSettings, append: b
 
 def set_aside(path: Path) -> None:
     """Renames the annotations of an earlier run of a radio, NAME.sigmf-meta, to NAME-1.sigmf-meta, or the next free number."""
+    from ..recordings import META_SUFFIX
     if path.suffix != META_SUFFIX:
         path = path.with_name(path.name + META_SUFFIX)
     if path.exists():

@@ -182,6 +182,7 @@ class RadioSource:
     def begin(self):
         self.block.set_clock()
         self._failures_before, _ = self._native.driver_failures()
+        self._overflows_before = self._native.overflow_marks()
         self._seen_at = self._began_at = self._clock()
 
     def ended(self) -> bool:
@@ -193,8 +194,9 @@ class RadioSource:
         duration = self._options.duration
         late_s = math.inf if duration is None or self.total is None or count >= self.total else _LATE * duration + _LATE_S
         if now - self._began_at > late_s:
-            self._fault = (f"only {count / self.samp_rate:.3g} s of signal came in {now - self._began_at:.3g} s: the radio, or "
-                           "this machine, loses samples; see --stats, and give a smaller --rate")
+            self._fault = (f"only {count / self.samp_rate:.3g} s of signal{self._overflows} came in "
+                           f"{now - self._began_at:.3g} s: the radio, or this machine, loses samples; see --stats, and give "
+                           "a smaller --rate")
             return True
         if count > self._seen:
             self._seen, self._seen_at = count, now
@@ -203,15 +205,21 @@ class RadioSource:
         elif self.total is not None and count >= self.total:
             return now - self._seen_at > _END_S  # the stream has ended, and the chain works off what it holds
         elif now - self._seen_at > self._options.silence_s:
-            return self._lost(f"no samples for {self._options.silence_s:g} s, after {count / self.samp_rate:.3g} s of signal; "
-                              "see whether the radio is still plugged in and whether another program uses it (--silence SECONDS "
-                              "waits longer)")
+            return self._lost(f"no samples for {self._options.silence_s:g} s, after {count / self.samp_rate:.3g} s of "
+                              f"signal{self._overflows}; see whether the radio is still plugged in and whether another program "
+                              "uses it (--silence SECONDS waits longer)")
         return False
 
     def _lost(self, why: str) -> bool:
         """The radio gives no samples any more: whether that ends the run."""
         self._fault = why
         return True
+
+    @property
+    def _overflows(self) -> str:
+        """The overflows so far in words, also those before the first sample."""
+        marks = self._native.overflow_marks() - self._overflows_before
+        return f" and {marks} overflow{'s' if marks > 1 else ''}" if marks else ""
 
     @property
     def fault(self) -> str:
