@@ -85,6 +85,12 @@ LINES: dict[str, Promise] = {
     "night.jsonl "
     "--snippets night --stats --metrics 127.0.0.1:9100": Promise(
         (RTL, ("--learn 300", "--learn 3 --duration 6"), ("9100", "FREE_PORT")), writes=("my.band",), says=(COUNTED,)),
+    # docs/own_classes.md
+    "spectrumencoder convert long.sigmf-meta meter/first --skip 12 --seconds 2": Promise(
+        (("long.sigmf-meta", "today.sigmf-meta"), ("meter/first", "first"),
+         ("--skip 12 --seconds 2", "--skip 0.1 --seconds 0.1")),
+        writes=("first.sigmf-meta", "first.sigmf-data"), says=("0.1 s, from SigMF",)),
+    # docs/live.md
     "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --band-file my.band --events night.jsonl --reconnect":
         Promise((RTL, ("--reconnect", "--reconnect --learn 1 --duration 3")), writes=("my.band",), says=(COUNTED,)),
     "spectrumencoder band show my.band": Promise(says=(r"MHz",)),
@@ -182,6 +188,8 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
     "spectrumencoder calibrate SOURCE --out FILE.safetensors --detector boxes [--pfa 0.01] ...": (),
     "spectrumencoder train CONFIG.toml --corpus DIR [--corpus DIR ...] --out DIR [--pool DIR] [--fold FILE:NAME] [--resume] "
     "[--minutes M]": (),
+    "spectrumencoder train --add-class NAME DIR --out MODEL.safetensors [--model base] [--corpus DIR ...] [--frames 4096] "
+    "[--seed 0]": (),
     "spectrumencoder evaluate classify --corpus DIR ... --model base --dropout 0.25 --condition plain|equalised|front-end "
     "[--dtype fp32|bf16|int8] [--json FILE]": (),
     "spectrumencoder evaluate speculative --pool DIR|--corpus DIR [--model speculative[:FAST,LARGE] ...] [--threshold T ...] "
@@ -258,6 +266,11 @@ NOT_RUN: dict[str, str] = {
     "../.venv/bin/python ../build/sensor.py & ../.venv/bin/python ../build/decoder_side.py":
         "it never ends; tests/grc/test_examples.py runs both",
     "spectrumencoder dataset compose sparse_433 --corpus recordings --corpus more_recordings --out band": LONG,
+    "spectrumencoder train --add-class meter meter/ --out mine.safetensors":
+        "a minute, and recordings; tests/training/test_own_class.py runs its like on a small model",
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --model mine.safetensors --band-file mine.band":
+        "the model of the line before; tests/training/test_own_class.py runs one",
+    "spectrumencoder survey today.sigmf-meta --model mine.safetensors": "the same",
     "spectrumencoder train recipes/train/base.toml --corpus CORPUS --pool POOL --fold recipes/train/folds.toml:fold1 --out "
     "runs/base_fold1": LONG,
     "spectrumencoder train recipes/train/base.toml --corpus CORPUS --pool POOL --fold recipes/train/folds.toml:fold1 --out "
