@@ -114,11 +114,15 @@ class BandPart:
 
     def list(self):
         """Publishes all emitters on `status`."""
+        rows, ignored = self.rows()
+        self._block.publish_status(EMITTERS, count(len(rows), "emitter"), **{keys.EMITTERS: rows, keys.IGNORED: ignored})
+
+    def rows(self) -> tuple[list[dict], list[list[float]]]:
+        """All emitters as rows of ``listing.describe``, and the ignored ranges, Hz. Call it without the lock."""
         with self._lock:
             registry = self._block.detector.registry
-            rows = [self._described(describe(emitter)) for emitter in registry.emitters.values()]
-            ignored = [list(ends) for ends in registry.ignored]
-        self._block.publish_status(EMITTERS, count(len(rows), "emitter"), **{keys.EMITTERS: rows, keys.IGNORED: ignored})
+            return ([self._described(describe(emitter)) for emitter in registry.emitters.values()],
+                    [list(ends) for ends in registry.ignored])
 
     def say_on_air(self):
         """Publishes what stands out of the noise while the band is learned, if there is something new."""

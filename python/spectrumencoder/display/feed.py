@@ -44,11 +44,11 @@ class Feed:
         center_hz, rate_hz: until tags say otherwise.
         history_s: seconds that the waterfall shows; a longer history has longer rows.
 
-    Attributes: n_frames; lost_rows, lost_messages: dropped because nobody took them in time.
+    Attributes: n_bins; n_frames; lost_rows, lost_messages: dropped because nobody took them in time.
     """
 
     def __init__(self, n_bins: int, center_hz: float, rate_hz: float, history_s: float):
-        self._n_bins, self._lock = n_bins, threading.Lock()
+        self.n_bins, self._lock = n_bins, threading.Lock()
         self._untagged = {keys.RX_FREQ: center_hz, keys.RX_RATE: rate_hz, keys.FRAME_HOP: 16 * n_bins}
         self._history_s = history_s
         self.restart()
@@ -122,7 +122,7 @@ class Feed:
         said = self._untagged | self._tagged
         self._hop = said[keys.FRAME_HOP]
         rate = said[keys.RX_RATE]
-        self._tuning = Tuning(said[keys.RX_FREQ], rate, self._n_bins)
+        self._tuning = Tuning(said[keys.RX_FREQ], rate, self.n_bins)
         if rate != self._rates[-1][2]:
             self._rates.append((self._next_sample, float(self._time_of(self._next_sample)), rate))
         self._scale = TimeScale.of(self._history_s, self._hop / rate)

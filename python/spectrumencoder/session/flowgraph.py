@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from .. import keys
 from ..atomic_file import cannot_write
+from ..lines_file import lines_from
 from ..settings import EMITTERS, RUN, SETTINGS, ChainSettings, of_command
 from .band_part import BandPart
 from .dropped import Dropped, count, dropped_frames, every_frame
@@ -54,8 +54,8 @@ class RunSettings(ChainSettings):
         average: spectra per frame, or "auto": chosen by the rate of each source.
         fit_average: fewer spectra per frame, if the captures of a recording are mostly shorter than a frame, with a note. Not
             with a band file, whose frames these would not match, nor with the detector "boxes", which judges short frames.
-        events: file of JSON lines to write; None writes none. events_max_mb: its size from which on a new one is begun, see
-            ``event_log``; 0: it grows without limit.
+        events: file of JSON lines to write; None writes none. events_max_mb: its size, and that of signals, tracks and sweeps,
+            from which on a new one is begun, see ``event_log``; 0: they grow without limit.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
         signals: file of JSON lines to write, one for each message of a signal; None writes none.
         annotate_signals: write all signals as annotations, too, into the file of ``annotate``; it needs none to be named.
@@ -91,7 +91,7 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
     Args:
         recording: from ``open_recording``.
         settings: of the chain, and the files that it writes.
-        append: keep the lines that the events file already holds.
+        append: keep the lines that the files of events, signals and tracks already hold.
         plot: picture to draw at the end.
         name_in_events: put the recording's name into each event of the file.
         encoded, tracks: files to write the compressed spectra and the tracks to.
@@ -118,21 +118,26 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
     """Runs a source to its end. Call ``quiet_logs`` before the source is made.
 
     Args:
-        append: keep what the events file holds.
+        append: keep what the files of events, signals and tracks hold.
         plot: picture to draw at the end.
         encoded, tracks: files to write the compressed spectra and the tracks to.
         name_in_events: put the source's name into each event of the file.
         survey, band_plot: see ``run``.
         watch: is shown the flowgraph before it runs.
-        parts: callables that connect more blocks to the flowgraph and return them.
+        parts: callables that connect more blocks to the flowgraph and return them. One may state what it ``needs`` of the
+            chain, a set of ``listening.SIGNALS`` and ``listening.ENCODED``; one with a method ``end`` gets the run's notes by it,
+            whatever ended the run.
         progress: is called ten times a second with the source's name, samples played and samples in all (None: unknown).
 
     Raises:
         SettingError: a setting that the model or the machine cannot serve, naming what it can.
         SessionError: the recording is too short for one frame, or a block failed; one line.
     """
+    parts = list(parts)
+    before = tracks.stat().st_size if append and tracks is not None and tracks.is_file() else 0
     flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
-                          encoded=encoded, tracks=tracks, survey=survey)
+                          encoded=encoded, tracks=tracks, survey=survey,
+                          needs=frozenset().union(*(getattr(part, "needs", ()) for part in parts)))
     band = BandPart(band_plot) if band_plot is not None else None
     for part in parts:
         flowgraph.add(part(flowgraph))
@@ -140,7 +145,12 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         flowgraph.add(band(flowgraph))
     watch(flowgraph)
     began = time.monotonic()
-    interrupted = flowgraph.run(progress)
+    try:
+        interrupted = flowgraph.run(progress)
+    finally:
+        for part in parts:
+            if hasattr(part, "end"):
+                part.end(flowgraph.notes())
     wall_s = time.monotonic() - began
     for call in flowgraph.on_poll:
         call()
@@ -152,7 +162,7 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         from ..display.run_picture import save_plot
         title = (f"{source.name}: {count(probe.n_events, 'event')} in {count(n_frames, 'frame')}, "
                  f"model {flowgraph.model_name}")
-        track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
+        track_messages = lines_from(tracks, before) if tracks else []
         try:
             save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages, probe.boxes)
         except OSError as error:
@@ -163,7 +173,8 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
-                   tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals)
+                   tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals,
+                   source.reconnects)
 
 
 def in_options(text: str) -> str:
@@ -178,11 +189,12 @@ class Flowgraph:
     """The blocks of one run, connected.
 
     Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; average: spectra per frame; on_poll:
-    called ten times a second while it runs; hung: what did not end.
+    called ten times a second while it runs; hung: what did not end; ending: why it ended, "" while it runs.
     """
 
     def __init__(self, source: Source, settings: RunSettings, *, append: bool, keep_spectra: bool,
-                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False):
+                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
+                 needs: frozenset[str] = frozenset()):
         from gnuradio import gr
 
         from ..blocks.spectrum_monitor import spectrum_monitor
@@ -190,7 +202,7 @@ class Flowgraph:
         from ..encoder.ensemble import load_models
         from .encoded_file import encoded_file
         from .run_probe import run_probe
-        self.source, self.settings, self.hung, self._survey = source, settings, "", survey
+        self.source, self.settings, self.hung, self.ending, self._survey = source, settings, "", "", survey
         self.on_poll: list[Callable[[], None]] = []
         self.top = gr.top_block("spectrumencoder run")
         try:
@@ -204,12 +216,15 @@ class Flowgraph:
             self.monitor = spectrum_monitor(**settings.of_chain() | {
                 "model": models, "samp_rate": source.samp_rate, "center_freq": 0.0, "average": self.average,
                 "freq_offset": source.freq_offset, "learn_s": self._learn_s,
-                "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default) if encoded else 0,
-                "signals": survey or keep_spectra or settings.asks_for_signals,
+                "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default
+                                  ) if encoded or keys.ENCODED in needs else 0,
+                "signals": survey or keep_spectra or settings.asks_for_signals or keys.SIGNALS in needs,
                 "tracks_file": str(tracks) if tracks else "", "overload": source.overload, "time_source": source.time_source,
                 "pad_batch": source.pad_batch, "min_output_buffer": source.buffer_frames(frame_hop)})
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
             raise SettingError(str(error)) from error
+        if tracks:
+            self.monitor.tracker.keep_lines(append, settings.events_max_mb)
         self.monitor.encoder.engine.threads = settings.threads  # PyTorch's own stay one: more would change its sums
         source.check(fft_size)
         if source.recording is None:
@@ -231,6 +246,8 @@ class Flowgraph:
             top.msg_connect(monitor, keys.ENCODED, self._encoded, keys.ENCODED)
             self._sinks.append(self._encoded)
         top.msg_connect(monitor, keys.STATUS, self.probe, keys.STATUS)
+        if source.reconnects is not None:
+            top.msg_connect(source.block, keys.STATUS, self.probe, keys.STATUS)
 
     def add(self, blocks: list) -> None:
         """Takes in more blocks, which are connected already: their failures end the run, and their queues are emptied."""
@@ -373,14 +390,16 @@ class Flowgraph:
         try:
             failure = run_flowgraph(self.top, blocks, should_stop=poll, grace_s=GRACE_S)
         except KeyboardInterrupt:
+            self.ending = "stopped"
             return True
         except TimeoutError as error:
-            self.hung = str(error)
+            self.hung = self.ending = str(error)
             for block in blocks:  # the other blocks have ended or can: keep what they hold
                 if hasattr(block, "drain"):
                     block.drain()
                     block.stop()
             return isinstance(error.__cause__, KeyboardInterrupt)
+        self.ending = str(failure or self.fault(False) or "ended")
         if failure is not None:
             raise SessionError(f"{self.source.name}: {failure}")
         return False

@@ -13,7 +13,7 @@ from .flowgraph import RunSettings, quiet_logs, run_source
 from .outcome import Outcome
 from .pipe import PipeSource
 from .progress import Progress, no_progress
-from .sources import RadioOptions, RadioSource
+from .sources import RadioOptions, radio_source
 from .stats import RunStats
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run_radio(options: RadioOptions, settings: RunSettings, *, stats: RunStats, 
         SettingError, SessionError: see ``run_source``; also if the radio is missing or refuses a setting.
     """
     quiet_logs()
-    source = RadioSource(options)
+    source = radio_source(options)
     return run_source(source, settings, append=True, plot=plot, encoded=encoded, tracks=tracks, survey=survey,
                       band_plot=band_plot, watch=stats.attach, parts=parts, progress=progress)
 

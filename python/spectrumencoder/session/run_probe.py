@@ -15,6 +15,7 @@ from ..blocks.safe_block import SafeBlock, handler
 from ..blocks.tags import frame_tags, known_freq
 from ..detector.events import CLOSE, OPEN, UPDATE
 from ..display.waterfall import Waterfall
+from .reopened_radio import RECONNECT_STATE
 
 MAX_EVENTS = 10_000
 MAX_BOXES = 10_000
@@ -30,12 +31,12 @@ class run_probe(SafeBlock, gr.sync_block):
         max_rows: rows of the waterfall; 0 has no spectrum inputs.
 
     Attributes: news: what a person watching should see, oldest first, to be taken from the left: (line, rows of
-    ``listing.describe``) when signals are on the air, and when a band has been learned, and the dict of each alert when it opens;
-    alerts: their number by kind;
+    ``listing.describe``) when signals are on the air, when a band has been learned, when a radio is lost, tried and back, and the
+    dict of each alert when it opens; alerts: their number by kind;
     n_events (distinct); transmissions: (event_id, first sample) -> the latest dict about that transmission (the first
     MAX_EVENTS), with a waterfall; boxes: the latest dict about each burst of each signal (the first MAX_BOXES): do not connect
-    `signals` for a run that draws nothing;
-    messages: (state, text) of the statuses received, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
+    `signals` for a run that draws nothing; messages: (state, text) of the statuses received, each once (the first
+    MAX_MESSAGES); waterfall (None with max_rows 0).
     """
 
     def __init__(self, fft_size: int = 1024, samp_rate: float = 1e6, center_freq: float = 0.0, max_rows: int = 0):
@@ -121,7 +122,7 @@ class run_probe(SafeBlock, gr.sync_block):
     @handler
     def handle_status(self, message):
         status = metadata(message)
-        if status.get(keys.STATUS_STATE) in (LEARNED, ON_AIR):
+        if status.get(keys.STATUS_STATE) in (LEARNED, ON_AIR, RECONNECT_STATE):
             self.news.append((str(status.get(keys.MESSAGE)), _rows(status.get(keys.EMITTERS))))
         said = str(status.get(keys.STATUS_STATE)), str(status.get(keys.MESSAGE) or "")
         if said in self.messages or len(self.messages) < MAX_MESSAGES:

@@ -23,6 +23,12 @@ class ScanOptions:
     hold_ms: float = 0.0
     sweeps: Path | None = None
 
+    @property
+    def span_hz(self) -> float:
+        """Width of all ranges together."""
+        from ..scan.scan_plan import parse_ranges
+        return sum(high - low for low, high in parse_ranges(self.ranges))
+
     def first_freq(self, rate: float, fft_size: int = 1024) -> float:
         """Frequency to tune to before the scanner takes over, Hz.
 
@@ -41,7 +47,7 @@ class ScanPart:
     """Connects scanner and log of the rows to a flowgraph; afterwards it can say how the scan went."""
 
     def __init__(self, options: ScanOptions):
-        self._options = options
+        self._options, self.span_hz = options, options.span_hz
         self.scanner = self.log = None
 
     def __call__(self, flowgraph) -> list:
@@ -54,7 +60,7 @@ class ScanPart:
                 dwell_ms=o.dwell_ms, overlap=o.overlap, dc_bins=o.dc_bins, jitter=o.jitter, hold_ms=o.hold_ms)
         except ValueError as error:
             raise SettingError(f"--scan {o.ranges}: {error}") from error
-        self.log = sweep_log(str(o.sweeps) if o.sweeps else "")
+        self.log = sweep_log(str(o.sweeps) if o.sweeps else "", flowgraph.settings.events_max_mb)
         top.connect((monitor, 0), self.scanner)
         top.msg_connect(monitor, keys.ANOMALIES, self.scanner, keys.EVENTS)
         top.msg_connect(self.scanner, keys.CMD, source.block, keys.CMD)
