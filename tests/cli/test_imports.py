@@ -21,8 +21,8 @@ def loaded(tmp_path, call):
 
 
 @pytest.mark.parametrize("arguments", [("--help",), *((name, "--help") for name in (
-    "run", "survey", "band", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset", "models",
-    "push", "doctor"))], ids=" ".join)
+    "run", "survey", "band", "report", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset", "models",
+    "hub", "push", "doctor"))], ids=" ".join)
 def test_help_loads_nothing_heavy(loaded, arguments):
     assert loaded(HEAVY, *arguments) == []
 

@@ -60,7 +60,7 @@ class ScanPart:
                 dwell_ms=o.dwell_ms, overlap=o.overlap, dc_bins=o.dc_bins, jitter=o.jitter, hold_ms=o.hold_ms)
         except ValueError as error:
             raise SettingError(f"--scan {o.ranges}: {error}") from error
-        self.log = sweep_log(str(o.sweeps) if o.sweeps else "")
+        self.log = sweep_log(str(o.sweeps) if o.sweeps else "", flowgraph.settings.events_max_mb)
         top.connect((monitor, 0), self.scanner)
         top.msg_connect(monitor, keys.ANOMALIES, self.scanner, keys.EVENTS)
         top.msg_connect(self.scanner, keys.CMD, source.block, keys.CMD)

@@ -21,15 +21,15 @@ class sweep_log(SafeBlock, gr.basic_block):
     """Sink of the message input `sweeps`.
 
     Args:
-        file: path, emptied at the first start; "" counts only.
+        file: path, written after what it holds; "" counts only. max_mb: see ``event_log``.
 
     Attributes: n_sweeps: rows received; n_hops, sample_count, dwell_samples: sums over all rows.
     """
 
-    def __init__(self, file: str = ""):
+    def __init__(self, file: str = "", max_mb: float = 0.0):
         gr.basic_block.__init__(self, "sweep_log", None, None)
         self.init_safe_block()
-        self._path, self._file, self._append = Path(file) if file else None, None, False
+        self._path, self._file, self._max_bytes = Path(file) if file else None, None, round(max_mb * 1e6)
         self.n_sweeps = self.n_hops = self.sample_count = self.dwell_samples = 0
         self.add_input_port(keys.SWEEPS, self.handle_sweep)
 
@@ -38,8 +38,7 @@ class sweep_log(SafeBlock, gr.basic_block):
 
     def _open(self):
         if self._path is not None and self._file is None:
-            self._file = LinesFile(self._path, append=self._append)
-            self._append = True
+            self._file = LinesFile(self._path, max_bytes=self._max_bytes)
 
     def _stop(self):
         file, self._file = self._file, None
