@@ -92,7 +92,7 @@ LINES: dict[str, Promise] = {
     # docs/history.md
     "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --gain 30 --band-file roof.band --history "
     "roof.db": Promise(
-        (RTL, ("roof.db", "roof.db --learn 1 --duration 3")), writes=("roof.band", "roof.db"), says=(COUNTED,)),
+        (RTL, ("roof.db", "roof.db --learn 1 --duration 3")), writes=("roof.band", "roof.db"), says=(r"\d+ emitters? known",)),
     "spectrumencoder report roof.db": Promise(says=("# Radio band report: roof", "emitters? heard")),
     "spectrumencoder report roof.db --since 7d --out week.html": Promise(writes=("week.html",)),
     "spectrumencoder report roof.db --since 2026-01-31 --until 2026-02-01T06:00 --out night.md --json night.json": Promise((
