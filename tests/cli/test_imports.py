@@ -3,7 +3,8 @@
 
 import pytest
 
-HEAVY = ("numpy", "gnuradio.gr", "scipy", "torch", "matplotlib", "sigmf", "safetensors", "pyqtgraph", "prometheus_client")
+HEAVY = ("numpy", "gnuradio.gr", "scipy", "torch", "matplotlib", "sigmf", "safetensors", "pyqtgraph", "PyQt5",
+         "prometheus_client")
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def loaded(tmp_path, call):
 
 
 @pytest.mark.parametrize("arguments", [("--help",), *((name, "--help") for name in (
-    "run", "survey", "band", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset", "models",
+    "run", "view", "survey", "band", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset", "models",
     "doctor"))], ids=" ".join)
 def test_help_loads_nothing_heavy(loaded, arguments):
     assert loaded(HEAVY, *arguments) == []

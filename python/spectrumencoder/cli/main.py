@@ -23,8 +23,8 @@ from ..version import VERSION
 from .console import leave
 from .errors import CommandError
 
-COMMANDS = ("run", "survey", "band", "info", "convert", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset",
-            "models", "doctor")
+COMMANDS = ("run", "view", "survey", "band", "info", "convert", "devices", "decode", "calibrate", "train", "evaluate", "bench",
+            "dataset", "models", "doctor")
 _INTERRUPTED = "interrupted before it was done; what was written up to there is kept"
 _STATUS_OF_TYPER = 130  # for a KeyboardInterrupt
 

@@ -13,7 +13,7 @@ import typer
 
 from .. import keys
 from ..session.errors import SessionError, SettingError
-from ..session.flowgraph import RunSettings, cores
+from ..session.flowgraph import RunSettings, check_picture, cores
 from ..session.jobs import Plan, at_once, in_turn
 from ..session.outcome import Outcome
 from ..session.pipe import is_pipe
@@ -60,8 +60,8 @@ def run(
                                                 "for a folder one file each, with the recording's name added.")] = None,
     encoded: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the compressed spectra, for decode; for a folder "
                                                  "one file each, with the recording's name added.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw waterfall, residual, and a box around "
-                                               "each signal and event.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png|.pdf|.svg", help="Draw waterfall, residual, and a box "
+                                               "around each signal and event; of a scan, its sweeps.")] = None,
     json_file: options.JsonFile = None,
     zmq: Annotated[str, typer.Option(metavar="ADDRESS", help="Publish events as JSON lines on a ZeroMQ PUB socket bound here, "
                                      "such as tcp://127.0.0.1:5556.", show_default=False)] = "",
@@ -109,8 +109,10 @@ def run(
             plot or tracks or encoded):
         raise UsageError(f"several recordings are called {min(twice)}, and files of --plot, --tracks and --encoded are named by "
                          "that; run one folder at a time, or leave these out")
-    _only_where_used(context, chain)
+    only_where_used(context, chain)
     words = NOTES if events == STDOUT else OUT
+    if plot is not None:
+        check_picture(plot)
     check_writable(None if events == STDOUT else events, signals, tracks, encoded, plot, json_file, sweeps,
                    Path(annotate) if annotate else None)
     asked = report_forgotten_units(rate, freq, quiet)
@@ -130,9 +132,9 @@ def run(
                                 silence_s=silence)
         only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None,
                         annotate=annotate, **{"annotate-signals": annotate_signals or None},
-                        plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
+                        jobs=jobs if jobs > 1 else None)
         with ProgressLine(quiet=quiet) as progress, \
-                RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
+                RunStats(_report if stats else None, metrics, None if quiet else reporter(progress, words)) as watch:
             _run_radio(radio, scanning, settings, watch, progress, quiet, plot, encoded, tracks, json_file, snippets,
                        snippets_max, asked, words)
         return
@@ -142,7 +144,7 @@ def run(
         only_files(annotate=annotate, snippets=snippets, jobs=jobs if jobs > 1 else None,
                    **{"annotate-signals": annotate_signals or None})
         with ProgressLine(quiet=quiet) as progress, \
-                RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
+                RunStats(_report if stats else None, metrics, None if quiet else reporter(progress, words)) as watch:
             outcome = run_pipe(source, stated, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks,
                                progress=progress)
         _conclude(outcome, settings, quiet, json_file, more={"notes": asked}, words=words)
@@ -154,7 +156,7 @@ def run(
     plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, stated,
                 snippets=snippets, snippets_max_mb=snippets_max)
     with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, \
-            RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
+            RunStats(_report if stats else None, metrics, None if quiet else reporter(progress, words)) as watch:
         # Closed here: left to the garbage collector, the pool's end may come after that of what it holds.
         with closing(at_once(plan, paths, jobs, progress) if jobs > 1 else
                      in_turn(plan, paths, watch.attach, progress)) as results:
@@ -181,7 +183,7 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
         progress.hide()
         if isinstance(result, Outcome):
             outcomes.append(result)
-            _report_outcome(result, quiet, reported, words)
+            report_outcome(result, quiet, reported, words)
             if result.hung:
                 break
             if result.fault:
@@ -199,7 +201,7 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
 def _conclude(outcome: Outcome, settings: RunSettings, quiet: bool, json_file: Path | None, line: str = "",
               more: dict | None = None, words: Console = OUT):
     """Reports the outcome of a radio or a stream, a further line, and more for the file."""
-    _report_outcome(outcome, quiet, set(), words)
+    report_outcome(outcome, quiet, set(), words)
     if line and not quiet:
         words.print(line, markup=False)
     if json_file is not None:
@@ -219,12 +221,16 @@ def only_files(**options):
 def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: RunStats,
                progress: ProgressLine, quiet: bool, plot, encoded, tracks, json_file, snippets: Path | None, snippets_max: float,
                asked: list[str], words: Console):
-    scan = ScanPart(scanning) if scanning else None
+    scan = ScanPart(scanning, plot) if scanning else None
     parts = [scan] if scan else []
     if snippets is not None:
         parts.append(SnippetPart(snippets, snippets_max))
-    outcome = run_radio(radio, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks, parts=parts, progress=progress)
+    outcome = run_radio(radio, settings, stats=watch, plot=None if scan else plot, encoded=encoded, tracks=tracks,
+                        list_signals=plot is not None, parts=parts, progress=progress)
     progress.hide()
+    undrawn = scan.draw() if scan and plot is not None else ""
+    if undrawn and not quiet:
+        NOTES.print(f"note: {undrawn}", markup=False)
     swept = scan.summary(radio.rate) if scan else {}
     line = f"{swept['sweeps']} sweeps" if swept else ""
     if swept and swept["sweeps"]:
@@ -232,7 +238,7 @@ def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunS
     _conclude(outcome, settings, quiet, json_file, line, {"notes": asked} | ({"scan": swept} if swept else {}), words)
 
 
-def _reporter(progress: ProgressLine, words: Console):
+def reporter(progress: ProgressLine, words: Console):
     """Prints what was learned, and the alerts."""
     def report(lines: list[str]):
         progress.hide()
@@ -245,7 +251,7 @@ def _report(line: str):
     NOTES.print(line, markup=False)
 
 
-def _report_outcome(outcome: Outcome, quiet: bool, reported: set[str], words: Console):
+def report_outcome(outcome: Outcome, quiet: bool, reported: set[str], words: Console):
     """Prints the line of one source, and each note that was not reported before."""
     if quiet:
         return
@@ -296,7 +302,7 @@ def only_recordings(**options):
     """Raises UsageError if an option of recordings was given for a radio."""
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] in ('plot', 'offset') else 'a radio'}; leave it out")
+        raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] == 'offset' else 'a radio'}; leave it out")
 
 
 def _only_one_job(**options):
@@ -306,7 +312,7 @@ def _only_one_job(**options):
         raise UsageError(f"--{given[0].replace('_', '-')} is for one recording at a time; leave it out, or --jobs")
 
 
-def _only_where_used(context: typer.Context, chain: dict):
+def only_where_used(context: typer.Context, chain: dict):
     """Raises UsageError if a setting was given that the others make useless."""
     from ..encoder.ensemble import members
     model = chain["model"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -111,7 +112,8 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
 
 def run_source(source: Source, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
                name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
-               band_plot: Path | None = None, watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
+               band_plot: Path | None = None, list_signals: bool = False,
+               watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
                parts: Iterable[Callable[[Flowgraph], list]] = (),
                progress: Progress = no_progress) -> Outcome:
     """Runs a source to its end. Call ``quiet_logs`` before the source is made.
@@ -122,6 +124,7 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         encoded, tracks: files to write the compressed spectra and the tracks to.
         name_in_events: put the source's name into each event of the file.
         survey, band_plot: see ``run``.
+        list_signals: the monitor reports all signals, for a part that shows them.
         watch: is shown the flowgraph before it runs.
         parts: callables that connect more blocks to the flowgraph and return them.
         progress: is called ten times a second with the source's name, samples played and samples in all (None: unknown).
@@ -130,8 +133,10 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         SettingError: a setting that the model or the machine cannot serve, naming what it can.
         SessionError: the recording is too short for one frame, or a block failed; one line.
     """
+    for picture in filter(None, (plot, band_plot)):
+        check_picture(picture)
     flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
-                          encoded=encoded, tracks=tracks, survey=survey)
+                          encoded=encoded, tracks=tracks, survey=survey, list_signals=list_signals)
     band = BandPart(band_plot) if band_plot is not None else None
     for part in parts:
         flowgraph.add(part(flowgraph))
@@ -153,7 +158,8 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                  f"model {flowgraph.model_name}")
         track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
         try:
-            save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages, probe.boxes)
+            save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages, probe.boxes,
+                      flowgraph.signals)
         except OSError as error:
             raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
     if band is not None:
@@ -163,6 +169,15 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
                    tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals)
+
+
+def check_picture(path: Path) -> None:
+    """Raises SettingError if the suffix of a picture's file names no format that is written."""
+    from ..display.picture_file import picture_format
+    try:
+        picture_format(path)
+    except ValueError as error:
+        raise SettingError(str(error)) from error
 
 
 def in_options(text: str) -> str:
@@ -176,12 +191,14 @@ def in_options(text: str) -> str:
 class Flowgraph:
     """The blocks of one run, connected.
 
-    Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; average: spectra per frame; on_poll:
-    called ten times a second while it runs; hung: what did not end.
+    Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; models: files of the network; average:
+    spectra per frame; on_poll: called ten times a second while it runs; stopping: set it, and the run ends in good order;
+    wait: of ``run_flowgraph``; hung: what did not end.
     """
 
     def __init__(self, source: Source, settings: RunSettings, *, append: bool, keep_spectra: bool,
-                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False):
+                 name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
+                 list_signals: bool = False):
         from gnuradio import gr
 
         from ..blocks.spectrum_monitor import spectrum_monitor
@@ -191,9 +208,10 @@ class Flowgraph:
         from .run_probe import run_probe
         self.source, self.settings, self.hung, self._survey = source, settings, "", survey
         self.on_poll: list[Callable[[], None]] = []
+        self.stopping, self.wait = False, threading.Event.wait
         self.top = gr.top_block("spectrumencoder run")
         try:
-            models = load_models(settings.model)
+            self.models = models = load_models(settings.model)
             contract = models[0].contract
             fft_size = contract["encoder"]["fft_size"]
             self.average, self._chosen = spectra_per_frame(source, settings, fft_size, contract["average"])
@@ -204,7 +222,7 @@ class Flowgraph:
                 "model": models, "samp_rate": source.samp_rate, "center_freq": 0.0, "average": self.average,
                 "freq_offset": source.freq_offset, "learn_s": self._learn_s,
                 "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default) if encoded else 0,
-                "signals": survey or keep_spectra or settings.asks_for_signals,
+                "signals": survey or keep_spectra or list_signals or settings.asks_for_signals,
                 "tracks_file": str(tracks) if tracks else "", "overload": source.overload, "time_source": source.time_source,
                 "pad_batch": source.pad_batch, "min_output_buffer": source.buffer_frames(frame_hop)})
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
@@ -366,11 +384,11 @@ class Flowgraph:
             progress(self.source.name, self.source.n_samples, self.source.total)
             for call in self.on_poll:
                 call()
-            return self.source.ended()
+            return self.stopping or self.source.ended()
 
         self.source.begin()
         try:
-            failure = run_flowgraph(self.top, blocks, should_stop=poll, grace_s=GRACE_S)
+            failure = run_flowgraph(self.top, blocks, should_stop=poll, grace_s=GRACE_S, wait=self.wait)
         except KeyboardInterrupt:
             return True
         except TimeoutError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .. import keys
 from .errors import SessionError
-from .flowgraph import RunSettings, quiet_logs, run_source
+from .flowgraph import RunSettings, check_picture, quiet_logs, run_source
 from .outcome import Outcome
 from .pipe import PipeSource
 from .progress import Progress, no_progress
@@ -21,20 +21,23 @@ if TYPE_CHECKING:
 
 def run_radio(options: RadioOptions, settings: RunSettings, *, stats: RunStats, plot: Path | None = None,
               encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
-              band_plot: Path | None = None, parts=(), progress: Progress = no_progress) -> Outcome:
+              band_plot: Path | None = None, list_signals: bool = False, parts=(),
+              progress: Progress = no_progress) -> Outcome:
     """Runs a radio until its duration is over, Ctrl-C or SIGTERM ends it, or a part fails. Each of these ends it cleanly.
 
     Args:
         stats: reports the state of the run.
-        survey, band_plot, parts: see ``run_source``.
+        survey, band_plot, list_signals, parts: see ``run_source``.
 
     Raises:
         SettingError, SessionError: see ``run_source``; also if the radio is missing or refuses a setting.
     """
     quiet_logs()
+    for picture in filter(None, (plot, band_plot)):
+        check_picture(picture)  # before the radio is opened
     source = RadioSource(options)
     return run_source(source, settings, append=True, plot=plot, encoded=encoded, tracks=tracks, survey=survey,
-                      band_plot=band_plot, watch=stats.attach, parts=parts, progress=progress)
+                      band_plot=band_plot, list_signals=list_signals, watch=stats.attach, parts=parts, progress=progress)
 
 
 def run_pipe(source: str, stated: dict, settings: RunSettings, *, stats: RunStats, plot: Path | None = None,

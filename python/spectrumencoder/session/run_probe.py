@@ -33,7 +33,7 @@ class run_probe(SafeBlock, gr.sync_block):
     ``listing.describe``) when signals are on the air, and when a band has been learned, and the dict of each alert when it opens;
     alerts: their number by kind;
     n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS); transmissions: (event_id, first sample) ->
-    the latest dict about that transmission (the first MAX_EVENTS), with a waterfall; boxes: the latest dict about each burst of
+    the latest dict about that transmission (the first MAX_EVENTS), for a picture; boxes: the latest dict about each burst of
     each signal (the first MAX_BOXES);
     messages: (state, text) of the statuses received, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
     """
@@ -47,6 +47,7 @@ class run_probe(SafeBlock, gr.sync_block):
         self.news: deque[tuple[str, list[dict]] | dict] = deque(maxlen=MAX_EVENTS)
         self.alerts: dict[str, int] = {}
         self.events: dict[str, dict] = {}
+        self.keep_transmissions = bool(max_rows)  # for a picture; another one may ask for them, too
         self.transmissions: dict[tuple[str, int], dict] = {}
         self._boxes: list[dict] = []  # an empty one for a burst that turned out to be a part of another
         self._open: dict[int, int] = {}  # signal_id -> place in `_boxes` of its open burst
@@ -95,7 +96,7 @@ class run_probe(SafeBlock, gr.sync_block):
             kind = str(event[keys.ALERT])
             self.alerts[kind] = self.alerts.get(kind, 0) + 1
             self.news.append(event)
-        if self.waterfall is not None and (transmission in self.transmissions or len(self.transmissions) < MAX_EVENTS):
+        if self.keep_transmissions and (transmission in self.transmissions or len(self.transmissions) < MAX_EVENTS):
             self.transmissions[transmission] = event
         if identity in self.events or len(self.events) < MAX_EVENTS:
             self.n_events += identity not in self.events
