@@ -40,7 +40,7 @@ class Controls(QtWidgets.QWidget):
         line = QtWidgets.QHBoxLayout()
         lines.addLayout(line)
         self._boxes: dict[str, QtWidgets.QComboBox] = {}
-        self._gain_db = _AS_SET_DB
+        self._gain_db = self._gain_before_db = _AS_SET_DB
         self.freq = self.gain = None
         last = line
         if radio:
@@ -61,7 +61,7 @@ class Controls(QtWidgets.QWidget):
         self.gain.setSpecialValueText("as it is")
         self.gain.setValue(_AS_SET_DB)
         self.freq.valueChanged.connect(lambda mhz: self.commanded.emit({FREQ: 1e6 * mhz}))
-        self.gain.valueChanged.connect(lambda db: self.commanded.emit({GAIN: db}) if db > _AS_SET_DB else None)
+        self.gain.valueChanged.connect(self._send_gain)
         for text, spin in (("Frequency", self.freq), ("Gain", self.gain)):
             _add(line, text, spin)
 
@@ -115,6 +115,11 @@ class Controls(QtWidgets.QWidget):
         box.activated.connect(lambda index: self.changed.emit({key: box.itemData(index)}))
         _add(line, text, box)
 
+    def _send_gain(self, gain_db: float):
+        if gain_db > _AS_SET_DB:
+            self._gain_before_db, self._gain_db = self._gain_db, gain_db
+            self.commanded.emit({GAIN: gain_db})
+
     def _send_levels(self):
         chosen = not self._auto.isChecked()
         for spin in (self._low, self._high):
@@ -143,7 +148,7 @@ class Controls(QtWidgets.QWidget):
         """Shows the settings that a status message states, and takes back a gain that the radio refused."""
         refused = status.get(keys.STATUS_STATE) == "refused" and str(status.get(keys.MESSAGE)).startswith(f"{GAIN} ")
         if self.gain is not None and refused:
-            self.show_gain(self._gain_db)
+            self.show_gain(self._gain_before_db)
         for key, box in self._boxes.items():
             if key not in status or box.view().isVisible():
                 continue
