@@ -60,6 +60,12 @@ LINES: dict[str, Promise] = {
     ".venv/bin/spectrumencoder calibrate quiet.sigmf-meta --out my.band": Promise(writes=("my.band",)),
     ".venv/bin/spectrumencoder run capture.sigmf-meta --band-file my.band --events events.jsonl --plot second.png": Promise(
         writes=("events.jsonl", "second.png"), says=(DEMO_ALERT,), alerts=(1, 1)),
+    # docs/archives.md
+    "spectrumencoder run recordings --report report --jobs 2": Promise(
+        (("run recordings", "run '[tq]*.sigmf-meta'"),), writes=(
+            "report/index.html", "report/events.jsonl", "report/events.parquet", "report/recordings.parquet",
+            "report/pictures/today*.png"),
+        says=(r"2 of 2 recordings, [1-9]\d* alerts: report/index.html",)),
     # docs/live.md
     "spectrumencoder devices": Promise(says=("driver=spectrumtest",)),
     "spectrumencoder run soapy:driver=rtlsdr --freq 433.92e6 --rate 2.4e6 --gain 30 --events events.jsonl --stats": Promise(
@@ -79,6 +85,8 @@ LINES: dict[str, Promise] = {
     "night.jsonl "
     "--snippets night --stats --metrics 127.0.0.1:9100": Promise(
         (RTL, ("--learn 300", "--learn 3 --duration 6"), ("9100", "FREE_PORT")), writes=("my.band",), says=(COUNTED,)),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --band-file my.band --events night.jsonl --reconnect":
+        Promise((RTL, ("--reconnect", "--reconnect --learn 1 --duration 3")), writes=("my.band",), says=(COUNTED,)),
     "spectrumencoder band show my.band": Promise(says=(r"MHz",)),
     "spectrumencoder band accept my.band 12": Promise((("12", "1"),)),
     # docs/command_line.md
@@ -187,7 +195,11 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
 
 NETWORK, ROOT_RIGHTS, LONG = "a network", "root, and changes the system", "the recordings, and minutes to days"
 WINDOW = "it stays until its window is closed; tests/cli/test_view.py runs both"
+CLUSTER = "it never ends; tests/cli/test_archive_cluster.py has a scheduler and workers"
 NOT_RUN: dict[str, str] = {
+    "dask scheduler --host 127.0.0.1 --no-dashboard": CLUSTER,
+    "dask worker tcp://127.0.0.1:8786 --nworkers 2 --nthreads 1 --no-dashboard": CLUSTER,
+    "spectrumencoder run recordings --report report --cluster tcp://127.0.0.1:8786": CLUSTER,
     "make demo": "tests/cli/test_demo.py runs it after the set-up",
     "make test": "it is what runs this test",
     "spectrumencoder view today.sigmf-meta": WINDOW,
@@ -233,6 +245,9 @@ SNIPPETS: dict[str, tuple[tuple[str, str], ...]] = {
     "docs/anomaly_display.md": (("application.exec_()", "from PyQt5 import QtCore\nQtCore.QTimer.singleShot(1500, "
     "application.quit)\n"
                                  "application.exec_()\nassert top.display.widget.isVisible()"),),
+    "docs/archives.md": (("import pyarrow.parquet as parquet",
+                          "import subprocess\nsubprocess.run(['.venv/bin/spectrumencoder', 'run', 'today.sigmf-meta', "
+                          "'--report', 'report'], check=True)\nimport pyarrow.parquet as parquet"),),
     "docs/event_log.md": (
         ("5556", "FREE_PORT"),
         ('socket.setsockopt_string(zmq.SUBSCRIBE, "")\n', 'socket.setsockopt_string(zmq.SUBSCRIBE, "")\n'
@@ -244,6 +259,7 @@ SNIPPETS: dict[str, tuple[tuple[str, str], ...]] = {
 AFTER: dict[str, Promise] = {
     "README.md": Promise(writes=("events.jsonl", "my.band")),
     "docs/anomaly_detector.md": Promise(says=('"event_id"',)),
+    "docs/archives.md": Promise(says=("1 new emitters in 1 recordings",)),
     "docs/doma_tracker.md": Promise(writes=("tracks.jsonl",)),
     "docs/event_log.md": Promise(says=("100000000.0\n100000000.0",)),
     "docs/fft_tokenizer.md": Promise(says=(r"\(64, 1024\)",)),

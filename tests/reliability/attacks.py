@@ -2,12 +2,14 @@
 """Attacks on the command line, by seeds: python attacks.py KIND FOLDER FIRST COUNT. A JSON line per attack.
 
 The folder holds quiet.sigmf-meta. Kinds: `signals` (SIGINT, SIGTERM and kill -9 at random moments of a run), `sigmf` (damaged
-metadata), `encoded` (damaged files of compressed spectra), `full` (outputs that end at a limit of size, as on a full disk).
+metadata), `encoded` (damaged files of compressed spectra), `full` (outputs that end at a limit of size, as on a full disk),
+`radio` (faults of the test radio, which needs no folder of recordings).
 """
 
 import contextlib
 import io
 import json
+import math
 import os
 import random
 import resource
@@ -15,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 SCRIPT = os.path.join(os.path.dirname(sys.executable), "spectrumencoder")
@@ -54,10 +57,13 @@ def lines_of(path: Path) -> list[dict] | None:
 
 
 def is_prefix(some: list, every: list) -> bool:
-    """Whether a run that was stopped gave what the whole one gives up to there; what its end closed is left out."""
-    while some and some[-1].get("state") == "close" and some[-1] != every[min(len(some), len(every)) - 1]:
-        some = some[:-1]
-    return some == every[:len(some)]
+    """Whether a run that was stopped gave what the whole one gives up to there. Its end cuts a burst short, and says so: for each
+    event that is open the last lines are its close, and before that an update of the burst."""
+    same = next((n for n, (a, b) in enumerate(zip(some, every, strict=False)) if a != b), min(len(some), len(every)))
+    ends: dict[str, list[str]] = {}
+    for row in some[same:]:
+        ends.setdefault(row["event_id"], []).append(row["state"])
+    return all(states in (["close"], ["update", "close"]) for states in ends.values())
 
 
 def units(path: Path) -> list[bytes]:
@@ -75,7 +81,7 @@ def signals(folder: Path, seeds: range):
     every, every_unit = lines_of(whole["events"]), units(whole["encoded"])
     for seed in seeds:
         draw = random.Random(seed)
-        number = draw.choice([signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+        number = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[seed % 3]
         files = outputs(folder, f"stopped{seed}")
         process = subprocess.Popen(command(recording, files), stderr=subprocess.PIPE, text=True,
                                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
@@ -169,9 +175,69 @@ def full(folder: Path, seeds: range):
             path.unlink(missing_ok=True)
 
 
-KINDS = {"signals": signals, "sigmf": sigmf, "encoded": encoded, "full": full}
+READ = 8192  # samples that a read of the test radio gives, at most
+ENDING, PASSING = ("unplug_after", "error_after", "hang_after"), ("overflow_every", "timeout_every")
+
+
+def radio_options(draw: random.Random) -> tuple[list[str], dict[str, int], int, bool]:
+    """Source and options of a run; its faults by name, the reads that it takes at least, and whether the clock paces it."""
+    rate, seconds, paced = draw.choice((250e3, 1e6)), draw.choice((0.1, 0.5, 1.0, 2.0)), draw.random() < 0.2
+    reads = math.ceil(rate * seconds / READ)
+    faults = {name: draw.choice((1, draw.randint(1, reads), draw.randint(1, 4 * reads)))
+              for name in draw.sample(ENDING + PASSING, draw.choice((1, 1, 2, 3)))}
+    arguments = {"seed": draw.randrange(100), "pace": int(paced), "hwtime": draw.randrange(2),
+                 "scene": draw.choice(("builtin", "none")), "retune_latency": draw.choice((0, 0, 5)), **faults}
+    where = draw.choice((["--freq", "434e6"], ["--freq", "98e6"], ["--scan", "430e6:436e6"],
+                         ["--scan", "88e6:90e6,433e6:435e6"]))
+    more = draw.choice(([], [], ["--gain", "30"], ["--agc", "on"], ["--ppm", "3"], ["--setting", "dc_dbfs=-30"],
+                        ["--bandwidth", "2e5"]))
+    device = ",".join(f"{key}={value}" for key, value in arguments.items())
+    return ([f"soapy:driver=spectrumtest,{device}", "--rate", f"{rate:g}", "--duration", f"{seconds:g}", "--silence", "4", *where,
+             *more], faults, reads, paced)
+
+
+def must_end(faults: dict[str, int], reads: int, paced: bool) -> list[int]:
+    """The exit statuses that are right."""
+    if any(faults.get(name) == 1 for name in PASSING) or any(faults.get(name, reads) < reads for name in ENDING):
+        return [1]  # no sample at all, or a fault before the last one; GNU Radio may read less at a time, and meet it earlier
+    return [0, 1] if any(name in faults for name in ENDING) or (paced and "timeout_every" in faults) else [0]
+
+
+def radio(folder: Path, seeds: range):
+    for seed in seeds:
+        draw = random.Random(seed)
+        options, faults, reads, paced = radio_options(draw)
+        files = {key: folder / f"radio{seed}.{key}" for key in draw.sample(("events", "tracks", "encoded", "json", "signals"), 2)}
+        if "--scan" in options:
+            files["sweeps"] = folder / f"radio{seed}.sweeps"
+        arguments = [part for key, path in files.items() for part in (f"--{key}", str(path))]
+        began = time.monotonic()
+        process = subprocess.Popen([SCRIPT, "run", *options, "-q", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True)
+        try:
+            out, errors = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, errors = process.communicate()
+            errors += "HANG"
+        of_lines = [path for key, path in files.items() if key not in ("encoded", "json")]
+        yield {"seed": seed, "options": options, "status": process.returncode, "right": must_end(faults, reads, paced),
+               "out": out, "errors": errors, "seconds": time.monotonic() - began,
+               "valid": all(lines_of(path) is not None for path in of_lines),
+               "summary": "json" not in files or (files["json"].exists() and bool(json.loads(files["json"].read_text())))}
+        for path in files.values():
+            path.unlink(missing_ok=True)
+
+
+KINDS = {"radio": radio, "signals": signals, "sigmf": sigmf, "encoded": encoded, "full": full}
+
+
+def print_rows(kinds: dict[str, Callable]):
+    """The program: prints the rows of an attack, from the words KIND FOLDER FIRST COUNT."""
+    _, kind, folder, first, count = sys.argv
+    for row in kinds[kind](Path(folder), range(int(first), int(first) + int(count))):
+        print(json.dumps(row), flush=True)
+
 
 if __name__ == "__main__":
-    _, kind, folder, first, count = sys.argv
-    for row in KINDS[kind](Path(folder), range(int(first), int(first) + int(count))):
-        print(json.dumps(row), flush=True)
+    print_rows(KINDS)

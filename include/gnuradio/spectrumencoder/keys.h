@@ -150,6 +150,19 @@
     X(HOPS, hops, "hops") \
     X(HELD_HOPS, held_hops, "held_hops") \
     X(DWELL_SAMPLES, dwell_samples, "dwell_samples") \
+    X(RUN_ID, run_id, "run_id") \
+    X(WHY, why, "why") \
+    X(SECONDS, seconds, "seconds") \
+    X(FLOOR_DBFS, floor_dbfs, "floor_dbfs") \
+    X(CHANNEL_HZ, channel_hz, "channel_hz") \
+    X(OCCUPANCY, occupancy, "occupancy") \
+    X(MEAN_DB, mean_db, "mean_db") \
+    X(MAX_DB, max_db, "max_db") \
+    X(MESSAGE_ID, message_id, "message_id") \
+    X(ALERTS_HOUR, alerts_hour, "alerts_hour") \
+    X(PROBLEM, problem, "problem") \
+    X(WAITING, waiting, "waiting") \
+    X(DROPPED, dropped, "dropped") \
     X(DROPOUT_POLICY, dropout_policy, "dropout_policy") \
     X(ADAPTIVE_DROPOUT, adaptive_dropout, "adaptive_dropout") \
     X(ROPE_MODE, rope_mode, "rope_mode") \
@@ -165,6 +178,14 @@
     X(GATE, gate, "gate") \
     X(PROCESS_NOISE, process_noise, "process_noise") \
     X(HORIZON, horizon, "horizon") \
+    X(SENSOR, sensor, "sensor") \
+    X(HEALTH, health, "health") \
+    X(LINK, link, "link") \
+    X(WAITING_MESSAGES, waiting_messages, "waiting_messages") \
+    X(DROPPED_MESSAGES, dropped_messages, "dropped_messages") \
+    X(SENT_BYTES, sent_bytes, "sent_bytes") \
+    X(BEARING, bearing, "bearing") \
+    X(RECEIVERS, receivers, "receivers") \
     X(SIGMF_PREFIX, sigmf_prefix, "spectrumencoder:")
 // clang-format on
 

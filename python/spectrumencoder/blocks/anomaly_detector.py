@@ -14,6 +14,7 @@ from gnuradio.gr.gateway import py_io_signature
 from .. import keys
 from ..detector.detector import Detector
 from ..detector.events import Emitted, Segment
+from ..emitters.background import Expected
 from ..emitters.watcher import EmitterDetector
 from ..encoder import features
 from ..encoder.ensemble import load_models
@@ -49,7 +50,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         samp_rate, center_freq: Hz, if the frames carry no tags; 0: not stated. The tokenizer's tags hold: it has decided already
             between what was stated and the tags of the samples. Without a centre frequency, events have ``freq_relative``.
         band: "auto" takes it from the centre frequency through the band plan; else one of the model's bands.
-        time_source: kind of rx_time tags: "tag" (of a recording) or "hardware" (of a radio with a clock).
+        time_source: kind of rx_time tags: "tag" (of a recording), "hardware" (of a radio with a clock), "host" (of this
+            computer's clock).
         detector: "emitters", see ``emitters.watcher.EmitterDetector``; or "boxes", see ``detector.Detector``.
         band_file: of "emitters": what is known of the band. It is read at each start if it is there, and saved every 30 s, after
             each command, and at the end. Decisions that another program writes into it (``band accept``) are taken over.
@@ -109,6 +111,21 @@ class anomaly_detector(SafeBlock, gr.sync_block):
             return counts | {keys.EMITTERS: len(judge.registry.emitters), keys.LEARNED_S: judge.learned_s,
                              keys.LEARNING: judge.learning}
         return counts | {keys.SUPPRESSED_EVENTS: judge.tracker.n_suppressed, keys.FALSE_ALARM_RATE: judge.false_alarm_rate}
+
+    def emitter_rows(self) -> list[dict]:
+        """All emitters, as rows of ``listing.describe``; from any thread. Empty with the detector "boxes"."""
+        return [] if self._band_part is None else self._band_part.rows()[0]
+
+    def ignored_ranges(self) -> list[list[float]]:
+        """Ranges in which nothing alerts, pairs of Hz; from any thread. Empty with the detector "boxes"."""
+        return [] if self._band_part is None else self._band_part.rows()[1]
+
+    def expected(self) -> list[Expected]:
+        """The usual spectrum of each tuning, as far as it is known; from any thread. Empty with the detector "boxes"."""
+        if self._band_part is None:
+            return []
+        with self._lock:
+            return self.detector.expected()
 
     # Live changes, from any thread; the setters of the detector's settings are made from the rows, see ``control``
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from gnuradio import gr
 
 from .. import keys
-from ..atomic_file import write_file
+from ..atomic_file import cannot_write, write_file
 from ..emitters.listing import what
+from ..lines_file import CannotWrite, finite
 from ..recordings import DATA_SUFFIX, META_SUFFIX, Recording, open_recording
 from . import messages
-from .event_log import finite
 from .safe_block import SafeBlock, handler
 
 _GENERATOR = "gr-spectrumencoder"
@@ -134,7 +134,10 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
         annotations = [*self._own, *(annotation for told in self._events.values() for annotation in told)]
         annotations.sort(key=lambda annotation: annotation.get("core:sample_start", 0))
         content = json.dumps({**self._meta, "annotations": annotations}, indent=1, allow_nan=False, default=str)
-        write_file(self.path, (content + "\n").encode())
+        try:
+            write_file(self.path, (content + "\n").encode())
+        except OSError as error:
+            raise CannotWrite(cannot_write(self.path, error)) from error
         self._written = time.monotonic()
         self._took_s = self._written - began
 

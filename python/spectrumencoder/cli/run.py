@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from .. import keys
 from ..session.errors import SessionError, SettingError
 from ..session.flowgraph import RunSettings, check_picture, cores
 from ..session.jobs import Plan, at_once, in_turn
+from ..session.listening import listen_parts
 from ..session.outcome import Outcome
 from ..session.pipe import is_pipe
 from ..session.radio import SnippetPart, end, run_pipe, run_radio
@@ -23,17 +24,21 @@ from ..session.sinks import STDOUT
 from ..session.sources import SOAPY_PREFIX, RadioOptions
 from ..session.stats import RunStats
 from ..settings import RUN, SETTINGS
-from . import options
+from . import archive, options
 from .console import NOTES, OUT, ProgressLine, check_writable, leave, write_json
 from .errors import CommandError, UsageError
+from .listening import asked, given, listener_options, open_listeners
+from .listening import report as report_listeners
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..recordings import Recording
+    from ..session.listening import Listener
 
 
-@options.settings_options(RUN, after="offset", panels={"settle_ms": options.SCAN}, help={
+@listener_options(after="metrics")
+@options.settings_options(RUN, after="seconds", panels={"settle_ms": options.SCAN}, help={
     "usable": f"{SETTINGS['usable'].help} A scan takes {ScanOptions.usable:g} if you give none."})
 def run(
     context: typer.Context,
@@ -46,6 +51,8 @@ def run(
     start: options.Start = None,
     channel: options.Channel = None,
     offset: options.Offset = 0.0,
+    skip: options.Skip = 0.0,
+    seconds: options.Seconds = None,
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines, after those that the "
                                               "file holds; -: to standard output, and the words for people to stderr.")] = None,
     events_max: Annotated[float, typer.Option(min=0.0, help="Size of the events file, MB, from which on a new one is begun; the "
@@ -78,6 +85,7 @@ def run(
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds of signal; else until Ctrl-C.", show_default=False,
                                                    rich_help_panel=options.LIVE)] = None,
     silence: options.Silence = RadioOptions.silence_s,
+    reconnect: options.Reconnect = None,
     scan: options.Scan = "",
     dwell_ms: Annotated[float, typer.Option(help="Time at each hop.", rich_help_panel=options.SCAN)] = ScanOptions.dwell_ms,
     scan_overlap: Annotated[float, typer.Option(help="Share of the usable band that neighbouring hops have in common.",
@@ -94,13 +102,16 @@ def run(
                                                 rich_help_panel=options.SCAN)] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Number of recordings of a folder to run at a time, each in "
                                       "its own process.")] = 1,
+    report: archive.Report = None,
+    cluster: archive.Cluster = "",
     quiet: options.Quiet = False,
     **chain,
 ):
     """Run recordings, or a radio, through tokenizer, encoder and detector, and report what does not belong."""
+    followers = asked(chain)
     chain["average"] = options.average_option(chain["average"])
     live, pipe = source.startswith(SOAPY_PREFIX), is_pipe(source)
-    stated = options.stated(rate, format, freq, start, channel, offset)
+    stated = options.stated(rate, format, freq, start, channel, offset, skip, seconds)
     paths, folder = ([], False) if live or pipe else find_source(source, stated, quiet)
     if folder and annotate:
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
@@ -110,12 +121,15 @@ def run(
         raise UsageError(f"several recordings are called {min(twice)}, and files of --plot, --tracks and --encoded are named by "
                          "that; run one folder at a time, or leave these out")
     only_where_used(context, chain)
+    archive.check(report, cluster, jobs, not (live or pipe), events=events, annotate=annotate is not None, signals=signals,
+                  annotate_signals=annotate_signals, tracks=tracks, encoded=encoded, plot=plot, json=json_file, zmq=zmq,
+                  stats=stats, metrics=metrics, snippets=snippets, band_file=chain["band_file"], **given(followers))
     words = NOTES if events == STDOUT else OUT
     if plot is not None:
         check_picture(plot)
     check_writable(None if events == STDOUT else events, signals, tracks, encoded, plot, json_file, sweeps,
                    Path(annotate) if annotate else None)
-    asked = report_forgotten_units(rate, freq, quiet)
+    forgotten = report_forgotten_units(rate, freq, quiet)
     if events is not None and events != STDOUT and events.is_file() and events.stat().st_size and not quiet:
         NOTES.print(f"note: {events} holds lines of earlier runs; those of this run come after them", markup=False)
     if not scan:
@@ -129,40 +143,47 @@ def run(
         scanning = ScanOptions(scan, dwell_ms, chain["usable"], scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                                 settings=tuple(setting), stream_args=tuple(stream_arg), offset=offset, duration=duration,
-                                silence_s=silence)
-        only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None,
+                                silence_s=silence, reconnect_s=options.reconnect_seconds(reconnect))
+        only_recordings(format=format, start=start, channel=channel, skip=skip or None, seconds=seconds,
+                        offset=(offset or None) if scan else None,
                         annotate=annotate, **{"annotate-signals": annotate_signals or None},
                         jobs=jobs if jobs > 1 else None)
-        with ProgressLine(quiet=quiet) as progress, \
+        with ProgressLine(quiet=quiet) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
                 RunStats(_report if stats else None, metrics, None if quiet else reporter(progress, words)) as watch:
             _run_radio(radio, scanning, settings, watch, progress, quiet, plot, encoded, tracks, json_file, snippets,
-                       snippets_max, asked, words)
+                       snippets_max, forgotten, words, listeners)
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
-                sweeps=sweeps, **{"stream-arg": stream_arg})
+                sweeps=sweeps, reconnect=reconnect is not None, **{"stream-arg": stream_arg})
     if pipe:
         only_files(annotate=annotate, snippets=snippets, jobs=jobs if jobs > 1 else None,
                    **{"annotate-signals": annotate_signals or None})
-        with ProgressLine(quiet=quiet) as progress, \
+        with ProgressLine(quiet=quiet) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
                 RunStats(_report if stats else None, metrics, None if quiet else reporter(progress, words)) as watch:
             outcome = run_pipe(source, stated, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks,
-                               progress=progress)
-        _conclude(outcome, settings, quiet, json_file, more={"notes": asked}, words=words)
+                               parts=listen_parts(listeners), progress=progress)
+            _conclude(outcome, settings, quiet, json_file, more={"notes": forgotten}, words=words, listeners=listeners)
         return
     jobs = min(jobs, len(paths))
     if jobs > 1:
         _only_one_job(zmq=zmq, stats=stats, metrics=metrics, band_file=settings.band_file, snippets=snippets,
-                      **{"events -": events == STDOUT})
+                      **{"events -": events == STDOUT}, **given(followers))
     plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, stated,
                 snippets=snippets, snippets_max_mb=snippets_max)
-    with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, \
+    if report is not None:
+        archive.run_archive(plan, source, paths, report, jobs, cluster, quiet, lambda results, progress: _run_recordings(
+            results, replace(plan, folder=True), progress, quiet, words))
+        return
+    with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
             RunStats(_report if stats else None, metrics, None if quiet else reporter(progress, words)) as watch:
+        plan = replace(plan, listeners=tuple(listeners))
         # Closed here: left to the garbage collector, the pool's end may come after that of what it holds.
         with closing(at_once(plan, paths, jobs, progress) if jobs > 1 else
                      in_turn(plan, paths, watch.attach, progress)) as results:
             outcomes, errors = _run_recordings(results, plan, progress, quiet, words)
+        more = report_listeners(listeners, lambda line: _note(line, quiet))
     if json_file is not None:
-        write_json(json_file, summary(outcomes, errors, settings) | {"notes": asked})
+        write_json(json_file, summary(outcomes, errors, settings) | {"notes": forgotten} | more)
     if outcomes and outcomes[-1].hung:
         leave(f"{outcomes[-1].name}: {outcomes[-1].hung}")
     interrupted = [outcome.name for outcome in outcomes if outcome.interrupted]
@@ -199,13 +220,14 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
 
 
 def _conclude(outcome: Outcome, settings: RunSettings, quiet: bool, json_file: Path | None, line: str = "",
-              more: dict | None = None, words: Console = OUT):
-    """Reports the outcome of a radio or a stream, a further line, and more for the file."""
+              more: dict | None = None, words: Console = OUT, listeners: Sequence[Listener] = ()):
+    """Reports the outcome of a radio or a stream, a further line, what listeners say, and more for the file."""
     report_outcome(outcome, quiet, set(), words)
     if line and not quiet:
         words.print(line, markup=False)
+    more = (more or {}) | report_listeners(listeners, lambda text: _note(text, quiet))
     if json_file is not None:
-        write_json(json_file, summary([outcome], [outcome.fault] if outcome.fault else [], settings) | (more or {}))
+        write_json(json_file, summary([outcome], [outcome.fault] if outcome.fault else [], settings) | more)
     if outcome.hung:
         leave(f"{outcome.name}: {outcome.fault or outcome.hung}")
     end(outcome)
@@ -220,13 +242,14 @@ def only_files(**options):
 
 def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: RunStats,
                progress: ProgressLine, quiet: bool, plot, encoded, tracks, json_file, snippets: Path | None, snippets_max: float,
-               asked: list[str], words: Console):
+               forgotten: list[str], words: Console, listeners: Sequence[Listener]):
     scan = ScanPart(scanning, plot) if scanning else None
     parts = [scan] if scan else []
     if snippets is not None:
         parts.append(SnippetPart(snippets, snippets_max))
+    parts += listen_parts(listeners, scan, snippets)
     outcome = run_radio(radio, settings, stats=watch, plot=None if scan else plot, encoded=encoded, tracks=tracks,
-                        list_signals=plot is not None, parts=parts, progress=progress)
+                        parts=parts, progress=progress)
     progress.hide()
     undrawn = scan.draw() if scan and plot is not None else ""
     if undrawn and not quiet:
@@ -235,7 +258,8 @@ def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunS
     line = f"{swept['sweeps']} sweeps" if swept else ""
     if swept and swept["sweeps"]:
         line += f", {swept['hops_per_s']:.2f} hops/s, {100 * swept['watched_share']:.0f} % of the time watched"
-    _conclude(outcome, settings, quiet, json_file, line, {"notes": asked} | ({"scan": swept} if swept else {}), words)
+    _conclude(outcome, settings, quiet, json_file, line, {"notes": forgotten} | ({"scan": swept} if swept else {}), words,
+              listeners)
 
 
 def reporter(progress: ProgressLine, words: Console):
@@ -247,8 +271,21 @@ def reporter(progress: ProgressLine, words: Console):
     return report
 
 
+def _said(progress: ProgressLine, quiet: bool):
+    """Prints a note while the run goes on."""
+    def say(line: str):
+        progress.hide()
+        _note(line, quiet)
+    return say
+
+
 def _report(line: str):
     NOTES.print(line, markup=False)
+
+
+def _note(line: str, quiet: bool):
+    if not quiet:
+        NOTES.print(f"note: {line}", markup=False)
 
 
 def report_outcome(outcome: Outcome, quiet: bool, reported: set[str], words: Console):
@@ -302,7 +339,9 @@ def only_recordings(**options):
     """Raises UsageError if an option of recordings was given for a radio."""
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] == 'offset' else 'a radio'}; leave it out")
+        more = ", or give --duration" if given[0] == "seconds" else ""
+        what = "a scan" if given[0] == "offset" else "a radio"
+        raise UsageError(f"--{given[0]} is not for {what}; leave it out{more}")
 
 
 def _only_one_job(**options):
@@ -350,7 +389,8 @@ def find_source(source: str, stated: dict, quiet: bool) -> tuple[list[Path], boo
 def usage_error(error: Exception) -> UsageError:
     """The error about arguments that do not go with a recording, in the words of the command line."""
     named = [option for word, option in (("rate", "--rate HZ"), ("datatype", "--format TYPE"), ("frequency", "--freq HZ"), (
-        "start", "--start TIME"), ("channel", "--channel N"), ("offset", "--offset HZ")) if word in str(error)]
+        "start", "--start TIME"), ("channel", "--channel N"), ("offset", "--offset HZ"), ("skip", "--skip SECONDS"), (
+        "seconds", "--seconds SECONDS")) if word in str(error)]
     return UsageError(f"{error} ({', '.join(named)})" if named else str(error))
 
 

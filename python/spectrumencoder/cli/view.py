@@ -43,6 +43,8 @@ def view(
     start: options.Start = None,
     channel: options.Channel = None,
     offset: options.Offset = 0.0,
+    skip: options.Skip = 0.0,
+    seconds: options.Seconds = None,
     history: Annotated[float | None, typer.Option(min=0.01, help="Seconds that the waterfall shows; 10, or the length of a "
                                                   "shorter recording, if you give none.", show_default=False)] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Play a recording as fast as the machine can, not as fast as it was "
@@ -67,7 +69,7 @@ def view(
     """Show a recording or a radio in a window: waterfall, signals, alerts, and controls of radio and chain."""
     chain["average"] = options.average_option(chain["average"])
     live, pipe = source.startswith(SOAPY_PREFIX), is_pipe(source)
-    stated = options.stated(rate, format, freq, start, channel, offset)
+    stated = options.stated(rate, format, freq, start, channel, offset, skip, seconds)
     path = None if live or pipe else _one_recording(source, stated, quiet)
     only_where_used(context, chain)
     check_writable(events)
@@ -79,8 +81,8 @@ def view(
     settings = RunSettings(**chain, events=events, fit_average=not options.was_given(context, "average"))
     scanning = ScanOptions(scan, dwell_ms, chain["usable"]) if scan else None
     if live:
-        only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None,
-                        fast=fast or None)
+        only_recordings(format=format, start=start, channel=channel, skip=skip or None, seconds=seconds,
+                        offset=(offset or None) if scan else None, fast=fast or None)
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                               settings=tuple(setting), stream_args=tuple(stream_arg), offset=offset, duration=duration,
                               silence_s=silence)

@@ -49,11 +49,11 @@ class Feed:
         center_hz, rate_hz: until tags say otherwise.
         history_s: seconds that the waterfall shows; a longer history has longer rows.
 
-    Attributes: n_frames; lost_rows, lost_messages: dropped because nobody took them in time.
+    Attributes: n_bins; n_frames; lost_rows, lost_messages: dropped because nobody took them in time.
     """
 
     def __init__(self, n_bins: int, center_hz: float, rate_hz: float, history_s: float):
-        self._n_bins, self.generation = n_bins, 0
+        self.n_bins, self.generation = n_bins, 0
         self._untagged = {keys.RX_FREQ: center_hz, keys.RX_RATE: rate_hz, keys.FRAME_HOP: 16 * n_bins}
         self._history_s = history_s
         self._wanted: deque[tuple[str, float]] = deque()  # settings that the next frames take over
@@ -124,7 +124,7 @@ class Feed:
         said = self._untagged | self._tagged
         self._hop = said[keys.FRAME_HOP]
         rate = said[keys.RX_RATE]
-        self._tuning = Tuning(said[keys.RX_FREQ], rate, self._n_bins)
+        self._tuning = Tuning(said[keys.RX_FREQ], rate, self.n_bins)
         if rate != self._rates[-1][2]:
             change = (self._next_sample, float(self.time_of(self._next_sample)), rate)
             self._rates = (*self._rates, change)[-_MAX_RATES:]

@@ -81,6 +81,35 @@ def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, 
     save(figure, path)
 
 
+def save_thumbnail(path: Path, waterfall: Waterfall, events: list[dict], signals: list[dict] = ()):
+    """Writes a small picture (PNG, 640 x 360) of the waterfall with its boxes, without words, atomically.
+
+    Args:
+        waterfall, events, signals: as of ``save_plot``.
+
+    Raises:
+        ValueError: the run has no frames to show. OSError: the file cannot be written.
+    """
+    segments = waterfall.rows()
+    if not segments:
+        raise ValueError(f"nothing to draw in {path}: the run gave no frame")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.6), dpi=100)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.08, 0.115, 0.905, 0.865))
+    low, high = _range(np.concatenate([np.ravel(s.psd) for s in segments]))
+    _images(axes, segments, "psd", "viridis", low, high)
+    axes.tick_params(labelsize=8, length=2)
+    axes.locator_params(nbins=6)
+    _limits(axes, segments)
+    shown = sorted(events, key=_rank)[:MAX_BOXES]
+    _draw_signals(axes, segments, sorted(signals, key=lambda burst: -(burst.get(keys.SNR_DB) or 0.0))[:MAX_BOXES], shown, None)
+    _draw_events(axes, segments, shown)
+    save(figure, path)
+
+
 def _rank(event: dict) -> tuple:
     """The most certain first: by p-value, which alerts of emitters lack; anomalies before others; by score."""
     p_value = event.get(keys.P_VALUE)
@@ -94,6 +123,14 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 
 
 def _panel(figure, axes, segments: list[WaterfallSegment], field: str, label: str, colors: str, low: float, high: float):
+    image = _images(axes, segments, field, colors, low, high)
+    axes.set_xlabel("frequency (MHz)" if any(s.center_hz for s in segments) else "offset from centre frequency (MHz)")
+    axes.set_title(label, fontsize=11, loc="left")
+    figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04, aspect=50)
+
+
+def _images(axes, segments: list[WaterfallSegment], field: str, colors: str, low: float, high: float):
+    """Draws a field of all segments; returns the last image."""
     from matplotlib import colormaps
     shades = colormaps[colors].with_extremes(bad=_UNJUDGED_COLOR)
     for segment in segments:
@@ -103,10 +140,8 @@ def _panel(figure, axes, segments: list[WaterfallSegment], field: str, label: st
         image = axes.imshow(rows, aspect="auto", interpolation="nearest", cmap=shades, vmin=low, vmax=high,
                             extent=_extent(segment))
     axes.set_facecolor(_GAP_COLOR)
-    axes.set_xlabel("frequency (MHz)" if any(s.center_hz for s in segments) else "offset from centre frequency (MHz)")
     axes.ticklabel_format(useOffset=False, axis="x")
-    axes.set_title(label, fontsize=11, loc="left")
-    figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04, aspect=50)
+    return image
 
 
 def _unjudged(segment: WaterfallSegment) -> np.ndarray:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import keys
+from ..atomic_file import cannot_write
 from ..settings import EMITTERS, RUN, SETTINGS, ChainSettings, of_command
 from .band_part import BandPart
 from .dropped import Dropped, count, dropped_frames, every_frame
@@ -112,7 +113,7 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
 
 def run_source(source: Source, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
                name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
-               band_plot: Path | None = None, list_signals: bool = False,
+               band_plot: Path | None = None,
                watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
                parts: Iterable[Callable[[Flowgraph], list]] = (),
                progress: Progress = no_progress) -> Outcome:
@@ -124,9 +125,10 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         encoded, tracks: files to write the compressed spectra and the tracks to.
         name_in_events: put the source's name into each event of the file.
         survey, band_plot: see ``run``.
-        list_signals: the monitor reports all signals, for a part that shows them.
         watch: is shown the flowgraph before it runs.
-        parts: callables that connect more blocks to the flowgraph and return them.
+        parts: callables that connect more blocks to the flowgraph and return them. One may state what it ``needs`` of the
+            chain, a set of ``listening.SIGNALS`` and ``listening.ENCODED``; one with a method ``end`` gets the run's notes by it,
+            whatever ended the run.
         progress: is called ten times a second with the source's name, samples played and samples in all (None: unknown).
 
     Raises:
@@ -135,8 +137,10 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
     """
     for picture in filter(None, (plot, band_plot)):
         check_picture(picture)
+    parts = list(parts)
     flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
-                          encoded=encoded, tracks=tracks, survey=survey, list_signals=list_signals)
+                          encoded=encoded, tracks=tracks, survey=survey,
+                          needs=frozenset().union(*(getattr(part, "needs", ()) for part in parts)))
     band = BandPart(band_plot) if band_plot is not None else None
     for part in parts:
         flowgraph.add(part(flowgraph))
@@ -144,7 +148,12 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         flowgraph.add(band(flowgraph))
     watch(flowgraph)
     began = time.monotonic()
-    interrupted = flowgraph.run(progress)
+    try:
+        interrupted = flowgraph.run(progress)
+    finally:
+        for part in parts:
+            if hasattr(part, "end"):
+                part.end(flowgraph.notes())
     wall_s = time.monotonic() - began
     for call in flowgraph.on_poll:
         call()
@@ -161,14 +170,15 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
             save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages, probe.boxes,
                       flowgraph.signals)
         except OSError as error:
-            raise SessionError(f"cannot write {plot}: {error.strerror}; name a file in a folder that exists") from error
+            raise SessionError(cannot_write(plot, error)) from error
     if band is not None:
         band.save(flowgraph)
     return Outcome(source.name, n_frames, flowgraph.n_dropped, probe.n_events, flowgraph.seconds, wall_s,
                    interrupted, flowgraph.notes(), flowgraph.ensemble, flowgraph.encoded_bytes,
                    health, flowgraph.fault(interrupted), flowgraph.hung, flowgraph.average,
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
-                   tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals)
+                   tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals,
+                   source.reconnects)
 
 
 def check_picture(path: Path) -> None:
@@ -193,12 +203,12 @@ class Flowgraph:
 
     Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; models: files of the network; average:
     spectra per frame; on_poll: called ten times a second while it runs; stopping: set it, and the run ends in good order;
-    wait: of ``run_flowgraph``; hung: what did not end.
+    wait: of ``run_flowgraph``; hung: what did not end; ending: why it ended, "" while it runs.
     """
 
     def __init__(self, source: Source, settings: RunSettings, *, append: bool, keep_spectra: bool,
                  name_in_events: bool, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
-                 list_signals: bool = False):
+                 needs: frozenset[str] = frozenset()):
         from gnuradio import gr
 
         from ..blocks.spectrum_monitor import spectrum_monitor
@@ -206,7 +216,7 @@ class Flowgraph:
         from ..encoder.ensemble import load_models
         from .encoded_file import encoded_file
         from .run_probe import run_probe
-        self.source, self.settings, self.hung, self._survey = source, settings, "", survey
+        self.source, self.settings, self.hung, self.ending, self._survey = source, settings, "", "", survey
         self.on_poll: list[Callable[[], None]] = []
         self.stopping, self.wait = False, threading.Event.wait
         self.top = gr.top_block("spectrumencoder run")
@@ -221,8 +231,9 @@ class Flowgraph:
             self.monitor = spectrum_monitor(**settings.of_chain() | {
                 "model": models, "samp_rate": source.samp_rate, "center_freq": 0.0, "average": self.average,
                 "freq_offset": source.freq_offset, "learn_s": self._learn_s,
-                "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default) if encoded else 0,
-                "signals": survey or keep_spectra or list_signals or settings.asks_for_signals,
+                "encoded_group": (settings.encoded_group or SETTINGS["encoded_group"].run_default
+                                  ) if encoded or keys.ENCODED in needs else 0,
+                "signals": survey or keep_spectra or settings.asks_for_signals or keys.SIGNALS in needs,
                 "tracks_file": str(tracks) if tracks else "", "overload": source.overload, "time_source": source.time_source,
                 "pad_batch": source.pad_batch, "min_output_buffer": source.buffer_frames(frame_hop)})
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
@@ -239,7 +250,7 @@ class Flowgraph:
             top.connect((monitor, 0), (self.probe, 0))
             top.connect((monitor, 1), (self.probe, 1))
         top.msg_connect(monitor, keys.ANOMALIES, self.probe, keys.EVENTS)
-        if monitor.signal_list is not None:
+        if survey or keep_spectra:  # the picture's boxes
             top.msg_connect(monitor, keys.SIGNALS, self.probe, keys.SIGNALS)
         for sink in self._sinks:
             top.msg_connect(sink, keys.STATUS, self.probe, keys.STATUS)
@@ -248,6 +259,8 @@ class Flowgraph:
             top.msg_connect(monitor, keys.ENCODED, self._encoded, keys.ENCODED)
             self._sinks.append(self._encoded)
         top.msg_connect(monitor, keys.STATUS, self.probe, keys.STATUS)
+        if source.reconnects is not None:
+            top.msg_connect(source.block, keys.STATUS, self.probe, keys.STATUS)
 
     def add(self, blocks: list) -> None:
         """Takes in more blocks, which are connected already: their failures end the run, and their queues are emptied."""
@@ -390,14 +403,16 @@ class Flowgraph:
         try:
             failure = run_flowgraph(self.top, blocks, should_stop=poll, grace_s=GRACE_S, wait=self.wait)
         except KeyboardInterrupt:
+            self.ending = "stopped"
             return True
         except TimeoutError as error:
-            self.hung = str(error)
+            self.hung = self.ending = str(error)
             for block in blocks:  # the other blocks have ended or can: keep what they hold
                 if hasattr(block, "drain"):
                     block.drain()
                     block.stop()
             return isinstance(error.__cause__, KeyboardInterrupt)
+        self.ending = str(failure or self.fault(False) or "ended")
         if failure is not None:
             raise SessionError(f"{self.source.name}: {failure}")
         return False

@@ -34,6 +34,7 @@ class Outcome:
         on_air: what stood out of the noise while the band was learned, rows of ``listing.describe``.
         adaptive: with adaptive dropout, full_frames, few_frames, held_frames and mean_tokens, else empty.
         signals: rows of ``signals.watch.SignalWatch.table`` if signals were listed; else None.
+        reconnects: losses of a radio that is opened again, rows of ``reopened_radio.gaps``; None for other sources.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Outcome:
     news: tuple[str, ...] = ()
     on_air: list[dict] = field(default_factory=list)
     signals: list[dict] | None = None
+    reconnects: list[dict] | None = None
 
     @property
     def n_alerts(self) -> int:
@@ -75,8 +77,9 @@ class Outcome:
         """All fields and the real-time factor, as JSON takes them."""
         row = asdict(self) | {"notes": list(self.notes), "real_time_factor": self.real_time_factor}
         row.pop("news")
-        if self.signals is None:
-            row.pop("signals")
+        for name in ("signals", "reconnects"):
+            if row[name] is None:
+                row.pop(name)
         return row | row.pop("ensemble") | row.pop("adaptive")
 
     def line(self) -> str:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import keys
+from ..atomic_file import cannot_write
 from .errors import SessionError
 from .flowgraph import RunSettings, check_picture, quiet_logs, run_source
 from .outcome import Outcome
 from .pipe import PipeSource
 from .progress import Progress, no_progress
-from .sources import RadioOptions, RadioSource
+from .sources import RadioOptions, radio_source
 from .stats import RunStats
 
 if TYPE_CHECKING:
@@ -21,13 +22,12 @@ if TYPE_CHECKING:
 
 def run_radio(options: RadioOptions, settings: RunSettings, *, stats: RunStats, plot: Path | None = None,
               encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
-              band_plot: Path | None = None, list_signals: bool = False, parts=(),
-              progress: Progress = no_progress) -> Outcome:
+              band_plot: Path | None = None, parts=(), progress: Progress = no_progress) -> Outcome:
     """Runs a radio until its duration is over, Ctrl-C or SIGTERM ends it, or a part fails. Each of these ends it cleanly.
 
     Args:
         stats: reports the state of the run.
-        survey, band_plot, list_signals, parts: see ``run_source``.
+        survey, band_plot, parts: see ``run_source``.
 
     Raises:
         SettingError, SessionError: see ``run_source``; also if the radio is missing or refuses a setting.
@@ -35,9 +35,9 @@ def run_radio(options: RadioOptions, settings: RunSettings, *, stats: RunStats, 
     quiet_logs()
     for picture in filter(None, (plot, band_plot)):
         check_picture(picture)  # before the radio is opened
-    source = RadioSource(options)
+    source = radio_source(options)
     return run_source(source, settings, append=True, plot=plot, encoded=encoded, tracks=tracks, survey=survey,
-                      band_plot=band_plot, list_signals=list_signals, watch=stats.attach, parts=parts, progress=progress)
+                      band_plot=band_plot, watch=stats.attach, parts=parts, progress=progress)
 
 
 def run_pipe(source: str, stated: dict, settings: RunSettings, *, stats: RunStats, plot: Path | None = None,
@@ -88,7 +88,7 @@ class SnippetPart:
         try:
             self._noted.write(recording, self._folder, 1e6 * self._max_mb)
         except OSError as error:
-            raise SessionError(f"--snippets {self._folder}: {error.strerror}; name a folder that can be made") from error
+            raise SessionError(f"--snippets: {cannot_write(self._folder, error)}") from error
 
 
 def end(outcome: Outcome):

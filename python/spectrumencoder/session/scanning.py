@@ -24,6 +24,12 @@ class ScanOptions:
     hold_ms: float = 0.0
     sweeps: Path | None = None
 
+    @property
+    def span_hz(self) -> float:
+        """Width of all ranges together."""
+        from ..scan.scan_plan import parse_ranges
+        return sum(high - low for low, high in parse_ranges(self.ranges))
+
     def first_freq(self, rate: float, fft_size: int = 1024) -> float:
         """Frequency to tune to before the scanner takes over, Hz.
 
@@ -42,11 +48,13 @@ class ScanPart:
     """Connects scanner and log of the rows to a flowgraph; afterwards it can say how the scan went, and draw it.
 
     Args:
-        plot: picture to draw at the end; it names the signals if the flowgraph lists them.
+        plot: picture to draw at the end, with the signals named.
     """
 
     def __init__(self, options: ScanOptions, plot: Path | None = None):
-        self._options, self._plot, self._flowgraph = options, plot, None
+        self._options, self.span_hz = options, options.span_hz
+        self._plot, self._flowgraph = plot, None
+        self.needs = frozenset({keys.SIGNALS} if plot is not None else ())
         self.scanner = self.log = None
 
     def __call__(self, flowgraph) -> list:

@@ -11,12 +11,11 @@ import pmt
 from gnuradio import gr
 
 from .. import keys
-from ..blocks.event_log import finite
 from ..blocks.messages import MalformedMessage, kind, metadata, whole
 from ..blocks.safe_block import SafeBlock, handler
 from ..display.appearance import number
 from ..display.sweep_rows import SweepRows
-from ..lines_file import LinesFile, close
+from ..lines_file import LinesFile, close, finite
 
 ROW = "power_dbfs"
 

@@ -37,8 +37,7 @@ def view(source: Source, settings: RunSettings, display: DisplayPart, *,
     Raises:
         SettingError, SessionError: see ``run_source``.
     """
-    outcome = run_source(source, settings, append=True, list_signals=True, watch=watch, parts=[*parts, display],
-                         progress=progress)
+    outcome = run_source(source, settings, append=True, watch=watch, parts=[*parts, display], progress=progress)
     if source.finite and not outcome.interrupted and not outcome.hung:
         progress(f"{source.name} has ended; close the window", 1, 1)
         display.stay()
@@ -55,6 +54,8 @@ class DisplayPart:
     Raises:
         SessionError: there is no screen, or PyQt5 or pyqtgraph is missing.
     """
+
+    needs = frozenset({keys.SIGNALS})
 
     def __init__(self, history_s: float | None = None, tunes: bool = True):
         self._application = _application()

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The recorder: a commit each second, and a run that goes on when the disk is full or the file is taken away."""
+
+import resource
+import time
+
+import numpy as np
+import pytest
+from gnuradio.spectrumencoder.display.history import Tuning
+from gnuradio.spectrumencoder.history import Reader
+from gnuradio.spectrumencoder.history.recorder import Recorder
+from gnuradio.spectrumencoder.history.run import Source
+
+TUNING, START, FRAME_S = Tuning(434e6, 2.4e6, 1024), 1_767_225_600.0, 7e-3
+EMITTER = {"emitter_id": 7, "freq_center_hz": 434.2e6, "bandwidth_hz": 5e3, "bursts": 1, "first_heard": START,
+           "last_heard": START, "hop_set_hz": []}
+
+
+class Played:
+    """Frames that follow each other, with a steady carrier at 434.2 MHz; and what a run says of itself."""
+
+    def __init__(self):
+        self.n_frames, rng = 0, np.random.default_rng(1)
+        self.psd = (10 * np.log10(rng.gamma(16, 1 / 16, (50, 1024))) - 90).astype(np.float32)
+        self.psd[:, 597] = -70.0
+
+    def play(self, recorder, count=1):
+        for _ in range(count):
+            recorder.frames(self.psd, TUNING, START + FRAME_S * self.n_frames, FRAME_S)
+            self.n_frames += len(self.psd)
+
+    def source(self):
+        return Source({"source": "test", "band": "", "samp_rate": 2.4e6}, 2.4e6, 16, poll=lambda: (
+            {"frames": self.n_frames, "dropped_frames": self.n_frames // 100}, [EMITTER | {"bursts": self.n_frames}]))
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    recorder = Recorder(tmp_path / "site.db", say=lambda line: recorder.said.append(line))
+    recorder.said = []
+    yield recorder
+    recorder.close()
+
+
+def until(condition, limit_s=20.0):
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def alert(number, state="open"):
+    return {"event_id": f"{number}", "state": state, "alert": "new", "timestamp": START + number, "emitter_id": 7}
+
+
+def test_a_run_is_in_the_history_while_it_goes_on_and_whole_at_its_end(recorder, tmp_path):
+    played = Played()
+    recorder.begin(played.source())
+    played.play(recorder, 10)
+    recorder.alert(alert(1))
+    until(lambda: len(Reader(recorder.path).alerts()) == 1)
+    reader = Reader(recorder.path)
+    assert "why" not in reader.runs()[0]
+    played.play(recorder, 300)  # over a minute and more
+    recorder.alert(alert(1, "close"))
+    assert recorder.end("stopped", ["a note"])
+    run, = reader.runs()
+    assert (run["why"], run["notes"], run["band_file"]) == ("stopped", ["a note"], "run 1")
+    assert run["timestamp_end"] - run["timestamp"] == pytest.approx(FRAME_S * played.n_frames)
+    health = reader.health()
+    assert [row["frames"] for row in health] == [8572, played.n_frames - 8572]
+    assert sum(row["dropped_frames"] for row in health) == played.n_frames // 100
+    assert reader.emitters()[0]["bursts"] == played.n_frames
+    assert [row["occupancy"] for row in reader.levels(7)] == [1.0, 1.0]
+    assert reader.levels(7)[0]["mean_db"] == pytest.approx(20.0, abs=0.6)
+    assert reader.alerts()[0]["state"] == "close"
+    assert recorder.failures == 0 and recorder.said == []
+
+
+def test_a_full_disk_is_said_once_and_what_waited_is_written_when_there_is_room(recorder):
+    played, before = Played(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    recorder.begin(played.source())
+    played.play(recorder, 3)
+    until(lambda: Reader(recorder.path).health())
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # as on a full disk, no file grows
+        for number in range(5):
+            recorder.alert(alert(number))
+            played.play(recorder, 100)
+            time.sleep(0.3)
+        until(lambda: recorder.failures >= 3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert Reader(recorder.path).alerts() == []
+    recorder.alert(alert(9))
+    assert recorder.end("ended")
+    reader = Reader(recorder.path)
+    assert len(reader.alerts()) == 6
+    assert sum(row["frames"] for row in reader.health()) == played.n_frames
+    failed, again = recorder.said
+    assert "cannot be written" in failed and "the run goes on" in failed and "written again" in again
+    assert (recorder.lost_alerts, recorder.lost_minutes, recorder.lost_frames) == (0, 0, 0)
+
+
+def test_what_cannot_be_written_until_the_end_is_counted(recorder, monkeypatch):
+    monkeypatch.setattr("gnuradio.spectrumencoder.history.recorder.END_S", 1.0)
+    played, before = Played(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    recorder.begin(played.source())
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        recorder.alert(alert(1))
+        played.play(recorder, 200)
+        assert not recorder.end("ended")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (recorder.lost_alerts, recorder.lost_minutes) == (1, 2)
+
+
+def test_a_file_that_is_taken_away_is_begun_anew(recorder):
+    played = Played()
+    recorder.begin(played.source())
+    played.play(recorder, 3)
+    until(lambda: Reader(recorder.path).health())
+    for path in recorder.path.parent.glob("site.db*"):
+        path.unlink()
+    played.play(recorder, 3)
+    assert recorder.end("ended")
+    reader = Reader(recorder.path)
+    assert [run["run_id"] for run in reader.runs()] == [1] and len(reader.emitters()) == 1
+    assert sum(row["frames"] for row in reader.health()) == played.n_frames
+
+
+def test_a_clock_that_goes_back_loses_nothing(recorder):
+    played = Played()
+    recorder.begin(played.source())
+    for first in (0, 60_000, 120_000, 0):
+        played.n_frames = first
+        played.play(recorder, 2)
+        time.sleep(1.0)
+    assert recorder.end("ended")
+    health = Reader(recorder.path).health()
+    assert [row["frames"] for row in health] == [100] * 4
