@@ -34,8 +34,8 @@ class run_probe(SafeBlock, gr.sync_block):
     ``listing.describe``) when signals are on the air, when a band has been learned, when a radio is lost, tried and back, and the
     dict of each alert when it opens; alerts: their number by kind;
     n_events (distinct); transmissions: (event_id, first sample) -> the latest dict about that transmission (the first
-    MAX_EVENTS), for a picture; boxes: the latest dict about each burst of each signal (the first MAX_BOXES): do not connect `signals` for a
-    run that draws nothing;
+    MAX_EVENTS), for a picture; boxes: the latest dict about each burst of each signal (the first MAX_BOXES): do not connect
+    `signals` for a run that draws nothing;
     messages: (state, text) of the statuses received, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
     """
 
