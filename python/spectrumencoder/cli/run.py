@@ -55,10 +55,10 @@ def run(
     seconds: options.Seconds = None,
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines, after those that the "
                                               "file holds; -: to standard output, and the words for people to stderr.")] = None,
-    events_max: Annotated[float, typer.Option(min=0.0, help="Size of the events file, MB, from which on a new one is begun; the "
-                                              "old ones are FILE.1 to FILE.9. 0: no limit.")] = RunSettings.events_max_mb,
+    events_max: Annotated[float, typer.Option(min=0.0, help="Size of each file of JSON lines, MB, from which on a new one is "
+                                              "begun; old ones are FILE.1 to FILE.9. 0: no limit.")] = RunSettings.events_max_mb,
     annotate: Annotated[str | None, typer.Option(metavar="[=FILE]", help="Write events as SigMF annotations; without FILE "
-                                                 "to NAME-events.sigmf-meta beside the recording.")] = None,
+                                                 "to NAME-events.sigmf-meta beside the recording. A radio needs FILE.")] = None,
     signals: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write every signal of the band as JSON lines: its "
                                                  "box, its class.")] = None,
     annotate_signals: Annotated[bool, typer.Option("--annotate-signals", help="Write every signal as a SigMF annotation, too, "
@@ -130,8 +130,9 @@ def run(
     check_writable(None if events == STDOUT else events, signals, tracks, encoded, plot, json_file, sweeps,
                    Path(annotate) if annotate else None)
     forgotten = report_forgotten_units(rate, freq, quiet)
-    if events is not None and events != STDOUT and events.is_file() and events.stat().st_size and not quiet:
-        NOTES.print(f"note: {events} holds lines of earlier runs; those of this run come after them", markup=False)
+    for file in () if quiet else (events, signals, sweeps, None if folder else tracks):
+        if file is not None and file != STDOUT and file.is_file() and file.stat().st_size:
+            NOTES.print(f"note: {file} holds lines of earlier runs; those of this run come after them", markup=False)
     if not scan:
         chain["settle_ms"] = RunSettings.settle_ms
     elif not options.was_given(context, "usable"):
@@ -144,9 +145,9 @@ def run(
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                                 settings=tuple(setting), stream_args=tuple(stream_arg), offset=offset, duration=duration,
                                 silence_s=silence, reconnect_s=options.reconnect_seconds(reconnect))
+        _annotations_of_radio(annotate, annotate_signals, bool(scan))
         only_recordings(format=format, start=start, channel=channel, skip=skip or None, seconds=seconds,
                         offset=(offset or None) if scan else None,
-                        annotate=annotate, **{"annotate-signals": annotate_signals or None},
                         jobs=jobs if jobs > 1 else None)
         with ProgressLine(quiet=quiet) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
                 RunStats(_report if stats else None, metrics, None if quiet else reporter(progress, words)) as watch:
@@ -342,6 +343,15 @@ def only_recordings(**options):
         more = ", or give --duration" if given[0] == "seconds" else ""
         what = "a scan" if given[0] == "offset" else "a radio"
         raise UsageError(f"--{given[0]} is not for {what}; leave it out{more}")
+
+
+def _annotations_of_radio(annotate: str | None, annotate_signals: bool, scan: bool):
+    """Raises UsageError if annotations of a radio have no file, or a scan would need too many captures."""
+    given = "--annotate" if annotate is not None else "--annotate-signals" if annotate_signals else ""
+    if given and scan:
+        raise UsageError(f"{given} is not for a scan: SigMF needs a capture for each retune, some ten a second; use --events")
+    if given and not annotate:
+        raise UsageError(f"{given} of a radio needs a file, which has none of its own; name one: --annotate=FILE")
 
 
 def _only_one_job(**options):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who else hears it: alerts of other sensors at the same frequency and time, and the level there in their spectra.
 
-Two boxes are the same emission if they overlap in frequency, each widened by ``PPM`` of its frequency for the two crystals, and in
-time, each widened by ``CLOCK_S`` for the two clocks.
+Two boxes are the same emission if they overlap in frequency, each widened by ``PPM`` of its frequency for the two crystals, and
+in time, each widened by ``CLOCK_S`` for the two clocks.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from .. import keys
 from ..atomic_file import cannot_write
+from ..lines_file import lines_from
 from ..settings import EMITTERS, RUN, SETTINGS, ChainSettings, of_command
 from .band_part import BandPart
 from .dropped import Dropped, count, dropped_frames, every_frame
@@ -55,8 +55,8 @@ class RunSettings(ChainSettings):
         average: spectra per frame, or "auto": chosen by the rate of each source.
         fit_average: fewer spectra per frame, if the captures of a recording are mostly shorter than a frame, with a note. Not
             with a band file, whose frames these would not match, nor with the detector "boxes", which judges short frames.
-        events: file of JSON lines to write; None writes none. events_max_mb: its size from which on a new one is begun, see
-            ``event_log``; 0: it grows without limit.
+        events: file of JSON lines to write; None writes none. events_max_mb: its size, and that of signals, tracks and sweeps,
+            from which on a new one is begun, see ``event_log``; 0: they grow without limit.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
         signals: file of JSON lines to write, one for each message of a signal; None writes none.
         annotate_signals: write all signals as annotations, too, into the file of ``annotate``; it needs none to be named.
@@ -92,7 +92,7 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
     Args:
         recording: from ``open_recording``.
         settings: of the chain, and the files that it writes.
-        append: keep the lines that the events file already holds.
+        append: keep the lines that the files of events, signals and tracks already hold.
         plot: picture to draw at the end.
         name_in_events: put the recording's name into each event of the file.
         encoded, tracks: files to write the compressed spectra and the tracks to.
@@ -120,7 +120,7 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
     """Runs a source to its end. Call ``quiet_logs`` before the source is made.
 
     Args:
-        append: keep what the events file holds.
+        append: keep what the files of events, signals and tracks hold.
         plot: picture to draw at the end.
         encoded, tracks: files to write the compressed spectra and the tracks to.
         name_in_events: put the source's name into each event of the file.
@@ -138,6 +138,7 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
     for picture in filter(None, (plot, band_plot)):
         check_picture(picture)
     parts = list(parts)
+    before = tracks.stat().st_size if append and tracks is not None and tracks.is_file() else 0
     flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
                           encoded=encoded, tracks=tracks, survey=survey,
                           needs=frozenset().union(*(getattr(part, "needs", ()) for part in parts)))
@@ -165,7 +166,7 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         from ..display.run_picture import save_plot
         title = (f"{source.name}: {count(probe.n_events, 'event')} in {count(n_frames, 'frame')}, "
                  f"model {flowgraph.model_name}")
-        track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
+        track_messages = lines_from(tracks, before) if tracks else []
         try:
             save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages, probe.boxes,
                       flowgraph.signals)
@@ -238,6 +239,8 @@ class Flowgraph:
                 "pad_batch": source.pad_batch, "min_output_buffer": source.buffer_frames(frame_hop)})
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
             raise SettingError(str(error)) from error
+        if tracks:
+            self.monitor.tracker.keep_lines(append, settings.events_max_mb)
         self.monitor.encoder.engine.threads = settings.threads  # PyTorch's own stay one: more would change its sums
         source.check(fft_size)
         if source.recording is None:

@@ -67,7 +67,8 @@ class ScanPart:
                 dwell_ms=o.dwell_ms, overlap=o.overlap, dc_bins=o.dc_bins, jitter=o.jitter, hold_ms=o.hold_ms)
         except ValueError as error:
             raise SettingError(f"--scan {o.ranges}: {error}") from error
-        self.log = sweep_log(str(o.sweeps) if o.sweeps else "", keep=self._plot is not None)
+        self.log = sweep_log(str(o.sweeps) if o.sweeps else "", flowgraph.settings.events_max_mb,
+                             keep=self._plot is not None)
         self._flowgraph = flowgraph
         flowgraph.probe.keep_transmissions |= self._plot is not None
         top.connect((monitor, 0), self.scanner)

@@ -24,15 +24,16 @@ class sweep_log(SafeBlock, gr.basic_block):
     """Sink of the message input `sweeps`.
 
     Args:
-        file: path, emptied at the first start; "" counts only. keep: keep the rows for a picture.
+        file: path, written after what it holds; "" counts only. max_mb: see ``event_log``. keep: keep the rows for a
+            picture.
 
     Attributes: n_sweeps: rows received; n_hops, sample_count, dwell_samples: sums over all rows; rows: a ``SweepRows``, or None.
     """
 
-    def __init__(self, file: str = "", keep: bool = False):
+    def __init__(self, file: str = "", max_mb: float = 0.0, keep: bool = False):
         gr.basic_block.__init__(self, "sweep_log", None, None)
         self.init_safe_block()
-        self._path, self._file, self._append = Path(file) if file else None, None, False
+        self._path, self._file, self._max_bytes = Path(file) if file else None, None, round(max_mb * 1e6)
         self.n_sweeps = self.n_hops = self.sample_count = self.dwell_samples = 0
         self.rows = SweepRows() if keep else None
         self.add_input_port(keys.SWEEPS, self.handle_sweep)
@@ -42,8 +43,7 @@ class sweep_log(SafeBlock, gr.basic_block):
 
     def _open(self):
         if self._path is not None and self._file is None:
-            self._file = LinesFile(self._path, append=self._append)
-            self._append = True
+            self._file = LinesFile(self._path, max_bytes=self._max_bytes)
 
     def _stop(self):
         file, self._file = self._file, None
