@@ -157,6 +157,7 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
              writes=("e.jsonl", "a.sigmf-meta", "s.jsonl", "p.png", "j.json", "e.enc", "cut/event-*.sigmf-data"),
              says=(DEMO_ALERT,),
              alerts=(1, 1))),),
+    "spectrumencoder view SOURCE [--history S] [--fast] [--events FILE.jsonl] ...": (),
     "spectrumencoder survey SOURCE [--scan LOW:HIGH,...] [--duration S] [--json FILE|-] [--csv FILE] [--markdown FILE] "
     "[--plot FILE.png]": (
         ("spectrumencoder survey capture.sigmf-meta --csv s.csv --json -", Promise(writes=("s.csv",),
@@ -235,6 +236,7 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
 }
 
 NETWORK, ROOT_RIGHTS, LONG = "a network", "root, and changes the system", "the recordings, and minutes to days"
+WINDOW = "it stays until its window is closed; tests/cli/test_view.py runs both"
 CLUSTER = "it never ends; tests/cli/test_archive_cluster.py has a scheduler and workers"
 NOT_RUN: dict[str, str] = {
     "ssh -L 8143:127.0.0.1:8143 radio": NETWORK,
@@ -246,6 +248,8 @@ NOT_RUN: dict[str, str] = {
         "tests/push reads such addresses",
     "make demo": "tests/cli/test_demo.py runs it after the set-up",
     "make test": "it is what runs this test",
+    "spectrumencoder view today.sigmf-meta": WINDOW,
+    "spectrumencoder view soapy:driver=spectrumtest --freq 434M --rate 2.4M --learn 20": WINDOW,
     "make grc": "a screen; tests/grc/test_examples.py opens every example",
     "git clone <this repository> && cd gr-spectrumencoder": NETWORK,
     ".venv/bin/pip install -r requirements-train.txt -c constraints-numpy1.txt": NETWORK,
