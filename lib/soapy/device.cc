@@ -14,6 +14,7 @@
 #include <SoapySDR/Errors.hpp>
 #include <SoapySDR/Formats.hpp>
 #include <SoapySDR/Logger.hpp>
+#include <unistd.h>
 
 namespace spectrumtest {
 
@@ -24,10 +25,23 @@ constexpr double MIN_RATE = 48e3, MAX_RATE = 20e6;
 constexpr double MIN_FREQ = 1e6, MAX_FREQ = 6e9;
 constexpr double MAX_READS = 1e15; // of a fault
 // the last two are SoapyRemote's
-const std::set<std::string> ARGUMENTS{ "driver",         "label", "serial", "scene",
-                                       "file",           "rate",  "seed",   "pace",
-                                       "hwtime",         "ppm",   "remote", "buffer_ms",
-                                       "retune_latency", "type",  "prot",   "soapy_remote_no_deeper" };
+const std::set<std::string> ARGUMENTS{ "driver",
+                                       "label",
+                                       "serial",
+                                       "scene",
+                                       "file",
+                                       "rate",
+                                       "seed",
+                                       "pace",
+                                       "hwtime",
+                                       "ppm",
+                                       "remote",
+                                       "buffer_ms",
+                                       "retune_latency",
+                                       "plug",
+                                       "type",
+                                       "prot",
+                                       "soapy_remote_no_deeper" };
 
 double number(const SoapySDR::Kwargs& args, const std::string& key, double otherwise, double low, double high)
 {
@@ -85,9 +99,16 @@ player::options read_options(const SoapySDR::Kwargs& args)
 
 } // namespace
 
+bool plugged_in(const std::string& plug)
+{
+    return access(plug.c_str(), F_OK) == 0;
+}
+
 device::device(const SoapySDR::Kwargs& args)
     : d_player{ make_signal(args), read_options(args) }, d_hwtime(number(args, "hwtime", 0.0, 0.0, 1.0) != 0.0)
 {
+    if (args.count("plug"))
+        d_plug = args.at("plug");
     if (args.count("rate"))
         setSampleRate(SOAPY_SDR_RX, 0, number(args, "rate", 0.0, MIN_RATE, MAX_RATE));
     for (const auto& [key, value] : args) {
@@ -134,6 +155,8 @@ int device::deactivateStream(SoapySDR::Stream*, const int, const long long)
 int device::readStream(
     SoapySDR::Stream*, void* const* buffers, const size_t wanted, int& flags, long long& time, const long timeout_us)
 {
+    if (!d_plug.empty() && !plugged_in(d_plug))
+        d_player.unplug();
     const auto read = d_player.read(wanted, timeout_us, static_cast<sample*>(buffers[0]));
     switch (read.what) {
     case player::outcome::timeout:

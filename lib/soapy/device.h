@@ -15,6 +15,9 @@
 
 namespace spectrumtest {
 
+//! Whether the file is there that stands for the radio's plug.
+bool plugged_in(const std::string& plug);
+
 class device : public SoapySDR::Device
 {
 public:
@@ -84,6 +87,7 @@ public:
 private:
     player d_player;
     const bool d_hwtime;
+    std::string d_plug; // a file; without it the radio is not plugged in
     SoapySDR::Kwargs d_settings;
 };
 

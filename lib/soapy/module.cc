@@ -5,6 +5,7 @@
  * The test radio's entry in SoapySDR's registry. */
 
 #include "device.h"
+#include <stdexcept>
 #include <SoapySDR/Registry.hpp>
 
 namespace spectrumtest {
@@ -14,6 +15,8 @@ namespace {
 // The arguments are part of what is found: SoapySDR takes two radios of which it found the same for one.
 SoapySDR::KwargsList find_device(const SoapySDR::Kwargs& args)
 {
+    if (args.count("plug") && !plugged_in(args.at("plug")))
+        return {};
     SoapySDR::Kwargs found = args;
     found["driver"] = "spectrumtest";
     found["label"] = "Spectrum test radio (no hardware)";
@@ -22,6 +25,8 @@ SoapySDR::KwargsList find_device(const SoapySDR::Kwargs& args)
 
 SoapySDR::Device* make_device(const SoapySDR::Kwargs& args)
 {
+    if (args.count("plug") && !plugged_in(args.at("plug")))
+        throw std::runtime_error("spectrumtest: no such device is plugged in");
     return new device(args);
 }
 

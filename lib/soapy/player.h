@@ -55,6 +55,8 @@ public:
     void set_bandwidth(double hz);
     void set_correction(double ppm);
 
+    void unplug() { d_unplugged = true; }
+
     //! Waits for samples, at most MAX_READ, and counts as one read for the faults.
     //! \throws std::runtime_error the device was unplugged
     result read(size_t wanted, long timeout_us, sample* out);

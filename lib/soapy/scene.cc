@@ -302,6 +302,16 @@ void add_shifted(const sample* values, uint64_t first, double cycles, float ampl
     }
 }
 
+// Whether an emitter is off in the whole of a block: the usual case of one that comes now and then.
+bool is_off(const emitter& e, uint64_t first, double rate)
+{
+    const double begin = double(first) / rate, end = double(first + BLOCK) / rate;
+    if (end < e.start_s || begin >= e.stop_s)
+        return true;
+    const double since = std::isinf(e.period_s) ? 0.0 : std::fmod(begin, e.period_s);
+    return since > e.on_s && since + (end - begin) < e.period_s;
+}
+
 // Silences values while the emitter is off. Returns false if it is off all the time.
 bool gate(const emitter& e, uint64_t first, double rate, sample* values)
 {
@@ -324,6 +334,8 @@ void scene::add_emitter(uint64_t block, size_t number, const tuning& where, samp
 {
     const emitter& e = d_emitters[number];
     const uint64_t first = block * BLOCK;
+    if (is_off(e, first, where.rate))
+        return;
     const waveform* shape = e.type == emitter::kind::tone ? nullptr : &waveform_of(e, where.rate);
     std::array<sample, BLOCK> values;
     own_waveform(shape, e.type, first, mix(d_seed, number) >> 24, values.data());

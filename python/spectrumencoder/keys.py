@@ -187,6 +187,12 @@ CHANNEL_HZ = "channel_hz"          # width of a channel
 OCCUPANCY = "occupancy"            # share of the frames in which a channel or an emitter was above the floor
 MEAN_DB = "mean_db"                # levels in dB over the floor
 MAX_DB = "max_db"
+# Push: events and the retained state on an MQTT broker
+MESSAGE_ID = "message_id"          # the same if an event is sent again
+ALERTS_HOUR = "alerts_hour"        # alerts that opened in the last hour
+PROBLEM = "problem"                # what was lost in the last minute, in words; "" if nothing
+WAITING = "waiting"                # events in the spool
+DROPPED = "dropped"                # events that will not arrive
 
 # Settings in status (with DROPOUT_RATE and THRESHOLD, above); `settings.py` lists those that `control` messages change
 DROPOUT_POLICY = "dropout_policy"
@@ -204,6 +210,16 @@ KEEP_BANDS_HZ = "keep_bands_hz"    # pairs of frequencies between which tokens a
 GATE = "gate"
 PROCESS_NOISE = "process_noise"
 HORIZON = "horizon"
+
+# Sensors and hub, besides LATITUDE and LONGITUDE
+SENSOR = "sensor"                  # id of a sensor
+HEALTH = "health"                  # message port of hub_sender
+LINK = "link"                      # a status: the state of the connection to the hub
+WAITING_MESSAGES = "waiting_messages"  # in the sensor's spool: not acknowledged by the hub
+DROPPED_MESSAGES = "dropped_messages"  # by the sensor, for lack of room
+SENT_BYTES = "sent_bytes"          # given to the network, repeats included
+BEARING = "bearing"                # of a report: {azimuth, az_error} in degrees from true north
+RECEIVERS = "receivers"            # of a report: receivers that measured one emission
 
 SIGMF_PREFIX = "spectrumencoder:"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import stat
 from pathlib import Path
@@ -52,6 +53,17 @@ class LinesFile:
                 os.ftruncate(self._fd, self._size)
             raise self._cannot(error) from error
         self._size += len(data)
+
+    def sync(self) -> None:
+        """Puts what was written on the disk.
+
+        Raises:
+            CannotWrite: it cannot be written.
+        """
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._cannot(error) from error
 
     def close(self) -> None:
         """Syncs it to disk and closes it. A second call does nothing."""
@@ -126,7 +138,22 @@ class LinesFile:
         return CannotWrite(f"cannot write {self.path}: {error.strerror or error}; make room, or name a file in another folder")
 
 
+def lines_from(path: Path, size: int) -> list[dict]:
+    """The objects that a file holds behind its first `size` bytes; all of them if it has been turned over since."""
+    content = path.read_bytes()
+    return [json.loads(line) for line in content[size if size <= len(content) else 0:].splitlines() if line]
+
+
 def close(file: LinesFile | None) -> None:
     """Closes a file; None: does nothing."""
     if file is not None:
         file.close()
+
+
+def finite(value):
+    """The same value with NaN and infinities, which JSON does not know, as None."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -217,7 +217,7 @@ _ROWS = (
             range="(0, inf]", live=True, cli="false-events"),
     Setting("usable", (DETECTOR,), 1.0, float, "Share of the band's width, around its middle, that is judged: the filter's flat "
             "part.", range="(0, 1]", cli="usable", commands=(RUN, SURVEY)),
-    Setting("time_source", (DETECTOR,), "tag", str, "Origin of rx_time tags.", choices=("tag", "hardware")),
+    Setting("time_source", (DETECTOR,), "tag", str, "Origin of rx_time tags.", choices=("tag", "hardware", "host")),
 
     # Tracker
     Setting("gate", (TRACKER,), 0.999, float, "Share of a track's own reports that fall into its gate.", range="(0, 1)",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ class Spool:
         path: the file; it is made if it is missing, its folder too.
         max_bytes: what the payloads may take, with about 40 bytes each for the row. If one more does not fit, the oldest ones of
             all queues are dropped and counted. The file on disk may be a tenth larger, its log some 4 MB.
+
+    Attributes: mark: eight hexadecimal digits that tell this spool from others; with an id they name a message for ever.
 
     Raises:
         SpoolError: the file is no spool, is damaged, is held by another process, or cannot be written.
@@ -142,10 +145,12 @@ class Spool:
         if not n_tables:
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {secrets.randbits(31)}")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA journal_size_limit = 4194304")
         db.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
+        self.mark = f"{db.execute('PRAGMA user_version').fetchone()[0]:08x}"
         self._n_waiting, self._n_bytes = db.execute(_SIZE).fetchone()
         self._n_dropped, = db.execute("SELECT value FROM counts WHERE name = 'dropped'").fetchone()
 

@@ -67,6 +67,18 @@ def test_standard_input_is_read_to_its_end(start, samples, tmp_path, source):
     assert (summary["frames"], summary["dropped_frames"], summary["errors"]) == (FRAMES, 0, [])
 
 
+def test_a_part_of_a_stream(start, samples, tmp_path):
+    part = ("--skip", repr(10 * FRAME / RATE), "--seconds", repr(40 * FRAME / RATE), "--start", "2026-01-31T12:00:00Z")
+    process = start("-", *STATED, *BOXES, *part, "--events", tmp_path / "e.jsonl", "--json", tmp_path / "s.json",
+                    stdin=subprocess.PIPE)
+    assert result(process, samples)[0] == 0
+    (event,) = [e for e in map(json.loads, (tmp_path / "e.jsonl").read_text().splitlines()) if e["state"] == "close"]
+    assert event["sample_start"] == 10 * FRAME and abs(event["timestamp"] - 1769860800 - 20 * FRAME / RATE) < 1e-3
+    assert json.loads((tmp_path / "s.json").read_text())["frames"] == 40
+    status, _, err = result(start("-", *STATED, "--skip", 100, stdin=subprocess.PIPE), samples)
+    assert status == 1 and "the stream ended before --skip 100 s of it" in err
+
+
 def test_a_stream_that_ends_while_learning_lists_what_it_held(start, samples):
     """Without --freq: frequencies count from the centre, in the list as well."""
     process = start("-", "--rate", 2.4e6, "--format", "cu8", stdin=subprocess.PIPE)

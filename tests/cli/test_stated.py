@@ -37,7 +37,29 @@ def is_the_tone(found, freq_hz, time_s=None):
 @pytest.mark.parametrize("command", ["run", "calibrate"])
 def test_the_options_are_those_of_the_library(command):
     parameters = {parameter.name: parameter for parameter in program([]).commands[command].params}
-    assert [parameters[key].opts for key in ("start", "channel", "offset")] == [["--start"], ["--channel"], ["--offset"]]
+    assert [parameters[key].opts for key in ("start", "channel", "offset", "skip", "seconds")] == [
+        ["--start"], ["--channel"], ["--offset"], ["--skip"], ["--seconds"]]
+
+
+def test_a_part_of_a_recording(events, call, the_line, burst, write_sigmf, tmp_path):
+    """The tone is on from 0.137 s to 0.273 s of 0.41 s."""
+    path = write_sigmf(tmp_path, "part", burst, samp_rate=RATE, captures=[
+        {"core:sample_start": 0, "core:frequency": FREQ, "core:datetime": "2026-01-31T12:00:00Z"}])
+    skip = 10 * FRAME / RATE
+    found, _, status = events(path, "--skip", repr(skip), "--seconds", "0.3", f"--annotate={tmp_path / 'a'}", "--json",
+                              tmp_path / "s.json")
+    is_the_tone(found, 434.22e6, 1769860800 + 20 * FRAME / RATE)
+    assert status == 0 and found[0]["sample_start"] == 10 * FRAME  # from the first sample that was read
+    (mark,) = json.loads((tmp_path / "a.sigmf-meta").read_text())["annotations"]
+    assert mark["core:sample_start"] == 20 * FRAME  # of the file
+    assert json.loads((tmp_path / "s.json").read_text())["recordings"][0]["seconds"] == pytest.approx(0.3)
+    assert not events(path, "--seconds", "0.13")[0]
+    assert "skip 1 s is all of it: the recording has 0.4096 s (--skip SECONDS)" in the_line(call("run", path, "--skip", 1), 2)
+    cut = ("--skip", "0.2", "--seconds", "0.2")
+    assert "0.2 s" in call("info", path, *cut).stdout and "in 0.2 s" in call("survey", path, *cut).stdout
+    assert "0.198 s of signal teach nothing" in the_line(call("calibrate", path, "--out", tmp_path / "p.band", *cut), 1)
+    done = call("convert", path, tmp_path / "cut", "--skip", "0.1", "--seconds", "0.2")
+    assert done.returncode == 0 and "480000 samples, 0.2 s" in done.stdout
 
 
 def test_a_name_states_all_and_options_go_before_it(events, burst, tmp_path):
@@ -101,6 +123,6 @@ def test_calibrate_states_the_same(call, the_line, burst, write_sigmf, tmp_path)
 
 
 def test_a_radio_has_no_options_of_recordings(call, the_line):
-    for option in (("--start", "2026-01-31T12:00:00Z"), ("--channel", 1), ("--format", "cu8")):
+    for option in (("--start", "2026-01-31T12:00:00Z"), ("--channel", 1), ("--format", "cu8"), ("--skip", 1), ("--seconds", 1)):
         said = the_line(call("run", "soapy:driver=x", "--rate", "2.4M", "--freq", "1M", *option), 2)
         assert f"{option[0]} is not for a radio" in said

@@ -102,12 +102,12 @@ def live_run(small_model, tmp_path):
     The radio is the test radio at 250 kS/s (122 frames a second); options of RadioOptions by name.
     """
     from gnuradio.spectrumencoder.session.flowgraph import RunSettings, quiet_logs, run_source
-    from gnuradio.spectrumencoder.session.sources import RadioOptions, RadioSource
+    from gnuradio.spectrumencoder.session.sources import RadioOptions, radio_source
 
     def run(args="pace=1", freq=100e6, rate=250e3, duration=0.5, parts=(), watch=lambda flowgraph: None, settings=None,
             survey=False, **options):
         quiet_logs()
-        source = RadioSource(RadioOptions(f"driver=spectrumtest,{args}", freq, rate, duration=duration, **options))
+        source = radio_source(RadioOptions(f"driver=spectrumtest,{args}", freq, rate, duration=duration, **options))
         chain = {"model": small_model, "events": tmp_path / "events.jsonl"} | (settings or {})
         return run_source(source, RunSettings(**chain), parts=parts, watch=watch, survey=survey)
     return run

@@ -158,6 +158,11 @@
     X(OCCUPANCY, occupancy, "occupancy") \
     X(MEAN_DB, mean_db, "mean_db") \
     X(MAX_DB, max_db, "max_db") \
+    X(MESSAGE_ID, message_id, "message_id") \
+    X(ALERTS_HOUR, alerts_hour, "alerts_hour") \
+    X(PROBLEM, problem, "problem") \
+    X(WAITING, waiting, "waiting") \
+    X(DROPPED, dropped, "dropped") \
     X(DROPOUT_POLICY, dropout_policy, "dropout_policy") \
     X(ADAPTIVE_DROPOUT, adaptive_dropout, "adaptive_dropout") \
     X(ROPE_MODE, rope_mode, "rope_mode") \
@@ -173,6 +178,14 @@
     X(GATE, gate, "gate") \
     X(PROCESS_NOISE, process_noise, "process_noise") \
     X(HORIZON, horizon, "horizon") \
+    X(SENSOR, sensor, "sensor") \
+    X(HEALTH, health, "health") \
+    X(LINK, link, "link") \
+    X(WAITING_MESSAGES, waiting_messages, "waiting_messages") \
+    X(DROPPED_MESSAGES, dropped_messages, "dropped_messages") \
+    X(SENT_BYTES, sent_bytes, "sent_bytes") \
+    X(BEARING, bearing, "bearing") \
+    X(RECEIVERS, receivers, "receivers") \
     X(SIGMF_PREFIX, sigmf_prefix, "spectrumencoder:")
 // clang-format on
 

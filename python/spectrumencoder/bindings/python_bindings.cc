@@ -12,6 +12,7 @@ void bind_driver_failure(py::module& m);
 void bind_encoder_network(py::module& m);
 void bind_keys(py::module& m);
 void bind_noise_excess(py::module& m);
+void bind_overflow_marks(py::module& m);
 void bind_tokenizer(py::module& m);
 void bind_fft_tokenizer(py::module& m);
 void bind_python_block(py::module& m);
@@ -28,6 +29,7 @@ PYBIND11_MODULE(spectrumencoder_python, m)
     bind_encoder_network(m);
     bind_keys(m);
     bind_noise_excess(m);
+    bind_overflow_marks(m);
     bind_tokenizer(m);
     bind_fft_tokenizer(m);
     bind_python_block(m);

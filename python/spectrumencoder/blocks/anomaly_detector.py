@@ -14,6 +14,7 @@ from gnuradio.gr.gateway import py_io_signature
 from .. import keys
 from ..detector.detector import Detector
 from ..detector.events import Emitted, Segment
+from ..emitters.background import Expected
 from ..emitters.watcher import EmitterDetector
 from ..encoder import features
 from ..encoder.ensemble import load_models
@@ -49,7 +50,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         samp_rate, center_freq: Hz, if the frames carry no tags; 0: not stated. The tokenizer's tags hold: it has decided already
             between what was stated and the tags of the samples. Without a centre frequency, events have ``freq_relative``.
         band: "auto" takes it from the centre frequency through the band plan; else one of the model's bands.
-        time_source: kind of rx_time tags: "tag" (of a recording) or "hardware" (of a radio with a clock).
+        time_source: kind of rx_time tags: "tag" (of a recording), "hardware" (of a radio with a clock), "host" (of this
+            computer's clock).
         detector: "emitters", see ``emitters.watcher.EmitterDetector``; or "boxes", see ``detector.Detector``.
         band_file: of "emitters": what is known of the band. It is read at each start if it is there, and saved every 30 s, after
             each command, and at the end. Decisions that another program writes into it (``band accept``) are taken over.
@@ -59,6 +61,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     Attributes:
         on_judged: None; a function set here is called after frames are judged. Its arguments: number of frames, first sample of
             the first one, samples from frame to frame, samples/s.
+        on_segment: None; a function set here is called when another tuning or time begins. Its arguments: first sample, centre
+            (Hz; None: not known), POSIX seconds of that sample.
 
     Raises:
         ModelError: the model file is missing or invalid. BandFileError: the band file is damaged, or of other frames.
@@ -95,7 +99,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         if band != "auto" and band not in bands:
             raise ValueError(f"band {band!r} is none of the model's; use auto, {', '.join(bands)}")
         self._bands, self._fixed_band, self._time_source = bands, None if band == "auto" else band, time_source
-        self.on_judged = None
+        self.on_judged = self.on_segment = None
         self._samp_rate, self._center_freq = samp_rate, center_freq
         self._clear()
         self.add_input_port(keys.CONTROL, self.handle_control)
@@ -117,6 +121,13 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     def ignored_ranges(self) -> list[list[float]]:
         """Ranges in which nothing alerts, pairs of Hz; from any thread. Empty with the detector "boxes"."""
         return [] if self._band_part is None else self._band_part.rows()[1]
+
+    def expected(self) -> list[Expected]:
+        """The usual spectrum of each tuning, as far as it is known; from any thread. Empty with the detector "boxes"."""
+        if self._band_part is None:
+            return []
+        with self._lock:
+            return self.detector.expected()
 
     # Live changes, from any thread; the setters of the detector's settings are made from the rows, see ``control``
 
@@ -288,6 +299,9 @@ class anomaly_detector(SafeBlock, gr.sync_block):
                                 tagged.get(keys.FRAME_HOP, k_eff * self._n_bins),
                                 tagged.get(keys.FRAME_AVERAGE, k_eff), anchor, source, relative)
         self._settled = True
+        if self.on_segment is not None and (old is None or (rx_freq, relative) != (old.rx_freq, old.freq_relative)
+                                            or abs(old.time_of(start) - self._segment.time_of(start)) > 0.5 / rate):
+            self.on_segment(start, freq, self._segment.time_of(start))
         return self._segment
 
     def _publish(self, emitted: list[Emitted]):

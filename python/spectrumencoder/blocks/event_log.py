@@ -12,7 +12,7 @@ from typing import Any
 from gnuradio import gr
 
 from .. import keys
-from ..lines_file import CannotWrite, LinesFile, close
+from ..lines_file import CannotWrite, LinesFile, close, finite
 from . import messages
 from .safe_block import SafeBlock, handler
 
@@ -133,15 +133,6 @@ def json_line(event: dict) -> str:
     fields = keys.SIGNAL_FIELDS if keys.SIGNAL_ID in event else keys.EVENT_FIELDS
     ordered = {key: event[key] for key in fields if key in event} | event
     return json.dumps(finite(ordered), allow_nan=False, default=str)
-
-
-def finite(value):
-    """The same value with NaN and infinities, which JSON does not know, as None."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _import_zmq():

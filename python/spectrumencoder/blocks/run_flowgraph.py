@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..stop_signals import STOP, StopSignals
+from .grace import Grace
 from .safe_block import Failure, first_failure
 
 if TYPE_CHECKING:
     from gnuradio import gr
 
+_GRACE_POLL_S = 0.05
+
 
 def run_flowgraph(top_block: gr.top_block, blocks: Iterable[object], *, should_stop: Callable[[], bool] | None = None,
-                  poll_s: float = 0.1, grace_s: float = 10.0) -> Failure | None:
+                  poll_s: float = 0.1, grace_s: float = 10.0,
+                  wait: Callable[[threading.Event, float], bool] = threading.Event.wait) -> Failure | None:
     """Runs the flowgraph to its end.
 
     Args:
@@ -25,7 +28,8 @@ def run_flowgraph(top_block: gr.top_block, blocks: Iterable[object], *, should_s
             queues are emptied at the end.
         should_stop: called at every poll; True stops the flowgraph cleanly (a duration, a key).
         poll_s: seconds between polls.
-        grace_s: seconds that the blocks have to end after a stop.
+        grace_s: seconds that the blocks have to end after a stop. On a busy machine they get more, as ``Grace`` counts.
+        wait: waits for an event for some seconds, and returns whether it is set; a program with windows lets them work meanwhile.
 
     Returns:
         None, or the failure that ended the flowgraph: `block`, `where` and `error` describe it, and ``str`` gives one line.
@@ -40,7 +44,7 @@ def run_flowgraph(top_block: gr.top_block, blocks: Iterable[object], *, should_s
     with STOP.deferred() as stop:
         try:
             run.thread.start()
-            while not run.ended.wait(poll_s):
+            while not wait(run.ended, poll_s):
                 if stop.came or first_failure(blocks) is not None or (should_stop is not None and should_stop()):
                     break
         finally:
@@ -77,10 +81,11 @@ class _Run:
         self.ended.set()
 
     def stop(self, grace_s: float, blocks: Sequence[object], stop: StopSignals) -> None:
-        deadline = time.monotonic() + grace_s
+        grace = Grace(grace_s)
         threading.Thread(target=self._stop, daemon=True).start()  # stop itself may wait for a stalled driver
-        if self.ended.wait(max(0.0, deadline - time.monotonic())):
-            return
+        while not grace.is_over():
+            if self.ended.wait(_GRACE_POLL_S):
+                return
         text = f"the flowgraph did not end within {grace_s:g} s after stop; a source may have stalled"
         failure = first_failure(blocks)
         if failure is not None:

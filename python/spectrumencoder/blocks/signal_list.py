@@ -42,7 +42,8 @@ class signal_list(SafeBlock, gr.sync_block):
         samp_rate, center_freq: Hz, if the frames carry no tags; 0: not stated. Without a centre frequency, signals have
             ``freq_relative``.
         usable: share of the band's width, around its middle, in which signals are listed.
-        time_source: kind of rx_time tags: "tag" (of a recording) or "hardware" (of a radio with a clock).
+        time_source: kind of rx_time tags: "tag" (of a recording), "hardware" (of a radio with a clock), "host" (of this
+            computer's clock).
 
     Raises:
         ModelError: the model file is missing or invalid.

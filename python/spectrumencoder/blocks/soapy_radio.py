@@ -33,7 +33,8 @@ class soapy_radio(gr.hier_block2):
     Output 0: complex samples, full scale = 1.0, with the tags of gr-soapy (``rx_freq``, ``rx_rate``; ``rx_time`` if the
     device has a clock, which is set to UTC). Message input `cmd`: a dict of any of freq, rate, gain, antenna, bandwidth; a value
     outside the device's range is refused, logged and published. Message output: `status`. A driver that throws puts its
-    thread to sleep; ``driver_failures`` of the native module counts them.
+    thread to sleep; ``driver_failures`` of the native module counts them. Overflows are not printed; ``overflow_marks`` of the
+    native module counts them, also those before the first sample, which no tag reports.
 
     Args:
         device: arguments of SoapySDR, such as "driver=rtlsdr,serial=1".
@@ -58,6 +59,7 @@ class soapy_radio(gr.hier_block2):
                  count=0, stream_args=None):
         gr.hier_block2.__init__(self, "soapy_radio", gr.io_signature(0, 0, 0), gr.io_signature(1, 1, gr.sizeof_gr_complex))
         self.label = str(device)
+        native_module().hide_overflow_marks()
         self.source = _open(self.label, stream_args or {})
         limits = RadioLimits(self.source)
         command = {FREQ: freq, RATE: rate, GAIN: gain, ANTENNA: antenna or None, BANDWIDTH: bandwidth}
@@ -85,6 +87,11 @@ class soapy_radio(gr.hier_block2):
     def n_samples(self) -> int:
         """Samples that it has given so far."""
         return self._last.nitems_written(0)
+
+    @property
+    def gain(self) -> float:
+        """Overall gain that the device states, dB."""
+        return self.source.get_gain(0)
 
     @property
     def failure(self):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..atomic_file import cannot_write
 from ..session.record import record_radio
 from ..session.scanning import ScanOptions
 from ..session.sources import SOAPY_PREFIX, RadioOptions
@@ -34,7 +35,7 @@ SHORT_S = 30.0  # a shorter calibration is said to be short
 _MARGIN = 1.1  # of the required time: an overflow or two may cost a few frames
 
 
-@options.settings_options(CALIBRATE, after="offset", help={
+@options.settings_options(CALIBRATE, after="seconds", help={
     "model": "Name of a shipped model, or a .safetensors file.",
     "false_alarm_rate": "Smallest false-alarm rate that you will use."})
 def calibrate(
@@ -49,6 +50,8 @@ def calibrate(
     start: options.Start = None,
     channel: options.Channel = None,
     offset: options.Offset = 0.0,
+    skip: options.Skip = 0.0,
+    seconds: options.Seconds = None,
     per_bin: Annotated[bool, typer.Option("--per-bin/--no-per-bin", help="Of --detector boxes: learn each bin's "
                                           "own level, which is sharper at one centre frequency and rate.")] = True,
     gain: options.Gain = None,
@@ -85,13 +88,14 @@ def calibrate(
     check_writable(out, json_file)
     live = source.startswith(SOAPY_PREFIX)
     if live:
-        only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None)
+        only_recordings(format=format, start=start, channel=channel, skip=skip or None, seconds=seconds,
+                        offset=(offset or None) if scan else None)
     if scan and boxes:
         raise UsageError("--scan is for --detector emitters: a calibrated table holds for one tuning; leave one of them out")
     if not live:
         only_radios(scan=scan, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting,
                     duration=duration, **{"stream-arg": stream_arg})
-    stated = options.stated(rate, format, freq, start, channel, offset)
+    stated = options.stated(rate, format, freq, start, channel, offset, skip, seconds)
     paths = [] if live else find_source(source, stated, quiet)[0]
     report_forgotten_units(rate, freq, quiet)
     from ..emitters.learn_recordings import learn_recordings
@@ -154,7 +158,7 @@ def calibrate(
     try:
         model_file.save(out, file.contract, file.tensors)
     except OSError as error:
-        raise CommandError(f"cannot write {out}: {error.strerror}; name a file in a folder that exists") from error
+        raise CommandError(cannot_write(out, error)) from error
     if json_file is not None:
         write_json(json_file, _summary(out, tables, pfa, seconds))
     if not quiet:

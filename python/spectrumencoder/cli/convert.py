@@ -22,6 +22,8 @@ def convert(
     start: options.Start = None,
     channel: options.Channel = None,
     offset: options.Offset = 0.0,
+    skip: options.Skip = 0.0,
+    seconds: options.Seconds = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Take the place of a recording of that name.")] = False,
     quiet: options.Quiet = False,
 ):
@@ -29,7 +31,7 @@ def convert(
     from ..recordings import RecordingArgumentError, open_recording
     from ..recordings.convert import convert as write
     try:
-        recording = open_recording(file, **options.stated(rate, format, freq, start, channel, offset))
+        recording = open_recording(file, **options.stated(rate, format, freq, start, channel, offset, skip, seconds))
     except RecordingArgumentError as error:
         raise usage_error(error) from error
     with ProgressLine(quiet=quiet) as progress:

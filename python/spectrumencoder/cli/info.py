@@ -31,6 +31,8 @@ def info(
     start: options.Start = None,
     channel: options.Channel = None,
     offset: options.Offset = 0.0,
+    skip: options.Skip = 0.0,
+    seconds: options.Seconds = None,
     levels: Annotated[bool, typer.Option("--levels/--no-levels", help="Read the samples, for a histogram of levels.")] = True,
     json_file: options.JsonFile = None,
 ):
@@ -38,7 +40,7 @@ def info(
     from ..recordings import RecordingArgumentError, RecordingError, find_and_tell, open_recording
     from ..recordings.levels import measure_levels
     check_writable(json_file)
-    stated = options.stated(rate, format, freq, start, channel, offset)
+    stated = options.stated(rate, format, freq, start, channel, offset, skip, seconds)
     rows, errors = [], []
     for name in files:
         try:

@@ -2,7 +2,8 @@
 """Options of ``run`` for what follows it from outside: one file of ``listeners/`` for each, which has
 
 * ``OPTIONS``: {name of the parameter: (annotation of typer, default)}; the first one is false if no listener is asked for;
-* ``open_listener(**values)``: a ``session.listening.Listener``, or None if its options were not given. It imports what it needs.
+* ``open_listener(**values)``: a ``session.listening.Listener``, or None if its options were not given. It imports what it needs;
+* ``ASKS``, if several options ask for it: their parameters.
 """
 
 from __future__ import annotations
@@ -39,13 +40,14 @@ def asked(chain: dict) -> list[tuple]:
 
 
 def given(asked_for: list[tuple]) -> dict:
-    """{first option of a kind: whether a listener of that kind is asked for}, for checks before any is opened."""
-    return {next(iter(kind.OPTIONS)): bool(next(iter(values.values()))) for kind, values in asked_for}
+    """{option that asks for a listener: whether it was given}, for checks before any is opened."""
+    return {name: bool(values[name]) for kind, values in asked_for
+            for name in getattr(kind, "ASKS", (next(iter(kind.OPTIONS)),))}
 
 
 @contextmanager
-def open_listeners(asked_for: list[tuple]) -> Iterator[list[Listener]]:
-    """Opens the listeners that are asked for, and closes them at the end.
+def open_listeners(asked_for: list[tuple], say: Callable[[str], None]) -> Iterator[list[Listener]]:
+    """Opens the listeners that are asked for, and closes them at the end. say: shows a person a line.
 
     Raises:
         UsageError, SettingError, SessionError: an option is invalid, or a listener cannot be opened; one line.
@@ -55,6 +57,7 @@ def open_listeners(asked_for: list[tuple]) -> Iterator[list[Listener]]:
         for kind, values in asked_for:
             listener = kind.open_listener(**values)
             if listener is not None:
+                listener.say = say
                 listeners.append(listener)
         yield listeners
     finally:

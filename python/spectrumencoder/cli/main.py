@@ -22,10 +22,12 @@ from ..stop_signals import STOP
 from ..version import VERSION
 from .console import leave
 from .errors import CommandError
+from .listeners.web import completed
 
-COMMANDS = ("run", "survey", "band", "report", "info", "convert", "devices", "decode", "calibrate", "train", "evaluate", "bench",
-            "dataset", "models", "doctor")
+COMMANDS = ("run", "view", "survey", "band", "report", "info", "convert", "devices", "decode", "calibrate", "train", "evaluate",
+            "bench", "dataset", "models", "hub", "push", "doctor")
 _INTERRUPTED = "interrupted before it was done; what was written up to there is kept"
+_OPTIONAL_VALUE = ("--annotate", "--reconnect")  # options that may stand alone; typer has none
 _STATUS_OF_TYPER = 130  # for a KeyboardInterrupt
 
 
@@ -70,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status.
     """
     debug = os.environ.get("SPECTRUMENCODER_DEBUG", "") not in ("", "0")
-    arguments = [{"--annotate": "--annotate="}.get(a, a) for a in (sys.argv[1:] if arguments is None else arguments)]
+    arguments = completed([f"{a}=" if a in _OPTIONAL_VALUE else a for a in (sys.argv[1:] if arguments is None else arguments)])
     for name in ("stdout", "stderr"):  # closed by the shell, as by >&-
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ..session.sources import MAX_HZ, MIN_RATE_HZ
+from ..session.sources import MAX_HZ, MAX_SECONDS, MIN_RATE_HZ
 from ..settings import SETTINGS, Setting, of_command
 from .errors import UsageError
 
@@ -84,6 +84,10 @@ Channel = Annotated[int | None, typer.Option("--channel", min=0, help="Recording
                                              show_default=False)]
 Offset = Annotated[float, typer.Option("--offset", help="Hz to add to the frequency of a recording or radio, such as 9.75G of "
                                        "an LNB.", parser=hz, metavar="HZ", show_default=False)]
+Skip = Annotated[float, typer.Option("--skip", min=0.0, metavar="SECONDS", help="Recordings: signal to leave out at the "
+                                     "beginning.", show_default=False)]
+Seconds = Annotated[float | None, typer.Option("--seconds", min=0.0, metavar="SECONDS", help="Recordings: signal to read, from "
+                                               "there on; else to the end.", show_default=False)]
 Gain = Annotated[float | None, typer.Option(help="Gain in dB.", show_default=False, rich_help_panel=LIVE)]
 Agc = Annotated[str, typer.Option(metavar="on|off", help="Automatic gain.", show_default=False, rich_help_panel=LIVE)]
 Antenna = Annotated[str, typer.Option(help="By name.", show_default=False, rich_help_panel=LIVE)]
@@ -97,14 +101,33 @@ DeviceSettings = Annotated[list[str], typer.Option("--setting", metavar="KEY=VAL
 StreamArgs = Annotated[list[str], typer.Option("--stream-arg", metavar="KEY=VALUE", help="Of the stream, such as "
                                                "remote:prot=tcp; may be given again.", show_default=False, rich_help_panel=LIVE)]
 Silence = Annotated[float, typer.Option(min=0.1, help="Seconds without a sample after which it fails.", rich_help_panel=LIVE)]
+Reconnect = Annotated[str | None, typer.Option("--reconnect", metavar="[=SECONDS]", help="Open a lost radio again, for so long; "
+                                               "without SECONDS for ever.", show_default=False, rich_help_panel=LIVE)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")]
 
 
 def stated(rate: float | None, format: str | None, freq: float | None, start: str | None, channel: int | None,
-           offset: float) -> dict:
+           offset: float, skip: float, seconds: float | None) -> dict:
     """What the command line states about a recording, as the arguments of ``open_recording``."""
-    return {"rate": rate, "datatype": format, "freq": freq, "start": start, "channel": channel, "offset_hz": offset}
+    return {"rate": rate, "datatype": format, "freq": freq, "start": start, "channel": channel, "offset_hz": offset,
+            "skip_s": skip, "seconds": seconds}
+
+
+def reconnect_seconds(text: str | None) -> float | None:
+    """The value of --reconnect, s: 0 if it stands alone; None: it was not given.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    try:
+        seconds = None if text is None else float(text or 0.0)
+    except ValueError:
+        seconds = math.nan
+    if text and not (seconds is not None and 0.0 < seconds <= MAX_SECONDS):
+        raise UsageError(f"--reconnect={text} is no number of seconds up to {MAX_SECONDS:g}; write it like --reconnect=600, or "
+                         "--reconnect alone to try for ever")
+    return seconds
 
 
 def settings_options(command: str, *, after: str, help: dict[str, str] | None = None, panels: dict[str, str] | None = None):

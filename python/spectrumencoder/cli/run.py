@@ -13,7 +13,7 @@ import typer
 
 from .. import keys
 from ..session.errors import SessionError, SettingError
-from ..session.flowgraph import RunSettings, cores
+from ..session.flowgraph import RunSettings, check_picture, cores
 from ..session.jobs import Plan, at_once, in_turn
 from ..session.listening import listen_parts
 from ..session.outcome import Outcome
@@ -24,7 +24,7 @@ from ..session.sinks import STDOUT
 from ..session.sources import SOAPY_PREFIX, RadioOptions
 from ..session.stats import RunStats
 from ..settings import RUN, SETTINGS
-from . import options
+from . import archive, options
 from .console import NOTES, OUT, ProgressLine, check_writable, leave, write_json
 from .errors import CommandError, UsageError
 from .listening import asked, given, listener_options, open_listeners
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @listener_options(after="metrics")
-@options.settings_options(RUN, after="offset", panels={"settle_ms": options.SCAN}, help={
+@options.settings_options(RUN, after="seconds", panels={"settle_ms": options.SCAN}, help={
     "usable": f"{SETTINGS['usable'].help} A scan takes {ScanOptions.usable:g} if you give none."})
 def run(
     context: typer.Context,
@@ -51,12 +51,14 @@ def run(
     start: options.Start = None,
     channel: options.Channel = None,
     offset: options.Offset = 0.0,
+    skip: options.Skip = 0.0,
+    seconds: options.Seconds = None,
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines, after those that the "
                                               "file holds; -: to standard output, and the words for people to stderr.")] = None,
-    events_max: Annotated[float, typer.Option(min=0.0, help="Size of the events file, MB, from which on a new one is begun; the "
-                                              "old ones are FILE.1 to FILE.9. 0: no limit.")] = RunSettings.events_max_mb,
+    events_max: Annotated[float, typer.Option(min=0.0, help="Size of each file of JSON lines, MB, from which on a new one is "
+                                              "begun; old ones are FILE.1 to FILE.9. 0: no limit.")] = RunSettings.events_max_mb,
     annotate: Annotated[str | None, typer.Option(metavar="[=FILE]", help="Write events as SigMF annotations; without FILE "
-                                                 "to NAME-events.sigmf-meta beside the recording.")] = None,
+                                                 "to NAME-events.sigmf-meta beside the recording. A radio needs FILE.")] = None,
     signals: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write every signal of the band as JSON lines: its "
                                                  "box, its class.")] = None,
     annotate_signals: Annotated[bool, typer.Option("--annotate-signals", help="Write every signal as a SigMF annotation, too, "
@@ -65,8 +67,8 @@ def run(
                                                 "for a folder one file each, with the recording's name added.")] = None,
     encoded: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the compressed spectra, for decode; for a folder "
                                                  "one file each, with the recording's name added.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw waterfall, residual, and a box around "
-                                               "each signal and event.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png|.pdf|.svg", help="Draw waterfall, residual, and a box "
+                                               "around each signal and event; of a scan, its sweeps.")] = None,
     json_file: options.JsonFile = None,
     zmq: Annotated[str, typer.Option(metavar="ADDRESS", help="Publish events as JSON lines on a ZeroMQ PUB socket bound here, "
                                      "such as tcp://127.0.0.1:5556.", show_default=False)] = "",
@@ -83,6 +85,7 @@ def run(
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Seconds of signal; else until Ctrl-C.", show_default=False,
                                                    rich_help_panel=options.LIVE)] = None,
     silence: options.Silence = RadioOptions.silence_s,
+    reconnect: options.Reconnect = None,
     scan: options.Scan = "",
     dwell_ms: Annotated[float, typer.Option(help="Time at each hop.", rich_help_panel=options.SCAN)] = ScanOptions.dwell_ms,
     scan_overlap: Annotated[float, typer.Option(help="Share of the usable band that neighbouring hops have in common.",
@@ -99,6 +102,8 @@ def run(
                                                 rich_help_panel=options.SCAN)] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Number of recordings of a folder to run at a time, each in "
                                       "its own process.")] = 1,
+    report: archive.Report = None,
+    cluster: archive.Cluster = "",
     quiet: options.Quiet = False,
     **chain,
 ):
@@ -106,7 +111,7 @@ def run(
     followers = asked(chain)
     chain["average"] = options.average_option(chain["average"])
     live, pipe = source.startswith(SOAPY_PREFIX), is_pipe(source)
-    stated = options.stated(rate, format, freq, start, channel, offset)
+    stated = options.stated(rate, format, freq, start, channel, offset, skip, seconds)
     paths, folder = ([], False) if live or pipe else find_source(source, stated, quiet)
     if folder and annotate:
         raise UsageError(f"--annotate={annotate} names one file for a folder of recordings; "
@@ -115,13 +120,19 @@ def run(
             plot or tracks or encoded):
         raise UsageError(f"several recordings are called {min(twice)}, and files of --plot, --tracks and --encoded are named by "
                          "that; run one folder at a time, or leave these out")
-    _only_where_used(context, chain)
+    only_where_used(context, chain)
+    archive.check(report, cluster, jobs, not (live or pipe), events=events, annotate=annotate is not None, signals=signals,
+                  annotate_signals=annotate_signals, tracks=tracks, encoded=encoded, plot=plot, json=json_file, zmq=zmq,
+                  stats=stats, metrics=metrics, snippets=snippets, band_file=chain["band_file"], **given(followers))
     words = NOTES if events == STDOUT else OUT
+    if plot is not None:
+        check_picture(plot)
     check_writable(None if events == STDOUT else events, signals, tracks, encoded, plot, json_file, sweeps,
                    Path(annotate) if annotate else None)
     forgotten = report_forgotten_units(rate, freq, quiet)
-    if events is not None and events != STDOUT and events.is_file() and events.stat().st_size and not quiet:
-        NOTES.print(f"note: {events} holds lines of earlier runs; those of this run come after them", markup=False)
+    for file in () if quiet else (events, signals, sweeps, None if folder else tracks):
+        if file is not None and file != STDOUT and file.is_file() and file.stat().st_size:
+            NOTES.print(f"note: {file} holds lines of earlier runs; those of this run come after them", markup=False)
     if not scan:
         chain["settle_ms"] = RunSettings.settle_ms
     elif not options.was_given(context, "usable"):
@@ -133,22 +144,23 @@ def run(
         scanning = ScanOptions(scan, dwell_ms, chain["usable"], scan_overlap, dc_bins, jitter, hold_ms, sweeps) if scan else None
         radio = radio_options(source, freq, rate, scanning, gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm,
                                 settings=tuple(setting), stream_args=tuple(stream_arg), offset=offset, duration=duration,
-                                silence_s=silence)
-        only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None,
-                        annotate=annotate, **{"annotate-signals": annotate_signals or None},
-                        plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
-        with ProgressLine(quiet=quiet) as progress, open_listeners(followers) as listeners, \
-                RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
+                                silence_s=silence, reconnect_s=options.reconnect_seconds(reconnect))
+        _annotations_of_radio(annotate, annotate_signals, bool(scan))
+        only_recordings(format=format, start=start, channel=channel, skip=skip or None, seconds=seconds,
+                        offset=(offset or None) if scan else None,
+                        jobs=jobs if jobs > 1 else None)
+        with ProgressLine(quiet=quiet) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
+                RunStats(_report if stats else None, metrics, None if quiet else reporter(progress, words)) as watch:
             _run_radio(radio, scanning, settings, watch, progress, quiet, plot, encoded, tracks, json_file, snippets,
                        snippets_max, forgotten, words, listeners)
         return
     only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration, scan=scan,
-                sweeps=sweeps, **{"stream-arg": stream_arg})
+                sweeps=sweeps, reconnect=reconnect is not None, **{"stream-arg": stream_arg})
     if pipe:
         only_files(annotate=annotate, snippets=snippets, jobs=jobs if jobs > 1 else None,
                    **{"annotate-signals": annotate_signals or None})
-        with ProgressLine(quiet=quiet) as progress, open_listeners(followers) as listeners, \
-                RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
+        with ProgressLine(quiet=quiet) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
+                RunStats(_report if stats else None, metrics, None if quiet else reporter(progress, words)) as watch:
             outcome = run_pipe(source, stated, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks,
                                parts=listen_parts(listeners), progress=progress)
             _conclude(outcome, settings, quiet, json_file, more={"notes": forgotten}, words=words, listeners=listeners)
@@ -159,8 +171,12 @@ def run(
                       **{"events -": events == STDOUT}, **given(followers))
     plan = Plan(replace(settings, threads=max(1, cores() // jobs)), folder, plot, encoded, tracks, stated,
                 snippets=snippets, snippets_max_mb=snippets_max)
-    with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, open_listeners(followers) as listeners, \
-            RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
+    if report is not None:
+        archive.run_archive(plan, source, paths, report, jobs, cluster, quiet, lambda results, progress: _run_recordings(
+            results, replace(plan, folder=True), progress, quiet, words))
+        return
+    with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
+            RunStats(_report if stats else None, metrics, None if quiet else reporter(progress, words)) as watch:
         plan = replace(plan, listeners=tuple(listeners))
         # Closed here: left to the garbage collector, the pool's end may come after that of what it holds.
         with closing(at_once(plan, paths, jobs, progress) if jobs > 1 else
@@ -189,7 +205,7 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
         progress.hide()
         if isinstance(result, Outcome):
             outcomes.append(result)
-            _report_outcome(result, quiet, reported, words)
+            report_outcome(result, quiet, reported, words)
             if result.hung:
                 break
             if result.fault:
@@ -207,7 +223,7 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
 def _conclude(outcome: Outcome, settings: RunSettings, quiet: bool, json_file: Path | None, line: str = "",
               more: dict | None = None, words: Console = OUT, listeners: Sequence[Listener] = ()):
     """Reports the outcome of a radio or a stream, a further line, what listeners say, and more for the file."""
-    _report_outcome(outcome, quiet, set(), words)
+    report_outcome(outcome, quiet, set(), words)
     if line and not quiet:
         words.print(line, markup=False)
     more = (more or {}) | report_listeners(listeners, lambda text: _note(text, quiet))
@@ -228,13 +244,17 @@ def only_files(**options):
 def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: RunStats,
                progress: ProgressLine, quiet: bool, plot, encoded, tracks, json_file, snippets: Path | None, snippets_max: float,
                forgotten: list[str], words: Console, listeners: Sequence[Listener]):
-    scan = ScanPart(scanning) if scanning else None
+    scan = ScanPart(scanning, plot) if scanning else None
     parts = [scan] if scan else []
     if snippets is not None:
         parts.append(SnippetPart(snippets, snippets_max))
-    parts += listen_parts(listeners, scanning.span_hz if scanning else 0.0)
-    outcome = run_radio(radio, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks, parts=parts, progress=progress)
+    parts += listen_parts(listeners, scan, snippets)
+    outcome = run_radio(radio, settings, stats=watch, plot=None if scan else plot, encoded=encoded, tracks=tracks,
+                        parts=parts, progress=progress)
     progress.hide()
+    undrawn = scan.draw() if scan and plot is not None else ""
+    if undrawn and not quiet:
+        NOTES.print(f"note: {undrawn}", markup=False)
     swept = scan.summary(radio.rate) if scan else {}
     line = f"{swept['sweeps']} sweeps" if swept else ""
     if swept and swept["sweeps"]:
@@ -243,13 +263,21 @@ def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunS
               listeners)
 
 
-def _reporter(progress: ProgressLine, words: Console):
+def reporter(progress: ProgressLine, words: Console):
     """Prints what was learned, and the alerts."""
     def report(lines: list[str]):
         progress.hide()
         for line in lines:
             words.print(line, markup=False)
     return report
+
+
+def _said(progress: ProgressLine, quiet: bool):
+    """Prints a note while the run goes on."""
+    def say(line: str):
+        progress.hide()
+        _note(line, quiet)
+    return say
 
 
 def _report(line: str):
@@ -261,7 +289,7 @@ def _note(line: str, quiet: bool):
         NOTES.print(f"note: {line}", markup=False)
 
 
-def _report_outcome(outcome: Outcome, quiet: bool, reported: set[str], words: Console):
+def report_outcome(outcome: Outcome, quiet: bool, reported: set[str], words: Console):
     """Prints the line of one source, and each note that was not reported before."""
     if quiet:
         return
@@ -312,7 +340,18 @@ def only_recordings(**options):
     """Raises UsageError if an option of recordings was given for a radio."""
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"--{given[0]} is not for {'a scan' if given[0] in ('plot', 'offset') else 'a radio'}; leave it out")
+        more = ", or give --duration" if given[0] == "seconds" else ""
+        what = "a scan" if given[0] == "offset" else "a radio"
+        raise UsageError(f"--{given[0]} is not for {what}; leave it out{more}")
+
+
+def _annotations_of_radio(annotate: str | None, annotate_signals: bool, scan: bool):
+    """Raises UsageError if annotations of a radio have no file, or a scan would need too many captures."""
+    given = "--annotate" if annotate is not None else "--annotate-signals" if annotate_signals else ""
+    if given and scan:
+        raise UsageError(f"{given} is not for a scan: SigMF needs a capture for each retune, some ten a second; use --events")
+    if given and not annotate:
+        raise UsageError(f"{given} of a radio needs a file, which has none of its own; name one: --annotate=FILE")
 
 
 def _only_one_job(**options):
@@ -322,7 +361,7 @@ def _only_one_job(**options):
         raise UsageError(f"--{given[0].replace('_', '-')} is for one recording at a time; leave it out, or --jobs")
 
 
-def _only_where_used(context: typer.Context, chain: dict):
+def only_where_used(context: typer.Context, chain: dict):
     """Raises UsageError if a setting was given that the others make useless."""
     from ..encoder.ensemble import members
     model = chain["model"]
@@ -360,7 +399,8 @@ def find_source(source: str, stated: dict, quiet: bool) -> tuple[list[Path], boo
 def usage_error(error: Exception) -> UsageError:
     """The error about arguments that do not go with a recording, in the words of the command line."""
     named = [option for word, option in (("rate", "--rate HZ"), ("datatype", "--format TYPE"), ("frequency", "--freq HZ"), (
-        "start", "--start TIME"), ("channel", "--channel N"), ("offset", "--offset HZ")) if word in str(error)]
+        "start", "--start TIME"), ("channel", "--channel N"), ("offset", "--offset HZ"), ("skip", "--skip SECONDS"), (
+        "seconds", "--seconds SECONDS")) if word in str(error)]
     return UsageError(f"{error} ({', '.join(named)})" if named else str(error))
 
 

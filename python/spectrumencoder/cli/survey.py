@@ -16,7 +16,7 @@ import typer
 
 from .. import keys
 from ..session.errors import SessionError, SettingError
-from ..session.flowgraph import RunSettings, cores
+from ..session.flowgraph import RunSettings, check_picture, cores
 from ..session.jobs import Plan, in_turn
 from ..session.outcome import Outcome
 from ..session.pipe import is_pipe
@@ -34,7 +34,7 @@ DURATION_S = 10.0  # of a radio
 _STDOUT = Path("-")
 
 
-@options.settings_options(SURVEY, after="offset", panels={"settle_ms": options.SCAN}, help={
+@options.settings_options(SURVEY, after="seconds", panels={"settle_ms": options.SCAN}, help={
     "usable": f"{SETTINGS['usable'].help} A scan takes {ScanOptions.usable:g} if you give none."})
 def survey(
     context: typer.Context,
@@ -46,13 +46,15 @@ def survey(
     start: options.Start = None,
     channel: options.Channel = None,
     offset: options.Offset = 0.0,
+    skip: options.Skip = 0.0,
+    seconds: options.Seconds = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE|-", help="Write the signals as JSON; -: to stdout, "
                                                    "instead of the table.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the signals as CSV.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown, with the picture if there "
                                                   "is one.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the spectrum with the signals named, and when each "
-                                              "of them was on.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png|.pdf|.svg", help="Draw the spectrum with the signals named, and "
+                                              "when each of them was on.")] = None,
     gain: options.Gain = None,
     agc: options.Agc = "",
     antenna: options.Antenna = "",
@@ -73,8 +75,10 @@ def survey(
     """List what is on the air: frequency, width, level, class, bursts, duty cycle, and when each signal was heard."""
     chain["average"] = options.average_option(chain["average"])
     live, pipe = source.startswith(SOAPY_PREFIX), is_pipe(source)
-    stated = options.stated(rate, format, freq, start, channel, offset)
+    stated = options.stated(rate, format, freq, start, channel, offset, skip, seconds)
     paths, folder = ([], False) if live or pipe else find_source(source, stated, quiet)
+    if plot is not None:
+        check_picture(plot)
     check_writable(None if json_file == _STDOUT else json_file, csv, markdown, plot)
     report_forgotten_units(rate, freq, quiet)
     if not scan:
@@ -83,7 +87,8 @@ def survey(
         chain["usable"] = ScanOptions.usable
     settings = RunSettings(**chain, threads=cores(), fit_average=not options.was_given(context, "average"))
     if live:
-        only_recordings(format=format, start=start, channel=channel, offset=(offset or None) if scan else None)
+        only_recordings(format=format, start=start, channel=channel, skip=skip or None, seconds=seconds,
+                        offset=(offset or None) if scan else None)
     else:
         only_radios(gain=gain, agc=agc, antenna=antenna, bandwidth=bandwidth, ppm=ppm, setting=setting, duration=duration,
                     scan=scan, **{"stream-arg": stream_arg})

@@ -44,6 +44,20 @@ class Rounding(NamedTuple):
     parts: np.ndarray
 
 
+class Expected(NamedTuple):
+    """The usual spectrum of a tuning.
+
+    Attributes:
+        freq_hz, samp_rate: of the tuning, Hz. mean_dbfs: (N,) float32, mean power of each bin.
+        spectra: independent spectra in a frame; a frame's power is gamma distributed around the mean, with this shape.
+    """
+
+    freq_hz: float
+    samp_rate: float
+    mean_dbfs: np.ndarray
+    spectra: float
+
+
 _NOTHING_ROUNDED = Rounding(np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
 
 

@@ -57,7 +57,7 @@ def table(rows: Iterable[Mapping[str, Any]], limit: int | None = MAX_LINES) -> l
 
 def alert_line(event: Mapping[str, Any]) -> str:
     """An alert on one line: time (UTC), kind, frequency, width, level, label, emitter."""
-    parts = [_time_of(event.get(keys.TIMESTAMP)), str(event.get(keys.ALERT))]
+    parts = [utc(event.get(keys.TIMESTAMP)), str(event.get(keys.ALERT))]
     if event.get(keys.FREQ_CENTER_HZ) is not None:
         parts.append(frequency(event))
     if event.get(keys.BANDWIDTH_HZ) is not None:
@@ -89,7 +89,7 @@ def count(number: int, what: str) -> str:
 def width(bandwidth_hz: float) -> str:
     """A bandwidth with its unit."""
     for factor, unit in ((1e6, "MHz"), (1e3, "kHz")):
-        if bandwidth_hz >= factor:
+        if bandwidth_hz >= 0.9995 * factor:  # what three digits round to it
             return f"{bandwidth_hz / factor:.3g} {unit}"
     return f"{bandwidth_hz:.3g} Hz"
 
@@ -101,5 +101,6 @@ def _marks(row: Mapping[str, Any]) -> str:
     return f"  ({', '.join(marks)})" if marks else ""
 
 
-def _time_of(timestamp: float | None) -> str:
+def utc(timestamp: float | None) -> str:
+    """POSIX seconds as ISO 8601, to the millisecond; "-" for None."""
     return "-" if timestamp is None else f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"

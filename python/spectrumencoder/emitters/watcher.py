@@ -26,7 +26,7 @@ from ..tokens.layout import usable_bins
 from . import alerts
 from .activity import Activity
 from .alerts import AlertLog
-from .background import BLOCK
+from .background import BLOCK, Expected
 from .band_file import BandFile, Tuning
 from .block_reports import BlockReports
 from .box_classes import BoxClasses
@@ -193,6 +193,11 @@ class EmitterDetector(Decisions):
     def look_on_air(self) -> None:
         """Lists in `on_air` what stands out of the noise now, if it is not listed."""
         self.on_air.look(self.registry, self._tunings.values(), self.learned_s, last=True)
+
+    def expected(self) -> list[Expected]:
+        """The usual spectrum of each tuning whose background is known, at the gain that it has now."""
+        return [Expected(key.freq_hz, key.samp_rate, state.background.mean_db + np.float32(state.usual_gain_db or 0.0),
+                         state.background.spectra) for key, state in self._tunings.items() if state.background.ready]
 
     def band_file(self) -> BandFile:
         """The present state, to be saved; it shares the registry."""

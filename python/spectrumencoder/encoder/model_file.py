@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -258,6 +259,12 @@ def model_folders() -> list[Path]:
     package = Path(__file__).resolve().parents[1]
     own = [Path(os.environ["SPECTRUMENCODER_MODELS"])] if os.environ.get("SPECTRUMENCODER_MODELS") else []
     return [*own, package / "models", package.parents[1] / "models"]
+
+
+def digest(models: Iterable[ModelFile]) -> str:
+    """sha256 over the contracts, weights and tables of models: what a run's results depend on."""
+    return hashlib.sha256("".join(tensor_file.seal({"contract": json.dumps(model.contract, sort_keys=True)}, model.tensors)
+                                  for model in models).encode()).hexdigest()
 
 
 def find_model(name: str | Path) -> Path:

@@ -122,18 +122,18 @@ def pack(header: GroupHeader, latents: bytes, detail: bytes = b"") -> bytes:
                                     header.latent_step))
     if header.detail_step is not None:
         body += bytes((header.detail_step,))
-    body += _varint(header.frame_start) + _varint(header.frame_hop) + _number(header.rx_rate)
+    body += varint(header.frame_start) + varint(header.frame_hop) + _number(header.rx_rate)
     if header.rx_freq is not None:
         body += _number(header.rx_freq)
     if header.rx_time is not None:
         body += struct.pack("<d", header.rx_time)
-    body += _varint(_zigzag(header.floor_db))
+    body += varint(_zigzag(header.floor_db))
     body += bytes(header.average if flags & _VARIED_AVERAGE else header.average[:1])
-    body += _varint(len(latents))
+    body += varint(len(latents))
     if header.label is not None:
         body += pack_classes(header.label, header.confidence)
     body += latents + detail
-    start = MAGIC + bytes((VERSION,)) + _varint(len(body) + 4) + body
+    start = MAGIC + bytes((VERSION,)) + varint(len(body) + 4) + body
     return start + struct.pack("<I", zlib.crc32(start))
 
 
@@ -157,7 +157,7 @@ def unpack(data: bytes) -> tuple[GroupHeader, bytes, bytes]:
 
 def pack_classes(label: tuple[int, ...], confidence: tuple[float, ...]) -> bytes:
     """The class payload of frames: runs of labels, then confidences (0..1); see the module."""
-    runs = b"".join(_varint(sum(1 for _ in run)) + bytes((one,)) for one, run in groupby(label))
+    runs = b"".join(varint(sum(1 for _ in run)) + bytes((one,)) for one, run in groupby(label))
     levels = [min(int(CONFIDENCE_LEVELS * c), CONFIDENCE_LEVELS - 1) for c in confidence]
     pairs = zip_longest(levels[::2], levels[1::2], fillvalue=0)
     return runs + bytes(low | high << 4 for low, high in pairs)
@@ -167,7 +167,7 @@ def _read_classes(data: bytes, at: int, frames: int) -> tuple[tuple[int, ...], t
     """Labels and confidences of `frames` frames, and where their payload ends."""
     label = ()
     while len(label) < frames:
-        count, at = _read_varint(data, at)
+        count, at = read_varint(data, at)
         if not 1 <= count <= frames - len(label):
             raise CodecError(f"PDU states the classes of {len(label) + count} frames and has {frames}: it was not written by "
                              "this program")
@@ -180,7 +180,7 @@ def _read_classes(data: bytes, at: int, frames: int) -> tuple[tuple[int, ...], t
 
 
 def _unpack_body(data: bytes) -> tuple[GroupHeader, bytes, bytes]:
-    _, at = _read_varint(data, len(MAGIC) + 1)
+    _, at = read_varint(data, len(MAGIC) + 1)
     identity, at = data[at:at + IDENTITY_BYTES], at + IDENTITY_BYTES
     if len(data) < at + 6:
         raise CodecError("PDU ends within its header: it was not written by this program")
@@ -191,18 +191,18 @@ def _unpack_body(data: bytes) -> tuple[GroupHeader, bytes, bytes]:
     detail_step = None
     if flags & _HAS_DETAIL:
         detail_step, at = data[at], at + 1
-    frame_start, at = _read_varint(data, at)
-    frame_hop, at = _read_varint(data, at)
+    frame_start, at = read_varint(data, at)
+    frame_hop, at = read_varint(data, at)
     rx_rate, at = _read_number(data, at)
     rx_freq = rx_time = None
     if flags & _HAS_FREQ:
         rx_freq, at = _read_number(data, at)
     if flags & _HAS_TIME:
         rx_time, at = struct.unpack_from("<d", data, at)[0], at + 8
-    floor, at = _read_varint(data, at)
+    floor, at = read_varint(data, at)
     count = frames + 1 if flags & _VARIED_AVERAGE else 1
     average, at = tuple(data[at:at + count]), at + count
-    length, at = _read_varint(data, at)
+    length, at = read_varint(data, at)
     label = confidence = None
     if flags & _HAS_CLASSES:
         label, confidence, at = _read_classes(data, at, frames + 1)
@@ -270,7 +270,7 @@ def _size(data: bytes, at: int, any_version: bool = False) -> int:
         raise CodecError(f"no PDU: it begins with {data[at:at + 3].hex() or 'nothing'}, not {MAGIC.hex()}")
     try:
         version = data[at + len(MAGIC)]
-        length, after = _read_varint(data, at + len(MAGIC) + 1)
+        length, after = read_varint(data, at + len(MAGIC) + 1)
     except IndexError:
         raise CodecError(f"PDU truncated: {len(data) - at} bytes") from None
     if version != VERSION and not any_version:
@@ -280,7 +280,7 @@ def _size(data: bytes, at: int, any_version: bool = False) -> int:
     return after + length - at
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
     """LEB128 of a number >= 0."""
     out = bytearray()
     while value > 0x7F:
@@ -290,7 +290,12 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number at a place, and where it ends.
+
+    Raises:
+        CodecError: it has no end. IndexError: the bytes end within it.
+    """
     value = shift = 0
     while True:
         byte = data[at]
@@ -313,12 +318,12 @@ def _unzigzag(value: int) -> int:
 def _number(value: float) -> bytes:
     """Encode a whole number n as the varint n + 1, any other number as 0 and a double."""
     if value == int(value) and abs(value) < 2**53:
-        return _varint(_zigzag(int(value)) + 1)
-    return _varint(0) + struct.pack("<d", value)
+        return varint(_zigzag(int(value)) + 1)
+    return varint(0) + struct.pack("<d", value)
 
 
 def _read_number(data: bytes, at: int) -> tuple[float, int]:
-    value, at = _read_varint(data, at)
+    value, at = read_varint(data, at)
     if value:
         return float(_unzigzag(value - 1)), at
     return struct.unpack_from("<d", data, at)[0], at + 8

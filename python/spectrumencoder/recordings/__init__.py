@@ -11,6 +11,7 @@
 | `formats`, `search` | what a format is, and which one a file has; the recordings of a folder |
 | `sigmf`, `sigmf_meta`, `sigmf_writer` | SigMF: where metadata and samples lie, what they say; written |
 | `archive` | files in tar and zip |
+| `part` | a part of a recording as a recording |
 | `levels`, `convert` | how strong the samples of a recording are; any recording as SigMF |
 | `npy` | NumPy's .npy, read |
 | `binary` | what the readers below share |
@@ -34,6 +35,7 @@ from .file_meta import HEADER_SUFFIX, find_file_meta, is_file_meta, open_file_me
 from .formats import Format, format_of
 from .names import Named, parse_name
 from .npy import is_npy, open_npy
+from .part import part_of
 from .portapack import SUFFIXES as PORTAPACK_SUFFIXES
 from .portapack import find_portapack, is_portapack, open_portapack
 from .raw import open_raw
@@ -66,7 +68,8 @@ FORMATS = (
 
 def open_recording(path: str | Path, *, rate: float | None = None, datatype: str | None = None, freq: float | None = None,
                    start: str | tuple[int, float] | None = None, channel: int | None = None,
-                   offset_hz: float = 0.0, need_rate: bool = True) -> Recording:
+                   offset_hz: float = 0.0, need_rate: bool = True, skip_s: float = 0.0,
+                   seconds: float | None = None) -> Recording:
     """Opens a recording of any format in FORMATS, or raw IQ. What is stated here goes before what the file or its name says.
 
     Args:
@@ -78,12 +81,14 @@ def open_recording(path: str | Path, *, rate: float | None = None, datatype: str
         channel: of several, counted from 0; None is the first, with a note.
         offset_hz: of a converter between antenna and receiver, added to all frequencies.
         need_rate: False opens a recording, too, whose rate nobody states; it is 0.0 then.
+        skip_s: signal to leave out at the beginning, s. start is the time of the file's first sample all the same.
+        seconds: signal to read from there, s; None, or more than there is: to the end.
 
     Raises:
         RecordingArgumentError: the arguments do not go with the path, or rate or data type are not known without one.
         RecordingError: missing, truncated or invalid.
     """
-    stated = Stated(rate, datatype, freq, start, channel, offset_hz)
+    stated = Stated(rate, datatype, freq, start, channel, offset_hz, skip_s, seconds)
     format_, found = _resolve(Path(path), stated, need_rate)
     named = parse_name(found)
     if format_ is not None:
@@ -91,23 +96,24 @@ def open_recording(path: str | Path, *, rate: float | None = None, datatype: str
         recording.format_name = recording.format_name or format_.name
     else:
         recording = _open_raw(found, stated, named)
-    return complete(recording, stated, named, found, need_rate)
+    return part_of(complete(recording, stated, named, found, need_rate), stated, found)
 
 
 def find_recordings(path: str | Path, *, rate: float | None = None, datatype: str | None = None, freq: float | None = None,
                     start: str | tuple[int, float] | None = None, channel: int | None = None,
-                    offset_hz: float = 0.0) -> list[Path]:
+                    offset_hz: float = 0.0, skip_s: float = 0.0, seconds: float | None = None) -> list[Path]:
     """Paths for ``open_recording``: of the recording that `path` names, or of those in a folder (not its subfolders), or of
     those that match a pattern ("archive/**/*.wav"; ** is subfolders, too), by name.
 
     Args:
         path: a recording, a folder or a pattern.
-        rate, datatype, freq, start, channel, offset_hz: as for ``open_recording``.
+        rate, datatype, freq, start, channel, offset_hz, skip_s, seconds: as for ``open_recording``.
 
     Raises:
         RecordingArgumentError: the arguments do not go with the path. RecordingError: there is no recording.
     """
-    return find_and_tell(path, rate=rate, datatype=datatype, freq=freq, start=start, channel=channel, offset_hz=offset_hz)[0]
+    return find_and_tell(path, rate=rate, datatype=datatype, freq=freq, start=start, channel=channel, offset_hz=offset_hz,
+                         skip_s=skip_s, seconds=seconds)[0]
 
 
 def find_and_tell(path: str | Path, *, need_rate: bool = True, **stated: Any) -> tuple[list[Path], list[str]]:

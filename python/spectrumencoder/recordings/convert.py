@@ -77,7 +77,7 @@ def _check_free(recording: Recording, meta_path: Path, data_path: Path, overwrit
 
 
 def _metadata(recording: Recording, meta_path: Path, datatype: str) -> dict:
-    meta = copy.deepcopy(recording.sigmf_meta(meta_path))
+    meta = copy.deepcopy(recording.own_meta(meta_path))
     head = meta["global"]
     for key in _OF_A_FILE:
         head.pop(key, None)

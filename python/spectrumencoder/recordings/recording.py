@@ -175,6 +175,10 @@ class Recording(ABC):
                            "core:metadata_only": True},
                 "captures": captures, "annotations": []}
 
+    def own_meta(self, path: Path) -> dict:
+        """SigMF metadata of these samples, for a file at `path` that holds them alone."""
+        return self.sigmf_meta(path)
+
 
 def parse_time(text: str) -> tuple[int, float]:
     """ISO 8601 -> (whole seconds, fraction) since 1970 UTC: a float of the sum could not keep the fraction's digits.

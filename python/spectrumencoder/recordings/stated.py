@@ -29,6 +29,8 @@ class Stated(NamedTuple):
     start: str | tuple[int, float] | None = None
     channel: int | None = None
     offset_hz: float = 0.0
+    skip_s: float = 0.0
+    seconds: float | None = None
 
     def check(self, path: Path) -> None:
         """Raises RecordingArgumentError if one of them is not valid by itself."""
@@ -43,6 +45,10 @@ class Stated(NamedTuple):
             raise RecordingArgumentError(f"{path}: frequency offset {self.offset_hz:g} is not a finite number of Hz")
         if self.channel is not None and self.channel < 0:
             raise RecordingArgumentError(f"{path}: channel {self.channel} is asked for; channels are counted from 0")
+        if not 0 <= self.skip_s < math.inf:
+            raise RecordingArgumentError(f"{path}: skip {self.skip_s:g} is no number of seconds from 0 on")
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise RecordingArgumentError(f"{path}: seconds {self.seconds:g} is not a positive number")
         self.start_parts(path)
 
     def start_parts(self, path: Path) -> tuple[int, float] | None:

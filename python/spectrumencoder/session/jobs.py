@@ -5,28 +5,23 @@ What they give comes in the order of the recordings either way."""
 
 from __future__ import annotations
 
-import ctypes
-import os
-import pickle
-import signal
+import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from ..lines_file import LinesFile
-from .errors import SessionError
+from .errors import SessionError, SettingError
 from .flowgraph import GRACE_S, RunSettings, run
+from .job_process import LATE_S, JobProcess
 from .listening import Listener, listen_parts
 from .outcome import Outcome
 from .progress import Progress, no_progress
 from .radio import SnippetPart
-
-_LATE_S = 10.0  # after Ctrl-C: what has not ended by then is ended
-_PR_SET_PDEATHSIG = 1
+from .thumbnail import ThumbnailPart
 
 
 @dataclass(frozen=True)
@@ -37,8 +32,10 @@ class Plan:
         settings: their model may be a name, or files already loaded.
         folder: the recordings come from a folder, so results carry the recording's name.
         plot, encoded, tracks, band_plot: files to write. survey: see ``session.run``.
+        thumbnail: file for a small picture of the recording; its name is taken as it is.
         snippets: folder for the samples around each event; snippets_max_mb: MB of all of them.
         stated: what the user states about the recordings, as arguments of ``open_recording``.
+        model_digest: of the models that are meant (``model_file.digest``); "": whatever the name stands for.
         listeners: of ``listening``, for recordings that run in this process.
     """
 
@@ -52,7 +49,31 @@ class Plan:
     band_plot: Path | None = None
     snippets: Path | None = None
     snippets_max_mb: float = 1000.0
+    thumbnail: Path | None = None
+    model_digest: str = ""
     listeners: tuple[Listener, ...] = ()
+
+    def loaded(self) -> Plan:
+        """The plan with its model files read, so that all recordings are run with the same ones. Loaded files pass as they are.
+
+        Raises:
+            ModelError: a file cannot be used. SettingError: it is not the model that is meant.
+        """
+        from ..encoder.ensemble import load_models
+        from ..encoder.model_file import digest
+        if not isinstance(self.settings.model, str):
+            return self
+        models = load_models(self.settings.model)
+        if self.model_digest and digest(models) != self.model_digest:
+            raise SettingError(f"the model {self.settings.model} of {platform.node()} is not the one of the machine that asks; "
+                               "install the same release on both, or name a model file that both can read")
+        return replace(self, settings=replace(self.settings, model=models))
+
+    def into(self, files: dict[str, Path]) -> Plan:
+        """The plan with other files: `events` and `signals`, without a limit of their size, and `thumbnail`."""
+        of_settings = {name: file for name, file in files.items() if name in ("events", "signals")}
+        return replace(self, settings=replace(self.settings, **of_settings, events_max_mb=0.0),
+                       thumbnail=files.get("thumbnail", self.thumbnail))
 
     def run(self, path: Path, *, watch: Callable = lambda flowgraph: None,
             progress: Progress = no_progress) -> Outcome:
@@ -65,23 +86,14 @@ class Plan:
         recording = open_recording(path, **self.stated)
         plot, encoded, tracks, band_plot = (named_path(file, recording.name, self.folder) for file in (
             self.plot, self.encoded, self.tracks, self.band_plot))
-        snippets = [] if self.snippets is None else [SnippetPart(self.snippets, self.snippets_max_mb)]
+        written = [] if self.snippets is None else [SnippetPart(self.snippets, self.snippets_max_mb)]
+        written += [] if self.thumbnail is None else [ThumbnailPart(self.thumbnail)]
+        parts = [*written, *listen_parts(self.listeners, snippets=self.snippets)]
         outcome = run(recording, self.settings, append=True, name_in_events=self.folder, watch=watch, plot=plot, encoded=encoded,
-                      tracks=tracks, survey=self.survey, band_plot=band_plot, parts=[*snippets, *listen_parts(self.listeners)],
-                      progress=progress)
-        for part in snippets:
+                      tracks=tracks, survey=self.survey, band_plot=band_plot, parts=parts, progress=progress)
+        for part in written:
             part.write(recording)
         return outcome
-
-
-def loaded(plan: Plan) -> Plan:
-    """The plan with its model files read, so that all recordings are run with the same ones. Loaded files pass as they are.
-
-    Raises:
-        ModelError: a file cannot be used.
-    """
-    from ..encoder.ensemble import load_models
-    return replace(plan, settings=replace(plan.settings, model=load_models(plan.settings.model)))
 
 
 def named_path(path: Path | None, name: str, folder: bool) -> Path | None:
@@ -93,7 +105,7 @@ def in_turn(plan: Plan, paths: list[Path], watch: Callable,
             progress: Progress = no_progress) -> Iterator[tuple[Path, Outcome | Exception]]:
     """One after the other, up to one that Ctrl-C has ended."""
     from ..recordings import RecordingError
-    plan = loaded(plan)
+    plan = plan.loaded()
     for path in paths:
         try:
             outcome = plan.run(path, watch=watch, progress=progress)
@@ -116,11 +128,11 @@ def at_once(plan: Plan, paths: list[Path], jobs: int,
         progress("recordings", 0, len(paths))
         private = [{name: Path(folder) / f"{number}-{name}.jsonl" for name, file in (("events", plan.settings.events), (
             "signals", plan.settings.signals)) if file is not None} for number in range(len(paths))]
-        pool, done = _Pool(plan, paths, private, jobs), 0
+        pool, done = Pool(plan, paths, private, jobs), 0
         try:
             for number, result in pool.results():
                 for name, file in private[number].items():
-                    _append_lines(file, getattr(plan.settings, name), plan.settings.events_max_mb if name == "events" else 0.0)
+                    _append_lines(file, getattr(plan.settings, name), plan.settings.events_max_mb)
                 done += 1
                 progress("recordings", done, len(paths))
                 yield paths[number], result
@@ -130,14 +142,16 @@ def at_once(plan: Plan, paths: list[Path], jobs: int,
 
 @dataclass(eq=False)
 class _Worker:
-    process: object
-    connection: Connection
+    process: JobProcess
     number: int | None = None  # number of its current recording; None: idle
 
 
 @dataclass(eq=False)
-class _Pool:
-    """Processes that work on the recordings. private: the files of each one's lines, by the name of their setting."""
+class Pool:
+    """Processes that work on the recordings, `jobs` at a time. Close it in the end.
+
+    private: the files of each recording, by the names of ``Plan.into``.
+    """
 
     plan: Plan
     paths: list[Path]
@@ -147,8 +161,20 @@ class _Pool:
     _results: dict[int, Outcome | Exception] = field(default_factory=dict)
     _begun: int = 0
 
+    def finished(self) -> Iterator[tuple[int, Outcome | Exception]]:
+        """(number, result) as they come."""
+        while self._begun < len(self.paths) or self._busy():
+            self._give_work()
+            self._collect(None)
+            while self._results:
+                yield self._results.popitem()
+
     def results(self) -> Iterator[tuple[int, Outcome | Exception]]:
-        """(number, result) in the order of the recordings."""
+        """(number, result) in the order of the recordings. Ctrl-C ends the running ones cleanly, and no other starts.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C while none was running.
+        """
         reported = 0
         try:
             while reported < len(self.paths):
@@ -165,91 +191,44 @@ class _Pool:
                 yield number, self._results[number]
 
     def close(self):
+        """Ends all processes; what they work on is lost."""
         for worker in self._workers:
-            worker.connection.close()  # a worker that waits for work then ends by itself
-            if worker.number is not None:
-                worker.process.kill()
-        for worker in self._workers:
-            worker.process.join(_LATE_S)
+            worker.process.close(busy=worker.number is not None)
         self._workers.clear()
+
+    def _busy(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.number is not None]
 
     def _give_work(self):
         idle = [worker for worker in self._workers if worker.number is None]
         while self._begun < len(self.paths) and (idle or len(self._workers) < self.jobs):
-            worker = idle.pop() if idle else self._start()
+            if not idle:
+                idle.append(_Worker(JobProcess(self.plan)))
+                self._workers.append(idle[-1])
+            worker = idle.pop()
             worker.number, self._begun = self._begun, self._begun + 1
-            worker.connection.send((self.paths[worker.number], self.private[worker.number]))
-
-    def _start(self) -> _Worker:
-        context = get_context("spawn")  # a fork would inherit threads, and locks that they hold
-        ours, its = context.Pipe()
-        process = context.Process(target=_work, args=(its, os.getpid(), self.plan), daemon=True)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which it inherits: Ctrl-C is ours to pass on
-        try:
-            process.start()
-        finally:
-            signal.signal(signal.SIGINT, before)
-        its.close()
-        self._workers.append(_Worker(process, ours))
-        return self._workers[-1]
+            worker.process.send(self.paths[worker.number], self.private[worker.number])
 
     def _collect(self, timeout_s: float | None) -> bool:
         """Takes the results that are there, or the next ones that come. False: none came in time."""
-        ready = wait([worker.connection for worker in self._workers if worker.number is not None], timeout_s)
-        for worker in [w for w in self._workers if w.connection in ready]:
-            try:
-                self._results[worker.number] = worker.connection.recv()
-            except (EOFError, OSError):
-                worker.process.join(_LATE_S)
-                self._results[worker.number] = SessionError(
-                    f"{self.paths[worker.number].stem}: its process ended with {worker.process.exitcode}; "
-                    "see whether memory was short, and run it alone")
+        ready = wait([worker.process.connection for worker in self._busy()], timeout_s)
+        for worker in [w for w in self._workers if w.process.connection in ready]:
+            result = worker.process.receive(self.paths[worker.number].stem)
+            self._results[worker.number], worker.number = result, None
+            if worker.process.is_spent:
+                worker.process.close()
                 self._workers.remove(worker)
-            worker.number = None
         return bool(ready)
 
     def _interrupt(self) -> bool:
         """Interrupts the running recordings and waits for them. False: none was running."""
-        busy = [worker for worker in self._workers if worker.number is not None]
+        busy = self._busy()
         for worker in busy:
-            os.kill(worker.process.pid, signal.SIGINT)
-        deadline = time.monotonic() + GRACE_S + _LATE_S
+            worker.process.interrupt()
+        deadline = time.monotonic() + GRACE_S + LATE_S
         while any(worker.number is not None for worker in busy) and self._collect(max(0.0, deadline - time.monotonic())):
             pass
         return bool(busy)
-
-
-def _work(connection: Connection, parent: int, plan: Plan):
-    """A process of the pool: runs the recordings sent to it, until the other end is closed."""
-    os.setpgid(0, 0)  # the terminal's Ctrl-C goes to the parent alone, which passes it on
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # it ends with its parent
-    if os.getppid() != parent:
-        return
-    while True:
-        try:
-            path, files = connection.recv()
-        except EOFError:
-            return
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            plan = loaded(plan)
-            result = replace(plan, settings=replace(plan.settings, **files, events_max_mb=0.0)).run(path)
-        except KeyboardInterrupt:
-            result = SessionError(f"{path.stem}: interrupted before it began")
-        except Exception as error:  # noqa: BLE001 (the parent raises it)
-            result = error
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        connection.send(_sendable(result))
-        if isinstance(result, Outcome) and result.hung:
-            os._exit(1)  # a normal exit would wait for the thread that hangs
-
-
-def _sendable(result):
-    try:
-        pickle.loads(pickle.dumps(result))
-    except Exception as error:  # noqa: BLE001 (an exception's class may do anything)
-        return SessionError(f"{type(result).__name__}: {result} ({error})")
-    return result
 
 
 def _append_lines(private: Path, common: Path, max_mb: float):

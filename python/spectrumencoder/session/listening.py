@@ -7,7 +7,8 @@ what may wait (a network, a disk that is slow) belongs on a thread of its own, b
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import keys
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..display.history import Tuning
+    from ..emitters.background import Expected
     from .flowgraph import Flowgraph
     from .live_feed import live_feed
+    from .scanning import ScanPart
 
 ROW_S = 0.05
 SIGNALS, ENCODED = keys.SIGNALS, keys.ENCODED  # what a listener may need: it costs processor time
@@ -46,10 +49,13 @@ class News(NamedTuple):
 class Listener:
     """Follows one run, or several one after the other. All methods have a body that does nothing.
 
-    Attributes: needs: of SIGNALS, ENCODED.
+    Attributes: needs: of SIGNALS, ENCODED. history: file of the history that it writes; None: none. say: shows a person a line
+    at once, such as that a server is away; call it in ``take`` or ``end``. Who opens the listener sets it.
     """
 
     needs: frozenset[str] = frozenset()
+    history: Path | None = None
+    say: Callable[[str], None] = staticmethod(lambda line: None)
 
     def begin(self, run: FollowedRun) -> None:
         """A run begins; it has not played a sample yet."""
@@ -87,12 +93,16 @@ class FollowedRun:
     """A run as its listeners see it. All methods may be called on any thread.
 
     Attributes: name (of the source), samp_rate, center_freq_hz (at its begin), fft_size, average (spectra per frame), frame_s,
-    model, is_radio, is_scan, scan_span_hz (of all ranges of a scan together, else 0); asked: the settings of the chain as the run
-    began, by key.
+        model, is_radio, is_scan, scan_span_hz (of all ranges of a scan together, else 0); asked: the settings of the chain as the
+        run began, by key; snippets: the folder in which the samples around events are written (None: they are not); history: the
+        file of the run's history (None: none is written).
     """
 
-    def __init__(self, flowgraph: Flowgraph, feed: live_feed, scan_span_hz: float = 0.0):
-        self._flowgraph, self._feed, self.scan_span_hz, self.is_scan = flowgraph, feed, scan_span_hz, scan_span_hz > 0
+    def __init__(self, flowgraph: Flowgraph, feed: live_feed, scan: ScanPart | None = None, snippets: Path | None = None):
+        self._flowgraph, self._feed, self._scan = flowgraph, feed, scan
+        self.is_scan, self.snippets = scan is not None, snippets
+        self.history: Path | None = None
+        self.scan_span_hz = scan.span_hz if scan is not None else 0.0
         source, settings = flowgraph.source, flowgraph.settings
         self.name, self.is_radio = source.name, source.recording is None and not source.finite
         self.samp_rate, self.center_freq_hz, self.fft_size = source.samp_rate, source.center_freq, flowgraph.monitor.fft_size
@@ -120,6 +130,21 @@ class FollowedRun:
             raise ValueError("a scan tunes by itself")
         self._feed.send(keys.CMD, command)
 
+    def scan(self, ranges: str | None = None, pause: bool | None = None) -> None:
+        """Restarts the scan with other ranges ("88M:108M,433M:435M"), or holds it where it is, or lets it go on.
+
+        Raises:
+            ValueError: the run does not scan, or these are no ranges.
+        """
+        from ..scan.scan_plan import parse_ranges
+        if self._scan is None:
+            raise ValueError("this run does not scan; start it with --scan LOW:HIGH")
+        if ranges is not None:
+            parse_ranges(ranges)
+            self._scan.scanner.set_ranges(ranges)
+        if pause is not None:
+            self._scan.scanner.set_pause(pause)
+
     def health(self) -> dict:
         """Counters of the run: frames, drops, latency, events (see ``stats``)."""
         return self._flowgraph.monitor.health.snapshot() | {keys.EVENTS: self._flowgraph.probe.n_events}
@@ -131,6 +156,16 @@ class FollowedRun:
     def ignored_hz(self) -> list[list[float]]:
         """Ranges that never alert, Hz."""
         return self._flowgraph.monitor.detector.ignored_ranges()
+
+    def learning(self) -> dict:
+        """How far the band is learned: {"learning", "learned_s", "learn_s"}; empty with the detector "boxes"."""
+        counts, settings = self._flowgraph.monitor.detector.counters(), self._flowgraph.settings
+        return {key: counts[key] for key in (keys.LEARNING, keys.LEARNED_S)} | {"learn_s": settings.learn_s} \
+            if keys.LEARNING in counts else {}
+
+    def expected(self) -> list[Expected]:
+        """What each tuning's background says: the usual level of every bin. Empty before it is known, and with "boxes"."""
+        return self._flowgraph.monitor.detector.expected()
 
     def settings(self) -> dict[str, Any]:
         """Values of the live settings of encoder, detector and tracker, by key, as the chain has them now."""
@@ -149,13 +184,13 @@ class ListenPart:
     """Connects a feed to a flowgraph, and gives what it collects to listeners. The block is made for each run, they are not.
 
     Args:
-        scan_span_hz: of all ranges of a scan together; 0: no scan tunes the source.
+        scan: tunes the radio (None: nothing does). snippets: folder of the samples around events (None: they are not written).
 
     Attributes: needs: what the listeners need together.
     """
 
-    def __init__(self, listeners: Iterable[Listener], scan_span_hz: float = 0.0):
-        self._listeners, self._scan_span_hz = list(listeners), scan_span_hz
+    def __init__(self, listeners: Iterable[Listener], scan: ScanPart | None = None, snippets: Path | None = None):
+        self._listeners, self._scan, self._snippets = list(listeners), scan, snippets
         self.needs = frozenset().union(*(listener.needs for listener in self._listeners))
         self._feed: live_feed | None = None
 
@@ -171,7 +206,8 @@ class ListenPart:
         if monitor.signal_list is not None:
             top.msg_connect(monitor, keys.SIGNALS, feed, keys.SIGNALS)
         top.msg_connect(feed, keys.CONTROL, monitor, keys.CONTROL)
-        run = FollowedRun(flowgraph, feed, self._scan_span_hz)
+        run = FollowedRun(flowgraph, feed, self._scan, self._snippets)
+        run.history = next((listener.history for listener in self._listeners if listener.history is not None), None)
         if run.is_radio:
             top.msg_connect(feed, keys.CMD, source.block, keys.CMD)
         more = [block for listener in self._listeners for block in listener.blocks(flowgraph)]
@@ -190,9 +226,9 @@ class ListenPart:
             listener.end(notes)
 
 
-def listen_parts(listeners: Sequence[Listener], scan_span_hz: float = 0.0) -> list[ListenPart]:
-    """The part of one run for these listeners; none if there are none."""
-    return [ListenPart(listeners, scan_span_hz)] if listeners else []
+def listen_parts(listeners: Sequence[Listener], scan: ScanPart | None = None, snippets: Path | None = None) -> list[ListenPart]:
+    """The part of one run for these listeners; none if there are none. Put it behind the part that scans."""
+    return [ListenPart(listeners, scan, snippets)] if listeners else []
 
 
 class Clock:
@@ -200,6 +236,7 @@ class Clock:
 
     def __init__(self):
         self._anchors: list[tuple[float, float]] = []  # (stream second, POSIX time)
+        self._by_host = True  # no tag has come
 
     def set(self, stream_s: float, posix_s: float | None = None) -> None:
         """States the time at a stream second; None: now, if nothing is known so far."""
@@ -207,7 +244,14 @@ class Clock:
             if not self._anchors:
                 self._anchors.append((stream_s, time.time()))
             return
+        if self._by_host:
+            self._anchors, self._by_host = [], False
         self._anchors = [*self._anchors[-7:], (stream_s, posix_s)]
+
+    def agree(self, stream_s: float, posix_s: float) -> None:
+        """Takes over the time that another block, by this computer's clock, gives a stream second. Tags hold before it."""
+        if self._by_host and self._anchors:
+            self._anchors = [(stream_s, posix_s)]
 
     def posix_s(self, stream_s: float) -> float:
         anchor = next((one for one in reversed(self._anchors) if one[0] <= stream_s + 1e-9), None) or self._anchors[0]

@@ -134,5 +134,9 @@ class live_feed(SafeBlock, gr.sync_block):
         self._take(keys.STATUS, message)
 
     def _take(self, port: str, message):
-        self._feed.add_message(port, metadata(message))
+        fields = metadata(message)
+        # Each block begins its clock with its own first frame: rows shall agree with events
+        if fields.get(keys.TIME_SOURCE) == "host" and {keys.SAMPLE_START, keys.TIMESTAMP} <= fields.keys():
+            self._clock.agree(float(self._feed.time_of(fields[keys.SAMPLE_START])), fields[keys.TIMESTAMP])
+        self._feed.add_message(port, fields)
         self._n_waiting += MAX_ROWS / MAX_MESSAGES

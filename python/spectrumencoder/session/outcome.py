@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from .. import keys
 from .dropped import count
 
+NOT_OF_EMITTERS = ("receiver", "burst")  # kinds of events that are no alert
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -34,6 +36,7 @@ class Outcome:
         on_air: what stood out of the noise while the band was learned, rows of ``listing.describe``.
         adaptive: with adaptive dropout, full_frames, few_frames, held_frames and mean_tokens, else empty.
         signals: rows of ``signals.watch.SignalWatch.table`` if signals were listed; else None.
+        reconnects: losses of a radio that is opened again, rows of ``reopened_radio.gaps``; None for other sources.
     """
 
     name: str
@@ -60,11 +63,12 @@ class Outcome:
     news: tuple[str, ...] = ()
     on_air: list[dict] = field(default_factory=list)
     signals: list[dict] | None = None
+    reconnects: list[dict] | None = None
 
     @property
     def n_alerts(self) -> int:
         """Alerts of emitters: without events of the receiver, and without single bursts."""
-        return sum(number for kind, number in self.alerts.items() if kind not in ("receiver", "burst"))
+        return sum(number for kind, number in self.alerts.items() if kind not in NOT_OF_EMITTERS)
 
     @property
     def real_time_factor(self) -> float:
@@ -75,8 +79,9 @@ class Outcome:
         """All fields and the real-time factor, as JSON takes them."""
         row = asdict(self) | {"notes": list(self.notes), "real_time_factor": self.real_time_factor}
         row.pop("news")
-        if self.signals is None:
-            row.pop("signals")
+        for name in ("signals", "reconnects"):
+            if row[name] is None:
+                row.pop(name)
         return row | row.pop("ensemble") | row.pop("adaptive")
 
     def line(self) -> str:

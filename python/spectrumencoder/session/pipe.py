@@ -32,20 +32,21 @@ class PipeSource:
 
     Args:
         source: as of ``is_pipe``.
-        stated: arguments of ``open_recording``: rate and datatype are needed; freq, start and offset_hz may be given.
+        stated: arguments of ``open_recording``: rate and datatype are needed; freq, start, offset_hz, skip_s and seconds
+            may be given.
 
     Raises:
         SettingError: an argument is missing or not valid. SessionError: the stream cannot be opened.
     """
 
     overload, time_source, pad_batch, finite = "wait", "tag", 16, True
-    recording = total = None
+    recording = total = reconnects = None
     freq_offset = 0.0
 
     def __init__(self, source: str, stated: dict[str, Any]):
         from ..recordings import RecordingArgumentError
         from ..recordings.sample_format import SampleFormat, parse_datatype
-        from ..recordings.stated import Stated
+        from ..recordings.stated import Stated, add_seconds
         from .pipe_source import pipe_source
         self.name = "standard input" if source in STDIN else Path(source).name
         wanted = Stated(**stated)
@@ -63,11 +64,15 @@ class PipeSource:
         freq = None if wanted.freq is None else wanted.freq + wanted.offset_hz
         self._descriptor = self._open(source)
         self.samp_rate, self.center_freq = wanted.rate, freq or 0.0
-        self.block = pipe_source(self._descriptor, SampleFormat(parse_datatype(wanted.datatype)), wanted.rate, freq, start)
+        skip, count = (round(seconds * wanted.rate) for seconds in (wanted.skip_s, wanted.seconds or 0.0))
+        if start is not None:
+            start = add_seconds(start, skip / wanted.rate)
+        self.block = pipe_source(self._descriptor, SampleFormat(parse_datatype(wanted.datatype)), wanted.rate, freq, start,
+                                 skip, count)
         self.watched = [self.block]
         self.notes = () if freq is not None else ("the centre frequency is not known: frequencies count from it; --freq HZ "
                                                   "states it",)
-        self._fft_size = 1
+        self._fft_size, self._skip_s = 1, wanted.skip_s
 
     def _open(self, source: str) -> int:
         try:
@@ -107,6 +112,8 @@ class PipeSource:
         if self.block.refusal:
             return (f"the stream begins like a file of the format {self.block.refusal}, and is not read as samples; name the "
                     "file instead of piping it")
+        if not self.n_samples and self._skip_s and self.block.n_read:
+            return f"the stream ended before --skip {self._skip_s:g} s of it; give less"
         if not self.n_samples:
             return "the stream ended before its first sample; see whether the program that writes it works"
         if self.n_samples < self._fft_size:

@@ -30,13 +30,15 @@ class pipe_source(SafeBlock, gr.sync_block):
     Args:
         descriptor: of a pipe, FIFO, socket, or anything that can be read; the block does not close it.
         format: of the samples. rate: samples per second. freq: Hz; None: not known.
-        start: (whole seconds, fraction) of the first sample since 1970; None: not known.
+        start: (whole seconds, fraction) of the first sample given since 1970; None: not known.
+        skip: samples to leave out at the beginning. count: samples to give; 0: all.
 
-    Attributes: refusal: what the stream is, if its first bytes are a file format's; it is not read then. n_samples.
+    Attributes: refusal: what the stream is, if its first bytes are a file format's; it is not read then. n_samples: given so far.
+    n_read: bytes.
     """
 
     def __init__(self, descriptor: int, format: SampleFormat, rate: float, freq: float | None,
-                 start: tuple[int, float] | None):
+                 start: tuple[int, float] | None, skip: int = 0, count: int = 0):
         gr.sync_block.__init__(self, "pipe_source", None, [np.complex64])
         self.init_safe_block()
         self.set_min_output_buffer(2 * _CHUNK)
@@ -50,7 +52,8 @@ class pipe_source(SafeBlock, gr.sync_block):
         self._poll.register(descriptor, select.POLLIN)
         self._bytes = bytearray()  # read and not given yet
         self._checked = self._ended = False
-        self.refusal, self.n_samples = "", 0
+        self.refusal, self.n_samples, self.n_read = "", 0, 0
+        self._skip, self._count = skip, count
 
     def _work(self, input_items, output_items):
         out, size = output_items[0], self._format.sample_bytes
@@ -62,9 +65,13 @@ class pipe_source(SafeBlock, gr.sync_block):
             self._checked, self.refusal = True, container_of(bytes(self._bytes[:HEAD_BYTES]))
         if self.refusal:
             return WORK_DONE
-        count = min(len(out), len(self._bytes) // size)
+        if self._skip:
+            skipped = min(self._skip, len(self._bytes) // size)
+            del self._bytes[:skipped * size]
+            self._skip -= skipped
+        count = min(len(out), len(self._bytes) // size, self._count - self.n_samples if self._count else len(out))
         if not count:
-            return WORK_DONE if self._ended else 0
+            return WORK_DONE if self._ended or (self._count and self.n_samples >= self._count) else 0
         if not self.n_samples:
             for key, value in self._tags:
                 self.add_item_tag(0, 0, pmt.intern(key), value)
@@ -83,6 +90,7 @@ class pipe_source(SafeBlock, gr.sync_block):
             return
         self._ended = not piece
         self._bytes += piece
+        self.n_read += len(piece)
 
 
 def container_of(head: bytes) -> str:

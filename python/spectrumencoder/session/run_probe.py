@@ -15,6 +15,7 @@ from ..blocks.safe_block import SafeBlock, handler
 from ..blocks.tags import frame_tags, known_freq
 from ..detector.events import CLOSE, OPEN, UPDATE
 from ..display.waterfall import Waterfall
+from .reopened_radio import RECONNECT_STATE
 
 MAX_EVENTS = 10_000
 MAX_BOXES = 10_000
@@ -30,11 +31,11 @@ class run_probe(SafeBlock, gr.sync_block):
         max_rows: rows of the waterfall; 0 has no spectrum inputs.
 
     Attributes: news: what a person watching should see, oldest first, to be taken from the left: (line, rows of
-    ``listing.describe``) when signals are on the air, and when a band has been learned, and the dict of each alert when it opens;
-    alerts: their number by kind;
-    n_events (distinct); events: event_id -> its latest dict (the first MAX_EVENTS); transmissions: (event_id, first sample) ->
-    the latest dict about that transmission (the first MAX_EVENTS), with a waterfall; boxes: the latest dict about each burst of
-    each signal (the first MAX_BOXES);
+    ``listing.describe``) when signals are on the air, when a band has been learned, when a radio is lost, tried and back, and the
+    dict of each alert when it opens; alerts: their number by kind;
+    n_events (distinct); transmissions: (event_id, first sample) -> the latest dict about that transmission (the first
+    MAX_EVENTS), for a picture; boxes: the latest dict about each burst of each signal (the first MAX_BOXES): do not connect
+    `signals` for a run that draws nothing;
     messages: (state, text) of the statuses received, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
     """
 
@@ -46,7 +47,8 @@ class run_probe(SafeBlock, gr.sync_block):
         self.n_events = 0
         self.news: deque[tuple[str, list[dict]] | dict] = deque(maxlen=MAX_EVENTS)
         self.alerts: dict[str, int] = {}
-        self.events: dict[str, dict] = {}
+        self.keep_transmissions = bool(max_rows)  # for a picture; another one may ask for them, too
+        self._ids: set[str] = set()  # of events, the first MAX_EVENTS
         self.transmissions: dict[tuple[str, int], dict] = {}
         self._boxes: list[dict] = []  # an empty one for a burst that turned out to be a part of another
         self._open: dict[int, int] = {}  # signal_id -> place in `_boxes` of its open burst
@@ -95,11 +97,11 @@ class run_probe(SafeBlock, gr.sync_block):
             kind = str(event[keys.ALERT])
             self.alerts[kind] = self.alerts.get(kind, 0) + 1
             self.news.append(event)
-        if self.waterfall is not None and (transmission in self.transmissions or len(self.transmissions) < MAX_EVENTS):
+        if self.keep_transmissions and (transmission in self.transmissions or len(self.transmissions) < MAX_EVENTS):
             self.transmissions[transmission] = event
-        if identity in self.events or len(self.events) < MAX_EVENTS:
-            self.n_events += identity not in self.events
-            self.events[identity] = event
+        if identity in self._ids or len(self._ids) < MAX_EVENTS:
+            self.n_events += identity not in self._ids
+            self._ids.add(identity)
         else:
             self.n_events += event.get(keys.STATE) == "open"
 
@@ -121,7 +123,7 @@ class run_probe(SafeBlock, gr.sync_block):
     @handler
     def handle_status(self, message):
         status = metadata(message)
-        if status.get(keys.STATUS_STATE) in (LEARNED, ON_AIR):
+        if status.get(keys.STATUS_STATE) in (LEARNED, ON_AIR, RECONNECT_STATE):
             self.news.append((str(status.get(keys.MESSAGE)), _rows(status.get(keys.EMITTERS))))
         said = str(status.get(keys.STATUS_STATE)), str(status.get(keys.MESSAGE) or "")
         if said in self.messages or len(self.messages) < MAX_MESSAGES:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import SessionError, SettingError
 
@@ -19,7 +19,8 @@ _MIN_BUFFER_FRAMES, _MAX_BUFFER_FRAMES = 64, 8192  # of radios
 RECORDING_BUFFER_FRAMES = 512  # a block gets half of it per call
 MAX_SECONDS, MAX_HZ, MIN_RATE_HZ = 366 * 86400.0, 1e12, 1.0  # beyond them a value is a slip
 _RANGES = {"freq": (-MAX_HZ, MAX_HZ), "rate": (MIN_RATE_HZ, MAX_HZ), "offset": (-MAX_HZ, MAX_HZ), "bandwidth": (0.0, MAX_HZ),
-           "duration": (0.0, MAX_SECONDS), "silence_s": (0.0, MAX_SECONDS), "gain": (-1000.0, 1000.0), "ppm": (-1000.0, 1000.0)}
+           "duration": (0.0, MAX_SECONDS), "silence_s": (0.0, MAX_SECONDS), "reconnect_s": (0.0, MAX_SECONDS),
+           "gain": (-1000.0, 1000.0), "ppm": (-1000.0, 1000.0)}
 _UNITS = {"freq": "Hz", "rate": "samples per second", "offset": "Hz", "bandwidth": "Hz", "gain": "dB", "ppm": "ppm"}
 _LATE = 1.1  # the clock may run ahead of the signal by this factor, and by
 _LATE_S = 10.0
@@ -29,7 +30,7 @@ _BUFFER_S = 1.5  # more than max_latency of spectrum_encoder
 
 
 class RecordingSource:
-    """A recording, played once as fast as the chain takes it.
+    """A recording, played once as fast as the chain takes it. paced: not faster than it was recorded.
 
     Attributes: name, samp_rate, center_freq (Hz), freq_offset (Hz, what center_freq has more than the block's tags say), block,
     watched (blocks whose failures end the run), recording, notes (for the user), finite (it ends by itself), and the arguments
@@ -37,14 +38,14 @@ class RecordingSource:
     """
 
     overload, time_source, pad_batch, finite = "wait", "tag", 16, True
-    freq_offset = 0.0
+    freq_offset, reconnects = 0.0, None
 
-    def __init__(self, recording: Recording):
+    def __init__(self, recording: Recording, paced: bool = False):
         from ..blocks.sigmf_source import sigmf_source
         self.recording, self.name = recording, recording.name
         self.samp_rate, self.center_freq = recording.samp_rate, recording.frequency_hz or 0.0
         self.total = recording.n_samples
-        self.block = sigmf_source(recording)
+        self.block = sigmf_source(recording, throttle=paced)
         self.watched = [self.block]
 
     def buffer_frames(self, frame_hop: float) -> int:
@@ -99,6 +100,7 @@ class RecordingSource:
 @dataclass(frozen=True)
 class RadioOptions:
     """The options of a live run that concern the radio; Hz, dB, seconds. offset: what a converter before it adds to freq.
+    reconnect_s: for how long a radio that is lost is opened again, s; 0: for ever; None: not at all.
 
     Raises:
         SettingError: one is beyond what any radio has, such as a duration of more than a year or a frequency beyond 1 THz.
@@ -117,6 +119,7 @@ class RadioOptions:
     offset: float = 0.0
     duration: float | None = None
     silence_s: float = 5.0
+    reconnect_s: float | None = None
 
     def __post_init__(self):
         for name, (low, high) in _RANGES.items():
@@ -137,24 +140,16 @@ class RadioSource:
     """
 
     overload, pad_batch = "skip", 4  # few frames wait at a time; smaller batches are answered sooner
-    recording, finite, notes = None, False, ()
+    recording, finite = None, False
+    reconnects: list[dict] | None = None
 
     def __init__(self, options: RadioOptions, clock: Callable[[], float] | None = None):
         import time
 
-        from ..blocks.soapy_radio import RadioError, soapy_radio
         from ..tokens.tokenize import native_module
         self._native = native_module()
         self._options, self._clock = options, clock or time.monotonic
-        try:
-            self.block = soapy_radio(
-                options.device, freq=options.freq, rate=options.rate, gain=options.gain, agc=options.agc,
-                antenna=options.antenna, bandwidth=options.bandwidth, ppm=options.ppm,
-                settings=_pairs("setting", options.settings, "biastee=true"),
-                stream_args=_pairs("stream-arg", options.stream_args, "remote:prot=tcp"),
-                count=round((options.duration or 0.0) * options.rate))
-        except RadioError as error:
-            raise SessionError(str(error)) from error
+        self.block = self._open()
         self.name = options.device
         self.samp_rate, self.freq_offset = self.block.samp_rate, options.offset
         self.center_freq = self.block.center_freq + options.offset
@@ -164,6 +159,9 @@ class RadioSource:
         self._seen, self._seen_at = 0, self._clock()
         self._began_at = self._seen_at
         self._fault = ""
+
+    def _open(self) -> Any:
+        return open_soapy(self._options)
 
     def buffer_frames(self, frame_hop: float) -> int:
         """Room for more than max_latency, in frames: frames are skipped before the radio has to wait.
@@ -184,19 +182,21 @@ class RadioSource:
     def begin(self):
         self.block.set_clock()
         self._failures_before, _ = self._native.driver_failures()
+        self._overflows_before = self._native.overflow_marks()
         self._seen_at = self._began_at = self._clock()
 
     def ended(self) -> bool:
         now, count = self._clock(), self.n_samples
         failures, failure = self._native.driver_failures()
         if failures > self._failures_before:
-            self._fault = f"the radio's driver failed after {count / self.samp_rate:.3g} s of signal: {failure}"
+            self._fault = driver_failure_text(count / self.samp_rate, failure)
             return True
         duration = self._options.duration
         late_s = math.inf if duration is None or self.total is None or count >= self.total else _LATE * duration + _LATE_S
         if now - self._began_at > late_s:
-            self._fault = (f"only {count / self.samp_rate:.3g} s of signal came in {now - self._began_at:.3g} s: the radio, or "
-                           "this machine, loses samples; see --stats, and give a smaller --rate")
+            self._fault = (f"only {count / self.samp_rate:.3g} s of signal{self._overflows} came in "
+                           f"{now - self._began_at:.3g} s: the radio, or this machine, loses samples; see --stats, and give "
+                           "a smaller --rate")
             return True
         if count > self._seen:
             self._seen, self._seen_at = count, now
@@ -205,15 +205,99 @@ class RadioSource:
         elif self.total is not None and count >= self.total:
             return now - self._seen_at > _END_S  # the stream has ended, and the chain works off what it holds
         elif now - self._seen_at > self._options.silence_s:
-            self._fault = (f"no samples for {self._options.silence_s:g} s, after {count / self.samp_rate:.3g} s of signal; "
-                           "see whether the radio is still plugged in and whether another program uses it (--silence SECONDS "
-                           "waits longer)")
-            return True
+            return self._lost(f"no samples for {self._options.silence_s:g} s, after {count / self.samp_rate:.3g} s of "
+                              f"signal{self._overflows}; see whether the radio is still plugged in and whether another program "
+                              "uses it (--silence SECONDS waits longer)")
         return False
+
+    def _lost(self, why: str) -> bool:
+        """The radio gives no samples any more: whether that ends the run."""
+        self._fault = why
+        return True
+
+    @property
+    def _overflows(self) -> str:
+        """The overflows so far in words, also those before the first sample."""
+        marks = self._native.overflow_marks() - self._overflows_before
+        return f" and {marks} overflow{'s' if marks > 1 else ''}" if marks else ""
 
     @property
     def fault(self) -> str:
         return self._fault
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+
+class ReopenedRadioSource(RadioSource):
+    """A RadioSource whose radio is opened again when it is lost. The time without it counts for nothing.
+
+    Attributes: reconnects: a row for each loss, see ``reopened_radio``.
+    """
+
+    def _open(self) -> Any:
+        from ..blocks.soapy_radio import RadioError
+        from .reopened_radio import reopened_radio
+        try:
+            return reopened_radio(self._options, self._options.reconnect_s or math.inf)
+        except RadioError as error:
+            raise SessionError(str(error)) from error
+
+    def __init__(self, options: RadioOptions, clock: Callable[[], float] | None = None):
+        super().__init__(options, clock)
+        self.reconnects = self.block.gaps
+        if not self.block.has_clock:
+            self.time_source = "host"
+
+    def ended(self) -> bool:
+        if self.block.gave_up:
+            self._fault = self.block.gave_up
+            return True
+        if self.block.away:
+            away_s = self._clock() - self._seen_at
+            self._seen_at, self._began_at = self._seen_at + away_s, self._began_at + away_s
+            return False
+        return super().ended()
+
+    def _lost(self, why: str) -> bool:
+        self.block.lose(why)
+        return False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        block = self.block
+        times = "once" if block.n_gaps == 1 else f"{block.n_gaps} times"
+        return () if not block.n_gaps else (f"the radio was lost {times}: {block.gap_s:.3g} s without it, {block.n_tries} "
+                                            f"{'try' if block.n_tries == 1 else 'tries'} to open it again",)
+
+
+def radio_source(options: RadioOptions) -> RadioSource:
+    """The source that the options ask for. Raises: as ``RadioSource``."""
+    return RadioSource(options) if options.reconnect_s is None else ReopenedRadioSource(options)
+
+
+def open_soapy(options: RadioOptions) -> Any:
+    """The block soapy_radio with these options.
+
+    Raises:
+        SettingError, SessionError: as ``RadioSource``.
+    """
+    from ..blocks.soapy_radio import RadioError, soapy_radio
+    try:
+        return soapy_radio(
+            options.device, freq=options.freq, rate=options.rate, gain=options.gain, agc=options.agc,
+            antenna=options.antenna, bandwidth=options.bandwidth, ppm=options.ppm,
+            settings=_pairs("setting", options.settings, "biastee=true"),
+            stream_args=_pairs("stream-arg", options.stream_args, "remote:prot=tcp"),
+            count=round((options.duration or 0.0) * options.rate))
+    except RadioError as error:
+        raise SessionError(str(error)) from error
+
+
+def driver_failure_text(signal_s: float, thrown: str) -> str:
+    """The line about a driver that threw, after this much signal."""
+    return f"the radio's driver failed after {signal_s:.3g} s of signal: {thrown}"
 
 
 def live_buffer_frames(samp_rate: float, frame_hop: float) -> int:

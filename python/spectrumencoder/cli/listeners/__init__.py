@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from . import history
+from . import history, hub, push, web
 
-KINDS = (history,)
+KINDS = (web, history, push, hub)
