@@ -52,7 +52,7 @@ def take(url: str, out: Path):
             browser.execute_script("localStorage.setItem('theme', arguments[0])", theme)
             browser.get(url)
             until(lambda: len(browser.find_elements("css selector", "#alerts tbody tr")) > 3)
-            next(row for row in browser.find_elements("css selector", "#alerts tbody tr") if "434.2" in row.text).click()
+            browser.execute_script("[...document.querySelectorAll('#alerts tbody tr')].find(row => row.textContent.includes('434.2')).click()")
             until(lambda: browser.find_elements("css selector", "#alerts td.level, #alerts td.nothing"))
             time.sleep(1.5)
             browser.save_screenshot(str(out / f"{name}.png"))
