@@ -14,7 +14,7 @@ CLI := $(ROOT)/.venv/bin/spectrumencoder
 PACKAGE = $(wildcard $(ROOT)/.venv/lib/python3*/site-packages)/gnuradio/spectrumencoder
 JOBS ?= $(shell nproc)
 CXX_SOURCES = $(shell find lib include python/spectrumencoder/bindings -name '*.cc' -o -name '*.h')
-EXTRAS := digital_rf display web push hub experiments dev
+EXTRAS := digital_rf display web push hub archive cluster experiments dev
 SCENE := examples/recordings/demo_scene
 
 # A shell that was set up for another GNU Radio or another venv must not leak into this one.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -40,6 +41,12 @@ def write_file(path: str | Path, content: bytes | Callable[[BinaryIO], object]) 
         os.fsync(folder)  # the rename itself
     finally:
         os.close(folder)
+
+
+def cannot_write(path: str | Path, error: OSError) -> str:
+    """The line for a file that could not be written: its name, why, what to do."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return f"cannot write {path}: {error.strerror or error}; {'make room' if full else 'name a file in a folder that exists'}"
 
 
 def make_folder(folder: Path, write: Callable[[Path], None]) -> None:

@@ -10,6 +10,8 @@ EXTRAS = {  # as in the files requirements-EXTRA.txt: import name -> name to ins
     "web": {"starlette": "starlette", "uvicorn": "uvicorn", "websockets": "websockets"},
     "push": {"apprise": "apprise", "paho": "paho-mqtt"},
     "hub": {"zmq": "pyzmq"},
+    "archive": {"pyarrow": "pyarrow"},
+    "cluster": {"distributed": "distributed"},
     "experiments": {"filterpy": "filterpy", "pywt": "PyWavelets", "sgp4": "sgp4", "sklearn": "scikit-learn",
                     "stonesoup": "stonesoup", "zstandard": "zstandard"},
 }

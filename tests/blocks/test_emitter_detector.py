@@ -250,15 +250,17 @@ def test_a_band_file_that_cannot_be_used(small_model, tmp_path):
         detector_of(small_model, band_file=str(path))
 
 
-def test_a_file_that_can_no_longer_be_written_is_said_and_no_failure(small_model, tmp_path):
+def test_a_file_that_can_no_longer_be_written_is_said_and_is_a_failure_at_the_end(small_model, tmp_path):
     folder = tmp_path / "gone"
     folder.mkdir()
     detector, said = detector_of(small_model, band_file=str(folder / "my.band")), []
     detector.message_port_pub = lambda port, message: said.append(metadata(message))
     judged(detector, frames(200))
     folder.rmdir()
-    detector.stop()
+    detector._band_part.save()
     assert detector.failure is None
+    detector.stop()
+    assert "my.band" in str(detector.failure) and "OSError" not in str(detector.failure)
     assert any(s.get(keys.STATUS_STATE) == "unsaved" and "exists" in s[keys.MESSAGE] for s in said)
 
 

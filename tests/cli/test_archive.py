@@ -17,8 +17,10 @@ from gnuradio.spectrumencoder.cli.archive import check
 from gnuradio.spectrumencoder.cli.errors import UsageError
 
 pytest.importorskip("pyarrow")
+pytestmark = pytest.mark.timeout(300)  # of a machine that does other work, too
 RATE, FRAME = 1e6, 16384
-REPORT = ("events.jsonl", "events.parquet", "recordings.parquet", "index.html", "by_alerts.html", "by_strength.html", "failed.html")
+REPORT = ("events.jsonl", "events.parquet", "recordings.parquet", "index.html", "by_alerts.html", "by_strength.html",
+          "failed.html")
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +47,13 @@ def journal(out):
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def wait_for(condition, wait_s=60.0):
+def wait_for(condition, wait_s=200.0):
+    """What it gives, once that is true."""
     until = time.monotonic() + wait_s
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < until, "it did not come"
         time.sleep(0.02)
+    return found
 
 
 class _Page(HTMLParser):
@@ -150,11 +154,12 @@ def test_a_folder_has_one_writer(call, program, the_line, recordings, tmp_path):
     ({"cluster": "localhost:8786"}, "--cluster localhost:8786 is not the address"),
     ({"report": None}, "add --report DIR"),
     ({"jobs": 2}, "--jobs 2 is for this machine"),
+    ({"in_files": False}, "is for recordings in files"),
     ({"cluster": "", "band_file": "my.band"}, "--band-file does not go with --report"),
 ])
 def test_options_that_contradict_each_other(tmp_path, options, words):
     with pytest.raises(UsageError, match=re.escape(words)):
-        check(**{"report": tmp_path, "cluster": "tcp://127.0.0.1:1", "jobs": 1} | options)
+        check(**{"report": tmp_path, "cluster": "tcp://127.0.0.1:1", "jobs": 1, "in_files": True} | options)
 
 
 def test_a_setting_that_makes_no_sense_is_said_once(call, the_line, recordings, tmp_path):

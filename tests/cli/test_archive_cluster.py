@@ -14,6 +14,7 @@ import pytest
 from test_archive import content, journal, recordings, wait_for  # noqa: F401 (a fixture)
 
 pytest.importorskip("distributed")
+pytestmark = pytest.mark.timeout(300)  # of a machine that does other work, too
 DASK = [sys.executable, "-m", "distributed.cli.dask_scheduler"], [sys.executable, "-m", "distributed.cli.dask_worker"]
 
 
@@ -24,11 +25,17 @@ class Cluster:
         self._folder, self._file = folder, folder / "scheduler.json"
         self._environment = {**os.environ, **settings}
         folder.mkdir()
-        self.scheduler = self._start(DASK[0], "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", self._file)
-        self.workers = [self._start(DASK[1], "--host", "127.0.0.1", "--scheduler-file", self._file, "--nthreads", "1", "--no-nanny",
-                                    "--no-dashboard", "--local-directory", folder / str(number)) for number in range(n_workers)]
-        wait_for(self._file.exists)
-        self.address = json.loads(self._file.read_text())["address"]
+        self.scheduler = self._start(DASK[0], "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file",
+                                     self._file)
+        self.workers = [self._start(DASK[1], "--host", "127.0.0.1", "--scheduler-file", self._file, "--nthreads", "1",
+                                    "--no-nanny", "--no-dashboard", "--local-directory", folder / str(number))
+                        for number in range(n_workers)]
+        self.address = wait_for(self._read_address)
+
+    def _read_address(self):
+        with suppress(OSError, ValueError):  # not there yet, or not whole
+            return json.loads(self._file.read_text())["address"]
+        return None
 
     def _start(self, program, *arguments):
         with (self._folder / "log").open("ab") as log:
@@ -44,7 +51,11 @@ class Cluster:
 def cluster(tmp_path):
     """Starts clusters; they end with the test."""
     begun = []
-    yield lambda n_workers, **settings: begun.append(Cluster(tmp_path / f"cluster{len(begun)}", n_workers, **settings)) or begun[-1]
+
+    def start(n_workers, **settings):
+        begun.append(Cluster(tmp_path / f"cluster{len(begun)}", n_workers, **settings))
+        return begun[-1]
+    yield start
     for one in begun:
         one.close()
 
@@ -66,7 +77,7 @@ def archive(program, tmp_path):
 
 def children(process):
     """The processes in which a worker runs recordings."""
-    listed = subprocess.run(["ps", "--ppid", str(process.pid), "-o", "pid=,args="], capture_output=True, text=True).stdout
+    listed = subprocess.run(["ps", "-ww", "--ppid", str(process.pid), "-o", "pid=,args="], capture_output=True, text=True).stdout
     return [int(line.split()[0]) for line in listed.splitlines() if "job_process" in line]
 
 
@@ -86,27 +97,26 @@ def test_a_worker_and_the_scheduler_die_and_the_report_is_that_of_one_machine(ca
     folder, out, first = tmp_path / "in", tmp_path / "out", cluster(3)
     folder.mkdir()
     for path in recordings.glob("*.sigmf-*"):
-        for copy in "123":
+        for copy in "12":
             shutil.copy(path, folder / f"{path.stem}{copy}{path.suffix}")
     process = archive(folder, first.address)
-    wait_for(lambda: len(journal(out)) >= 2 and children(first.workers[0]))
-    (child,) = children(first.workers[0])
+    (child,) = wait_for(lambda: len(journal(out)) >= 2 and children(first.workers[0]))
     first.workers[0].kill()
-    wait_for(lambda: len(journal(out)) >= 6)
+    wait_for(lambda: len(journal(out)) >= 5)
     assert not os.path.exists(f"/proc/{child}/exe")  # it has ended with its worker
     first.scheduler.kill()
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=100)
     kept = len(journal(out))
-    assert process.returncode == 1 and 6 <= kept < 18, errors
+    assert process.returncode == 1 and 5 <= kept < 12, errors
     assert errors.splitlines()[-1] == (f"error: the scheduler {first.address} has gone; start it again, and its workers: what is "
                                        "finished is kept, and the same command goes on")
-    assert f"{kept} of 18 recordings finished" in (out / "index.html").read_text()
+    assert f"{kept} of 12 recordings finished" in (out / "index.html").read_text()
 
     process = archive(folder, cluster(2).address)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0 and f"note: {kept} of 18 recordings are finished already" in errors, errors
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0 and f"note: {kept} of 12 recordings are finished already" in errors, errors
     lines = [entry["key"] for entry in journal(out)]
-    assert len(lines) == len(set(lines)) == 18
+    assert len(lines) == len(set(lines)) == 12
     assert call("run", folder, "--report", tmp_path / "here", "--jobs", 2).returncode == 0
     assert content(out) == content(tmp_path / "here")
 
@@ -121,10 +131,11 @@ def test_what_kills_is_reported_and_does_not_stop_the_rest(cluster, archive, rec
         with (folder / f"{name}.sigmf-data").open("r+b") as file:
             file.truncate(8 * 3_000_000_000)
     process = archive(folder, one.address)
-    wait_for(lambda: reader(one, "/a0.sigmf-data") and reader(one, "/a00.sigmf-data"))
-    os.kill(reader(one, "/a0.sigmf-data")[1], signal.SIGKILL)
-    reader(one, "/a00.sigmf-data")[0].kill()
-    _, errors = process.communicate(timeout=60)
+    _, poisoned = wait_for(lambda: reader(one, "/a0.sigmf-data"))
+    deadly, _ = wait_for(lambda: reader(one, "/a00.sigmf-data"))
+    os.kill(poisoned, signal.SIGKILL)
+    deadly.kill()
+    _, errors = process.communicate(timeout=200)
     assert process.returncode == 1 and errors.splitlines()[-1].startswith("error: 2 of 8 recordings failed"), errors
     assert "error: a0: its process ended with -9; see whether memory was short, and run it alone" in errors
     assert "error: a00.sigmf-meta: 1 workers died while they ran it" in errors and "Traceback" not in errors
@@ -140,7 +151,7 @@ def test_ctrl_c_ends_the_work_on_the_workers(cluster, archive, write_sigmf, tmp_
     process = archive(folder, one.address)
     wait_for(lambda: reader(one, "/long.sigmf-data"))
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=100)
     assert errors == "error: interrupted; 0 of 1 recordings are finished, and the same command goes on\n"
     wait_for(lambda: not children(one.workers[0]), 10)
 
@@ -153,4 +164,5 @@ def test_clusters_that_cannot_do_the_work(call, the_line, cluster, recordings, t
     foreign.mkdir(parents=True)
     (foreign / "__init__.py").touch()
     line = the_line(call(*arguments, cluster(1, PYTHONPATH=str(foreign.parent)).address), 1)
-    assert "cannot run recordings (No module named 'gnuradio.spectrumencoder')" in line and "install gr-spectrumencoder" in line
+    assert "cannot run recordings" in line and "No module named 'gnuradio.spectrumencoder'" in line
+    assert "install gr-spectrumencoder" in line

@@ -56,6 +56,7 @@ def test_doctor_is_content_and_names_what_is_absent(light):
 
 @pytest.mark.parametrize("arguments, package", [
     (("train", RECIPES / "train/fast.toml", "--corpus", ".", "--out", "out"), "torch"),
+    (("run", RECIPES.parent / "examples/recordings", "--report", "out"), "pyarrow"),
     (("evaluate", "anomaly", "--quick", "--json", "a.json"), "scikit-learn"),
 ])
 def test_a_command_that_needs_an_extra_names_it(light, the_line, arguments, package, tmp_path, monkeypatch):

@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = {"spectrumencoder", ".venv/bin/spectrumencoder", ".venv/bin/pip", "../.venv/bin/python", "make", "git", "sudo",
         "cmake", "cd",
-            "tools/gpu_check.py", "torchrun", "SoapySDRUtil", "rtl_sdr", "GRC_BLOCKS_PATH=../.venv/share/gnuradio/grc/blocks"}
+            "tools/gpu_check.py", "torchrun", "dask", "SoapySDRUtil", "rtl_sdr", "ssh",
+            "GRC_BLOCKS_PATH=../.venv/share/gnuradio/grc/blocks"}
 DIAGRAM = re.compile("[─►▼│┌└]")
 
 

@@ -114,7 +114,7 @@ def test_what_is_there_stays(write_sigmf, tmp_path):
     path = write_sigmf(tmp_path, "a", bytes(400), datatype="cu8")
     other = write_sigmf(tmp_path, "b", b"\x07" * 400, datatype="cu8")
     recording = open_recording(path)
-    for out, says in (("a", "is of the recording itself"), ("b", "exists; name another"), ("none/x", "cannot be written")):
+    for out, says in (("a", "is of the recording itself"), ("b", "exists; name another"), ("none/x", "cannot write")):
         with pytest.raises(RecordingError, match=says):
             convert(recording, tmp_path / out)
     with pytest.raises(RecordingError, match="is of the recording itself"):

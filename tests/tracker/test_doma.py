@@ -64,6 +64,21 @@ def test_events_become_spectral_tracks_and_bands_to_keep():
     assert tracker.control() is None  # nothing new to tell
 
 
+def test_events_that_close_long_after_their_last_transmission_are_no_old_reports():
+    def event(number, state, at_s):
+        return {"event_id": f"e{number}", "state": state, "timestamp": T0 + at_s, "sample_count": 1,
+                "freq_center_hz": 433.9e6 + 1e5 * number, "bandwidth_hz": 1e4, "power_dbfs": -50.0, "is_anomaly": True}
+    tracker = DomaTracker()
+    for number in range(8):
+        tracker.report(event(number, "open", number))
+    tracker.report(event(9, "open", 500))
+    for number in range(8):  # at the end of a run; as many as set a clock
+        tracker.report(event(number, "close", number))
+    assert not tracker.refused and tracker.spectral.time_s == T0 + 500
+    with pytest.raises(Refused, match="older than the newest"):
+        tracker.report(event(3, "update", 3))
+
+
 def test_an_anomaly_is_noted_with_the_only_track_on_its_frequency():
     tracker = DomaTracker()
     for fields in flight(5, freq_center_hz=1.09e9):

@@ -21,10 +21,11 @@ SCENE = {"noise_dbfs_hz": -130, "emitters": [
 def run(program, tmp_path):
     """A live run of the test radio with a page; its address, and the process."""
     (tmp_path / "scene.json").write_text(json.dumps(SCENE))
-    process = subprocess.Popen([*program, "run", f"soapy:driver=spectrumtest,scene={tmp_path / 'scene.json'}", "--freq", "433.7M", "--rate", "1M", "--learn", "5",
-                                "--web", "127.0.0.1:0", "--band-file", str(tmp_path / "my.band"), "--events",
-                                str(tmp_path / "events.jsonl"), "--snippets", str(tmp_path), "--quiet"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    radio = f"soapy:driver=spectrumtest,scene={tmp_path / 'scene.json'}"
+    words = [*program, "run", radio, "--freq", "433.7M", "--rate", "1M", "--learn", "5", "--web", "127.0.0.1:0", "--quiet",
+             "--band-file", str(tmp_path / "my.band"), "--events", str(tmp_path / "events.jsonl"),
+             "--snippets", str(tmp_path)]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     line = process.stderr.readline()
     try:
         yield re.search(r"the page is at (http://127\.0\.0\.1:\d+/)\n", line)[1], process

@@ -11,6 +11,7 @@ from .. import keys
 from ..emitters.band_file import BandFile, BandFileError
 from ..emitters.band_keeper import LOOK_S, SAVE_S, BandKeeper, Decision
 from ..emitters.listing import count, describe
+from ..lines_file import CannotWrite
 from .messages import MalformedMessage
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class BandPart:
         self._saver: threading.Thread | None = None
         self._save_at = self._look_at = 0.0
         self._saved_frames = -1  # number of frames when the file was written last
+        self._unsaved = ""  # why the last save failed
 
     @property
     def kept(self) -> bool:
@@ -71,17 +73,24 @@ class BandPart:
         try:
             self._keeper.save(self._carry_out, self._block.detector.band_file)
         except BandFileError as error:
+            self._unsaved = str(error)
             self._say_unsaved(error)
         except Exception as error:  # noqa: BLE001 (a thread of the block: the flowgraph must learn of it)
             self._block.fail("save", error)
         else:
-            self._saved_frames = frames
+            self._saved_frames, self._unsaved = frames, ""
 
     def finish(self):
-        """The flowgraph stops: waits for a save that runs, and saves."""
+        """The flowgraph stops: waits for a save that runs, and saves.
+
+        Raises:
+            CannotWrite: what was learned since the last save is lost.
+        """
         if self._saver is not None:
             self._saver.join(10.0)
         self.save()
+        if self._unsaved:
+            raise CannotWrite(self._unsaved)
 
     def obey(self, commands: dict):
         """Carries out the commands of a message, and saves. Call it without the lock.

@@ -40,6 +40,7 @@ import pmt
 
 from .. import keys
 from ..lines_file import CannotWrite
+from ..recordings.recording import RecordingError
 from ..tokens.tokenize import native_module
 from .messages import MalformedMessage, kind, to_pmt
 
@@ -64,7 +65,7 @@ class Failure:
     time: float
 
     def __str__(self) -> str:
-        if isinstance(self.error, CannotWrite):
+        if isinstance(self.error, (CannotWrite, RecordingError)):  # their lines say all
             return f"{self.block}: {self.error}"
         return f"{self.block}: {self.where} failed: {type(self.error).__name__}: {self.error}"
 

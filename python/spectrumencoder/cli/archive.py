@@ -18,23 +18,29 @@ from .errors import CommandError, UsageError
 Report = Annotated[Path | None, typer.Option(metavar="DIR", help="Write one report over all recordings into this folder: events, "
                                              "tables, a page with pictures. The same command goes on after it was ended.",
                                              show_default=False)]
-Cluster = Annotated[str, typer.Option(metavar="tcp://HOST:PORT", help="Run the recordings of a report on the workers of this Dask "
-                                      "scheduler.", show_default=False)]
+Cluster = Annotated[str, typer.Option(metavar="tcp://HOST:PORT", help="Run the recordings of a report on the workers of this "
+                                      "Dask scheduler.", show_default=False)]
 _SCHEMES = ("tcp://", "tls://")
 
 
-def check(report: Path | None, cluster: str, jobs: int, **others) -> None:
-    """Raises UsageError if options contradict each other. others: given or not, those that a report takes the place of."""
+def check(report: Path | None, cluster: str, jobs: int, in_files: bool, **others) -> None:
+    """Raises UsageError if options contradict each other.
+
+    Args:
+        in_files: whether the source is recordings in files. others: given or not, those that a report takes the place of.
+    """
     if cluster and not cluster.startswith(_SCHEMES):
         raise UsageError(f"--cluster {cluster} is not the address of a Dask scheduler; write it like tcp://10.0.0.5:8786")
     if cluster and report is None:
         raise UsageError("--cluster runs recordings into a report; add --report DIR")
     if cluster and jobs > 1:
         raise UsageError(f"--jobs {jobs} is for this machine, --cluster has workers of its own; leave one of them out")
+    if report is not None and not in_files:
+        raise UsageError(f"--report {report} is for recordings in files; leave it out for a radio or a stream")
     given = [name for name, value in others.items() if value]
     if report is not None and given:
-        raise UsageError(f"--{given[0].replace('_', '-')} does not go with --report, which writes files of its own into {report}; "
-                         "leave one of them out")
+        raise UsageError(f"--{given[0].replace('_', '-')} does not go with --report, which writes files of its own into "
+                         f"{report}; leave one of them out")
 
 
 def run_archive(plan: Plan, source: str, paths: list[Path], folder: Path, jobs: int, cluster: str, quiet: bool,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..atomic_file import cannot_write
 from ..session.record import record_radio
 from ..session.scanning import ScanOptions
 from ..session.sources import SOAPY_PREFIX, RadioOptions
@@ -157,7 +158,7 @@ def calibrate(
     try:
         model_file.save(out, file.contract, file.tensors)
     except OSError as error:
-        raise CommandError(f"cannot write {out}: {error.strerror}; name a file in a folder that exists") from error
+        raise CommandError(cannot_write(out, error)) from error
     if json_file is not None:
         write_json(json_file, _summary(out, tables, pfa, seconds))
     if not quiet:

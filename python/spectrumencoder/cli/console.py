@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..atomic_file import write_file
+from ..atomic_file import cannot_write, write_file
 from .errors import CommandError
 
 
@@ -79,8 +78,7 @@ def write_bytes(path: Path, content: bytes):
     try:
         write_file(path, content)
     except OSError as error:
-        cure = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "name a file in a folder that exists"
-        raise CommandError(f"cannot write {path}: {error.strerror}; {cure}") from error
+        raise CommandError(cannot_write(path, error)) from error
 
 
 def write_json(path: Path, content):

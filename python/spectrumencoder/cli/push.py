@@ -23,11 +23,11 @@ def test(mqtt: Mqtt = "", mqtt_password_file: PasswordFile = None, notify: Notif
     """Send one test message to each target now, whatever its rules say, and report what happened."""
     if not (mqtt or notify or push_rules):
         raise UsageError("name a target: --mqtt, --notify or --push-rules, as for run")
-    from ..push.pusher import test as send
+    from ..push.pusher import send_test
     targets = read_targets(mqtt, mqtt_password_file, notify, push_rules)
     failed = 0
     for target in targets:
-        why = send(target)
+        why = send_test(target)
         failed += bool(why)
         OUT.print(f"{target.name}: {f'failed: {why}' if why else 'arrived'}", markup=False)
     if failed:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..atomic_file import write_file
+from ..atomic_file import cannot_write, write_file
 from .emitter import Emitter
 from .registry import Registry
 
@@ -157,7 +157,7 @@ def write(path: Path | str, content: bytes):
     try:
         write_file(path, content)
     except OSError as error:
-        raise BandFileError(f"cannot write {path}: {error.strerror}; name a file in a folder that exists") from error
+        raise BandFileError(cannot_write(path, error)) from error
 
 
 def load(path: Path | str) -> BandFile:

@@ -90,6 +90,8 @@ class MqttTarget(Sender):
         self._leave()
 
     def _is_done(self) -> bool:
+        if self.trouble and not self._connected:
+            return True  # what waits is for the next run
         try:
             return not self._on_the_way and not self._arrived and not self.spool.peek(1, self.name)
         except SpoolError:

@@ -103,6 +103,8 @@ class NotifyTarget(Sender):
         return self._tries >= MAX_TRIES
 
     def _is_done(self) -> bool:
+        if self.trouble:
+            return True  # what waits is for the next run
         try:
             waiting = self.spool.peek(1, self.name)
         except SpoolError:
@@ -128,7 +130,7 @@ def send(plugin: apprise.NotifyBase, url: str, title: str, body: str) -> str:
     return "" if taken else blanked(heard.last or f"{plugin.service_name} did not take it", url)
 
 
-def send_test(target: Target) -> str:
+def test_service(target: Target) -> str:
     """Sends a test message. Returns "" if the service took it, else why not, without secrets."""
     return send(_plugin(target.url), target.url, f"Test, {site()}",
                 "This is how gr-spectrumencoder reaches you. Alerts will look like this: " + message.line(

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..atomic_file import write_file
+from ..atomic_file import cannot_write, write_file
 from .recording import RecordingError
 from .sigmf import DATA_SUFFIX, META_SUFFIX
 
@@ -108,4 +108,4 @@ def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object]) -> No
     try:
         write_file(path, content)
     except OSError as error:
-        raise RecordingError(f"{path}: cannot be written ({error.strerror}); name a file in a folder that exists") from error
+        raise RecordingError(cannot_write(path, error)) from error

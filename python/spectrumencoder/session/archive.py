@@ -7,6 +7,7 @@ in it but the journal depends on a clock, on the machine that ran a recording, o
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +24,7 @@ from .outcome import Outcome
 from .progress import Progress, no_progress
 
 PARTS, PICTURES = "parts", "pictures"
+_WORK = ".work-"
 _OF_THE_HOST = (keys.TIMESTAMP, keys.FIRST_HEARD, keys.LAST_HEARD)  # if the recording states no time
 
 
@@ -78,7 +80,7 @@ class Archive:
 
     def is_finished(self, item: Item) -> bool:
         """Whether there is a result. A recording that failed is tried again at the next start."""
-        return "outcome" in self.entry(item)
+        return "outcome" in self.entry(item) and self.events_of(item).is_file()
 
     def outcomes(self) -> list[Outcome]:
         """Of all finished recordings, in order; without the rows of ``on_air`` and ``signals``."""
@@ -101,7 +103,7 @@ class Archive:
             from .archive_cluster import run_on_cluster
             found = run_on_cluster(self.plan, waiting, cluster, say)
         else:
-            found = _run_here(self.plan, waiting, jobs)
+            found = _run_here(self.plan, waiting, jobs, self.folder)
         results: dict[int, Outcome | Exception] = {}
         reported, done = 0, self.n_kept
         progress("recordings", done, len(self.items))
@@ -181,14 +183,16 @@ def _need_pyarrow() -> None:
     except ModuleNotFoundError:
         raise
     except ImportError as error:  # version 26 at the import, if NumPy is 1
-        raise SettingError(f"the tables of a report cannot be written: {error}; install the extra \"archive\" with the constraints "
-                           "file of this NumPy (docs/install.md)") from error
+        raise SettingError(f"the tables of a report cannot be written: {error}; install the extra \"archive\" with the "
+                           "constraints file of this NumPy (docs/install.md)") from error
 
 
-def _run_here(plan: Plan, items: list[Item], jobs: int) -> Iterator[tuple[int, Found | Exception]]:
-    """(number, result) as they come."""
-    with tempfile.TemporaryDirectory(prefix="spectrumencoder-") as folder:
-        private = [private_files(Path(folder), number) for number in range(len(items))]
+def _run_here(plan: Plan, items: list[Item], jobs: int, folder: Path) -> Iterator[tuple[int, Found | Exception]]:
+    """(number, result) as they come. folder: of the report; work lies in it while it goes on."""
+    for left in folder.glob(f"{_WORK}*"):  # by a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_WORK, dir=folder) as work:
+        private = [private_files(Path(work), number) for number in range(len(items))]
         pool = Pool(plan, [item.path for item in items], private, jobs)
         try:
             for number, result in pool.finished():

@@ -59,7 +59,7 @@ def run_on_cluster(plan: Plan, items: list[Item], address: str,
             waiting = list(range(len(items)))[::-1]
             while waiting or running:
                 for number in [waiting.pop() for _ in range(min(len(waiting), room.threads() - len(running)))]:
-                    future = client.submit(run_one, plan, items[number], run, key=f"{run}-{number}", pure=False)
+                    future = client.submit(run_one, plan, items[number], run, VERSION, key=f"{run}-{number}", pure=False)
                     running[future] = number
                 for future in _done(list(running)):
                     number = running.pop(future)
@@ -71,13 +71,18 @@ def run_on_cluster(plan: Plan, items: list[Item], address: str,
             _stop(client, list(running), run)
 
 
-def run_one(plan: Plan, item: Item, run: str) -> Found | Exception:
-    """The task of a worker: runs a recording in the child process of its thread. run: identity of the client's run."""
+def run_one(plan: Plan, item: Item, run: str, version: str) -> Found | Exception:
+    """The task of a worker: runs a recording in the child process of its thread. run: identity of the client's run; version: its
+    release."""
+    from distributed import get_worker
+    if version != VERSION:  # of a worker that came later
+        return SessionError(f"{item.name}: the worker {platform.node()} has gr-spectrumencoder {VERSION}, not {version}; install "
+                            "the same release there")
     why = as_found(item.files)
     if why:
         return SessionError(f"{item.name}: {why}, on the worker {platform.node()}; all workers must see the recordings as this "
                             "machine does, under the same paths")
-    with tempfile.TemporaryDirectory(prefix="spectrumencoder-") as folder:
+    with tempfile.TemporaryDirectory(dir=get_worker().local_directory) as folder:  # Dask clears it after a crash
         files = private_files(Path(folder), 0)
         child = _child(plan, run)
         child.send(item.path, files)
@@ -201,8 +206,8 @@ def _result(future, item: Item) -> Found | Exception:
     if error is None:
         return future.result()
     if isinstance(error, KilledWorker):
-        return SessionError(f"{item.name}: {error.allowed_failures + 1} workers died while they ran it; see their logs, and run it "
-                            "alone")
+        return SessionError(f"{item.name}: {error.allowed_failures + 1} workers died while they ran it; see their logs, and run "
+                            "it alone")
     return error
 
 

@@ -91,7 +91,7 @@ class Journal:
         with (folder / JOURNAL).open(encoding="utf-8") as lines:
             for line in lines:
                 entry = json.loads(line)
-                self.entries[entry["key"]] = entry
+                self.entries[str(entry.get("key"))] = entry
 
     def add(self, item: Item, **more) -> dict:
         """Writes a line, on the disk when this returns.

@@ -33,10 +33,11 @@ EVENT_TYPES = {key: pa.float64() for key in keys.EVENT_FIELDS if key != keys.LAT
     **dict.fromkeys((keys.IS_ANOMALY, keys.FREQ_RELATIVE), pa.bool_()), keys.POSSIBLE_THREATS: pa.list_(pa.string())}
 RECORDING_TYPES = {
     "recording": pa.string(), "status": pa.string(), "start": pa.string(), "duration_s": pa.float64(), "rate_hz": pa.float64(),
-    "freq_center_hz": pa.float64(), "frames": pa.int64(), "dropped_frames": pa.int64(), "events": pa.int64(), "alerts": pa.int64(),
-    "alerts_by_kind": _COUNTS, "receiver": _COUNTS, "emitters": pa.int64(), "signals": pa.int64(), "signals_by_label": _COUNTS,
-    "strongest_snr_db": pa.float64(), "strongest_freq_hz": pa.float64(), "strongest_label": pa.string(),
-    "strongest_alert": pa.string(), "notes": pa.list_(pa.string()), "error": pa.string(), "picture": pa.string()}
+    "freq_center_hz": pa.float64(), "frames": pa.int64(), "dropped_frames": pa.int64(), "events": pa.int64(),
+    "alerts": pa.int64(), "alerts_by_kind": _COUNTS, "receiver": _COUNTS, "emitters": pa.int64(), "signals": pa.int64(),
+    "signals_by_label": _COUNTS, "strongest_snr_db": pa.float64(), "strongest_freq_hz": pa.float64(),
+    "strongest_label": pa.string(), "strongest_alert": pa.string(), "notes": pa.list_(pa.string()), "error": pa.string(),
+    "picture": pa.string()}
 
 
 def write_report(archive: Archive) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..atomic_file import cannot_write
 from .errors import SessionError
 
 
@@ -35,4 +36,4 @@ class BandPart:
         try:
             save_band(self._path, self._probe.spectrum, rows, flowgraph.probe.boxes, title, flowgraph.source.samp_rate)
         except OSError as error:
-            raise SessionError(f"cannot write {self._path}: {error.strerror}; name a file in a folder that exists") from error
+            raise SessionError(cannot_write(self._path, error)) from error

@@ -21,7 +21,7 @@ class HistoryListener(Listener):
     """Writes runs into a history; see ``Recorder`` for the arguments."""
 
     def __init__(self, path: Path, max_days: float, max_mb: float, say: Callable[[str], None]):
-        self._recorder = Recorder(path, max_days, max_mb, say)
+        self._recorder, self.history = Recorder(path, max_days, max_mb, say), path
 
     def begin(self, run: FollowedRun) -> None:
         band = run.asked.get("band_file") or ""

@@ -49,11 +49,12 @@ class News(NamedTuple):
 class Listener:
     """Follows one run, or several one after the other. All methods have a body that does nothing.
 
-    Attributes: needs: of SIGNALS, ENCODED. say: shows a person a line at once, such as that a server is away; call it in ``take``
-    or ``end``. Who opens the listener sets it.
+    Attributes: needs: of SIGNALS, ENCODED. history: file of the history that it writes; None: none. say: shows a person a line
+    at once, such as that a server is away; call it in ``take`` or ``end``. Who opens the listener sets it.
     """
 
     needs: frozenset[str] = frozenset()
+    history: Path | None = None
     say: Callable[[str], None] = staticmethod(lambda line: None)
 
     def begin(self, run: FollowedRun) -> None:
@@ -93,12 +94,14 @@ class FollowedRun:
 
     Attributes: name (of the source), samp_rate, center_freq_hz (at its begin), fft_size, average (spectra per frame), frame_s,
         model, is_radio, is_scan, scan_span_hz (of all ranges of a scan together, else 0); asked: the settings of the chain as the
-        run began, by key; snippets: the folder in which the samples around events are written (None: they are not).
+        run began, by key; snippets: the folder in which the samples around events are written (None: they are not); history: the
+        file of the run's history (None: none is written).
     """
 
     def __init__(self, flowgraph: Flowgraph, feed: live_feed, scan: ScanPart | None = None, snippets: Path | None = None):
         self._flowgraph, self._feed, self._scan = flowgraph, feed, scan
         self.is_scan, self.snippets = scan is not None, snippets
+        self.history: Path | None = None
         self.scan_span_hz = scan.span_hz if scan is not None else 0.0
         source, settings = flowgraph.source, flowgraph.settings
         self.name, self.is_radio = source.name, source.recording is None and not source.finite
@@ -204,6 +207,7 @@ class ListenPart:
             top.msg_connect(monitor, keys.SIGNALS, feed, keys.SIGNALS)
         top.msg_connect(feed, keys.CONTROL, monitor, keys.CONTROL)
         run = FollowedRun(flowgraph, feed, self._scan, self._snippets)
+        run.history = next((listener.history for listener in self._listeners if listener.history is not None), None)
         if run.is_radio:
             top.msg_connect(feed, keys.CMD, source.block, keys.CMD)
         more = [block for listener in self._listeners for block in listener.blocks(flowgraph)]

@@ -147,14 +147,17 @@ class DomaTracker:
         except Refused as refused:
             self.refused[refused.reason] += 1
             raise
-        verdict = self._spectral_clock.judge(signal.until_s)
+        clock = self._spectral_clock
+        if fields.get(keys.STATE) == CLOSE and clock.time_s is not None and signal.until_s < clock.time_s - clock.reorder_s:
+            return  # an event ends long after its last transmission: nothing in it is new, and no clock was set
+        verdict = clock.judge(signal.until_s)
         if verdict == RESET:
             self.spectral.restart()
             self._expired_s = self._controlled_s = float("-inf")
         elif verdict != ON_TIME:
-            raise self._refuse(verdict, _out_of_time(verdict, signal.until_s, self._spectral_clock))
+            raise self._refuse(verdict, _out_of_time(verdict, signal.until_s, clock))
         self.spectral.add(signal)
-        time_s = self._spectral_clock.time_s
+        time_s = clock.time_s
         if time_s is not None and time_s - self._expired_s >= _EXPIRE_S:
             self._expired_s = time_s
             self.spectral.expire(self._expired_s)

@@ -6,6 +6,7 @@
     GET  /api/feeds                           the list of feeds
     WS   /api/feeds/ID/live                   texts (JSON) and rows, as ``feed`` offers them; the page sends nothing
     POST /api/feeds/ID/order                  an order, see ``orders``
+    GET  /api/feeds/ID/past?until=POSIX       alerts of the run's history from before then
     GET  /api/feeds/ID/snippets/EVENT/rows    the spectra of a snippet, as rows
     GET  /api/feeds/ID/snippets/EVENT/sigmf   the snippet, a SigMF archive
 """
@@ -57,6 +58,7 @@ def make_app(feeds: Mapping[str, Feed], access: Access, log: Callable[[str], Non
         Route("/api/feeds", pages.list_feeds),
         WebSocketRoute("/api/feeds/{id}/live", pages.live),
         Route("/api/feeds/{id}/order", pages.order, methods=["POST"]),
+        Route("/api/feeds/{id}/past", pages.past),
         Route("/api/feeds/{id}/snippets/{event}/rows", pages.snippet_rows),
         Route("/api/feeds/{id}/snippets/{event}/sigmf", pages.snippet_archive),
         Mount("/static", StaticFiles(directory=STATIC)),
@@ -141,6 +143,18 @@ class _Pages:
         except RuntimeError as error:
             raise HTTPException(409, str(error)) from None
         return JSONResponse({"sent": True})
+
+    async def past(self, request: Request) -> Response:
+        from ..history.schema import HistoryError
+        from .texts import dumps
+        try:
+            until_s = float(request.query_params.get("until", "inf"))
+            alerts = await asyncio.to_thread(self._feed(request).past, until_s)
+        except ValueError:
+            raise HTTPException(400, "until is no time in seconds") from None
+        except HistoryError as error:
+            raise HTTPException(409, str(error)) from None
+        return Response(dumps(alerts), media_type="application/json")
 
     async def snippet_rows(self, request: Request) -> Response:
         from ..recordings import RecordingError

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MAX_ALERTS, MAX_SIGNALS, MAX_SPANS = 500, 1500, 60
 MAX_BATCHES, MAX_TEXTS = 20, 100  # of a viewer: 2 s of rows; then rows are lost, or it is sent everything anew
 _SIGNALS_AT_ONCE = 200
+MAX_PAST = 100  # alerts of the history at once
 EXPECTED_S = 5.0  # between two looks at what is expected
 
 
@@ -50,6 +51,7 @@ class Followed(Protocol):
     is_radio: bool
     is_scan: bool
     snippets: Path | None
+    history: Path | None
 
     def control(self, message: dict) -> None: ...
     def tune(self, command: dict) -> None: ...
@@ -298,7 +300,8 @@ class Feed(Listener):
         if run is not None:
             about |= {"source": run.name, "samp_rate": run.samp_rate, "center_freq_hz": run.center_freq_hz,
                       "fft_size": run.fft_size, "frame_s": run.frame_s, "model": run.model, "is_radio": run.is_radio,
-                      "is_scan": run.is_scan, "has_snippets": run.snippets is not None}
+                      "is_scan": run.is_scan, "has_snippets": run.snippets is not None,
+                      "has_history": run.history is not None}
         return {"about": about}
 
     # -- what a page asks for
@@ -314,6 +317,19 @@ class Feed(Listener):
         if run is None:
             raise RuntimeError("the run has ended")
         carry_out(run, order)
+
+    def past(self, until_s: float) -> list[dict]:
+        """The last alerts from before a time (POSIX, s) that the run's history holds, newest first; [] without a history.
+
+        Raises:
+            HistoryError: it cannot be read; one line.
+        """
+        run = self._run
+        if run is None or run.history is None:
+            return []
+        from ..history.reader import Reader
+        with Reader(run.history) as reader:
+            return reader.alerts(until_s=until_s, limit=MAX_PAST)
 
     def snippet(self, event_id: str) -> snippets.Snippet | None:
         """The samples around an alert that the feed knows; None: there are none."""

@@ -59,13 +59,13 @@ export class Alerts {
         element("b", {class: "num"}, place(alert)), element("span", {class: "grow"}),
         element("span", {class: `mark ${mark}`}, mark)),
       element("div", {class: "line"}, element("span", {class: "what"}, what(fields) + sure), element("span", {class: "grow"}),
-        element("time", {class: "num muted", title: moment(alert.opened)}, `${clock(alert.opened)} · ${age(alert.opened, this.store.now)}`)),
+        element("time", {class: "num muted", title: moment(alert.opened)}, `${this.store.now - alert.opened > 64800 ? moment(alert.opened).slice(0, 10) : clock(alert.opened)} · ${age(alert.opened, this.store.now)}`)),
       element("div", {class: "facts muted num"}, facts.filter(Boolean).join(" · ")),
       this.buttons(alert, emitter, {accepted, ignored, hasSnippet}));
   }
 
   buttons(alert, emitter, {accepted, ignored, hasSnippet}) {
-    const known = alert.emitter_id != null && this.store.ended === null, act = this.actions;
+    const known = alert.emitter_id != null && this.store.ended === null && !alert.past, act = this.actions;
     const button = (text, action, attributes = {}) => element("button", {class: "small", onclick: action, ...attributes}, text);
     return element("div", {class: "actions"},
       known && !accepted && button("Accept", () => act.accept(alert), {"data-do": "accept", title: "It belongs to this band (a)"}),

@@ -21,6 +21,13 @@ export async function order(feed, content) {
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || `the server says ${answer.status}`);
 }
 
+// Alerts of the history from before a time
+export async function past(feed, until) {
+  const answer = await fetch(`api/feeds/${encodeURIComponent(feed)}/past?until=${until}`);
+  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || `the server says ${answer.status}`);
+  return answer.json();
+}
+
 export const snippet = (feed, event, form) => `api/feeds/${encodeURIComponent(feed)}/snippets/${encodeURIComponent(event)}/${form}`;
 
 // Follows a feed; connects again when the connection is lost. take: {text(object), rows(ArrayBuffer), state("open" | "lost")}.

@@ -150,6 +150,7 @@ function lists() {
   const learning = store.state.learning?.learning, said = alerts.draw(), total = emitters.draw();
   open = said.open;
   $("n-alerts").textContent = said.total ? `${said.open} open, ${said.total} in all` : "";
+  $("earlier").hidden = !store.about.has_history;
   $("tab-alerts").textContent = said.open || "";
   $("n-emitters").textContent = total || "";
   $("no-alerts").textContent = said.total ? "" : learning
@@ -190,6 +191,15 @@ $("maxhold").onclick = event => {
   event.target.setAttribute("aria-pressed", on);
   spectrum.setHold(on);
   redraw();
+};
+$("earlier").onclick = async () => {
+  const oldest = Math.min(...[...store.alerts.values()].map(alert => alert.opened), Date.now() / 1000);
+  try {
+    const alerts = (await server.past(feed, oldest)).filter(alert => !store.alerts.has(alert.event_id));
+    store.takeNews({alerts: alerts.map(alert => ({...alert, state: "close", past: true, opened: alert.timestamp, spans: []}))});
+    toast(alerts.length ? `${alerts.length} earlier alerts` : "The history has no earlier alert");
+    lists();
+  } catch (error) { toast(error.message, true); }
 };
 $("find").oninput = event => emitters.find(event.target.value);
 $("help").onclick = actions.help;
