@@ -106,7 +106,9 @@ def start(seed: int, arguments: list[str]) -> subprocess.Popen | Forked:
 
 
 def import_what_runs_need():
-    """So that a fork does not."""
+    """So that a fork does not. GNU Radio is asked to be quiet before it is imported, as the program does."""
+    from gnuradio.spectrumencoder.session.quiet_logs import quiet_logs
+    quiet_logs()
     from gnuradio.spectrumencoder.blocks import soapy_radio, spectrum_monitor  # noqa: F401
     from gnuradio.spectrumencoder.cli import run  # noqa: F401
     from gnuradio.spectrumencoder.session import run_probe, sweep_log  # noqa: F401
@@ -145,13 +147,13 @@ def differences(some: list, every: list) -> dict[str, list[str]]:
     """States by event of the lines in which a stopped run differs from the whole one by more than its end explains.
 
     The end cuts a burst short, and says so: for each event that is open its last line is the close, and before that may be an
-    update of the burst.
+    update about the burst, or that the burst has opened it.
     """
     same = next((n for n, (a, b) in enumerate(zip(some, every, strict=False)) if a != b), min(len(some), len(every)))
     ends: dict[str, list[str]] = {}
     for row in some[same:]:
         ends.setdefault(row["event_id"], []).append(row["state"])
-    return {event: states for event, states in ends.items() if states not in (["close"], ["update", "close"])}
+    return {event: states for event, states in ends.items() if states not in (["close"], ["update", "close"], ["open", "close"])}
 
 
 def units(path: Path) -> list[bytes]:
