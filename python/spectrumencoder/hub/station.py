@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class Station:
     """
 
     is_radio, is_scan, snippets = False, False, None
+    history: Path | None = None  # the file of its history, if the hub keeps one
 
     def __init__(self, sensor: str):
         self.sensor, self.name = sensor, sensor
