@@ -138,6 +138,12 @@ class LinesFile:
         return CannotWrite(f"cannot write {self.path}: {error.strerror or error}; make room, or name a file in another folder")
 
 
+def lines_from(path: Path, size: int) -> list[dict]:
+    """The objects that a file holds behind its first `size` bytes; all of them if it has been turned over since."""
+    content = path.read_bytes()
+    return [json.loads(line) for line in content[size if size <= len(content) else 0:].splitlines() if line]
+
+
 def close(file: LinesFile | None) -> None:
     """Closes a file; None: does nothing."""
     if file is not None:

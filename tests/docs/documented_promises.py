@@ -85,6 +85,12 @@ LINES: dict[str, Promise] = {
     "night.jsonl "
     "--snippets night --stats --metrics 127.0.0.1:9100": Promise(
         (RTL, ("--learn 300", "--learn 3 --duration 6"), ("9100", "FREE_PORT")), writes=("my.band",), says=(COUNTED,)),
+    # docs/own_classes.md
+    "spectrumencoder convert long.sigmf-meta meter/first --skip 12 --seconds 2": Promise(
+        (("long.sigmf-meta", "today.sigmf-meta"), ("meter/first", "first"),
+         ("--skip 12 --seconds 2", "--skip 0.1 --seconds 0.1")),
+        writes=("first.sigmf-meta", "first.sigmf-data"), says=("0.1 s, from SigMF",)),
+    # docs/live.md
     "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --band-file my.band --events night.jsonl --reconnect":
         Promise((RTL, ("--reconnect", "--reconnect --learn 1 --duration 3")), writes=("my.band",), says=(COUNTED,)),
     "spectrumencoder band show my.band": Promise(says=(r"MHz",)),
@@ -97,6 +103,15 @@ LINES: dict[str, Promise] = {
     "spectrumencoder survey soapy:driver=spectrumtest --scan 88M:108M --rate 2.4M --duration 20 --markdown fm.md --plot "
     "fm.png": Promise(
         (PACED, ("--duration 20", "--duration 5")), writes=("fm.md", "fm.png"), says=(r"94\.(79|80)",)),
+    # docs/history.md
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --gain 30 --band-file roof.band --history "
+    "roof.db": Promise(
+        (RTL, ("roof.db", "roof.db --learn 1 --duration 3")), writes=("roof.band", "roof.db"), says=(r"\d+ emitters? known",)),
+    "spectrumencoder report roof.db": Promise(says=("# Radio band report: roof", "emitters? heard")),
+    "spectrumencoder report roof.db --since 7d --out week.html": Promise(writes=("week.html",)),
+    "spectrumencoder report roof.db --since 2026-01-31 --until 2026-02-01T06:00 --out night.md --json night.json": Promise((
+        ("--since 2026-01-31 --until 2026-02-01T06:00", "--since all"),),
+        writes=("night.md", "night_occupancy.png", "night.json")),
     # docs/web.md
     "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --gain 30 --band-file my.band --snippets cut "
     "--web": Promise((RTL, ("--web", "--web 127.0.0.1:FREE_PORT --learn 1 --duration 3")),
@@ -118,6 +133,17 @@ LINES: dict[str, Promise] = {
         "false-alarm rate")),
     "spectrumencoder run spoofed.sigmf-meta --detector boxes --model gps.safetensors --average 2 --events events.jsonl --plot "
     "spectrum.png --quiet": Promise(writes=("spectrum.png",)),
+    # docs/push.md: nobody listens there
+    "spectrumencoder push test --notify ntfy://localhost/spectrum": Promise(
+        (("localhost/", "localhost:FREE_PORT/"),), status=1,
+        says=(r"ntfy [0-9a-f]{6}: failed: .*onnection", "1 of 1 targets did not")),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --notify ntfys://ntfy.sh/my-long-secret-topic": Promise(
+        (RTL, ("ntfys://ntfy.sh/", "ntfy://localhost:FREE_PORT/"),
+         ("--rate 2.4M", "--rate 2.4M --learn 1 --duration 3 --push-spool s")),
+        writes=("s",), says=(COUNTED,)),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --mqtt mqtt://localhost/attic": Promise(
+        (RTL, ("localhost/", "localhost:FREE_PORT/"), ("--rate 2.4M", "--rate 2.4M --learn 1 --duration 3 --push-spool s")),
+        writes=("s",), says=(COUNTED, r"push: mqtt://localhost:\d+/attic: not reachable")),
     # docs/troubleshooting.md has `doctor`
 }
 
@@ -131,10 +157,17 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
              writes=("e.jsonl", "a.sigmf-meta", "s.jsonl", "p.png", "j.json", "e.enc", "cut/event-*.sigmf-data"),
              says=(DEMO_ALERT,),
              alerts=(1, 1))),),
+    "spectrumencoder view SOURCE [--history S] [--fast] [--events FILE.jsonl] ...": (),
     "spectrumencoder survey SOURCE [--scan LOW:HIGH,...] [--duration S] [--json FILE|-] [--csv FILE] [--markdown FILE] "
     "[--plot FILE.png]": (
         ("spectrumencoder survey capture.sigmf-meta --csv s.csv --json -", Promise(writes=("s.csv",),
             says=("freq_center_hz",))),),
+    "spectrumencoder report SITE.db [--since TIME] [--until TIME] [--out FILE.html|.md] [--json FILE]": (
+        ("spectrumencoder run capture.sigmf-meta --history site.db --history-days 30 --history-mb 500", Promise(
+            writes=("site.db",))),
+        ("spectrumencoder report site.db --since all --until 2026-02-01 --out site.html --json site.json", Promise(
+            writes=("site.html", "site.json"))),
+        ("spectrumencoder report site.db --since all", Promise(says=(r"New on the band: 869\.164\d MHz",))),),
     "spectrumencoder band show FILE [--all] [--json FILE]": (
         ("spectrumencoder calibrate quiet.sigmf-meta --out my.band", Promise(writes=("my.band",))),
         ("spectrumencoder band show my.band --all --json b.json", Promise(writes=("b.json",))),),
@@ -156,6 +189,8 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
     "spectrumencoder calibrate SOURCE --out FILE.safetensors --detector boxes [--pfa 0.01] ...": (),
     "spectrumencoder train CONFIG.toml --corpus DIR [--corpus DIR ...] --out DIR [--pool DIR] [--fold FILE:NAME] [--resume] "
     "[--minutes M]": (),
+    "spectrumencoder train --add-class NAME DIR --out MODEL.safetensors [--model base] [--corpus DIR ...] [--frames 4096] "
+    "[--seed 0]": (),
     "spectrumencoder evaluate classify --corpus DIR ... --model base --dropout 0.25 --condition plain|equalised|front-end "
     "[--dtype fp32|bf16|int8] [--json FILE]": (),
     "spectrumencoder evaluate speculative --pool DIR|--corpus DIR [--model speculative[:FAST,LARGE] ...] [--threshold T ...] "
@@ -201,14 +236,20 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
 }
 
 NETWORK, ROOT_RIGHTS, LONG = "a network", "root, and changes the system", "the recordings, and minutes to days"
+WINDOW = "it stays until its window is closed; tests/cli/test_view.py runs both"
 CLUSTER = "it never ends; tests/cli/test_archive_cluster.py has a scheduler and workers"
 NOT_RUN: dict[str, str] = {
     "ssh -L 8143:127.0.0.1:8143 radio": NETWORK,
     "dask scheduler --host 127.0.0.1 --no-dashboard": CLUSTER,
     "dask worker tcp://127.0.0.1:8786 --nworkers 2 --nthreads 1 --no-dashboard": CLUSTER,
     "spectrumencoder run recordings --report report --cluster tcp://127.0.0.1:8786": CLUSTER,
+    ".venv/bin/pip install -r requirements-push.txt -c constraints-numpy1.txt": NETWORK,
+    "spectrumencoder push test --notify env:NTFY_URL --notify file:/etc/spectrumencoder/telegram":
+        "tests/push reads such addresses",
     "make demo": "tests/cli/test_demo.py runs it after the set-up",
     "make test": "it is what runs this test",
+    "spectrumencoder view today.sigmf-meta": WINDOW,
+    "spectrumencoder view soapy:driver=spectrumtest --freq 434M --rate 2.4M --learn 20": WINDOW,
     "make grc": "a screen; tests/grc/test_examples.py opens every example",
     "git clone <this repository> && cd gr-spectrumencoder": NETWORK,
     ".venv/bin/pip install -r requirements-train.txt -c constraints-numpy1.txt": NETWORK,
@@ -229,6 +270,11 @@ NOT_RUN: dict[str, str] = {
     "../.venv/bin/python ../build/sensor.py & ../.venv/bin/python ../build/decoder_side.py":
         "it never ends; tests/grc/test_examples.py runs both",
     "spectrumencoder dataset compose sparse_433 --corpus recordings --corpus more_recordings --out band": LONG,
+    "spectrumencoder train --add-class meter meter/ --out mine.safetensors":
+        "a minute, and recordings; tests/training/test_own_class.py runs its like on a small model",
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --model mine.safetensors --band-file mine.band":
+        "the model of the line before; tests/training/test_own_class.py runs one",
+    "spectrumencoder survey today.sigmf-meta --model mine.safetensors": "the same",
     "spectrumencoder train recipes/train/base.toml --corpus CORPUS --pool POOL --fold recipes/train/folds.toml:fold1 --out "
     "runs/base_fold1": LONG,
     "spectrumencoder train recipes/train/base.toml --corpus CORPUS --pool POOL --fold recipes/train/folds.toml:fold1 --out "
@@ -259,6 +305,9 @@ SNIPPETS: dict[str, tuple[tuple[str, str], ...]] = {
          "import pmt, time\nlog.start()\ntime.sleep(1.0)\nfor _ in range(20):\n    log.handle_events(pmt.to_pmt("
          '{"event_id": "a", "state": "open", "freq_center_hz": 1e8}))\n'),
         ("while True:", "for _ in range(2):")),
+    "docs/history.md": (("import Reader\n", "import History, Reader\nfrom gnuradio.spectrumencoder.simulate.site_history import "
+                         "simulate_history\nhistory = History('roof.db')\nsimulate_history(history, 1794787200, 60, 1300)\n"
+                         "history.close()\n"),),
 }
 # Files that the snippets of a page leave, and what they print.
 AFTER: dict[str, Promise] = {
@@ -268,6 +317,7 @@ AFTER: dict[str, Promise] = {
     "docs/doma_tracker.md": Promise(writes=("tracks.jsonl",)),
     "docs/event_log.md": Promise(says=("100000000.0\n100000000.0",)),
     "docs/fft_tokenizer.md": Promise(says=(r"\(64, 1024\)",)),
+    "docs/history.md": Promise(says=("receiver 434000000.0", r"432812500.0|432825000.0")),
     "docs/python.md": Promise(writes=("events.jsonl",), says=(r"None [1-9]\d*\n", r"\(\d+, 1024\) flash native")),
     "docs/sigmf_annotator.md": Promise(writes=("events.sigmf-meta",)),
     "docs/signal_list.md": Promise(writes=("signals.jsonl",), says=(r"868\.\d+ MHz, \d+ kHz: \w+",)),

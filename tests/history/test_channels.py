@@ -54,6 +54,7 @@ def test_a_steady_carrier_is_occupied_all_the_time_and_noise_never(average):
     psd[:, bin_of(434.5e6)] = FLOOR_DBFS + 20.0
     meter = Meter(25e3, average)
     meter.add(psd, TUNING, 6000.0, 7e-3)
+    meter.finish()
     found, (sums,) = measure(meter)
     assert value(found, 100, 17380, "occupancy") == 1.0  # 17380 * 25 kHz = 434.5 MHz
     assert value(found, 100, 17380, "mean_db") == pytest.approx(20.0, abs=0.5)
@@ -68,6 +69,7 @@ def test_the_receivers_own_line_in_the_middle_is_no_signal():
     psd[:, N_BINS // 2 - 2:N_BINS // 2 + 3] += 40.0
     meter = Meter(25e3, 16)
     meter.add(psd, TUNING, 0.0, 7e-3)
+    meter.finish()
     found, _ = measure(meter)
     assert max(channels.occupancy.max() for channels in found.values()) == 0.0
 
@@ -78,6 +80,7 @@ def test_a_burst_counts_by_its_share_of_the_frames_of_its_minute():
     meter = Meter(25e3, 16)
     for first in range(0, 1000, 37):  # in batches, which cross the minute
         meter.add(psd[first:first + 37], TUNING, 6060.0 - 5.0 + 0.01 * first, 0.01)
+    meter.finish()
     found, _ = measure(meter)
     assert value(found, 100, 17340, "frames") == value(found, 101, 17340, "frames") == 500
     assert value(found, 100, 17340, "occupancy") == pytest.approx(100 / 500)
@@ -90,6 +93,7 @@ def test_tunings_add_up_on_one_grid():
         psd = noise(count)
         psd[:, bin_of(434.6e6, tuning)] = FLOOR_DBFS + 30.0  # both hear it
         meter.add(psd, tuning, 6000.0, 0.01)
+    meter.finish()
     found, _ = measure(meter)
     assert value(found, 100, 17384, "frames") == 400 and value(found, 100, 17384, "occupancy") == 1.0
     assert value(found, 100, 17350, "frames") == 100
@@ -101,6 +105,7 @@ def test_the_level_of_an_emitter_is_that_of_its_strongest_bin():
     psd[::4, bin_of(434.1e6):bin_of(434.1e6) + 5] = FLOOR_DBFS + 25.0
     meter = Meter(25e3, 16)
     meter.add(psd, TUNING, 0.0, 7e-3)
+    meter.finish()
     _, (sums,) = measure(meter)
     level = level_of(sums, Reach(3, 434.098e6, 434.112e6))
     assert level.n / level.frames == 0.25
@@ -114,4 +119,24 @@ def test_frames_that_nobody_takes_are_counted():
     meter = Meter(25e3, 16)
     for hop in range(meter.MAX_SUMS + 5):
         meter.add(noise(2), Tuning(434e6 + 1e6 * hop, RATE_HZ, N_BINS), 0.0, 0.01)
+    meter.finish()
     assert len(meter.take()) == meter.MAX_SUMS and meter.lost_frames == 10
+
+
+def test_a_frame_of_fewer_spectra_before_a_break_is_left_out():
+    meter, other = Meter(25e3, 16), Tuning(440e6, RATE_HZ, N_BINS)
+    for hop in range(20):  # each hop ends with a frame of one spectrum, in which noise reaches far
+        psd = np.concatenate([noise(20, seed=hop), noise(1, average=1, seed=hop)])
+        meter.add(psd, (TUNING, other)[hop % 2], hop * 1.0, 7e-3)
+    meter.finish()
+    found, sums = measure(meter)
+    assert sum(one.frames for one in sums) == 20 * 20
+    assert max(channels.occupancy.max() for channels in found.values()) == 0.0
+
+
+def test_a_whole_frame_before_a_break_counts():
+    meter = Meter(25e3, 16)
+    for number in range(50):  # captures of a single frame
+        meter.add(noise(1, seed=number), TUNING, 1.0 * number, 7e-3)
+    meter.finish()
+    assert sum(one.frames for _, one in meter.take()) >= 48

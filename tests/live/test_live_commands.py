@@ -56,7 +56,9 @@ def test_devices_lists_the_test_radio_and_says_what_it_can_do(capsys, tmp_path):
     (("run", RADIO, "--freq", "1e8", "--rate", "1e6", "--agc", "yes"), "--agc yes is neither on nor off"),
     (("run", RADIO, "--freq", "1e8", "--rate", "1e6", "--scan", "88e6:89e6"), "exclude each other"),
     (("run", RADIO, "--rate", "1e6", "--scan", "89e6:88e6"), "is not LOW:HIGH in Hz"),
-    (("run", RADIO, "--freq", "1e8", "--rate", "1e6", "--annotate"), "--annotate is not for a radio"),
+    (("run", RADIO, "--freq", "1e8", "--rate", "1e6", "--annotate"), "--annotate of a radio needs a file"),
+    (("run", RADIO, "--freq", "1e8", "--rate", "1e6", "--annotate-signals"), "name one: --annotate=FILE"),
+    (("run", RADIO, "--scan", "88e6:108e6", "--rate", "1e6", "--annotate=x"), "--annotate is not for a scan: SigMF needs a"),
     (("run", RADIO, "--freq", "1e8", "--rate", "1e6", "--format", "cu8"), "--format is not for a radio"),
     (("run", RADIO, "--rate", "1e6", "--scan", "88e6:89e6", "--offset", "1e9"), "--offset is not for a scan"),
     (("run", RADIO, "--freq", "1e8", "--rate", "1e6", "--channel", "1"), "--channel is not for a radio"),
@@ -107,8 +109,10 @@ def test_a_scan_from_the_command_line_writes_its_sweeps(make_scene, small_model,
     scene = make_scene({"freq_hz": 90.0e6}, {"freq_hz": 93.0e6})
     status, out, err = command(capsys, "run", f"soapy:driver=spectrumtest,scene={scene}", "--rate", "2.4e6", "--scan",
                                "88e6:96e6", "--dwell-ms", "50", "--settle-ms", "20", "--model", small_model, "--average", "32",
-                               "--duration", "2", "--sweeps", tmp_path / "s.jsonl", "--json", tmp_path / "r.json")
+                               "--duration", "2", "--sweeps", tmp_path / "s.jsonl", "--json", tmp_path / "r.json",
+                               "--plot", tmp_path / "s.svg")
     assert status == 0, err
+    assert (tmp_path / "s.svg").read_text().startswith("<?xml") and "was not drawn" not in err
     first = json.loads((tmp_path / "s.jsonl").read_text().splitlines()[0])
     row = first["power_dbfs"]
     top = sorted(range(len(row)), key=row.__getitem__)[-2:]

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -171,3 +172,17 @@ def test_overflows_are_counted_in_the_reason_and_no_marks_are_printed(live_run, 
     outcome = live_run("pace=0,overflow_every=1", duration=1.0, silence_s=0.6)
     assert "no samples for 0.6 s, after 0 s of signal and " in outcome.fault and " overflows; see whether" in outcome.fault
     assert capfd.readouterr().err == ""  # gr-soapy would print sOsOsO
+
+
+def test_a_run_far_behind_the_clock_ends_with_a_word(small_model, tmp_path):
+    """Every second read times out and loses half a second of samples; the run's clock is ten times as fast as the radio's."""
+    from gnuradio.spectrumencoder.session.flowgraph import RunSettings, quiet_logs, run_source
+    from gnuradio.spectrumencoder.session.sources import RadioOptions, RadioSource
+    quiet_logs()
+    source = RadioSource(RadioOptions("driver=spectrumtest,pace=1,timeout_every=2", 100e6, 250e3, duration=5.0, silence_s=600.0),
+                         clock=lambda: 10.0 * time.monotonic())
+    began = time.monotonic()
+    outcome = run_source(source, RunSettings(model=small_model, events=tmp_path / "e.jsonl"))
+    assert re.fullmatch(r"only [0-4]\.?\d* s of signal( and \d+ overflows?)? came in 1[5-9].* s: the radio, or this machine, "
+                        r"loses samples; see --stats, and give a smaller --rate", outcome.fault), outcome.fault
+    assert time.monotonic() - began < 60 and not outcome.hung and outcome.seconds < 5.0

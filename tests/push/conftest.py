@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("paho.mqtt.client")
 pytest.importorskip("apprise")
 
-from push_servers import MOSQUITTO, Broker, Server, Subscriber  # noqa: E402
+from push_servers import MOSQUITTO, Broker, Server, Subscriber
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
-def wait_for(condition, timeout_s=20.0):
+def wait_for(condition, timeout_s=60.0):
     """Waits until a condition holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -73,7 +73,7 @@ class Subscriber:
 
     def _take(self, client, data, message):
         one = (message.topic, message.payload.decode(), message.retain)
-        if not (message.dup and one in self.messages):  # the broker's own repeat, for an acknowledgement that was lost as it stopped
+        if not (message.dup and one in self.messages):  # the broker's own repeat: it stopped before our acknowledgement
             self.messages.append(one)
 
     def of(self, topic):
@@ -88,7 +88,7 @@ class Subscriber:
 
 
 class Server:
-    """A web server on the loopback. posts: (path, JSON or text) of what it took; refuse: status that it answers instead of 200."""
+    """A web server on the loopback. posts: (path, JSON) of what it took; refuse: status that it answers instead of 200."""
 
     def __init__(self):
         self.posts, self.refuse, self._server, self.port = [], 0, None, 0

@@ -9,8 +9,8 @@ from gnuradio.spectrumencoder.push import discovery
 from gnuradio.spectrumencoder.push.run_state import RunState
 from push_servers import event
 
-# https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and components/mqtt/schemas.py of its core, which refuses
-# any other key at the root
+# https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and components/mqtt/schemas.py of its core, which
+# refuses any other key at the root
 ROOT_REQUIRED, ROOT_ALLOWED = {"device", "origin", "components"}, {"state_topic", "availability_topic", "qos"}
 STATE_CLASSES, CATEGORIES = {"measurement", "total", "total_increasing"}, {"config", "diagnostic"}
 
@@ -47,7 +47,8 @@ def test_its_templates_read_the_figures_that_are_published():
     parts = discovery.payload("attic", "Monitor")["components"]
     figures = state.figures(5, 2, 1, 2001.0)
     values = {name: rendered(part["value_template"], figures | {"text": "x" * 300}) for name, part in parts.items()}
-    assert values == {"last_alert": "x" * 255, "alerts_hour": "3", "emitters": "5", "noise": "-87.0", "frames": "146.5", "problem": "ON"}
+    assert values == {"last_alert": "x" * 255, "alerts_hour": "3", "emitters": "5", "noise": "-87.0", "frames": "146.5",
+                      "problem": "ON"}
     assert figures["problem"] == "overflows" and figures["waiting"] == 2 and figures["dropped"] == 1
     later = state.figures(None, 0, 0, 4800.0)
     assert later["alerts_hour"] == 1 and later["problem"] == ""

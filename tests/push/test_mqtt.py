@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from gnuradio.spectrumencoder.push.pusher import Pusher, send_test
 from gnuradio.spectrumencoder.push.rules_file import targets
-
 from push_servers import MOSQUITTO, Broker, Subscriber, event, push, wait_for
 
 MB = 1_000_000
@@ -82,7 +81,7 @@ def test_a_broker_that_vanishes_and_comes_back_gets_all_in_order_and_once(broker
     push(pusher, *(event(number) for number in range(20, 200)))
     wait_for(lambda: pusher.n_waiting == 180)
     broker.start()
-    wait_for(lambda: len(subscriber.events()) >= 200, 30)
+    wait_for(lambda: len(subscriber.events()) >= 200)
     wait_for(lambda: pusher.n_waiting == 0)
     time.sleep(0.3)
     assert numbers(subscriber.events()) == list(range(200))
@@ -96,7 +95,7 @@ def test_a_broker_that_breaks_off_in_the_middle_gets_repeats_that_can_be_known_a
     wait_for(lambda: len(subscriber.events()) > 100)
     broker.stop()
     broker.start()
-    wait_for(lambda: pusher.n_waiting == 0, 40)
+    wait_for(lambda: pusher.n_waiting == 0)
     wait_for(lambda: subscriber.events() and numbers(subscriber.events())[-1] == 1499)
     once = {one["message_id"]: one for one in subscriber.events()}
     assert numbers(once.values()) == list(range(1500))
@@ -131,7 +130,7 @@ def test_what_waited_when_the_process_was_killed_is_sent_by_the_next(broker, sub
     killed(broker.url(), tmp_path / "push.spool", [event(number) for number in range(50)], "pusher.n_waiting == 50")
     broker.start()
     opened(broker.url())
-    wait_for(lambda: len(subscriber.events()) >= 50, 30)
+    wait_for(lambda: len(subscriber.events()) >= 50)
     time.sleep(0.3)
     assert numbers(subscriber.events()) == list(range(50))
 
@@ -187,8 +186,8 @@ def guarded(tmp_path):
     if MOSQUITTO is None:
         pytest.skip("mosquitto is not installed")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", tmp_path / "key.pem", "-out",
-                    tmp_path / "ca.pem", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-                   check=True, capture_output=True)
+                    tmp_path / "ca.pem", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
     subprocess.run(["mosquitto_passwd", "-b", "-c", tmp_path / "users", "sdr", "geheim-123"], check=True, capture_output=True)
     broker = Broker(tmp_path, "allow_anonymous false", f"password_file {tmp_path}/users", f"certfile {tmp_path}/ca.pem",
                     f"keyfile {tmp_path}/key.pem")
@@ -199,7 +198,8 @@ def guarded(tmp_path):
 def test_with_password_and_certificate_it_arrives_and_without_it_says_why(guarded, tmp_path, monkeypatch):
     rules, secret = tmp_path / "push.toml", tmp_path / "secret"
     secret.write_text("geheim-123\n")
-    rules.write_text(f'[[target]]\nurl = "mqtts://sdr@127.0.0.1:{guarded.port}/x"\nca_file = "ca.pem"\npassword_file = "secret"\n')
+    rules.write_text(f'[[target]]\nurl = "mqtts://sdr@127.0.0.1:{guarded.port}/x"\nca_file = "ca.pem"\n'
+                     'password_file = "secret"\n')
     assert send_test(targets(rules_file=rules)[0]) == ""
     secret.write_text("wrong-geheim\n")
     assert "Not authorized" in send_test(targets(rules_file=rules)[0])

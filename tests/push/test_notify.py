@@ -6,6 +6,7 @@ import time
 
 import pytest
 from gnuradio.spectrumencoder.push import addresses, notify_target
+from gnuradio.spectrumencoder.push import pusher as pusher_module
 from gnuradio.spectrumencoder.push.pusher import Pusher, send_test
 from gnuradio.spectrumencoder.push.rules_file import targets
 from push_servers import event, push, wait_for
@@ -14,6 +15,7 @@ from push_servers import event, push, wait_for
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(notify_target, "MIN_RETRY_S", 0.1)
+    monkeypatch.setattr(pusher_module, "FLUSH_S", 30.0)  # on a busy machine
 
 
 @pytest.fixture
@@ -98,7 +100,8 @@ def test_a_message_that_a_service_never_takes_is_counted_and_does_not_block_the_
 def test_what_waits_for_a_digest_goes_when_the_run_ends_and_quiet_hours_hold_it_over(server, opened):
     at = f'url = "json://127.0.0.1:{server.port}"\n'
     quiet = time.strftime("%H:%M", time.gmtime(time.time() - 7200)) + time.strftime("-%H:%M", time.gmtime(time.time() + 7200))
-    pusher = opened(f'[[target]]\nname = "digest"\n{at}digest_minutes = 60\n\n[[target]]\nname = "night"\n{at}quiet_hours = "{quiet}"\n')
+    pusher = opened(f'[[target]]\nname = "digest"\n{at}digest_minutes = 60\n\n'
+                    f'[[target]]\nname = "night"\n{at}quiet_hours = "{quiet}"\n')
     push(pusher, event(1), event(2))
     wait_for(lambda: pusher.n_waiting == 4)
     time.sleep(0.3)
@@ -119,7 +122,8 @@ def test_no_line_shows_a_secret(server, opened, capfd):
     wait_for(lambda: pusher.senders[0].trouble)
     why = send_test(targets(notify=[secret])[0])
     pusher.close()
-    said = json.dumps([*pusher.news(), *pusher.lines(), pusher.summary(), why, repr(targets(notify=[secret]))]) + "".join(capfd.readouterr())
+    said = json.dumps([*pusher.news(), *pusher.lines(), pusher.summary(), why, repr(targets(notify=[secret]))])
+    said += "".join(capfd.readouterr())
     assert "Connection error" in said
     for word in ("hunter22", "T0KEN", "k3yk3y", "sdr:"):
         assert word not in said

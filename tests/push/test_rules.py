@@ -57,27 +57,34 @@ URL = 'url = "json://localhost"'
 
 
 @pytest.mark.parametrize("text, words", [
-    ("[rules", "is no TOML file"), ("rule = 1", "rule is unknown; it may hold [rules] and [[target]]"), ("rules = 1", "rules is no table"),
-    ("[target]\nurl='x'", "target is no list of tables"), ("[rules]\nmin_snr = 3", "[rules]: min_snr is unknown; rules are kinds, states"),
-    ("[rules]\nkinds = ['nwe']", "[rules]: kinds = ['nwe'] is not a list of new, gone"), ("[rules]\nkinds = []", "kinds = [] is not"),
+    ("[rules", "is no TOML file"), ("rule = 1", "rule is unknown; it may hold [rules] and [[target]]"),
+    ("rules = 1", "rules is no table"),
+    ("[target]\nurl='x'", "target is no list of tables"),
+    ("[rules]\nmin_snr = 3", "[rules]: min_snr is unknown; rules are kinds, states"),
+    ("[rules]\nkinds = ['nwe']", "[rules]: kinds = ['nwe'] is not a list of new, gone"),
+    ("[rules]\nkinds = []", "kinds = [] is not"),
     ("[rules]\nmin_snr_db = '6'", "min_snr_db = '6' is not a number of dB from -50 to 150"),
-    ("[rules]\nmin_snr_db = nan", "min_snr_db = nan is not"), ("[rules]\nmax_per_hour = true", "max_per_hour = True is not a whole number"),
+    ("[rules]\nmin_snr_db = nan", "min_snr_db = nan is not"),
+    ("[rules]\nmax_per_hour = true", "max_per_hour = True is not a whole number"),
     ("[rules]\nmax_per_hour = 0", "max_per_hour = 0 is not a whole number from 1 to 3600"),
     ("[rules]\nmin_threat_level = 'urgent'", "'urgent' is none of LOW, MEDIUM, HIGH"),
     ("[rules]\nfrequencies_hz = [433e6, 434e6]", "is not a list of [low, high] in Hz"),
     ("[rules]\nfrequencies_hz = [[434e6, 433e6]]", "is not a list of [low, high] in Hz"),
     ("[rules]\nquiet_hours = '22-7'", "quiet_hours = '22-7' is not BEGIN-END, such as \"22:00-07:00\""),
     ("[rules]\nquiet_hours = '22:00-22:00'", "is not BEGIN-END"), ("[rules]\nquiet_hours = '25:00-07:00'", "is not BEGIN-END"),
-    ("[rules]\ntime_zone = 'Europe/Berlinn'", "time_zone = 'Europe/Berlinn' is no time zone"), ("[rules]\ntime_zone = 3", "is no time zone"),
+    ("[rules]\ntime_zone = 'Europe/Berlinn'", "time_zone = 'Europe/Berlinn' is no time zone"),
+    ("[rules]\ntime_zone = 3", "is no time zone"),
     ("[rules]\nlink = 'attic'", "link = 'attic' is no http:// or https:// address"),
     ("[rules]\ndigest_minutes = -1", "digest_minutes = -1 is not a number of minutes"),
-    ("", "holds no [[target]], and neither --mqtt nor --notify is given"), ("[[target]]\nname = 'x'", "[[target]] 1 (x): it has no url"),
+    ("", "holds no [[target]], and neither --mqtt nor --notify is given"),
+    ("[[target]]\nname = 'x'", "[[target]] 1 (x): it has no url"),
     ("[[target]]\nurl = 3", "[[target]] 1: url is no text in quotes"),
     ("[[target]]\nurl = 'env:NO_SUCH_NAME'", "url: the variable NO_SUCH_NAME is not set"),
     ("[[target]]\nurl = 'file:/nowhere/x'", "url: /nowhere/x cannot be read: No such file or directory"),
     ("[[target]]\nurl = 'nonsense://sEcReT'", "url: apprise knows no address of this form (nonsense://...)"),
     ("[[target]]\nurl = 'mqtt://u:sEcReT@host'", "holds a password, which every user of this machine could read"),
-    ("[[target]]\nurl = 'mqtt://host/a/#'", "the prefix 'a' cannot begin a topic: no #"), ("[[target]]\nurl = 'mqtt://'", "names no host"),
+    ("[[target]]\nurl = 'mqtt://host/a/#'", "the prefix 'a' cannot begin a topic: no #"),
+    ("[[target]]\nurl = 'mqtt://'", "names no host"),
     ("[[target]]\nurl = 'mqtt://host:99999'", "the address of the broker cannot be read"),
     ("[[target]]\nurl = 'mqtt://h'\nmax_per_hour = 3", "max_per_hour is for people"),
     ("[[target]]\nurl = 'mqtt://h'\ndiscovery = 'a/#'", "discovery = 'a/#' cannot begin a topic"),
@@ -139,7 +146,8 @@ def at(text, zone="Europe/Berlin"):
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
 
 
-@pytest.mark.parametrize("now, hours", [("2026-11-28 21:59", 0), ("2026-11-28 22:00", 9), ("2026-11-29 03:00", 4), ("2026-11-29 07:00", 0),
+@pytest.mark.parametrize("now, hours", [("2026-11-28 21:59", 0), ("2026-11-28 22:00", 9), ("2026-11-29 03:00", 4),
+                                        ("2026-11-29 07:00", 0),
                                         ("2027-03-27 22:00", 8), ("2026-10-24 22:00", 10)])
 def test_quiet_hours_follow_the_clock_of_their_zone_through_both_changes_of_the_year(now, hours):
     schedule = Schedule(Rules(quiet_hours=Quiet(*(datetime.strptime(word, "%H:%M").time() for word in ("22:00", "07:00"))),
@@ -175,10 +183,13 @@ def test_a_line_reads_like_one():
                          "recording": "night"}, soon) == "Gone from +300.0 kHz from the centre, gate in night"
     assert message.line({"alert": "receiver", "analysis_type": "gain step", "freq_center_hz": 434e6}, soon) == (
         "Receiver, at 434.0000 MHz, gain step")
+    fault = {"alert": "fault", "message": "driver=rtlsdr: no samples for 5 s", "timestamp": heard["timestamp"]}
+    assert message.line(fault, soon) == "The monitor has stopped, 12:03:17 UTC: driver=rtlsdr: no samples for 5 s"
+    assert EventFilter(Rules(min_snr_db=20).of_people()).passes(fault) and not EventFilter(Rules()).passes(fault)
     assert message.line({}, soon) == "Anomaly at an unknown frequency, unknown signal"
 
 
 def test_the_page_lists_every_rule_and_no_other():
     page = (Path(__file__).parents[2] / "docs/push.md").read_text()
-    listed = [line.split("`")[1] for line in page.splitlines() if line.startswith("| `") and line.count("|") == 4]
-    assert listed == list(RULES)
+    table = page.partition("| rule |")[2].partition("\n\n")[0]
+    assert [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")] == list(RULES)

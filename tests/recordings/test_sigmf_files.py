@@ -68,6 +68,22 @@ def test_archives_of_sigmf_python(theirs, tmp_path, suffix):
         np.testing.assert_allclose(sigmf.fromfile(str(events), skip_checksum=True).read_samples(), IQ, atol=1e-6)
 
 
+@pytest.mark.parametrize("suffix", [".sigmf.gz", ".sigmf.xz"])
+def test_a_packed_archive_is_unpacked_once(theirs, tmp_path, monkeypatch, suffix):
+    from gnuradio.spectrumencoder.recordings import archive
+    passes = []
+
+    class Counted(archive._Unpacked):
+        def __init__(self, *arguments):
+            passes.append(1)
+            super().__init__(*arguments)
+    monkeypatch.setattr(archive, "_Unpacked", Counted)
+    path = tmp_path / f"rec{suffix}"
+    theirs().archive(str(path))
+    is_right(open_recording(path))
+    assert len(passes) == 1
+
+
 def test_an_archive_is_known_by_its_content(theirs, tmp_path):
     theirs().archive(str(tmp_path / "rec.sigmf"))
     for suffix in (".sigmf.gz", ".sigmf.xz", ".sigmf.zip"):

@@ -61,6 +61,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
     Attributes:
         on_judged: None; a function set here is called after frames are judged. Its arguments: number of frames, first sample of
             the first one, samples from frame to frame, samples/s.
+        on_segment: None; a function set here is called when another tuning or time begins. Its arguments: first sample, centre
+            (Hz; None: not known), POSIX seconds of that sample.
 
     Raises:
         ModelError: the model file is missing or invalid. BandFileError: the band file is damaged, or of other frames.
@@ -97,7 +99,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         if band != "auto" and band not in bands:
             raise ValueError(f"band {band!r} is none of the model's; use auto, {', '.join(bands)}")
         self._bands, self._fixed_band, self._time_source = bands, None if band == "auto" else band, time_source
-        self.on_judged = None
+        self.on_judged = self.on_segment = None
         self._samp_rate, self._center_freq = samp_rate, center_freq
         self._clear()
         self.add_input_port(keys.CONTROL, self.handle_control)
@@ -297,6 +299,9 @@ class anomaly_detector(SafeBlock, gr.sync_block):
                                 tagged.get(keys.FRAME_HOP, k_eff * self._n_bins),
                                 tagged.get(keys.FRAME_AVERAGE, k_eff), anchor, source, relative)
         self._settled = True
+        if self.on_segment is not None and (old is None or (rx_freq, relative) != (old.rx_freq, old.freq_relative)
+                                            or abs(old.time_of(start) - self._segment.time_of(start)) > 0.5 / rate):
+            self.on_segment(start, freq, self._segment.time_of(start))
         return self._segment
 
     def _publish(self, emitted: list[Emitted]):

@@ -104,6 +104,10 @@ class doma_tracker(SafeBlock, gr.basic_block):
             _set(tracker, name, value)
         return tracker
 
+    def keep_lines(self, append: bool, max_mb: float = 0.0):
+        """Opens the file of tracks as ``event_log`` does its own: after what it holds, with files of at most that size."""
+        self._outputs.append, self._outputs.max_bytes = bool(append), round(max_mb * 1e6)
+
     def _start(self):
         with self._lock:
             self.tracker = self._new_tracker()
@@ -172,17 +176,18 @@ class _Outputs:
         self._file = self._socket = None
         self._features: dict[str, dict] = {}
         self._written_s = float("-inf")
+        self.append, self.max_bytes = False, 0
 
     def open(self):
         if self._path is not None and self._file is None:
-            self._file = LinesFile(self._path, append=False)
+            self._file = LinesFile(self._path, append=self.append, max_bytes=self.max_bytes)
         if self._destination is not None and self._socket is None:
             self._socket = socket.socket(self._destination[0], socket.SOCK_DGRAM)
         self._features.clear()
 
     def write(self, fields: dict):
         if self._file is None and self._path is not None:
-            self._file = LinesFile(self._path)  # messages that come after a stop go on in the same file
+            self._file = LinesFile(self._path, max_bytes=self.max_bytes)  # messages that come after a stop go on in the same file
         if self._file is not None:
             self._file.write(describe.json_line(fields))
         if self._geojson_path is not None and (feature := describe.feature(fields)) is not None:

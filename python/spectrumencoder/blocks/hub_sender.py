@@ -53,12 +53,13 @@ class to_hub(SafeBlock, gr.basic_block):
         fields = messages.metadata(message)
         if keys.FRAMES_PER_S in fields:
             left_out = (keys.BLOCK, keys.STATUS_STATE, keys.MESSAGE, keys.MALFORMED)
-            self.sender.send(HEALTH, json_bytes({key: value for key, value in fields.items() if key not in left_out}
-                                                | self.link()))
+            health = {key: value for key, value in fields.items() if key not in left_out}
+            self.sender.send(HEALTH, json_bytes(health | self.link()))
 
     def link(self) -> dict[str, int]:
         """Counters of the link: what waits in the spool, and what was dropped."""
-        return {keys.WAITING_MESSAGES: self.sender.n_waiting, keys.DROPPED_MESSAGES: self.sender.n_dropped + self.sender.n_overrun}
+        return {keys.WAITING_MESSAGES: self.sender.n_waiting,
+                keys.DROPPED_MESSAGES: self.sender.n_dropped + self.sender.n_overrun}
 
 
 class hub_sender(to_hub):
@@ -85,7 +86,8 @@ class hub_sender(to_hub):
     def __init__(self, address: str = "tcp://127.0.0.1:5560", sensor: str = "", key: str | Path = "",
                  position: tuple[float, float] | tuple[()] = (), spool: str | Path = "", spool_mb: float = SPOOL_MB) -> None:
         super().__init__(None, "hub_sender")
-        self._outlet = Outlet(str(address), str(sensor), str(key), tuple(map(float, position)) or None, str(spool), float(spool_mb))
+        place = tuple(map(float, position)) or None
+        self._outlet = Outlet(str(address), str(sensor), str(key), place, str(spool), float(spool_mb))
 
     def counters(self) -> dict[str, Any]:
         return {} if self.sender is None else self.link() | {keys.SENT_BYTES: self.sender.n_bytes}

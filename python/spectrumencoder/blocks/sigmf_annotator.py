@@ -17,12 +17,14 @@ from ..atomic_file import cannot_write, write_file
 from ..emitters.listing import what
 from ..lines_file import CannotWrite, finite
 from ..recordings import DATA_SUFFIX, META_SUFFIX, Recording, open_recording
+from ..recordings.recording import iso_time
 from . import messages
 from .safe_block import SafeBlock, handler
 
 _GENERATOR = "gr-spectrumencoder"
 EXTENSION = {"name": keys.SIGMF_PREFIX.rstrip(":"), "version": "0.1.0", "optional": True}
 _RELATIVE = "frequencies count from the centre, which is not known"
+MAX_CAPTURES = 50_000  # of a stream: each is written anew each time
 _WRITE_INTERVAL_S, _WRITE_SHARE = 1.0, 0.1  # between two writes, and the largest share of the time for them
 
 
@@ -41,7 +43,7 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
             minimal metadata (live, or raw samples).
         output: path of the .sigmf-meta to write; "": NAME-events.sigmf-meta beside the recording. It may be the
             recording's own file, which is then completed.
-        samp_rate, center_freq, datatype: Hz, Hz, SigMF type; for the minimal metadata only.
+        samp_rate, center_freq, datatype: Hz, Hz, SigMF type; for the minimal metadata only. ``begin_capture`` adds tunings.
 
     Raises:
         RecordingError: the recording is missing or invalid.
@@ -65,6 +67,22 @@ class sigmf_annotator(SafeBlock, gr.basic_block):
         self._written, self._took_s = 0.0, 0.0
         self.add_input_port(keys.EVENTS, self.handle_events)
         self.add_input_port(keys.SIGNALS, self.handle_signals)
+
+    def begin_capture(self, sample: int, freq_hz: float | None, posix_s: float) -> None:
+        """Another tuning or time begins, of a stream that no recording describes.
+
+        Args:
+            sample: number of its first sample. freq_hz: centre; None: not known. posix_s: time of that sample.
+        """
+        whole = math.floor(posix_s)
+        capture = {"core:sample_start": int(sample), **({} if freq_hz is None else {"core:frequency": float(freq_hz)}),
+                   "core:datetime": iso_time((whole, posix_s - whole))}
+        with self._lock:
+            captures = self._meta["captures"]
+            if captures and captures[-1]["core:sample_start"] >= sample:
+                captures.pop()
+            if len(captures) < MAX_CAPTURES:
+                captures.append(capture)
 
     def counters(self):
         signals = sum(key == keys.SIGNAL_ID for key, _ in self._events)

@@ -28,6 +28,7 @@ MAX_SCAN_CHANNELS = 4096  # of a scan over all hops: beyond, channels are wider
 QUANTILE, _QUANTILE_Z = 0.25, -0.6744898  # of the bins that is noise, as of the tokenizer's floor
 MIN_OVER_DB = 6.0  # over the floor: occupied
 _RARE_Z = 4.4172  # of a normal variable, exceeded with probability 5e-6 by a bin of noise
+WINDOW_BINS = 4  # half the main lobe of the Blackman-Harris window
 MINUTE_S = 60.0
 
 
@@ -53,6 +54,15 @@ def over_db(average: int) -> float:
 def _gamma_quantile(shape: float, z: float) -> float:
     """Quantile of a gamma variable of mean 1, by the one of a normal variable (Wilson and Hilferty 1931)."""
     return max(1e-3, 1.0 - 1.0 / (9.0 * shape) + z * math.sqrt(1.0 / (9.0 * shape))) ** 3
+
+
+def is_short(frame: np.ndarray, average: int) -> bool:
+    """Whether a frame (N,) dBFS has about half as many spectra as it should, or fewer: by how much its noise varies.
+
+    That is the median difference between bins so far apart that the window does not join them.
+    """
+    varies_db = 10 / math.log(10.0) * math.sqrt(2 * (1 / average + 1 / (2 * average**2)))  # of the logarithm of a gamma variable
+    return float(np.median(np.abs(frame[WINDOW_BINS:] - frame[:-WINDOW_BINS]))) > 1.35 * 0.6745 * varies_db
 
 
 class Grid:
@@ -158,15 +168,38 @@ class Meter:
 
     def __init__(self, width_hz: float, average: int, usable: float = 1.0):
         self._width_hz, self._usable = width_hz, usable
-        self._over = np.float32(10 ** (over_db(average) / 10))
+        self._average, self._over = average, np.float32(10 ** (over_db(average) / 10))
         self._floor_db = np.float32(10 * math.log10(_gamma_quantile(average, _QUANTILE_Z)))
         self._grids: dict[Tuning, Grid] = {}
         self._sums: dict[tuple[int, Tuning], Sums] = {}
         self._lock = threading.Lock()
+        self._held: tuple[np.ndarray, Tuning, float, float] | None = None  # the newest frame, with the arguments of `add`
         self.lost_frames = 0
 
     def add(self, psd: np.ndarray, tuning: Tuning, posix_s: float, frame_s: float) -> None:
-        """Takes frames (F, N) dBFS that follow each other from posix_s on, frame_s seconds apart."""
+        """Takes frames (F, N) dBFS that follow each other from posix_s on, frame_s seconds apart.
+
+        A frame before a break may be of fewer spectra, in which noise reaches high: it is left out then.
+        """
+        if not len(psd):
+            return
+        if self._held is not None:
+            _, before, held_s, held_frame_s = self._held
+            if tuning == before and abs(held_s + held_frame_s - posix_s) < 0.5 * frame_s:
+                self._count(*self._held)
+            else:
+                self.finish()
+        last = len(psd) - 1
+        self._count(psd[:last], tuning, posix_s, frame_s)
+        self._held = psd[last:].copy(), tuning, posix_s + last * frame_s, frame_s
+
+    def finish(self) -> None:
+        """A break follows, or the end."""
+        held, self._held = self._held, None
+        if held is not None and not is_short(held[0][0], self._average):
+            self._count(*held)
+
+    def _count(self, psd: np.ndarray, tuning: Tuning, posix_s: float, frame_s: float) -> None:
         while len(psd):
             minute = math.floor(posix_s / MINUTE_S + 1e-9)
             count = min(len(psd), max(1, math.ceil(((minute + 1) * MINUTE_S - posix_s) / frame_s - 1e-6)))

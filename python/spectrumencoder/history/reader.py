@@ -62,13 +62,17 @@ class Reader:
     def alerts(self, since_s: float = -math.inf, until_s: float = math.inf, limit: int | None = None) -> list[dict[str, Any]]:
         """Alerts that were on in this time: the last message of each, with the times of the first and last; newest first.
 
-        STATE is `close` if it is closed. TIMESTAMP is that at which it opened, LAST_HEARD that of its last sign.
+        STATE is `close` if it is closed. TIMESTAMP is the time at which it opened, LAST_HEARD that of its emitter's last sign.
+        TIMESTAMP_END is that of its end: it was closed, or its run is over. It is absent while the alert is on.
         """
-        rows = self._rows("SELECT a.fields, a.opened_s, a.updated_s, a.run_id, r.band FROM alerts a JOIN runs r USING (run_id) "
-                          "WHERE a.updated_s >= ? AND a.opened_s < ? ORDER BY a.opened_s DESC, a.rowid DESC LIMIT ?",
-                          since_s, until_s, -1 if limit is None else limit)
-        return [json.loads(fields) | {keys.TIMESTAMP: opened, keys.LAST_HEARD: updated, keys.RUN_ID: run, BAND: band}
-                for fields, opened, updated, run, band in rows]
+        rows = self._rows(
+            "SELECT a.fields, a.opened_s, a.updated_s, a.run_id, r.band, coalesce(a.closed_s, CASE WHEN r.why IS NOT NULL OR "
+            "r.run_id < (SELECT max(run_id) FROM runs) THEN max(a.updated_s, coalesce(r.end_s, 0)) END) AS ended_s "
+            "FROM alerts a JOIN runs r USING (run_id) WHERE (ended_s IS NULL OR ended_s >= ?) AND a.opened_s < ? "
+            "ORDER BY a.opened_s DESC, a.rowid DESC LIMIT ?", since_s, until_s, -1 if limit is None else limit)
+        return [{keys.LAST_HEARD: updated} | json.loads(fields) | _without_none({
+            keys.TIMESTAMP: opened, keys.TIMESTAMP_END: ended, keys.RUN_ID: run, BAND: band})
+            for fields, opened, updated, run, band, ended in rows]
 
     def emitters(self, since_s: float = -math.inf, until_s: float = math.inf) -> list[dict[str, Any]]:
         """Emitters that were heard in this time, in the order of their frequency, with the figures of now."""
@@ -107,22 +111,22 @@ class Reader:
             Dicts: TIMESTAMP of the minute, OCCUPANCY (share of its frames), MEAN_DB and MAX_DB over the floor, of its strongest
             bin, the mean over the time that it was on.
         """
-        return self.all_levels(since_s, until_s, band).get(emitter_id, [])
+        rows = []
+        for minute, ids, shares, means, highest in self.level_rows(since_s, until_s, band):
+            for n in np.flatnonzero(ids == emitter_id).tolist():
+                rows.append({keys.TIMESTAMP: minute * MINUTE_S, keys.OCCUPANCY: round(float(shares[n]), 4),
+                             keys.MEAN_DB: float(means[n]), keys.MAX_DB: float(highest[n])})
+        return rows
 
-    def all_levels(self, since_s: float = -math.inf, until_s: float = math.inf,
-                   band: str | None = None) -> dict[int, list[dict[str, Any]]]:
-        """``levels`` of all emitters, by number."""
+    def level_rows(self, since_s: float = -math.inf, until_s: float = math.inf, band: str | None = None):
+        """As ``levels``, of all emitters, as an iterator: minute, and (E,) numbers, shares, means and maxima."""
         if band is None:
             band = next((row[0] for row in self._rows("SELECT band FROM runs ORDER BY run_id DESC LIMIT 1")), "")
-        found: dict[int, list[dict[str, Any]]] = {}
         for minute, content in self._rows(
                 "SELECT m.minute, m.levels FROM minutes m JOIN runs r USING (run_id) WHERE m.minute >= ? AND m.minute < ? "
                 "AND r.band = ? AND m.levels IS NOT NULL ORDER BY m.minute", since_s / MINUTE_S - 1 + 1e-9, until_s / MINUTE_S,
                 band):
-            for number, share, mean, highest in zip(*(part.tolist() for part in unpack_levels(content)), strict=True):
-                found.setdefault(number, []).append({keys.TIMESTAMP: minute * MINUTE_S, keys.OCCUPANCY: round(share, 4),
-                                                     keys.MEAN_DB: mean, keys.MAX_DB: highest})
-        return found
+            yield minute, *unpack_levels(content)
 
     def health(self, since_s: float = -math.inf, until_s: float = math.inf) -> list[dict[str, Any]]:
         """Minutes in which a run gave signal, oldest first.

@@ -128,14 +128,13 @@ class Recorder:
     def _write(self, run: Run) -> None:
         run.collect()
         try:
-            if self._history is None or not self._history.in_place:
-                self._reopen(run)
-            with self._history as history:
+            history = self._opened(run)
+            with history:
                 written = run.write(history)
             run.forget(written)
             if time.monotonic() >= self._trim_at and run.end_s is not None:
                 self._trim_at = time.monotonic() + TRIM_S
-                self._history.trim(run.end_s)
+                history.trim(run.end_s)
         except (sqlite3.Error, HistoryError, OSError) as error:
             self._failed(error, run)
         else:
@@ -143,13 +142,16 @@ class Recorder:
                 self._say(f"the history {self.path} is written again, after {time.monotonic() - self._failing_since:.0f} s")
                 self._failing_since = None
 
-    def _reopen(self, run: Run) -> None:
-        """Opens the file anew; a run that has been noted in another file is noted again."""
+    def _opened(self, run: Run) -> History:
+        """The history; it is opened anew if it failed, or if its file is no longer there. Then the run is noted in it again."""
+        if self._history is not None and self._history.in_place:
+            return self._history
         if self._history is not None:
             self._history.close()
             self._history = None
         self._history = self._open()
         run.noted_in(self._history)
+        return self._history
 
     def _failed(self, error: Exception, run: Run) -> None:
         self.failures += 1

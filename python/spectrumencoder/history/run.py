@@ -132,6 +132,8 @@ class Run:
     def collect(self) -> None:
         """Takes what the run has given since the last call."""
         health, self._emitters = self._source.poll()
+        if self.why is not None:
+            self.meter.finish()
         places = [place for row in self._emitters for place in _places(row)]
         for minute, sums in self.meter.take():
             if minute not in self._minutes:

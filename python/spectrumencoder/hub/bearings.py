@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bearings and times of arrival that sensors send one by one, joined to reports that the tracker can solve.
 
-A report of a sensor about an emission, {freq_center_hz, timestamp, bearing: {azimuth, az_error}} or {..., toa_s, toa_error_s}, says
-in which direction, or when, one sensor heard it. With those of other sensors within ``JOIN_S`` and 20 ppm of the frequency, and of
-the same `identity` if they have one, it becomes one report with `receivers`, which ``tracker.geo`` solves for the position.
+A report of a sensor about an emission, {freq_center_hz, timestamp, bearing: {azimuth, az_error}} or {..., toa_s, toa_error_s},
+says in which direction, or when, one sensor heard it. With those of other sensors within ``JOIN_S`` and 20 ppm of the frequency,
+and of the same `identity` if they have one, it becomes one report with `receivers`, which ``tracker.geo`` solves.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ..encoder import pdu
 from .certificates import AllowList, HubKeys
+from .decoding import begin_s
 from .message import (
     KIND_NAMES,
     MAX_BYTES,
@@ -211,17 +212,17 @@ class Receiver:
 
     def _write(self, accepted: list[tuple[Message, int, int]], counted: Counter) -> bool:
         """Stores the messages; those whose payload is no good as a number alone. False if the disk fails: nothing is answered."""
-        sound: list[tuple[Message, int]] = []
+        sound: list[tuple[Message, int, float]] = []
         passed: list[tuple[Message, int]] = []
         for message, lost, size in accepted:
             try:
-                pdu.unpack(message.payload) if message.kind == SPECTRA else read_json(message.payload)
+                when_s = _begin_s(message)
                 passed.append((message, size))
-                sound.append((message, lost))
+                sound.append((message, lost, when_s))
             except (MessageError, pdu.CodecError) as error:  # it would never be better: the sensor must not send it again
                 self._refuse(message.sensor, MALFORMED, str(error))
                 counted[message.sensor, MALFORMED] += 1
-                sound.append((message._replace(kind=0, payload=b""), lost))
+                sound.append((message._replace(kind=0, payload=b""), lost, message.time_s))
         try:
             self._store.add(sound, [(sensor, name, value) for (sensor, name), value in counted.items()])
         except StoreError as error:
@@ -291,3 +292,14 @@ class Receiver:
             self._said[sensor, reason] = now
             self._say(text)
 
+
+def _begin_s(message: Message) -> float:
+    """POSIX s of what a message is about.
+
+    Raises:
+        CodecError, MessageError: its payload is no good.
+    """
+    if message.kind == SPECTRA:
+        return begin_s(pdu.unpack(message.payload)[0], message.time_s)
+    read_json(message.payload)
+    return message.time_s

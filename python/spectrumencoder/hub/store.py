@@ -24,8 +24,8 @@ _SCHEMA = """
 CREATE TABLE runs (run BLOB PRIMARY KEY, sensor TEXT NOT NULL, sequence INTEGER NOT NULL, lost INTEGER NOT NULL DEFAULT 0,
                    first_s REAL NOT NULL, last_s REAL NOT NULL, about BLOB) WITHOUT ROWID;
 CREATE TABLE messages (id INTEGER PRIMARY KEY, sensor TEXT NOT NULL, run BLOB NOT NULL, sequence INTEGER NOT NULL,
-                       kind INTEGER NOT NULL, time_s REAL NOT NULL, payload BLOB NOT NULL);
-CREATE INDEX of_sensor ON messages (kind, sensor, time_s);
+                       kind INTEGER NOT NULL, time_s REAL NOT NULL, begin_s REAL NOT NULL, payload BLOB NOT NULL);
+CREATE INDEX of_sensor ON messages (kind, sensor, begin_s);
 CREATE TABLE counts (sensor TEXT NOT NULL, name TEXT NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (sensor, name)) WITHOUT ROWID;
 """
 
@@ -97,8 +97,12 @@ class HubStore:
         with self._lock, self._told():
             return {run: Run(*rest) for run, *rest in self._db.execute("SELECT run, sensor, sequence, lost FROM runs")}
 
-    def add(self, messages: Iterable[tuple[Message, int]], counts: Iterable[tuple[str, str, int]] = ()) -> None:
-        """Stores messages, each with how many before it never came, and adds to counts (sensor, name, by how much).
+    def add(self, messages: Iterable[tuple[Message, int, float]], counts: Iterable[tuple[str, str, int]] = ()) -> None:
+        """Stores messages, and adds to counts.
+
+        Args:
+            messages: each with how many before it never came, and the time of what it is about (POSIX s).
+            counts: (sensor, name, by how much).
 
         It returns when they are on the disk.
 
@@ -108,14 +112,14 @@ class HubStore:
         with self._lock, self._told():
             try:
                 self._db.execute("BEGIN IMMEDIATE")
-                for one, lost in messages:
+                for one, lost, begin_s in messages:
                     about = one.payload if one.kind == ABOUT else None
                     self._db.execute(
                         "INSERT INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6) ON CONFLICT (run) DO UPDATE SET sequence = ?3, "
                         "lost = lost + ?4, last_s = ?5, about = coalesce(?6, about)",
                         (one.run, one.sensor, one.sequence, lost, one.time_s, about))
-                    self._db.execute("INSERT INTO messages VALUES (NULL, ?, ?, ?, ?, ?, ?)",
-                                     (one.sensor, one.run, one.sequence, one.kind, one.time_s, one.payload))
+                    self._db.execute("INSERT INTO messages VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
+                                     (one.sensor, one.run, one.sequence, one.kind, one.time_s, begin_s, one.payload))
                 self._count(counts)
                 self._db.execute("COMMIT")
             except BaseException:
@@ -150,11 +154,11 @@ class HubStore:
 
     def messages(self, kind: int, sensor: str | None = None, since_s: float = 0.0, until_s: float = 1e12,
                  limit: int = 1000) -> list[Row]:
-        """The newest messages of a kind, by the sensor's time, in its order."""
+        """The newest messages of a kind, by the time of what they are about, in its order."""
         with self._lock, self._told():
             rows = self._db.execute(
                 "SELECT id, sensor, kind, time_s, payload FROM messages WHERE kind = ?1 AND (?2 IS NULL OR sensor = ?2) "
-                "AND time_s BETWEEN ?3 AND ?4 ORDER BY time_s DESC, id DESC LIMIT ?5",
+                "AND begin_s BETWEEN ?3 AND ?4 ORDER BY begin_s DESC, id DESC LIMIT ?5",
                 (kind, sensor, since_s, until_s, limit)).fetchall()
         return [Row(*row) for row in reversed(rows)]
 

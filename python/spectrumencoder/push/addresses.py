@@ -43,7 +43,7 @@ def site() -> str:
 
 
 def broker(url: str) -> Broker:
-    """The broker of ``mqtt[s]://[user@]HOST[:PORT][/PREFIX]``; the prefix is ``spectrumencoder/NAME-OF-THE-MACHINE`` if none is given.
+    """The broker of ``mqtt[s]://[user@]HOST[:PORT][/PREFIX]``; without a prefix it is ``spectrumencoder/NAME-OF-THE-MACHINE``.
 
     Raises:
         ValueError: one line, without what may be secret.
@@ -55,10 +55,11 @@ def broker(url: str) -> Broker:
     except ValueError as error:
         raise ValueError(f"the address of the broker cannot be read ({error}); {form}") from error
     if parts.scheme not in PORTS:
-        raise ValueError(f"the address of the broker begins with {parts.scheme + '://' if parts.scheme else 'no scheme'!r}; {form}")
+        begin = f"{parts.scheme}://" if parts.scheme else "no scheme"
+        raise ValueError(f"the address of the broker begins with {begin!r}; {form}")
     if password is not None:
-        raise ValueError("the address of the broker holds a password, which every user of this machine could read; leave it out, and "
-                         f"put it into {PASSWORD_VARIABLE} or a file of its own (--mqtt-password-file, password_file)")
+        raise ValueError("the address of the broker holds a password, which every user of this machine could read; leave it out, "
+                         f"and put it into {PASSWORD_VARIABLE} or a file of its own (--mqtt-password-file, password_file)")
     if not host:
         raise ValueError(f"the address of the broker names no host; {form}")
     prefix = unquote(parts.path).strip("/") or f"spectrumencoder/{site()}"

@@ -12,7 +12,6 @@ from .. import keys
 from ..version import VERSION
 
 
-
 class Topics(NamedTuple):
     """The topics below a prefix. Retained: availability, state and last_alert."""
 

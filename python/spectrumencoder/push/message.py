@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import keys
 from ..emitters.listing import frequency, what
+from .rules import FAULT
 
 MAX_LINES = 30
 OLD_S = 12 * 3600.0  # a message older than this states its date
@@ -25,6 +26,8 @@ def line(event: Mapping[str, Any], now_s: float, zone: tzinfo | None = None) -> 
         event: by the vocabulary; fields may be absent.
         now_s: POSIX time at which it is read: an old event states its date. zone: for the time of day; None: UTC.
     """
+    if event.get(keys.ALERT) == FAULT:
+        return f"The monitor has stopped, {time_of_day(event[keys.TIMESTAMP], now_s, zone)}: {event[keys.MESSAGE]}"
     kind, ended = str(event.get(keys.ALERT) or "anomaly"), event.get(keys.STATE) == CLOSE
     place = frequency(event) if event.get(keys.FREQ_CENTER_HZ) is not None else "an unknown frequency"
     parts = [f"{_WORDS.get(kind, f'{kind.capitalize()} at')} {place}"]

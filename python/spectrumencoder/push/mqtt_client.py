@@ -46,7 +46,7 @@ def why_unreachable(target: Target) -> str:
 
 
 def test_broker(target: Target, timeout_s: float = 10.0) -> str:
-    """Publishes a test message below the prefix, on the topic ``test``. Returns "" if the broker acknowledged it, else why not."""
+    """Publishes a test message on the topic ``test`` below the prefix. Returns "" if the broker acknowledged it, else why not."""
     broker, client = _broker(target), made_client(target)
     answers: queue.SimpleQueue[str] = queue.SimpleQueue()
     client.on_connect = lambda client, data, flags, reason, more: answers.put(

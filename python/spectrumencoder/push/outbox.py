@@ -17,7 +17,7 @@ RETRY_S = 1.0
 class Outbox:
     """Takes payloads at once, and appends them to the spool on a thread of its own.
 
-    If the spool cannot be written, payloads are held in memory and tried again each second; beyond MAX_HELD the oldest are dropped.
+    If the spool cannot be written, payloads are held in memory and tried again each second; beyond MAX_HELD the oldest go.
 
     Args:
         spool: where they go.

@@ -53,6 +53,7 @@ class Pusher:
         self._by_name = {one.name: one for one in self.senders}
         self._outbox = Outbox(self.spool, lambda queue: self._by_name[queue].wake())
         self._said: dict[str, tuple[str, float]] = {}
+        self._closed = False
         self._left: dict[str, int] = {}  # what waits after the end, by target
         self._strangers = [name for name in self.spool.queues() if name not in self._by_name]
         for one in self.senders:
@@ -90,8 +91,8 @@ class Pusher:
         """Lines for a person about what has changed since the last call: a target that is away, or back."""
         lines = []
         if self._strangers:
-            lines.append(f"push: {self.spool.path} holds messages for {', '.join(self._strangers)}, which this run does not have; "
-                         "they wait there")
+            lines.append(f"push: {self.spool.path} holds messages for {', '.join(self._strangers)}, which this run does not "
+                         "have; they wait there")
             self._strangers = []
         now_s = time.monotonic()
         for name, trouble in (("the spool", self._outbox.trouble), *((one.name, one.trouble) for one in self.senders)):
@@ -103,7 +104,10 @@ class Pusher:
         return lines
 
     def close(self):
-        """Sends what can be sent within FLUSH_S; the rest waits in the spool for the next run."""
+        """Sends what can be sent within FLUSH_S; the rest waits in the spool for the next run. Closing again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         deadline = time.monotonic() + FLUSH_S
         self._outbox.close(1.0)
         for one in self.senders:

@@ -13,9 +13,10 @@ from zoneinfo import ZoneInfo
 from .. import keys
 from ..detector.threats import LEVELS
 
-KINDS = ("new", "gone", "louder", "moved", "changed", "raised floor", "receiver", "burst", "anomaly")
+KINDS = ("new", "gone", "louder", "moved", "changed", "raised floor", "receiver", "burst", "anomaly", "fault")
 STATES = ("open", "update", "close")
-FOR_PEOPLE = ("new", "gone", "louder", "moved", "changed", "raised floor", "anomaly")
+FAULT = "fault"  # the run has ended for a reason that nobody wanted
+FOR_PEOPLE = ("new", "gone", "louder", "moved", "changed", "raised floor", "anomaly", FAULT)
 HOUR_S = 3600.0
 MAX_KNOWN = 10_000  # events whose opening is remembered
 
@@ -89,7 +90,7 @@ def _quiet(value: Any) -> Quiet | None:
 def _zone(value: Any) -> tzinfo:
     try:
         return UTC if value == "UTC" else ZoneInfo(value)
-    except Exception as error:  # noqa: BLE001 (zoneinfo raises many kinds for names that are none)
+    except Exception as error:  # zoneinfo raises many kinds
         raise ValueError('is no time zone of this system, such as "Europe/Berlin" or "UTC"') from error
 
 
@@ -107,7 +108,8 @@ def _rule(default: Any, parse: Callable[[Any], Any], help: str, people: bool = F
 class Rules:
     """What a target gets, and when. Frequencies in Hz. Rules for people do not hold for MQTT, which gets every event at once."""
 
-    kinds: tuple[str, ...] = _rule((), _words(KINDS), "Kinds of alerts; `anomaly` is what the detector `boxes` reports.")
+    kinds: tuple[str, ...] = _rule((), _words(KINDS), "Kinds of alerts; `anomaly` is what the detector `boxes` reports, `fault` "
+                                   "the end of a run that failed.")
     states: tuple[str, ...] = _rule((), _words(STATES), "States of an alert: it opens, is heard again, is over.")
     min_snr_db: float = _rule(float("-inf"), _number(-50, 150, "dB"), "Minimum level over the noise.")
     min_power_dbfs: float = _rule(float("-inf"), _number(-250, 50, "dBFS"), "Minimum power.")
@@ -116,7 +118,7 @@ class Rules:
     quiet_hours: Quiet | None = _rule(None, _quiet, "Hours of each day in which messages wait.", True)
     time_zone: tzinfo = _rule(UTC, _zone, "Time zone of the quiet hours, and of times in messages.", True)
     max_per_hour: int = _rule(20, _whole(1, 3600), "Messages in any hour; what comes on top waits, and goes together.", True)
-    digest_minutes: float = _rule(0.0, _number(0, 10_080, "minutes"), "Collect so long, then send one message; 0: send at once.", True)
+    digest_minutes: float = _rule(0.0, _number(0, 10_080, "minutes"), "Collect so long, then send one message; 0: do not.", True)
     digest_above: int = _rule(5, _whole(0, 10_000), "If more wait, one message has them all; 0: each goes alone.", True)
     link: str = _rule("", _link, "Address that ends each message, such as that of the page.", True)
 
@@ -146,6 +148,8 @@ class EventFilter:
         when it opened or later, no end is sent.
         """
         rules, number, state = self._rules, str(event.get(keys.EVENT_ID)), event.get(keys.STATE)
+        if event.get(keys.ALERT) == FAULT:
+            return FAULT in rules.kinds
         known = number in self._opened
         if state == "close":
             self._opened.pop(number, None)
@@ -183,8 +187,8 @@ class Schedule:
         self._rules, self._sent_s = rules, list[float]()
 
     def wait_s(self, now_s: float, oldest_s: float, ending: bool = False) -> float:
-        """How long the oldest waiting event, which came at oldest_s, has to wait; 0: it may go. ending: the run is over, so that a
-        digest goes early."""
+        """How long the oldest waiting event, which came at oldest_s, has to wait; 0: it may go. ending: the run is over, so
+        that a digest goes early."""
         rules = self._rules
         waits = [0.0]
         if rules.quiet_hours is not None:

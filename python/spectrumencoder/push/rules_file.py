@@ -47,7 +47,8 @@ class Target:
         return f"Target({self.name!r})"
 
 
-def targets(mqtt: str = "", notify: Iterable[str] = (), rules_file: Path | None = None, password_file: Path | None = None) -> list[Target]:
+def targets(mqtt: str = "", notify: Iterable[str] = (), rules_file: Path | None = None,
+            password_file: Path | None = None) -> list[Target]:
     """All targets of the options and of the file.
 
     Args:

@@ -13,7 +13,7 @@ from .. import keys
 
 HOUR_S = 3600.0
 PROBLEM_S = 60.0  # how long a loss is called a problem
-_LOSSES = {keys.OVERFLOWS: "overflows", keys.DROPPED_FRAMES: "dropped spectra", keys.SKIPPED_FRAMES: "spectra that were not judged"}
+_LOSSES = {keys.OVERFLOWS: "overflows", keys.DROPPED_FRAMES: "dropped spectra", keys.SKIPPED_FRAMES: "spectra not judged"}
 
 
 class RunState:

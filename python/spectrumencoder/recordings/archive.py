@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
@@ -36,12 +36,14 @@ class Member(NamedTuple):
         n_bytes: as the archive states it.
         start: the byte of the archive at which it lies as it is; None: it is compressed.
         text: its content if that was asked for.
+        content: a temporary file with its content, if that was asked for and the archive is compressed as a whole.
     """
 
     name: str
     n_bytes: int
     start: int | None
     text: bytes | None = None
+    content: BinaryIO | None = None
 
 
 def is_archive(head: bytes) -> bool:
@@ -61,11 +63,15 @@ def head_inside(head: bytes) -> bytes:
     return head
 
 
-def members(path: Path, text_suffix: str) -> list[Member]:
+def members(path: Path, text_suffix: str, keep: Callable[[str], bool] = lambda name: False) -> list[Member]:
     """The files in an archive, with the content of those whose names end in text_suffix.
 
+    Args:
+        keep: of a tar archive that is compressed as a whole: whether the file of this name is wanted, too. The first one is
+            unpacked on the way: it takes long to come there again.
+
     Raises:
-        RecordingError: it is damaged, or no archive of these kinds.
+        RecordingError: it is damaged, or no archive of these kinds; or there is no room to unpack.
     """
     with _told(path):
         if zipfile.is_zipfile(path):
@@ -75,10 +81,19 @@ def members(path: Path, text_suffix: str) -> list[Member]:
                                if info.filename.endswith(text_suffix) else None)
                         for info in archive.infolist() if not info.is_dir()]
         with _open_tar(path) as (archive, plain):
-            return [Member(info.name, info.size, info.offset_data if plain else None,
-                           _text(path, info.name, archive.extractfile(info), info.size)
-                           if info.name.endswith(text_suffix) else None)
-                    for info in archive if info.isfile() and not info.issparse()]
+            found: list[Member] = []
+            for info in archive:
+                if not info.isfile() or info.issparse():
+                    continue
+                member = Member(info.name, info.size, info.offset_data if plain else None)
+                source = archive.extractfile(info)
+                if info.name.endswith(text_suffix):
+                    member = member._replace(text=_text(path, info.name, source, info.size))
+                elif not plain and source is not None and keep(info.name) and all(one.content is None for one in found):
+                    _check_room(path, member)
+                    member = member._replace(content=_copy(path, source, member))
+                found.append(member)
+            return found
 
 
 def unpack(path: Path, member: Member) -> BinaryIO:
@@ -87,11 +102,7 @@ def unpack(path: Path, member: Member) -> BinaryIO:
     Raises:
         RecordingError: the archive is damaged, or there is no room.
     """
-    folder = tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free
-    if member.n_bytes > 0.9 * free:
-        raise RecordingError(f"{path}: its samples take {member.n_bytes / 1e9:.3g} GB, {folder} has {free / 1e9:.3g} GB left; "
-                             "set TMPDIR to a larger folder, or unpack it yourself")
+    _check_room(path, member)
     with _told(path):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive, archive.open(member.name) as source:
@@ -103,6 +114,14 @@ def unpack(path: Path, member: Member) -> BinaryIO:
                     assert source is not None  # members() names files alone
                     return _copy(path, source, member)
     raise RecordingError(f"{path}: has no {member.name} any more")
+
+
+def _check_room(path: Path, member: Member) -> None:
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if member.n_bytes > 0.9 * free:
+        raise RecordingError(f"{path}: its samples take {member.n_bytes / 1e9:.3g} GB, {folder} has {free / 1e9:.3g} GB left; "
+                             "set TMPDIR to a larger folder, or unpack it yourself")
 
 
 def _copy(path: Path, source: IO[bytes], member: Member) -> BinaryIO:

@@ -210,9 +210,10 @@ def _is_archive_file(path: Path) -> bool:
 
 def _open_archived(path: Path, name: str, channel: int | None) -> SigmfRecording:
     """A recording in an archive. name: of its metadata, with or without suffix; "" if there is but one."""
-    inside = members(path, META_SUFFIX)
-    metas = [member for member in inside if member.text is not None]
     wanted = name.removesuffix(DATA_SUFFIX).removesuffix(META_SUFFIX)
+    inside = members(path, META_SUFFIX, lambda other: Path(other).name == wanted + DATA_SUFFIX if name else
+                     other.endswith(DATA_SUFFIX))
+    metas = [member for member in inside if member.text is not None]
     chosen = [m for m in metas if not name or Path(m.name).name == wanted + META_SUFFIX]
     if len(chosen) != 1:
         names = ", ".join(Path(m.name).name.removesuffix(META_SUFFIX) for m in metas[:5])
@@ -225,7 +226,7 @@ def _open_archived(path: Path, name: str, channel: int | None) -> SigmfRecording
     if data.start is not None:
         recording = SigmfRecording(meta, path, Part(path, data.start, data.n_bytes), channel=channel, name=stem)
     else:
-        file = unpack(path, data)
+        file = data.content or unpack(path, data)
         recording = SigmfRecording(meta, path, Part(Path(f"/proc/self/fd/{file.fileno()}"), 0, data.n_bytes), channel=channel,
                                    name=stem)
         recording.keeps.append(file)

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from .. import keys
 from ..atomic_file import cannot_write
+from ..lines_file import lines_from
 from ..settings import EMITTERS, RUN, SETTINGS, ChainSettings, of_command
 from .band_part import BandPart
 from .dropped import Dropped, count, dropped_frames, every_frame
@@ -54,8 +55,8 @@ class RunSettings(ChainSettings):
         average: spectra per frame, or "auto": chosen by the rate of each source.
         fit_average: fewer spectra per frame, if the captures of a recording are mostly shorter than a frame, with a note. Not
             with a band file, whose frames these would not match, nor with the detector "boxes", which judges short frames.
-        events: file of JSON lines to write; None writes none. events_max_mb: its size from which on a new one is begun, see
-            ``event_log``; 0: it grows without limit.
+        events: file of JSON lines to write; None writes none. events_max_mb: its size, and that of signals, tracks and sweeps,
+            from which on a new one is begun, see ``event_log``; 0: they grow without limit.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
         signals: file of JSON lines to write, one for each message of a signal; None writes none.
         annotate_signals: write all signals as annotations, too, into the file of ``annotate``; it needs none to be named.
@@ -91,7 +92,7 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
     Args:
         recording: from ``open_recording``.
         settings: of the chain, and the files that it writes.
-        append: keep the lines that the events file already holds.
+        append: keep the lines that the files of events, signals and tracks already hold.
         plot: picture to draw at the end.
         name_in_events: put the recording's name into each event of the file.
         encoded, tracks: files to write the compressed spectra and the tracks to.
@@ -112,13 +113,14 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
 
 def run_source(source: Source, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
                name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
-               band_plot: Path | None = None, watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
+               band_plot: Path | None = None,
+               watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
                parts: Iterable[Callable[[Flowgraph], list]] = (),
                progress: Progress = no_progress) -> Outcome:
     """Runs a source to its end. Call ``quiet_logs`` before the source is made.
 
     Args:
-        append: keep what the events file holds.
+        append: keep what the files of events, signals and tracks hold.
         plot: picture to draw at the end.
         encoded, tracks: files to write the compressed spectra and the tracks to.
         name_in_events: put the source's name into each event of the file.
@@ -133,7 +135,10 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         SettingError: a setting that the model or the machine cannot serve, naming what it can.
         SessionError: the recording is too short for one frame, or a block failed; one line.
     """
+    for picture in filter(None, (plot, band_plot)):
+        check_picture(picture)
     parts = list(parts)
+    before = tracks.stat().st_size if append and tracks is not None and tracks.is_file() else 0
     flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
                           encoded=encoded, tracks=tracks, survey=survey,
                           needs=frozenset().union(*(getattr(part, "needs", ()) for part in parts)))
@@ -161,9 +166,10 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         from ..display.run_picture import save_plot
         title = (f"{source.name}: {count(probe.n_events, 'event')} in {count(n_frames, 'frame')}, "
                  f"model {flowgraph.model_name}")
-        track_messages = [json.loads(line) for line in tracks.read_text().splitlines()] if tracks else []
+        track_messages = lines_from(tracks, before) if tracks else []
         try:
-            save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages, probe.boxes)
+            save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages, probe.boxes,
+                      flowgraph.signals)
         except OSError as error:
             raise SessionError(cannot_write(plot, error)) from error
     if band is not None:
@@ -174,6 +180,15 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
                    tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals,
                    source.reconnects)
+
+
+def check_picture(path: Path) -> None:
+    """Raises SettingError if the suffix of a picture's file names no format that is written."""
+    from ..display.picture_file import picture_format
+    try:
+        picture_format(path)
+    except ValueError as error:
+        raise SettingError(str(error)) from error
 
 
 def in_options(text: str) -> str:
@@ -187,8 +202,9 @@ def in_options(text: str) -> str:
 class Flowgraph:
     """The blocks of one run, connected.
 
-    Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; average: spectra per frame; on_poll:
-    called ten times a second while it runs; hung: what did not end; ending: why it ended, "" while it runs.
+    Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; models: files of the network; average:
+    spectra per frame; on_poll: called ten times a second while it runs; stopping: set it, and the run ends in good order;
+    wait: of ``run_flowgraph``; hung: what did not end; ending: why it ended, "" while it runs.
     """
 
     def __init__(self, source: Source, settings: RunSettings, *, append: bool, keep_spectra: bool,
@@ -203,9 +219,10 @@ class Flowgraph:
         from .run_probe import run_probe
         self.source, self.settings, self.hung, self.ending, self._survey = source, settings, "", "", survey
         self.on_poll: list[Callable[[], None]] = []
+        self.stopping, self.wait = False, threading.Event.wait
         self.top = gr.top_block("spectrumencoder run")
         try:
-            models = load_models(settings.model)
+            self.models = models = load_models(settings.model)
             contract = models[0].contract
             fft_size = contract["encoder"]["fft_size"]
             self.average, self._chosen = spectra_per_frame(source, settings, fft_size, contract["average"])
@@ -222,6 +239,8 @@ class Flowgraph:
                 "pad_batch": source.pad_batch, "min_output_buffer": source.buffer_frames(frame_hop)})
         except ValueError as error:  # a setting that the model, or this machine, cannot serve
             raise SettingError(str(error)) from error
+        if tracks:
+            self.monitor.tracker.keep_lines(append, settings.events_max_mb)
         self.monitor.encoder.engine.threads = settings.threads  # PyTorch's own stay one: more would change its sums
         source.check(fft_size)
         if source.recording is None:
@@ -381,11 +400,11 @@ class Flowgraph:
             progress(self.source.name, self.source.n_samples, self.source.total)
             for call in self.on_poll:
                 call()
-            return self.source.ended()
+            return self.stopping or self.source.ended()
 
         self.source.begin()
         try:
-            failure = run_flowgraph(self.top, blocks, should_stop=poll, grace_s=GRACE_S)
+            failure = run_flowgraph(self.top, blocks, should_stop=poll, grace_s=GRACE_S, wait=self.wait)
         except KeyboardInterrupt:
             self.ending = "stopped"
             return True

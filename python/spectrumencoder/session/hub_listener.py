@@ -64,10 +64,10 @@ class HubListener(Listener):
     def lines(self) -> list[str]:
         sender, lines = self._sender, []
         if sender.n_waiting:
-            lines.append(f"hub {sender.address}: {sender.n_waiting} messages wait in {sender.spool_path}; the next run sends them")
+            lines.append(f"hub {sender.address}: {sender.n_waiting} messages wait in {sender.spool_path} for the next run")
         if self._n_dropped():
-            lines.append(f"hub: {self._n_dropped()} messages will not arrive: the spool was full, or the disk; --hub-spool-mb gives "
-                         "it more room")
+            lines.append(f"hub: {self._n_dropped()} messages will not arrive: the spool was full, or the disk; --hub-spool-mb "
+                         "gives it more room")
         return lines
 
     def _n_dropped(self) -> int:

@@ -132,7 +132,7 @@ def at_once(plan: Plan, paths: list[Path], jobs: int,
         try:
             for number, result in pool.results():
                 for name, file in private[number].items():
-                    _append_lines(file, getattr(plan.settings, name), plan.settings.events_max_mb if name == "events" else 0.0)
+                    _append_lines(file, getattr(plan.settings, name), plan.settings.events_max_mb)
                 done += 1
                 progress("recordings", done, len(paths))
                 yield paths[number], result

@@ -13,8 +13,9 @@ from .. import keys
 from ..blocks.event_log import json_line
 from ..push import message
 from ..push.pusher import Pusher
+from ..push.rules import FAULT
 from ..push.run_state import RunState
-from .listening import FollowedRun, Listener, News
+from .listening import FollowedRun, Listener, News, SpectrumRow
 
 STATE_S = 5.0  # between two messages about the present, unless there is an alert
 
@@ -25,6 +26,7 @@ class PushListener(Listener):
     def __init__(self, pusher: Pusher):
         self._pusher, self._state = pusher, RunState()
         self._run: FollowedRun | None = None
+        self._row: SpectrumRow | None = None
         self._next_s = 0.0
 
     def begin(self, run: FollowedRun) -> None:
@@ -41,8 +43,8 @@ class PushListener(Listener):
                 alert = fields if fields.get(keys.STATE) == "open" else alert
             elif port == keys.STATUS and keys.FRAMES_PER_S in fields:
                 self._state.take_health(fields, now_s)
-        if news.rows and now_s >= self._next_s:
-            self._state.take_noise(float(np.median(news.rows[-1].psd)))
+        if news.rows:
+            self._row = news.rows[-1]
         if alert is not None or now_s >= self._next_s:
             self._next_s = now_s + STATE_S
             self._retain(alert, now_s)
@@ -50,18 +52,27 @@ class PushListener(Listener):
             self.say(line)
 
     def end(self, notes: Sequence[str]) -> None:
-        self._retain(None, time.time())
+        now_s, why = time.time(), self._run.ending if self._run is not None else ""
+        if why not in ("", "ended", "stopped"):
+            fault = {keys.ALERT: FAULT, keys.MESSAGE: why, keys.TIMESTAMP: now_s}
+            self._state.fail(why)
+            self._pusher.event(fault, json_line(fault))
+        self._retain(None, now_s)
 
     def close(self) -> None:
         self._pusher.close()
 
     def lines(self) -> list[str]:
+        self._pusher.close()  # they are asked for when no further run comes: what can be sent is sent first
         return self._pusher.lines()
 
     def summary(self) -> dict[str, Any]:
+        self._pusher.close()
         return self._pusher.summary()
 
     def _retain(self, alert: dict | None, now_s: float):
+        if self._row is not None:
+            self._state.take_noise(float(np.median(self._row.psd)))
         emitters = None if self._run is None else len(self._run.emitters())
         self._pusher.retain(state=self._state.figures(emitters, self._pusher.n_waiting, self._pusher.n_dropped, now_s),
                             last_alert=None if alert is None else alert | {"text": message.line(alert, now_s)})

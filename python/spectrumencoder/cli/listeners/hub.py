@@ -21,8 +21,8 @@ OPTIONS = {
                                            show_default=False, rich_help_panel=PANEL)], ""),
     "position": (Annotated[str, typer.Option(metavar="LAT,LON", help="Where this sensor is, in degrees north and east.",
                                              show_default=False, rich_help_panel=PANEL)], ""),
-    "hub_key": (Annotated[Path | None, typer.Option(metavar="FILE", help="Keys of this sensor, from `hub keygen`; without them the "
-                                                    "hub must be on this machine.", show_default=False,
+    "hub_key": (Annotated[Path | None, typer.Option(metavar="FILE", help="Keys of this sensor, from `hub keygen`; without them "
+                                                    "the hub must be on this machine.", show_default=False,
                                                     rich_help_panel=PANEL)], None),
     "hub_signals": (Annotated[bool, typer.Option("--hub-signals", help="Send the list of all signals, too.",
                                                  rich_help_panel=PANEL)], False),

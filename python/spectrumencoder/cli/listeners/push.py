@@ -26,14 +26,14 @@ Notify = Annotated[list[str], typer.Option(metavar="URL", show_default=False, ri
 RulesFile = Annotated[Path | None, typer.Option(metavar="FILE.toml", show_default=False, rich_help_panel=PANEL,
                                                 help="Rules: what is sent, and when; and more targets.")]
 SpoolFile = Annotated[Path | None, typer.Option(metavar="FILE", show_default=False, rich_help_panel=PANEL,
-                                                help="File in which events wait while the network is away; else push.spool in the "
-                                                "state folder of the user.")]
-SpoolMax = Annotated[float, typer.Option(min=0.1, max=1e6, rich_help_panel=PANEL, help="What waits there at most, MB; beyond that the "
-                                         "oldest are dropped.")]
+                                                help="File in which events wait while the network is away; else push.spool in "
+                                                "the state folder of the user.")]
+SpoolMax = Annotated[float, typer.Option(min=0.1, max=1e6, rich_help_panel=PANEL, help="What waits there at most, MB; beyond "
+                                         "that the oldest are dropped.")]
 
 ASKS = ("mqtt", "notify", "push_rules")
-OPTIONS = {"mqtt": (Mqtt, ""), "mqtt_password_file": (PasswordFile, None), "notify": (Notify, []), "push_rules": (RulesFile, None),
-           "push_spool": (SpoolFile, None), "push_spool_max": (SpoolMax, 64.0)}
+OPTIONS = {"mqtt": (Mqtt, ""), "mqtt_password_file": (PasswordFile, None), "notify": (Notify, []),
+           "push_rules": (RulesFile, None), "push_spool": (SpoolFile, None), "push_spool_max": (SpoolMax, 64.0)}
 
 
 def open_listener(mqtt: str, mqtt_password_file: Path | None, notify: list[str], push_rules: Path | None, push_spool: Path | None,
