@@ -32,7 +32,7 @@ from .rows import RowRing, pack
 if TYPE_CHECKING:
     from ..emitters.background import Expected
 
-MAX_ALERTS, MAX_SIGNALS, MAX_SPANS = 500, 1500, 60
+MAX_ALERTS, MAX_SIGNALS, MAX_SPANS, MAX_TOLD = 500, 1500, 60, 50
 MAX_BATCHES, MAX_TEXTS = 20, 100  # of a viewer: 2 s of rows; then rows are lost, or it is sent everything anew
 _SIGNALS_AT_ONCE = 200
 MAX_PAST = 100  # alerts of the history at once
@@ -135,6 +135,7 @@ class Feed(Listener):
         self._alerts: OrderedDict[str, dict] = OrderedDict()
         self._signals: OrderedDict[tuple, dict] = OrderedDict()
         self._emitters: dict[int, dict] = {}
+        self._told: deque[dict] = deque(maxlen=MAX_TOLD)
         self._state: dict[str, Any] = {}
         self._expected: list[dict] = []
         self._expected_s = -math.inf
@@ -196,6 +197,7 @@ class Feed(Listener):
                 told[-1]["time"] = time.time()
         with self._lock:
             self._signals |= signals
+            self._told += told
             while len(self._signals) > MAX_SIGNALS:
                 self._signals.popitem(last=False)
         said = {"alerts": list(alerts.values()), "signals": list(signals.values())[-_SIGNALS_AT_ONCE:], "told": told[-20:]}
@@ -258,7 +260,7 @@ class Feed(Listener):
             viewer.stale = False
             text = texts.dumps({"type": "all", **self._listed_about(), "state": self._state, "expected": self._expected,
                                 "emitters": list(self._emitters.values()), "alerts": list(self._alerts.values()),
-                                "signals": list(self._signals.values()), "ended": self._ended})
+                                "signals": list(self._signals.values()), "told": list(self._told), "ended": self._ended})
             return [text, *self._ring.messages()]
 
     def refresh(self, force: bool = False) -> None:
