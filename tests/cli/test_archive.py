@@ -48,10 +48,12 @@ def journal(out):
 
 
 def wait_for(condition, wait_s=200.0):
+    """What it gives, once that is true."""
     until = time.monotonic() + wait_s
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < until, "it did not come"
         time.sleep(0.02)
+    return found
 
 
 class _Page(HTMLParser):

@@ -85,6 +85,12 @@ LINES: dict[str, Promise] = {
     "night.jsonl "
     "--snippets night --stats --metrics 127.0.0.1:9100": Promise(
         (RTL, ("--learn 300", "--learn 3 --duration 6"), ("9100", "FREE_PORT")), writes=("my.band",), says=(COUNTED,)),
+    # docs/own_classes.md
+    "spectrumencoder convert long.sigmf-meta meter/first --skip 12 --seconds 2": Promise(
+        (("long.sigmf-meta", "today.sigmf-meta"), ("meter/first", "first"),
+         ("--skip 12 --seconds 2", "--skip 0.1 --seconds 0.1")),
+        writes=("first.sigmf-meta", "first.sigmf-data"), says=("0.1 s, from SigMF",)),
+    # docs/live.md
     "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --band-file my.band --events night.jsonl --reconnect":
         Promise((RTL, ("--reconnect", "--reconnect --learn 1 --duration 3")), writes=("my.band",), says=(COUNTED,)),
     "spectrumencoder band show my.band": Promise(says=(r"MHz",)),
@@ -100,7 +106,7 @@ LINES: dict[str, Promise] = {
     # docs/history.md
     "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --gain 30 --band-file roof.band --history "
     "roof.db": Promise(
-        (RTL, ("roof.db", "roof.db --learn 1 --duration 3")), writes=("roof.band", "roof.db"), says=(COUNTED,)),
+        (RTL, ("roof.db", "roof.db --learn 1 --duration 3")), writes=("roof.band", "roof.db"), says=(r"\d+ emitters? known",)),
     "spectrumencoder report roof.db": Promise(says=("# Radio band report: roof", "emitters? heard")),
     "spectrumencoder report roof.db --since 7d --out week.html": Promise(writes=("week.html",)),
     "spectrumencoder report roof.db --since 2026-01-31 --until 2026-02-01T06:00 --out night.md --json night.json": Promise((
@@ -183,6 +189,8 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
     "spectrumencoder calibrate SOURCE --out FILE.safetensors --detector boxes [--pfa 0.01] ...": (),
     "spectrumencoder train CONFIG.toml --corpus DIR [--corpus DIR ...] --out DIR [--pool DIR] [--fold FILE:NAME] [--resume] "
     "[--minutes M]": (),
+    "spectrumencoder train --add-class NAME DIR --out MODEL.safetensors [--model base] [--corpus DIR ...] [--frames 4096] "
+    "[--seed 0]": (),
     "spectrumencoder evaluate classify --corpus DIR ... --model base --dropout 0.25 --condition plain|equalised|front-end "
     "[--dtype fp32|bf16|int8] [--json FILE]": (),
     "spectrumencoder evaluate speculative --pool DIR|--corpus DIR [--model speculative[:FAST,LARGE] ...] [--threshold T ...] "
@@ -262,6 +270,11 @@ NOT_RUN: dict[str, str] = {
     "../.venv/bin/python ../build/sensor.py & ../.venv/bin/python ../build/decoder_side.py":
         "it never ends; tests/grc/test_examples.py runs both",
     "spectrumencoder dataset compose sparse_433 --corpus recordings --corpus more_recordings --out band": LONG,
+    "spectrumencoder train --add-class meter meter/ --out mine.safetensors":
+        "a minute, and recordings; tests/training/test_own_class.py runs its like on a small model",
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --model mine.safetensors --band-file mine.band":
+        "the model of the line before; tests/training/test_own_class.py runs one",
+    "spectrumencoder survey today.sigmf-meta --model mine.safetensors": "the same",
     "spectrumencoder train recipes/train/base.toml --corpus CORPUS --pool POOL --fold recipes/train/folds.toml:fold1 --out "
     "runs/base_fold1": LONG,
     "spectrumencoder train recipes/train/base.toml --corpus CORPUS --pool POOL --fold recipes/train/folds.toml:fold1 --out "

@@ -65,7 +65,8 @@ def about(latitude, longitude):
 
 def test_three_sensors_their_alerts_levels_histories_and_budget(whole_hub, sensor, codec, tmp_path):
     hub = whole_hub(history=tmp_path / "histories")
-    roof, attic, garage = (sensor(hub.port, name, **about(47.0 + n / 100, 8.0)) for n, name in enumerate(("roof", "attic", "garage")))
+    roof, attic, garage = (sensor(hub.port, name, **about(47.0 + n / 100, 8.0))
+                           for n, name in enumerate(("roof", "attic", "garage")))
     for one, tone in ((roof, 433.5e6), (attic, 433.5e6), (garage, None)):
         for part in range(2):
             one.send(SPECTRA, pdu_of(codec, tone, start_s=T0 + part * 32 * HOP / RATE))
@@ -76,7 +77,8 @@ def test_three_sensors_their_alerts_levels_histories_and_budget(whole_hub, senso
     until(lambda: hub.site.decoder.n_decoded == 6 and hub.receiver.n_stored == 13)
     overview = hub.overview()
     also = {(row[keys.SENSOR], row[keys.EVENT_ID]): row["also"] for row in overview["alerts"]}
-    assert also == {("roof", "e1"): ["attic"], ("attic", "e7"): ["roof"], ("garage", "e3"): [], ("garage", "e4"): []}
+    assert also == {("roof", "e1"): {"attic": {"event_id": "e7", "snr_db": 11.0}}, ("garage", "e3"): {}, ("garage", "e4"): {},
+                    ("attic", "e7"): {"roof": {"event_id": "e1", "snr_db": 20.0}}}
     hears = {row[keys.SENSOR]: row for row in hub.site.who_hears("garage", "e3")}
     assert {name: row["hears"] for name, row in hears.items()} == {"roof": "nothing", "attic": "nothing"}
     hears = {row[keys.SENSOR]: row for row in hub.site.who_hears("roof", "e1")}
@@ -124,8 +126,8 @@ def test_bearings_of_two_sensors_and_reports_of_a_program_become_tracks(whole_hu
     track, = hub.overview()["tracks"]
     assert track[keys.LATITUDE] == pytest.approx(47.0 + 2100 / 111_200, abs=0.003)
     assert track[keys.LONGITUDE] == pytest.approx(8.01, abs=0.003)
-    lines = "".join(json.dumps({"timestamp": T0 + 6 + n, "latitude": 47.01, "longitude": 8.05 + n * 1e-4, "identity": "bus"}) + "\n"
-                    for n in range(5)) + "no json\n"
+    bus = [{"timestamp": T0 + 6 + n, "latitude": 47.01, "longitude": 8.05 + n * 1e-4, "identity": "bus"} for n in range(5)]
+    lines = "".join(json.dumps(one) + "\n" for one in bus) + "no json\n"
     done = subprocess.run([*program, "hub", "send", f"tcp://127.0.0.1:{hub.port}", "--sensor", "finder", "--hub-spool",
                            tmp_path / "f.spool"], input=lines, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and json.loads(done.stdout) == {"sent": 5, "left_out": 1, "waiting": 0}, done.stderr
@@ -154,11 +156,15 @@ def test_one_bearing_alone_gives_nothing_and_two_are_joined_by_frequency_time_an
 def test_boxes_meet_within_the_tolerances_of_crystals_and_clocks():
     def of(freq_hz, time_s, **more):
         return {"freq_center_hz": freq_hz, "bandwidth_hz": 10e3, "timestamp": time_s, "snr_db": 3.0, **more}
-    mine = of(433.5e6, 100.0)
-    assert together.same(mine, [("b", of(433.526e6, 103.9))])
-    for other in (of(433.53e6, 100.0), of(433.5e6, 104.1), of(433.5e6, 100.0, freq_relative=True), {"timestamp": 100.0}):
-        assert not together.same(mine, [("b", other)])
-    assert together.same(mine, [("b", of(433.5e6, 50.0, last_heard=99.0)), ("b", of(433.5e6, 99.0, snr_db=9.0))])["b"]["snr_db"] == 9
+
+    def same(*others):
+        return together.same("a", together.box_of(of(433.5e6, 100.0)), [(together.box_of(one), {"sensor": "b"} | one)
+                                                                         for one in others])
+    assert same(of(433.526e6, 103.9))
+    for other in (of(433.53e6, 100.0), of(433.5e6, 104.1), of(433.5e6, 100.0, freq_relative=True), {"timestamp": 100.0},
+                  of(433.5e6, 100.0, sensor="a")):
+        assert not same(other)
+    assert same(of(433.5e6, 50.0, last_heard=99.0), of(433.5e6, 99.0, snr_db=9.0))["b"]["snr_db"] == 9.0
 
 
 def test_a_budget_forgets_after_a_minute_and_takes_no_backlog_for_a_rate(codec):

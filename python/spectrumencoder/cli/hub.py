@@ -15,8 +15,8 @@ from .console import NOTES, OUT, check_writable, write_json
 from .errors import CommandError, UsageError
 
 DEFAULT = "tcp://127.0.0.1:5560"
-app = typer.Typer(invoke_without_command=True, help="Receive spectra, alerts and health of many sensors (run --hub), keep them, and "
-                  "show them on one page. hub keygen makes keys.")
+app = typer.Typer(invoke_without_command=True, help="Receive spectra, alerts and health of many sensors (run --hub), keep them, "
+                  "and show them on one page. hub keygen makes keys.")
 Keys = Annotated[Path | None, typer.Option(metavar="DIR", show_default=False, help=(
     "Folder of `hub keygen`: the hub's keys, and the sensors that it knows. Without it the hub listens on this machine only."))]
 
@@ -27,8 +27,8 @@ def hub(
     listen: Annotated[str, typer.Option(metavar="tcp://HOST:PORT", help="Where sensors reach the hub.")] = DEFAULT,
     keys: Keys = None,
     db: Annotated[Path, typer.Option(metavar="FILE.db", help="What the hub keeps: all that sensors send.")] = Path("hub.db"),
-    max_mb: Annotated[float, typer.Option(min=0.0, help="Size of that file, MB, from which on its oldest spectra, signals and health "
-                                          "are deleted. 0: no limit.")] = 10000.0,
+    max_mb: Annotated[float, typer.Option(min=0.0, help="Size of that file, MB, from which on its oldest spectra, signals and "
+                                          "health are deleted. 0: no limit.")] = 10000.0,
     history: Annotated[Path | None, typer.Option(metavar="DIR", show_default=False, help=(
         "Keep a history of each sensor here, DIR/ID.db, as `run --history` does; `report` reads it. All spectra are decoded "
         "for it."))] = None,
@@ -106,7 +106,7 @@ def send(
     sensor: Annotated[str, typer.Option(metavar="ID", show_default=False, help="As whom; that of the key otherwise.")] = "",
     position: Annotated[str, typer.Option(metavar="LAT,LON", show_default=False, help="Where bearings are taken.")] = "",
     key: Annotated[Path | None, typer.Option("--hub-key", metavar="FILE", show_default=False, help="Keys of the sender.")] = None,
-    spool: Annotated[Path | None, typer.Option("--hub-spool", metavar="FILE", show_default=False, help="Where they wait.")] = None,
+    spool: Annotated[Path | None, typer.Option("--hub-spool", metavar="FILE", show_default=False, help="Where it waits.")] = None,
     wait: Annotated[float, typer.Option(min=0.0, help="Seconds to wait for the hub at the end.")] = 10.0,
 ):
     """Send reports of positions, bearings and times of arrival to the hub's tracker: JSON lines from standard input."""

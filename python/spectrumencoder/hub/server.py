@@ -94,7 +94,8 @@ class Hub:
         """For a person at the end."""
         summary = self.summary()
         refused = sum(sum(counts.values()) for counts in summary["refused"].values())
-        lines = [f"{summary['stored']} messages of {len(summary['sensors'])} sensors, {summary['bytes']} bytes; {refused} refused"]
+        sensors = len(summary["sensors"])
+        lines = [f"{summary['stored']} messages of {sensors} sensor{'s' * (sensors != 1)}, {summary['bytes']} bytes; {refused} refused"]
         if summary["left_out"]:
             lines.append(f"{summary['left_out']} groups of spectra were stored and not decoded, for lack of time")
         if any(summary["lost"].values()):

@@ -26,6 +26,7 @@ from .store import HubStore
 
 MAX_ALERTS = 2000
 MAX_REPORTS = 10_000
+_SHOWN, _COMPARED = 100, 500  # alerts of an overview: the newest, and those that they are compared with
 _MAX_GROUP_S = 30.0  # length of a group of spectra that is found
 _LOOK_PDUS = 4  # PDUs of a sensor that are decoded to see whether it hears an alert of another
 
@@ -60,7 +61,7 @@ class Site:
         self._store, self._followers, self._say = store, list(followers), say
         self._lock = threading.Lock()
         self.stations: dict[str, Station] = {}
-        self._alerts: OrderedDict[tuple[str, str], dict] = OrderedDict()
+        self._alerts: OrderedDict[tuple[str, str], tuple[together.Box | None, dict]] = OrderedDict()
         self._tracks: dict[str, dict] = {}
         self.refused_reports: Counter[str] = Counter()
         self._reports: queue.Queue = queue.Queue(MAX_REPORTS)
@@ -138,7 +139,8 @@ class Site:
     def _take_alert(self, sensor: str, fields: dict):
         name = sensor, str(fields.get(keys.EVENT_ID))
         with self._lock:
-            self._alerts[name] = self._alerts.get(name, {}) | fields | {keys.SENSOR: sensor}
+            alert = self._alerts.get(name, (None, {}))[1] | fields | {keys.SENSOR: sensor}
+            self._alerts[name] = together.box_of(alert), alert
             self._alerts.move_to_end(name)
             while len(self._alerts) > MAX_ALERTS:
                 self._alerts.popitem(last=False)
@@ -200,23 +202,21 @@ class Site:
 
     # -- for the page
 
-    def overview(self, max_alerts: int = 200) -> dict[str, Any]:
-        """Sensors, alerts (the newest first, each with the sensors that also alerted), tracks, counters."""
+    def overview(self) -> dict[str, Any]:
+        """Sensors, alerts (the newest first, each with the alerts of others that go with it), tracks, counters."""
         with self._lock:
             stations = list(self.stations.values())
             alerts = list(self._alerts.values())
             tracks = [{key: track[key] for key in (keys.TRACK_ID, keys.IDENTITY, keys.TIMESTAMP, keys.LATITUDE, keys.LONGITUDE,
                                                    keys.FREQ_CENTER_HZ, keys.SOURCE) if key in track}
                       for track in self._tracks.values() if keys.LATITUDE in track]
-        newest = sorted(alerts, key=lambda alert: alert.get(keys.TIMESTAMP) or 0.0, reverse=True)[:max_alerts]
-        rows = [alert | {"also": sorted(together.same(alert, self._others(alert, alerts)))} for alert in newest]
+        newest = sorted(alerts, key=lambda one: one[1].get(keys.TIMESTAMP) or 0.0, reverse=True)[:_COMPARED]
+        rows = [alert | {"also": {sensor: {key: other.get(key) for key in (keys.EVENT_ID, keys.SNR_DB)}
+                                  for sensor, other in together.same(alert[keys.SENSOR], box, newest).items()}}
+                for box, alert in newest[:_SHOWN]]
         return {"sensors": [station.row() for station in stations], "alerts": rows, keys.TRACKS: tracks, "time": time.time(),
                 keys.REFUSED_REPORTS: dict(self.refused_reports), "alone": self._joiner.n_alone,
                 "decoded": self.decoder.n_decoded, "left_out": self.decoder.n_left_out, "not_decodable": self.decoder.n_failed}
-
-    @staticmethod
-    def _others(alert: dict, alerts: list[dict]) -> list[tuple[str, dict]]:
-        return [(other[keys.SENSOR], other) for other in alerts if other[keys.SENSOR] != alert[keys.SENSOR]]
 
     def who_hears(self, sensor: str, event_id: str) -> list[dict[str, Any]]:
         """Of each other sensor whether it hears an alert: {sensor, hears: alert | level | nothing | no data, level_db, event_id}.
@@ -227,9 +227,9 @@ class Site:
             KeyError: there is no such alert.
         """
         with self._lock:
-            alert = self._alerts[sensor, event_id]
+            box, _ = self._alerts[sensor, event_id]
             alerts, names = list(self._alerts.values()), [name for name in self.stations if name != sensor]
-        found, box = together.same(alert, self._others(alert, alerts)), together.box_of(alert)
+        found = together.same(sensor, box, alerts)
         rows = []
         for name in names:
             level = None if box is None else self._level_db(name, box)

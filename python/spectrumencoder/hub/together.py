@@ -44,18 +44,18 @@ def overlap(one: Box, other: Box) -> bool:
             and one.begin_s <= other.end_s and other.begin_s <= one.end_s)
 
 
-def same(alert: Mapping[str, Any], others: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
+def same(own: str, box: Box | None, alerts: Iterable[tuple[Box | None, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
     """Of each other sensor the alert that is about the same emission: the strongest over the noise.
 
     Args:
-        alert: of one sensor. others: (sensor, alert).
+        own: the sensor whose alert has this box. alerts: of all sensors, with their boxes.
     """
-    box, found = box_of(alert), {}
+    found: dict[str, Mapping[str, Any]] = {}
     if box is None:
-        return {}
-    for sensor, other in others:
-        place = box_of(other)
-        if place is not None and overlap(box, place):
+        return found
+    for place, other in alerts:
+        sensor = other[keys.SENSOR]
+        if sensor != own and place is not None and overlap(box, place):
             best = found.get(sensor)
             if best is None or (other.get(keys.SNR_DB) or -np.inf) > (best.get(keys.SNR_DB) or -np.inf):
                 found[sensor] = other

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..atomic_file import write_file
 from .archive_row import FAILED, FINISHED, WAITING
 from .dropped import count
+from .outcome import NOT_OF_EMITTERS
 
 ROWS = 500  # of a page
 ORDERS = {  # name of the first page, its words, key of its order
@@ -32,9 +33,10 @@ th, td { border-bottom: 1px solid var(--line); padding: .4rem .6rem; text-align:
 th { position: sticky; top: 0; background: Canvas; white-space: nowrap; }
 tr:nth-child(even) { background: var(--soft); }
 img { width: 240px; height: 135px; display: block; }
-td { overflow-wrap: anywhere; box-sizing: border-box; }
+td { box-sizing: border-box; }
 td.picture { width: 240px; }
-td.name { min-width: 15rem; }
+td.name { min-width: 15rem; overflow-wrap: anywhere; }
+td.notes { min-width: 6rem; overflow-wrap: anywhere; }
 td.number { font-variant-numeric: tabular-nums; }
 summary { cursor: pointer; }
 .small { font-size: .85em; opacity: .8; }
@@ -111,7 +113,7 @@ def _summary(source: str, rows: Sequence[dict]) -> str:
     finished = [row for row in rows if row["status"] == FINISHED]
     kinds, labels = Counter(), Counter()
     for row in finished:
-        kinds.update(row.get("alerts_by_kind") or {})
+        kinds.update({kind: number for kind, number in row["alerts_by_kind"].items() if kind not in NOT_OF_EMITTERS})
         labels.update(row.get("signals_by_label") or {})
     seconds = sum(row["duration_s"] or 0.0 for row in finished)
     with_alerts = sum(bool(row["alerts"]) for row in finished)
@@ -142,7 +144,7 @@ def _row(row: dict) -> str:
         alerts += _small("" if row["emitters"] is None else f"{count(row['emitters'], 'emitter')} known")
         strongest, signals = _strongest(row), escape(_counts(Counter(row["signals_by_label"])))
     cells = (("picture", shown), ("name", name + _facts(row)), ("number", alerts), ("number", strongest), ("", signals),
-             ("", _notes(row)))
+             ("notes", _notes(row)))
     return "<tr>" + "".join(f'<td class="{kind}"{_named(kind, head)}>{text}</td>' for head, (kind, text) in zip(
         _HEADS, cells, strict=True)) + "</tr>"
 

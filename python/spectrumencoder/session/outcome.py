@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from .. import keys
 from .dropped import count
 
+NOT_OF_EMITTERS = ("receiver", "burst")  # kinds of events that are no alert
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -66,7 +68,7 @@ class Outcome:
     @property
     def n_alerts(self) -> int:
         """Alerts of emitters: without events of the receiver, and without single bursts."""
-        return sum(number for kind, number in self.alerts.items() if kind not in ("receiver", "burst"))
+        return sum(number for kind, number in self.alerts.items() if kind not in NOT_OF_EMITTERS)
 
     @property
     def real_time_factor(self) -> float:

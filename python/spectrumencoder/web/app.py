@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The addresses of the server and what they answer. Each request passes ``access`` first; every refusal is one line of the log.
 
-    GET  /, /static/...                       the page; nothing secret is in it
+    GET  /, /run, /static/...                 the page; nothing secret is in it
     POST /api/login                           {"token": ...} -> the session's cookie
     GET  /api/feeds                           the list of feeds
     WS   /api/feeds/ID/live                   texts (JSON) and rows, as ``feed`` offers them; the page sends nothing
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .snippets import Snippet
 
 STATIC = Path(__file__).parent / "static"
+RUN_PAGE = "index.html"
 MAX_BODY = 4096  # bytes
 MAX_VIEWERS = 16
 STATE_S = 1.0
@@ -42,11 +43,17 @@ WRONG_TOKEN_S = 1.0  # what a wrong token costs
 _TRY_LATER, _NOT_ALLOWED, _TOO_BIG = 1013, 1008, 1009  # codes of RFC 6455
 
 
-def make_app(feeds: Mapping[str, Feed], access: Access, log: Callable[[str], None]) -> Guard:
-    """The ASGI application. feeds: by id; it may change. log: takes a line for each refusal."""
-    pages = _Pages(feeds, access, log)
+def make_app(feeds: Mapping[str, Feed], access: Access, log: Callable[[str], None], first: str = RUN_PAGE,
+             routes: Sequence[BaseRoute] = ()) -> Guard:
+    """The ASGI application. feeds: by id; it may change. log: takes a line for each refusal.
+
+    first: the page at /; that of a run is at /run, too. routes: more of them, below /api/ if they ask for a session.
+    """
+    pages = _Pages(feeds, access, log, first)
     app = Starlette(routes=[
         Route("/", pages.index),
+        Route("/run", pages.run),
+        *routes,
         Route("/api/login", pages.login, methods=["POST"]),
         Route("/api/feeds", pages.list_feeds),
         WebSocketRoute("/api/feeds/{id}/live", pages.live),
@@ -93,12 +100,18 @@ class Guard:
 
 
 class _Pages:
-    def __init__(self, feeds: Mapping[str, Feed], access: Access, log: Callable[[str], None]):
-        self._feeds, self._access, self._log = feeds, access, log
+    def __init__(self, feeds: Mapping[str, Feed], access: Access, log: Callable[[str], None], first: str):
+        self._feeds, self._access, self._log, self._first = feeds, access, log, first
         self._n_viewers = 0
 
     async def index(self, request: Request) -> Response:
-        response = FileResponse(STATIC / "index.html")
+        return self._page(self._first)
+
+    async def run(self, request: Request) -> Response:
+        return self._page(RUN_PAGE)
+
+    def _page(self, name: str) -> Response:
+        response = FileResponse(STATIC / name)
         if not self._access.token:
             self._give_session(response)
         return response

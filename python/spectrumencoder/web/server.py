@@ -6,14 +6,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import uvicorn
+from starlette.routing import BaseRoute
 
 from ..session.errors import SettingError
 from .access import Access
 from .address import Address, url_host
-from .app import make_app, refresh_all
+from .app import RUN_PAGE, make_app, refresh_all
 from .feed import Feed
 
 MAX_MESSAGE = 1024  # bytes that a page may send over its websocket; it has nothing to say there
@@ -27,6 +28,7 @@ class PageServer:
     Args:
         address: HOST:PORT. token, names: see ``Access``.
         log: takes a line about each refusal, one a second at most; on the server's thread.
+        first, routes: see ``make_app``.
 
     Attributes: url (for a browser, with the token behind #, which no request carries), n_refused.
 
@@ -34,7 +36,8 @@ class PageServer:
         SettingError: the address cannot be used, or the token is too short.
     """
 
-    def __init__(self, address: str, token: str = "", names: Iterable[str] = (), log: Callable[[str], None] = lambda line: None):
+    def __init__(self, address: str, token: str = "", names: Iterable[str] = (), log: Callable[[str], None] = lambda line: None,
+                 first: str = RUN_PAGE, routes: Sequence[BaseRoute] = ()):
         where = Address.parse(address)
         try:
             self._access = Access(where, token, names)
@@ -46,7 +49,7 @@ class PageServer:
         self.n_refused, self._log, self._logged_s, self._unlogged = 0, log, -1e9, 0
         self._feeds: dict[str, Feed] = {}
         config = uvicorn.Config(
-            make_app(self._feeds, self._access, self._refused), loop="asyncio", http="h11", ws="websockets-sansio",
+            make_app(self._feeds, self._access, self._refused, first, routes), loop="asyncio", http="h11", ws="websockets-sansio",
             lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False, proxy_headers=False,
             ws_max_size=MAX_MESSAGE, ws_max_queue=2, ws_per_message_deflate=False, ws_ping_interval=20.0, ws_ping_timeout=30.0,
             timeout_keep_alive=10, limit_concurrency=MAX_CONNECTIONS, h11_max_incomplete_event_size=16384,

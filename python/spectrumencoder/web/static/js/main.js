@@ -17,7 +17,7 @@ import {Waterfall} from "./waterfall.js";
 
 const $ = id => document.getElementById(id);
 const store = new Store(), view = new View(store.rows);
-let feed = null, stream = null, connected = false;
+let feed = new URLSearchParams(location.search).get("feed"), stream = null, connected = false;
 
 // -- what the operator does
 
@@ -232,7 +232,7 @@ function follow(id) {
 async function begin() {
   const token = new URLSearchParams(location.hash.slice(1)).get("token");
   if (token) {
-    history.replaceState(null, "", location.pathname);
+    history.replaceState(null, "", location.pathname + location.search);
     await server.login(token);
   }
   const list = await server.feeds().catch(() => undefined);
