@@ -26,7 +26,7 @@ class Station:
     clock; budget; latest: its newest spectra (posix_s, DecodedGroup).
     """
 
-    is_radio, is_scan, snippets = False, False, None
+    is_radio, is_scan, can_steer, snippets, history = False, False, False, None, None
 
     def __init__(self, sensor: str):
         self.sensor, self.name = sensor, sensor
