@@ -100,7 +100,8 @@ def test_an_alert_is_seen_accepted_by_a_click_and_named(run, tmp_path):
         whole = ask("return spectrumencoder.view.high - spectrumencoder.view.low")
         browser.find_element(By.TAG_NAME, "body").send_keys("+", " ")
         assert ask("return spectrumencoder.view.high - spectrumencoder.view.low") < 0.8 * whole
-        assert ask("return spectrumencoder.view.paused") and text("#pause") == "Go on"
+        assert ask("return spectrumencoder.view.paused")
+        wait(lambda: text("#pause") == "Go on", 10)
         # On a phone nothing is wider than the screen
         browser.set_device(390, 844, phone=True)
         for part in ("band", "alerts", "emitters", "run"):

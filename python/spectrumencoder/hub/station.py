@@ -27,7 +27,7 @@ class Station:
     clock; budget; latest: its newest spectra (posix_s, DecodedGroup).
     """
 
-    is_radio, is_scan, snippets = False, False, None
+    is_radio, is_scan, can_steer, snippets = False, False, False, None
     history: Path | None = None  # the file of its history, if the hub keeps one
 
     def __init__(self, sensor: str):

@@ -50,6 +50,7 @@ class Followed(Protocol):
     model: str
     is_radio: bool
     is_scan: bool
+    can_steer: bool
     snippets: Path | None
     history: Path | None
 
@@ -303,7 +304,7 @@ class Feed(Listener):
             about |= {"source": run.name, "samp_rate": run.samp_rate, "center_freq_hz": run.center_freq_hz,
                       "fft_size": run.fft_size, "frame_s": run.frame_s, "model": run.model, "is_radio": run.is_radio,
                       "is_scan": run.is_scan, "has_snippets": run.snippets is not None,
-                      "has_history": run.history is not None}
+                      "has_history": run.history is not None, "can_steer": run.can_steer}
         return {"about": about}
 
     # -- what a page asks for

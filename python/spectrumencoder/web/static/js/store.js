@@ -126,6 +126,9 @@ export class Store extends EventTarget {
     return [...this.alerts.values()].sort((a, b) => (a.state === "close") - (b.state === "close") || b.opened - a.opened);
   }
 
+  // Whether anything may be decided here
+  get steered() { return this.ended === null && !!this.about.can_steer; }
+
   // A recording's time is its own
   get now() {
     const newest = this.rows.last?.t ?? 0;
