@@ -148,20 +148,22 @@ LINES: dict[str, Promise] = {
     "spectrumencoder hub --db hub.db --web 127.0.0.1:8144": Promise(
         (("8144", "FREE_PORT --listen tcp://127.0.0.1:* --duration 2"),), writes=("hub.db",),
         says=("the hub listens at", "the page is at", "0 messages, 0 bytes")),
-    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --hub tcp://127.0.0.1:5560 --sensor roof --position "
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --hub tcp://127.0.0.1:5570 --sensor roof --position "
     "47.37,8.54": Promise(
-        (RTL, ("tcp://127.0.0.1:5560", "tcp://127.0.0.1:FREE_PORT"), ("--sensor", "--learn 1 --duration 3 --hub-spool s --sensor")),
+        (RTL, ("tcp://127.0.0.1:5570", "tcp://127.0.0.1:FREE_PORT"),
+         ("--sensor", "--learn 1 --duration 3 --hub-spool s --sensor")),
         writes=("s",), says=(COUNTED, "messages wait in s for the next run")),
     "spectrumencoder hub keygen keys --sensor roof --sensor hill": Promise(
         writes=("keys/roof.key", "keys/hill.key", "keys/hub.key"), says=("belongs on the sensor roof",)),
-    "spectrumencoder hub --listen tcp://0.0.0.0:5560 --keys keys --db hub.db --web 127.0.0.1:8144": Promise(
-        (("8144", "FREE_PORT --duration 2"), ("0.0.0.0:5560", "127.0.0.1:*")), writes=("hub.db",), says=("2 sensors on its list",)),
-    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --hub tcp://hub.example:5560 --hub-key roof.key": Promise(
-        (RTL, ("tcp://hub.example:5560", "tcp://127.0.0.1:FREE_PORT"),
+    "spectrumencoder hub --listen tcp://0.0.0.0:5570 --keys keys --db hub.db --web 127.0.0.1:8144": Promise(
+        (("8144", "FREE_PORT --duration 2"), ("0.0.0.0:5570", "127.0.0.1:*")), writes=("hub.db",),
+        says=("2 sensors on its list",)),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --hub tcp://hub.example:5570 --hub-key roof.key": Promise(
+        (RTL, ("tcp://hub.example:5570", "tcp://127.0.0.1:FREE_PORT"),
          ("roof.key", "keys/roof.key --learn 1 --duration 3 --hub-spool s2")),
         writes=("s2",), says=(COUNTED, "messages wait in s2 for the next run")),
-    "cat reports.jsonl | spectrumencoder hub send tcp://127.0.0.1:5560 --sensor finder --position 47.37,8.54": Promise(
-        (("cat reports.jsonl", "echo '{}'"), ("127.0.0.1:5560", "127.0.0.1:FREE_PORT"),
+    "spectrumencoder hub send tcp://127.0.0.1:5570 --sensor finder --position 47.37,8.54 < reports.jsonl": Promise(
+        (("< reports.jsonl", "<<< '{}'"), ("127.0.0.1:5570", "127.0.0.1:FREE_PORT"),
          ("--sensor", "--wait 1 --hub-spool s3 --sensor")),
         status=1, writes=("s3",), says=("messages wait in s3",)),
     # docs/troubleshooting.md has `doctor`
