@@ -21,11 +21,11 @@ SHOWN_S = 1.0  # of the scene, which plays repeatedly
 class shown_chain(gr.top_block):
     """The scene in a loop through the chain, with a display whose controls work."""
 
-    def __init__(self, model: str, **settings):
+    def __init__(self, model: str, radio: str = "", **settings):
         gr.top_block.__init__(self, "shown_chain")
         self.source = spectrumencoder.sigmf_source(str(SCENE), repeat=True, throttle=True)
         self.monitor = spectrumencoder.spectrum_monitor(model, samp_rate=self.source.samp_rate, **settings)
-        self.display = spectrumencoder.anomaly_display(history_s=SHOWN_S, model=model)
+        self.display = spectrumencoder.anomaly_display(history_s=SHOWN_S, model=model, radio=radio)
         self.connect(self.source, self.monitor)
         for port in range(4):
             self.connect((self.monitor, port), (self.display, port))

@@ -88,7 +88,7 @@ def test_the_bundled_scene_with_its_events(application, model_file, tmp_path):
     assert widget.history.low_hz == pytest.approx(867.5e6, abs=2e3) and widget.history.high_hz == pytest.approx(869.5e6, abs=2e3)
     assert widget.controls.chosen() == {keys.DROPOUT_RATE: 0.25, keys.ROPE_MODE: "dynamic", keys.BACKEND: "flash",
                                         keys.FALSE_EVENTS_PER_HOUR: 1000.0}
-    assert top.display.counters()[keys.DRAWS] > 5
+    assert top.display.counters()[keys.DRAWS] >= 3
 
 
 def test_controls_change_the_chain_and_show_what_it_refuses(application, model_file):

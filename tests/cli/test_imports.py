@@ -3,8 +3,8 @@
 
 import pytest
 
-HEAVY = ("numpy", "gnuradio.gr", "scipy", "torch", "matplotlib", "sigmf", "safetensors", "pyqtgraph", "prometheus_client",
-         "paho.mqtt", "apprise")
+HEAVY = ("numpy", "gnuradio.gr", "scipy", "torch", "matplotlib", "sigmf", "safetensors", "pyqtgraph", "PyQt5",
+         "prometheus_client", "paho.mqtt", "apprise")
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def loaded(tmp_path, call):
 
 
 @pytest.mark.parametrize("arguments", [("--help",), *((name, "--help") for name in (
-    "run", "survey", "band", "report", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset", "models",
-    "hub", "push", "doctor"))], ids=" ".join)
+    "run", "view", "survey", "band", "report", "devices", "decode", "calibrate", "train", "evaluate", "bench", "dataset",
+    "models", "hub", "push", "doctor"))], ids=" ".join)
 def test_help_loads_nothing_heavy(loaded, arguments):
     assert loaded(HEAVY, *arguments) == []
 

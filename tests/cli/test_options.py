@@ -119,3 +119,11 @@ def test_out_of_range_or_without_effect(call, the_line, write_sigmf, noise, mode
 def test_what_is_on_by_another_option_has_the_default_of_the_command_line():
     assert (SETTINGS["encoded_group"].default, SETTINGS["encoded_group"].option_default) == (0, 32)
     assert (SETTINGS["settle_ms"].default, SETTINGS["settle_ms"].option_default) == (0.0, 10.0)
+
+
+@pytest.mark.parametrize("command", ["run", "survey"])
+def test_a_picture_of_another_format_is_refused_before_the_run_begins(call, the_line, demo_scene, tmp_path, command):
+    events = ["--events", tmp_path / "e.jsonl"] if command == "run" else []
+    done = call(command, demo_scene, "--plot", tmp_path / "p.jpg", *events)
+    line = the_line(done, 2)
+    assert "p.jpg: pictures are PNG, PDF or SVG" in line and done.stdout == "" and not (tmp_path / "e.jsonl").exists()

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.display.appearance import SIGNAL_COLOR, THREAT_COLORS, signal_label
+from gnuradio.spectrumencoder.display.appearance import SIGNAL_COLOR, THREAT_COLORS, is_of_event, signal_label
 from gnuradio.spectrumencoder.display.band_picture import save_band
 from gnuradio.spectrumencoder.display.band_spectrum import BandSpectrum
 from gnuradio.spectrumencoder.display.event_table import MAX_BURSTS, SignalTable
@@ -95,11 +95,17 @@ def test_the_picture_of_a_run_has_boxes_of_signals_and_events(tmp_path, monkeypa
     save_plot(tmp_path / "run.png", waterfall, [event], "run", signals=signals)
     from matplotlib.colors import to_hex
     edges = [to_hex(patch.get_edgecolor()) for patch in patches]
-    assert edges.count(SIGNAL_COLOR) == len(signals)  # in the left panel
+    beside = [one for one in signals if not is_of_event(one, [event])]
+    assert len(signals) - 4 < len(beside) < len(signals)
+    assert edges.count(SIGNAL_COLOR) == len(beside)  # in the left panel; where the event is, it alone is drawn
     assert edges.count(THREAT_COLORS[2]) == 2  # in both
     assert len(set(panels)) == 1
     texts = [text.get_text() for text in panels[0].texts]
-    assert texts[0].startswith("new, ") and "unknown signal" in texts and texts.count("LoRa 93 %") >= 20
+    assert texts[0] == "new: unknown signal\n434.0200 MHz, 20 kHz wide" and "unknown signal" in texts
+    assert texts.count("LoRa 93 %") >= 20
+    legend = [text.get_text() for text in panels[0].get_legend().get_texts()]
+    left_out = len({one[keys.SIGNAL_ID] for one in beside}) + 1 - len(texts)
+    assert legend[:2] == ["signal", "alert, HIGH"] and (f"{left_out} label" in legend[-1] if left_out else len(legend) == 2)
     assert_apart(extents(panels[0]))
     assert (tmp_path / "run.png").read_bytes()[:4] == b"\x89PNG"
 

@@ -85,6 +85,12 @@ LINES: dict[str, Promise] = {
     "night.jsonl "
     "--snippets night --stats --metrics 127.0.0.1:9100": Promise(
         (RTL, ("--learn 300", "--learn 3 --duration 6"), ("9100", "FREE_PORT")), writes=("my.band",), says=(COUNTED,)),
+    # docs/own_classes.md
+    "spectrumencoder convert long.sigmf-meta meter/first --skip 12 --seconds 2": Promise(
+        (("long.sigmf-meta", "today.sigmf-meta"), ("meter/first", "first"),
+         ("--skip 12 --seconds 2", "--skip 0.1 --seconds 0.1")),
+        writes=("first.sigmf-meta", "first.sigmf-data"), says=("0.1 s, from SigMF",)),
+    # docs/live.md
     "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --band-file my.band --events night.jsonl --reconnect":
         Promise((RTL, ("--reconnect", "--reconnect --learn 1 --duration 3")), writes=("my.band",), says=(COUNTED,)),
     "spectrumencoder band show my.band": Promise(says=(r"MHz",)),
@@ -100,7 +106,7 @@ LINES: dict[str, Promise] = {
     # docs/history.md
     "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --gain 30 --band-file roof.band --history "
     "roof.db": Promise(
-        (RTL, ("roof.db", "roof.db --learn 1 --duration 3")), writes=("roof.band", "roof.db"), says=(COUNTED,)),
+        (RTL, ("roof.db", "roof.db --learn 1 --duration 3")), writes=("roof.band", "roof.db"), says=(r"\d+ emitters? known",)),
     "spectrumencoder report roof.db": Promise(says=("# Radio band report: roof", "emitters? heard")),
     "spectrumencoder report roof.db --since 7d --out week.html": Promise(writes=("week.html",)),
     "spectrumencoder report roof.db --since 2026-01-31 --until 2026-02-01T06:00 --out night.md --json night.json": Promise((
@@ -138,6 +144,28 @@ LINES: dict[str, Promise] = {
     "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --mqtt mqtt://localhost/attic": Promise(
         (RTL, ("localhost/", "localhost:FREE_PORT/"), ("--rate 2.4M", "--rate 2.4M --learn 1 --duration 3 --push-spool s")),
         writes=("s",), says=(COUNTED, r"push: mqtt://localhost:\d+/attic: not reachable")),
+    # docs/hub.md: a hub for two seconds; sensors without one
+    "spectrumencoder hub --db hub.db --web 127.0.0.1:8144": Promise(
+        (("8144", "FREE_PORT --listen tcp://127.0.0.1:* --duration 2"),), writes=("hub.db",),
+        says=("the hub listens at", "the page is at", "0 messages, 0 bytes")),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --hub tcp://127.0.0.1:5570 --sensor roof --position "
+    "47.37,8.54": Promise(
+        (RTL, ("tcp://127.0.0.1:5570", "tcp://127.0.0.1:FREE_PORT"),
+         ("--sensor", "--learn 1 --duration 3 --hub-spool s --sensor")),
+        writes=("s",), says=(COUNTED, "messages wait in s for the next run")),
+    "spectrumencoder hub keygen keys --sensor roof --sensor hill": Promise(
+        writes=("keys/roof.key", "keys/hill.key", "keys/hub.key"), says=("belongs on the sensor roof",)),
+    "spectrumencoder hub --listen tcp://0.0.0.0:5570 --keys keys --db hub.db --web 127.0.0.1:8144": Promise(
+        (("8144", "FREE_PORT --duration 2"), ("0.0.0.0:5570", "127.0.0.1:*")), writes=("hub.db",),
+        says=("2 sensors on its list",)),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --hub tcp://hub.example:5570 --hub-key roof.key": Promise(
+        (RTL, ("tcp://hub.example:5570", "tcp://127.0.0.1:FREE_PORT"),
+         ("roof.key", "keys/roof.key --learn 1 --duration 3 --hub-spool s2")),
+        writes=("s2",), says=(COUNTED, "messages wait in s2 for the next run")),
+    "spectrumencoder hub send tcp://127.0.0.1:5570 --sensor finder --position 47.37,8.54 < reports.jsonl": Promise(
+        (("< reports.jsonl", "<<< '{}'"), ("127.0.0.1:5570", "127.0.0.1:FREE_PORT"),
+         ("--sensor", "--wait 1 --hub-spool s3 --sensor")),
+        status=1, writes=("s3",), says=("messages wait in s3",)),
     # docs/troubleshooting.md has `doctor`
 }
 
@@ -151,6 +179,7 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
              writes=("e.jsonl", "a.sigmf-meta", "s.jsonl", "p.png", "j.json", "e.enc", "cut/event-*.sigmf-data"),
              says=(DEMO_ALERT,),
              alerts=(1, 1))),),
+    "spectrumencoder view SOURCE [--history S] [--fast] [--events FILE.jsonl] ...": (),
     "spectrumencoder survey SOURCE [--scan LOW:HIGH,...] [--duration S] [--json FILE|-] [--csv FILE] [--markdown FILE] "
     "[--plot FILE.png]": (
         ("spectrumencoder survey capture.sigmf-meta --csv s.csv --json -", Promise(writes=("s.csv",),
@@ -182,6 +211,8 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
     "spectrumencoder calibrate SOURCE --out FILE.safetensors --detector boxes [--pfa 0.01] ...": (),
     "spectrumencoder train CONFIG.toml --corpus DIR [--corpus DIR ...] --out DIR [--pool DIR] [--fold FILE:NAME] [--resume] "
     "[--minutes M]": (),
+    "spectrumencoder train --add-class NAME DIR --out MODEL.safetensors [--model base] [--corpus DIR ...] [--frames 4096] "
+    "[--seed 0]": (),
     "spectrumencoder evaluate classify --corpus DIR ... --model base --dropout 0.25 --condition plain|equalised|front-end "
     "[--dtype fp32|bf16|int8] [--json FILE]": (),
     "spectrumencoder evaluate speculative --pool DIR|--corpus DIR [--model speculative[:FAST,LARGE] ...] [--threshold T ...] "
@@ -209,8 +240,15 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
     "[--anomalous 300] [--seed 0 ...] [--dropout 0.25] [--cache runs/field] [--json FILE] [--markdown FILE.md]": (),
     "spectrumencoder evaluate ablate CONFIG.toml --out DIR [--corpus DIR ...] [--pool DIR] [--model NAME] [--work DIR] "
     "[--quick]": (),
-    "spectrumencoder bench latency|throughput|tokenizer|pipeline|detector|energy|memory|recordings|token-head [--quick] "
-    "[--json FILE]":
+    "spectrumencoder hub [--listen tcp://HOST:PORT] [--keys DIR] [--db FILE.db] [--web HOST:PORT] [--history DIR] ...": (
+        ("spectrumencoder hub --listen tcp://127.0.0.1:* --db h.db --history old --duration 1 --json h.json",
+         Promise(writes=("h.db", "h.json"), says=("the hub listens at",))),),
+    "spectrumencoder hub keygen DIR [--sensor ID ...]": (
+        ("spectrumencoder hub keygen k --sensor a --sensor b", Promise(writes=("k/a.key", "k/sensors/b.pub"))),),
+    "spectrumencoder hub send tcp://HOST:PORT [--sensor ID] [--position LAT,LON] [--hub-key FILE] [--hub-spool FILE] "
+    "[--wait 10]": (),
+    "spectrumencoder bench latency|throughput|tokenizer|pipeline|detector|energy|memory|recordings|token-head|hub [--quick] "
+    "...":
         (("spectrumencoder bench tokenizer --quick --json b.json", Promise(writes=("b.json",))),),
     "spectrumencoder bench report --json-dir DIR --out FILE.md [--about FILE.md]": (),
     "spectrumencoder dataset list DIR": (("spectrumencoder dataset list .", Promise(says=("capture", "today"))),),
@@ -227,6 +265,7 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
 }
 
 NETWORK, ROOT_RIGHTS, LONG = "a network", "root, and changes the system", "the recordings, and minutes to days"
+WINDOW = "it stays until its window is closed; tests/cli/test_view.py runs both"
 CLUSTER = "it never ends; tests/cli/test_archive_cluster.py has a scheduler and workers"
 NOT_RUN: dict[str, str] = {
     "ssh -L 8143:127.0.0.1:8143 radio": NETWORK,
@@ -238,6 +277,8 @@ NOT_RUN: dict[str, str] = {
         "tests/push reads such addresses",
     "make demo": "tests/cli/test_demo.py runs it after the set-up",
     "make test": "it is what runs this test",
+    "spectrumencoder view today.sigmf-meta": WINDOW,
+    "spectrumencoder view soapy:driver=spectrumtest --freq 434M --rate 2.4M --learn 20": WINDOW,
     "make grc": "a screen; tests/grc/test_examples.py opens every example",
     "git clone <this repository> && cd gr-spectrumencoder": NETWORK,
     ".venv/bin/pip install -r requirements-train.txt -c constraints-numpy1.txt": NETWORK,
@@ -258,6 +299,11 @@ NOT_RUN: dict[str, str] = {
     "../.venv/bin/python ../build/sensor.py & ../.venv/bin/python ../build/decoder_side.py":
         "it never ends; tests/grc/test_examples.py runs both",
     "spectrumencoder dataset compose sparse_433 --corpus recordings --corpus more_recordings --out band": LONG,
+    "spectrumencoder train --add-class meter meter/ --out mine.safetensors":
+        "a minute, and recordings; tests/training/test_own_class.py runs its like on a small model",
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --model mine.safetensors --band-file mine.band":
+        "the model of the line before; tests/training/test_own_class.py runs one",
+    "spectrumencoder survey today.sigmf-meta --model mine.safetensors": "the same",
     "spectrumencoder train recipes/train/base.toml --corpus CORPUS --pool POOL --fold recipes/train/folds.toml:fold1 --out "
     "runs/base_fold1": LONG,
     "spectrumencoder train recipes/train/base.toml --corpus CORPUS --pool POOL --fold recipes/train/folds.toml:fold1 --out "

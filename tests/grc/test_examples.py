@@ -45,7 +45,7 @@ def compiled(environment, tmp_path_factory):
     return compile_example
 
 
-def run(command, environment, seconds=60):
+def run(command, environment, seconds=120):
     done = subprocess.run([sys.executable, *map(str, command)], env=environment, cwd=EXAMPLES, capture_output=True, text=True,
                           timeout=seconds)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -249,7 +249,7 @@ top.show()
 widget = top.display.widget
 def look():
     chosen = widget.controls.chosen()
-    if widget.events.n_events and top.decoder.n_frames > 60:
+    if widget.events.n_events and top.decoder.n_frames > 60 and None not in chosen.values():  # the sensor was there first
         if chosen["dropout_rate"] == 0.5:
             application.quit()
         else:
@@ -312,7 +312,7 @@ def test_scanner_runs(compiled):
 
 
 def test_live_monitor_runs(compiled, environment, tmp_path, model_file):
-    """A radio through the chain into the display, in a process of its own; the monitor's health comes."""
+    """A radio through the chain into the display, in a process of its own; the display tunes it, and is legible as it opens."""
     program = f"""
 import sys
 sys.path.insert(0, {str(compiled("live_monitor").parent)!r})
@@ -322,17 +322,24 @@ application = Qt.QApplication([])
 top = live_monitor.live_monitor(model={str(model_file)!r}, events={str(tmp_path / "events.jsonl")!r})
 top.start()
 top.show()
+widget = top.display.widget
 def look():
     if top.monitor.health.snapshot()["frames"] > 200:
-        application.quit()
+        widget.controls.freq.setValue(434.5)
+        if widget._latest.tuning.center_hz == 434.5e6:
+            application.quit()
 timer = Qt.QTimer()
 timer.timeout.connect(look)
 timer.start(50)
 Qt.QTimer.singleShot(20000, application.quit)
 application.exec_()
+seen = widget.visibleRegion().boundingRect()
 top.close()
 assert not any(block.failure for block in (top.monitor, top.display, top.log))
-print("frames", top.monitor.health.snapshot()["frames"])
+waterfall, hidden = int(widget.plots.waterfall.getViewBox().height()), widget.height() - seen.height()
+print("frames", top.monitor.health.snapshot()["frames"], widget._latest.tuning.center_hz, waterfall, hidden)
 """
     last_line = next(line for line in run(["-c", program], environment).splitlines()[::-1] if line.startswith("frames"))
-    assert int(last_line.split()[1]) > 200
+    _, frames, center_hz, waterfall, hidden = last_line.split()
+    assert int(frames) > 200 and float(center_hz) == 434.5e6  # tuned by the display
+    assert int(waterfall) >= 180 and int(hidden) == 0  # the window has the room for it

@@ -109,8 +109,10 @@ def test_a_scan_from_the_command_line_writes_its_sweeps(make_scene, small_model,
     scene = make_scene({"freq_hz": 90.0e6}, {"freq_hz": 93.0e6})
     status, out, err = command(capsys, "run", f"soapy:driver=spectrumtest,scene={scene}", "--rate", "2.4e6", "--scan",
                                "88e6:96e6", "--dwell-ms", "50", "--settle-ms", "20", "--model", small_model, "--average", "32",
-                               "--duration", "2", "--sweeps", tmp_path / "s.jsonl", "--json", tmp_path / "r.json")
+                               "--duration", "2", "--sweeps", tmp_path / "s.jsonl", "--json", tmp_path / "r.json",
+                               "--plot", tmp_path / "s.svg")
     assert status == 0, err
+    assert (tmp_path / "s.svg").read_text().startswith("<?xml") and "was not drawn" not in err
     first = json.loads((tmp_path / "s.jsonl").read_text().splitlines()[0])
     row = first["power_dbfs"]
     top = sorted(range(len(row)), key=row.__getitem__)[-2:]

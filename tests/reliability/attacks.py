@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Attacks on the command line, by seeds: python attacks.py KIND FOLDER FIRST COUNT. A JSON line per attack.
 
+Each run is a process of its own. One in four is the program as a user starts it; the others are forked from a process that has
+imported it and done nothing else, at half the cost.
+
 The folder holds quiet.sigmf-meta. Kinds: `signals` (SIGINT, SIGTERM and kill -9 at random moments of a run), `sigmf` (damaged
 metadata), `encoded` (damaged files of compressed spectra), `full` (outputs that end at a limit of size, as on a full disk),
 `radio` (faults of the test radio, which needs no folder of recordings).
@@ -16,15 +19,99 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 SCRIPT = os.path.join(os.path.dirname(sys.executable), "spectrumencoder")
+PYTHON_IS_NOT_UP = "Fatal Python error: init_import_site"  # Ctrl-C in the first hundredths of a second, before any of our code
 CHANGING = ("latency_ms",)  # differs from run to run
 ODD = (0, -1, 1, 2**31, 2**63, 2**64, 10**400, 1e300, -1e300, 0.5, "", "x", "1e6", None, True, [], [1], {},
        "9999-12-31T23:59:59Z",
        "0001-01-01T00:00:00+12:00", "1969-12-31T23:59:59Z", "cf32_le", "\u2603" * 99)
+
+
+class Forked:
+    """A command that runs in a fork of this process, with the part of ``subprocess.Popen`` that the attacks use."""
+
+    def __init__(self, arguments: list[str]):
+        from gnuradio.spectrumencoder.cli.main import main
+        self._out, self._errors, self.returncode = tempfile.TemporaryFile(), tempfile.TemporaryFile(), None
+        self.pid = os.fork()
+        if self.pid:
+            return
+        status = 70
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for file, descriptor in ((self._out, 1), (self._errors, 2)):
+                os.dup2(file.fileno(), descriptor)
+            status = main(arguments)
+        except BaseException:  # noqa: BLE001 (as the interpreter does)
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def send_signal(self, number: int):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self) -> tuple[str, str]:
+        while self.poll() is None:
+            time.sleep(0.005)
+        said = []
+        for file in (self._out, self._errors):
+            file.seek(0)
+            said.append(file.read().decode())
+            file.close()
+        return said[0], said[1]
+
+
+def finish(process: subprocess.Popen | Forked, limit_s: float) -> tuple[str, str, float]:
+    """Waits for the end of a run. What it said on stdout and stderr, "HANG" if it did not end, and the seconds that it took.
+
+    Seconds in which the machine gave it no processor do not count.
+    """
+    from gnuradio.spectrumencoder.blocks.grace import Grace, waits_s
+    grace = Grace(limit_s, waits=lambda: waits_s(process.pid))
+    hangs = False
+    while process.poll() is None and not hangs:
+        time.sleep(0.02)
+        hangs = grace.is_over()
+    took_s = grace.spent_s()
+    if hangs:
+        process.kill()
+    out, errors = process.communicate()
+    return out, errors + ("HANG" if hangs else ""), took_s
+
+
+def start(seed: int, arguments: list[str]) -> subprocess.Popen | Forked:
+    """A run: a fresh process for one seed in four, else a fork."""
+    if seed % 4:
+        return Forked(arguments)
+    return subprocess.Popen([SCRIPT, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+
+
+def import_what_runs_need():
+    """So that a fork does not. GNU Radio is asked to be quiet before it is imported, as the program does."""
+    from gnuradio.spectrumencoder.session.quiet_logs import quiet_logs
+    quiet_logs()
+    from gnuradio.spectrumencoder.blocks import soapy_radio, spectrum_monitor  # noqa: F401
+    from gnuradio.spectrumencoder.cli import run  # noqa: F401
+    from gnuradio.spectrumencoder.session import run_probe, sweep_log  # noqa: F401
 
 
 def outputs(folder: Path, name: str) -> dict[str, Path]:
@@ -32,7 +119,7 @@ def outputs(folder: Path, name: str) -> dict[str, Path]:
 
 
 def command(recording: Path, files: dict[str, Path]) -> list[str]:
-    return [SCRIPT, "run", str(recording), "-q", *(part for key, path in files.items() for part in (f"--{key}", str(path)))]
+    return ["run", str(recording), "-q", *(part for key, path in files.items() for part in (f"--{key}", str(path)))]
 
 
 def run_main(arguments: list[str]) -> tuple[int, str]:
@@ -56,14 +143,17 @@ def lines_of(path: Path) -> list[dict] | None:
     return None if text and not text.endswith("\n") else [{k: v for k, v in row.items() if k not in CHANGING} for row in rows]
 
 
-def is_prefix(some: list, every: list) -> bool:
-    """Whether a run that was stopped gave what the whole one gives up to there. Its end cuts a burst short, and says so: for each
-    event that is open the last lines are its close, and before that an update of the burst."""
+def differences(some: list, every: list) -> dict[str, list[str]]:
+    """States by event of the lines in which a stopped run differs from the whole one by more than its end explains.
+
+    The end cuts a burst short, and says so: for each event that is open its last line is the close, and before that may be an
+    update about the burst, or that the burst has opened it.
+    """
     same = next((n for n, (a, b) in enumerate(zip(some, every, strict=False)) if a != b), min(len(some), len(every)))
     ends: dict[str, list[str]] = {}
     for row in some[same:]:
         ends.setdefault(row["event_id"], []).append(row["state"])
-    return all(states in (["close"], ["update", "close"]) for states in ends.values())
+    return {event: states for event, states in ends.items() if states not in (["close"], ["update", "close"], ["open", "close"])}
 
 
 def units(path: Path) -> list[bytes]:
@@ -76,32 +166,32 @@ def signals(folder: Path, seeds: range):
     for path in whole.values():
         path.unlink(missing_ok=True)  # events are appended
     began = time.monotonic()
-    subprocess.run(command(recording, whole), check=True, timeout=300)
-    lasted = time.monotonic() - began
+    subprocess.run([SCRIPT, *command(recording, whole)], check=True, timeout=300)
+    lasted = {True: time.monotonic() - began}  # by whether the process is fresh
+    import_what_runs_need()
+    began = time.monotonic()
+    Forked(command(recording, outputs(folder, "forked"))).communicate()
+    lasted[False] = time.monotonic() - began
     every, every_unit = lines_of(whole["events"]), units(whole["encoded"])
     for seed in seeds:
         draw = random.Random(seed)
         number = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[seed % 3]
         files = outputs(folder, f"stopped{seed}")
-        process = subprocess.Popen(command(recording, files), stderr=subprocess.PIPE, text=True,
-                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-        time.sleep(draw.uniform(0.1, 1.0) * lasted)
-        alive, sent = process.poll() is None, time.monotonic()
+        process = start(seed, command(recording, files))
+        time.sleep(draw.uniform(0.1, 1.0) * lasted[seed % 4 == 0])
+        alive = process.poll() is None
         process.send_signal(number)
-        try:
-            _, errors = process.communicate(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            _, errors = process.communicate()
-            errors += "HANG"
+        _, errors, took_s = finish(process, 30)
+        if errors.startswith(PYTHON_IS_NOT_UP):
+            alive, errors = False, ""  # nothing of the program has run
         found = {key: lines_of(files[key]) for key in ("events", "tracks")}
         parts = units(files["encoded"])
         whole_parts = parts[:-1]  # the last group is short, or torn by kill -9
         summary = json.loads(files["json"].read_text()) if files["json"].exists() else {}
         killed = number == signal.SIGKILL
         yield {"seed": seed, "signal": number.name, "alive": alive, "status": process.returncode, "errors": errors,
-               "seconds": time.monotonic() - sent, "valid": all(rows is not None for rows in found.values()),
-               "prefix": found["events"] is not None and is_prefix(found["events"], every),
+               "seconds": took_s, "valid": all(rows is not None for rows in found.values()),
+               "differences": differences(found["events"] or [], every),
                "encoded": whole_parts == every_unit[:len(whole_parts)] and (killed or b"" not in parts),
                "summary": killed or not alive or bool(summary) or "in quiet" not in errors}
         for path in files.values():
@@ -165,7 +255,7 @@ def full(folder: Path, seeds: range):
         def small(limit=limit):
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        done = subprocess.run(command(folder / "quiet.sigmf-meta", files), capture_output=True, text=True, timeout=120,
+        done = subprocess.run([SCRIPT, *command(folder / "quiet.sigmf-meta", files)], capture_output=True, text=True, timeout=120,
                               check=False, preexec_fn=small)
         yield {"seed": seed, "limit": limit, "status": done.returncode, "errors": done.stderr,
                "valid": all(lines_of(files[key]) is not None for key in ("events", "tracks")),
@@ -204,6 +294,7 @@ def must_end(faults: dict[str, int], reads: int, paced: bool) -> list[int]:
 
 
 def radio(folder: Path, seeds: range):
+    import_what_runs_need()
     for seed in seeds:
         draw = random.Random(seed)
         options, faults, reads, paced = radio_options(draw)
@@ -211,18 +302,11 @@ def radio(folder: Path, seeds: range):
         if "--scan" in options:
             files["sweeps"] = folder / f"radio{seed}.sweeps"
         arguments = [part for key, path in files.items() for part in (f"--{key}", str(path))]
-        began = time.monotonic()
-        process = subprocess.Popen([SCRIPT, "run", *options, "-q", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   text=True)
-        try:
-            out, errors = process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            out, errors = process.communicate()
-            errors += "HANG"
+        process = start(seed, ["run", *options, "-q", *arguments])
+        out, errors, took_s = finish(process, 60)
         of_lines = [path for key, path in files.items() if key not in ("encoded", "json")]
         yield {"seed": seed, "options": options, "status": process.returncode, "right": must_end(faults, reads, paced),
-               "out": out, "errors": errors, "seconds": time.monotonic() - began,
+               "out": out, "errors": errors, "seconds": took_s,
                "valid": all(lines_of(path) is not None for path in of_lines),
                "summary": "json" not in files or (files["json"].exists() and bool(json.loads(files["json"].read_text())))}
         for path in files.values():

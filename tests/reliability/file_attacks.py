@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from attacks import SCRIPT, lines_of, print_rows
+from attacks import SCRIPT, finish, lines_of, print_rows
 
 SCENE = {"noise_dbfs_hz": -130, "emitters": [{"type": "tone", "freq_hz": 434.05e6, "power_dbfs": -30, "start_s": 3.0 + number,
                                               "stop_s": 3.3 + number} for number in range(4)]}
@@ -72,7 +72,8 @@ def changing(folder: Path, seeds: range):
 
     def run(events: Path) -> tuple[subprocess.Popen, list]:
         events.unlink(missing_ok=True)
-        return subprocess.Popen([SCRIPT, "run", str(data), "--events", str(events), "-q"], stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen([SCRIPT, "run", str(data), "--events", str(events), "-q"], stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, text=True)
 
     def copy():
         shutil.copy(quiet, data)
@@ -91,12 +92,7 @@ def changing(folder: Path, seeds: range):
         time.sleep(draw.uniform(0.2, 1.0) * lasted)
         alive = process.poll() is None
         change(data, other, draw)
-        try:
-            _, errors = process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            _, errors = process.communicate()
-            errors += "HANG"
+        _, errors, _ = finish(process, 60)
         rows = lines_of(folder / "events.jsonl")
         yield {"seed": seed, "change": change.__name__, "alive": alive, "status": process.returncode, "errors": errors,
                "valid": rows is not None, "right": rows == right}

@@ -16,7 +16,7 @@ ATTACKS, FILE_ATTACKS = (Path(__file__).with_name(name) for name in ("attacks.py
 WORKERS = 4  # attacks at a time that mostly wait
 NO_SAMPLES = ("no samples for", "the radio's driver failed", "only ", "did not end within")  # why a run with a faulty radio ends
 SCALE = float(os.environ.get("SPECTRUMENCODER_ATTACKS", "1"))
-ENDS_WITHIN_S = 2.0 if not os.environ.get("SPECTRUMENCODER_BUSY") else 15.0
+ENDS_WITHIN_S = 2.0  # of a processor's time
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def attack(kind, folder, first, count, *, script=ATTACKS, workers=1, timeout=300
 
 def check_signals(folder, first, count):
     for row in attack("signals", folder, first, count):
-        assert row["valid"] and row["prefix"] and row["encoded"] and row["summary"], row
+        assert row["valid"] and not row["differences"] and row["encoded"] and row["summary"], row
         if row["alive"]:
             assert row["seconds"] < ENDS_WITHIN_S, row
             # over before the signal came through, or interrupted, or killed; by SIGTERM's default before Python is up
@@ -80,7 +80,7 @@ def check_full(folder, first, count):
 
 
 def check_radio(folder, first, count):
-    for row in attack("radio", folder, first, count, workers=min(WORKERS, count)):
+    for row in attack("radio", folder, first, count, workers=WORKERS if count > 20 else 1):
         assert row["status"] in row["right"] and not row["out"], row
         assert row["status"] == (1 if row["errors"] else 0), row
         assert row["status"] == 0 or any(reason in row["errors"] for reason in NO_SAMPLES), row
@@ -104,11 +104,11 @@ def check_disk(folder, first, count):
 
 
 def test_a_few_faults_of_a_radio(folder):
-    check_radio(folder, 0, 4)
+    check_radio(folder, 1, 3)
 
 
 def test_a_few_recordings_that_change(folder):
-    check_changing(folder, 0, 4)
+    check_changing(folder, 12, 3)  # it is cut, rewritten in a part, replaced
 
 
 def test_a_few_signals(folder):

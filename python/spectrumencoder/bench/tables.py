@@ -180,6 +180,20 @@ def _recordings(result: dict) -> list[TextTable]:
     return [TextTable("Reading 16 bit IQ", ["format", "MS/s", "MS per CPU second", "over SigMF", "by CPU time"], rows)]
 
 
+def _hub(result: dict) -> list[TextTable]:
+    sizes, latency, cpu = result["settings"], result["latency_ms"], result["cpu_s_per_s"]
+    rows = [["sensors", number(sizes["sensors"])], ["messages sent", number(result["sent"], 7)],
+            ["stored", number(result["stored"], 7)], ["lost", number(result["lost"])],
+            ["latency p50 ms", number(latency["p50"])], ["p99", number(latency["p99"])], ["max", number(latency["max"])],
+            ["bytes/s of a sensor", number(result["bytes_per_s"], 4)],
+            *([f"  {kind}", number(value, 4)] for kind, value in result["bytes_per_s_by_kind"].items()),
+            ["bytes of a spectrum", number(result["bytes_per_spectrum"])],
+            ["share of headers", number(result["overhead_share"])], ["cores of the hub", number(cpu["hub"])],
+            ["cores of all sensors", number(cpu["sensors"])],
+            ["PDUs decoded, of all", f"{result['decoded']} of {result['decoded'] + result['left_out']}"]]
+    return [TextTable(f"A hub and {sizes['sensors']} sensors", ["", ""], rows)]
+
+
 def _token_head(result: dict) -> list[TextTable]:
     rows = [[f"{r['model']} {r['runtime']} {r['dtype']}{', random head' if r['random_head'] else ''}", str(r["batch"]),
              *(number(times["cpu_p50_ms"] / r["batch"]) for times in r["times"].values()),
@@ -190,4 +204,4 @@ def _token_head(result: dict) -> list[TextTable]:
 
 _TABLES = {"latency": _latency, "latency_tokens": _latency_tokens, "throughput": _throughput, "tokenizer": _tokenizer,
            "pipeline": _pipeline, "pipeline_paced": _paced, "detector": _detector, "energy": _energy, "memory": _memory,
-           "recordings": _recordings, "token_head": _token_head}
+           "recordings": _recordings, "hub": _hub, "token_head": _token_head}

@@ -13,6 +13,7 @@ from ..display.appearance import number
 from ..display.choices import choices_of
 from ..display.feed import Feed
 from .messages import MalformedMessage, metadata, to_pmt
+from .radio_commands import FREQ, RADIOS, retune
 from .safe_block import SafeBlock, handler, setter
 from .tags import frame_tags, positive
 
@@ -24,8 +25,8 @@ except ImportError as error:
     raise ImportError(f"the block 'anomaly_display' needs PyQt5 and pyqtgraph ({error}); run `apt install python3-pyqt5 "
                       "python3-pyqtgraph`, or use the chain without it") from error
 
-_CONTROL = pmt.intern(keys.CONTROL)
-MAX_DRAW_RATE = 60.0
+_CONTROL, _CMD = pmt.intern(keys.CONTROL), pmt.intern(keys.CMD)
+MAX_DRAW_RATE, MAX_OFFSET_HZ = 60.0, 1e12
 
 
 class anomaly_display(SafeBlock, gr.sync_block):
@@ -35,6 +36,7 @@ class anomaly_display(SafeBlock, gr.sync_block):
     3 score (one float). Tags come from input 0.
     Message inputs: `events` (of ``anomaly_detector``), `signals` (of ``signal_list``), `tracks` (dicts with a track_id and, to be
     drawn, freq_center_hz), `status` (of any block). Message outputs: `control`, a dict for each control that the user moves;
+    `cmd`, a command for each control of the radio, to the port `cmd` of a gr-soapy source or `command` of a gr-uhd source;
     `status`.
 
     The scheduler's thread only merges frames to rows. A timer of Qt's thread draws, at most `draw_rate` times a second and in at
@@ -46,7 +48,10 @@ class anomaly_display(SafeBlock, gr.sync_block):
         history_s: seconds that the waterfall shows.
         draw_rate: draws per second, (0, 60].
         level_min, level_max: dBFS of the darkest and the brightest colour; if they are equal, chosen from the data.
-        model: the model that the chain runs, named in the same way. The controls offer what its file holds; "" shows no controls.
+        model: the model that the chain runs, named in the same way. The controls offer what its file holds; "" shows no controls
+            of settings.
+        radio: "soapy" or "uhd" shows controls of frequency and gain, and is the format of their commands; "" shows none.
+        freq_offset: Hz that the spectra's centre has more than the radio's: of a converter.
 
     Attributes: widget (a QWidget, to be put into a window).
 
@@ -57,7 +62,8 @@ class anomaly_display(SafeBlock, gr.sync_block):
     """
 
     def __init__(self, fft_size: int = 1024, samp_rate: float = 1e6, center_freq: float = 0.0, history_s: float = 10.0,
-                 draw_rate: float = 20.0, level_min: float = 0.0, level_max: float = 0.0, model: str = "base") -> None:
+                 draw_rate: float = 20.0, level_min: float = 0.0, level_max: float = 0.0, model: str = "base",
+                 radio: str = "", freq_offset: float = 0.0) -> None:
         spectrum = (np.float32, fft_size)
         gr.sync_block.__init__(self, "anomaly_display", py_io_signature(1, 4, [spectrum, spectrum, spectrum, np.float32]), None)
         self.init_safe_block()
@@ -67,10 +73,17 @@ class anomaly_display(SafeBlock, gr.sync_block):
             raise ValueError(f"draw_rate {draw_rate} is outside 0..{MAX_DRAW_RATE:g} draws per second")
         if level_max < level_min:
             raise ValueError(f"level_max {level_max} dBFS is below level_min {level_min} dBFS")
+        if radio not in ("", *RADIOS):
+            raise ValueError(f"radio {radio!r} is not one of {', '.join(RADIOS)}, and not empty")
+        if not abs(freq_offset) <= MAX_OFFSET_HZ:
+            raise ValueError(f"freq_offset {freq_offset} is outside {-MAX_OFFSET_HZ:g}..{MAX_OFFSET_HZ:g} Hz")
+        self._radio, self._freq_offset = radio, float(freq_offset)
         self.feed = Feed(fft_size, float(center_freq), positive(samp_rate), positive(history_s))
         self.widget = DisplayWidget(self.feed, float(draw_rate), (float(level_min), float(level_max)),
-                                    choices_of(model) if model else None, self._send, self._draw_failed)
+                                    choices_of(model) if model else None, bool(radio), self._send, self._command,
+                                    self._draw_failed)
         self.message_port_register_out(_CONTROL)
+        self.message_port_register_out(_CMD)
         self.add_input_port(keys.EVENTS, self.handle_events)
         self.add_input_port(keys.SIGNALS, self.handle_signals)
         self.add_input_port(keys.TRACKS, self.handle_tracks)
@@ -146,6 +159,12 @@ class anomaly_display(SafeBlock, gr.sync_block):
 
     def _send(self, change: dict):
         self.message_port_pub(_CONTROL, to_pmt(change))
+
+    def _command(self, change: dict):
+        if FREQ in change:
+            self.message_port_pub(_CMD, retune(change[FREQ] - self._freq_offset, self.feed.rate_hz, self._radio))
+        else:
+            self.message_port_pub(_CMD, to_pmt(change))
 
     def _draw_failed(self, error: Exception):
         self.fail("draw", error)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 LONGEST = 10.0  # times the period, after which it is over in any case
-_TASKS = Path("/proc/self/task")
 
 
 class Grace:
@@ -24,20 +23,22 @@ class Grace:
         self._seconds, self._clock, self._waits = seconds, clock, waits or waits_s
         self._began, self._starved, self._before = clock(), 0.0, self._waits()
 
-    def is_over(self) -> bool:
-        """Ask it often: threads that wait one after the other count in full only if each is seen."""
+    def spent_s(self) -> float:
+        """The seconds that count. Ask often: threads that wait one after the other count in full only if each is seen."""
         now = self._waits()
         self._starved += max((waited - self._before.get(thread, waited) for thread, waited in now.items()), default=0.0)
         self._before = now
-        elapsed = self._clock() - self._began
-        return elapsed - min(self._starved, elapsed) >= self._seconds or elapsed >= LONGEST * self._seconds
+        return max(self._clock() - self._began - self._starved, 0.0)
+
+    def is_over(self) -> bool:
+        return self.spent_s() >= self._seconds or self._clock() - self._began >= LONGEST * self._seconds
 
 
-def waits_s() -> dict[str, float]:
-    """Seconds that each thread of this process was ready and waited for a processor. Empty if the system does not count them."""
+def waits_s(process: int | str = "self") -> dict[str, float]:
+    """Seconds that each thread of a process was ready and waited for a processor. Empty if the system does not count them."""
     found = {}
     try:
-        for task in _TASKS.iterdir():
+        for task in Path(f"/proc/{process}/task").iterdir():
             try:
                 found[task.name] = 1e-9 * int((task / "schedstat").read_text().split()[1])
             except (OSError, IndexError, ValueError):  # the thread has ended

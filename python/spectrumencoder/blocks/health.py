@@ -14,6 +14,7 @@ from .. import keys
 from .safe_block import SafeBlock
 
 PERIOD_S = 1.0
+_SETTINGS = (keys.DROPOUT_RATE, keys.ROPE_MODE, keys.BACKEND, keys.FALSE_EVENTS_PER_HOUR)
 
 
 class health(SafeBlock, gr.sync_block):
@@ -23,7 +24,8 @@ class health(SafeBlock, gr.sync_block):
     (``fft_tokenizer.arrival_offset``) to its verdict, when its events are published. It is None for samples that no clock paces.
 
     Args:
-        tokenizer, encoder: their counters are reported too.
+        tokenizer, encoder, detector: their counters are reported too. `status` has the settings that a display's controls show,
+            so that one that joins later, over a network, has them within a second.
         live: whether the source is paced by a clock.
 
     Attributes:
@@ -32,14 +34,14 @@ class health(SafeBlock, gr.sync_block):
         history: None; a list set here receives arrays of the latencies of all frames, s, each second and at the end.
     """
 
-    def __init__(self, tokenizer, encoder, live: bool):
+    def __init__(self, tokenizer, encoder, detector, live: bool):
         gr.sync_block.__init__(self, "health", [np.float32], None)
         self.init_safe_block()
         self.set_tag_propagation_policy(gr.TPP_DONT)
         self.gateway.only_count()
         self.device = ""
         self.history: list[np.ndarray] | None = None
-        self._tokenizer, self._encoder, self._live = tokenizer, encoder, bool(live)
+        self._tokenizer, self._encoder, self._detector, self._live = tokenizer, encoder, detector, bool(live)
         self._lock = threading.Lock()
         self._ending, self._thread = threading.Event(), None
         self._clear()
@@ -94,7 +96,8 @@ class health(SafeBlock, gr.sync_block):
                 with self._lock:
                     self._latest = self._last_second()
                     said = self._counters() | self._latest
-                self.publish_status("running", **said)
+                stated = self._encoder.counters() | self._detector.counters()
+                self.publish_status("running", **said | {key: stated[key] for key in _SETTINGS})
                 self.n_reported += 1
             except Exception as error:  # noqa: BLE001 (a thread of the block: the flowgraph must learn of it)
                 self.fail("status", error)

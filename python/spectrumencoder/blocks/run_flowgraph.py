@@ -18,7 +18,8 @@ _GRACE_POLL_S = 0.05
 
 
 def run_flowgraph(top_block: gr.top_block, blocks: Iterable[object], *, should_stop: Callable[[], bool] | None = None,
-                  poll_s: float = 0.1, grace_s: float = 10.0) -> Failure | None:
+                  poll_s: float = 0.1, grace_s: float = 10.0,
+                  wait: Callable[[threading.Event, float], bool] = threading.Event.wait) -> Failure | None:
     """Runs the flowgraph to its end.
 
     Args:
@@ -28,6 +29,7 @@ def run_flowgraph(top_block: gr.top_block, blocks: Iterable[object], *, should_s
         should_stop: called at every poll; True stops the flowgraph cleanly (a duration, a key).
         poll_s: seconds between polls.
         grace_s: seconds that the blocks have to end after a stop. On a busy machine they get more, as ``Grace`` counts.
+        wait: waits for an event for some seconds, and returns whether it is set; a program with windows lets them work meanwhile.
 
     Returns:
         None, or the failure that ended the flowgraph: `block`, `where` and `error` describe it, and ``str`` gives one line.
@@ -42,7 +44,7 @@ def run_flowgraph(top_block: gr.top_block, blocks: Iterable[object], *, should_s
     with STOP.deferred() as stop:
         try:
             run.thread.start()
-            while not run.ended.wait(poll_s):
+            while not wait(run.ended, poll_s):
                 if stop.came or first_failure(blocks) is not None or (should_stop is not None and should_stop()):
                     break
         finally:

@@ -89,6 +89,11 @@ class soapy_radio(gr.hier_block2):
         return self._last.nitems_written(0)
 
     @property
+    def gain(self) -> float:
+        """Overall gain that the device states, dB."""
+        return self.source.get_gain(0)
+
+    @property
     def failure(self):
         return self._guard.failure
 

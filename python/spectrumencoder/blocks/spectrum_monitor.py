@@ -93,7 +93,7 @@ class spectrum_monitor(gr.hier_block2):
             model=models, fft_size=self.fft_size, stride=stride, samp_rate=samp_rate, center_freq=center_freq,
             window=window or frame["window"], usable=stages["usable"], time_source=stages["time_source"]) if signals else None
         self.tracker = doma_tracker(file=tracks_file, **own(TRACKER, stages))
-        self.health = health(self.tokenizer, self.encoder, live=overload == "skip")
+        self.health = health(self.tokenizer, self.encoder, self.detector, live=overload == "skip")
         self.detector.on_judged = self.health.judged
         # also keeps them alive: GNU Radio does not
         self._relay, self._messages = message_relay(), []

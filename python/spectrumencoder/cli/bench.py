@@ -166,6 +166,21 @@ def report(
         OUT.print(f"wrote {path}", markup=False)
 
 
+@app.command()
+def hub(
+    model: Annotated[str, typer.Option(help="A shipped model, or a file.")] = "base",
+    sensors: Annotated[int | None, typer.Option(min=1, help="How many; 50 otherwise.", show_default=False)] = None,
+    average: Annotated[int | None, typer.Option(min=1, max=64, help="K of each; 64 otherwise.", show_default=False)] = None,
+    seconds: Annotated[float | None, typer.Option(min=1.0, help="60 otherwise.", show_default=False)] = None,
+    seed: Seed = 0, quick: Quick = False, json_file: Json = None,
+):
+    """Simulated sensors and a hub on this machine: losses, latency to the hub's disk, bytes a second."""
+    from ..bench.hub import QUICK, Sizes
+    from ..bench.hub import hub as bench
+    _run(bench, json_file, model, sizes=_sizes(QUICK if quick else Sizes(), sensors=sensors, average=average, seconds=seconds),
+         seed=seed)
+
+
 def _names(model: list[str] | None, count: int | None = None) -> tuple[str, ...]:
     from ..bench.engines import SHIPPED
     return (tuple(model) if model else SHIPPED)[:count]

@@ -24,8 +24,8 @@ from .console import leave
 from .errors import CommandError
 from .listeners.web import completed
 
-COMMANDS = ("run", "survey", "band", "report", "info", "convert", "devices", "decode", "calibrate", "train", "evaluate", "bench",
-            "dataset", "models", "hub", "push", "doctor")
+COMMANDS = ("run", "view", "survey", "band", "report", "info", "convert", "devices", "decode", "calibrate", "train", "evaluate",
+            "bench", "dataset", "models", "hub", "push", "doctor")
 _INTERRUPTED = "interrupted before it was done; what was written up to there is kept"
 _OPTIONAL_VALUE = ("--annotate", "--reconnect")  # options that may stand alone; typer has none
 _STATUS_OF_TYPER = 130  # for a KeyboardInterrupt

@@ -13,7 +13,7 @@ import typer
 
 from .. import keys
 from ..session.errors import SessionError, SettingError
-from ..session.flowgraph import RunSettings, cores
+from ..session.flowgraph import RunSettings, check_picture, cores
 from ..session.jobs import Plan, at_once, in_turn
 from ..session.listening import listen_parts
 from ..session.outcome import Outcome
@@ -67,8 +67,8 @@ def run(
                                                 "for a folder one file each, with the recording's name added.")] = None,
     encoded: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the compressed spectra, for decode; for a folder "
                                                  "one file each, with the recording's name added.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw waterfall, residual, and a box around "
-                                               "each signal and event.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png|.pdf|.svg", help="Draw waterfall, residual, and a box "
+                                               "around each signal and event; of a scan, its sweeps.")] = None,
     json_file: options.JsonFile = None,
     zmq: Annotated[str, typer.Option(metavar="ADDRESS", help="Publish events as JSON lines on a ZeroMQ PUB socket bound here, "
                                      "such as tcp://127.0.0.1:5556.", show_default=False)] = "",
@@ -120,11 +120,13 @@ def run(
             plot or tracks or encoded):
         raise UsageError(f"several recordings are called {min(twice)}, and files of --plot, --tracks and --encoded are named by "
                          "that; run one folder at a time, or leave these out")
-    _only_where_used(context, chain)
+    only_where_used(context, chain)
     archive.check(report, cluster, jobs, not (live or pipe), events=events, annotate=annotate is not None, signals=signals,
                   annotate_signals=annotate_signals, tracks=tracks, encoded=encoded, plot=plot, json=json_file, zmq=zmq,
                   stats=stats, metrics=metrics, snippets=snippets, band_file=chain["band_file"], **given(followers))
     words = NOTES if events == STDOUT else OUT
+    if plot is not None:
+        check_picture(plot)
     check_writable(None if events == STDOUT else events, signals, tracks, encoded, plot, json_file, sweeps,
                    Path(annotate) if annotate else None)
     forgotten = report_forgotten_units(rate, freq, quiet)
@@ -146,9 +148,9 @@ def run(
         _annotations_of_radio(annotate, annotate_signals, bool(scan))
         only_recordings(format=format, start=start, channel=channel, skip=skip or None, seconds=seconds,
                         offset=(offset or None) if scan else None,
-                        plot=plot if scan else None, jobs=jobs if jobs > 1 else None)
+                        jobs=jobs if jobs > 1 else None)
         with ProgressLine(quiet=quiet) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
-                RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
+                RunStats(_report if stats else None, metrics, None if quiet else reporter(progress, words)) as watch:
             _run_radio(radio, scanning, settings, watch, progress, quiet, plot, encoded, tracks, json_file, snippets,
                        snippets_max, forgotten, words, listeners)
         return
@@ -158,7 +160,7 @@ def run(
         only_files(annotate=annotate, snippets=snippets, jobs=jobs if jobs > 1 else None,
                    **{"annotate-signals": annotate_signals or None})
         with ProgressLine(quiet=quiet) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
-                RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
+                RunStats(_report if stats else None, metrics, None if quiet else reporter(progress, words)) as watch:
             outcome = run_pipe(source, stated, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks,
                                parts=listen_parts(listeners), progress=progress)
             _conclude(outcome, settings, quiet, json_file, more={"notes": forgotten}, words=words, listeners=listeners)
@@ -174,7 +176,7 @@ def run(
             results, replace(plan, folder=True), progress, quiet, words))
         return
     with ProgressLine(quiet=quiet, counts=jobs > 1) as progress, open_listeners(followers, _said(progress, quiet)) as listeners, \
-            RunStats(_report if stats else None, metrics, None if quiet else _reporter(progress, words)) as watch:
+            RunStats(_report if stats else None, metrics, None if quiet else reporter(progress, words)) as watch:
         plan = replace(plan, listeners=tuple(listeners))
         # Closed here: left to the garbage collector, the pool's end may come after that of what it holds.
         with closing(at_once(plan, paths, jobs, progress) if jobs > 1 else
@@ -203,7 +205,7 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
         progress.hide()
         if isinstance(result, Outcome):
             outcomes.append(result)
-            _report_outcome(result, quiet, reported, words)
+            report_outcome(result, quiet, reported, words)
             if result.hung:
                 break
             if result.fault:
@@ -221,7 +223,7 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
 def _conclude(outcome: Outcome, settings: RunSettings, quiet: bool, json_file: Path | None, line: str = "",
               more: dict | None = None, words: Console = OUT, listeners: Sequence[Listener] = ()):
     """Reports the outcome of a radio or a stream, a further line, what listeners say, and more for the file."""
-    _report_outcome(outcome, quiet, set(), words)
+    report_outcome(outcome, quiet, set(), words)
     if line and not quiet:
         words.print(line, markup=False)
     more = (more or {}) | report_listeners(listeners, lambda text: _note(text, quiet))
@@ -242,13 +244,17 @@ def only_files(**options):
 def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunSettings, watch: RunStats,
                progress: ProgressLine, quiet: bool, plot, encoded, tracks, json_file, snippets: Path | None, snippets_max: float,
                forgotten: list[str], words: Console, listeners: Sequence[Listener]):
-    scan = ScanPart(scanning) if scanning else None
+    scan = ScanPart(scanning, plot) if scanning else None
     parts = [scan] if scan else []
     if snippets is not None:
         parts.append(SnippetPart(snippets, snippets_max))
     parts += listen_parts(listeners, scan, snippets)
-    outcome = run_radio(radio, settings, stats=watch, plot=plot, encoded=encoded, tracks=tracks, parts=parts, progress=progress)
+    outcome = run_radio(radio, settings, stats=watch, plot=None if scan else plot, encoded=encoded, tracks=tracks,
+                        parts=parts, progress=progress)
     progress.hide()
+    undrawn = scan.draw() if scan and plot is not None else ""
+    if undrawn and not quiet:
+        NOTES.print(f"note: {undrawn}", markup=False)
     swept = scan.summary(radio.rate) if scan else {}
     line = f"{swept['sweeps']} sweeps" if swept else ""
     if swept and swept["sweeps"]:
@@ -257,7 +263,7 @@ def _run_radio(radio: RadioOptions, scanning: ScanOptions | None, settings: RunS
               listeners)
 
 
-def _reporter(progress: ProgressLine, words: Console):
+def reporter(progress: ProgressLine, words: Console):
     """Prints what was learned, and the alerts."""
     def report(lines: list[str]):
         progress.hide()
@@ -283,7 +289,7 @@ def _note(line: str, quiet: bool):
         NOTES.print(f"note: {line}", markup=False)
 
 
-def _report_outcome(outcome: Outcome, quiet: bool, reported: set[str], words: Console):
+def report_outcome(outcome: Outcome, quiet: bool, reported: set[str], words: Console):
     """Prints the line of one source, and each note that was not reported before."""
     if quiet:
         return
@@ -335,7 +341,7 @@ def only_recordings(**options):
     given = [name for name, value in options.items() if value is not None]
     if given:
         more = ", or give --duration" if given[0] == "seconds" else ""
-        what = "a scan" if given[0] in ("plot", "offset") else "a radio"
+        what = "a scan" if given[0] == "offset" else "a radio"
         raise UsageError(f"--{given[0]} is not for {what}; leave it out{more}")
 
 
@@ -355,7 +361,7 @@ def _only_one_job(**options):
         raise UsageError(f"--{given[0].replace('_', '-')} is for one recording at a time; leave it out, or --jobs")
 
 
-def _only_where_used(context: typer.Context, chain: dict):
+def only_where_used(context: typer.Context, chain: dict):
     """Raises UsageError if a setting was given that the others make useless."""
     from ..encoder.ensemble import members
     model = chain["model"]

@@ -16,7 +16,7 @@ import typer
 
 from .. import keys
 from ..session.errors import SessionError, SettingError
-from ..session.flowgraph import RunSettings, cores
+from ..session.flowgraph import RunSettings, check_picture, cores
 from ..session.jobs import Plan, in_turn
 from ..session.outcome import Outcome
 from ..session.pipe import is_pipe
@@ -53,8 +53,8 @@ def survey(
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the signals as CSV.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown, with the picture if there "
                                                   "is one.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the spectrum with the signals named, and when each "
-                                              "of them was on.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png|.pdf|.svg", help="Draw the spectrum with the signals named, and "
+                                              "when each of them was on.")] = None,
     gain: options.Gain = None,
     agc: options.Agc = "",
     antenna: options.Antenna = "",
@@ -77,6 +77,8 @@ def survey(
     live, pipe = source.startswith(SOAPY_PREFIX), is_pipe(source)
     stated = options.stated(rate, format, freq, start, channel, offset, skip, seconds)
     paths, folder = ([], False) if live or pipe else find_source(source, stated, quiet)
+    if plot is not None:
+        check_picture(plot)
     check_writable(None if json_file == _STDOUT else json_file, csv, markdown, plot)
     report_forgotten_units(rate, freq, quiet)
     if not scan:

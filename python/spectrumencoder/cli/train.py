@@ -9,34 +9,58 @@ from typing import Annotated
 
 import typer
 
-from .console import OUT, progress_bar
-from .errors import CommandError
+from .console import OUT, ProgressLine, check_writable, progress_bar
+from .errors import CommandError, UsageError
+
+OWN = "A class of your own"  # a panel of --help
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="Training configuration (TOML), such as recipes/train/base.toml.")],
-    corpus: Annotated[list[Path], typer.Option(help="Folder of labelled SigMF recordings; may be given several times.")],
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints, log and the finished model file.")],
+    config: Annotated[Path | None, typer.Argument(help="Training configuration (TOML), such as recipes/train/base.toml. None "
+                                                  "with --add-class.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for checkpoints, log and the finished model file; with --add-class "
+                                             "the model file.", show_default=False)] = None,
+    corpus: Annotated[list[Path], typer.Option(help="Folder of labelled SigMF recordings; may be given several times. It may be "
+                                               "left out with --add-class.", show_default=False)] = [],  # noqa: B006
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
-    pool: Annotated[Path | None, typer.Option(help="Folder of training frames to share with other trainings of the same [data]; "
+    pool: Annotated[Path | None, typer.Option(help="Folder of training frames to share with other trainings of the same recipe; "
                                               "made if missing. OUT/pool by default.")] = None,
     fold: Annotated[str | None, typer.Option(metavar="FILE:NAME", help="Hold out this fold instead of holdout, "
                                              "such as recipes/train/folds.toml:fold1.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop after this many minutes; "
                                                   "the configuration's number of steps otherwise.")] = None,
+    add_class: Annotated[tuple[str, Path] | None, typer.Option(
+        "--add-class", metavar="NAME DIR", help="Add a class to a model: NAME, as in the recordings of DIR.",
+        show_default=False, rich_help_panel=OWN)] = None,
+    model: Annotated[str, typer.Option(help="The model that the class is added to: a shipped one, or a file.",
+                                       rich_help_panel=OWN)] = "base",
+    frames: Annotated[int, typer.Option(min=128, max=1 << 20, help="Number of frames to learn from.",
+                                        rich_help_panel=OWN)] = 4096,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is random.", rich_help_panel=OWN)] = 0,
 ):
     """Train an encoder on labelled recordings and the simulator. The same seed gives the same weights.
 
+    With --add-class NAME DIR a trained model learns one more class, in a minute.
+
     In several processes: torchrun --standalone --nproc-per-node N --no-python spectrumencoder train ...
     """
+    if out is None:
+        raise UsageError("--out is missing: the folder of the training, or with --add-class the model file to write")
+    for folder in corpus:
+        if not folder.is_dir():
+            raise CommandError(f"--corpus {folder} is not a folder; name one that holds .sigmf-meta files")
+    if add_class is not None:
+        _no_training(config=config, resume=resume, pool=pool, fold=fold, minutes=minutes)
+        _add_class(*add_class, out, model=model, corpus=corpus, frames=frames, seed=seed)
+        return
+    if config is None or not corpus:
+        raise UsageError("a training needs CONFIG, such as recipes/train/base.toml, and --corpus DIR; --add-class NAME DIR adds "
+                         "a class to a trained model")
     settings = read_config(config)
     if fold is not None:
         path, _, name = fold.rpartition(":")
         from ..training.config import with_fold
         settings = with_fold(settings, read_config(Path(path)), name)
-    for folder in corpus:
-        if not folder.is_dir():
-            raise CommandError(f"--corpus {folder} is not a folder; name one that holds .sigmf-meta files")
     from ..training import loop
     from ..training.distributed import Ranks
     with progress_bar(counts=True) as bar:
@@ -55,6 +79,25 @@ def train(
                                "add --resume to go on") from error
     if Ranks.from_environment().writes:
         OUT.print(f"wrote {path}")
+
+
+def _no_training(**options):
+    """Raises UsageError if an option of a whole training was given for --add-class."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise UsageError(f"{'CONFIG' if given[0] == 'config' else f'--{given[0]}'} is for a whole training; leave it out with "
+                         "--add-class")
+
+
+def _add_class(name: str, folder: Path, out: Path, **options):
+    check_writable(out)
+    from ..training.own_class import add_class
+    with ProgressLine(counts=True) as progress:
+        judged = add_class(name, folder, out, progress=progress, **options)
+    OUT.print(f"wrote {out}: {options['model']} with the class {name}", markup=False)
+    OUT.print(f"on {judged.n_own} frames that were kept back, {100 * judged.right:.0f} % are named {name}; of {judged.n_others} "
+              f"others {100 * judged.taken:.1f} % are, and {100 * judged.others:.1f} % are named right "
+              f"({100 * judged.others_before:.1f} % before)", markup=False)
 
 
 def read_config(path: Path) -> dict:

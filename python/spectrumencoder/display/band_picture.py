@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 
 from .. import keys
-from ..atomic_file import write_file
+from ..emitters.listing import count
 from ..encoder.token_classes import UNKNOWN_SIGNAL
 from .appearance import signal_label
 from .band_spectrum import BandSpectrum, Piece
 from .labels import Label, draw_labels
+from .picture_file import new_figure, picture_format, save, settle
 
 _COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#e377c2", "#8c564b", "#bcbd22", "#3b5bdb")
 _UNKNOWN_COLOR = "#707070"
@@ -21,45 +21,47 @@ _MIN_SHARE = 0.002  # of an axis that a box takes at least, to be seen
 
 
 def save_band(path: Path, spectrum: BandSpectrum, rows: list[dict], bursts: list[dict], title: str, samp_rate: float):
-    """Writes the picture (PNG) atomically.
+    """Writes the picture (PNG, PDF or SVG by its suffix) atomically.
 
     Args:
         spectrum: of the band. rows: of its signals, with the keys of keys.SIGNAL_FIELDS. bursts: their messages, the last one of
             each burst. title: one line. samp_rate: samples per second, by which sample numbers become times.
 
     Raises:
-        OSError: the file cannot be written.
+        ValueError: the suffix is of no such format. OSError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(16, 9), dpi=120, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    picture_format(path)
+    figure = new_figure(16, 9)
     top, low = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     figure.suptitle(title, fontsize=13, x=0.01, ha="left")
-    colors = _colors_of(rows)
+    colors = colors_of(rows)
     pieces = spectrum.pieces()
-    _draw_spectrum(top, pieces)
-    labels = _draw_signals(top, pieces, rows, colors)
+    draw_spectrum(top, pieces)
+    labels = draw_signals(top, pieces, rows, colors)
     _draw_bursts(low, bursts, {row[keys.SIGNAL_ID]: row for row in rows}, colors, samp_rate)
     relative = any(row.get(keys.FREQ_RELATIVE) for row in rows)
     low.set_xlabel("offset from centre frequency (MHz)" if relative else "frequency (MHz)")
     low.ticklabel_format(useOffset=False, axis="x")
-    canvas.draw()
-    figure.set_layout_engine("none")  # labels are placed in pixels
-    draw_labels(top, labels)
-    content = io.BytesIO()
-    canvas.print_png(content, metadata={"Software": "gr-spectrumencoder"})
-    write_file(path, content.getvalue())
+    settle(figure)
+    missing = len(labels) - draw_labels(top, labels)
+    if missing:
+        top.set_title(labels_left_out(missing), fontsize=9, loc="right")
+    save(figure, path)
 
 
-def _colors_of(rows: list[dict]) -> dict[str, str]:
+def labels_left_out(number: int) -> str:
+    """The line about labels that have no room."""
+    return f"{count(number, 'label')} left out for lack of room"
+
+
+def colors_of(rows: list[dict]) -> dict[str, str]:
     """A colour for each class; gray for what is unknown."""
     names = sorted({row[keys.LABEL] for row in rows} - {UNKNOWN_SIGNAL})
     return {name: _COLORS[n % len(_COLORS)] for n, name in enumerate(names)} | {UNKNOWN_SIGNAL: _UNKNOWN_COLOR}
 
 
-def _draw_spectrum(axes, pieces: list[Piece]):
+def draw_spectrum(axes, pieces: list[Piece]):
+    """Maximum and mean of each piece, with room for labels above."""
     highest, lowest = -200.0, 0.0
     for number, piece in enumerate(pieces):
         frequency = piece.frequencies_hz / 1e6
@@ -74,7 +76,7 @@ def _draw_spectrum(axes, pieces: list[Piece]):
     axes.legend(loc="lower right", fontsize=8, ncols=2)
 
 
-def _draw_signals(axes, pieces: list[Piece], rows: list[dict], colors: dict[str, str]) -> list[Label]:
+def draw_signals(axes, pieces: list[Piece], rows: list[dict], colors: dict[str, str]) -> list[Label]:
     """Shades the place of each signal; returns the labels, the strongest first."""
     low, high = axes.get_xlim()
     bottom, _ = axes.get_ylim()

@@ -45,7 +45,8 @@ def draw_labels(axes, labels: Iterable[Label], *, size: float = 8.0) -> int:
         if place is None:
             continue
         taken.append(place)
-        _draw(axes, label, place, box, _PAD * pixels, size, _far(place, box, _GAP * pixels))
+        _draw(axes, label, [side / pixels for side in place], [side / pixels for side in box], size,
+              _far(place, box, _GAP * pixels))
     return len(taken)
 
 
@@ -65,13 +66,14 @@ def _places(box, width: float, height: float, gap: float, frame):
         for y in (top + away, bottom - away - height):
             for x in (left, right - width, 0.5 * (left + right - width)):
                 x = min(max(x, frame[0] + 1.0), frame[2] - width - 1.0)
-                if y >= frame[1] and y + height <= frame[3]:
+                if y >= frame[1] and y + height <= frame[3] and x >= frame[0]:
                     yield x, y, x + width, y + height
         if row == 0:
             for y in (top - gap - height, bottom + gap):  # within the box, at its ends
                 if right - left > 0.25 * width and top - bottom > 3.0 * height:
                     x = min(max(left, frame[0] + 1.0), frame[2] - width - 1.0)
-                    yield x, y, x + width, y + height
+                    if x >= frame[0]:
+                        yield x, y, x + width, y + height
             for x in (right + gap, left - gap - width):
                 if x >= frame[0] and x + width <= frame[2]:
                     y = min(max(0.5 * (top + bottom - height), frame[1] + 1.0), frame[3] - height - 1.0)
@@ -87,11 +89,12 @@ def _far(place, box, gap: float) -> bool:
     return max(place[1] - box[3], box[1] - place[3], place[0] - box[2], box[0] - place[2]) > 1.5 * gap
 
 
-def _draw(axes, label: Label, place, box, pad: float, size: float, led: bool):
+def _draw(axes, label: Label, place, box, size: float, led: bool):
+    """Draws a label at a place in points, which are the same in a file of any resolution."""
     middle = 0.5 * (place[0] + place[2])
     above = place[1] >= box[3]
     target = min(max(middle, box[0]), box[2]), box[3] if above else box[1]
-    axes.annotate(label.text, target, xytext=(place[0] + pad, place[1] + pad), xycoords="figure pixels",
-                  textcoords="figure pixels", fontsize=size, color="white", va="bottom", ha="left", annotation_clip=False,
-                  bbox={"facecolor": "black", "alpha": 0.65, "edgecolor": label.color, "linewidth": 0.6, "pad": pad / 1.4},
+    axes.annotate(label.text, target, xytext=(place[0] + _PAD, place[1] + _PAD), xycoords="figure points",
+                  textcoords="figure points", fontsize=size, color="white", va="bottom", ha="left", annotation_clip=False,
+                  bbox={"facecolor": "black", "alpha": 0.65, "edgecolor": label.color, "linewidth": 0.6, "pad": 1.2 * _PAD},
                   arrowprops={"arrowstyle": "-", "color": label.color, "linewidth": 0.8} if led else None)

@@ -11,7 +11,7 @@ import pyqtgraph as pg
 from PyQt5 import QtCore, QtGui
 
 from .. import keys
-from .appearance import SIGNAL_COLOR, THREAT_COLORS, event_label, number, signal_label, threat_color
+from .appearance import SIGNAL_COLOR, THREAT_COLORS, event_label, is_of_event, number, same_place, signal_label, threat_color
 from .event_table import Box, SpectralTrack, event_box
 from .feed import Latest
 from .history import History
@@ -21,6 +21,7 @@ MAX_LABELS, MAX_SIGNAL_LABELS = 8, 16
 _AXIS_WIDTH = 62
 _PSD, _EXPECTED, _PEAK, _RESIDUAL, _SCORE = "#1f77b4", "#ff7f0e", "#b0b0b0", "#d62728", "#2ca02c"
 _TRACK_COLORS = ("#00e5ff", "#ff79c6", "#b9ff66", "#ffb86b", "#d0a8ff", "#ffffff")
+_ROWS = ((20, 84), (10, 52), (70, 240))  # share of the height and minimum, pixels: spectrum, residual, waterfall
 _MIN_SCORE = 0.01  # on the logarithmic axis of scores
 _FEWEST_PIXELS = 7  # minimum size of a drawn box; a smaller one would hide in its own outline
 
@@ -44,8 +45,9 @@ class Plots(pg.GraphicsLayoutWidget):
         self._make_residual()
         self._make_waterfall()
         self._make_scores()
-        for row, stretch in enumerate((26, 14, 60)):
+        for row, (stretch, pixels) in enumerate(_ROWS):
             self.ci.layout.setRowStretchFactor(row, stretch)
+            self.ci.layout.setRowMinimumHeight(row, pixels)
         self.ci.layout.setColumnStretchFactor(0, 84)
         self.ci.layout.setColumnStretchFactor(1, 16)
 
@@ -73,7 +75,7 @@ class Plots(pg.GraphicsLayoutWidget):
         return curve
 
     def _make_spectrum(self):
-        self.spectrum = self._plot(0, 0, "", "level (dBFS)")
+        self.spectrum = self._plot(0, 0, "", "dBFS")
         legend = self.spectrum.addLegend(offset=(-6, 4), labelTextColor=self._foreground, brush=pg.mkBrush(255, 255, 255, 160),
                                          colCount=3, verSpacing=-6)
         self._peak = self._curve(self.spectrum, _PEAK)
@@ -91,7 +93,7 @@ class Plots(pg.GraphicsLayoutWidget):
         self.addItem(self._bar, 0, 1, 2, 1)
 
     def _make_residual(self):
-        self.residual = self._plot(1, 0, "", "residual (σ)")
+        self.residual = self._plot(1, 0, "", "resid. (σ)")
         self._residual = self._curve(self.residual, _RESIDUAL)
         self.residual.setXLink(self.spectrum)
         self.residual.getAxis("bottom").setStyle(showValues=False)
@@ -118,6 +120,7 @@ class Plots(pg.GraphicsLayoutWidget):
         self._labels = [self._label() for _ in range(MAX_LABELS)]
         self._signal_labels = [self._label() for _ in range(MAX_SIGNAL_LABELS)]
         self._taken: list[QtCore.QRectF] = []  # places of the labels, in pixels
+        self._events_shown: list[dict] = []
         self._tracks: dict[str, tuple[pg.PlotCurveItem, pg.TextItem]] = {}
 
     def _label(self, color="white") -> pg.TextItem:
@@ -148,9 +151,20 @@ class Plots(pg.GraphicsLayoutWidget):
         self._psd.setData(megahertz, latest.psd)
         if latest.reconstruction is not None:
             self._expected.setData(megahertz, latest.reconstruction)
+        self._give_room(1, self.residual, latest.residual is not None)
         if latest.residual is not None:
             self._residual.setData(megahertz, latest.residual)
             _grow_range(self.residual, 1, float(latest.residual.min()), float(latest.residual.max()), minimum=(-5.0, 10.0))
+
+    def _give_room(self, row: int, plot: pg.PlotItem, filled: bool):
+        """A plot whose input is not connected leaves its room to the others."""
+        if plot.isVisible() == filled:
+            return
+        plot.setVisible(filled)
+        stretch, pixels = _ROWS[row] if filled else (0, 0)
+        self.ci.layout.setRowStretchFactor(row, stretch)
+        self.ci.layout.setRowMinimumHeight(row, pixels)
+        self.ci.layout.setRowMaximumHeight(row, 16777215.0 if filled else 0.0)
 
     def draw_history(self, history: History):
         """Waterfall, peaks and scores."""
@@ -187,7 +201,15 @@ class Plots(pg.GraphicsLayoutWidget):
             if max(abs(wanted[0] - self.level_range[0]), abs(wanted[1] - self.level_range[1])) > 5:
                 self.level_range = wanted
                 self._bar.setLevels(wanted)
-        _grow_range(self.spectrum, 1, floor - 12, top + 8, minimum=(floor - 12, floor + 20))
+        with_legend = top + 8 + 0.25 * (top - floor)
+        _grow_range(self.spectrum, 1, floor - 12, with_legend, minimum=(floor - 12, floor + 20))
+
+    def set_level_range(self, level_range: tuple[float, float] | None):
+        """Sets dBFS of the darkest and the brightest colour; None: chosen from the data. The next draw shows it."""
+        self._fixed_range = level_range
+        if level_range is not None:
+            self.level_range = level_range
+            self._bar.setLevels(level_range)
 
     def _quantised(self, levels: np.ndarray) -> np.ndarray:
         low, high = self.level_range
@@ -201,6 +223,7 @@ class Plots(pg.GraphicsLayoutWidget):
             events: newest first. time_of: maps a sample to its stream time. selected: the event to mark, if any.
         """
         shown = _shown(events, history, time_of, MAX_BOXES)
+        self._events_shown = [event for event, _ in shown]
         outlines = {color: [] for color in self._boxes}
         for event, box in shown:
             outlines[threat_color(event)].append(self._outline(box, history))
@@ -218,16 +241,19 @@ class Plots(pg.GraphicsLayoutWidget):
     def draw_signals(self, bursts: list[dict], history: History, time_of):
         """Draws boxes around the bursts of signals in the time shown, and the class of each signal at its newest one.
 
-        Call it after ``draw_events``, whose labels take their places first.
+        A burst that an event marks has the event's box alone, and a place with an event its label alone. Call it after
+        ``draw_events``, whose labels take their places first.
 
         Args:
             bursts: newest first. time_of: maps a sample to its stream time.
         """
-        shown = _shown(bursts, history, time_of, MAX_BOXES)
+        shown = [(burst, box) for burst, box in _shown(bursts, history, time_of, MAX_BOXES)
+                 if not is_of_event(burst, self._events_shown)]
         self._signals.setData(*_joined([self._outline(box, history) for _, box in shown]))
         newest: dict[str, tuple[str, Box]] = {}
         for burst, box in shown:
-            newest.setdefault(str(burst[keys.SIGNAL_ID]), (signal_label(burst), box))
+            if not any(same_place(burst, event) for event in self._events_shown):
+                newest.setdefault(str(burst[keys.SIGNAL_ID]), (signal_label(burst), box))
         self._draw_labels(self._signal_labels, list(newest.values()), history)
 
     def _outline(self, box: Box, history: History) -> tuple[np.ndarray, np.ndarray]:

@@ -3,26 +3,37 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import keys
-from ..atomic_file import write_file
-from .appearance import SIGNAL_COLOR, event_label, signal_label, threat_color
+from ..emitters.listing import count
+from .appearance import SIGNAL_COLOR, event_kind, event_label, is_of_event, same_place, signal_label, threat_color
+from .grouping import join_by_signal
 from .labels import Label, draw_labels
+from .picture_file import add_legend, area_key, box_key, line_key, new_figure, picture_format, save, settle, words_key
 from .track_picture import draw_emissions
 from .waterfall import Waterfall, WaterfallSegment
 
 MAX_BOXES = 200  # events, the most certain ones; more boxes would hide what they mark
 MAX_BURSTS = 2000  # of signals, the strongest ones
 MAX_LABELS, MAX_SIGNAL_LABELS = 12, 60
+_GAP_COLOR, _UNJUDGED_COLOR = "0.9", "#5b7fa6"
+
+
+class _Drawn(NamedTuple):
+    """Boxes that were drawn: the labels of the first ones, one for an event or signal; the colour of each kind of box."""
+
+    labels: list[Label]
+    kinds: dict[str, str]
 
 
 def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, tracks: list[dict] = (),
-              signals: list[dict] = ()):
-    """Writes the picture (PNG) atomically. Signals have light boxes; events have thick ones in the colours of threats.
+              signals: list[dict] = (), listed: list[dict] | None = None):
+    """Writes the picture (PNG, PDF or SVG by its suffix) atomically. Signals have light boxes; events have thick ones in the
+    colours of threats, and at their place no signal says the same again.
 
     Args:
         waterfall: the spectra that the run collected.
@@ -30,43 +41,44 @@ def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, 
         title: one line.
         tracks: messages of spectral tracks, drawn over the waterfall. The events' timestamps place them in time.
         signals: dicts with the keys of keys.SIGNAL_FIELDS, one for each burst. Those of one signal have its signal_id.
+        listed: rows of the list of signals: each has one label, at its strongest burst. None: each signal_id has one.
 
     Raises:
-        ValueError: the run has no frames to show. OSError: the file cannot be written.
+        ValueError: the run has no frames to show, or the suffix is of no such format. OSError: the file cannot be written.
     """
+    picture_format(path)
     segments = waterfall.rows()
     if not segments:
         raise ValueError(f"nothing to plot in {path}: the run gave no frame")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(16, 9.5), dpi=120, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(16, 9.5)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     figure.suptitle(title, fontsize=13, x=0.01, ha="left")
     psd_low, psd_high = _range(np.concatenate([np.ravel(s.psd) for s in segments]))
     _panel(figure, left, segments, "psd", "power (dBFS per bin)", "viridis", psd_low, psd_high)
     _panel(figure, right, segments, "residual", "residual: what the model did not expect (σ)", "inferno", 0.0, 10.0)
     left.set_ylabel("time (s)")
-    shown = sorted(events, key=_rank)[:MAX_BOXES]
+    joined = join_by_signal(sorted(events, key=_rank), listed)
+    shown = joined[:MAX_BOXES]
     bursts = sorted(signals, key=lambda burst: -(burst.get(keys.SNR_DB) or 0.0))[:MAX_BURSTS]
     for axes in (left, right):
         _limits(axes, segments)
-    labels = _draw_boxes(left, segments, bursts, signals=True)
-    labels = _draw_boxes(left, segments, shown) + labels  # those of events take their places first
-    _draw_boxes(right, segments, shown)
-    dated = next((e for e in events if e.get(keys.TIMESTAMP) is not None and keys.SAMPLE_START in e), None)
-    if tracks and dated is not None:
-        limits = left.axis()
-        draw_emissions(left, tracks,
-                       dated[keys.TIMESTAMP] - dated[keys.SAMPLE_START] / _rate_at(segments, dated[keys.SAMPLE_START]))
-        left.axis(limits)
-    canvas.draw()
-    figure.set_layout_engine("none")  # labels are placed in pixels
-    draw_labels(left, labels)
-    content = io.BytesIO()
-    canvas.print_png(content, metadata={"Software": "gr-spectrumencoder"})
-    write_file(path, content.getvalue())
+    of_signals = _draw_signals(left, segments, bursts, shown, listed)
+    of_events = _draw_events(left, segments, shown)
+    _draw_events(right, segments, shown)
+    n_tracks = _draw_tracks(left, segments, tracks, events)
+    labels = of_events.labels[:MAX_LABELS] + of_signals.labels[:MAX_SIGNAL_LABELS]  # those of events take their places first
+    n_labels = len(of_events.labels) + len(of_signals.labels)
+    known = [box_key(color, text) for text, color in (of_signals.kinds | of_events.kinds).items()]
+    known += [line_key("--", "C0", count(n_tracks, "track"))] if n_tracks else []
+    known += [words_key(f"{count(len(items) - limit, what)} more, without a box") for items, limit, what in (
+        (joined, MAX_BOXES, "event"), (signals, MAX_BURSTS, "burst")) if len(items) > limit]
+    left_out = [words_key(f"{n_labels} labels left out for lack of room")]  # the widest text that it may become
+    add_legend(left, known + (left_out if n_labels else []))
+    add_legend(right, _right_keys(segments))
+    settle(figure)
+    missing = n_labels - draw_labels(left, labels)
+    add_legend(left, known + ([words_key(f"{count(missing, 'label')} left out for lack of room")] if missing else []))
+    save(figure, path)
 
 
 def save_thumbnail(path: Path, waterfall: Waterfall, events: list[dict], signals: list[dict] = ()):
@@ -85,18 +97,17 @@ def save_thumbnail(path: Path, waterfall: Waterfall, events: list[dict], signals
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.6), dpi=100)
-    canvas = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     axes = figure.add_axes((0.08, 0.115, 0.905, 0.865))
     low, high = _range(np.concatenate([np.ravel(s.psd) for s in segments]))
     _images(axes, segments, "psd", "viridis", low, high)
     axes.tick_params(labelsize=8, length=2)
     axes.locator_params(nbins=6)
     _limits(axes, segments)
-    _draw_boxes(axes, segments, sorted(signals, key=lambda burst: -(burst.get(keys.SNR_DB) or 0.0))[:MAX_BOXES], signals=True)
-    _draw_boxes(axes, segments, sorted(events, key=_rank)[:MAX_BOXES])
-    content = io.BytesIO()
-    canvas.print_png(content, metadata={"Software": "gr-spectrumencoder"})
-    write_file(path, content.getvalue())
+    shown = sorted(events, key=_rank)[:MAX_BOXES]
+    _draw_signals(axes, segments, sorted(signals, key=lambda burst: -(burst.get(keys.SNR_DB) or 0.0))[:MAX_BOXES], shown, None)
+    _draw_events(axes, segments, shown)
+    save(figure, path)
 
 
 def _rank(event: dict) -> tuple:
@@ -120,13 +131,33 @@ def _panel(figure, axes, segments: list[WaterfallSegment], field: str, label: st
 
 def _images(axes, segments: list[WaterfallSegment], field: str, colors: str, low: float, high: float):
     """Draws a field of all segments; returns the last image."""
+    from matplotlib import colormaps
+    shades = colormaps[colors].with_extremes(bad=_UNJUDGED_COLOR)
     for segment in segments:
-        rows = np.asarray(getattr(segment, field))
-        image = axes.imshow(rows, aspect="auto", interpolation="nearest", cmap=colors, vmin=low, vmax=high,
+        rows = np.array(getattr(segment, field))
+        if field == "residual":
+            rows[_unjudged(segment)] = np.nan
+        image = axes.imshow(rows, aspect="auto", interpolation="nearest", cmap=shades, vmin=low, vmax=high,
                             extent=_extent(segment))
-    axes.set_facecolor("0.9")
+    axes.set_facecolor(_GAP_COLOR)
     axes.ticklabel_format(useOffset=False, axis="x")
     return image
+
+
+def _unjudged(segment: WaterfallSegment) -> np.ndarray:
+    """(rows,) True if no frame of a row was judged: the encoder passes such frames on with a residual of 0."""
+    return ~np.any(np.asarray(segment.residual), axis=1)
+
+
+def _right_keys(segments: list[WaterfallSegment]) -> list:
+    """What the plain areas of the panels are, if there are some."""
+    found = [area_key(_UNJUDGED_COLOR, "not judged: the machine was too slow")] if any(
+        _unjudged(segment).any() for segment in segments) else []
+    ends = [segment.start_sample + segment.n_samples for segment in segments]
+    gaps = any(after.start_sample - end > after.row_samples for end, after in zip(ends, segments[1:], strict=False))
+    if gaps or len({(segment.center_hz, segment.rate_hz) for segment in segments}) > 1:
+        found.append(area_key(_GAP_COLOR, "not received"))
+    return found
 
 
 def _extent(segment: WaterfallSegment) -> tuple[float, float, float, float]:
@@ -138,37 +169,69 @@ def _extent(segment: WaterfallSegment) -> tuple[float, float, float, float]:
 
 def _limits(axes, segments: list[WaterfallSegment]):
     extents = np.array([_extent(segment) for segment in segments])
+    ends = [(segment.start_sample + segment.n_samples) / segment.rate_hz for segment in segments]
     axes.set_xlim(extents[:, 0].min(), extents[:, 1].max())
-    axes.set_ylim(extents[:, 2].max(), extents[:, 3].min())
+    axes.set_ylim(max(ends), extents[:, 3].min())
 
 
-def _draw_boxes(axes, segments: list[WaterfallSegment], items: list[dict], *, signals: bool = False) -> list[Label]:
-    """A box around every transmission with a margin, so that what it marks is seen in it however small it is.
+def _draw_tracks(axes, segments: list[WaterfallSegment], tracks: list[dict], events: list[dict]) -> int:
+    """Draws the tracks, if an event says when the samples were taken; gives their number."""
+    dated = next((e for e in events if e.get(keys.TIMESTAMP) is not None and keys.SAMPLE_START in e), None)
+    if not tracks or dated is None:
+        return 0
+    limits = axes.axis()
+    number = draw_emissions(axes, tracks,
+                            dated[keys.TIMESTAMP] - dated[keys.SAMPLE_START] / _rate_at(segments, dated[keys.SAMPLE_START]))
+    axes.axis(limits)
+    return number
 
-    Returns the labels of the first ones, one for an event or signal.
-    """
+
+def _draw_events(axes, segments: list[WaterfallSegment], events: list[dict]) -> _Drawn:
+    """A box around every transmission of an event."""
+    labels: dict[str, Label] = {}
+    kinds: dict[str, str] = {}
+    for event in events:
+        if not _is_placed(event):
+            continue
+        color = threat_color(event)
+        kinds.setdefault(event_kind(event), color)
+        box = _draw_box(axes, segments, event, color, 1.4, (0.008, 0.008))
+        labels.setdefault(str(event.get(keys.EVENT_ID)), Label(event_label(event), *box, color))
+    return _Drawn(list(labels.values()), kinds)
+
+
+def _draw_signals(axes, segments: list[WaterfallSegment], bursts: list[dict], events: list[dict],
+                  listed: list[dict] | None) -> _Drawn:
+    """A light box around every burst of a signal, unless an event marks it. Bursts are in the order of their labels."""
+    labels: dict[str, Label] = {}
+    for burst in bursts:
+        if not _is_placed(burst) or is_of_event(burst, events):
+            continue
+        box = _draw_box(axes, segments, burst, SIGNAL_COLOR, 0.8, (0.003, 0.004))
+        row = burst if listed is None else next((row for row in listed if same_place(burst, row)), None)
+        if row is not None and not any(same_place(row, event) for event in events):
+            labels.setdefault(str(row.get(keys.SIGNAL_ID)), Label(signal_label(row), *box, SIGNAL_COLOR))
+    return _Drawn(list(labels.values()), {"signal": SIGNAL_COLOR} if bursts else {})
+
+
+def _is_placed(item: dict) -> bool:
+    return all(item.get(key) is not None for key in (keys.FREQ_CENTER_HZ, keys.SAMPLE_START, keys.SAMPLE_COUNT))
+
+
+def _draw_box(axes, segments: list[WaterfallSegment], item: dict, color: str, thick: float,
+              margins: tuple[float, float]) -> tuple[float, float, float, float]:
+    """Draws a box with margins (shares of the axes), so that what it marks is seen in it however small it is; gives its sides."""
     from matplotlib.patches import Rectangle
 
-    low, high = axes.get_xlim()
-    bottom, top = axes.get_ylim()
-    margin_x, margin_y = (0.003, 0.004) if signals else (0.008, 0.008)
-    margin_x, margin_y = margin_x * (high - low), margin_y * (bottom - top)
-    labels: dict[str, Label] = {}
-    for item in items:
-        if any(item.get(key) is None for key in (keys.FREQ_CENTER_HZ, keys.SAMPLE_START, keys.SAMPLE_COUNT)):
-            continue
-        rate_hz = _rate_at(segments, item[keys.SAMPLE_START])
-        width = (item.get(keys.BANDWIDTH_HZ) or 0.0) / 1e6 + 2 * margin_x
-        height = item[keys.SAMPLE_COUNT] / rate_hz + 2 * margin_y
-        x, y = item[keys.FREQ_CENTER_HZ] / 1e6 - width / 2, item[keys.SAMPLE_START] / rate_hz - margin_y
-        color, thick = (SIGNAL_COLOR, 0.8) if signals else (threat_color(item), 1.4)
-        axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="black", linewidth=thick + 1.2))
-        axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=color, linewidth=thick))
-        kind = f"{item[keys.ALERT]}, " if item.get(keys.ALERT) else ""
-        text = signal_label(item) if signals else kind + event_label(item)
-        identity = str(item.get(keys.SIGNAL_ID if signals else keys.EVENT_ID))
-        labels.setdefault(identity, Label(text, x, x + width, y, y + height, color))
-    return list(labels.values())[:MAX_SIGNAL_LABELS if signals else MAX_LABELS]
+    (low, high), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    margin_x, margin_y = margins[0] * (high - low), margins[1] * (bottom - top)
+    rate_hz = _rate_at(segments, item[keys.SAMPLE_START])
+    width = (item.get(keys.BANDWIDTH_HZ) or 0.0) / 1e6 + 2 * margin_x
+    height = item[keys.SAMPLE_COUNT] / rate_hz + 2 * margin_y
+    x, y = item[keys.FREQ_CENTER_HZ] / 1e6 - width / 2, item[keys.SAMPLE_START] / rate_hz - margin_y
+    axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="black", linewidth=thick + 1.2))
+    axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=color, linewidth=thick))
+    return x, x + width, y, y + height
 
 
 def _rate_at(segments: list[WaterfallSegment], sample: int) -> float:

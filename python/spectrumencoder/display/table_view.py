@@ -33,6 +33,7 @@ _COLUMNS = (
     ("label", lambda event, time_of: _text(event, keys.EMITTER_NAME) or _text(event, keys.LABEL)),
     ("may be", lambda event, time_of: likeliest_threat(event)),
 )
+_OF_BOXES = tuple(number for number, (title, _) in enumerate(_COLUMNS) if title in ("p-value", "may be"))  # only that detector's
 _COLOR_COLUMN = next(number for number, (title, _) in enumerate(_COLUMNS) if title == "threat")
 
 
@@ -102,6 +103,11 @@ class EventTableView(QtWidgets.QTableView):
         self.horizontalHeader().setStretchLastSection(True)
         self.horizontalHeader().setHighlightSections(False)
 
+    def height_of(self, rows: int) -> int:
+        """Height in pixels with this number of rows to be seen."""
+        bar = self.horizontalScrollBar().sizeHint().height()
+        return self.horizontalHeader().sizeHint().height() + rows * self.verticalHeader().defaultSectionSize() + bar + 4
+
     def selected_event(self) -> dict | None:
         rows = self.selectionModel().selectedRows()
         return self.model().event_at(rows[0].row()) if rows else None
@@ -110,6 +116,10 @@ class EventTableView(QtWidgets.QTableView):
         """Newest first."""
         selected = self.selected_event()
         self.model().show_events(events)
+        for column in _OF_BOXES:
+            stated = any(_COLUMNS[column][1](event, None) for event in events)
+            if self.isColumnHidden(column) == stated:
+                self.setColumnHidden(column, not stated)
         row = None if selected is None else self.model().row_of(selected[keys.EVENT_ID])
         if row is not None:
             self.selectRow(row)

@@ -17,7 +17,7 @@ class WaterfallSegment:
     """Rows at one centre frequency and rate.
 
     Attributes: start_sample of row 0; row_samples from one row to the next; center_hz, rate_hz (of all bins);
-    psd, residual: rows (R, C) float32, dBFS and standard deviations.
+    psd, residual: rows (R, C) float32, dBFS and standard deviations; n_samples: of its frames, which may end within the last row.
     """
 
     start_sample: int
@@ -26,6 +26,7 @@ class WaterfallSegment:
     rate_hz: float
     psd: list = field(default_factory=list)
     residual: list = field(default_factory=list)
+    n_samples: int = 0
 
     @property
     def stop_sample(self) -> int:
@@ -58,6 +59,7 @@ class Waterfall:
     def add(self, psd: np.ndarray, residual: np.ndarray):
         """Frames (F, N) of both; ``begin`` was called before."""
         columns = _columns(psd.shape[1])
+        self.segments[-1].n_samples += self._hop * len(psd)
         for frame in zip(_shrink(psd, columns), _shrink(residual, columns), strict=True):
             self._pending = frame if self._pending is None else tuple(map(np.maximum, self._pending, frame))
             self._n_pending += 1

@@ -89,7 +89,7 @@ def count(number: int, what: str) -> str:
 def width(bandwidth_hz: float) -> str:
     """A bandwidth with its unit."""
     for factor, unit in ((1e6, "MHz"), (1e3, "kHz")):
-        if bandwidth_hz >= factor:
+        if bandwidth_hz >= 0.9995 * factor:  # what three digits round to it
             return f"{bandwidth_hz / factor:.3g} {unit}"
     return f"{bandwidth_hz:.3g} Hz"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -112,7 +113,8 @@ def run(recording: Recording, settings: RunSettings, *, append: bool = False, pl
 
 def run_source(source: Source, settings: RunSettings, *, append: bool = False, plot: Path | None = None,
                name_in_events: bool = False, encoded: Path | None = None, tracks: Path | None = None, survey: bool = False,
-               band_plot: Path | None = None, watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
+               band_plot: Path | None = None,
+               watch: Callable[[Flowgraph], None] = lambda flowgraph: None,
                parts: Iterable[Callable[[Flowgraph], list]] = (),
                progress: Progress = no_progress) -> Outcome:
     """Runs a source to its end. Call ``quiet_logs`` before the source is made.
@@ -133,6 +135,8 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
         SettingError: a setting that the model or the machine cannot serve, naming what it can.
         SessionError: the recording is too short for one frame, or a block failed; one line.
     """
+    for picture in filter(None, (plot, band_plot)):
+        check_picture(picture)
     parts = list(parts)
     before = tracks.stat().st_size if append and tracks is not None and tracks.is_file() else 0
     flowgraph = Flowgraph(source, settings, append=append, keep_spectra=plot is not None, name_in_events=name_in_events,
@@ -164,7 +168,8 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                  f"model {flowgraph.model_name}")
         track_messages = lines_from(tracks, before) if tracks else []
         try:
-            save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages, probe.boxes)
+            save_plot(plot, probe.waterfall, list(probe.transmissions.values()), title, track_messages, probe.boxes,
+                      flowgraph.signals)
         except OSError as error:
             raise SessionError(cannot_write(plot, error)) from error
     if band is not None:
@@ -175,6 +180,15 @@ def run_source(source: Source, settings: RunSettings, *, append: bool = False, p
                    flowgraph.n_suppressed, dict(probe.alerts), *flowgraph.learning(), flowgraph.receiver, flowgraph.adaptive,
                    tuple(news_lines(probe)), flowgraph.on_air, flowgraph.signals,
                    source.reconnects)
+
+
+def check_picture(path: Path) -> None:
+    """Raises SettingError if the suffix of a picture's file names no format that is written."""
+    from ..display.picture_file import picture_format
+    try:
+        picture_format(path)
+    except ValueError as error:
+        raise SettingError(str(error)) from error
 
 
 def in_options(text: str) -> str:
@@ -188,8 +202,9 @@ def in_options(text: str) -> str:
 class Flowgraph:
     """The blocks of one run, connected.
 
-    Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; average: spectra per frame; on_poll:
-    called ten times a second while it runs; hung: what did not end; ending: why it ended, "" while it runs.
+    Attributes: top, source, monitor (spectrum_monitor), probe (a run_probe), settings; models: files of the network; average:
+    spectra per frame; on_poll: called ten times a second while it runs; stopping: set it, and the run ends in good order;
+    wait: of ``run_flowgraph``; hung: what did not end; ending: why it ended, "" while it runs.
     """
 
     def __init__(self, source: Source, settings: RunSettings, *, append: bool, keep_spectra: bool,
@@ -204,9 +219,10 @@ class Flowgraph:
         from .run_probe import run_probe
         self.source, self.settings, self.hung, self.ending, self._survey = source, settings, "", "", survey
         self.on_poll: list[Callable[[], None]] = []
+        self.stopping, self.wait = False, threading.Event.wait
         self.top = gr.top_block("spectrumencoder run")
         try:
-            models = load_models(settings.model)
+            self.models = models = load_models(settings.model)
             contract = models[0].contract
             fft_size = contract["encoder"]["fft_size"]
             self.average, self._chosen = spectra_per_frame(source, settings, fft_size, contract["average"])
@@ -384,11 +400,11 @@ class Flowgraph:
             progress(self.source.name, self.source.n_samples, self.source.total)
             for call in self.on_poll:
                 call()
-            return self.source.ended()
+            return self.stopping or self.source.ended()
 
         self.source.begin()
         try:
-            failure = run_flowgraph(self.top, blocks, should_stop=poll, grace_s=GRACE_S)
+            failure = run_flowgraph(self.top, blocks, should_stop=poll, grace_s=GRACE_S, wait=self.wait)
         except KeyboardInterrupt:
             self.ending = "stopped"
             return True

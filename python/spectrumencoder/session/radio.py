@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .. import keys
 from ..atomic_file import cannot_write
 from .errors import SessionError
-from .flowgraph import RunSettings, quiet_logs, run_source
+from .flowgraph import RunSettings, check_picture, quiet_logs, run_source
 from .outcome import Outcome
 from .pipe import PipeSource
 from .progress import Progress, no_progress
@@ -33,6 +33,8 @@ def run_radio(options: RadioOptions, settings: RunSettings, *, stats: RunStats, 
         SettingError, SessionError: see ``run_source``; also if the radio is missing or refuses a setting.
     """
     quiet_logs()
+    for picture in filter(None, (plot, band_plot)):
+        check_picture(picture)  # before the radio is opened
     source = radio_source(options)
     return run_source(source, settings, append=True, plot=plot, encoded=encoded, tracks=tracks, survey=survey,
                       band_plot=band_plot, watch=stats.attach, parts=parts, progress=progress)

@@ -33,9 +33,9 @@ class run_probe(SafeBlock, gr.sync_block):
     Attributes: news: what a person watching should see, oldest first, to be taken from the left: (line, rows of
     ``listing.describe``) when signals are on the air, when a band has been learned, when a radio is lost, tried and back, and the
     dict of each alert when it opens; alerts: their number by kind;
-    n_events (distinct); transmissions: (event_id, first sample) -> the latest dict about that transmission (the first MAX_EVENTS),
-    with a waterfall; boxes: the latest dict about each burst of each signal (the first MAX_BOXES): do not connect `signals` for a
-    run that draws nothing;
+    n_events (distinct); transmissions: (event_id, first sample) -> the latest dict about that transmission (the first
+    MAX_EVENTS), for a picture; boxes: the latest dict about each burst of each signal (the first MAX_BOXES): do not connect
+    `signals` for a run that draws nothing;
     messages: (state, text) of the statuses received, each once (the first MAX_MESSAGES); waterfall (None with max_rows 0).
     """
 
@@ -47,6 +47,7 @@ class run_probe(SafeBlock, gr.sync_block):
         self.n_events = 0
         self.news: deque[tuple[str, list[dict]] | dict] = deque(maxlen=MAX_EVENTS)
         self.alerts: dict[str, int] = {}
+        self.keep_transmissions = bool(max_rows)  # for a picture; another one may ask for them, too
         self._ids: set[str] = set()  # of events, the first MAX_EVENTS
         self.transmissions: dict[tuple[str, int], dict] = {}
         self._boxes: list[dict] = []  # an empty one for a burst that turned out to be a part of another
@@ -96,7 +97,7 @@ class run_probe(SafeBlock, gr.sync_block):
             kind = str(event[keys.ALERT])
             self.alerts[kind] = self.alerts.get(kind, 0) + 1
             self.news.append(event)
-        if self.waterfall is not None and (transmission in self.transmissions or len(self.transmissions) < MAX_EVENTS):
+        if self.keep_transmissions and (transmission in self.transmissions or len(self.transmissions) < MAX_EVENTS):
             self.transmissions[transmission] = event
         if identity in self._ids or len(self._ids) < MAX_EVENTS:
             self.n_events += identity not in self._ids

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import keys
-from .errors import SettingError
+from .dropped import count
+from .errors import SessionError, SettingError
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,16 @@ class ScanOptions:
 
 
 class ScanPart:
-    """Connects scanner and log of the rows to a flowgraph; afterwards it can say how the scan went."""
+    """Connects scanner and log of the rows to a flowgraph; afterwards it can say how the scan went, and draw it.
 
-    def __init__(self, options: ScanOptions):
+    Args:
+        plot: picture to draw at the end, with the signals named.
+    """
+
+    def __init__(self, options: ScanOptions, plot: Path | None = None):
         self._options, self.span_hz = options, options.span_hz
+        self._plot, self._flowgraph = plot, None
+        self.needs = frozenset({keys.SIGNALS} if plot is not None else ())
         self.scanner = self.log = None
 
     def __call__(self, flowgraph) -> list:
@@ -60,7 +67,10 @@ class ScanPart:
                 dwell_ms=o.dwell_ms, overlap=o.overlap, dc_bins=o.dc_bins, jitter=o.jitter, hold_ms=o.hold_ms)
         except ValueError as error:
             raise SettingError(f"--scan {o.ranges}: {error}") from error
-        self.log = sweep_log(str(o.sweeps) if o.sweeps else "", flowgraph.settings.events_max_mb)
+        self.log = sweep_log(str(o.sweeps) if o.sweeps else "", flowgraph.settings.events_max_mb,
+                             keep=self._plot is not None)
+        self._flowgraph = flowgraph
+        flowgraph.probe.keep_transmissions |= self._plot is not None
         top.connect((monitor, 0), self.scanner)
         top.msg_connect(monitor, keys.ANOMALIES, self.scanner, keys.EVENTS)
         top.msg_connect(self.scanner, keys.CMD, source.block, keys.CMD)
@@ -74,3 +84,31 @@ class ScanPart:
         seconds = log.sample_count / samp_rate
         return {"sweeps": log.n_sweeps, "hops": log.n_hops, "hops_per_s": log.n_hops / seconds if seconds else None,
                 "watched_share": log.dwell_samples / log.sample_count if log.sample_count else None}
+
+    def draw(self) -> str:
+        """Draws the picture that was asked for, when the run has ended. Returns a note for the user if there is none to draw.
+
+        Raises:
+            SessionError: it cannot be written.
+        """
+        from ..display.scan_picture import save_scan
+        flowgraph, rows = self._flowgraph, self.log.rows
+        if rows.n_sweeps == 0:
+            return f"{self._plot} was not drawn: the scan ended before its first sweep was complete"
+        listed, source = flowgraph.signals or [], flowgraph.source
+        title = (f"{source.name}: {count(self.log.n_sweeps, 'sweep')}, {count(len(listed), 'signal')}, "
+                 f"{count(flowgraph.probe.n_events, 'event')} in {flowgraph.seconds:.3g} s, model {flowgraph.model_name}")
+        try:
+            save_scan(self._plot, rows, list(flowgraph.probe.transmissions.values()), listed, title, source.samp_rate,
+                      self._seams_hz())
+        except OSError as error:
+            raise SessionError(f"cannot write {self._plot}: {error.strerror}; name a file in a folder that exists") from error
+        return ""
+
+    def _seams_hz(self) -> list[float]:
+        """Frequencies at which the hops of a row join."""
+        from ..scan.scan_plan import ScanPlan, parse_ranges
+        o, flowgraph = self._options, self._flowgraph
+        plan = ScanPlan(parse_ranges(o.ranges), flowgraph.source.samp_rate, flowgraph.monitor.fft_size, o.usable, o.overlap)
+        return [one.frequency_hz((left + right) / 2) for one in plan.plans
+                for left, right in zip(one.centers, one.centers[1:], strict=False)]

@@ -30,7 +30,7 @@ _BUFFER_S = 1.5  # more than max_latency of spectrum_encoder
 
 
 class RecordingSource:
-    """A recording, played once as fast as the chain takes it.
+    """A recording, played once as fast as the chain takes it. paced: not faster than it was recorded.
 
     Attributes: name, samp_rate, center_freq (Hz), freq_offset (Hz, what center_freq has more than the block's tags say), block,
     watched (blocks whose failures end the run), recording, notes (for the user), finite (it ends by itself), and the arguments
@@ -40,12 +40,12 @@ class RecordingSource:
     overload, time_source, pad_batch, finite = "wait", "tag", 16, True
     freq_offset, reconnects = 0.0, None
 
-    def __init__(self, recording: Recording):
+    def __init__(self, recording: Recording, paced: bool = False):
         from ..blocks.sigmf_source import sigmf_source
         self.recording, self.name = recording, recording.name
         self.samp_rate, self.center_freq = recording.samp_rate, recording.frequency_hz or 0.0
         self.total = recording.n_samples
-        self.block = sigmf_source(recording)
+        self.block = sigmf_source(recording, throttle=paced)
         self.watched = [self.block]
 
     def buffer_frames(self, frame_hop: float) -> int:

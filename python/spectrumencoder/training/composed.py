@@ -11,6 +11,7 @@ Shape letters: M tokens, N bins, n samples of a frame.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -92,11 +93,11 @@ def groups_of(names: list[str], folds: Path | None) -> list[set[str]]:
     return [free | fold for fold in held]
 
 
-def pieces_of(source: Source, number: int) -> list[Piece]:
-    """The bursts of a recording that stand out of its noise; none for classes that are noise."""
+def pieces_of(source: Source, number: int, classes: Sequence[str] = CLASSES) -> list[Piece]:
+    """The bursts of a recording that stand out of its noise; none for classes that are noise. classes: that are named."""
     if source.label in _NOT_COMPOSED or source.cls in _NOT_COMPOSED:
         return []
-    cls = CLASSES.index(source.label) if source.label else UNKNOWN
+    cls = _number(source.label, classes)
     quiet, pieces = quiet_samples(source), []
     offset = np.complex64((quiet if len(quiet) >= 4096 else source.iq).mean())
     for start, count in evenly(bursts_of(source, 0.05), _PIECES):
@@ -115,6 +116,11 @@ def pieces_of(source: Source, number: int) -> list[Piece]:
             iq = without_flicker(iq)
         pieces.append(Piece(*_filtered(iq, source.samp_rate, band), width, cls, number))
     return pieces
+
+
+def _number(label: str | None, classes: Sequence[str]) -> int:
+    """Number of a class; that of `unknown signal` for one that is not named."""
+    return classes.index(label) if label in classes else len(classes)
 
 
 def _filtered(iq: np.ndarray, samp_rate: float, band: tuple[float, float]) -> tuple[np.ndarray, float]:
@@ -138,10 +144,13 @@ class Composer:
     Args:
         sources: recordings; a frame carries their numbers in this list.
         folds: see groups_of.
+        classes: names of the classes, in the order of their numbers; the number after the last one is `unknown signal`.
+        fill: classes without recordings come from the simulator alone; otherwise they do not come.
     """
 
-    def __init__(self, sources: list[Source], layout: FrameLayout, folds: Path | None):
-        self.layout = layout
+    def __init__(self, sources: list[Source], layout: FrameLayout, folds: Path | None, classes: Sequence[str] = CLASSES,
+                 fill: bool = False):
+        self.layout, self.classes, self._fill = layout, classes, fill
         numbers = {s.name: n for n, s in enumerate(sources)}
         self._sources, self._pieces = sources, {}
         self.groups = []
@@ -151,7 +160,7 @@ class Composer:
                 source = sources[numbers[name]]
                 if source.label in _NOT_COMPOSED or source.cls in _NOT_COMPOSED:
                     continue
-                cls = CLASSES.index(source.label) if source.label else UNKNOWN
+                cls = _number(source.label, classes)
                 session = source.cls + name.rsplit("_", 2)[0]
                 by_class.setdefault(cls, {}).setdefault(session, []).append(numbers[name])
             self.groups.append(by_class)
@@ -159,7 +168,7 @@ class Composer:
         self.simulated: dict[int, list[str]] = {}
         for name, waveform in WAVEFORMS.items():
             if waveform.label not in _NOT_COMPOSED:
-                self.simulated.setdefault(CLASSES.index(waveform.label) if waveform.label else UNKNOWN, []).append(name)
+                self.simulated.setdefault(_number(waveform.label, classes), []).append(name)
 
     def draw(self, rng: np.random.Generator, average: int) -> tuple[np.ndarray, np.ndarray, float, dict] | None:
         """One frame of `average` windows, or None if nothing was found to fit.
@@ -198,7 +207,7 @@ class Composer:
         iq = fft.ifft(fft.ifftshift(spectrum * gain))
         clean = iq if ordinary is None else fft.ifft(fft.ifftshift(ordinary * gain))
         passed = (gain**2).reshape(self.layout.fft_size, average).mean(axis=1)
-        return iq, clean, rate, truth_of(placed, self.layout, average, passed / (passed + _CONVERTER))
+        return iq, clean, rate, truth_of(placed, self.layout, average, passed / (passed + _CONVERTER), self.classes)
 
     def _rate(self, rng, piece: Piece) -> float:
         """A sample rate at which a signal fills 0.4 % to 110 % of the spectrum."""
@@ -207,11 +216,11 @@ class Composer:
 
     def _piece(self, rng, group, rate, count) -> Piece | None:
         """A signal that fits the rate and length of a frame."""
-        classes = sorted(group)
-        weight = np.array([_UNKNOWN_WEIGHT if c == UNKNOWN else 1.0 for c in classes])
+        classes, unknown = sorted({*group, *self.simulated} if self._fill else group), len(self.classes)
+        weight = np.array([_UNKNOWN_WEIGHT if c == unknown else 1.0 for c in classes])
         for _ in range(8):
             cls = int(rng.choice(classes, p=weight / weight.sum()))
-            share = 0.6 if cls == UNKNOWN else _SIMULATED_SHARE
+            share = 1.0 if cls not in group else 0.6 if cls == unknown else _SIMULATED_SHARE
             simulated = rng.random() < share and cls in self.simulated
             piece = self._simulated(rng, cls, rate, count) if simulated else self._cut(rng, group[cls])
             if piece is None:
@@ -227,7 +236,7 @@ class Composer:
         number = session[rng.integers(len(session))]
         if number not in self._pieces:
             source = self._sources[number]
-            self._pieces[number] = pieces_of(source, number)
+            self._pieces[number] = pieces_of(source, number, self.classes)
         pieces = self._pieces[number]
         return pieces[rng.integers(len(pieces))] if pieces else None
 
@@ -299,7 +308,8 @@ class Composer:
         return Placed(max(low, 0), spectrum.astype(np.complex64), piece.cls, piece.source, share, piece.width_hz > 50.0)
 
 
-def truth_of(placed: list[Placed], layout: FrameLayout, average: int, kept: np.ndarray) -> dict:
+def truth_of(placed: list[Placed], layout: FrameLayout, average: int, kept: np.ndarray,
+             classes: Sequence[str] = CLASSES) -> dict:
     """Class and boundary of each token.
 
     A token holds a signal if its highest bin stands `_SURE` deviations of the frame's noise over that, or if it must in one of
@@ -308,6 +318,7 @@ def truth_of(placed: list[Placed], layout: FrameLayout, average: int, kept: np.n
 
     Args:
         kept: (N,) share of the ratio of signal to noise that the receiver's filter and converter leave.
+        classes: names of the classes, which have `noise`.
 
     Returns:
         token_label (M,) int8: a class, UNKNOWN, EMPTY or UNSURE. boundary (M,) int8: 1 if the token and the one before it hold
@@ -333,13 +344,14 @@ def truth_of(placed: list[Placed], layout: FrameLayout, average: int, kept: np.n
     label = np.where(seen[chief, across], cls[chief], UNSURE)
     rivals = (total > 0.4 * total[chief, across]) & (cls[:, None] != cls[chief])
     label[rivals.any(axis=0)] = UNSURE
-    label[nothing] = EMPTY
+    empty = classes.index("noise")
+    label[nothing] = empty
     boundary = np.full(layout.n_tokens, UNSURE)
-    both = (label[1:] >= 0) & (label[:-1] >= 0) & (label[1:] != EMPTY) & (label[:-1] != EMPTY)
+    both = (label[1:] >= 0) & (label[:-1] >= 0) & (label[1:] != empty) & (label[:-1] != empty)
     boundary[1:][both] = (chief[1:] != chief[:-1])[both]
-    visible = set(label[(label >= 0) & (label != EMPTY)].tolist())
+    visible = set(label[(label >= 0) & (label != empty)].tolist())
     hidden = {p.cls for p, s in zip(placed, seen, strict=True) if s.any()}
-    plain = len(visible) == 1 and len(hidden) == 1 and (label[label >= 0] != EMPTY).sum() >= _MIN_TOKENS
+    plain = len(visible) == 1 and len(hidden) == 1 and (label[label >= 0] != empty).sum() >= _MIN_TOKENS
     whole = visible.pop() if plain else UNSURE
     return {"token_label": label.astype(np.int8), "boundary": boundary.astype(np.int8),
-            "label": whole if whole != UNKNOWN else UNSURE, "sources": sorted({p.source for p in placed} - {-1})}
+            "label": whole if whole != len(classes) else UNSURE, "sources": sorted({p.source for p in placed} - {-1})}

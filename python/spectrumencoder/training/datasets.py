@@ -10,6 +10,7 @@ so one pool of shards serves every split.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from ..tokens.band_plan import BANDS
 from ..tokens.layout import FrameLayout
 from ..tokens.tokenize import tokenize
 from . import augment, front_end
-from .composed import EMPTY, MAX_EMITTERS, UNSURE, Composer
+from .composed import MAX_EMITTERS, UNSURE, Composer
 from .corpus import BLOCK, CLASSES, Source
 from .spread import untypical
 
@@ -80,10 +81,13 @@ class FrameFactory:
         sources: recordings; a frame carries the indices of its recordings in this list.
         layout, window: settings of the tokenizer.
         recipe: see Recipe.
+        classes: names of the classes, in the order of their numbers. fill: classes without recordings come from the simulator.
     """
 
-    def __init__(self, sources: list[Source], layout: FrameLayout, window: str, recipe: Recipe):
-        self.layout, self.window, self.recipe = layout, window, recipe
+    def __init__(self, sources: list[Source], layout: FrameLayout, window: str, recipe: Recipe,
+                 classes: Sequence[str] = CLASSES, fill: bool = False):
+        self.layout, self.window, self.recipe, self.classes, self.fill = layout, window, recipe, classes, fill
+        self.signals = [name for name in classes if name != "noise"]
         self.number = {id(s): n for n, s in enumerate(sources)}
         self.shaping = {c: [s for s in sources if s.cls == c] for c in sorted({s.cls for s in sources})}
         self.by_label = {}
@@ -97,7 +101,8 @@ class FrameFactory:
         for name, waveform in WAVEFORMS.items():
             if waveform.label:
                 self.waveforms.setdefault(waveform.label, []).append(name)
-        self.composer = Composer(sources, layout, Path(recipe.folds) if recipe.folds else None) if recipe.composed_share else None
+        self.composer = Composer(sources, layout, Path(recipe.folds) if recipe.folds else None, classes,
+                                 fill) if recipe.composed_share else None
 
     # -- sources of samples: each gives (iq, samp_rate, label, band, share of the window that is on, Source or None)
 
@@ -128,11 +133,11 @@ class FrameFactory:
         return iq, share
 
     def _real(self, rng, count, channel):
-        label = CLASSES[rng.integers(len(CLASSES) - 1)]
+        label = self.signals[rng.integers(len(self.signals))]
         sessions = self.by_label.get(label)
         if not sessions:
-            return None
-        if rng.random() < SIMULATED[label]:
+            return self._simulated(rng, count, channel, label) if self.fill else None
+        if rng.random() < SIMULATED.get(label, 0.0):
             return self._simulated(rng, count, channel, label)
         names = list(sessions)
         weight = np.sqrt([len(sessions[n]) for n in names])  # a compromise between equal sessions and equal files
@@ -169,7 +174,7 @@ class FrameFactory:
         return got and (channel.apply(got[0]), source.samp_rate * channel.factor, None, source.band, got[1], source)
 
     def _simulated(self, rng, count, channel, label=None):
-        label = label or CLASSES[rng.integers(len(CLASSES) - 1)]
+        label = label or self.signals[rng.integers(len(self.signals))]
         if label not in self.waveforms:
             return None
         if label == "GNSS":
@@ -296,12 +301,12 @@ class FrameFactory:
         # the clean level over the *dirty* frame's floor, at the dirty frame's scale (quantise normalises the rms)
         level = 10.0 * np.log10(np.mean(np.abs(iq) ** 2) / np.mean(np.abs(dirty) ** 2)) if anomalous else 0.0
         target = frames[0].psd[0] + level - side[0, 0]
-        number = CLASSES.index(label) if label in CLASSES else UNLABELLED
+        number = self.classes.index(label) if label in self.classes else UNLABELLED
         return {"tokens": tokens[0].reshape(-1).astype(np.float16), "side": side[0].astype(np.float32),
                 "target": np.clip(target, -60, 100).astype(np.float16), "label": np.int8(number),
                 "band": band, "anomaly": np.int8(anomalous), "source": np.int16(self.number.get(id(source), -1)),
                 "mixed": np.int16(self.number.get(id(mixed), -1)),
-                "token_label": _token_label(tokens[0], average, UNLABELLED if anomalous or mixed else number),
+                "token_label": _token_label(tokens[0], average, UNLABELLED if anomalous or mixed else number, self.classes),
                 "boundary": np.full(self.layout.n_tokens, UNSURE, np.int8), "others": np.full(MAX_EMITTERS, -1, np.int16)}
 
     def _received(self, rng, signals, rate: float, average: int, gnss: bool, clip_share: float) -> list:
@@ -336,11 +341,12 @@ class FrameFactory:
                 "boundary": truth["boundary"], "others": others}
 
 
-def _token_label(tokens: np.ndarray, average: int, label: int) -> np.ndarray:
-    """(M,) int8: EMPTY everywhere for noise. For a class, the class of the tokens (M, C) that stand out of the frame's floor, but
-    not in the middle, the place of a receiver's DC offset; UNSURE else."""
-    out = np.full(len(tokens), EMPTY if label == EMPTY else UNSURE, np.int8)
-    if label in (EMPTY, UNLABELLED, CLASSES.index("GNSS")):
+def _token_label(tokens: np.ndarray, average: int, label: int, classes: Sequence[str]) -> np.ndarray:
+    """(M,) int8: `noise` everywhere for noise. For a class, the class of the tokens (M, C) that stand out of the frame's floor,
+    but not in the middle, the place of a receiver's DC offset; UNSURE else."""
+    empty = classes.index("noise")
+    out = np.full(len(tokens), empty if label == empty else UNSURE, np.int8)
+    if label in (empty, UNLABELLED) or classes[label] == "GNSS":
         return out
     level = 10.0 * np.log10((10.0 ** (tokens[:, :-2] / 10.0)).mean(axis=1) + 1e-20)
     high = (level > 10.0 * np.log10(1.0 + 4.0 / np.sqrt(average))) & (level > level.max() - 25.0)
@@ -383,10 +389,20 @@ def add_anomaly(rng: np.random.Generator, iq: np.ndarray, inr_db: float) -> np.n
 
 def make_shard(factory: FrameFactory, bands: tuple[str, ...], seed: int, number: int, size: int, path: Path) -> None:
     """Write shard `number` of `size` frames to path (.npz), atomically."""
+    arrays = draw_shard(factory, bands, seed, number, size)
+    write_file(path, lambda file: np.savez(file, **arrays))
+
+
+def draw_shard(factory: FrameFactory, bands: tuple[str, ...], seed: int, number: int, size: int) -> dict[str, np.ndarray]:
+    """The arrays of shard `number`, of `size` frames."""
     rng = np.random.default_rng((seed, number))
     factory.prepare_scenes(rng)
-    rows = [factory.draw(rng) for _ in range(size)]
+    return stacked([factory.draw(rng) for _ in range(size)], bands)
+
+
+def stacked(rows: list[dict], bands: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Frames as ``FrameFactory.draw`` gives them as arrays, with numbers of bands."""
     unknown = len(bands) - 1
     arrays = {key: np.stack([r[key] for r in rows]) for key in rows[0] if key != "band"}
     arrays["band"] = np.array([bands.index(r["band"]) if r["band"] in bands else unknown for r in rows], np.int8)
-    write_file(path, lambda file: np.savez(file, **arrays))
+    return arrays

@@ -31,6 +31,7 @@ from ..encoder.encoder import DB_RANGE, DB_SCALE, SpectrumEncoder
 from ..encoder.model_file import find_model, load, variant_name
 from ..tokens.layout import FrameLayout
 from .batch_augment import add_spurs, jitter_condition, mirror, mirror_truth, without_spurs
+from .composed import groups_of
 from .config import ConfigError, TrainingConfig, read_config
 from .corpus import CLASSES, load_corpus, split
 from .datasets import COMPOSED
@@ -128,20 +129,28 @@ def _train(config, corpus, out, resume, minutes, progress, pool, ranks: Ranks) -
     encoder, recipe, training = read_config(config)
     encoder = EncoderConfig.from_dict({**encoder.to_dict(), "labels": CLASSES})
     ranks.share(training.batch)  # raises ConfigError if the batch is too small
-    out.mkdir(parents=True, exist_ok=True)
     sources = load_corpus(corpus)
+    trained, held_out = split(sources, list(training.holdout))
+    groups_of([s.name for s in sources], Path(recipe.folds) if recipe.folds else None)  # raises CorpusError
+    start, teacher = open_network(training.start, encoder, same=True), open_network(training.teacher, encoder)
+    is_new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
     with ranks.first():
         if not resume and list(out.glob("checkpoint_*.safetensors")):
             raise ConfigError(f"{out} holds checkpoints of an earlier run; continue with --resume or give another folder")
         claim(out, RUN_FILE, {"config": config, "sources": [s.name for s in sources]})
-    trained, held_out = split(sources, list(training.holdout))
     torch.set_num_threads(training.threads)
     deadline = time.monotonic() + 60 * minutes if minutes is not None else math.inf
     with ranks.first():
-        maker = make_pool(encoder, recipe, training, corpus, pool or out / "pool", "train", training.shards,
-                          None if ranks.writes else 0)
+        try:
+            maker = make_pool(encoder, recipe, training, corpus, pool or out / "pool", "train", training.shards,
+                              None if ranks.writes else 0)
+        except ConfigError:  # the pool is another's
+            if is_new and ranks.writes:
+                (out / RUN_FILE).unlink()
+                out.rmdir()
+            raise
     hidden = {s.name for s in held_out}
-    start, teacher = open_network(training.start, encoder, same=True), open_network(training.teacher, encoder)
     try:
         data = Data(maker, {n for n, name in enumerate(maker.sources) if name in hidden}, ranks,
                     training.balanced, training.seen_only,

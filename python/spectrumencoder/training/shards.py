@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
@@ -128,7 +129,8 @@ class ShardMaker:
             process.join(5)
 
 
-def unlabel_unseen(shard: dict[str, np.ndarray], layout: FrameLayout) -> np.ndarray:
+def unlabel_unseen(shard: dict[str, np.ndarray], layout: FrameLayout, classes: Sequence[str] = CLASSES,
+                   bursty: Sequence[str] = BURSTY) -> np.ndarray:
     """Labels (F,) with -1 for frames of bursty classes without a visible signal: the burst was too weak, or lay outside.
 
     With a label, such frames would teach the network to name noise by the usual class at that rate. A signal is visible if one of
@@ -137,6 +139,8 @@ def unlabel_unseen(shard: dict[str, np.ndarray], layout: FrameLayout) -> np.ndar
     * the spread of a token, or its max-hold over its mean;
     * the mean of either over all tokens, which a short burst as wide as the band raises;
     * the level of three tokens in a row.
+
+    classes: names of the classes. bursty: those of bursts.
     """
     tokens = shard["tokens"].astype(np.float32).reshape(-1, layout.n_tokens, layout.token_dim)
     level = 10.0 * np.log10((10.0 ** (tokens[..., :layout.stride] / 10.0)).mean(axis=-1) + 1e-20)
@@ -147,14 +151,14 @@ def unlabel_unseen(shard: dict[str, np.ndarray], layout: FrameLayout) -> np.ndar
                       np.partition(peak, third, axis=1)[:, third], three.max(axis=1) - np.median(three, axis=1),
                       spread.mean(axis=1), peak.mean(axis=1)])
     label, averages = shard["label"].copy(), shard["side"][:, 1]
-    bursty = np.isin(label, [CLASSES.index(c) for c in BURSTY])
+    may_be_unseen = np.isin(label, [n for n, name in enumerate(classes) if name in bursty])
     for average in np.unique(averages):
         chosen = averages == average
-        noise = chosen & (label == CLASSES.index("noise")) & (shard["source"] < 0) & (shard["anomaly"] == 0)
+        noise = chosen & (label == classes.index("noise")) & (shard["source"] < 0) & (shard["anomaly"] == 0)
         if noise.sum() < 8:  # too few frames to describe noise
             continue
         limits = np.quantile(signs[:, noise], 0.99, axis=1)[:, None]
-        label[chosen & bursty & (signs <= limits).all(axis=0)] = UNLABELLED
+        label[chosen & may_be_unseen & (signs <= limits).all(axis=0)] = UNLABELLED
     return label
 
 

@@ -30,7 +30,18 @@ async function choose(alert) {
   if (chosen === asked && rows) { hears = Object.fromEntries(rows.map(row => [row.sensor, row])); show(); }
 }
 
+// The parts of a sensor's row that change; its link stays the same element, so that it keeps the focus and takes a click.
+const items = new Map();
+
 function sensorItem(one) {
+  if (!items.has(one.sensor)) {
+    const pill = element("span"), source = element("span", {class: "muted"}), facts = element("p", {class: "facts"}), state = element("p", {class: "facts"});
+    const link = element("a", {href: `run?feed=${encodeURIComponent(one.sensor)}`, title: "Waterfall and alerts of this sensor"}, one.sensor);
+    const picture = element("div", {class: "spectrum-line"});
+    items.set(one.sensor, {pill, source, facts, state, picture,
+      row: element("li", {}, element("div", {class: "head"}, link, pill, source), facts, state, picture)});
+  }
+  const item = items.get(one.sensor);
   const budget = one.budget, facts = [];
   const fact = (name, value) => facts.length ? facts.push(" · ", `${name} `, element("b", {}, value)) : facts.push(`${name} `, element("b", {}, value));
   if (budget.rx_freq) fact("at", hz(budget.rx_freq));
@@ -42,12 +53,13 @@ function sensorItem(one) {
   const health = one.health, state = [`last message ${age(one.seen_s, hub.time)}, ${seconds(Math.max(0, one.delay_s))} under way`];
   if (health.waiting_messages) state.push(` · ${count(health.waiting_messages)} wait there`);
   if (health.dropped_messages || hub.lost[one.sensor]) state.push(` · ${count(Math.max(health.dropped_messages || 0, hub.lost[one.sensor] || 0))} dropped for lack of room`);
-  return element("li", {},
-    element("div", {class: "head"}, element("a", {href: `run?feed=${encodeURIComponent(one.sensor)}`, title: "Waterfall and alerts of this sensor"}, one.sensor),
-      element("span", {class: `pill ${one.here ? "good" : "bad"}`}, one.here ? "here" : "away"),
-      element("span", {class: "muted"}, one.source || "")),
-    element("p", {class: "facts"}, ...facts, facts.length ? element("br") : "", ...link),
-    element("p", {class: "facts"}, ...state), spectrum(one.levels));
+  item.pill.className = `pill ${one.here ? "good" : "bad"}`;
+  item.pill.textContent = one.here ? "here" : "away";
+  item.source.textContent = one.source || "";
+  item.facts.replaceChildren(...facts, facts.length ? element("br") : "", ...link);
+  item.state.replaceChildren(...state);
+  item.picture.replaceChildren(spectrum(one.levels));
+  return item.row;
 }
 
 function spectrum(levels) {
@@ -107,7 +119,8 @@ function show() {
   $("no-map").hidden = any > 0;
   $("n-sensors").textContent = hub.sensors.length;
   $("no-sensors").textContent = hub.sensors.length ? "" : "No sensor has sent anything: spectrumencoder run … --hub tcp://HOST:PORT --sensor ID";
-  $("sensors").replaceChildren(...hub.sensors.map(sensorItem));
+  const shown = hub.sensors.map(sensorItem);
+  if (shown.length !== $("sensors").children.length) $("sensors").replaceChildren(...shown);
   const state = JSON.stringify([hub.alerts, chosen, hears, hub.sensors.map(one => one.sensor)]);
   if (state === drawn) return;  // a row that is being clicked stays
   drawn = state;

@@ -46,7 +46,7 @@ export function draw(svg, sensors, tracks, hears) {
   placed.forEach((one, index) => {
     const [x, y] = place(index), group = shape("g", {class: `sensor${one.here ? "" : " away"}${hears.has(one.sensor) ? " hears" : ""}`});
     if (hears.has(one.sensor)) group.append(shape("circle", {class: "ring", cx: x, cy: y, r: 14}));
-    group.append(shape("circle", {cx: x, cy: y, r: 7}), shape("text", {class: "name", x, y: y - 14, "text-anchor": "middle"}, one.sensor));
+    group.append(shape("circle", {cx: x, cy: y, r: 7}), shape("text", {class: "name", x, y: y - (hears.has(one.sensor) ? 20 : 13), "text-anchor": "middle"}, one.sensor));
     svg.append(group);
   });
   return points.length;
