@@ -102,8 +102,8 @@ class Journal:
         entry = {"key": item.key, "recording": item.name, "files": [[Path(name).name, size, mtime] for name, size, mtime in
                                                                      item.files], **more}
         self._file.write(json.dumps(entry))
+        self.entries[item.key] = entry  # Ctrl-C may end the wait for the disk
         self._file.sync()
-        self.entries[item.key] = entry
         return entry
 
     def close(self) -> None:
