@@ -29,7 +29,8 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         hub = Hub("tcp://127.0.0.1:*", folder / "hub.db", web="127.0.0.1:0", say=print)
-        senders = {name: Sender(hub.receiver.address, name, Spool(folder / f"{name}.spool", 1 << 24), None, {}) for name in PLACES}
+        senders = {name: Sender(hub.receiver.address, name, Spool(folder / f"{name}.spool", 1 << 24), None, {})
+                   for name in PLACES}
         play(senders)
         until(lambda: hub.site.decoder.n_decoded == 4 * len(PLACES) and hub.overview()["tracks"])
         take(hub._page.url, options.out)
@@ -52,7 +53,8 @@ def take(url: str, out: Path):
             browser.execute_script("localStorage.setItem('theme', arguments[0])", theme)
             browser.get(url)
             until(lambda: len(browser.find_elements("css selector", "#alerts tbody tr")) > 3)
-            browser.execute_script("[...document.querySelectorAll('#alerts tbody tr')].find(row => row.textContent.includes('434.2')).click()")
+            browser.execute_script("[...document.querySelectorAll('#alerts tbody tr')].find("
+                                   "row => row.textContent.includes('434.2')).click()")
             until(lambda: browser.find_elements("css selector", "#alerts td.level, #alerts td.nothing"))
             time.sleep(1.5)
             browser.save_screenshot(str(out / f"{name}.png"))

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes the pictures of the page: docs/pictures/web_*.png, by a run of the test radio and Debian's Chromium.
 
-The radio plays as fast as it is read. The pictures are taken when it has played its 45 s, before the run ends, so that neither
-the browser nor other work on the machine makes the run lose samples.
+The radio plays as fast as it is read. The pictures are taken when it has played for PLAYED_S, before the run ends.
 
     .venv/bin/python tools/web_pictures.py [--out docs/pictures]
     .venv/bin/python tools/web_pictures.py --serve 127.0.0.1:8150       # the same page, for a look at it
@@ -20,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "web"))
 
+PLAYED_S = 43.0
 SHOTS = (("web_desktop_dark", 1440, 900, "dark", "band"), ("web_desktop_light", 1440, 900, "light", "band"),
          ("web_phone_band", 390, 844, "dark", "band"), ("web_phone_alerts", 390, 844, "light", "alerts"),
          ("web_phone_emitters", 390, 844, "light", "emitters"), ("web_phone_run", 390, 844, "dark", "run"))
@@ -37,18 +37,27 @@ def main():
     from gnuradio.spectrumencoder.web.listener import WebListener
 
     class Shown(WebListener):
-        """A page whose run goes on for as long as the pictures take."""
+        """A page whose run waits while the pictures are taken, then ends."""
 
-        def end(self, notes):
-            if options.serve:
-                time.sleep(3600.0)
-            else:
-                take(self.server.url, options.out)
-            super().end(notes)
+        first_s, done = None, False
+
+        def take(self, news):
+            if self.done:
+                return
+            super().take(news)
+            for row in news.rows:
+                self.first_s = self.first_s or row.posix_s
+            if news.rows and news.rows[-1].posix_s - self.first_s > PLAYED_S:
+                if options.serve:
+                    time.sleep(3600.0)
+                else:
+                    take(self.server.url, options.out)
+                self.done = True
+                raise KeyboardInterrupt
 
     listener = Shown(options.serve or "127.0.0.1:0", say=print)
     with tempfile.TemporaryDirectory() as folder, RunStats(None, "") as stats:
-        radio = session.RadioOptions("driver=spectrumtest,pace=0", 434e6, 2.4e6, duration=45.0)
+        radio = session.RadioOptions("driver=spectrumtest,pace=0", 434e6, 2.4e6, duration=3600.0)
         run_radio(radio, session.RunSettings(learn_s=18.0), stats=stats, parts=[
             SnippetPart(Path(folder), 100.0), ListenPart([listener], snippets=Path(folder))])
     listener.close()

@@ -26,6 +26,7 @@ _BLOCKS = {
     "anomaly_display": "blocks.anomaly_display",
     "doma_tracker": "blocks.doma_tracker",
     "event_log": "blocks.event_log",
+    "hub_sender": "blocks.hub_sender",
     "sigmf_annotator": "blocks.sigmf_annotator",
     "signal_list": "blocks.signal_list",
     "spectrum_monitor": "blocks.spectrum_monitor",

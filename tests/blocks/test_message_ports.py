@@ -12,6 +12,7 @@ from gnuradio.spectrumencoder import (
     band_scanner,
     doma_tracker,
     event_log,
+    hub_sender,
     keys,
     sigmf_annotator,
     snippet_recorder,
@@ -38,6 +39,8 @@ PORTS = {
     "sigmf_annotator": (lambda d, m: sigmf_annotator("", str(d / "a.sigmf-meta"), 1e6), keys.EVENTS, EVENT),
     "event_log, signals": (lambda d, m: event_log(str(d / "e.jsonl")), keys.EVENTS, SIGNAL),
     "sigmf_annotator, signals": (lambda d, m: sigmf_annotator("", str(d / "a.sigmf-meta"), 1e6), keys.SIGNALS, SIGNAL),
+    **{f"hub_sender, {port}": (lambda d, m: _sender(d), port, base)
+       for port, base in ((keys.EVENTS, EVENT), (keys.SIGNALS, SIGNAL), (keys.REPORTS, FIX), (keys.HEALTH, STATUS))},
     "run_probe, signals": (lambda d, m: run_probe(), keys.SIGNALS, SIGNAL),
     "band_scanner": (lambda d, m: band_scanner(), keys.EVENTS, EVENT),
     "doma_tracker, events": (lambda d, m: doma_tracker(), keys.DETECTIONS, EVENT),
@@ -47,6 +50,13 @@ PORTS = {
     "spectrum_encoder": (lambda d, m: spectrum_encoder(m, 128), keys.CONTROL, CONTROL),
     "run_probe, events": (lambda d, m: run_probe(), keys.EVENTS, EVENT),
     "run_probe, status": (lambda d, m: run_probe(), keys.STATUS, STATUS)}
+
+
+def _sender(folder):
+    """A hub_sender that has started; nobody listens there."""
+    block = hub_sender("tcp://127.0.0.1:1", "x", spool=folder / "x.spool")
+    assert block.start()
+    return block
 
 
 def odd_messages(base):

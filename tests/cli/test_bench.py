@@ -15,6 +15,7 @@ QUICK = {
     "detector": ("detector", "--model", "fast"),
     "energy": ("energy", "--model", "fast", "--watts-per-core", "5"),
     "memory": ("memory", "--model", "fast"),
+    "hub": ("hub",),
 }
 
 

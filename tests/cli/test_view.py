@@ -14,7 +14,8 @@ from gnuradio.spectrumencoder.session.flowgraph import RunSettings, quiet_logs
 from gnuradio.spectrumencoder.session.sources import RadioOptions, RadioSource, RecordingSource
 from gnuradio.spectrumencoder.session.view import DisplayPart, view
 
-LONGEST_S = 90.0  # until something is seen, on a busy machine
+LONGEST_S = 180.0  # until something is seen, on a busy machine
+pytestmark = pytest.mark.timeout(2 * LONGEST_S + 40)
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import pytest
 from gnuradio.spectrumencoder.extras import EXTRAS
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+DEMO = RECIPES.parent / "examples/recordings/demo_scene.sigmf-meta"
 HIDDEN = sorted({module for packages in EXTRAS.values() for module in packages})
 
 
@@ -58,6 +59,7 @@ def test_doctor_is_content_and_names_what_is_absent(light):
     (("train", RECIPES / "train/fast.toml", "--corpus", ".", "--out", "out"), "torch"),
     (("run", RECIPES.parent / "examples/recordings", "--report", "out"), "pyarrow"),
     (("evaluate", "anomaly", "--quick", "--json", "a.json"), "scikit-learn"),
+    (("run", DEMO, "--web"), "uvicorn"),
 ])
 def test_a_command_that_needs_an_extra_names_it(light, the_line, arguments, package, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

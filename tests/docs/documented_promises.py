@@ -144,6 +144,28 @@ LINES: dict[str, Promise] = {
     "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --mqtt mqtt://localhost/attic": Promise(
         (RTL, ("localhost/", "localhost:FREE_PORT/"), ("--rate 2.4M", "--rate 2.4M --learn 1 --duration 3 --push-spool s")),
         writes=("s",), says=(COUNTED, r"push: mqtt://localhost:\d+/attic: not reachable")),
+    # docs/hub.md: a hub for two seconds; sensors without one
+    "spectrumencoder hub --db hub.db --web 127.0.0.1:8144": Promise(
+        (("8144", "FREE_PORT --listen tcp://127.0.0.1:* --duration 2"),), writes=("hub.db",),
+        says=("the hub listens at", "the page is at", "0 messages, 0 bytes")),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --hub tcp://127.0.0.1:5570 --sensor roof --position "
+    "47.37,8.54": Promise(
+        (RTL, ("tcp://127.0.0.1:5570", "tcp://127.0.0.1:FREE_PORT"),
+         ("--sensor", "--learn 1 --duration 3 --hub-spool s --sensor")),
+        writes=("s",), says=(COUNTED, "messages wait in s for the next run")),
+    "spectrumencoder hub keygen keys --sensor roof --sensor hill": Promise(
+        writes=("keys/roof.key", "keys/hill.key", "keys/hub.key"), says=("belongs on the sensor roof",)),
+    "spectrumencoder hub --listen tcp://0.0.0.0:5570 --keys keys --db hub.db --web 127.0.0.1:8144": Promise(
+        (("8144", "FREE_PORT --duration 2"), ("0.0.0.0:5570", "127.0.0.1:*")), writes=("hub.db",),
+        says=("2 sensors on its list",)),
+    "spectrumencoder run soapy:driver=rtlsdr --freq 433.92M --rate 2.4M --hub tcp://hub.example:5570 --hub-key roof.key": Promise(
+        (RTL, ("tcp://hub.example:5570", "tcp://127.0.0.1:FREE_PORT"),
+         ("roof.key", "keys/roof.key --learn 1 --duration 3 --hub-spool s2")),
+        writes=("s2",), says=(COUNTED, "messages wait in s2 for the next run")),
+    "spectrumencoder hub send tcp://127.0.0.1:5570 --sensor finder --position 47.37,8.54 < reports.jsonl": Promise(
+        (("< reports.jsonl", "<<< '{}'"), ("127.0.0.1:5570", "127.0.0.1:FREE_PORT"),
+         ("--sensor", "--wait 1 --hub-spool s3 --sensor")),
+        status=1, writes=("s3",), says=("messages wait in s3",)),
     # docs/troubleshooting.md has `doctor`
 }
 
@@ -218,8 +240,15 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
     "[--anomalous 300] [--seed 0 ...] [--dropout 0.25] [--cache runs/field] [--json FILE] [--markdown FILE.md]": (),
     "spectrumencoder evaluate ablate CONFIG.toml --out DIR [--corpus DIR ...] [--pool DIR] [--model NAME] [--work DIR] "
     "[--quick]": (),
-    "spectrumencoder bench latency|throughput|tokenizer|pipeline|detector|energy|memory|recordings|token-head [--quick] "
-    "[--json FILE]":
+    "spectrumencoder hub [--listen tcp://HOST:PORT] [--keys DIR] [--db FILE.db] [--web HOST:PORT] [--history DIR] ...": (
+        ("spectrumencoder hub --listen tcp://127.0.0.1:* --db h.db --history old --duration 1 --json h.json",
+         Promise(writes=("h.db", "h.json"), says=("the hub listens at",))),),
+    "spectrumencoder hub keygen DIR [--sensor ID ...]": (
+        ("spectrumencoder hub keygen k --sensor a --sensor b", Promise(writes=("k/a.key", "k/sensors/b.pub"))),),
+    "spectrumencoder hub send tcp://HOST:PORT [--sensor ID] [--position LAT,LON] [--hub-key FILE] [--hub-spool FILE] "
+    "[--wait 10]": (),
+    "spectrumencoder bench latency|throughput|tokenizer|pipeline|detector|energy|memory|recordings|token-head|hub [--quick] "
+    "...":
         (("spectrumencoder bench tokenizer --quick --json b.json", Promise(writes=("b.json",))),),
     "spectrumencoder bench report --json-dir DIR --out FILE.md [--about FILE.md]": (),
     "spectrumencoder dataset list DIR": (("spectrumencoder dataset list .", Promise(says=("capture", "today"))),),

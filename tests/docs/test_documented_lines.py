@@ -143,7 +143,7 @@ def commands_of(line: str) -> list[tuple[list[str], typer.core.TyperCommand]]:
     words = line[line.index("spectrumencoder "):].split()[1:]
     found = [([], program([]))]
     for word in words:
-        if not isinstance(found[0][1], typer.core.TyperGroup):
+        if not isinstance(found[0][1], typer.core.TyperGroup) or word.lstrip("[").startswith("-"):
             break
         found = [([*path, one], command.get_command(None, one)) for path, command in found for one in word.split("|")]
     return found

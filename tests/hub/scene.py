@@ -44,7 +44,8 @@ def play(senders, groups=4):
         for number, (freq_hz, width_hz, levels, label) in enumerate(STATIONS):
             if levels[place] >= 9:
                 sender.send(ALERT, json_bytes({
-                    "event_id": f"{name}{number}", "state": "open", "alert": "new", "timestamp": now_s - 0.7 * number + 0.1 * place,
+                    "event_id": f"{name}{number}", "state": "open", "alert": "new",
+                    "timestamp": now_s - 0.7 * number + 0.1 * place,
                     "freq_center_hz": freq_hz + 900.0 * place, "bandwidth_hz": width_hz, "snr_db": levels[place] - 0.4 * place,
                     "label": label, "is_anomaly": True, "last_heard": now_s}))
         sender.send(HEALTH, json_bytes({"frames": 2000, "frames_per_s": 36.6, "dropped_frames": 0, "latency_p50_ms": 31.0,
@@ -54,5 +55,6 @@ def play(senders, groups=4):
         for name, sender in senders.items():
             north = (target[0] + 2e-4 * step - PLACES[name][0]) * 111_200
             east = (target[1] - PLACES[name][1]) * 111_320 * math.cos(math.radians(47.37))
+            azimuth = math.degrees(math.atan2(east, north)) % 360
             sender.send(REPORT, json_bytes({"timestamp": now_s + step, "freq_center_hz": 433.92e6, "identity": "fox",
-                                            "bearing": {"azimuth": math.degrees(math.atan2(east, north)) % 360, "az_error": 1.0}}))
+                                            "bearing": {"azimuth": azimuth, "az_error": 1.0}}))

@@ -244,7 +244,7 @@ def test_a_sensor_that_is_killed_loses_nothing_of_its_spool(hub, sensor, tmp_pat
 
 def test_without_keys_nothing_listens_and_nothing_sends_beyond_this_machine(tmp_path, key_folder):
     store, spool = HubStore(tmp_path / "a.db"), Spool(tmp_path / "a.spool", 1000)
-    for address in ("tcp://0.0.0.0:5560", "tcp://*:5560", "tcp://192.0.2.1:5560", "tcp://hub.example:5560", "tcp://[::]:5560"):
+    for address in ("tcp://0.0.0.0:5570", "tcp://*:5570", "tcp://192.0.2.1:5570", "tcp://hub.example:5570", "tcp://[::]:5570"):
         assert not is_local(address)
         with pytest.raises(ValueError, match="without keys"):
             Receiver(address, store)

@@ -54,7 +54,8 @@ def test_a_person_sees_who_else_hears_an_alert(shown):
     browsing = pytest.importorskip("selenium", reason="needs selenium") and __import__("browser")
     with browsing.open_browser(shown._page.url) as browser:
         def texts(selector):
-            return browser.execute_script("return [...document.querySelectorAll(arguments[0])].map(one => one.textContent)", selector)
+            return browser.execute_script("return [...document.querySelectorAll(arguments[0])].map(one => one.textContent)",
+                                          selector)
         until(lambda: len(texts("#sensors > li")) == 3 and len(texts("#alerts tbody tr")) == 4)
         assert "3 of 3 sensors here" in texts("#pill") and sorted(texts("#map .name")) == ["harbour", "hill", "roof"]
         assert len(browser.find_elements("css selector", "#map .track")) == 1

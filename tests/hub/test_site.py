@@ -195,3 +195,17 @@ def test_a_sensor_that_was_cut_off_catches_up_with_an_hour_from_its_spool(whole_
                                         + hub.receiver._store.messages(ABOUT))]
     assert kinds == [ABOUT, *[SPECTRA] * 2060, ABOUT, ALERT] and time.time() - live_s < 30
     assert not hub.receiver.lost["roof"]
+
+
+def test_a_decoder_that_is_killed_comes_back(whole_hub, sensor, codec):
+    hub = whole_hub()
+    one = sensor(hub.port)
+    one.send(SPECTRA, pdu_of(codec))
+    until(lambda: hub.site.decoder.n_decoded == 1)
+    for process in hub.site.decoder._pool._processes.values():
+        process.kill()
+    until(lambda: not process.is_alive())
+    for _ in range(3):
+        one.send(SPECTRA, pdu_of(codec))
+    until(lambda: hub.site.decoder.n_decoded >= 2)
+    assert hub.site.decoder.n_decoded + hub.site.decoder.n_failed <= 4 and not hub.failure

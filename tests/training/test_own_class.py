@@ -41,7 +41,7 @@ def model(tmp_path_factory):
 
 def test_the_command_writes_a_model_that_names_the_new_class(own, model, tmp_path, capsys):
     out = tmp_path / "mine.safetensors"
-    status = main(["train", "--add-class", "sweeper", str(own), "--model", model, "--out", str(out), "--frames", "768"])
+    status = main(["train", "--add-class", "sweeper", str(own), "--model", model, "--out", str(out), "--frames", "512"])
     said = capsys.readouterr()
     assert status == 0, said.err
     assert f"wrote {out}: " in said.out and "are named sweeper; of " in said.out

@@ -13,7 +13,7 @@ class Sensor:
     """Answers for a sensor, as a hub's would: see ``feed.Followed``. It keeps what it was sent."""
 
     name, samp_rate, center_freq_hz, fft_size, frame_s, model = "roof", 2.4e6, 434e6, 1024, 0.0068, "base"
-    is_radio, is_scan, snippets, history = True, False, None, None
+    is_radio, is_scan, can_steer, snippets, history = True, False, True, None, None
 
     def __init__(self):
         self.sent = []

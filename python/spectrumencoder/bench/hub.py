@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many simulated sensors and a hub on one machine: what is lost, how long a message takes from its making to the hub's disk, bytes.
+"""Many simulated sensors and a hub on one machine: losses, time of a message from its making to the hub's disk, bytes.
 
-The sensors are whole ``Sender``s with spools and keys, several in each of some processes. They send PDUs of the model as often as a
-radio at `rate` with K = `average` would, health each second, and now and then an alert. The hub is whole, too: it checks,
-stores with a sync to the disk, and decodes what it has time for.
+The sensors are whole ``Sender``s with spools and keys, several in each of some processes. They send PDUs of the model as often
+as a radio at `rate` with K = `average` would, health each second, and now and then an alert. The hub is whole, too: it checks,
+stores with a sync to the disk, and decodes what it has time for, in a process of its own.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def hub(model: str = "base", *, sizes: Sizes = Sizes(), seed: int = 0,
 
     Returns:
         head; `sent`, `stored`, `lost`, `refused`: messages; `latency_ms`: p50, p99, max, of all messages; `bytes_per_s`: of a
-        sensor, all and by kind; `bytes_per_spectrum`; `overhead_share` of the messages around their payloads; `cpu_s_per_s`: of the
-        hub, and of all sensors; `decoded`, `left_out`: PDUs.
+        sensor, all and by kind; `bytes_per_spectrum`; `overhead_share` of the messages around their payloads; `cpu_s_per_s`: of
+        the hub without decoding, and of all sensors; `decoded`, `left_out`: PDUs.
     """
     result = head("hub", asdict(sizes) | {"model": model, "seed": seed})
     latencies: list[float] = []

@@ -49,6 +49,9 @@ JSON.""", None),
     "recordings": ("Recordings", """
 Noise in 16 bits is read from files in the page cache, from first to last. `over SigMF` is the speed over that of
 SigMF.""", None),
+    "hub": ("Sensors and a hub", """
+Simulated sensors send to a [hub](../hub.md) on the same machine. The JSON has losses, latency to the hub's disk, and
+bytes.""", None),
     "energy": ("Energy of a spectrum", "The goals have the ratios.", None),
     "memory": ("Memory", """
 Peak memory of a process, and keys and values of an attention layer: the goals have the latter.""", None),

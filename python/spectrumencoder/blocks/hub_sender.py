@@ -73,7 +73,7 @@ class hub_sender(to_hub):
     counted.
 
     Args:
-        address: of the hub, such as "tcp://hub.example:5560". Without a key only one on this machine.
+        address: of the hub, such as "tcp://hub.example:5570". Without a key only one on this machine.
         sensor: id of the sensor; "": that of the key.
         key: file of ``spectrumencoder hub keygen``; "": none.
         position: (latitude, longitude) in degrees; () if it is not known.
@@ -83,7 +83,7 @@ class hub_sender(to_hub):
         ValueError: an argument is invalid, or contradicts the key.
     """
 
-    def __init__(self, address: str = "tcp://127.0.0.1:5560", sensor: str = "", key: str | Path = "",
+    def __init__(self, address: str = "tcp://127.0.0.1:5570", sensor: str = "sensor", key: str | Path = "",
                  position: tuple[float, float] | tuple[()] = (), spool: str | Path = "", spool_mb: float = SPOOL_MB) -> None:
         super().__init__(None, "hub_sender")
         place = tuple(map(float, position)) or None

@@ -14,7 +14,7 @@ import typer
 from .console import NOTES, OUT, check_writable, write_json
 from .errors import CommandError, UsageError
 
-DEFAULT = "tcp://127.0.0.1:5560"
+DEFAULT = "tcp://127.0.0.1:5570"
 app = typer.Typer(invoke_without_command=True, help="Receive spectra, alerts and health of many sensors (run --hub), keep them, "
                   "and show them on one page. hub keygen makes keys.")
 Keys = Annotated[Path | None, typer.Option(metavar="DIR", show_default=False, help=(

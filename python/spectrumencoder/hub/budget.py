@@ -51,7 +51,8 @@ class Budget:
                                 "bytes_per_spectrum": counts[SPECTRA] / spectra if spectra else None,
                                 "bytes": self.n_bytes, "spectra": self.n_spectra, "messages": self.n_messages}
         if (header := self._header) is not None:
-            rows |= {keys.FRAME_AVERAGE: int(header.average[0]), keys.ENCODED_STEP: step_of(header.latent_step if header.detail_step is None else header.detail_step),
+            step = header.latent_step if header.detail_step is None else header.detail_step
+            rows |= {keys.FRAME_AVERAGE: int(header.average[0]), keys.ENCODED_STEP: step_of(step),
                      "encoded_group": header.n_frames, "spectra_per_s_sent": header.rx_rate / header.frame_hop,
                      keys.RX_RATE: header.rx_rate, keys.RX_FREQ: header.rx_freq}
         return rows

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Spectra of PDUs, on a thread of its own: the model that a PDU names is found among the models of this machine."""
+"""Spectra of PDUs, by a process of its own: the model that a PDU names is found among the models of this machine."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 from ..encoder.model_file import ModelError, found_models, load
 from ..encoder.pdu import CodecError, GroupHeader, unpack
@@ -15,28 +20,29 @@ MAX_WAITING = 256  # PDUs of all sensors; then those of the sensor with the most
 MAX_OF_SENSOR = 32
 
 
-class Codecs:
-    """Codecs by the identity in a PDU's header; for any thread."""
+_NICE = 5  # of the process: what sensors send is stored first
+_codecs: dict[bytes, Codec | None] = {}  # of the process, by the identity in a PDU's header
 
-    def __init__(self):
-        self._codecs: dict[bytes, Codec | None] = {}
-        self._lock = threading.Lock()
 
-    def decode(self, data: bytes) -> DecodedGroup:
-        """The spectra of a PDU.
+def decode(data: bytes) -> DecodedGroup:
+    """The spectra of a PDU.
 
-        Raises:
-            CodecError: no model here has encoded it, or it does not decode.
-        """
-        wanted = unpack(data)[0].identity
-        with self._lock:
-            if wanted not in self._codecs:
-                self._codecs[wanted] = _find(wanted)
-            codec = self._codecs[wanted]
-        if codec is None:
-            raise CodecError(f"no model on this machine is {wanted.hex()}: copy the sensor's model here, into a folder that "
-                             "SPECTRUMENCODER_MODELS names")
-        return codec.decode(data)
+    Raises:
+        CodecError: no model here has encoded it, or it does not decode.
+    """
+    wanted = unpack(data)[0].identity
+    if wanted not in _codecs:
+        _codecs[wanted] = _find(wanted)
+    codec = _codecs[wanted]
+    if codec is None:
+        raise CodecError(f"no model on this machine is {wanted.hex()}: copy the sensor's model here, into a folder that "
+                         "SPECTRUMENCODER_MODELS names")
+    return codec.decode(data)
+
+
+def _begin_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the hub, which ends the process
+    os.nice(_NICE)
 
 
 def _find(wanted: bytes) -> Codec | None:
@@ -62,7 +68,7 @@ class Decoder:
     """
 
     def __init__(self, take: Callable[[str, float, DecodedGroup], None], say: Callable[[str], None] = lambda line: None):
-        self.codecs = Codecs()
+        self._pool, self._pool_lock = self._new_pool(), threading.Lock()
         self._take, self._say, self._said = take, say, set()
         self._waiting: OrderedDict[str, deque[tuple[float, bytes]]] = OrderedDict()
         self._n_waiting, self._news, self._closing = 0, threading.Condition(), False
@@ -87,18 +93,39 @@ class Decoder:
     def n_waiting(self) -> int:
         return self._n_waiting
 
+    def decode(self, data: bytes) -> DecodedGroup:
+        """The spectra of a PDU, by the process; from any thread, which waits.
+
+        Raises:
+            CodecError: it does not decode, or the process was killed meanwhile.
+        """
+        with self._pool_lock:
+            pool = self._pool
+        try:
+            return pool.submit(decode, data).result()
+        except (BrokenProcessPool, RuntimeError) as error:  # the second: it is being ended
+            with self._pool_lock:
+                if self._pool is pool and not self._closing:
+                    self._pool = self._new_pool()
+            raise CodecError(f"the process that decodes has ended ({error}); the next one decodes again") from error
+
+    @staticmethod
+    def _new_pool() -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin_process)
+
     def close(self) -> None:
-        """Ends the thread; what waits is left out."""
+        """Ends thread and process; what waits is left out."""
         with self._news:
             self._closing = True
             self._news.notify()
         self._thread.join()
+        self._pool.shutdown(cancel_futures=True)
 
     def _run(self):
         while (one := self._next()) is not None:
             sensor, time_s, data = one
             try:
-                group = self.codecs.decode(data)
+                group = self.decode(data)
             except CodecError as error:
                 self.n_failed += 1
                 if sensor not in self._said:

@@ -75,7 +75,8 @@ class Histories(Follower):
         sensor = station.sensor
         recorder = self._recorders.get(sensor)
         if recorder is None:
-            recorder = self._recorders[sensor] = Recorder(self._folder / f"{sensor}.db", say=self._say)
+            station.history = self._folder / f"{sensor}.db"
+            recorder = self._recorders[sensor] = Recorder(station.history, say=self._say)
         if self._running.get(sensor) != (rate, average):
             self._end(sensor, "its rate changed", [])
             row = {keys.SOURCE: station.name, "band": sensor, "samp_rate": rate, "fft_size": station.fft_size,

@@ -22,7 +22,7 @@ class Outlet:
     """Where a sensor sends to, and as whom.
 
     Args:
-        address: of the hub, such as tcp://hub.example:5560.
+        address: of the hub, such as tcp://hub.example:5570.
         sensor: id; "": that of the key.
         key: the sensor's key file; "": none, for a hub on this machine.
         position: (latitude, longitude) in degrees; None: not known.
@@ -41,7 +41,7 @@ class Outlet:
 
     def __post_init__(self):
         if not self.address:
-            raise ValueError("a sensor needs the hub's address, such as tcp://hub.example:5560")
+            raise ValueError("a sensor needs the hub's address, such as tcp://hub.example:5570")
         if not self.sensor and not self.key:
             raise ValueError("a sensor needs an id: give one, or a key file, which holds it")
         if self.sensor:

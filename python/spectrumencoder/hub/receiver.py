@@ -52,7 +52,7 @@ class Receiver:
     """Listens at an address, on a thread of its own, until ``close``.
 
     Args:
-        address: such as tcp://0.0.0.0:5560; port * or 0 takes a free one.
+        address: such as tcp://0.0.0.0:5570; port * or 0 takes a free one.
         store: where messages go; closed by ``close``.
         keys, allowed: the hub's keys, and the sensors that it knows. None: without keys, on this machine only.
         take: gets the messages of each commit, in order, on the receiver's thread.
@@ -102,7 +102,7 @@ class Receiver:
             socket.close()
             self._end()
             raise ValueError(f"cannot listen at {address} ({error.strerror}); give an address of this machine with a free port, "
-                             "such as tcp://127.0.0.1:5560") from error
+                             "such as tcp://127.0.0.1:5570") from error
         self.address = socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._socket, self._monitor = socket, socket.get_monitor_socket()
         self._stopping = threading.Event()

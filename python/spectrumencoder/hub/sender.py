@@ -54,7 +54,7 @@ class Sender:
     the spool has room; what waits from an earlier run goes first. Order is kept.
 
     Args:
-        address: such as tcp://hub.example:5560.
+        address: such as tcp://hub.example:5570.
         sensor: id.
         spool: what waits on disk; closed by ``close``.
         keys: of the sensor; None only if the hub is on this machine.

@@ -250,7 +250,7 @@ class Site:
             if header.rx_freq is None or end_s < box.begin_s or start_s > box.end_s or len(levels) >= _LOOK_PDUS:
                 continue
             try:
-                group = self.decoder.codecs.decode(row.payload)
+                group = self.decoder.decode(row.payload)
             except pdu.CodecError:
                 continue
             times = start_s + (header.frame_hop / header.rx_rate) * np.arange(header.n_frames)

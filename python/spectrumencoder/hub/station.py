@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ class Station:
     clock; budget; latest: its newest spectra (posix_s, DecodedGroup).
     """
 
-    is_radio, is_scan, snippets = False, False, None
+    is_radio, is_scan, can_steer, snippets = False, False, False, None
+    history: Path | None = None  # the file of its history, if the hub keeps one
 
     def __init__(self, sensor: str):
         self.sensor, self.name = sensor, sensor

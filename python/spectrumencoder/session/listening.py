@@ -95,13 +95,14 @@ class FollowedRun:
     Attributes: name (of the source), samp_rate, center_freq_hz (at its begin), fft_size, average (spectra per frame), frame_s,
         model, is_radio, is_scan, scan_span_hz (of all ranges of a scan together, else 0); asked: the settings of the chain as the
         run began, by key; snippets: the folder in which the samples around events are written (None: they are not); history: the
-        file of the run's history (None: none is written).
+        file of the run's history (None: none is written); can_steer: it obeys ``control``.
     """
 
     def __init__(self, flowgraph: Flowgraph, feed: live_feed, scan: ScanPart | None = None, snippets: Path | None = None):
         self._flowgraph, self._feed, self._scan = flowgraph, feed, scan
         self.is_scan, self.snippets = scan is not None, snippets
         self.history: Path | None = None
+        self.can_steer = True
         self.scan_span_hz = scan.span_hz if scan is not None else 0.0
         source, settings = flowgraph.source, flowgraph.settings
         self.name, self.is_radio = source.name, source.recording is None and not source.finite

@@ -32,7 +32,7 @@ from .rows import RowRing, pack
 if TYPE_CHECKING:
     from ..emitters.background import Expected
 
-MAX_ALERTS, MAX_SIGNALS, MAX_SPANS = 500, 1500, 60
+MAX_ALERTS, MAX_SIGNALS, MAX_SPANS, MAX_TOLD = 500, 1500, 60, 50
 MAX_BATCHES, MAX_TEXTS = 20, 100  # of a viewer: 2 s of rows; then rows are lost, or it is sent everything anew
 _SIGNALS_AT_ONCE = 200
 MAX_PAST = 100  # alerts of the history at once
@@ -50,6 +50,7 @@ class Followed(Protocol):
     model: str
     is_radio: bool
     is_scan: bool
+    can_steer: bool
     snippets: Path | None
     history: Path | None
 
@@ -135,6 +136,7 @@ class Feed(Listener):
         self._alerts: OrderedDict[str, dict] = OrderedDict()
         self._signals: OrderedDict[tuple, dict] = OrderedDict()
         self._emitters: dict[int, dict] = {}
+        self._told: deque[dict] = deque(maxlen=MAX_TOLD)
         self._state: dict[str, Any] = {}
         self._expected: list[dict] = []
         self._expected_s = -math.inf
@@ -196,6 +198,7 @@ class Feed(Listener):
                 told[-1]["time"] = time.time()
         with self._lock:
             self._signals |= signals
+            self._told += told
             while len(self._signals) > MAX_SIGNALS:
                 self._signals.popitem(last=False)
         said = {"alerts": list(alerts.values()), "signals": list(signals.values())[-_SIGNALS_AT_ONCE:], "told": told[-20:]}
@@ -258,7 +261,7 @@ class Feed(Listener):
             viewer.stale = False
             text = texts.dumps({"type": "all", **self._listed_about(), "state": self._state, "expected": self._expected,
                                 "emitters": list(self._emitters.values()), "alerts": list(self._alerts.values()),
-                                "signals": list(self._signals.values()), "ended": self._ended})
+                                "signals": list(self._signals.values()), "told": list(self._told), "ended": self._ended})
             return [text, *self._ring.messages()]
 
     def refresh(self, force: bool = False) -> None:
@@ -301,7 +304,7 @@ class Feed(Listener):
             about |= {"source": run.name, "samp_rate": run.samp_rate, "center_freq_hz": run.center_freq_hz,
                       "fft_size": run.fft_size, "frame_s": run.frame_s, "model": run.model, "is_radio": run.is_radio,
                       "is_scan": run.is_scan, "has_snippets": run.snippets is not None,
-                      "has_history": run.history is not None}
+                      "has_history": run.history is not None, "can_steer": run.can_steer}
         return {"about": about}
 
     # -- what a page asks for

@@ -65,7 +65,7 @@ export class Alerts {
   }
 
   buttons(alert, emitter, {accepted, ignored, hasSnippet}) {
-    const known = alert.emitter_id != null && this.store.ended === null && !alert.past, act = this.actions;
+    const known = alert.emitter_id != null && this.store.steered && !alert.past, act = this.actions;
     const button = (text, action, attributes = {}) => element("button", {class: "small", onclick: action, ...attributes}, text);
     return element("div", {class: "actions"},
       known && !accepted && button("Accept", () => act.accept(alert), {"data-do": "accept", title: "It belongs to this band (a)"}),

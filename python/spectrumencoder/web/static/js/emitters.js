@@ -42,7 +42,7 @@ export class Emitters {
     const state = row.gone ? "gone" : !row.belongs ? "new" : row.accepted ? "accepted" : row.steady ? "steady" : "usual";
     const cells = [state, place(row), width(row.bandwidth_hz), what(row), row.emitter_name ? row.label : "", age(row.last_heard, now),
       age(row.first_heard, now), row.steady ? "steady" : share(duty), count(row.bursts)];
-    const key = JSON.stringify([cells, row.accepted, this.store.ended]);
+    const key = JSON.stringify([cells, row.accepted, this.store.steered]);
     if (item.dataset.key !== key && !item.querySelector("form")) {
       item.dataset.key = key;
       const line = item.querySelector("canvas") || element("canvas", {class: "spark"});
@@ -56,9 +56,9 @@ export class Emitters {
         cell(cells[5], "Last heard", {class: "num", title: moment(row.last_heard)}),
         cell(cells[6], "First heard", {class: "num", title: moment(row.first_heard)}),
         cell(cells[7], "Duty", {class: "num r"}), cell(cells[8], "Bursts", {class: "num r"}),
-        element("td", {class: "r"}, this.store.ended === null && row.emitter_id != null ? element("span", {class: "actions"},
-          !row.belongs && button("Accept", () => this.actions.accept(row), "It belongs to this band"),
-          button("Name", () => this.rename(item, row), "Give it a name"),
+        element("td", {class: "r"}, row.emitter_id != null ? element("span", {class: "actions"},
+          this.store.steered && !row.belongs && button("Accept", () => this.actions.accept(row), "It belongs to this band"),
+          this.store.steered && button("Name", () => this.rename(item, row), "Give it a name"),
           button("Show", () => this.actions.show(row), "Show its place in the waterfall")) : ""));
     }
   }

@@ -15,7 +15,7 @@ export function width(value) {
   return `${+value.toPrecision(3)} Hz`;
 }
 
-export const decibels = (value, unit = "dB") => value == null ? "–" : `${value.toFixed(1)} ${unit}`;
+export const decibels = (value, unit = "dB") => value == null ? "–" : `${value.toFixed(1)} ${unit}`.replace("-", "−");
 
 const two = number => String(number).padStart(2, "0");
 

@@ -242,7 +242,7 @@ async function begin() {
   choice.replaceChildren(...list.map(one => new Option(one.name, one.id)));
   choice.hidden = list.length < 2;
   choice.onchange = () => follow(choice.value);
-  if (list.length) follow(list.some(one => one.id === feed) ? feed : list[0].id);
+  if (list.length) follow(choice.value = list.some(one => one.id === feed) ? feed : list[0].id);
 }
 
 $("login").querySelector("form").onsubmit = async event => {

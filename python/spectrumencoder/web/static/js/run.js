@@ -10,12 +10,13 @@ export class Run {
 
   // Controls that the run has; made anew if another run began
   make() {
-    const {about} = this.store, kind = [about.source, about.is_radio, about.is_scan, this.store.ended !== null].join();
+    const {about} = this.store, kind = [about.source, about.is_radio, about.is_scan, this.store.ended !== null, this.store.steered].join();
     if (kind === this.kind) return;
     this.kind = kind;
     this.inputs = {};
     const rows = [];
     if (this.store.ended !== null) rows.push(element("p", {class: "muted"}, "The run has ended: nothing can be set."));
+    else if (!this.store.steered) rows.push(element("p", {class: "muted"}, "It is steered where it runs, not from here."));
     else {
       rows.push(this.field("false_events_per_hour", "False alerts an hour", {min: 0.001, step: "any", title: "How many alerts an hour may be false; fewer of them miss more"}, ""));
       rows.push(this.field("dropout_rate", "Token dropout", {min: 0, max: 0.95, step: 0.05, title: "Share of the tokens that are left out; more is faster"}, ""));
@@ -75,11 +76,11 @@ export class Run {
   }
 
   ranges(ignored) {
-    const key = JSON.stringify([ignored, this.store.ended]);
+    const key = JSON.stringify([ignored, this.store.steered]);
     if (this.ignoredKey === key) return;
     this.ignoredKey = key;
     this.ignored.replaceChildren(...ignored.map(([low, high]) => element("li", {class: "num"},
-      `${hz(low)} to ${hz(high)}`, this.store.ended === null && element("button", {class: "small quiet", title: "Alert here again",
+      `${hz(low)} to ${hz(high)}`, this.store.steered && element("button", {class: "small quiet", title: "Alert here again",
         "aria-label": `Alert again from ${hz(low)} to ${hz(high)}`,
         onclick: () => this.actions.send({unignore: [low, high]}, "It alerts here again")}, "×"))));
     if (!ignored.length) this.ignored.append(element("li", {class: "muted plain"}, "none"));

@@ -48,7 +48,8 @@ export class Spectrum {
       const n = one.dbfs.length, step = one.rate_hz / n, low = one.center_hz - step * (Math.floor(n / 2) + 0.5);
       for (let k = 0; k < n; k++) {
         const column = Math.floor((low + (k + 0.5) * step - axis.low) / axis.step + 1e-6);
-        if (column >= 0 && column < axis.n && !(out[column] >= one.dbfs[k])) out[column] = one.dbfs[k];
+        if (column < 0 || column >= axis.n || one.dbfs[k] == null) continue;
+        if (out[column] === null || out[column] < one.dbfs[k]) out[column] = one.dbfs[k];
       }
     }
     return out;
@@ -60,12 +61,16 @@ export class Spectrum {
     const axis = {stroke: get("--muted"), grid: {stroke: get("--line"), width: 1}, ticks: {stroke: get("--line"), width: 1},
       font: "11px system-ui, sans-serif"};
     const digits = () => { const w = this.view.high - this.view.low; return w > 2e7 ? 1 : w > 2e6 ? 2 : w > 2e5 ? 3 : 4; };
+    const inside = tick => {
+      const share = (1e6 * tick - this.view.low) / (this.view.high - this.view.low);
+      return share > 0.03 && share < 0.97;
+    };
     this.plot = new uPlot({
       width: Math.max(50, this.root.clientWidth), height: Math.max(50, this.root.clientHeight), legend: {show: false},
       padding: [8, 0, 0, 0],
       cursor: {y: false, points: {show: false}, drag: {x: false, y: false}},
       scales: {x: {time: false, range: () => [this.view.low / 1e6, this.view.high / 1e6]}, y: {range: () => this.range}},
-      axes: [{...axis, size: 24, gap: 4, space: 70, values: (_, ticks) => ticks.map(tick => tick.toFixed(digits()))},
+      axes: [{...axis, size: 24, gap: 4, space: 70, values: (_, ticks) => ticks.map(tick => inside(tick) ? tick.toFixed(digits()) : "")},
         {...axis, size: 0, grid: {...axis.grid}, space: 28, ticks: {show: false}}],
       series: [{}, {stroke: get("--hold"), width: 1, show: this.hold},
         {stroke: get("--now"), width: 1.25, fill: get("--now-fill"), fillTo: () => this.range[0]},

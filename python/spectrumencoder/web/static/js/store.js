@@ -36,9 +36,7 @@ export class Store extends EventTarget {
   // A text of the server
   take(message) {
     if (message.type === "all") {
-      const log = this.log;
       this.clear();
-      this.log = log;
       this.about = message.about;
       this.ended = message.ended;
       this.takeNews(message);
@@ -62,7 +60,9 @@ export class Store extends EventTarget {
     }
     for (const signal of signals) {
       this.signals.set(`${signal.signal_id}/${signal.sample_start}`, signal);
-      if (signal.duty_cycle != null) this.duty.set(signal.signal_id, signal);
+      // of one short burst it would say nothing
+      const known = signal.bursts > 1 || (signal.span && signal.span[1] - signal.span[0] > 5);
+      if (signal.duty_cycle != null && known) this.duty.set(signal.signal_id, signal);
     }
     while (this.signals.size > MAX_SIGNALS) this.signals.delete(this.signals.keys().next().value);
     if (this.duty.size > MAX_SIGNALS) this.duty.delete(this.duty.keys().next().value);
@@ -125,6 +125,9 @@ export class Store extends EventTarget {
   sortedAlerts() {
     return [...this.alerts.values()].sort((a, b) => (a.state === "close") - (b.state === "close") || b.opened - a.opened);
   }
+
+  // Whether anything may be decided here
+  get steered() { return this.ended === null && !!this.about.can_steer; }
 
   // A recording's time is its own
   get now() {

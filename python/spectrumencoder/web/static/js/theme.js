@@ -8,7 +8,6 @@ export function begin(button, changed) {
     if (choice) document.documentElement.dataset.theme = choice; else delete document.documentElement.dataset.theme;
     button.textContent = MARKS[choice];
     button.title = `Theme: ${choice || "as the system"}`;
-    changed();
   };
   let choice = "";
   try { choice = localStorage.getItem("theme") || ""; } catch { /* a browser that keeps nothing */ }
@@ -17,6 +16,7 @@ export function begin(button, changed) {
     try { localStorage.setItem("theme", choice); } catch { /* likewise */ }
     set(choice);
   };
+  new MutationObserver(changed).observe(document.documentElement, {attributeFilter: ["data-theme"]});
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
   set(CHOICES.includes(choice) ? choice : "");
 }
