@@ -40,7 +40,7 @@ def train(
 ):
     """Train an encoder on labelled recordings and the simulator. The same seed gives the same weights.
 
-    With --add-class NAME DIR a trained model learns one more class, in a minute.
+    With --add-class NAME DIR a trained model learns one more class, in minutes.
 
     In several processes: torchrun --standalone --nproc-per-node N --no-python spectrumencoder train ...
     """
