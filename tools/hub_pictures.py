@@ -25,7 +25,7 @@ def main():
     from gnuradio.spectrumencoder.hub.sender import Sender
     from gnuradio.spectrumencoder.hub.server import Hub
     from gnuradio.spectrumencoder.spool import Spool
-    from scene import PLACES, play
+    from hub_scene import PLACES, play
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         hub = Hub("tcp://127.0.0.1:*", folder / "hub.db", web="127.0.0.1:0", say=print)

@@ -54,7 +54,9 @@ def test_what_is_written_is_read_again(tmp_path):
     newest, oldest = reader.alerts()
     assert (oldest["state"], oldest["bursts"], oldest["timestamp"], oldest["snr_db"]) == ("close", 9, START, None)
     assert newest["state"] == "open" and newest["band_file"] == "/home/site.band"
-    assert reader.alerts(START + 70, START + 100) == [] and len(reader.alerts(limit=1)) == 1
+    assert oldest["timestamp_end"] == START + 5.0 and newest["timestamp_end"] == START + 180.0  # with its run, which is over
+    assert [one["event_id"] for one in reader.alerts(START + 70, START + 100)] == ["1-0"]
+    assert reader.alerts(START + 10, START + 50) == [] and len(reader.alerts(limit=1)) == 1
     assert [one["emitter_id"] for one in reader.emitters()] == [7] and reader.emitters(START + 10) == []
     first, *_ = rows = reader.occupancy(START, START + 120)
     assert len(rows) == 2 and first["freq_start_hz"] == 432.8e6 and first["channel_hz"] == 25e3

@@ -8,13 +8,13 @@ import time
 
 import pytest
 import zmq
-from conftest import alert, numbers, until
 from gnuradio.spectrumencoder.hub import certificates
 from gnuradio.spectrumencoder.hub.message import ALERT, SPECTRA, Message, new_run, pack
 from gnuradio.spectrumencoder.hub.receiver import Receiver
 from gnuradio.spectrumencoder.hub.sender import Sender, is_local
 from gnuradio.spectrumencoder.hub.store import HubStore, StoreError
 from gnuradio.spectrumencoder.spool import Spool
+from hub_rig import alert, numbers, until
 
 
 def ids(first, last):

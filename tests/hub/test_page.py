@@ -8,9 +8,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import until
 from gnuradio.spectrumencoder.hub.server import Hub
-from scene import play
+from hub_rig import until
+from hub_scene import play
 
 pytest.importorskip("starlette")
 sys.path.append(str(Path(__file__).resolve().parents[1] / "web"))

@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 import pytest
-from conftest import alert, until
 from gnuradio.spectrumencoder import keys
 from gnuradio.spectrumencoder.encoder.model_file import find_model, load
 from gnuradio.spectrumencoder.encoder.pdu import unpack
@@ -17,8 +16,9 @@ from gnuradio.spectrumencoder.encoder.quantise import Codec, Group
 from gnuradio.spectrumencoder.hub import together
 from gnuradio.spectrumencoder.hub.bearings import Joiner
 from gnuradio.spectrumencoder.hub.budget import Budget
-from gnuradio.spectrumencoder.hub.message import ABOUT, ALERT, REPORT, SPECTRA, json_bytes
+from gnuradio.spectrumencoder.hub.message import ABOUT, ALERT, HEALTH, REPORT, SPECTRA, json_bytes
 from gnuradio.spectrumencoder.hub.server import Hub
+from hub_rig import alert, until
 
 RATE, HOP, N = 2.4e6, 16 * 1024, 1024
 T0 = 1_800_000_000.0
@@ -209,3 +209,24 @@ def test_a_decoder_that_is_killed_comes_back(whole_hub, sensor, codec):
         one.send(SPECTRA, pdu_of(codec))
     until(lambda: hub.site.decoder.n_decoded >= 2)
     assert hub.site.decoder.n_decoded + hub.site.decoder.n_failed <= 4 and not hub.failure
+
+
+def test_a_sensor_that_sends_odd_fields_breaks_no_page(whole_hub, sensor, tmp_path):
+    hub = whole_hub(history=tmp_path / "histories")
+    one = sensor(hub.port)
+    odd = {"timestamp": "x", "freq_center_hz": [1], "bandwidth_hz": -5, "snr_db": "9", "label": "l" * 10_000, "state": {"a": 1},
+           "possible_threats": {"a" * 5000: 1}, "last_heard": 1e300, "unknown": "z" * 100_000}
+    for number in range(3):
+        one.send(ALERT, json_bytes(odd | {"event_id": f"e{number}"}))
+        one.send(ALERT, alert(10 + number))
+    one.send(ABOUT, json_bytes({"latitude": "n", "longitude": True, "rx_rate": -1, "fft_size": "big", "source": "s" * 5000,
+                                "here": False, "budget": None, "sensor": "attic"}))
+    one.send(HEALTH, json_bytes({f"k{number}": "v" * 1000 for number in range(1000)}))
+    one.send(REPORT, json_bytes({"receivers": 7}))
+    until(lambda: not one.n_waiting and hub.site.refused_reports)
+    overview = hub.overview()
+    assert len(json.dumps(overview)) < 40_000 and len(overview["alerts"]) == 6
+    row, = overview["sensors"]
+    assert row[keys.SENSOR] == "roof" and row["here"] and row["budget"]["messages"] == 10
+    assert not hub.site.stations["roof"].position
+    assert not hub.failure

@@ -141,7 +141,7 @@ def commands(folder: Path, out: Path) -> dict[str, list[str]]:
 
 def run_quietly(arguments: list[str]) -> tuple[int, str]:
     done = subprocess.run([SCRIPT, *arguments, *([] if arguments[0] == "convert" else ["-q"])], capture_output=True, text=True,
-                          timeout=120, check=False)
+                          timeout=600, check=False)
     return done.returncode, done.stderr
 
 

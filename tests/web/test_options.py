@@ -76,3 +76,31 @@ def test_the_page_of_a_run_knows_its_band_and_its_history(demo_scene, model_file
     expected, = known["expected"]
     assert len(expected["dbfs"]) == known["about"]["fft_size"] and known["emitters"] and known["signals"]
     assert found["rows"] and abs(found["past"][0]["freq_center_hz"] - 869.164e6) < 5e3 and found["past"][0]["state"] == "close"
+
+
+def test_a_page_holds_a_scan_and_sends_it_elsewhere(model_file, monkeypatch, capsys):
+    seen, refused = [], []
+
+    def take(self, news):
+        real(self, news)
+        seen.extend(row.tuning.center_hz / 1e6 for row in news.rows)
+        if len(seen) > 60 and not held:
+            self.order({"scan": {"pause": True}})
+            held.append(len(seen))
+        if held and len(seen) > held[0] + 100 and len(held) == 1:
+            for bad in ({"scan": {"ranges": "nonsense"}}, {"tune": {"freq": 1e8}}):
+                with pytest.raises(ValueError) as error:
+                    self.order(bad)
+                refused.append(str(error.value))
+            self.order({"scan": {"ranges": "430e6:436e6"}})
+            self.order({"scan": {"pause": False}})
+            held.append(len(seen))
+    real, held = WebListener.take, []
+    monkeypatch.setattr(WebListener, "take", take)
+    assert main(["run", "soapy:driver=spectrumtest,pace=0", "--scan", "88M:108M", "--rate", "2.4M", "--duration", "25", "--quiet",
+                 "--learn", "5", "--model", str(model_file), "--web=127.0.0.1:0"]) == 0
+    first, then = held
+    assert len(set(seen[:first])) > 5 and max(seen[:first]) < 110
+    assert len(set(seen[first + 40:then])) == 1  # it stays where it is
+    assert min(seen[-20:]) > 429 and len(set(seen[-20:])) > 1
+    assert len(refused) == 2 and "nonsense" in refused[0] and "a scan tunes by itself" in refused[1]

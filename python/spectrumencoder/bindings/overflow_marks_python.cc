@@ -1,8 +1,9 @@
 /* -*- c++ -*- */
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-// gr-soapy prints "sO" to std::cerr for each overflow, without an end of line. A line that the program prints then begins in the
-// middle of one, thousands of marks long in a service's journal. Here the marks are counted instead of printed.
+// gr-soapy prints "sO" to std::cerr for each overflow, without an end of line. A line that the program prints then
+// begins in the middle of one, thousands of marks long in a service's journal. Here the marks are counted instead of
+// printed.
 
 #include <pybind11/pybind11.h>
 #include <atomic>

@@ -86,7 +86,7 @@ class hub_sender(to_hub):
     def __init__(self, address: str = "tcp://127.0.0.1:5570", sensor: str = "sensor", key: str | Path = "",
                  position: tuple[float, float] | tuple[()] = (), spool: str | Path = "", spool_mb: float = SPOOL_MB) -> None:
         super().__init__(None, "hub_sender")
-        place = tuple(map(float, position)) or None
+        place = (float(position[0]), float(position[1])) if position else None
         self._outlet = Outlet(str(address), str(sensor), str(key), place, str(spool), float(spool_mb))
 
     def counters(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class hub_sender(to_hub):
             self.sender.send(END, json_bytes({}))
             self.sender.close()
 
-    def _say(self, line: str):
+    def _say(self, line: str) -> None:
         self.logger.info(line)
         self.publish_status(keys.LINK, line)
 

@@ -9,6 +9,10 @@
 | `receiver` | the hub's end: checks, stores, acknowledges |
 | `store` | the hub's file: what came, and up to which number of which run |
 | `site` | what the hub knows now: sensors, alerts, spectra, link budget, tracks |
+| `station`, `fields` | one sensor; what of its JSON is shown |
+| `decoding`, `budget`, `histories` | spectra of PDUs; bytes a second; a history of each sensor |
+| `server`, `page` | the whole hub; its page |
+| `outlet` | a sensor as a user states it |
 | `together` | who else hears it: the alerts and levels of other sensors at a frequency and time |
 | `bearings` | bearings of several sensors, joined to one report for the tracker |
 

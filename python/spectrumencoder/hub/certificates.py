@@ -14,6 +14,7 @@ import re
 import stat
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,10 @@ def make_hub(folder: Path) -> HubKeys:
     if not (folder / HUB_KEY).exists():
         public, secret = _pair()
         try:
+            is_new = not folder.exists()
             (folder / SENSORS).mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o700)
+            if is_new:
+                folder.chmod(0o700)
         except OSError as error:
             raise KeyFileError(f"cannot make {folder / SENSORS}: {error.strerror}; name another folder") from error
         _write(folder / HUB_KEY, {"of": "hub", "public": public, "secret": secret}, 0o600)
@@ -121,30 +124,34 @@ class AllowList:
         """The id that a public key is bound to; None if it is not on the list."""
         with self._lock:
             if time.monotonic() - self._read_s > _RELOAD_S:
-                try:
-                    self._sensors = self._load()
-                except (KeyFileError, OSError):  # a file is being written: the list stays as it was
-                    self._read_s = time.monotonic()
+                self._sensors = self._load(strict=False)
             return self._sensors.get(public.decode("ascii", "replace") if isinstance(public, bytes) else public)
 
     def __len__(self):
         return len(self._sensors)
 
-    def _load(self) -> dict[str, str]:
+    def _load(self, strict: bool = True) -> dict[str, str]:
+        """The list. Not strict: what cannot be read is left out, such as a file that is being written."""
+        self._read_s = time.monotonic()
+        if not strict:
+            return dict(self._pairs(strict=False))
         if not self._folder.is_dir():
             raise KeyFileError(f"there is no folder {self._folder}; make it with `spectrumencoder hub keygen`")
-        self._read_s = time.monotonic()
         sensors: dict[str, str] = {}
-        for path in sorted(self._folder.glob("*.pub")):
-            public = _read(path, "sensor", ("public",), "delete it")["public"]
-            try:
-                name = check_id(path.stem)
-            except ValueError as error:
-                raise KeyFileError(f"{path}: {error}") from error
+        for public, name in self._pairs():
             if public in sensors:
-                raise KeyFileError(f"{path} has the key of the sensor {sensors[public]}; each sensor needs its own")
+                raise KeyFileError(f"the sensors {sensors[public]} and {name} have one key; each needs its own")
             sensors[public] = name
         return sensors
+
+    def _pairs(self, strict: bool = True) -> Iterator[tuple[str, str]]:
+        for path in sorted(self._folder.glob("*.pub")):
+            try:
+                public = _read(path, "sensor", ("public",), "delete it")["public"]
+                yield public, check_id(path.stem)
+            except ValueError as error:
+                if strict:
+                    raise error if isinstance(error, KeyFileError) else KeyFileError(f"{path}: {error}") from error
 
 
 def _pair() -> tuple[str, str]:

@@ -19,6 +19,7 @@ from ..session.listening import News
 from . import together
 from .bearings import Joiner
 from .decoding import Decoder, begin_s
+from .fields import ABOUT_FIELDS, bounded, numbers
 from .message import ABOUT, ALERT, END, HEALTH, REPORT, SIGNAL, SPECTRA, MessageError, read_json
 from .receiver import Accepted
 from .station import Station
@@ -70,10 +71,10 @@ class Site:
         self.decoder = Decoder(self._decoded, say)
         for sensor, (_, about, last_s) in store.abouts().items():
             station = self._station(sensor)
-            station.said(_fields(about))
+            station.said(bounded(_fields(about), ABOUT_FIELDS))
             station.seen_s = station.made_s = last_s
         for row in store.alerts(limit=MAX_ALERTS):
-            self._take_alert(row.sensor, _fields(row.payload))
+            self._take_alert(row.sensor, bounded(_fields(row.payload), keys.EVENT_FIELDS))
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._track, name="hub tracker", daemon=True)
         self._thread.start()
@@ -101,23 +102,24 @@ class Site:
                 continue
             fields = read_json(message.payload)
             if message.kind == ABOUT:
-                station.said(fields)
+                station.said(bounded(fields, ABOUT_FIELDS))
                 for follower in self._followers:
                     follower.begin(station)
             elif message.kind == HEALTH:
-                station.health_now = fields
-                self._give(station, keys.STATUS, fields)
+                station.health_now = numbers(fields)
+                self._give(station, keys.STATUS, station.health_now)
             elif message.kind == ALERT:
-                self._take_alert(message.sensor, fields)
-                self._give(station, keys.EVENTS, fields)
+                alert = bounded(fields, keys.EVENT_FIELDS)
+                self._take_alert(message.sensor, alert)
+                self._give(station, keys.EVENTS, alert)
             elif message.kind == SIGNAL:
-                self._give(station, keys.SIGNALS, fields)
+                self._give(station, keys.SIGNALS, bounded(fields, keys.SIGNAL_FIELDS))
             elif message.kind == REPORT:
                 self._report(message.sensor, fields)
             elif message.kind == END:
                 notes = fields.get("notes")
                 for follower in self._followers:
-                    follower.end(station, [str(note) for note in notes] if isinstance(notes, list) else [])
+                    follower.end(station, [str(note)[:200] for note in notes[:100]] if isinstance(notes, list) else [])
 
     def _give(self, station: Station, port: str, fields: dict):
         for follower in self._followers:

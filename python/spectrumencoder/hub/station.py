@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from ..encoder.quantise import DecodedGroup
 from ..session.listening import ROW_S, SpectrumRow
 from .budget import Budget
 from .decoding import begin_s
+from .fields import is_number
 
 QUIET_S = 10.0  # without a message for so long, a sensor counts as away
 
@@ -46,7 +46,7 @@ class Station:
         for key, name in ((keys.RX_RATE, "samp_rate"), (keys.RX_FREQ, "center_freq_hz"), ("fft_size", "fft_size"),
                           ("frame_s", "frame_s")):
             value = about.get(key)
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+            if is_number(value) and value > 0:
                 setattr(self, name, type(getattr(self, name))(value))
         self.model = str(self.about.get(keys.MODEL, ""))
         self.name = f"{self.sensor}: {self.about[keys.SOURCE]}" if self.about.get(keys.SOURCE) else self.sensor
@@ -55,7 +55,7 @@ class Station:
     def position(self) -> dict[str, float]:
         """LATITUDE and LONGITUDE, if they are known."""
         place = {key: self.about.get(key) for key in (keys.LATITUDE, keys.LONGITUDE)}
-        return place if all(isinstance(value, (int, float)) and math.isfinite(value) for value in place.values()) else {}
+        return place if all(map(is_number, place.values())) else {}
 
     def spectra(self, made_s: float, group: DecodedGroup) -> list[SpectrumRow]:
         """Takes decoded spectra, and returns them as rows."""

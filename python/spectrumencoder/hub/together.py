@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import keys
+from .fields import is_number
 
 PPM = 20.0
 CLOCK_S = 2.0
@@ -31,11 +32,11 @@ class Box(NamedTuple):
 def box_of(alert: Mapping[str, Any]) -> Box | None:
     """The box of an alert; None if it has no frequency or time, or its frequency counts from an unknown centre."""
     center, begin = alert.get(keys.FREQ_CENTER_HZ), alert.get(keys.TIMESTAMP)
-    if not _is_number(center) or not _is_number(begin) or alert.get(keys.FREQ_RELATIVE):
+    if not is_number(center) or not is_number(begin) or alert.get(keys.FREQ_RELATIVE):
         return None
     width, last = alert.get(keys.BANDWIDTH_HZ), alert.get(keys.LAST_HEARD)
-    half = max(float(width) / 2 if _is_number(width) else 0.0, 0.0) + PPM * 1e-6 * abs(center)
-    return Box(center - half, center + half, begin - CLOCK_S, max(begin, last if _is_number(last) else begin) + CLOCK_S)
+    half = max(float(width) / 2 if is_number(width) else 0.0, 0.0) + PPM * 1e-6 * abs(center)
+    return Box(center - half, center + half, begin - CLOCK_S, max(begin, last if is_number(last) else begin) + CLOCK_S)
 
 
 def overlap(one: Box, other: Box) -> bool:
@@ -77,7 +78,3 @@ def level_db(spectra: np.ndarray, times_s: np.ndarray, center_hz: float, rate_hz
         return None
     part = spectra[frames]
     return float((part[:, bins].max(axis=1) - np.median(part, axis=1)).max())
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))

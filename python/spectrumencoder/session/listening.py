@@ -132,7 +132,7 @@ class FollowedRun:
         self._feed.send(keys.CMD, command)
 
     def scan(self, ranges: str | None = None, pause: bool | None = None) -> None:
-        """Restarts the scan with other ranges ("88M:108M,433M:435M"), or holds it where it is, or lets it go on.
+        """Restarts the scan with other ranges (Hz, "88e6:108e6,433e6:435e6"), or holds it where it is, or lets it go on.
 
         Raises:
             ValueError: the run does not scan, or these are no ranges.

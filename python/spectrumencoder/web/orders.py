@@ -53,7 +53,7 @@ def _scan(run: Followed, value: dict):
     elif isinstance(pause := value.get("pause"), bool):
         run.scan(pause=pause)
     else:
-        raise ValueError("scan takes ranges such as 88M:108M, or pause true or false")
+        raise ValueError("scan takes ranges in Hz such as 88e6:108e6, or pause true or false")
 
 
 def _number(word: str, value: Any) -> float:

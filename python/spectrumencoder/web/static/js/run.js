@@ -45,7 +45,8 @@ export class Run {
 
   scan() {
     const ranges = element("input", {id: "control-ranges", placeholder: "88M:108M,433M:435M", "aria-label": "Ranges of the scan"});
-    ranges.addEventListener("change", () => ranges.value && this.actions.send({scan: {ranges: ranges.value}}, `Scan ${ranges.value} was sent`));
+    ranges.addEventListener("change", () => ranges.value && this.actions.send(
+      {scan: {ranges: ranges.value.replace(/([kMG])/g, prefix => ({k: "e3", M: "e6", G: "e9"})[prefix])}}, `Scan ${ranges.value} was sent`));
     const hold = element("button", {class: "small", type: "button", "aria-pressed": "false"}, "Hold here");
     hold.addEventListener("click", async () => {
       const on = hold.getAttribute("aria-pressed") !== "true";
