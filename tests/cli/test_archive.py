@@ -127,7 +127,7 @@ def test_a_run_that_is_killed_goes_on(call, program, recordings, tmp_path):
         try:
             wait_for(lambda: len(journal(out)) >= lines or process.poll() is not None)  # noqa: B023 (called at once)
             process.send_signal(end)
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=100)
         finally:
             process.kill()
         assert process.returncode != 0 and len(journal(out)) < 6, errors
