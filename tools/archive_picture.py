@@ -9,7 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = ROOT / ".venv" / "bin" / "spectrumencoder"
-SCENES = (("scene_7", 7, "scont", "14"), ("scene_8", 8, "hopper", "20"), ("scene_9", 9, "none", "0"), ("scene_10", 10, "chirp", "20"))
+SCENES = (("scene_7", 7, "scont", "14"), ("scene_8", 8, "hopper", "20"), ("scene_9", 9, "none", "0"),
+          ("scene_10", 10, "chirp", "20"))
 
 
 def main() -> int:

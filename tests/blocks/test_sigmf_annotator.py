@@ -250,7 +250,8 @@ def test_a_folder_that_goes_away_is_a_failure_that_the_runner_sees(tmp_path):
     debug = status_store(top, annotator)
     shutil.rmtree(folder)
     failure = run_within(top, [annotator])
-    assert failure.where == "start" and str(failure).startswith(f"sigmf_annotator: cannot write {folder}/live.sigmf-meta: No such")
+    assert failure.where == "start"
+    assert str(failure).startswith(f"sigmf_annotator: cannot write {folder}/live.sigmf-meta: No such")
     assert stored(debug) is not None
 
 
