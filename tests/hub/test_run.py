@@ -2,13 +2,16 @@
 """``run --hub``: what a run finds arrives at a hub, with the sensor's key; without a hub it waits for the next run."""
 
 import json
+import signal
+import socket
 import subprocess
 
 from gnuradio.spectrumencoder import hub_sender, keys
 from gnuradio.spectrumencoder.blocks.messages import to_pmt
 from gnuradio.spectrumencoder.encoder.pdu import unpack
 from gnuradio.spectrumencoder.hub.message import ABOUT, ALERT, END, HEALTH, REPORT, SIGNAL, SPECTRA, read_json
-from hub_rig import until
+from gnuradio.spectrumencoder.hub.store import HubStore
+from hub_rig import alert, until
 
 
 def run(program, *arguments):
@@ -68,3 +71,27 @@ def test_options_that_make_no_sense(program, demo_scene, key_folder):
              "is of the sensor roof")):
         done = subprocess.run([*program, "run", str(demo_scene), *map(str, options)], capture_output=True, text=True, timeout=60)
         assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_hub_that_is_killed_has_all_that_it_acknowledged(program, sensor, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [*program, "hub", "--listen", f"tcp://127.0.0.1:{port}", "--db", str(tmp_path / "hub.db"), "--quiet"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    one = sensor(port)
+    for number in range(1, 201):
+        one.send(ALERT, alert(number))
+    until(lambda: one.n_stored > 20)
+    process.kill()
+    process.communicate()
+    acknowledged = one.n_stored
+    for number in range(201, 301):
+        one.send(ALERT, alert(number))
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    until(lambda: not one.n_waiting)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[1] == "" and process.returncode == 0 and acknowledged
+    store = HubStore(tmp_path / "hub.db")
+    found = [json.loads(row.payload)["event_id"] for row in sorted(store.messages(ALERT))]
+    store.close()
+    assert found == [f"e{number}" for number in range(1, 301)]
