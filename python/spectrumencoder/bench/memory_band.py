@@ -10,7 +10,7 @@ from .memory_source import memory_source, paced_source
 
 
 class _MemoryBand:
-    recording, time_source, fault, freq_offset, notes, finite = None, "tag", "", 0.0, (), True
+    recording, time_source, fault, freq_offset, notes, finite, reconnects = None, "tag", "", 0.0, (), True, None
 
     def __init__(self, block, samp_rate: float, center_freq: float, total: int, settings_of):
         self.name, self.block, self.watched = "band in memory", block, [block]
