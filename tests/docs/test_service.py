@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The systemd unit of docs/live.md: systemd takes it, its command is one of this program, and it ends in good order."""
+"""The systemd units of the pages: systemd takes them, their commands are of this program, and end in good order."""
 
 import configparser
 import re
@@ -13,9 +13,9 @@ from documented_lines import ROOT, fences, free_port
 from gnuradio.spectrumencoder.cli.main import program as commands
 
 
-@pytest.fixture
-def unit():
-    (text,) = [fence.text for fence in fences(ROOT / "docs" / "live.md") if fence.language == "ini"]
+@pytest.fixture(params=["live.md", "box_by_the_antenna.md"])
+def unit(request):
+    (text,) = [fence.text for fence in fences(ROOT / "docs" / request.param) if fence.language == "ini"]
     return text
 
 
@@ -49,11 +49,12 @@ def test_systemd_takes_it(unit, tmp_path):
 def test_its_command_runs_and_ends_at_sigterm_and_goes_on_with_its_files(service, program, tmp_path):
     """On the test radio, in a home that cannot be written; two starts."""
     _, *words = service["ExecStart"].replace("driver=rtlsdr", "driver=spectrumtest").replace("9100", str(free_port())).replace(
-        "--learn 300", "--learn 1").split()
+        "--learn 300", "--learn 1").replace("--web ", f"--web 127.0.0.1:{free_port()} ").split()
     sizes = []
     for _ in range(2):
         running = subprocess.Popen([*program, *words, "--stats"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   text=True, env={"HOME": "/nonexistent", "PATH": "/usr/bin:/bin"})
+                                   text=True, env={"HOME": "/nonexistent", "PATH": "/usr/bin:/bin", "STATE_DIRECTORY": str(tmp_path),
+                                                  "NTFY_URL": f"json://127.0.0.1:{free_port()}"})
         seen, began = [], time.monotonic()
         while len(seen) < 3 and time.monotonic() - began < 90:
             line = running.stderr.readline()
@@ -62,5 +63,6 @@ def test_its_command_runs_and_ends_at_sigterm_and_goes_on_with_its_files(service
         running.send_signal(signal.SIGTERM)
         out, errors = running.communicate(timeout=60)
         assert running.returncode == 0 and "emitters known" in out, errors
-        sizes.append((tmp_path / "my.band").stat().st_size)
-    assert all(sizes) and "learned" not in out.splitlines()[0] and (tmp_path / "night.jsonl").exists()
+        (band,) = tmp_path.glob("*.band")
+        sizes.append(band.stat().st_size)
+    assert all(sizes) and "learned" not in out.splitlines()[0] and list(tmp_path.glob("*.jsonl"))
