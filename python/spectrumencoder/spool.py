@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from .sqlite_file import one_line, transaction
+
 APPLICATION_ID = 0x53455350  # "SESP": marks the file as a spool
 BUSY_S = 2.0  # how long to wait for a process that still holds the file
 ROW_BYTES = 40  # what a message costs in the file besides its payload, about
@@ -181,29 +183,11 @@ class Spool:
     @contextmanager
     def _written(self) -> Iterator[sqlite3.Connection]:
         """A transaction: the counts follow it if it succeeds, and nothing is changed if not."""
-        with self._told():
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                try:
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-                except sqlite3.Error:
-                    pass  # a full disk has rolled it back already
-                raise
-            self._n_waiting, self._n_bytes, self._n_dropped = self._after
+        with self._told(), transaction(self._db):
+            yield self._db
+        self._n_waiting, self._n_bytes, self._n_dropped = self._after
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self):
         """Turns errors of SQLite into one line."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorname", "")
-            if code.startswith("SQLITE_BUSY"):
-                raise SpoolError(f"{self.path} is held by another run; give each run a spool of its own") from error
-            if code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-                raise SpoolError(f"{self.path} is no spool, or is damaged ({error}); give another path") from error
-            raise SpoolError(f"{self.path}: {error}") from error
+        return one_line(self.path, SpoolError, held="is held by another run; give each run a spool of its own",
+                        damaged="is no spool, or is damaged ({error}); give another path")

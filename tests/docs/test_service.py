@@ -50,11 +50,12 @@ def test_its_command_runs_and_ends_at_sigterm_and_goes_on_with_its_files(service
     """On the test radio, in a home that cannot be written; two starts."""
     _, *words = service["ExecStart"].replace("driver=rtlsdr", "driver=spectrumtest").replace("9100", str(free_port())).replace(
         "--learn 300", "--learn 1").replace("--web ", f"--web 127.0.0.1:{free_port()} ").split()
+    environment = {"HOME": "/nonexistent", "PATH": "/usr/bin:/bin", "STATE_DIRECTORY": str(tmp_path),
+                   "NTFY_URL": f"json://127.0.0.1:{free_port()}"}
     sizes = []
     for _ in range(2):
         running = subprocess.Popen([*program, *words, "--stats"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   text=True, env={"HOME": "/nonexistent", "PATH": "/usr/bin:/bin", "STATE_DIRECTORY": str(tmp_path),
-                                                  "NTFY_URL": f"json://127.0.0.1:{free_port()}"})
+                                   text=True, env=environment)
         seen, began = [], time.monotonic()
         while len(seen) < 3 and time.monotonic() - began < 90:
             line = running.stderr.readline()

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
+from ..sqlite_file import transaction
+
 VERSION = 1
 APPLICATION_ID = 0x53454E43  # "SENC"
 PAGE_BYTES = 4096
@@ -111,8 +113,7 @@ def check(database: sqlite3.Connection, path: Path) -> None:
 
 def _create(database: sqlite3.Connection, path: Path) -> None:
     """Makes the tables, or brings those of an older version up to date."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(database):
         if not _tables(database):  # another process may have been faster
             for statement in TABLES.split(";"):
                 database.execute(statement)
@@ -122,11 +123,6 @@ def _create(database: sqlite3.Connection, path: Path) -> None:
         for version in range(_version(database), VERSION):
             MIGRATIONS[version](database)
             database.execute(f"PRAGMA user_version = {version + 1}")
-        database.execute("COMMIT")
-    except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
 
 
 def _tables(database: sqlite3.Connection) -> int:

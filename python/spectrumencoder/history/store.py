@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import keys
+from ..sqlite_file import transaction
 from .packing import Channels, pack_channels, pack_levels
 from .reader import Reader
 from .schema import PAGE_BYTES, open_to_write
@@ -86,14 +87,12 @@ class History:
 
     def __enter__(self) -> History:
         """Begins a transaction, which the end of ``with`` commits, or takes back after an error."""
-        self._database.execute("BEGIN IMMEDIATE")
+        self._transaction = transaction(self._database)
+        self._transaction.__enter__()
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        if kind is None:
-            self._database.execute("COMMIT")
-        elif self._database.in_transaction:
-            self._database.execute("ROLLBACK")
+        self._transaction.__exit__(kind, error, trace)
 
     def begin_run(self, run: Mapping[str, Any]) -> int:
         """Notes a run. Its number counts up.

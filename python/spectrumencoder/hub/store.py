@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from ..sqlite_file import one_line, transaction
 from .message import ABOUT, ALERT, HEALTH, SIGNAL, SPECTRA, Message
 
 APPLICATION_ID = 0x53454842  # "SEHB"
@@ -109,26 +109,16 @@ class HubStore:
         Raises:
             StoreError: nothing of it is stored.
         """
-        with self._lock, self._told():
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                for one, lost, begin_s in messages:
-                    about = one.payload if one.kind == ABOUT else None
-                    self._db.execute(
-                        "INSERT INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6) ON CONFLICT (run) DO UPDATE SET sequence = ?3, "
-                        "lost = lost + ?4, last_s = ?5, about = coalesce(?6, about)",
-                        (one.run, one.sensor, one.sequence, lost, one.time_s, about))
-                    self._db.execute("INSERT INTO messages VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
-                                     (one.sensor, one.run, one.sequence, one.kind, one.time_s, begin_s, one.payload))
-                self._count(counts)
-                self._db.execute("COMMIT")
-            except BaseException:
-                try:
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-                except sqlite3.Error:
-                    pass  # a full disk has rolled it back already
-                raise
+        with self._lock, self._told(), transaction(self._db):
+            for one, lost, begin_s in messages:
+                about = one.payload if one.kind == ABOUT else None
+                self._db.execute(
+                    "INSERT INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6) ON CONFLICT (run) DO UPDATE SET sequence = ?3, "
+                    "lost = lost + ?4, last_s = ?5, about = coalesce(?6, about)",
+                    (one.run, one.sensor, one.sequence, lost, one.time_s, about))
+                self._db.execute("INSERT INTO messages VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
+                                 (one.sensor, one.run, one.sequence, one.kind, one.time_s, begin_s, one.payload))
+            self._count(counts)
 
     def prune(self) -> int:
         """Deletes the oldest bulky messages if the file is too large. Returns how many."""
@@ -182,15 +172,7 @@ class HubStore:
             self._db.execute("INSERT INTO counts VALUES (?1, ?2, ?3) ON CONFLICT (sensor, name) DO UPDATE SET value = value + ?3",
                              (sensor, name, value))
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self):
         """Turns errors of SQLite into one line."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorname", "")
-            if code.startswith("SQLITE_BUSY"):
-                raise StoreError(f"{self.path} is held by another hub; end that, or name another file") from error
-            if code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-                raise StoreError(f"{self.path} is no file of a hub, or is damaged ({error}); move it away") from error
-            raise StoreError(f"{self.path}: {error}") from error
+        return one_line(self.path, StoreError, held="is held by another hub; end that, or name another file",
+                        damaged="is no file of a hub, or is damaged ({error}); move it away")
