@@ -43,10 +43,10 @@ def write_file(path: str | Path, content: bytes | Callable[[BinaryIO], object]) 
         os.close(folder)
 
 
-def cannot_write(path: str | Path, error: OSError) -> str:
-    """The line for a file that could not be written: its name, why, what to do."""
+def cannot_write(path: str | Path, error: OSError, cure: str = "name a file in a folder that exists") -> str:
+    """The line for a file that could not be written: its name, why, what to do. cure: unless the disk is full."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return f"cannot write {path}: {error.strerror or error}; {'make room' if full else 'name a file in a folder that exists'}"
+    return f"cannot write {path}: {error.strerror or error}; {'make room' if full else cure}"
 
 
 def make_folder(folder: Path, write: Callable[[Path], None]) -> None:

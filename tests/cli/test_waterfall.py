@@ -94,6 +94,6 @@ def test_alerts_have_a_box_for_each_transmission_and_a_label_for_each_alert(tmp_
     monkeypatch.setattr(Axes, "add_patch", lambda self, patch: (boxes.append(patch), add_patch(self, patch))[1])
     monkeypatch.setattr(run_picture, "MAX_LABELS", 2)
     save_plot(tmp_path / "run.png", waterfall, events, "run")
-    assert [text.split(",")[0] for text in said] == ["new", "gone"]
+    assert [text.split(":")[0] for text in said] == ["new", "gone"] and all("434.1000 MHz" in text for text in said)
     assert len(boxes) == 2 * 2 * 8  # in two panels, each box twice: dark under bright
     assert min(box.get_height() for box in boxes) > 0.0

@@ -88,7 +88,7 @@ class SnippetPart:
         try:
             self._noted.write(recording, self._folder, 1e6 * self._max_mb)
         except OSError as error:
-            raise SessionError(f"--snippets: {cannot_write(self._folder, error)}") from error
+            raise SessionError(f"--snippets: {cannot_write(self._folder, error, 'name a folder that can be made')}") from error
 
 
 def end(outcome: Outcome):
