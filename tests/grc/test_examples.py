@@ -331,7 +331,7 @@ def look():
 timer = Qt.QTimer()
 timer.timeout.connect(look)
 timer.start(50)
-Qt.QTimer.singleShot(20000, application.quit)
+Qt.QTimer.singleShot(60000, application.quit)
 application.exec_()
 seen = widget.visibleRegion().boundingRect()
 top.close()
