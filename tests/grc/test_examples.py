@@ -335,7 +335,8 @@ Qt.QTimer.singleShot(60000, application.quit)
 application.exec_()
 seen = widget.visibleRegion().boundingRect()
 top.close()
-assert not any(block.failure for block in (top.monitor, top.display, top.log))
+failures = [str(block.failure) for block in (top.monitor, top.display, top.log) if block.failure]
+assert not failures, failures
 waterfall, hidden = int(widget.plots.waterfall.getViewBox().height()), widget.height() - seen.height()
 print("frames", top.monitor.health.snapshot()["frames"], widget._latest.tuning.center_hz, waterfall, hidden)
 """
