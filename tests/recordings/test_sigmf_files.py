@@ -347,3 +347,19 @@ def test_the_first_capture_needs_no_global_index(write_sigmf, tmp_path):
         {"core:sample_start": 200, "core:datetime": "2026-01-31T12:00:00Z"},
         {"core:sample_start": 1200, "core:global_index": 1_001_200}], **{"core:offset": 200})
     assert open_recording(path).captures[1].time_parts == (1769860801, pytest.approx(0.001))
+
+
+@pytest.mark.parametrize("part, key", [
+    ("global", "core:sample_rate"), ("global", "core:num_channels"), ("global", "core:offset"), ("global", "core:trailing_bytes"),
+    ("captures", "core:sample_start"), ("captures", "core:header_bytes"), ("captures", "core:frequency"),
+    ("captures", "core:global_index"), ("annotations", "core:sample_start"), ("annotations", "core:sample_count"),
+    ("annotations", "core:freq_lower_edge")])
+def test_a_whole_number_that_no_float_holds_is_refused_in_one_line(write_sigmf, tmp_path, part, key):
+    """JSON has no largest number; Python's float() raises OverflowError for one of 400 digits."""
+    path = write_sigmf(tmp_path, "huge", IQ, annotations=[{"core:sample_start": 0, "core:sample_count": 4}])
+    meta = json.loads(path.read_text())
+    (meta[part] if part == "global" else meta[part][0])[key] = 10 ** 400
+    path.write_text(json.dumps(meta))
+    with pytest.raises(RecordingError, match=key) as error:
+        open_recording(path)
+    assert len(str(error.value)) < 500 and "\n" not in str(error.value)

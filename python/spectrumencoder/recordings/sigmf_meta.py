@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from .recording import END_OF_TIME, Annotation, Capture, RecordingError, iso_tim
 META_SUFFIX, DATA_SUFFIX = ".sigmf-meta", ".sigmf-data"
 _BY_INDEX = " and core:global_index"
 _HASHED_BYTES = 1 << 20  # read at a time
+_MAX_COUNT = 1 << 63
 
 
 class Part(NamedTuple):
@@ -246,17 +248,17 @@ def _number(mapping: dict, key: str, where: str) -> float | None:
     value = mapping.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise RecordingError(f"{where}: {key} is {value!r}; it must be a number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
+        raise RecordingError(f"{where}: {key} is {str(value)[:80]}; it must be a number")
     return float(value)
 
 
 def _count(mapping: dict, key: str, where: str, default: int) -> int:
     """A whole number that is not negative. 180000.0, as some programs write it, is one."""
     value = mapping.get(key, default)
-    valid = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not valid or value < 0 or value != math.floor(value):
-        raise RecordingError(f"{where}: {key} is {value!r}; it must be a whole number, not negative")
+    valid = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _MAX_COUNT
+    if not valid or value != math.floor(value):
+        raise RecordingError(f"{where}: {key} is {str(value)[:80]}; it must be a whole number, not negative, below 2^63")
     return int(value)
 
 
