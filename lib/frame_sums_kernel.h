@@ -310,8 +310,10 @@ float of_rank(const float* values, int n, int rank, float guess)
         (below > rank ? high : low) = at;
         (below > rank ? below_high : below_low) = below;
         const float part = turn % 3 ? (rank - below_low + 0.5f) / (below_high - below_low) : 0.5f;
-        if (high == ABOVE_INFINITY || low == ZERO)
-            at += high == ABOVE_INFINITY ? step : -step;
+        if (high == ABOVE_INFINITY)
+            at = at < ABOVE_INFINITY - step ? at + step : ABOVE_INFINITY; // no bound: the next turn bisects
+        else if (low == ZERO)
+            at -= step;
         else
             at = low + static_cast<int>(part * (high - low));
         step *= step < 1 << 28 ? 2 : 1;

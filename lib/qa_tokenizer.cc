@@ -30,6 +30,11 @@ using gr::spectrumencoder::tokenizer;
 // Every allocation of this process is counted: these stand before those of the C library for all libraries too.
 // A sanitizer has its own, and none is counted then.
 static std::atomic<long> allocations{ 0 };
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+static constexpr bool COUNTED = false;
+#else
+static constexpr bool COUNTED = true;
+#endif
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 extern "C" {
 void* __libc_malloc(size_t);
@@ -347,7 +352,7 @@ BOOST_AUTO_TEST_CASE(tokenizing_allocates_nothing)
     const auto samples = noise(1024 * 64, 1.0f);
     frames out(kernel, samples);
     const long before = allocations;
-    BOOST_REQUIRE(before > 0);
+    BOOST_REQUIRE(before > 0 || !COUNTED);
     kernel.tokenize(samples.data(), samples.size(), 1e6, out.items.data(), out.psd.data(), out.start.data(), true);
     const long made = allocations - before;
     BOOST_CHECK_EQUAL(made, 0);
