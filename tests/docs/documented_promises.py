@@ -179,7 +179,7 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
              writes=("e.jsonl", "a.sigmf-meta", "s.jsonl", "p.png", "j.json", "e.enc", "cut/event-*.sigmf-data"),
              says=(DEMO_ALERT,),
              alerts=(1, 1))),),
-    "spectrumencoder view SOURCE [--history S] [--fast] [--events FILE.jsonl] ...": (),
+    "spectrumencoder view SOURCE [--shown S] [--fast] [--events FILE.jsonl] ...": (),
     "spectrumencoder survey SOURCE [--scan LOW:HIGH,...] [--duration S] [--json FILE|-] [--csv FILE] [--markdown FILE] "
     "[--plot FILE.png]": (
         ("spectrumencoder survey capture.sigmf-meta --csv s.csv --json -", Promise(writes=("s.csv",),

@@ -45,8 +45,8 @@ def view(
     offset: options.Offset = 0.0,
     skip: options.Skip = 0.0,
     seconds: options.Seconds = None,
-    history: Annotated[float | None, typer.Option(min=0.01, help="Seconds that the waterfall shows; 10, or the length of a "
-                                                  "shorter recording, if you give none.", show_default=False)] = None,
+    shown: Annotated[float | None, typer.Option(min=0.01, help="Seconds that the waterfall shows; 10, or the length of a "
+                                                "shorter recording, if you give none.", show_default=False)] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Play a recording as fast as the machine can, not as fast as it was "
                                        "recorded.")] = False,
     events: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write events as JSON lines, after those that the "
@@ -94,7 +94,7 @@ def view(
     with ProgressLine(quiet=quiet) as progress, RunStats(None, "", None if quiet else reporter(progress, OUT)) as watch:
         from ..session import view as viewing
         quiet_logs()
-        part = viewing.DisplayPart(history, tunes=not scan)  # first: without a screen no radio is opened
+        part = viewing.DisplayPart(shown, tunes=not scan)  # first: without a screen no radio is opened
         played = RadioSource(radio) if live else PipeSource(source, stated) if pipe else _recording(path, stated, not fast)
         outcome = viewing.view(played, settings, part, watch=watch.attach, parts=[ScanPart(scanning)] if scanning else [],
                                progress=progress)
