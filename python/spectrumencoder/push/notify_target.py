@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
@@ -17,21 +16,13 @@ from .addresses import blanked, site
 from .rules import Schedule
 from .rules_file import Target
 from .sender import Sender, unpacked
+from .services import Heard, plugin
 
 MIN_RETRY_S, MAX_RETRY_S = 2.0, 300.0
 NEVER = re.compile(r"\berror=(400|410|413|422)\b")  # HTTP: the service will not take this message, whenever it comes
 MAX_TRIES = 3  # of a message that gets such an answer
 MAX_PEEKED = 1000
 TICK_S = 60.0
-
-
-def check(url: str) -> None:
-    """Checks an address of apprise.
-
-    Raises:
-        ValueError: apprise does not know such an address; the line does not show it.
-    """
-    _plugin(url)
 
 
 class NotifyTarget(Sender):
@@ -45,7 +36,7 @@ class NotifyTarget(Sender):
 
     def __init__(self, target: Target, spool: Spool, site: str, clock: Callable[[], float] = time.time):
         super().__init__(target, spool)
-        self._plugin, self._site, self._clock = _plugin(target.url), site, clock
+        self._plugin, self._site, self._clock = plugin(target.url), site, clock
         self._schedule = Schedule(target.rules)
         self._changed = threading.Event()
         self._retry_s, self._not_before_s, self._tries = 0.0, 0.0, 0
@@ -122,7 +113,7 @@ class NotifyTarget(Sender):
 
 def send(plugin: apprise.NotifyBase, url: str, title: str, body: str) -> str:
     """Sends a message at once. Returns "" if the service took it, else why not, without secrets."""
-    with _Heard() as heard:
+    with Heard() as heard:
         try:
             taken = plugin.notify(body=body, title=title, notify_type=apprise.NotifyType.WARNING, overflow="truncate")
         except Exception as error:  # noqa: BLE001 (130 services: whatever one raises is no reason to end)
@@ -132,41 +123,7 @@ def send(plugin: apprise.NotifyBase, url: str, title: str, body: str) -> str:
 
 def test_service(target: Target) -> str:
     """Sends a test message. Returns "" if the service took it, else why not, without secrets."""
-    return send(_plugin(target.url), target.url, f"Test, {site()}",
+    return send(plugin(target.url), target.url, f"Test, {site()}",
                 "This is how gr-spectrumencoder reaches you. Alerts will look like this: " + message.line(
                     {"alert": "new", "freq_center_hz": 433.92e6, "label": "LoRa", "snr_db": 14.0, "timestamp": time.time(),
                      "emitter_id": 7}, time.time(), target.rules.time_zone))
-
-
-def _plugin(url: str) -> apprise.NotifyBase:
-    with _Heard():
-        plugin = apprise.Apprise.instantiate(url, suppress_exceptions=True)
-    if plugin is None or not hasattr(plugin, "notify"):
-        scheme = url.partition(":")[0] if "://" in url else ""
-        raise ValueError(f"apprise knows no address of this form{f' ({scheme}://...)' if scheme.isalnum() else ''}; see "
-                         "https://github.com/caronc/apprise/wiki for those that it knows")
-    return plugin
-
-
-class _Heard(logging.Handler):
-    """Takes the warnings of apprise on this thread, which else would go to standard error with what may be secret in them.
-
-    Attributes: last: the last one.
-    """
-
-    def __init__(self):
-        super().__init__(logging.WARNING)
-        self._thread, self.last = threading.get_ident(), ""
-
-    def emit(self, record: logging.LogRecord):
-        if record.thread == self._thread:
-            self.last = " ".join(record.getMessage().split())
-
-    def __enter__(self) -> _Heard:
-        logger = logging.getLogger("apprise")
-        logger.propagate = False
-        logger.addHandler(self)
-        return self
-
-    def __exit__(self, *error):
-        logging.getLogger("apprise").removeHandler(self)

@@ -145,10 +145,10 @@ def _of_broker(url: str, name: str, rules: Rules, password_file: Path | None) ->
 
 
 def _of_apprise(url: str, name: str, rules: Rules) -> Target:
-    from .notify_target import check
+    from .services import plugin
     if url.partition(":")[0] in addresses.PORTS:
         raise ValueError("is for services of apprise; a broker is given by --mqtt, or as a [[target]] of the file of rules")
-    check(url)
+    plugin(url)
     return Target(name or addresses.label(url), rules.of_people(), url=url)
 
 
