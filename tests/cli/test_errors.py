@@ -35,13 +35,16 @@ def test_every_command_has_help(call, command):
     (["calibrate", "a.sigmf-meta", "--out", "m.safetensors", "--average", "0"], "nor auto"),
     (["run", "a.sigmf-meta", "--pfa", "0"], "pfa"),
     (["run", "a.sigmf-meta", "--rate", "1e6", "--format", "cu8"], "states its own"),
-    (["run", "samples.iq", "--rate", "1e6"], "--format"),
+    (["run", "there.iq", "--rate", "1e6"], "--format"),
+    (["run", "driver=spectrumtest", "--freq", "99M", "--rate", "1M"], "a radio is soapy:driver=spectrumtest"),
+    (["survey", "soapy"], "a radio is soapy:driver=NAME"),
     (["run", "a.sigmf-meta", "--freq", "inf"], "--freq"),
     (["run", "samples.cu8", "--rate", "1e6", "--format", "cu9"], "hackrf"),
     (["run", "soapy:driver=rtlsdr"], "--rate HZ and --freq HZ"),
     (["evaluate", "classify", "--corpus", ".", "--condition", "nice"], "nice"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
 def test_bad_usage(call, the_line, arguments, says, tmp_path):
+    (tmp_path / "there.iq").write_bytes(bytes(80))
     assert says in the_line(call(*arguments, cwd=tmp_path), 2)
 
 
