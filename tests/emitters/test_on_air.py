@@ -3,7 +3,7 @@
 
 import pytest
 from gnuradio.spectrumencoder import keys
-from gnuradio.spectrumencoder.emitters.listing import table
+from gnuradio.spectrumencoder.emitters.listing import plain, table
 from streams import BIN_HZ, FRAMES_PER_S, Feed, add, hz_of
 
 
@@ -58,3 +58,8 @@ def test_the_table_of_what_has_no_number_or_frequency():
     assert second.index("+8.0 kHz") + len("+8.0 kHz") == head.index("from the centre") + len("from the centre")
     head, first, second = table([row(1, -124.5e3, True), row(2, 868.3e6)])  # a radio whose frequency came later
     assert first.index("3.91 kHz") == second.index("3.91 kHz") and "-124.5 kHz from the centre" in first
+
+
+def test_numbers_for_people_have_no_exponent():
+    assert [plain(value) for value in (0.524, 12.34, 999.4, 999.6, 2364.2)] == ["0.524", "12.3", "999", "1000", "2364"]
+    assert [plain(value, 2) for value in (0.68, 99.4, 99.6, 5912.0)] == ["0.68", "99", "100", "5912"]

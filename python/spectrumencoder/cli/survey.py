@@ -151,8 +151,8 @@ def _report(outcome: Outcome, quiet: bool, no_table: bool):
 
 def _heading(outcome: Outcome) -> str:
     """What was looked at, and how many signals there are."""
-    from ..emitters.listing import count
-    return (f"{outcome.name}: {count(len(outcome.signals or []), 'signal')} in {outcome.seconds:.3g} s, "
+    from ..emitters.listing import count, plain
+    return (f"{outcome.name}: {count(len(outcome.signals or []), 'signal')} in {plain(outcome.seconds)} s, "
             f"{count(outcome.n_frames, 'frame')}")
 
 

@@ -96,6 +96,11 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
+def plain(value: float, digits: int = 3) -> str:
+    """A number with so many digits at least, and never an exponent if it is large: "0.524", "2364"."""
+    return f"{value:.{digits}g}" if abs(value) < 10.0 ** digits - 0.5 else f"{value:.0f}"
+
+
 def width(bandwidth_hz: float) -> str:
     """A bandwidth with its unit."""
     for factor, unit in ((1e6, "MHz"), (1e3, "kHz")):

@@ -94,7 +94,7 @@ class Hub:
         """For a person at the end."""
         summary = self.summary()
         refused = sum(sum(counts.values()) for counts in summary["refused"].values())
-        lines = [f"{summary['stored']} messages, {summary['bytes']} bytes; {len(summary['sensors'])} sensors known; "
+        lines = [f"{summary['stored']} messages, {summary['bytes']} bytes; {len(summary['sensors'])} sensor{'s' * (len(summary['sensors']) != 1)} known; "
                  f"{refused} refused"]
         if summary["left_out"]:
             lines.append(f"{summary['left_out']} groups of spectra were stored and not decoded, for lack of time")
