@@ -170,9 +170,9 @@ def test_unclear_raw_iq_is_counted(write, tmp_path):
     (tmp_path / "array.npy").rename(tmp_path / "array.dat")
     paths, notes = find_and_tell(tmp_path)
     assert [path.name for path in paths] == ["array.dat", "good.sigmf-meta", "of_samples.sigmf-meta"]
-    assert notes == ["4 files left out: plain.raw, x.iq, y.bin and 1 more say neither rate nor format; run each by its name, with "
-                     "--rate and --format", "1 file left out: slow.cu8 says no rate; give --rate",
+    assert notes == ["4 files left out: plain.raw, x.iq, y.bin and 1 more say neither rate nor format; run each by its name, "
+                     "with --rate and --format", "1 file left out: slow.cu8 says no rate; give --rate",
                      "1 file left out: some_1Msps.raw says no format; run it by its name, with --format"]
     assert find_and_tell(f"{tmp_path}/*.cu8", rate=1e6)[1] == []
-    with pytest.raises(RecordingError, match=r"holds no recording .*; 1 file left out: x\.iq says neither rate nor format; run it"):
+    with pytest.raises(RecordingError, match=r"holds no recording .*; 1 file left out: x\.iq says neither rate nor format;"):
         find_and_tell(f"{tmp_path}/*.iq")

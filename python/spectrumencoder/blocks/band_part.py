@@ -138,8 +138,8 @@ class BandPart:
         self._save_at = self._look_at = time.monotonic()
         detector = self._block.detector
         rows = [self._described(row) for row in detector.heard]
-        self._block.publish_status(LEARNED, f"learned {plain(detector.learned_s)} s of signal, heard {count(len(rows), 'emitter')}",
-                                   **{keys.EMITTERS: rows})
+        learned = f"learned {plain(detector.learned_s)} s of signal, heard {count(len(rows), 'emitter')}"
+        self._block.publish_status(LEARNED, learned, **{keys.EMITTERS: rows})
 
     def _described(self, row: dict) -> dict:
         """A row of ``listing.describe``, marked if its frequencies count from a centre that is not known."""

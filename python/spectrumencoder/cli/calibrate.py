@@ -162,13 +162,14 @@ def calibrate(
     if json_file is not None:
         write_json(json_file, _summary(out, tables, pfa, seconds))
     if not quiet:
+        from ..emitters.listing import plain
         for key, table in tables.items():
             OUT.print(f"{key}: learned from {plain(seconds)} s of signal\n{table.describe(pfa)}", markup=False)
             if table.effective_n < 0.5 * table.n:
                 NOTES.print(f"note: successive frames resemble each other: {table.n} frames tell as much as "
                             f"{table.effective_n:.0f} independent ones; a longer recording narrows the interval", markup=False)
         if seconds < SHORT_S:
-            NOTES.print(f"note: learned from {plain(seconds)} s alone. What this band does less often than that will be reported; "
+            NOTES.print(f"note: learned from {seconds:.3g} s alone. What this band does less often than that will be reported; "
                         + ("give --duration 120" if live else "give a longer recording"), markup=False)
         OUT.print(f"wrote {out}; use it with: spectrumencoder run SOURCE {_run_options(out, spectra, overlap, band, pfa, chain)}",
                   markup=False)
@@ -187,7 +188,7 @@ def _report_band(out: Path, band: BandFile, json_file: Path | None, quiet: bool,
     for line in table(rows) if rows else []:
         OUT.print(line, markup=False)
     if band.learned_s < SHORT_S:
-        NOTES.print(f"note: learned from {plain(band.learned_s)} s alone. What this band does less often than that will be reported",
+        NOTES.print(f"note: learned from {band.learned_s:.3g} s alone. What this band does less often than that will be reported",
                     markup=False)
     used = {"model": model, "average": average, "overlap": overlap, "band": plan}
     given = "".join(f" --{SETTINGS[key].cli} {value}" for key, value in used.items() if value != SETTINGS[key].default)

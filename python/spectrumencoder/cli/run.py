@@ -34,6 +34,10 @@ from .notes import Notes
 
 _SOAPY_WORDS = re.compile(r"(?i)soapy(sdr)?:?$|driver=|\w+=[^/]*,driver=")
 
+_PANELS = {**dict.fromkeys(("jobs", "report", "cluster"), options.RECORDINGS), **dict.fromkeys((
+    "events_max", "annotate", "signals", "annotate_signals", "tracks", "encoded", "json_file", "zmq", "stats", "metrics",
+    "snippets", "snippets_max"), options.RESULTS)}
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
 
 
 @listener_options(after="metrics")
-@options.settings_options(RUN, after="seconds", panels={"settle_ms": options.SCAN}, help={
+@options.settings_options(RUN, after="seconds", panels={"settle_ms": options.SCAN, **_PANELS}, help={
     "usable": f"{SETTINGS['usable'].help} A scan takes {ScanOptions.usable:g} if you give none."})
 def run(
     context: typer.Context,

@@ -86,7 +86,7 @@ def search_files(where: Path, files: Iterable[Path], stated: Stated, formats: Se
 
 
 def _is_meant(path: Path, formats: Sequence[Format]) -> bool:
-    """True if a file that no search lists has the name of a recording, and is no part of another and no output of this program."""
+    """True if a file that no search lists has the name of a recording, and is no part of another and no output of ours."""
     if path.is_dir() or not (path.is_file() or path.is_symlink()) or not (_has_own_name(path, formats) or states_type(path)):
         return False
     return format_of(path, formats)[1] == path and not head_of(path).startswith(_OWN_ENCODED)
