@@ -3,9 +3,11 @@
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,21 @@ def test_what_happened_is_listed(report):
     assert wide["bandwidth_hz"] > 100e3  # seven channels of one emitter are one row
     beacon = next(row for row in report.emitters if row["emitter_id"] == 6)
     assert beacon["duty"] == 1.0 and beacon["level_db"] == pytest.approx(18.0, abs=0.6)
+
+
+def test_an_accepted_emitter_counts_as_accepted_whatever_the_time(site, report, tmp_path):
+    new = report.of_kind("new")[0]
+    with closing(sqlite3.connect(f"file:{site}?mode=ro", uri=True)) as source, \
+            closing(sqlite3.connect(tmp_path / "roof.db")) as copy:
+        source.backup(copy)
+    with closing(History(tmp_path / "roof.db")) as history, history:
+        history.put_emitters(2, [row | {"accepted": True} for row in report.emitters if row["emitter_id"] == new["emitter_id"]])
+    with Reader(tmp_path / "roof.db") as reader:
+        for since_s in (SINCE_S, new["timestamp"] + 600.0):
+            later = make_report(reader, since_s, UNTIL_S, UNTIL_S)
+            assert [row["status"] for row in later.emitters if row["emitter_id"] == new["emitter_id"]] == ["accepted"]
+            words = to_markdown(write_report(later))
+            assert "1 accepted" in words and "(OFDM, since Wed 18 Nov 14:20, accepted)" in words
 
 
 def test_a_page_of_its_own_with_three_pictures(site, tmp_path):
