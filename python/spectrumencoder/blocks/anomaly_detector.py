@@ -53,8 +53,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         time_source: kind of rx_time tags: "tag" (of a recording), "hardware" (of a radio with a clock), "host" (of this
             computer's clock).
         detector: "emitters", see ``emitters.watcher.EmitterDetector``; or "boxes", see ``detector.Detector``.
-        band_file: of "emitters": what is known of the band. It is read at each start if it is there, and saved every 30 s, after
-            each command, and at the end. Decisions that another program writes into it (``band accept``) are taken over.
+        band_file: of "emitters": what is known of the band. It is read at each start if it is there, and saved every 30 s, within
+            two seconds of an alert, after each command, and at the end. Decisions that another program writes into it (``band accept``) are taken over.
         settings: of "emitters": learn_s, belongs_after, bursts, false_events_per_hour, hold, usable. Of "boxes":
             false_alarm_rate, threshold_mode, threshold, false_events_per_hour, hold, usable.
 
@@ -308,6 +308,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         for event in emitted:
             self._n_events += event.fields[keys.STATE] == "open"
             self._mark_relative(event.fields)
+            if event.fields[keys.STATE] == "open" and keys.EMITTER_ID in event.fields and self._band_part is not None:
+                self._band_part.save_soon()
             self.message_port_pub(_ANOMALIES, pdu(event.fields, event.residual))
 
     def _mark_relative(self, fields: dict):
