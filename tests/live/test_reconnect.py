@@ -79,6 +79,7 @@ def test_after_an_unplug_the_run_goes_on_and_what_is_new_then_has_the_right_time
     now = shown(page)
     assert lost_s == [gap[keys.TIMESTAMP]] and "radio_lost" not in now["state"]["health"]
     log = [line["message"] for line in now["told"] if line["status"] == "reconnect"]
+    assert sum("model" in line["message"] for line in now["told"]) == 1  # not by each block
     assert [line.partition(":")[0].partition(" after")[0] for line in log] == ["radio lost", "radio back"], log
     with Reader(tmp_path / "site.db") as reader:
         assert [loss for row in reader.health() for loss in row.get(keys.LOSSES, [])] == [

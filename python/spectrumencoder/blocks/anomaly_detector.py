@@ -15,6 +15,7 @@ from .. import keys
 from ..detector.detector import Detector
 from ..detector.events import Emitted, Segment
 from ..emitters.background import Expected
+from ..emitters.listing import count
 from ..emitters.watcher import EmitterDetector
 from ..encoder import features
 from ..encoder.ensemble import load_models
@@ -201,9 +202,9 @@ class anomaly_detector(SafeBlock, gr.sync_block):
                 self.detector = judge
         with self._lock:
             self._clear()
-        judge, name = self.detector, self._file.contract["name"]
-        self.publish_status("running", f"model {name}, {len(judge.registry.emitters)} emitters known"
-                            if isinstance(judge, EmitterDetector) else f"model {name}, {len(judge.tables)} conformal tables")
+        judge = self.detector  # the encoder names the model
+        self.publish_status("running", f"{count(len(judge.registry.emitters), 'emitter')} known"
+                            if isinstance(judge, EmitterDetector) else f"{len(judge.tables)} conformal tables")
 
     def _stop(self):
         with self._lock:
