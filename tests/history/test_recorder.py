@@ -104,7 +104,11 @@ def test_a_gap_of_five_seconds_is_in_the_report_with_its_reason(recorder):
     words = to_markdown(write_report(report))
     assert "| 7 s | the radio was away: the device is gone |" in words
     assert "No signal came 3 times (once because the radio was away), for at most 20 s" in words
-    assert report.emitters[0]["duty"] == 1.0
+    assert report.emitters[0]["duty"] == 1.0 and "The history begins" not in words
+    with Reader(recorder.path) as reader:  # of a day, which is longer than the history
+        report = make_report(reader, until_s - 86400.0, until_s, until_s)
+    assert (report.since_s, len(report.gaps)) == (since_s, 2)
+    assert "The history begins at Thu 01 Jan 00:00:00; nothing is known of the time before." in to_markdown(write_report(report))
 
 
 def test_a_full_disk_is_said_once_and_what_waited_is_written_when_there_is_room(recorder):

@@ -42,7 +42,8 @@ class Report:
     Attributes:
         site: name of the file. made_s: POSIX time at which it was made. runs, alerts, emitters, health: as ``Reader`` has them;
             alerts oldest first, emitters with `duty`, `level_db` and `status`.
-        gaps: stretches without signal. watched_s: length of the rest. maps: occupancy. levels: (band, emitter_id) -> levels.
+        gaps: stretches without signal. watched_s: length of the rest. maps: occupancy. young: the history
+            begins with it: more was asked for. levels: (band, emitter_id) -> levels.
         busiest: channels, the busiest first.
     """
 
@@ -56,6 +57,7 @@ class Report:
     health: list[dict[str, Any]]
     gaps: list[tuple[float, float]]
     maps: list[OccupancyMap]
+    young: bool = False
     levels: dict[tuple[str, int], Levels] = field(default_factory=dict)
     busiest: list[dict[str, Any]] = field(default_factory=list)
 
@@ -116,7 +118,7 @@ class Report:
 
 
 def make_report(reader: Reader, since_s: float, until_s: float, made_s: float) -> Report:
-    """Gathers a report.
+    """Gathers a report. It begins with the history, if that is younger than since_s.
 
     Raises:
         HistoryError: there is nothing in this time.
@@ -124,6 +126,8 @@ def make_report(reader: Reader, since_s: float, until_s: float, made_s: float) -
     span = reader.span()
     if span is None:
         raise HistoryError(f"{reader.path} is empty: no run has written into it yet")
+    young = since_s < span[0] < until_s
+    since_s = span[0] if young else since_s
     health = reader.health(since_s, until_s)
     alerts = reader.alerts(since_s, until_s)[::-1]
     if not health and not alerts:
@@ -131,7 +135,7 @@ def make_report(reader: Reader, since_s: float, until_s: float, made_s: float) -
                            f"to {stamp(span[1])}: give --since and --until in that time, or --since all")
     emitters = reader.emitters(since_s, until_s)
     report = Report(reader.path.name, since_s, until_s, made_s, reader.runs(since_s, until_s), alerts, emitters, health,
-                    gaps_of(health, since_s, until_s), occupancy_maps(reader, since_s, until_s))
+                    gaps_of(health, since_s, until_s), occupancy_maps(reader, since_s, until_s), young)
     for band in sorted({row[BAND] for row in report.runs}):
         report.levels |= {(band, number): levels for number, levels in _levels(reader, since_s, until_s, band).items()}
     for row in emitters:
