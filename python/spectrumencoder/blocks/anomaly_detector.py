@@ -55,7 +55,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
             computer's clock).
         detector: "emitters", see ``emitters.watcher.EmitterDetector``; or "boxes", see ``detector.Detector``.
         band_file: of "emitters": what is known of the band. It is read at each start if it is there, and saved every 30 s, within
-            two seconds of an alert, after each command, and at the end. Decisions that another program writes into it (``band accept``) are taken over.
+            two seconds of an alert, after each command, and at the end. Decisions that another program writes into it (``band
+            accept``) are taken over.
         settings: of "emitters": learn_s, belongs_after, bursts, false_events_per_hour, hold, usable. Of "boxes":
             false_alarm_rate, threshold_mode, threshold, false_events_per_hour, hold, usable.
 

@@ -68,8 +68,8 @@ def _in_short(report: Report) -> list[str]:
         lines[0] += (f" No signal came {_times(len(report.gaps))}{why}" + (", for at most " if report.gaps[1:] else ", for ")
                      + f"{length(end - begin)} from {short_stamp(begin)}; what happened then is not known.")
     if report.young:
-        begin = short_stamp(report.since_s, seconds=True)
-        lines.insert(0, f"The history begins at {begin}; nothing is known of the time before.")
+        begins = short_stamp(report.since_s, seconds=True)
+        lines.insert(0, f"The history begins at {begins}; nothing is known of the time before.")
     kinds = report.kinds()
     noticed = kinds.pop(RECEIVER, 0)
     said = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
