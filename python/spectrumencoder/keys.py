@@ -168,6 +168,8 @@ LATENCY_P99_MS = "latency_p99_ms"
 QUEUE_DEPTH = "queue_depth"        # frames between tokenizer and verdict
 OVERFLOWS = "overflows"            # gaps that the radio reported
 DEVICE = "device"
+RADIO_LOST = "radio_lost"          # POSIX seconds of its last sample, while the radio is lost
+RADIO = "radio"                    # of a status `reconnect`: lost, try, back; with RADIO_LOST and WHY
 
 # Sweeps (message port `sweeps` of band_scanner), with TIMESTAMP, SAMPLE_START and SAMPLE_COUNT of the whole sweep
 SWEEP = "sweep"                    # its number, from 0
@@ -187,6 +189,8 @@ CHANNEL_HZ = "channel_hz"          # width of a channel
 OCCUPANCY = "occupancy"            # share of the frames in which a channel or an emitter was above the floor
 MEAN_DB = "mean_db"                # levels in dB over the floor
 MAX_DB = "max_db"
+GAPS = "gaps"                      # stretches without signal within a minute, pairs of POSIX seconds
+LOSSES = "losses"                  # of the radio: dicts of TIMESTAMP and WHY
 # Push: events and the retained state on an MQTT broker
 MESSAGE_ID = "message_id"          # the same if an event is sent again
 ALERTS_HOUR = "alerts_hour"        # alerts that opened in the last hour

@@ -235,6 +235,23 @@ def test_it_is_saved_when_it_has_learned(small_model, tmp_path):
     detector.stop()
 
 
+def test_an_emitter_that_alerts_can_be_decided_on_at_once(small_model, tmp_path):
+    path = tmp_path / "my.band"
+    detector = judged(detector_of(small_model, band_file=str(path)), frames(LEARN + 100, *own_bursts(LEARN)))
+    detector._band_part.tend()
+    wait_for(path.exists)
+    detector._judge(*frames(800, *own_bursts(800), (400, 499, NEW, 15.0)), None)
+    number, = detector.detector.registry.emitters.keys() - load(path).registry.emitters.keys()
+
+    def in_file():
+        detector._band_part.tend()
+        return number in load(path).registry.emitters
+    wait_for(in_file)
+    change(path, lambda registry: commands.accept(registry, number))
+    detector.stop()
+    assert load(path).registry.emitters[number].accepted
+
+
 def test_a_band_file_that_cannot_be_used(small_model, tmp_path):
     (tmp_path / "bad.band").write_text("{")
     with pytest.raises(BandFileError, match="bad.band is no band file, or damaged"):

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from gnuradio.spectrumencoder.display.history import Tuning
 from gnuradio.spectrumencoder.history import Reader
+from gnuradio.spectrumencoder.history.document import to_markdown
 from gnuradio.spectrumencoder.history.recorder import Recorder
+from gnuradio.spectrumencoder.history.report import make_report
+from gnuradio.spectrumencoder.history.report_words import write_report
 from gnuradio.spectrumencoder.history.run import Source
 
 TUNING, START, FRAME_S = Tuning(434e6, 2.4e6, 1024), 1_767_225_600.0, 7e-3
@@ -76,6 +79,36 @@ def test_a_run_is_in_the_history_while_it_goes_on_and_whole_at_its_end(recorder,
     assert reader.levels(7)[0]["mean_db"] == pytest.approx(20.0, abs=0.6)
     assert reader.alerts()[0]["state"] == "close"
     assert recorder.failures == 0 and recorder.said == []
+
+
+def test_a_gap_of_five_seconds_is_in_the_report_with_its_reason(recorder):
+    played = Played()
+    recorder.begin(played.source())
+    lost_s, found_s = START + FRAME_S * 1000, START + FRAME_S * 2000  # from 7 to 14 s of the minute
+    played.play(recorder, 20)
+    recorder.radio_lost(lost_s, "the device is gone")
+    played.n_frames = 2000
+    played.play(recorder, 20)
+    played.n_frames += 1500  # 10.5 s for which nobody has a reason
+    played.play(recorder, 20)
+    played.n_frames += 500  # 3.5 s
+    played.play(recorder, 20)
+    assert recorder.end("ended")
+    with Reader(recorder.path) as reader:
+        since_s, until_s = reader.span()
+        report = make_report(reader, since_s, until_s + 20.0, until_s)
+        assert reader.gaps(since_s, until_s) == report.gaps[:2]
+    assert [end - begin for begin, end in report.gaps] == pytest.approx([7.0, 10.5, 20.0]) and report.gaps[0][1] == found_s
+    assert [row["why"] for row in report.as_dict()["gaps"]] == [
+        "the radio was away: the device is gone", "no signal came", "the monitor did not run"]
+    words = to_markdown(write_report(report))
+    assert "| 7 s | the radio was away: the device is gone |" in words
+    assert "No signal came 3 times (once because the radio was away), for at most 20 s" in words
+    assert report.emitters[0]["duty"] == 1.0 and "The history begins" not in words
+    with Reader(recorder.path) as reader:  # of a day, which is longer than the history
+        report = make_report(reader, until_s - 86400.0, until_s, until_s)
+    assert (report.since_s, len(report.gaps)) == (since_s, 2)
+    assert "The history begins at Thu 01 Jan 00:00:00; nothing is known of the time before." in to_markdown(write_report(report))
 
 
 def test_a_full_disk_is_said_once_and_what_waited_is_written_when_there_is_room(recorder):

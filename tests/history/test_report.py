@@ -3,9 +3,11 @@
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +83,21 @@ def test_shares_have_two_digits_and_hide_no_loss(report):
     for lost, share in ((4e-6, "(99.9 %)"), (0.0042, "(99.6 %)"), (0.1, "(90 %)"), (0.966, "(3.4 %)")):
         changed = replace(report, since_s=report.until_s - lost_s / lost)
         assert share in to_markdown(write_report(changed)), share
+
+
+def test_an_accepted_emitter_counts_as_accepted_whatever_the_time(site, report, tmp_path):
+    new = report.of_kind("new")[0]
+    with closing(sqlite3.connect(f"file:{site}?mode=ro", uri=True)) as source, \
+            closing(sqlite3.connect(tmp_path / "roof.db")) as copy:
+        source.backup(copy)
+    with closing(History(tmp_path / "roof.db")) as history, history:
+        history.put_emitters(2, [row | {"accepted": True} for row in report.emitters if row["emitter_id"] == new["emitter_id"]])
+    with Reader(tmp_path / "roof.db") as reader:
+        for since_s in (SINCE_S, new["timestamp"] + 600.0):
+            later = make_report(reader, since_s, UNTIL_S, UNTIL_S)
+            assert [row["status"] for row in later.emitters if row["emitter_id"] == new["emitter_id"]] == ["accepted"]
+            words = to_markdown(write_report(later))
+            assert "1 accepted" in words and "(OFDM, since Wed 18 Nov 14:20, accepted)" in words
 
 
 def test_a_page_of_its_own_with_three_pictures(site, tmp_path):

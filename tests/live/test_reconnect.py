@@ -25,6 +25,12 @@ def events(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def shown(feed):
+    """What a page is sent that opens now."""
+    from gnuradio.spectrumencoder.web.feed import Viewer
+    return json.loads(feed.everything(Viewer(lambda: None))[0])
+
+
 @pytest.fixture
 def plug(tmp_path):
     """The file that stands for the radio's plug."""
@@ -34,7 +40,12 @@ def plug(tmp_path):
 
 
 def test_after_an_unplug_the_run_goes_on_and_what_is_new_then_has_the_right_time(live_run, make_scene, plug, tmp_path):
-    scene, said, unplugged_s = make_scene(*USUAL), [], []
+    from gnuradio.spectrumencoder.history import Reader
+    from gnuradio.spectrumencoder.session.history_listener import HistoryListener
+    from gnuradio.spectrumencoder.session.listening import ListenPart
+    from gnuradio.spectrumencoder.web.feed import Feed
+    scene, said, unplugged_s, lost_s = make_scene(*USUAL), [], [], []
+    page, history = Feed(), HistoryListener(tmp_path / "site.db", 0.0, 0.0, print)
 
     def pull():
         plug.unlink()
@@ -42,7 +53,8 @@ def test_after_an_unplug_the_run_goes_on_and_what_is_new_then_has_the_right_time
         make_scene(*USUAL, {"freq_hz": 99.98e6, "start_s": 0.6})  # what is on the air when it comes back
 
     def put_back(block):
-        if block.gaps and block.gaps[0]["errors"]:
+        if block.gaps and block.gaps[0]["errors"] and not lost_s:
+            lost_s.append(shown(page)["state"]["health"]["radio_lost"])
             plug.touch()
 
     def watch(flowgraph):
@@ -50,7 +62,8 @@ def test_after_an_unplug_the_run_goes_on_and_what_is_new_then_has_the_right_time
         flowgraph.on_poll.append(lambda: put_back(flowgraph.source.block))
         flowgraph.on_poll.append(lambda: said.extend(flowgraph.probe.news))
     outcome = live_run(f"pace=1,scene={scene},plug={plug}", duration=7.0, reconnect_s=0.0, watch=watch,
-                       settings={"learn_s": 3.0})
+                       settings={"learn_s": 3.0}, parts=[ListenPart([page, history])])
+    history.close()
     assert not outcome.fault and not outcome.hung and outcome.seconds == 7.0
     (gap,) = outcome.reconnects
     assert "driver failed" in gap["why"] and "the device is gone" in gap["why"] and gap["tries"] >= 2
@@ -62,6 +75,15 @@ def test_after_an_unplug_the_run_goes_on_and_what_is_new_then_has_the_right_time
     assert any("try 1 to open the radio again: " in line for line in lines)
     assert any("radio back after" in line for line in lines)
     assert set(outcome.alerts) == {"new"} and outcome.alerts["new"] == 1, outcome.alerts  # nothing is gone
+    # The page has seen it, and the history keeps it
+    now = shown(page)
+    assert lost_s == [gap[keys.TIMESTAMP]] and "radio_lost" not in now["state"]["health"]
+    log = [line["message"] for line in now["told"] if line["status"] == "reconnect"]
+    assert sum("model" in line["message"] for line in now["told"]) == 1  # not by each block
+    assert [line.partition(":")[0].partition(" after")[0] for line in log] == ["radio lost", "radio back"], log
+    with Reader(tmp_path / "site.db") as reader:
+        assert [loss for row in reader.health() for loss in row.get(keys.LOSSES, [])] == [
+            {keys.TIMESTAMP: gap[keys.TIMESTAMP], keys.WHY: gap["why"]}]
     (new,) = [event for event in events(tmp_path / "events.jsonl") if event["state"] == "open"]
     assert abs(new[keys.FREQ_CENTER_HZ] - 99.98e6) < 3e3 and new[keys.TIME_SOURCE] == "host"
     assert unplugged_s[0] + gap["gap_s"] - 0.5 < new[keys.TIMESTAMP] < unplugged_s[0] + gap["gap_s"] + 2.0

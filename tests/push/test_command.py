@@ -3,7 +3,10 @@
 
 import json
 import os
+import re
 import subprocess
+import threading
+import time
 
 import pytest
 from push_servers import wait_for
@@ -36,6 +39,31 @@ def test_a_run_reaches_broker_and_people_and_shows_no_secret(call, broker, subsc
     said = done.stdout + done.stderr + (tmp_path / "run.json").read_text()
     assert "hunter22" not in said and "T0KEN" not in said
     assert (tmp_path / "state/spectrumencoder/push.spool").is_file()
+
+
+def test_a_radio_that_is_lost_and_back_is_one_message_each(call, broker, subscriber, server, tmp_path):
+    from small_models import write_small_model
+    model, plug = write_small_model(tmp_path / "small.safetensors", "small", seed=1), tmp_path / "plug"
+    plug.touch()
+    lost = lambda: any("radio lost since" in one["problem"] for one in subscriber.of("attic/state"))  # noqa: E731
+
+    def pull():
+        wait_for(lambda: any(one["frames"] for one in subscriber.of("attic/state")))
+        plug.unlink()
+        wait_for(lambda: lost() and server.posts)
+        time.sleep(2.0)  # a try in vain
+        plug.touch()
+    puller = threading.Thread(target=pull)
+    puller.start()
+    done = call("run", f"soapy:driver=spectrumtest,plug={plug}", "--freq", "100M", "--rate", "250k", "--model", model,
+                "--reconnect", "--duration", "8", "--mqtt", broker.url("attic"), "--notify", f"json://127.0.0.1:{server.port}/x")
+    puller.join(60)
+    assert done.returncode == 0 and "try 1 to open the radio again" in done.stdout, done.stdout + done.stderr
+    first, second = server.texts()
+    assert re.match(r"Radio lost since [\d:]{8} UTC: the radio's driver failed .*the device is gone", first), first
+    assert re.match(r"Radio back, [\d:]{8} UTC, after \d+ s", second), second
+    wait_for(lambda: subscriber.of("attic/availability") == ["online", "offline"])
+    assert lost() and subscriber.of("attic/state")[-1]["problem"] in ("", "overflows")
 
 
 def test_push_test_says_what_happened(call, broker, subscriber, server):

@@ -22,9 +22,10 @@ SCENE = {"noise_dbfs_hz": -130, "emitters": [
 def run(program, tmp_path):
     """A live run of the test radio with a page; its address, and the process."""
     (tmp_path / "scene.json").write_text(json.dumps(SCENE))
-    radio = f"soapy:driver=spectrumtest,scene={tmp_path / 'scene.json'}"
-    words = [*program, "run", radio, "--freq", "433.7M", "--rate", "1M", "--learn", "5", "--web", "127.0.0.1:0", "--quiet",
-             "--band-file", str(tmp_path / "my.band"), "--events", str(tmp_path / "events.jsonl"),
+    (tmp_path / "plug").touch()
+    radio = f"soapy:driver=spectrumtest,scene={tmp_path / 'scene.json'},plug={tmp_path / 'plug'}"
+    words = [*program, "run", radio, "--freq", "433.7M", "--rate", "1M", "--learn", "5", "--reconnect", "--web",
+             "127.0.0.1:0", "--quiet", "--band-file", str(tmp_path / "my.band"), "--events", str(tmp_path / "events.jsonl"),
              "--snippets", str(tmp_path)]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     line = process.stderr.readline()
@@ -110,6 +111,17 @@ def test_an_alert_is_seen_accepted_by_a_click_and_named(run, tmp_path):
             assert ask(f"return document.querySelector('[data-panel={part}]').offsetHeight") > 400
         # It is silent: it was heard again, and opened no other alert
         wait(lambda: ask(f"return spectrumencoder.store.emitters.get({number}).bursts") >= 2, 40)
+        # The radio is pulled, and put back
+        browser.set_device(1440, 900)
+        browser.find_element(By.CSS_SELECTOR, "#live").click()
+        wait(lambda: (text("#when"), text("#now")) == ("now", "now"), 10)
+        (tmp_path / "plug").unlink()
+        wait(lambda: re.fullmatch(r"radio lost since \d\d:\d\d:\d\d", text("#pill")), 30)
+        assert "bad" in browser.find_element(By.CSS_SELECTOR, "#pill").get_attribute("class").split()
+        wait(lambda: re.fullmatch(r"\d\d:\d\d:\d\d UTC, the last", text("#when")) and text("#now") == "last", 10)
+        wait(lambda: "radio lost: " in text("#log"), 10)
+        (tmp_path / "plug").touch()
+        wait(lambda: text("#pill") == "watching" and text("#when") == "now" and "radio back after" in text("#log"), 60)
         assert browser.errors() == []  # no refusal by the page's own policy, no script that failed
     assert process.poll() is None
     opened = [e for e in map(json.loads, (tmp_path / "events.jsonl").read_text().splitlines())

@@ -104,6 +104,24 @@ def test_four_slow_pages_lose_rows_and_slow_nobody(serve, client, on_loop):
     assert server.feed.lost_rows > 4 * 1000
 
 
+def test_a_page_that_hangs_at_the_end_is_cut_off_without_a_traceback(serve, client, on_loop, caplog):
+    server = serve()
+
+    async def hang():
+        lazy = socket.socket()
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.connect(("127.0.0.1", server.port))
+        stream = await client(server).open().follow(sock=lazy, max_queue=1, ping_interval=None)
+        for number in range(100):
+            server.feed.take(News([row(1002.0 + number + 0.05 * k, n_bins=4096) for k in range(20)], []))
+            await asyncio.sleep(0.005)
+        await asyncio.to_thread(server.close)
+        stream.transport.abort()
+    on_loop(hang())
+    assert not server._thread.is_alive()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
 def test_a_slow_page_learns_how_many_rows_it_lost(serve, client, on_loop, monkeypatch):
     server = serve()
     real = app._send

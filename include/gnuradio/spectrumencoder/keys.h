@@ -143,6 +143,8 @@
     X(QUEUE_DEPTH, queue_depth, "queue_depth") \
     X(OVERFLOWS, overflows, "overflows") \
     X(DEVICE, device, "device") \
+    X(RADIO_LOST, radio_lost, "radio_lost") \
+    X(RADIO, radio, "radio") \
     X(SWEEP, sweep, "sweep") \
     X(TIMESTAMP_END, timestamp_end, "timestamp_end") \
     X(FREQ_START_HZ, freq_start_hz, "freq_start_hz") \
@@ -158,6 +160,8 @@
     X(OCCUPANCY, occupancy, "occupancy") \
     X(MEAN_DB, mean_db, "mean_db") \
     X(MAX_DB, max_db, "max_db") \
+    X(GAPS, gaps, "gaps") \
+    X(LOSSES, losses, "losses") \
     X(MESSAGE_ID, message_id, "message_id") \
     X(ALERTS_HOUR, alerts_hour, "alerts_hour") \
     X(PROBLEM, problem, "problem") \

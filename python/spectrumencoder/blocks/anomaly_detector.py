@@ -15,6 +15,7 @@ from .. import keys
 from ..detector.detector import Detector
 from ..detector.events import Emitted, Segment
 from ..emitters.background import Expected
+from ..emitters.listing import count
 from ..emitters.watcher import EmitterDetector
 from ..encoder import features
 from ..encoder.ensemble import load_models
@@ -53,8 +54,9 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         time_source: kind of rx_time tags: "tag" (of a recording), "hardware" (of a radio with a clock), "host" (of this
             computer's clock).
         detector: "emitters", see ``emitters.watcher.EmitterDetector``; or "boxes", see ``detector.Detector``.
-        band_file: of "emitters": what is known of the band. It is read at each start if it is there, and saved every 30 s, after
-            each command, and at the end. Decisions that another program writes into it (``band accept``) are taken over.
+        band_file: of "emitters": what is known of the band. It is read at each start if it is there, and saved every 30 s, within
+            two seconds of an alert, after each command, and at the end. Decisions that another program writes into it (``band
+            accept``) are taken over.
         settings: of "emitters": learn_s, belongs_after, bursts, false_events_per_hour, hold, usable. Of "boxes":
             false_alarm_rate, threshold_mode, threshold, false_events_per_hour, hold, usable.
 
@@ -201,9 +203,9 @@ class anomaly_detector(SafeBlock, gr.sync_block):
                 self.detector = judge
         with self._lock:
             self._clear()
-        judge, name = self.detector, self._file.contract["name"]
-        self.publish_status("running", f"model {name}, {len(judge.registry.emitters)} emitters known"
-                            if isinstance(judge, EmitterDetector) else f"model {name}, {len(judge.tables)} conformal tables")
+        judge = self.detector  # the encoder names the model
+        self.publish_status("running", f"{count(len(judge.registry.emitters), 'emitter')} known"
+                            if isinstance(judge, EmitterDetector) else f"{len(judge.tables)} conformal tables")
 
     def _stop(self):
         with self._lock:
@@ -308,6 +310,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         for event in emitted:
             self._n_events += event.fields[keys.STATE] == "open"
             self._mark_relative(event.fields)
+            if event.fields[keys.STATE] == "open" and keys.EMITTER_ID in event.fields and self._band_part is not None:
+                self._band_part.save_soon()
             self.message_port_pub(_ANOMALIES, pdu(event.fields, event.residual))
 
     def _mark_relative(self, fields: dict):

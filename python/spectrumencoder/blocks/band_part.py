@@ -65,6 +65,10 @@ class BandPart:
             self._saver = threading.Thread(target=self.save, daemon=True)  # writing waits for the disk: no frame does
             self._saver.start()
 
+    def save_soon(self):
+        """Lets ``tend`` save the file when it looks next: somebody may decide on an emitter of which they have just read."""
+        self._save_at = time.monotonic()
+
     def save(self, changed: bool = False):
         """Writes the file, if frames have come since it was written, or something else is `changed`. Call it without the lock."""
         if self._keeper is None or (self._saved_frames == self._block.detector.n_frames and not changed):

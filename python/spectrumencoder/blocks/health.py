@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 from gnuradio import gr
@@ -30,6 +31,7 @@ class health(SafeBlock, gr.sync_block):
 
     Attributes:
         device: reported with every status; set it.
+        radio_lost: says since when the radio is lost, POSIX s (None: it is not); reported while it is. A function; set it.
         n_reported: statuses so far.
         history: None; a list set here receives arrays of the latencies of all frames, s, each second and at the end.
     """
@@ -40,6 +42,7 @@ class health(SafeBlock, gr.sync_block):
         self.set_tag_propagation_policy(gr.TPP_DONT)
         self.gateway.only_count()
         self.device = ""
+        self.radio_lost: Callable[[], float | None] = lambda: None
         self.history: list[np.ndarray] | None = None
         self._tokenizer, self._encoder, self._detector, self._live = tokenizer, encoder, detector, bool(live)
         self._lock = threading.Lock()
@@ -113,8 +116,9 @@ class health(SafeBlock, gr.sync_block):
                 keys.LATENCY_P99_MS: None if p99 is None else float(p99)}
 
     def _counters(self) -> dict:
-        tokenizer = self._tokenizer
+        tokenizer, lost_s = self._tokenizer, self.radio_lost()
         return {keys.FRAMES: self._n_frames, keys.FRAMES_PER_S: 0.0, keys.LATENCY_P50_MS: None, keys.LATENCY_P99_MS: None,
                 keys.QUEUE_DEPTH: max(0, tokenizer.frames() - self._n_frames), keys.DROPPED_FRAMES: tokenizer.dropped_frames(),
                 keys.DROPPED_CONSTANT: tokenizer.dropped_constant(), keys.CLIPPED_FRAMES: tokenizer.clipped_frames(),
-                keys.SKIPPED_FRAMES: self._encoder.n_skipped, keys.OVERFLOWS: tokenizer.overflows(), keys.DEVICE: self.device}
+                keys.SKIPPED_FRAMES: self._encoder.n_skipped, keys.OVERFLOWS: tokenizer.overflows(), keys.DEVICE: self.device,
+                **({} if lost_s is None else {keys.RADIO_LOST: lost_s})}

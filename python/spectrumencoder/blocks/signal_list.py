@@ -109,7 +109,7 @@ class signal_list(SafeBlock, gr.sync_block):
     def _start(self):
         with self._lock:
             self._clear()
-        self.publish_status("running", f"model {self._model}")
+        self.publish_status("running")
 
     def _stop(self):
         with self._lock:

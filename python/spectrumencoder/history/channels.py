@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..emitters.steady import DC_BINS
+from .reader import MIN_GAP_S
 
 if TYPE_CHECKING:
     from ..display.history import Tuning
@@ -30,6 +32,7 @@ MIN_OVER_DB = 6.0  # over the floor: occupied
 _RARE_Z = 4.4172  # of a normal variable, exceeded with probability 5e-6 by a bin of noise
 WINDOW_BINS = 4  # half the main lobe of the Blackman-Harris window
 MINUTE_S = 60.0
+MAX_GAPS = 1000  # that wait to be taken
 
 
 def channel_hz(rate_hz: float, span_hz: float = 0.0) -> float:
@@ -174,6 +177,8 @@ class Meter:
         self._sums: dict[tuple[int, Tuning], Sums] = {}
         self._lock = threading.Lock()
         self._held: tuple[np.ndarray, Tuning, float, float] | None = None  # the newest frame, with the arguments of `add`
+        self._end_s = math.inf  # of the newest frame
+        self._gaps: deque[tuple[float, float]] = deque(maxlen=MAX_GAPS)
         self.lost_frames = 0
 
     def add(self, psd: np.ndarray, tuning: Tuning, posix_s: float, frame_s: float) -> None:
@@ -183,6 +188,9 @@ class Meter:
         """
         if not len(psd):
             return
+        if posix_s - self._end_s >= MIN_GAP_S:
+            self._gaps.append((self._end_s, posix_s))
+        self._end_s = posix_s + len(psd) * frame_s
         if self._held is not None:
             _, before, held_s, held_frame_s = self._held
             if tuning == before and abs(held_s + held_frame_s - posix_s) < 0.5 * frame_s:
@@ -219,6 +227,10 @@ class Meter:
                 grid = self._grids[tuning] = Grid(tuning, self._width_hz, self._usable)
             sums = self._sums[minute, tuning] = Sums(grid, posix_s)
         return sums
+
+    def take_gaps(self) -> list[tuple[float, float]]:
+        """Stretches without a frame since the last call, MIN_GAP_S or longer: begin and end, POSIX s."""
+        return [self._gaps.popleft() for _ in range(len(self._gaps))]
 
     def take(self) -> list[tuple[int, Sums]]:
         """The sums since the last call, by minute."""

@@ -7,7 +7,7 @@ import json
 import math
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from .packing import unpack_channels, unpack_levels
 from .schema import HistoryError, open_to_read
 
 BAND = "band_file"  # of emitters and alerts: the registry that their numbers are of
-MINUTE_S = 60.0
+MINUTE_S, MIN_GAP_S = 60.0, 5.0
 
 
 class Reader:
@@ -132,7 +132,7 @@ class Reader:
         """Minutes in which a run gave signal, oldest first.
 
         TIMESTAMP and TIMESTAMP_END of the signal in it; SECONDS of signal, FRAMES; FLOOR_DBFS; frames dropped, clipped and
-        skipped, and overflows, in this minute; latency, queue and other figures of then.
+        skipped, and overflows, in this minute; latency, queue and other figures of then; GAPS within it; LOSSES of the radio.
         """
         return [json.loads(health) | _without_none({
             keys.TIMESTAMP: begin, keys.TIMESTAMP_END: end, keys.SECONDS: seconds, keys.FRAMES: frames, keys.FLOOR_DBFS: floor,
@@ -140,14 +140,9 @@ class Reader:
                 "SELECT begin_s, end_s, seconds, frames, floor_dbfs, health, run_id FROM minutes "
                 "WHERE minute >= ? AND minute < ? ORDER BY begin_s", since_s / MINUTE_S - 1 + 1e-9, until_s / MINUTE_S)]
 
-    def gaps(self, since_s: float, until_s: float, min_s: float = 5.0) -> list[tuple[float, float]]:
+    def gaps(self, since_s: float, until_s: float, min_s: float = MIN_GAP_S) -> list[tuple[float, float]]:
         """Stretches of this time, min_s or longer, in which no signal came: nothing is known of them."""
-        end, found = since_s, []
-        for row in self.health(since_s, until_s):
-            if row[keys.TIMESTAMP] - end >= min_s:
-                found.append((end, row[keys.TIMESTAMP]))
-            end = max(end, row[keys.TIMESTAMP_END])
-        return [*found, (end, until_s)] if until_s - end >= min_s else found
+        return gaps_of(self.health(since_s, until_s), since_s, until_s, min_s)
 
     def _rows(self, statement: str, *values) -> Iterator[tuple]:
         try:
@@ -155,6 +150,24 @@ class Reader:
                 return iter(self._database.execute(statement, values).fetchall())
         except sqlite3.Error as error:
             raise HistoryError(f"{self.path} cannot be read: {error}; try again, or name another file") from error
+
+
+def gaps_of(health: Sequence[dict[str, Any]], since_s: float, until_s: float, min_s: float = MIN_GAP_S
+            ) -> list[tuple[float, float]]:
+    """Stretches of this time, min_s or longer, that rows of ``Reader.health`` leave out."""
+    parts = sorted(part for row in health for part in _with_signal(row))
+    end, found = since_s, []
+    for begin_s, end_s in parts:
+        if begin_s - end >= min_s:
+            found.append((end, begin_s))
+        end = max(end, end_s)
+    return [*found, (end, until_s)] if until_s - end >= min_s else found
+
+
+def _with_signal(row: dict[str, Any]) -> list[tuple[float, float]]:
+    """The stretches of a minute in which signal came."""
+    ends = [row[keys.TIMESTAMP], *(end for gap in row.get(keys.GAPS, []) for end in gap), row[keys.TIMESTAMP_END]]
+    return list(zip(ends[::2], ends[1::2], strict=True))
 
 
 def _without_none(row: dict[str, Any]) -> dict[str, Any]:

@@ -75,6 +75,12 @@ class Recorder:
             run.add_alert(message)
             self._wake.set()
 
+    def radio_lost(self, posix_s: float, why: str) -> None:
+        """The radio gave its last sample then; why: one line."""
+        run = self._run
+        if run is not None:
+            run.add_loss(posix_s, why)
+
     def end(self, why: str, notes: Sequence[str] = ()) -> bool:
         """The run has ended. Returns whether all of it is written; it waits some seconds for that."""
         with self._lock:

@@ -12,15 +12,16 @@ import numpy as np
 
 from .. import keys
 from .occupancy import OccupancyMap, occupancy_maps
-from .reader import BAND, Reader
+from .reader import BAND, Reader, gaps_of
 from .schema import HistoryError
 from .times import stamp
 
-MIN_GAP_S = 10.0
 BUSY_CHANNELS = 12
 ALIKE = 1.25  # ratio of the occupancies of channels side by side that count as one
 MIN_BUSY = 1e-4  # share of the time from which on a channel is listed
 NEW, GONE, RECEIVER, BURST = "new", "gone", "receiver", "burst"  # kinds of alerts
+AWAY = "the radio was away"
+_LOSS_S = 2.0  # a loss may be noted so long before the last frame ends
 WHOLE_BAND = ("raised floor", RECEIVER)
 
 
@@ -41,7 +42,8 @@ class Report:
     Attributes:
         site: name of the file. made_s: POSIX time at which it was made. runs, alerts, emitters, health: as ``Reader`` has them;
             alerts oldest first, emitters with `duty`, `level_db` and `status`.
-        gaps: stretches without signal. watched_s: length of the rest. maps: occupancy. levels: (band, emitter_id) -> levels.
+        gaps: stretches without signal. watched_s: length of the rest. maps: occupancy. young: the history
+            begins with it: more was asked for. levels: (band, emitter_id) -> levels.
         busiest: channels, the busiest first.
     """
 
@@ -55,6 +57,7 @@ class Report:
     health: list[dict[str, Any]]
     gaps: list[tuple[float, float]]
     maps: list[OccupancyMap]
+    young: bool = False
     levels: dict[tuple[str, int], Levels] = field(default_factory=dict)
     busiest: list[dict[str, Any]] = field(default_factory=list)
 
@@ -72,6 +75,15 @@ class Report:
         """Whether frequencies count from a centre that is not known."""
         return any(row.get(keys.FREQ_RELATIVE) for row in self.alerts) or any(one.low_hz < 0 < one.high_hz for one in self.maps)
 
+    def reason(self, gap: tuple[float, float]) -> str:
+        """Why no signal came in a gap."""
+        losses = [loss[keys.WHY] for row in self.health for loss in row.get(keys.LOSSES, [])
+                  if gap[0] - _LOSS_S <= loss[keys.TIMESTAMP] < gap[1]]
+        if losses:
+            return f"{AWAY}: {losses[-1]}"
+        within = any(run[keys.TIMESTAMP] <= gap[0] and gap[1] <= run[keys.TIMESTAMP_END] for run in self.runs)
+        return "no signal came" if within else "the monitor did not run"
+
     def kinds(self) -> Counter:
         """Number of alerts by kind."""
         return Counter(alert.get(keys.ALERT) or "anomaly" for alert in self.alerts)
@@ -85,7 +97,8 @@ class Report:
         return {
             "site": self.site, "since": stamp(self.since_s), "until": stamp(self.until_s), "since_s": self.since_s,
             "until_s": self.until_s, "made_s": self.made_s, "watched_s": self.watched_s,
-            "gaps": [{keys.TIMESTAMP: begin, keys.TIMESTAMP_END: end} for begin, end in self.gaps], "totals": totals,
+            "gaps": [{keys.TIMESTAMP: gap[0], keys.TIMESTAMP_END: gap[1], keys.WHY: self.reason(gap)} for gap in self.gaps],
+            "totals": totals,
             "alerts_by_kind": dict(self.kinds()), "alerts": self.alerts, "emitters": self.emitters, "runs": self.runs,
             "busiest_channels": self.busiest,
             "channels": [{keys.FREQ_START_HZ: one.first * one.channel_hz, keys.CHANNEL_HZ: one.channel_hz,
@@ -105,7 +118,7 @@ class Report:
 
 
 def make_report(reader: Reader, since_s: float, until_s: float, made_s: float) -> Report:
-    """Gathers a report.
+    """Gathers a report. It begins with the history, if that is younger than since_s.
 
     Raises:
         HistoryError: there is nothing in this time.
@@ -113,6 +126,8 @@ def make_report(reader: Reader, since_s: float, until_s: float, made_s: float) -
     span = reader.span()
     if span is None:
         raise HistoryError(f"{reader.path} is empty: no run has written into it yet")
+    young = since_s < span[0] < until_s
+    since_s = span[0] if young else since_s
     health = reader.health(since_s, until_s)
     alerts = reader.alerts(since_s, until_s)[::-1]
     if not health and not alerts:
@@ -120,22 +135,13 @@ def make_report(reader: Reader, since_s: float, until_s: float, made_s: float) -
                            f"to {stamp(span[1])}: give --since and --until in that time, or --since all")
     emitters = reader.emitters(since_s, until_s)
     report = Report(reader.path.name, since_s, until_s, made_s, reader.runs(since_s, until_s), alerts, emitters, health,
-                    _gaps(health, since_s, until_s), occupancy_maps(reader, since_s, until_s))
+                    gaps_of(health, since_s, until_s), occupancy_maps(reader, since_s, until_s), young)
     for band in sorted({row[BAND] for row in report.runs}):
         report.levels |= {(band, number): levels for number, levels in _levels(reader, since_s, until_s, band).items()}
     for row in emitters:
         _describe(row, report)
     report.busiest = _busiest(report)
     return report
-
-
-def _gaps(health: list[dict], since_s: float, until_s: float) -> list[tuple[float, float]]:
-    end, found = since_s, []
-    for row in health:
-        if row[keys.TIMESTAMP] - end >= MIN_GAP_S:
-            found.append((end, row[keys.TIMESTAMP]))
-        end = max(end, row[keys.TIMESTAMP_END])
-    return [*found, (end, until_s)] if until_s - end >= MIN_GAP_S else found
 
 
 def _levels(reader: Reader, since_s: float, until_s: float, band: str) -> dict[int, Levels]:
@@ -155,8 +161,9 @@ def _describe(row: dict[str, Any], report: Report) -> None:
     row["level_db"] = round(float(np.median(levels.mean_db)), 1) if heard else None
     first = row.get(keys.FIRST_HEARD) or -math.inf
     opened = {alert.get(keys.EMITTER_ID) for alert in report.of_kind(NEW) if alert[BAND] == row[BAND]}
-    row["status"] = ("gone" if row.get(keys.GONE) else "new" if row[keys.EMITTER_ID] in opened and first >= report.since_s else
-                     "accepted" if row.get(keys.ACCEPTED) else "usual" if row.get(keys.BELONGS) else "not usual")
+    row["status"] = ("gone" if row.get(keys.GONE) else "accepted" if row.get(keys.ACCEPTED) else
+                     "new" if row[keys.EMITTER_ID] in opened and first >= report.since_s else
+                     "usual" if row.get(keys.BELONGS) else "not usual")
 
 
 def _busiest(report: Report) -> list[dict[str, Any]]:

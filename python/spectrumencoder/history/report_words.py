@@ -14,12 +14,13 @@ from .. import keys
 from ..version import VERSION
 from .document import Document, Items, Picture, Section, Table, Text
 from .reader import BAND
-from .report import BURST, GONE, NEW, RECEIVER, WHOLE_BAND, Report
+from .report import AWAY, BURST, GONE, NEW, RECEIVER, WHOLE_BAND, Report
 from .times import length, short_stamp, stamp
 
 MAX_ROWS = 40  # of a table
 MAX_NAMED = 5  # in a sentence
 MAX_GAPS = 20
+_HATCHED = "Hatched: no signal came, since the monitor did not run or the radio was away."
 _COUNTED = ((keys.DROPPED_FRAMES, "dropped"), (keys.SKIPPED_FRAMES, "not judged, since the machine was too slow"),
             (keys.CLIPPED_FRAMES, "clipped"))
 Drawing = Callable[[Report], bytes]
@@ -34,7 +35,7 @@ def write_report(report: Report, pictures: dict[str, Drawing] | None = None) -> 
     sections = [Section("In short", [Items(_in_short(report))]), _alerts(report), _occupancy(report), _emitters(report),
                 _health(report), _explained(report)]
     for section, name, caption in (
-            (sections[1], "alerts", "When alerts were on, by kind. Hatched: the monitor did not run."),
+            (sections[1], "alerts", f"When alerts were on, by kind. {_HATCHED}"),
             (sections[2], "occupancy", _caption(report)),
             (sections[3], "levels", "Levels of emitters while they were on: median, and range from lowest to highest minute.")):
         if pictures:
@@ -61,8 +62,14 @@ def _in_short(report: Report) -> list[str]:
     lines = [f"The monitor ran {length(report.watched_s)} of {length(whole)} ({_percent(report.watched_s / whole)})."]
     if report.gaps:
         begin, end = max(report.gaps, key=lambda gap: gap[1] - gap[0])
-        lines[0] += (f" It did not run {_times(len(report.gaps))}" + (", for at most " if report.gaps[1:] else ", for ")
+        away = sum(report.reason(gap).startswith(AWAY) for gap in report.gaps)
+        why = ("" if not away else " because the radio was away" if away == len(report.gaps) else
+               f" ({_times(away)} because the radio was away)")
+        lines[0] += (f" No signal came {_times(len(report.gaps))}{why}" + (", for at most " if report.gaps[1:] else ", for ")
                      + f"{length(end - begin)} from {short_stamp(begin)}; what happened then is not known.")
+    if report.young:
+        begins = short_stamp(report.since_s, seconds=True)
+        lines.insert(0, f"The history begins at {begins}; nothing is known of the time before.")
     kinds = report.kinds()
     noticed = kinds.pop(RECEIVER, 0)
     said = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
@@ -85,7 +92,9 @@ def _named(report: Report, kind: str, head: str, key: str, word: str) -> list[st
     rows = report.of_kind(kind)
     if not rows:
         return []
-    named = [f"{_place(row[keys.FREQ_CENTER_HZ], report)} ({_who(row)}, {word} {short_stamp(row[key])})"
+    accepted = {(row[BAND], row[keys.EMITTER_ID]) for row in report.emitters if row.get(keys.ACCEPTED)}
+    named = [f"{_place(row[keys.FREQ_CENTER_HZ], report)} ({_who(row)}, {word} {short_stamp(row[key])}"
+             + (", accepted)" if (row[BAND], row.get(keys.EMITTER_ID)) in accepted else ")")
              for row in rows[:MAX_NAMED] if row.get(keys.FREQ_CENTER_HZ) is not None]
     return [f"{head}: {'; '.join(named)}" + (f"; and {len(rows) - MAX_NAMED} more" if rows[MAX_NAMED:] else "") + "."]
 
@@ -146,7 +155,7 @@ def _caption(report: Report) -> str:
     if step is None:
         return ""
     return (f"Share of the time in which each channel of {_width(step.channel_hz)} was above the noise floor, in steps of "
-            f"{length(step.step_s)}. Hatched: the monitor did not run.")
+            f"{length(step.step_s)}. {_HATCHED}")
 
 
 def _emitters(report: Report) -> Section:
@@ -176,9 +185,10 @@ def _health(report: Report) -> Section:
                   Table(("from", "to", "length", "source", "tuned to", "model", "ended"), runs[-MAX_ROWS:], (2,))]
     if report.gaps:
         longest = sorted(sorted(report.gaps, key=lambda gap: gap[0] - gap[1])[:MAX_GAPS])
-        parts += [Text("Time without a monitor, of which nothing is known:"),
-                  Table(("from", "to", "length"),
-                        [[short_stamp(begin), short_stamp(end), length(end - begin)] for begin, end in longest], (2,))]
+        parts += [Text("Time without signal, of which nothing is known:"),
+                  Table(("from", "to", "length", "why"),
+                        [[short_stamp(begin, seconds=True), short_stamp(end, seconds=True), length(end - begin),
+                          report.reason((begin, end))] for begin, end in longest], (2,))]
         if report.gaps[MAX_GAPS:]:
             parts.append(Text(f"{len(report.gaps) - MAX_GAPS} shorter ones are not shown here."))
     return Section("Health", parts)
@@ -220,7 +230,7 @@ def _explained(report: Report) -> Section:
         "Levels are in dB over that floor, per bin. They compare within a site, not between receivers.",
         "New, gone, louder, changed, moved: an emitter differs from what the monitor has learned to be usual. The class under "
         "“what” is a hint of the model.",
-        "Times without a monitor are shown as such. Nothing is concluded from them, neither quiet nor gone."])])
+        "Times without signal are shown as such. Nothing is concluded from them, neither quiet nor gone."])])
 
 
 def _place(hz: float | None, report: Report) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections import deque
@@ -13,12 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import keys
-from .channels import Meter, Reach, Sums, channel_hz, level_of
+from .channels import MINUTE_S, Meter, Reach, Sums, channel_hz, level_of
 from .packing import Channels
 from .store import BLOCK, History, MinuteRow
 
 MAX_ALERTS = 20_000  # messages that wait
 MAX_MINUTES = 1500  # that wait: a day
+MAX_LOSSES = 20  # of a minute that are kept, and gaps in it
 COUNTERS = (keys.DROPPED_FRAMES, keys.DROPPED_CONSTANT, keys.CLIPPED_FRAMES, keys.SKIPPED_FRAMES, keys.OVERFLOWS, keys.EVENTS)
 FIGURES = (keys.LATENCY_P50_MS, keys.LATENCY_P99_MS, keys.QUEUE_DEPTH, keys.FRAMES_PER_S)
 
@@ -81,6 +83,11 @@ class Minute:
                 row = self._levels.setdefault(place.emitter_id, [0.0, 0.0, 0.0, 0.0])
                 row[:] = row[0] + level.frames, row[1] + level.n, row[2] + level.power_sum, max(row[3], level.power_max)
 
+    def note(self, key: str, what: Any) -> None:
+        """Adds to a list in the health of the minute."""
+        self.health[key] = [*self.health.get(key, []), what][-MAX_LOSSES:]
+        self.changed = True
+
     def row(self) -> MinuteRow:
         """As the history takes it."""
         channels = {}
@@ -97,7 +104,8 @@ class Minute:
 
 
 class Run:
-    """A run on its way into a history. ``add_alert`` is for any thread, ``meter.add`` for another; the rest for the recorder's.
+    """A run on its way into a history. ``add_alert`` and ``add_loss`` are for any thread, ``meter.add`` for another; the rest for
+    the recorder's.
 
     Attributes: meter; begin_s, end_s: POSIX, of its signal; why, notes: set as it ends; done: its end is written; lost_alerts,
     lost_minutes: dropped since they waited for too long.
@@ -114,6 +122,7 @@ class Run:
         self._run_id: int | None = None
         self._alerts: deque[tuple[int, Mapping[str, Any]]] = deque()
         self._alert_numbers, self._alerts_lock = itertools.count(1), threading.Lock()
+        self._losses: deque[dict[str, Any]] = deque(maxlen=MAX_LOSSES)
         self._minutes: dict[int, Minute] = {}
         self._newest: Minute | None = None
         self._parts = itertools.count()
@@ -128,6 +137,10 @@ class Run:
                 self._alerts.popleft()
                 self.lost_alerts += 1
             self._alerts.append((next(self._alert_numbers), message))
+
+    def add_loss(self, posix_s: float, why: str) -> None:
+        """Takes the time of a radio's last sample before it was lost; why: one line."""
+        self._losses.append({keys.TIMESTAMP: posix_s, keys.WHY: why})
 
     def collect(self) -> None:
         """Takes what the run has given since the last call."""
@@ -144,6 +157,13 @@ class Run:
             self.end_s = sums.end_s if self.end_s is None else max(self.end_s, sums.end_s)
         if self._newest is not None:
             self._add_health(self._newest, health)
+        for begin_s, end_s in self.meter.take_gaps():
+            number = math.floor(begin_s / MINUTE_S)
+            if number == math.floor(end_s / MINUTE_S) and number in self._minutes:  # others show between rows
+                self._minutes[number].note(keys.GAPS, [begin_s, end_s])
+        while self._losses and self._newest is not None:
+            loss = self._losses.popleft()
+            self._minutes.get(math.floor(loss[keys.TIMESTAMP] / MINUTE_S), self._newest).note(keys.LOSSES, loss)
 
     def _add_health(self, minute: Minute, health: Mapping[str, Any]) -> None:
         for name in COUNTERS:

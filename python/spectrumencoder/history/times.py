@@ -33,9 +33,10 @@ def stamp(posix_s: float, seconds: bool = False) -> str:
     return datetime.fromtimestamp(posix_s, UTC).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
 
 
-def short_stamp(posix_s: float, year: bool = False) -> str:
-    """ "Mon 16 Nov 18:04", or "Mon 16 Nov 2026 18:04"."""
-    return datetime.fromtimestamp(posix_s, UTC).strftime("%a %d %b %Y %H:%M" if year else "%a %d %b %H:%M")
+def short_stamp(posix_s: float, year: bool = False, seconds: bool = False) -> str:
+    """ "Mon 16 Nov 18:04", "Mon 16 Nov 2026 18:04", "Mon 16 Nov 18:04:31"."""
+    form = f"%a %d %b{' %Y' if year else ''} %H:%M{':%S' if seconds else ''}"
+    return datetime.fromtimestamp(posix_s, UTC).strftime(form)
 
 
 def length(seconds: float) -> str:

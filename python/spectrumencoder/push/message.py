@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import keys
 from ..emitters.listing import frequency, what
+from ..history.times import length
 from .rules import FAULT
 
 MAX_LINES = 30
@@ -26,6 +27,8 @@ def line(event: Mapping[str, Any], now_s: float, zone: tzinfo | None = None) -> 
         event: by the vocabulary; fields may be absent.
         now_s: POSIX time at which it is read: an old event states its date. zone: for the time of day; None: UTC.
     """
+    if event.get(keys.ALERT) == FAULT and keys.RADIO_LOST in event:
+        return _of_radio(event, now_s, zone)
     if event.get(keys.ALERT) == FAULT:
         return f"The monitor has stopped, {time_of_day(event[keys.TIMESTAMP], now_s, zone)}: {event[keys.MESSAGE]}"
     kind, ended = str(event.get(keys.ALERT) or "anomaly"), event.get(keys.STATE) == CLOSE
@@ -45,6 +48,14 @@ def line(event: Mapping[str, Any], now_s: float, zone: tzinfo | None = None) -> 
     if event.get(keys.RECORDING):
         text += f" in {event[keys.RECORDING]}"
     return f"Ended: {text[0].lower()}{text[1:]}" if ended else text
+
+
+def _of_radio(event: Mapping[str, Any], now_s: float, zone: tzinfo | None) -> str:
+    """That a radio is lost, or back: "Radio lost since 12:03:17 UTC: ..."; "Radio back, 12:03:49 UTC, after 32 s"."""
+    lost_s = event[keys.RADIO_LOST]
+    if event.get(keys.STATE) != CLOSE:
+        return f"Radio lost since {time_of_day(lost_s, now_s, zone)}: {event[keys.WHY]}"
+    return f"Radio back, {time_of_day(event[keys.TIMESTAMP], now_s, zone)}, after {length(event[keys.TIMESTAMP] - lost_s)}"
 
 
 def digest(events: Sequence[Mapping[str, Any]], now_s: float, zone: tzinfo | None = None) -> str:

@@ -15,7 +15,7 @@ from ..detector.threats import LEVELS
 
 KINDS = ("new", "gone", "louder", "moved", "changed", "raised floor", "receiver", "burst", "anomaly", "fault")
 STATES = ("open", "update", "close")
-FAULT = "fault"  # the run has ended for a reason that nobody wanted
+FAULT = "fault"  # the run has ended for a reason that nobody wanted; its radio is lost, or back
 FOR_PEOPLE = ("new", "gone", "louder", "moved", "changed", "raised floor", "anomaly", FAULT)
 HOUR_S = 3600.0
 MAX_KNOWN = 10_000  # events whose opening is remembered
@@ -109,7 +109,7 @@ class Rules:
     """What a target gets, and when. Frequencies in Hz. Rules for people do not hold for MQTT, which gets every event at once."""
 
     kinds: tuple[str, ...] = _rule((), _words(KINDS), "Kinds of alerts; `anomaly` is what the detector `boxes` reports, `fault` "
-                                   "the end of a run that failed.")
+                                   "a run that failed, a radio that is lost or back.")
     states: tuple[str, ...] = _rule((), _words(STATES), "States of an alert: it opens, is heard again, is over.")
     min_snr_db: float = _rule(float("-inf"), _number(-50, 150, "dB"), "Minimum level over the noise.")
     min_power_dbfs: float = _rule(float("-inf"), _number(-250, 50, "dBFS"), "Minimum power.")

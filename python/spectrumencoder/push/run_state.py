@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import keys
+from .message import time_of_day
 
 HOUR_S = 3600.0
 PROBLEM_S = 60.0  # how long a loss is called a problem
@@ -38,6 +39,11 @@ class RunState:
                 self._losses[key] = now_s
         self._health = dict(status)
 
+    def take_radio(self, lost_s: float | None):
+        """The radio is lost since this time (POSIX, s); None: it is back."""
+        self._health.pop(keys.RADIO_LOST, None)
+        self._health |= {} if lost_s is None else {keys.RADIO_LOST: lost_s}
+
     def take_noise(self, dbfs: float):
         """The noise, dBFS per bin."""
         self._noise_dbfs = dbfs if math.isfinite(dbfs) else None
@@ -60,6 +66,8 @@ class RunState:
         while self._alerts_s and self._alerts_s[0] <= now_s - HOUR_S:
             self._alerts_s.popleft()
         problems = [self._fault] if self._fault else []
+        lost_s = self._health.get(keys.RADIO_LOST)
+        problems += [] if lost_s is None else [f"radio lost since {time_of_day(lost_s, now_s, None)}"]
         problems += [what for key, what in _LOSSES.items() if now_s - self._losses.get(key, -math.inf) < PROBLEM_S]
         rate = self._health.get(keys.FRAMES_PER_S)
         return {keys.ALERTS_HOUR: len(self._alerts_s), keys.EMITTERS: emitters,

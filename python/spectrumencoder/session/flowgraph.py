@@ -264,6 +264,7 @@ class Flowgraph:
         top.msg_connect(monitor, keys.STATUS, self.probe, keys.STATUS)
         if source.reconnects is not None:
             top.msg_connect(source.block, keys.STATUS, self.probe, keys.STATUS)
+            self.monitor.health.radio_lost = lambda: source.block.lost_since
 
     def add(self, blocks: list) -> None:
         """Takes in more blocks, which are connected already: their failures end the run, and their queues are emptied."""

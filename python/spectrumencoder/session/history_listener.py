@@ -15,6 +15,7 @@ from ..display.history import Tuning
 from ..history.recorder import Recorder
 from ..history.run import Source
 from .listening import FollowedRun, Listener, News
+from .radio_states import LOST
 
 
 class HistoryListener(Listener):
@@ -39,6 +40,8 @@ class HistoryListener(Listener):
         for port, fields in news.messages:
             if port == keys.EVENTS:
                 self._recorder.alert(fields)
+            elif port == keys.STATUS and fields.get(keys.RADIO) == LOST:
+                self._recorder.radio_lost(fields[keys.RADIO_LOST], fields[keys.WHY])
 
     def end(self, notes: Sequence[str]) -> None:
         self._recorder.end(self._run.ending or "ended", notes)

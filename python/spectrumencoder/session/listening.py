@@ -40,7 +40,9 @@ class SpectrumRow(NamedTuple):
 
 
 class News(NamedTuple):
-    """What came since the last call: rows, and messages as (port, dict), port one of `events`, `signals`, `tracks`, `status`."""
+    """What came since the last call: rows, and messages as (port, dict), port one of `events`, `signals`, `tracks`, `status`.
+
+    `status` is that of the chain and of the radio; one of the state `reconnect` says that it is lost, tried or back."""
 
     rows: list[SpectrumRow]
     messages: list[tuple[str, dict]]
@@ -211,6 +213,7 @@ class ListenPart:
         run.history = next((listener.history for listener in self._listeners if listener.history is not None), None)
         if run.is_radio:
             top.msg_connect(feed, keys.CMD, source.block, keys.CMD)
+            top.msg_connect(source.block, keys.STATUS, feed, keys.STATUS)
         more = [block for listener in self._listeners for block in listener.blocks(flowgraph)]
         for listener in self._listeners:
             listener.begin(run)

@@ -11,11 +11,13 @@ import numpy as np
 
 from .. import keys
 from ..blocks.event_log import json_line
+from ..detector.events import CLOSE, OPEN
 from ..push import message
 from ..push.pusher import Pusher
 from ..push.rules import FAULT
 from ..push.run_state import RunState
 from .listening import FollowedRun, Listener, News, SpectrumRow
+from .radio_states import BACK, RECONNECT_STATE, TRY
 
 STATE_S = 5.0  # between two messages about the present, unless there is an alert
 
@@ -43,6 +45,8 @@ class PushListener(Listener):
                 alert = fields if fields.get(keys.STATE) == "open" else alert
             elif port == keys.STATUS and keys.FRAMES_PER_S in fields:
                 self._state.take_health(fields, now_s)
+            elif port == keys.STATUS and fields.get(keys.STATUS_STATE) == RECONNECT_STATE and fields[keys.RADIO] != TRY:
+                self._take_radio(fields)
         if news.rows:
             self._row = news.rows[-1]
         if alert is not None or now_s >= self._next_s:
@@ -69,6 +73,15 @@ class PushListener(Listener):
     def summary(self) -> dict[str, Any]:
         self._pusher.close()
         return self._pusher.summary()
+
+    def _take_radio(self, status: dict):
+        """The radio is lost, or back: a fault that opens and closes."""
+        back = status[keys.RADIO] == BACK
+        fault = {keys.ALERT: FAULT, keys.STATE: CLOSE if back else OPEN,
+                 **{key: status[key] for key in (keys.MESSAGE, keys.TIMESTAMP, keys.RADIO_LOST, keys.WHY)}}
+        self._pusher.event(fault, json_line(fault))
+        self._state.take_radio(None if back else status[keys.RADIO_LOST])
+        self._next_s = 0.0
 
     def _retain(self, alert: dict | None, now_s: float):
         if self._row is not None:

@@ -14,11 +14,11 @@ from .. import keys
 from ..blocks.messages import metadata
 from ..blocks.safe_block import WORK_DONE, SafeBlock, handler
 from ..blocks.soapy_radio import RadioError
-from ..emitters.listing import plain, utc
+from ..emitters.listing import plain
 from .radio_process import START, Failed, Piece, RadioProcess
+from .radio_states import BACK, LOST, RECONNECT_STATE, TRY
 from .sources import RadioOptions
 
-RECONNECT_STATE = "reconnect"  # of a status: the radio is lost, each try, the radio is back
 FIRST_WAIT_S, MAX_WAIT_S = 1.0, 30.0  # between two tries; each wait is twice the one before
 MAX_GAPS, MAX_TRIES = 1000, 20  # that are kept for the summary
 _POLL_S = 0.1
@@ -30,7 +30,7 @@ class reopened_radio(SafeBlock, gr.sync_block):
 
     Output 0: complex samples with the tags of ``soapy_radio``. A radio without a clock gets ``rx_time`` tags by the computer's
     clock, so that times are right after a gap. Message input `cmd`: as of ``soapy_radio``; the radio is opened again at the
-    frequency commanded last. Message output: `status`: that of the radio, and a line (`reconnect`) for each loss, try and return.
+    frequency commanded last. Message output: `status`: that of the radio, and a status `reconnect` for each loss, try and return.
 
     Args:
         options: of the radio. within_s: how long it is tried to open it again; inf: for ever.
@@ -58,6 +58,7 @@ class reopened_radio(SafeBlock, gr.sync_block):
         self._lock, self._closing = threading.RLock(), threading.Event()
         self._thread: threading.Thread | None = None
         self._lost_at = self._heard_at = clock()
+        self._lost_since: float | None = None
         self.gaps: list[dict] = []
         self.n_gaps = self.n_tries = 0
         self.gap_s, self.gave_up = 0.0, ""
@@ -77,6 +78,11 @@ class reopened_radio(SafeBlock, gr.sync_block):
     def away(self) -> bool:
         """Whether it is lost at present."""
         return self._link is None
+
+    @property
+    def lost_since(self) -> float | None:
+        """POSIX seconds of its last sample, while it is lost; else None."""
+        return self._lost_since
 
     def set_clock(self):
         """The process sets the clock itself."""
@@ -102,10 +108,11 @@ class reopened_radio(SafeBlock, gr.sync_block):
             self.n_gaps += 1
             gap = {keys.TIMESTAMP: time.time() - (self._lost_at - self._heard_at), keys.SAMPLE_START: self._given, "why": why,
                    "tries": 0, "errors": [], "gap_s": None}
+            self._lost_since = gap[keys.TIMESTAMP]
             if self.n_gaps <= MAX_GAPS:
                 self.gaps.append(gap)
         link.close()
-        self._say(f"{utc(time.time())}  radio lost: {why}")
+        self._say(LOST, gap, f"radio lost: {why}")
         self._thread = threading.Thread(target=self._reopen, args=(gap,), daemon=True)
         self._thread.start()
 
@@ -202,7 +209,7 @@ class reopened_radio(SafeBlock, gr.sync_block):
                 return
             except RadioError as error:
                 gap["errors"] = [*gap["errors"], str(error)][-MAX_TRIES:]
-                self._say(f"{utc(time.time())}  try {gap['tries']} to open the radio again: {error}")
+                self._say(TRY, gap, f"try {gap['tries']} to open the radio again: {error}")
 
     def _take_up(self, link: RadioProcess, gap: dict):
         """Goes on with a radio that is open again. Raises RadioError: it is another one, or gone already."""
@@ -219,13 +226,15 @@ class reopened_radio(SafeBlock, gr.sync_block):
                 return
             gap["gap_s"] = self._clock() - self._heard_at
             self.gap_s += gap["gap_s"]
+            self._lost_since = None
             self._link = link  # what came before the loss and was not given yet is given first
-        self._say(f"{utc(time.time())}  radio back after {plain(gap['gap_s'])} s, at try {gap['tries']}")
+        self._say(BACK, gap, f"radio back after {plain(gap['gap_s'])} s, at try {gap['tries']}")
 
     def _left_s(self) -> float:
         """Time that is left for tries, s."""
         return self._within_s - (self._clock() - self._lost_at)
 
-    def _say(self, text: str):
+    def _say(self, what: str, gap: dict, text: str):
         self.logger.warn(text)
-        self.publish_status(RECONNECT_STATE, text)
+        self.publish_status(RECONNECT_STATE, text, **{
+            keys.RADIO: what, keys.TIMESTAMP: time.time(), keys.RADIO_LOST: gap[keys.TIMESTAMP], keys.WHY: gap["why"]})

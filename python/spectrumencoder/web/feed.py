@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import keys
 from ..session.listening import ROW_S, SIGNALS, Listener, News
+from ..session.radio_states import TRY
 from . import snippets, texts
 from .rows import RowRing, pack
 
@@ -193,7 +194,7 @@ class Feed(Listener):
                 alerts[alert[keys.EVENT_ID]] = alert
             elif port == keys.SIGNALS:
                 signals[fields.get(keys.SIGNAL_ID), fields.get(keys.SAMPLE_START)] = self._spanned(fields)
-            elif port == keys.STATUS and fields.get(keys.MESSAGE) and fields.get(keys.STATUS_STATE) != keys.EMITTERS:
+            elif port == keys.STATUS and self._is_for_log(fields):
                 told.append({key: fields.get(key) for key in (keys.BLOCK, keys.STATUS_STATE, keys.MESSAGE)})
                 told[-1]["time"] = time.time()
         with self._lock:
@@ -203,6 +204,11 @@ class Feed(Listener):
                 self._signals.popitem(last=False)
         said = {"alerts": list(alerts.values()), "signals": list(signals.values())[-_SIGNALS_AT_ONCE:], "told": told[-20:]}
         return {key: value for key, value in said.items() if value}
+
+    @staticmethod
+    def _is_for_log(status: dict) -> bool:
+        """Whether a status says something to a person. The tries to open a radio would push all else out of the log."""
+        return bool(status.get(keys.MESSAGE)) and status.get(keys.STATUS_STATE) != keys.EMITTERS and status.get(keys.RADIO) != TRY
 
     def _take_alert(self, fields: dict) -> dict:
         """The row of an alert after one of its messages: the newest fields, when it opened, and the times it was seen."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,17 @@ from .feed import Feed
 MAX_MESSAGE = 1024  # bytes that a page may send over its websocket; it has nothing to say there
 MAX_CONNECTIONS = 128
 _END_S = 3.0
+
+
+class _WithoutTheEnd(logging.Filter):
+    """Leaves out what uvicorn logs, with tracebacks, of requests and pages that the end of the server cuts off."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not (isinstance(error, asyncio.CancelledError) or str(record.msg).startswith("Cancel %s running task"))
+
+
+logging.getLogger("uvicorn.error").addFilter(_WithoutTheEnd())
 
 
 class PageServer:

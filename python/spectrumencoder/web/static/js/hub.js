@@ -53,6 +53,7 @@ function sensorItem(one) {
   if (budget.bytes_per_spectrum) link.push(` · ${budget.bytes_per_spectrum.toFixed(0)} bytes a spectrum, ${budget.spectra_per_s.toFixed(0)} spectra/s`);
   for (const [kind, value] of Object.entries(budget.by_kind)) if (value >= 1) link.push(` · ${KINDS[kind] || kind} ${rate(value)}`);
   const health = one.health, state = [`last message ${age(one.seen_s, hub.time)}, ${seconds(Math.max(0, one.delay_s))} under way`];
+  if (health.radio_lost != null) state.push(` · radio lost since ${clock(health.radio_lost)}`);
   if (health.waiting_messages) state.push(` · ${count(health.waiting_messages)} wait there`);
   if (health.dropped_messages || hub.lost[one.sensor]) state.push(` · ${count(Math.max(health.dropped_messages || 0, hub.lost[one.sensor] || 0))} dropped for lack of room`);
   item.pill.className = `pill ${one.here ? "good" : "bad"}`;

@@ -120,7 +120,10 @@ function times() {
   $("live").hidden = !view.paused;
   $("unzoom").hidden = view.whole;
   const behind = view.newest - view.endS;
-  $("when").textContent = store.rows.length ? view.paused ? `${clock(view.endS)} UTC, ${seconds(behind)} ago` : "now" : "";
+  const now = connected && store.lostSince == null && store.ended === null;
+  $("when").textContent = !store.rows.length ? "" : view.paused ? `${clock(view.endS)} UTC, ${seconds(behind)} ago`
+    : now ? "now" : `${clock(view.newest)} UTC, the last`;
+  $("now").textContent = now || !store.rows.length ? "now" : "last";
   if (document.activeElement !== $("back") || !view.paused) $("back").value = KEPT_S - Math.min(KEPT_S, behind);
 }
 
@@ -130,7 +133,8 @@ function status() {
   const {learning} = store.state, pill = $("pill");
   const left = learning?.learning ? `learning, ${Math.floor(learning.learned_s)} s of ${+learning.learn_s.toPrecision(4)} s` : "watching";
   const [text, kind] = !connected ? ["connection lost, trying again", "bad"] : store.ended !== null ? ["the run has ended", "off"]
-    : !store.about.source ? ["waiting for the run", "off"] : [left, learning?.learning ? "learning" : "good"];
+    : !store.about.source ? ["waiting for the run", "off"] : store.lostSince != null
+      ? [`radio lost since ${clock(store.lostSince)}`, "bad"] : [left, learning?.learning ? "learning" : "good"];
   pill.textContent = text;
   pill.className = `pill ${kind}`;
   pill.style.setProperty("--done", learning?.learning ? Math.min(1, learning.learned_s / learning.learn_s) : 1);
@@ -143,6 +147,7 @@ function status() {
     : row ? "" : connected ? store.ended !== null ? "The run has ended." : "No spectrum so far." : "No connection to the run.";
   $("empty").textContent = empty;
   $("empty").hidden = !empty;
+  times();
 }
 
 let open = 0;

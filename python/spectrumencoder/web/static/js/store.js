@@ -129,6 +129,9 @@ export class Store extends EventTarget {
   // Whether anything may be decided here
   get steered() { return this.ended === null && !!this.about.can_steer; }
 
+  // Since when the radio is lost, POSIX s; null: it is not
+  get lostSince() { return this.ended === null ? this.state.health?.radio_lost ?? null : null; }
+
   // A recording's time is its own
   get now() {
     const newest = this.rows.last?.t ?? 0;
