@@ -118,8 +118,12 @@ def test_what_cannot_be_is_one_line(call, the_line, loud, model_file, band_model
             (1, "bad.band is no band file, or damaged", ("--band-file", tmp_path / "bad.band")),
             (1, "is a model file, not a band file", ("--band-file", model_file)),
             (1, "name a file in a folder that exists", ("--band-file", tmp_path / "no" / "x.band")),
+            (1, "cannot write /proc/x.band: No such file or directory; name a file in a folder that you may write",
+             ("--band-file", "/proc/x.band", "--history", tmp_path / "h.db", "--events", tmp_path / "e.jsonl")),
             (2, "holds tables of a calibrated band", ("--model", band_model))):
         assert says in the_line(call("run", loud, *options), status)
+    assert not (tmp_path / "h.db").exists() and not (tmp_path / "e.jsonl").exists()  # it was found before anything else
+    assert "you may write" in the_line(call("calibrate", loud, "--out", "/proc/x.band"), 1)
     (tmp_path / "two").mkdir()
     for name in ("a", "b"):
         for suffix in (".sigmf-meta", ".sigmf-data"):

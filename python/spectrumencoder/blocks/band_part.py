@@ -28,7 +28,7 @@ class BandPart:
         path: the band file; "": none.
 
     Raises:
-        BandFileError: the file's folder is not there.
+        BandFileError: the file cannot be written.
     """
 
     def __init__(self, block: anomaly_detector, lock: threading.Lock, path: str):
