@@ -15,14 +15,14 @@ OWN_HZ, NEW_HZ = -0.2e6, 0.11e6
 @pytest.fixture(scope="module")
 def make(write_sigmf, tmp_path_factory):
     """make(name, seconds, new at (s) or None) -> recording of noise, with bursts every second and perhaps a new signal."""
-    def recording(name, seconds, new_s=None, seed=5):
+    def recording(name, seconds, new_s=None, seed=5, freq_hz=FREQ):
         rng, count = np.random.default_rng(seed), round(seconds * RATE)
         iq = (0.01 * (rng.normal(size=count) + 1j * rng.normal(size=count))).astype(np.complex64)
         time_s = np.arange(count) / RATE
         iq += 0.01 * ((time_s % 1.0 > 0.3) & (time_s % 1.0 < 0.4)) * np.exp(2j * np.pi * OWN_HZ * time_s).astype(np.complex64)
         if new_s is not None:
             iq += 0.01 * ((time_s > new_s) & (time_s < new_s + 0.3)) * np.exp(2j * np.pi * NEW_HZ * time_s).astype(np.complex64)
-        return write_sigmf(tmp_path_factory.mktemp(name), name, iq, RATE, freq_hz=FREQ)
+        return write_sigmf(tmp_path_factory.mktemp(name), name, iq, RATE, freq_hz=freq_hz)
     return recording
 
 
@@ -72,6 +72,26 @@ def test_a_band_file_is_gone_on_with(call, make, loud, model_file, tmp_path):
     assert call("band", "accept", file, 2).returncode == 0
     done = call("run", make("again", 5.0, 2.0, seed=9), "--model", model_file, "--band-file", file)
     assert "2 emitters known, 0 alerts" in done.stdout, done.stdout
+
+
+def test_another_frequency_is_learned_into_the_same_file(call, make, loud, model_file, tmp_path):
+    file = tmp_path / "my.band"
+    assert call("run", make("usual", 6.0), "--model", model_file, "--learn", 3, "--band-file", file).returncode == 0
+    before = load(file)
+    other = make("other", 10.0, 7.5, freq_hz=99e6)
+    done = call("run", other, "--model", model_file, "--band-file", file, "--json", tmp_path / "s.json")
+    assert done.returncode == 0, done.stderr
+    assert "what is known was learned at 433.92 MHz at 1 MS/s (16 spectra a frame); 99 MHz at 1 MS/s (16 spectra a frame) is " \
+        "learned now, for 5 s of signal" in done.stdout
+    assert "its first half, 5 s, taught the second" in done.stderr
+    assert re.search(r"^learned 5(\.\d+)? s of signal, heard 1 emitter$", done.stdout, re.M) and "99.1" in done.stdout
+    (recording,) = json.loads((tmp_path / "s.json").read_text())["recordings"]
+    assert recording["alerts"] == {"new": 1} and recording["emitters"] == 3 and recording["learned"]
+    after = load(file)
+    assert [t.freq_hz for t in after.tunings] == [FREQ, 99e6] and after.complete
+    assert after.registry.emitters[1].count == before.registry.emitters[1].count
+    done = call("run", loud, "--model", model_file, "--band-file", file)
+    assert "learned" not in done.stdout + done.stderr and "4 emitters known, 1 alert" in done.stdout, done.stdout
 
 
 def test_half_of_a_short_recording_teaches_the_other_half(call, loud, model_file, tmp_path):

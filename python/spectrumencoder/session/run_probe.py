@@ -15,6 +15,7 @@ from ..blocks.safe_block import SafeBlock, handler
 from ..blocks.tags import frame_tags, known_freq
 from ..detector.events import CLOSE, OPEN, UPDATE
 from ..display.waterfall import Waterfall
+from ..emitters.watcher import LEARN_AGAIN
 from .reopened_radio import RECONNECT_STATE
 
 MAX_EVENTS = 10_000
@@ -123,7 +124,7 @@ class run_probe(SafeBlock, gr.sync_block):
     @handler
     def handle_status(self, message):
         status = metadata(message)
-        if status.get(keys.STATUS_STATE) in (LEARNED, ON_AIR, RECONNECT_STATE):
+        if status.get(keys.STATUS_STATE) in (LEARNED, ON_AIR, LEARN_AGAIN, RECONNECT_STATE):
             self.news.append((str(status.get(keys.MESSAGE)), _rows(status.get(keys.EMITTERS))))
         said = str(status.get(keys.STATUS_STATE)), str(status.get(keys.MESSAGE) or "")
         if said in self.messages or len(self.messages) < MAX_MESSAGES:
