@@ -214,6 +214,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
             if self.detector.learning and self.detector.n_frames:
                 self.detector.look_on_air()
                 self._band_part.say_on_air()
+                self._band_part.say_not_learned()
             self._band_part.finish()
         self.publish_status("stopped")
 

@@ -168,6 +168,23 @@ class BandFile:
                    str(row["window"]), fft_size, str(row["model"]), float(row["created_s"]), float(row["updated_s"]), learning_s)
 
 
+def forget_model(before: str, now: str, registry: Registry) -> str:
+    """Prepares a registry for another model than it was learned with; says so, in a line, or returns "" if it is the same.
+
+    Places, levels and backgrounds are of the spectrum alone. Classes are of a model: the next transmissions name an emitter, and
+    a class of the other model's is no change of its waveform.
+    """
+    if before in ("", now):
+        return ""
+    for emitter in registry.emitters.values():
+        total = sum(emitter.labels.values())
+        for label in emitter.labels:
+            emitter.labels[label] /= max(total, 1.0)
+        emitter.waveform.forget_classes()
+    return (f"the band file was learned with the model {before}, this is {now}: emitters and backgrounds hold, classes are named "
+            "anew as emitters are heard")
+
+
 def write(path: Path | str, content: bytes):
     """Writes the content of a band file. Raises BandFileError: see ``BandFile.save``."""
     try:

@@ -29,6 +29,7 @@ NOISE_SHARE = 0.1  # of the false alerts an hour, that noise may cause
 FLOOR_DB = 3.0  # from what is usual, that counts as much as the limit of a box
 GAIN_DB_PER_S = 0.05  # that what is usual follows
 RECENT = 8  # blocks: what was there in half of them is no cause of something new
+OTHER_GAIN_DB = 6.0  # from that of a band file, which is worth a line
 MAX_NAMED = 3  # tunings in a line
 _SEAM_BINS = 2  # between two tunings that lie side by side, as the hops of a scan do
 _SLOW = 9  # frames, of whose gains an impulse stands out of the second lowest: two in three may hold one
@@ -106,8 +107,14 @@ class TuningState:
         self._means: deque[np.ndarray] = deque(maxlen=RECENT)  # power over the background of the last blocks
         self._recent: np.ndarray | None = None
         self._gains: deque[float] = deque(maxlen=_SLOW)
+        self._restored = False  # what is usual was learned before, perhaps at another gain
         self.clear_block()
         self.restart()
+
+    def restore(self, mean_db: np.ndarray, frames: int):
+        """Takes a background (N,) dBFS that was learned before, and the number of frames behind it."""
+        self.background.restore(mean_db, frames)
+        self._restored = True
 
     @property
     def start(self) -> int:
@@ -253,6 +260,16 @@ class TuningState:
         self._seen.add(tokens)
         return Block(np.concatenate(self._psd), ratio, gains, np.concatenate(self._starts), np.concatenate(self._times),
                      np.concatenate(self._classes), tokens)
+
+    def other_gain(self) -> str:
+        """A line if the first block after ``restore`` shows another gain than what was restored; else ""."""
+        restored, self._restored = self._restored, False
+        change = self.usual_gain_db or 0.0
+        if not restored or abs(change) < OTHER_GAIN_DB:
+            return ""
+        return (f"the noise at {in_words([self.key])} is {abs(change):.0f} dB {'above' if change > 0 else 'below'} that of the band "
+                "file: another gain, filter or antenna. Signals that were not seen then may be new; set the gain as it was, or "
+                "learn another band file")
 
     def clear_block(self):
         """Begins a new block."""

@@ -14,6 +14,7 @@ import numpy as np
 from .background import Expected
 from .band_file import BandFile, Tuning
 from .emitter import Emitter
+from .receiver import GainWatch
 from .registry import Registry
 from .tuning import TuningKey, TuningState, in_words
 
@@ -27,12 +28,13 @@ class Tunings:
 
     Attributes:
         learned_s: signal that was learned, s, at the tunings that were learned last. earlier_s: before that.
-        known: some were learned before this learning, so that what is heard now comes to what is known.
+        gains: of each that was heard. known: some were learned before this learning, so that what is heard now comes to what is known.
     """
 
     def __init__(self, make: Callable[[TuningKey], TuningState], band: BandFile, registry: Registry, learn_later: bool):
         self._make, self._registry, self._learn_later = make, registry, learn_later
         self._states: dict[TuningKey, TuningState] = {}
+        self.gains: dict[TuningKey, GainWatch] = {}
         self.learned_s = band.learned_s if band.complete or band.learning_s is None else band.learning_s
         self.earlier_s = band.learned_s - self.learned_s
         self.known = band.complete or any(tuning.learned for tuning in band.tunings)
@@ -42,7 +44,7 @@ class Tunings:
             key = TuningKey(tuning.freq_hz, tuning.samp_rate, tuning.frame_hop, tuning.average)
             state = self._states[key] = make(key)
             state.learned = tuning.learned
-            state.background.restore(tuning.mean_db, tuning.frames)
+            state.restore(tuning.mean_db, tuning.frames)
             state.steady.find(tuning.mean_db, state.background.noise_db, registry, 0.0, 0.0)
 
     def __iter__(self) -> Iterator[TuningState]:
@@ -54,6 +56,7 @@ class Tunings:
             state = self._make(key)
             state.learned = learned and not self._learn_later or state.is_covered(other for other in self if other.learned)
             self._states[key] = state
+        self.gains.setdefault(key, GainWatch())
         return self._states[key]
 
     def begin_again(self, tuning: TuningState) -> str:

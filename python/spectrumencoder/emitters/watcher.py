@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from .. import keys
 from ..detector.detector import Result
 from ..detector.events import Emitted, Segment
-from ..detector.notices import Notices
+from ..detector.notices import LEARN_AGAIN, OTHER_GAIN, OTHER_MODEL, Notices
 from ..encoder import features as layout
 from ..encoder.model_file import ModelFile
 from ..settings import DEFAULTS, SETTINGS
@@ -27,7 +28,7 @@ from . import alerts
 from .activity import Activity
 from .alerts import AlertLog
 from .background import BLOCK, Expected
-from .band_file import BandFile
+from .band_file import BandFile, forget_model
 from .block_reports import BlockReports
 from .box_classes import BoxClasses
 from .boxes import Search
@@ -37,18 +38,17 @@ from .decisions import Decisions
 from .hops import Hops
 from .listing import describe
 from .on_air import FIRST_S, OnAir
-from .receiver import GainWatch, ReceiverLog
+from .receiver import ReceiverLog
 from .regions import find_regions
 from .registry import Registry
 from .rows import Rows
 from .signs import SignMaker, sighting_of
-from .tuning import MIN_START, TuningKey, TuningState, key_of
+from .tuning import MIN_START, TuningState, key_of
 from .tunings import Tunings
 
 FORGET_S = 86400.0  # after which a stranger that was heard once is forgotten
 CONFIRM = 2  # frames of a burst after which it is judged, if it has not ended
 LEARN_BURST_S = 0.5  # after which a burst that lasts is learned, before it ends
-LEARN_AGAIN = "learn_again"  # state of a notice: a tuning is learned that was not known
 MAX_DB = 400.0  # of a bin, dBFS: beyond, or no number, the frame is left out
 
 
@@ -112,7 +112,6 @@ class EmitterDetector(Decisions):
         """Forgets all frames so far; keeps the settings, and begins with the band that it was given."""
         self.n_frames = self.n_judged = self.n_flagged = self.n_skipped = 0
         self._age = 0  # of the stream, in frames
-        self._gains: dict[TuningKey, GainWatch] = {}
         self._tuning: TuningState | None = None
         self._segment = Segment()
         self.registry = Registry() if self._band is None else deepcopy(self._band.registry)
@@ -135,7 +134,11 @@ class EmitterDetector(Decisions):
         self.heard: list[dict[str, Any]] = []
         self.on_air = OnAir()
         self._now_s = 0.0
-        self._tunings = Tunings(self._new_tuning, self._band or BandFile(), self.registry, self._learn_later)
+        make = partial(TuningState, window=self._window, n_bins=self.n_bins, usable=self._usable, n_classes=len(self._labels),
+                       boxes=self._boxes)
+        self._tunings = Tunings(make, self._band or BandFile(), self.registry, self._learn_later)
+        if self._band is not None and (said := forget_model(self._band.model, self.contract["name"], self.registry)):
+            self._notices.give(OTHER_MODEL, "", said)
         self._complete = not self.learn_s > 0.0 or self._tunings.known  # nothing is being learned
 
     def copy(self) -> EmitterDetector:
@@ -274,14 +277,9 @@ class EmitterDetector(Decisions):
 
     # -- parts
 
-    def _new_tuning(self, key: TuningKey) -> TuningState:
-        return TuningState(key, self._window, self.n_bins, self._usable, len(self._labels), self._boxes)
-
     def _tuning_of(self, segment: Segment) -> TuningState:
         tuning = self._tuning = self._tunings.at(key_of(segment), self._complete)
         tuning.segment = segment
-        if tuning.key not in self._gains:
-            self._gains[tuning.key] = GainWatch()
         if self._complete and not tuning.learned:
             self._learn_again(tuning)
         return tuning
@@ -415,7 +413,9 @@ class EmitterDetector(Decisions):
             if self._bursts and heard.counted:
                 sighting = sighting_of(heard.emitter, heard.sample_start, heard.sample_stop, heard.level_db)
                 emitted += self._log.once(alerts.BURST, heard.emitter, sighting, self._segment)
-        for change in self._gains[tuning.key].take(tuning, gains, ratio, block_s, learning):
+        if said := tuning.other_gain():
+            self._notices.give(OTHER_GAIN, str(tuning.key), said)
+        for change in self._tunings.gains[tuning.key].take(tuning, gains, ratio, block_s, learning):
             self._of_blocks.receiver_did(change, tuning, gains, int(starts[0]), last, self._segment, emitted)
         if learning:
             if len(psd) == BLOCK:
@@ -431,7 +431,7 @@ class EmitterDetector(Decisions):
                 tuning.steady.find(tuning.background.mean_db, tuning.background.noise_db, self.registry, 0.0, 0.0)
             mean = 10.0 * np.log10(np.mean(10.0 ** (0.1 * psd.astype(np.float64)), axis=0))
             for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry,
-                                                     self._gains[tuning.key].raised_db):
+                                                     self._tunings.gains[tuning.key].raised_db):
                 self._of_blocks.tell(kind, emitter, last, self._segment, emitted)
             for emitter in self._activity.overdue(self.false_events_per_hour):
                 self._of_blocks.tell(alerts.GONE, emitter, last, self._segment, emitted)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from .. import keys
 from ..atomic_file import cannot_write
+from ..detector.notices import OTHER_GAIN, OTHER_MODEL
 from ..lines_file import lines_from
 from ..settings import EMITTERS, RUN, SETTINGS, ChainSettings, of_command
 from .band_part import BandPart
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from ..recordings import Recording
 
 RECEIVER_STATE = "receiver"  # of a notice
-REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", RECEIVER_STATE, "unsaved", "skipped",
-                   "refused", "malformed", "contradicted", "time_backward", "slow_subscriber")
+REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", RECEIVER_STATE, OTHER_MODEL, OTHER_GAIN,
+                   "unsaved", "skipped", "refused", "malformed", "contradicted", "time_backward", "slow_subscriber")
 GRACE_S = 1.5  # maximum time from Ctrl-C or a failure to the end of all blocks
 
 

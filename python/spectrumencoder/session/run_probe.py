@@ -14,8 +14,8 @@ from ..blocks.messages import MalformedMessage, metadata
 from ..blocks.safe_block import SafeBlock, handler
 from ..blocks.tags import frame_tags, known_freq
 from ..detector.events import CLOSE, OPEN, UPDATE
+from ..detector.notices import LEARN_AGAIN
 from ..display.waterfall import Waterfall
-from ..emitters.watcher import LEARN_AGAIN
 from .reopened_radio import RECONNECT_STATE
 
 MAX_EVENTS = 10_000
