@@ -101,6 +101,14 @@ def test_half_of_a_short_recording_teaches_the_other_half(call, loud, model_file
     assert "learned 5" in done.stdout and "Z  new  434." in done.stdout
 
 
+def test_less_than_calibrate_asks_for_is_noted(call, loud, model_file):
+    done = call("run", loud, "--model", model_file, "--learn", 0.5)
+    assert done.returncode == 0
+    assert re.search(r"^note: learned from 0\.4\d+ s alone, of which calibrate would make no band file \(1 s are its minimum\)",
+                     done.stderr, re.M), done.stderr
+    assert "alone" not in call("run", loud, "--model", model_file, "--learn", 2).stderr
+
+
 def test_jobs_say_the_same(call, make, loud, model_file, tmp_path):
     for path in (loud, make("usual", 4.0)):
         for suffix in (".sigmf-meta", ".sigmf-data"):

@@ -343,6 +343,7 @@ class Flowgraph:
             in_options(texts[0]) + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def _notes_on_learning(self) -> list[str]:
+        from ..emitters.learn_recordings import MIN_S
         learned_s, learned, _ = self.learning()
         if learned is None or self._survey:
             return []
@@ -351,6 +352,9 @@ class Flowgraph:
         if recording is not None and self._learn_s < self.settings.learn_s:
             notes.append(f"the recording is shorter than twice --learn {self.settings.learn_s:g}: its first half, "
                          f"{recording.duration_s / 2:.3g} s, taught the second")
+        if learned and self.monitor.detector.detector.n_learned and learned_s < MIN_S:
+            notes.append(f"learned from {learned_s:.3g} s alone, of which calibrate would make no band file ({MIN_S:g} s are its "
+                         "minimum): what this band does less often than that is reported")
         if not learned and not self.source.fault and not any(one.short for one in self._dropped()):
             notes.append(f"the {'recording' if recording is not None else 'run'} ended while learning, after "
                          f"{learned_s:.3g} s of {self._learn_s:g} s; give a longer one, or a smaller --learn")
