@@ -241,7 +241,7 @@ def test_a_stream_that_ends_while_learning_says_so(small_model):
         assert run_within(top, [top.detector], seconds=20.0) is None
         said = [s[keys.MESSAGE] for s in stored(top.status) if s[keys.STATUS_STATE] == "learning"]
         assert len(said) == ended
-        assert not said or f"ended while learning, after 1.51 s of {LEARN * FRAME_S:g} s: nothing was" in said[0]  # in whole blocks
+        assert not said or f"ended while learning, after 1.51 s of {LEARN * FRAME_S:g} s: nothing was" in said[0]  # blocks
 
 
 def test_a_band_file_that_cannot_be_used(small_model, tmp_path):

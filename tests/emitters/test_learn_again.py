@@ -51,7 +51,7 @@ def test_another_frequency_is_learned_and_both_are_kept(band):
     on_air = [row["freq_center_hz"] for row in feed.detector.on_air.rows]
     assert len(on_air) == 2 and all(abs(hz - AWAY_HZ) < RATE for hz in on_air) and feed.detector.learned_s > FIRST_S
     feed.give(busy(feed, LEARN_S / 2 + 6, OTHER, carrier=30), segment=AWAY)
-    assert not feed.detector.learning and feed.detector.n_learned == 1 and feed.said == []  # of 433 MHz nothing is gone or overdue
+    assert not feed.detector.learning and feed.detector.n_learned == 1 and feed.said == []  # none of 433 MHz is gone
     assert sorted(row["freq_center_hz"] for row in feed.detector.heard) == pytest.approx(
         [hz_of(30, AWAY_HZ), hz_of(OTHER, AWAY_HZ)], abs=3e3)
     rows = feed.noise(2)

@@ -144,8 +144,8 @@ class BandPart:
     def say_not_learned(self):
         """Publishes and logs that the stream ended before learning did: nothing was judged."""
         detector = self._block.detector
-        text = (f"the signal ended while learning, after {detector.learned_s:.3g} s of {detector.learn_s:g} s: nothing was reported as "
-                "new; give more of it, or a smaller learn_s")
+        text = (f"the signal ended while learning, after {detector.learned_s:.3g} s of {detector.learn_s:g} s: nothing was "
+                "reported as new; give more of it, or a smaller learn_s")
         self._block.logger.warn(text)
         self._block.publish_status(LEARNING, text)
 

@@ -15,8 +15,8 @@ class Notice(NamedTuple):
 
     Attributes:
         state: ``UNCALIBRATED`` (frames are not judged), ``GENERAL_TABLE`` (they are, by that one), ``RATE_LIMITED`` (events are
-            counted, no longer reported) or ``RECALIBRATE`` (the table no longer holds). Of a band file: ``LEARN_AGAIN`` (a tuning is
-            learned that it does not know), ``OTHER_MODEL`` and ``OTHER_GAIN`` (than it was learned with).
+            counted, no longer reported) or ``RECALIBRATE`` (the table no longer holds). Of a band file: ``LEARN_AGAIN`` (a tuning
+            is learned that it does not know), ``OTHER_MODEL`` and ``OTHER_GAIN`` (than it was learned with).
         text: what was found, and the cure.
     """
 

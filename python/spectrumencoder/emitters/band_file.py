@@ -86,7 +86,7 @@ class BandFile:
         self.learning_s = self.learned_s if self.learning_s is None else self.learning_s
 
     def knows(self, freq_hz: float, samp_rate: float, frame_hop: int, average: int) -> bool:
-        """Whether learning was finished at a tuning; units as of ``Tuning``."""
+        """Whether learning was finished at a tuning: freq_hz, samp_rate (Hz), frame_hop and average as of ``Tuning``."""
         return any(t.learned and (t.freq_hz, t.samp_rate, t.frame_hop, t.average) == (freq_hz, samp_rate, frame_hop, average)
                    for t in self.tunings)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import keys
-from .listing import describe
 from .emitter import Emitter
+from .listing import describe
 from .registry import Registry
 from .tuning import TuningState
 

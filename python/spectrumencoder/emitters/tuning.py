@@ -267,9 +267,9 @@ class TuningState:
         change = self.usual_gain_db or 0.0
         if not restored or abs(change) < OTHER_GAIN_DB:
             return ""
-        return (f"the noise at {in_words([self.key])} is {abs(change):.0f} dB {'above' if change > 0 else 'below'} that of the band "
-                "file: another gain, filter or antenna. Signals that were not seen then may be new; set the gain as it was, or "
-                "learn another band file")
+        return (f"the noise at {in_words([self.key])} is {abs(change):.0f} dB {'above' if change > 0 else 'below'} that of the "
+                "band file: another gain, filter or antenna. Signals that were not seen then may be new; set the gain as it was, "
+                "or learn another band file")
 
     def clear_block(self):
         """Begins a new block."""

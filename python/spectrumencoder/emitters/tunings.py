@@ -23,12 +23,13 @@ class Tunings:
     """The tunings of a detector.
 
     Args:
-        make: makes a tuning's state. band: what is known. registry: of the band. learn_later: a tuning that comes when learning is
-            over is learned, too; else it is watched from its first frames on.
+        make: makes a tuning's state. band: what is known. registry: of the band.
+        learn_later: a tuning that comes when learning is over is learned, too; else it is watched from its first frames on.
 
     Attributes:
         learned_s: signal that was learned, s, at the tunings that were learned last. earlier_s: before that.
-        gains: of each that was heard. known: some were learned before this learning, so that what is heard now comes to what is known.
+        gains: of each that was heard.
+        known: some were learned before this learning, so that what is heard now comes to what is known.
     """
 
     def __init__(self, make: Callable[[TuningKey], TuningState], band: BandFile, registry: Registry, learn_later: bool):

@@ -202,7 +202,7 @@ class EmitterDetector(Decisions):
             self.n_learned += 1
 
     def look_on_air(self, tunings: list[TuningState] | None = None, last: bool = True) -> None:
-        """Lists in `on_air` what stands out of the noise now, if it is not listed; at tunings, None: those being learned."""
+        """Lists in `on_air` what stands out now, if it is not. tunings: where, None: where it learns. last: it is time."""
         tunings = self._tunings.fresh if tunings is None else tunings
         self.on_air.look(self._tunings.heard_at(tunings), tunings, self.learned_s, last)
 
@@ -213,8 +213,8 @@ class EmitterDetector(Decisions):
     def band_file(self) -> BandFile:
         """The present state, to be saved; it shares the registry."""
         self.registry.prune(self._now_s - FORGET_S)
-        return BandFile(self.registry, self._tunings.earlier_s + self.learned_s, self._complete, self._tunings.saved(), self._window,
-                        self.n_bins, self.contract["name"], learning_s=self.learned_s)
+        return BandFile(self.registry, self._tunings.earlier_s + self.learned_s, self._complete, self._tunings.saved(),
+                        self._window, self.n_bins, self.contract["name"], learning_s=self.learned_s)
 
     # -- frames
 

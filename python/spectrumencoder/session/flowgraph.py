@@ -55,7 +55,8 @@ class RunSettings(ChainSettings):
             half.
         average: spectra per frame, or "auto": chosen by the rate of each source.
         fit_average: fewer spectra per frame, if the captures of a recording are mostly shorter than a frame, with a note. Not
-            if the band file knows the recording's frequency with ``average``, nor with the detector "boxes", which judges short frames.
+            if the band file knows the recording's frequency with ``average``, nor with the detector "boxes", which judges short
+            frames.
         events: file of JSON lines to write; None writes none. events_max_mb: its size, and that of signals, tracks and sweeps,
             from which on a new one is begun, see ``event_log``; 0: they grow without limit.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
