@@ -353,7 +353,8 @@ class Flowgraph:
         if recording is not None and self._learn_s < self.settings.learn_s:
             notes.append(f"the recording is shorter than twice --learn {self.settings.learn_s:g}: its first half, "
                          f"{recording.duration_s / 2:.3g} s, taught the second")
-        if learned_s is not None and learned and learned_s < MIN_S and getattr(self.monitor.detector.detector, "n_learned", False):
+        now = getattr(self.monitor.detector.detector, "n_learned", False)  # else the band file holds what was learned
+        if now and learned and learned_s is not None and learned_s < MIN_S:
             notes.append(f"learned from {learned_s:.3g} s alone, of which calibrate would make no band file ({MIN_S:g} s are its "
                          "minimum): what this band does less often than that is reported")
         if not learned and not self.source.fault and not any(one.short for one in self._dropped()):
