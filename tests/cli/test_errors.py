@@ -2,6 +2,7 @@
 """Bad usage ends with 2, a failure with 1, each with one line on stderr that says what to do."""
 
 import json
+import re
 import subprocess
 import time
 
@@ -35,14 +36,34 @@ def test_every_command_has_help(call, command):
     (["calibrate", "a.sigmf-meta", "--out", "m.safetensors", "--average", "0"], "nor auto"),
     (["run", "a.sigmf-meta", "--pfa", "0"], "pfa"),
     (["run", "a.sigmf-meta", "--rate", "1e6", "--format", "cu8"], "states its own"),
-    (["run", "samples.iq", "--rate", "1e6"], "--format"),
+    (["run", "there.iq", "--rate", "1e6"], "--format"),
+    (["run", "driver=spectrumtest", "--freq", "99M", "--rate", "1M"], "a radio is soapy:driver=spectrumtest"),
+    (["survey", "soapy"], "a radio is soapy:driver=NAME"),
     (["run", "a.sigmf-meta", "--freq", "inf"], "--freq"),
     (["run", "samples.cu8", "--rate", "1e6", "--format", "cu9"], "hackrf"),
     (["run", "soapy:driver=rtlsdr"], "--rate HZ and --freq HZ"),
     (["evaluate", "classify", "--corpus", ".", "--condition", "nice"], "nice"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
 def test_bad_usage(call, the_line, arguments, says, tmp_path):
+    (tmp_path / "there.iq").write_bytes(bytes(80))
     assert says in the_line(call(*arguments, cwd=tmp_path), 2)
+
+
+def test_help_of_run_has_what_one_needs_first(call):
+    """A panel of eight options comes first, then the others by what they are for; each option is in one panel."""
+    panels, listed = {}, []
+    for line in call("run", "--help").stdout.splitlines():
+        if title := re.match(r"╭─ (\w+) ─", line):
+            panels[title[1]] = listed = []
+        elif option := re.match(r"│ (--[\w-]+)", line):
+            listed.append(option[1])
+    assert list(panels)[:5] == ["Arguments", "Options", "Radio", "Recordings", "Results"]
+    assert panels["Options"] == ["--rate", "--format", "--freq", "--learn", "--band-file", "--events", "--plot", "--quiet",
+                                 "--help"]
+    assert {"--gain", "--duration"} <= {*panels["Radio"]} and {"--start", "--report"} <= {*panels["Recordings"]}
+    assert {"--usable", "--detector"} <= {*panels["Detector"]} and {"--model", "--dtype"} <= {*panels["Network"]}
+    names = [name for of_panel in panels.values() for name in of_panel]
+    assert len(names) == len({*names}) > 70
 
 
 def test_no_command_prints_help_and_is_bad_usage(call):

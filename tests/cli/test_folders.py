@@ -85,3 +85,29 @@ def test_a_folder_of_several_formats(call, tone, write_sigmf, tmp_path):
     events = closed(tmp_path / "e.jsonl")
     assert [event["recording"] for event in events] == ["a", "b", "gqrx_20230501_123015_433920000_2400000_fc"]
     assert len({event["sample_start"] for event in events}) == 1
+
+
+@pytest.mark.parametrize("more", [(), ("--jobs", 2), ("--report", "../out")], ids=["in turn", "jobs", "report"])
+def test_nothing_of_a_folder_is_left_out_silently(call, noise, write_sigmf, tmp_path, more):
+    """What looks like a recording and is none has a line and counts; unclear raw IQ is named; the same note comes once."""
+    if "--report" in more:
+        pytest.importorskip("pyarrow")
+    (tmp_path / "in").mkdir()
+    for name, n_samples in (("a", 200_000), ("b", 250_000), ("c", 300_000)):
+        write_sigmf(tmp_path / "in", name, noise(n_samples))
+    (tmp_path / "in" / "broken.wav").write_bytes(b"\x93" * 3000)
+    (tmp_path / "in" / "plain.raw").write_bytes(b"\x93" * 3000)
+    (tmp_path / "in" / "notes.txt").write_text("of the day")
+    done = call("run", ".", *more, cwd=tmp_path / "in")
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1, done.stderr
+    assert lines[0] == ("note: 1 file left out: plain.raw says neither rate nor format; run it by its name, with --rate and "
+                        "--format")
+    assert [line for line in lines if line.startswith("error: ") and "broken.wav: is named like WAV" in line]
+    assert lines[-1].startswith("error: 1 of 4 recordings failed; ")
+    short = [line for line in lines if "shorter than twice" in line]
+    assert len(short) == 1 and short[0].startswith("note: 3 recordings (a, b, c), with the numbers of a: the recording is")
+    assert "notes.txt" not in done.stderr
+    if "--report" in more:
+        page = (tmp_path / "out" / "failed.html").read_text()
+        assert "3 of 4 recordings" in done.stdout and "broken.wav" in page and "<h1>Archive: in</h1>" in page

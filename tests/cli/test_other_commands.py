@@ -3,9 +3,11 @@
 
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from gnuradio.spectrumencoder.extras import EXTRAS
 from gnuradio.spectrumencoder.session.checks import examine
 from gnuradio.spectrumencoder.version import VERSION
 from small_models import write_small_model
@@ -46,6 +48,10 @@ def test_doctor_finds_everything_that_is_needed(call):
     assert done.returncode == 0, done.stdout + done.stderr
     for part in ("GNU Radio", "NumPy", "PyTorch", "C++ tokenizer", "model base"):
         assert part in done.stdout
+    rows = {words[1]: words[0] for line in done.stdout.splitlines() if len(words := line.split()) > 1}
+    for extra, packages in EXTRAS.items():
+        if extra not in ("train", "display", "experiments"):  # PyTorch and display have lines of their own
+            assert rows[extra] == ("ok" if all(map(find_spec, packages)) else "absent"), done.stdout
     assert "missing" not in done.stdout and "SDPA" not in done.stdout
     done = call("doctor", "--verbose")
     for backend in ("flash", "latent_naive", "mhla"):

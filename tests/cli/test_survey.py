@@ -112,7 +112,7 @@ def test_a_folder_has_a_table_for_each_and_a_bad_one_is_reported(call, recording
     done = call("survey", tmp_path, "--csv", out / "s.csv", "--markdown", out / "s.md", "--plot", out / "p.png", "--json",
                 out / "s.json", "--model", HEADLESS)
     assert done.returncode == 1 and "1 of 3 recordings failed; the lines above say why" in done.stderr
-    assert done.stderr.count("note: the model fast_fold2") == 1
+    assert done.stderr.count("note: 2 recordings (a, c): the model fast_fold2") == 1
     assert [line.partition(":")[0] for line in done.stdout.splitlines() if "signals in" in line] == ["a", "c"]
     rows = list(csv.DictReader((out / "s.csv").open()))
     assert [row["recording"] for row in rows] == ["a", "a", "c", "c"]

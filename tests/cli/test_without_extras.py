@@ -53,6 +53,7 @@ def test_doctor_is_content_and_names_what_is_absent(light):
     assert done.returncode == 0, done.stdout + done.stderr
     text = " ".join(done.stdout.split())
     assert "absent PyTorch" in text and "pip install torch" in text and "missing" not in text
+    assert "absent web for the page of --web run `pip install starlette uvicorn websockets`" in text
 
 
 @pytest.mark.parametrize("arguments, package", [

@@ -92,7 +92,8 @@ def test_each_signal_has_its_own_label_at_its_longest_burst(tmp_path, monkeypatc
         targets[text] = xy
         return annotate(self, text, xy, *more, **how)
     monkeypatch.setattr(Axes, "annotate", note)
-    save_plot(tmp_path / "run.png", waterfall, [], "run", signals=[signal(2, 0, 130e3, 2, 4), sliver, wide], listed=[sliver, wide])
+    save_plot(tmp_path / "run.png", waterfall, [], "run", signals=[signal(2, 0, 130e3, 2, 4), sliver, wide],
+              listed=[sliver, wide])
     assert set(targets) == {"LoRa 93 %", "LTE 93 %"}
     assert targets["LoRa 93 %"][1] < targets["LTE 93 %"][1]  # figure points, upwards: later is lower
 

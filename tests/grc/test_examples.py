@@ -64,7 +64,9 @@ def test_no_generated_program_lies_beside_an_example():
 
 
 def test_recording_to_messages_runs(compiled, environment, tmp_path, model_file):
-    run([compiled("recording_to_messages"), "--model", model_file, "--events", tmp_path / "events.jsonl"], environment)
+    said = run([compiled("recording_to_messages"), "--model", model_file, "--events", tmp_path / "events.jsonl"], environment)
+    assert [line for line in said.splitlines() if line.startswith('{"event_id"')] == (
+        tmp_path / "events.jsonl").read_text().splitlines(), "the console has the events, too"
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert all(event["model"] for event in events)
     assert [round(event["freq_center_hz"] / 1e6, 2) for event in events if event["state"] == "open"] == [869.16]

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,14 @@ def test_what_happened_is_listed(report):
     assert wide["bandwidth_hz"] > 100e3  # seven channels of one emitter are one row
     beacon = next(row for row in report.emitters if row["emitter_id"] == 6)
     assert beacon["duty"] == 1.0 and beacon["level_db"] == pytest.approx(18.0, abs=0.6)
+
+
+def test_shares_have_two_digits_and_hide_no_loss(report):
+    """A share of less than all is never 100 %."""
+    lost_s = report.until_s - report.since_s - report.watched_s
+    for lost, share in ((4e-6, "(99.9 %)"), (0.0042, "(99.6 %)"), (0.1, "(90 %)"), (0.966, "(3.4 %)")):
+        changed = replace(report, since_s=report.until_s - lost_s / lost)
+        assert share in to_markdown(write_report(changed)), share
 
 
 def test_a_page_of_its_own_with_three_pictures(site, tmp_path):

@@ -2,6 +2,7 @@
 """The page of a hub with three sensors, in Chromium, and its addresses without one."""
 
 import json
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -59,6 +60,8 @@ def test_a_person_sees_who_else_hears_an_alert(shown):
         until(lambda: len(texts("#sensors > li")) == 3 and len(texts("#alerts tbody tr")) == 4)
         assert "3 of 3 sensors here" in texts("#pill") and sorted(texts("#map .name")) == ["harbour", "hill", "roof"]
         assert len(browser.find_elements("css selector", "#map .track")) == 1
+        until(lambda: re.search(r"rate [\d.]+ [kM]S/s · spectra averaged \d", " ".join(texts("#sensors .facts"))))
+        assert not re.search(r"\babout\b", " ".join(texts("#sensors .facts")))  # of a kind of messages, not a guess
         next(one for one in browser.find_elements("css selector", "#alerts tbody tr") if "434.2" in one.text).click()
         until(lambda: texts("#alerts tr[aria-selected=true] td.level"))
         assert "hears" in texts("#alerts tr[aria-selected=true] td.level")[0]

@@ -105,6 +105,7 @@ def test_what_is_wrong_in_a_file_is_one_line_with_file_key_and_value(tmp_path, t
 def test_options_that_are_wrong_are_one_line_without_secrets(tmp_path):
     for options, words in ((("mqtt://u:sEcReT@host",), "--mqtt: the address of the broker holds a password"),
                            (("http://sEcReT",), "--mqtt: the address of the broker begins with 'http://'"),
+                           (("localhost",), "--mqtt: the address of the broker does not begin with mqtt:// or mqtts://; write"),
                            (("", ["sEcReT"]), "--notify: apprise knows no address of this form; see"),
                            (("", ["mqtt://h"]), "--notify: is for services of apprise"),
                            (("", ["json://x"], tmp_path / "none.toml"), "none.toml cannot be read: No such file"),

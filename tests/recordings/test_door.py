@@ -106,11 +106,28 @@ def test_what_is_not_there(write_sigmf, iq, tmp_path):
             door(tmp_path / "none")
         write_sigmf(tmp_path, "b", iq).unlink()
         with pytest.raises(RecordingError, match="b.sigmf-meta: no such recording"):
-            door(tmp_path / "b.sigmf-data")
+            door(tmp_path / "b.sigmf-meta")
+        for stated in ({}, {"rate": 1e6}, {"datatype": "cu8"}):  # also if somebody has stated a part
+            with pytest.raises(RecordingError, match="none.iq: no such recording"):
+                door(tmp_path / "none.iq", **stated)
     with pytest.raises(RecordingError, match="is a folder"):
         open_recording(tmp_path)
     with pytest.raises(RecordingArgumentError, match="is a folder.*their own"):
         find_recordings(tmp_path, **RAW)
+
+
+def test_samples_that_lost_their_metadata_are_raw_iq(write_sigmf, iq, tmp_path):
+    """NAME.sigmf-data alone: what is missing is named, and with it the samples are read."""
+    write_sigmf(tmp_path, "b", iq).unlink()
+    path = tmp_path / "b.sigmf-data"
+    for door in (open_recording, find_recordings):
+        with pytest.raises(RecordingArgumentError, match=r"its b\.sigmf-meta is missing; if it is raw IQ, give its rate"):
+            door(path)
+    recording = open_recording(path, rate=1e6, datatype="cf32_le")
+    assert (recording.format_name, recording.samp_rate) == ("raw IQ", 1e6)
+    np.testing.assert_array_equal(recording.read(0, 100), iq)
+    with pytest.raises(RecordingError, match="no such recording"):
+        open_recording(path.with_suffix(".sigmf-meta"), rate=1e6)
 
 
 def test_raw_iq_is_found_as_it_is(tmp_path):

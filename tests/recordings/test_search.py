@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gnuradio.spectrumencoder.encoder.pdu import MAGIC
 from gnuradio.spectrumencoder.recordings import (
     RecordingArgumentError,
     RecordingError,
@@ -38,9 +39,9 @@ def test_a_mixed_folder(write, tmp_path):
         (tmp_path / name).write_bytes(bytes(400))
     (tmp_path / "folder_433.92M_250k.cu8").mkdir()
     found = ["2023-05-01_12-30-15_1000SPS_5Hz.s8", "a.npy", "b.sigmf-meta", "g001_433.92M_250k.cu8",
-             "gqrx_20230501_123015_433920000_2400000_fc.raw"]
+             "gqrx_20230501_123015_433920000_2400000_fc.raw", "y_433.92M_250k_cf32.sigmf-data"]
     assert names(tmp_path) == found
-    assert names(tmp_path, rate=1e6) == [*found, "slow.cu8"]
+    assert names(tmp_path, rate=1e6) == sorted([*found, "slow.cu8"])
     for path in find_recordings(tmp_path, rate=1e6):
         assert open_recording(path, rate=1e6).n_samples > 0
     for stated in ({"datatype": "cu8"}, {"start": (0, 0.0)}):
@@ -130,3 +131,48 @@ def test_folders_without_a_name_of_their_own_are_searched(write, tmp_path, monke
     write("a")
     monkeypatch.chdir(tmp_path / "inner" if name == ".." else tmp_path)
     assert names(Path(name)) == ["a.sigmf-meta"]
+
+
+def test_what_looks_like_a_recording_and_is_none_is_found_so_that_opening_it_says_so(write, tmp_path):
+    """Random bytes, an empty file, samples without metadata, a disk that fails: one reason for each."""
+    write("good")
+    write("alone").unlink()
+    (tmp_path / "broken.wav").write_bytes(b"\x93" * 600)
+    (tmp_path / "empty.sdriq").write_bytes(b"")
+    (tmp_path / "disk.npy").symlink_to("/proc/self/mem")  # opens, and cannot be read
+    (tmp_path / "gone.vrt").symlink_to("nothing")
+    for name in ("job.tmp", "scene.hdr", "notes.txt", "picture.png", "events.json"):  # of other programs as well
+        (tmp_path / name).write_bytes(b"\x93" * 600)
+    paths, notes = find_and_tell(tmp_path)
+    reasons = {}
+    for path in paths:
+        try:
+            open_recording(path)
+        except RecordingError as error:
+            reasons[path.name] = str(error).removeprefix(f"{path}: ")
+    assert [path.name for path in paths] == sorted([*reasons, "good.sigmf-meta"]) and notes == [] and len(reasons) == 5
+    assert "its alone.sigmf-meta is missing" in reasons["alone.sigmf-data"]
+    assert "named like WAV, but its content is not" in reasons["broken.wav"]
+    assert "named like sdriq" in reasons["empty.sdriq"]
+    assert "cannot be read (Input/output error)" in reasons["disk.npy"]
+    assert "no such recording" in reasons["gone.vrt"]
+
+
+def test_unclear_raw_iq_is_counted(write, tmp_path):
+    """And what another file describes, or this program wrote, is not; what says by its content what it is, is found."""
+    write("good")
+    write("of_samples", **{"core:dataset": "samples.raw"})
+    (tmp_path / "of_samples.sigmf-data").rename(tmp_path / "samples.raw")
+    for name in ("plain.raw", "x.iq", "y.bin", "z.dat", "slow.cu8", "some_1Msps.raw"):
+        (tmp_path / name).write_bytes(b"\x01" * 400)
+    (tmp_path / "spectra.bin").write_bytes(MAGIC + bytes(400))
+    np.save(tmp_path / "array.npy", np.zeros(9, np.complex64))
+    (tmp_path / "array.npy").rename(tmp_path / "array.dat")
+    paths, notes = find_and_tell(tmp_path)
+    assert [path.name for path in paths] == ["array.dat", "good.sigmf-meta", "of_samples.sigmf-meta"]
+    assert notes == ["4 files left out: plain.raw, x.iq, y.bin and 1 more say neither rate nor format; run each by its name, "
+                     "with --rate and --format", "1 file left out: slow.cu8 says no rate; give --rate",
+                     "1 file left out: some_1Msps.raw says no format; run it by its name, with --format"]
+    assert find_and_tell(f"{tmp_path}/*.cu8", rate=1e6)[1] == []
+    with pytest.raises(RecordingError, match=r"holds no recording .*; 1 file left out: x\.iq says neither rate nor format;"):
+        find_and_tell(f"{tmp_path}/*.iq")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .. import keys
 from ..emitters.band_file import BandFile, BandFileError
 from ..emitters.band_keeper import LOOK_S, SAVE_S, BandKeeper, Decision
-from ..emitters.listing import count, describe
+from ..emitters.listing import count, describe, plain
 from ..lines_file import CannotWrite
 from .messages import MalformedMessage
 
@@ -130,7 +130,7 @@ class BandPart:
         while waiting:
             seconds, before, rows = waiting.pop(0)
             signals = count(len(rows), "more signal" if before else "signal")
-            self._block.publish_status(ON_AIR, f"on the air after {seconds:.3g} s: {signals}",
+            self._block.publish_status(ON_AIR, f"on the air after {plain(seconds)} s: {signals}",
                                        **{keys.EMITTERS: [self._described(row) for row in rows]})
 
     def say_learned(self):
@@ -138,8 +138,8 @@ class BandPart:
         self._save_at = self._look_at = time.monotonic()
         detector = self._block.detector
         rows = [self._described(row) for row in detector.heard]
-        self._block.publish_status(LEARNED, f"learned {detector.learned_s:.3g} s of signal, heard {count(len(rows), 'emitter')}",
-                                   **{keys.EMITTERS: rows})
+        learned = f"learned {plain(detector.learned_s)} s of signal, heard {count(len(rows), 'emitter')}"
+        self._block.publish_status(LEARNED, learned, **{keys.EMITTERS: rows})
 
     def say_not_learned(self):
         """Publishes and logs that the stream ended before learning did: nothing was judged."""

@@ -29,14 +29,14 @@ def show(file: File,
          json_file: options.JsonFile = None):
     """List the emitters of a band file, the ignored ranges, and what was learned."""
     from ..emitters.band_file import load
-    from ..emitters.listing import MAX_LINES, about, count, describe, table
+    from ..emitters.listing import MAX_LINES, about, count, describe, plain, table
     check_writable(json_file)
     band = load(file)
     rows = [describe(emitter) for emitter in band.registry.emitters.values()]
     if json_file is not None:
         write_json(json_file, about(band) | {"emitters": rows})
     row = about(band)
-    learned = f"{row['learned_s']:.3g} s learned{'' if row['complete'] else ' (not finished)'}"
+    learned = f"{plain(row['learned_s'])} s learned{'' if row['complete'] else ' (not finished)'}"
     OUT.print(f"{file}: {learned}, {count(len(rows), 'emitter')}, {count(len(row['tunings']), 'tuning')}, model {row['model']}",
               markup=False)
     for line in table(rows, None if every else MAX_LINES) if rows else []:

@@ -165,8 +165,9 @@ def calibrate(
     if json_file is not None:
         write_json(json_file, _summary(out, tables, pfa, seconds))
     if not quiet:
+        from ..emitters.listing import plain
         for key, table in tables.items():
-            OUT.print(f"{key}: learned from {seconds:.3g} s of signal\n{table.describe(pfa)}", markup=False)
+            OUT.print(f"{key}: learned from {plain(seconds)} s of signal\n{table.describe(pfa)}", markup=False)
             if table.effective_n < 0.5 * table.n:
                 NOTES.print(f"note: successive frames resemble each other: {table.n} frames tell as much as "
                             f"{table.effective_n:.0f} independent ones; a longer recording narrows the interval", markup=False)
@@ -180,13 +181,13 @@ def calibrate(
 def _report_band(out: Path, band: BandFile, json_file: Path | None, quiet: bool, average: int, overlap: float, plan: str,
                  model: str):
     """Prints what was learned, and how to use it."""
-    from ..emitters.listing import count, describe, table
+    from ..emitters.listing import count, describe, plain, table
     rows = [describe(emitter) for emitter in band.registry.emitters.values()]
     if json_file is not None:
         write_json(json_file, {"band_file": str(out), "seconds": band.learned_s, "tunings": len(band.tunings), "emitters": rows})
     if quiet:
         return
-    OUT.print(f"learned {band.learned_s:.3g} s of signal, heard {count(len(rows), 'emitter')}", markup=False)
+    OUT.print(f"learned {plain(band.learned_s)} s of signal, heard {count(len(rows), 'emitter')}", markup=False)
     for line in table(rows) if rows else []:
         OUT.print(line, markup=False)
     if band.learned_s < SHORT_S:

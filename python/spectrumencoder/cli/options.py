@@ -6,16 +6,19 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from ..session.sources import MAX_HZ, MAX_SECONDS, MIN_RATE_HZ
-from ..settings import SETTINGS, Setting, of_command
+from ..settings import DETECTOR, SETTINGS, Setting, of_command
 from .errors import UsageError
 
-LIVE, SCAN = "Radio", "Scan"  # panels of --help
+# Panels of --help, in their order; what has none comes first: the few options that one needs. Listeners bring panels of their own
+PANELS = LIVE, RECORDINGS, RESULTS, DETECTION, NETWORK, SCAN = "Radio", "Recordings", "Results", "Detector", "Network", "Scan"
+_FIRST = ("learn_s", "band_file")  # settings that need no panel
 
 _PREFIXES = {"k": "e3", "M": "e6", "G": "e9"}
 MIN_USUAL_RATE, MIN_USUAL_FREQ_HZ = 1e3, 1e4  # smaller ones are asked about: a unit may have been forgotten
@@ -98,15 +101,17 @@ Freq = Annotated[float | None, typer.Option("--freq", "--center-freq", help="Cen
                                             "and of recordings that do not state it.", parser=hz, metavar="HZ",
                                             show_default=False)]
 Start = Annotated[str | None, typer.Option("--start", metavar="TIME", help="Recordings: time of the first sample, such as "
-                                           "2026-01-31T12:00:00.5Z.", show_default=False)]
+                                           "2026-01-31T12:00:00.5Z.", show_default=False,
+                                           rich_help_panel=RECORDINGS)]
 Channel = Annotated[int | None, typer.Option("--channel", min=0, help="Recordings: the channel to read, counted from 0.",
-                                             show_default=False)]
+                                             show_default=False, rich_help_panel=RECORDINGS)]
 Offset = Annotated[float, typer.Option("--offset", help="Hz to add to the frequency of a recording or radio, such as 9.75G of "
-                                       "an LNB.", parser=hz, metavar="HZ", show_default=False)]
+                                       "an LNB.", parser=hz, metavar="HZ", show_default=False,
+                                       rich_help_panel=RECORDINGS)]
 Skip = Annotated[float, typer.Option("--skip", min=0.0, metavar="SECONDS", help="Recordings: signal to leave out at the "
-                                     "beginning.", show_default=False)]
+                                     "beginning.", show_default=False, rich_help_panel=RECORDINGS)]
 Seconds = Annotated[float | None, typer.Option("--seconds", min=0.0, metavar="SECONDS", help="Recordings: signal to read, from "
-                                               "there on; else to the end.", show_default=False)]
+                                               "there on; else to the end.", show_default=False, rich_help_panel=RECORDINGS)]
 Gain = Annotated[float | None, typer.Option(help="Gain in dB.", show_default=False, rich_help_panel=LIVE)]
 Agc = Annotated[str, typer.Option(metavar="on|off", help="Automatic gain.", show_default=False, rich_help_panel=LIVE)]
 Antenna = Annotated[str, typer.Option(help="By name.", show_default=False, rich_help_panel=LIVE)]
@@ -156,17 +161,43 @@ def settings_options(command: str, *, after: str, help: dict[str, str] | None = 
         command: ``settings.RUN`` or ``settings.CALIBRATE``.
         after: parameter of the command behind which ``--help`` shows them.
         help: texts that take the place of the rows', by key.
-        panels: of ``--help``, by key.
+        panels: of ``--help``, by key of a setting, or by name of a parameter of the command.
     """
     def decorate(function: Callable) -> Callable:
         signature = inspect.signature(function, eval_str=True)
         *named, _settings = signature.parameters.values()
         place = [parameter.name for parameter in named].index(after) + 1
-        made = [_parameter(row, (help or {}).get(row.key, row.help), (panels or {}).get(row.key)) for row in of_command(command)]
-        function.__signature__ = signature.replace(parameters=[
-            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*named[:place], *made, *named[place:])])
+        made = [_parameter(row, (help or {}).get(row.key, row.help), (panels or {}).get(row.key, _panel(row)))
+                for row in of_command(command)]
+        named = [_moved(parameter, (panels or {}).get(parameter.name)) for parameter in named]
+        function.__signature__ = signature.replace(parameters=sorted((
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*named[:place], *made, *named[place:])),
+            key=_place))
         return function
     return decorate
+
+
+def _panel(row: Setting) -> str | None:
+    """The panel of a setting."""
+    if row.key in _FIRST:
+        return None
+    return RESULTS if row.key.startswith("encoded_") else DETECTION if row.stages[0] == DETECTOR else NETWORK
+
+
+def _moved(parameter: inspect.Parameter, panel: str | None) -> inspect.Parameter:
+    """A parameter of a command in a panel; as it is if that is None."""
+    if panel is None:
+        return parameter
+    kind, option = get_args(parameter.annotation)
+    option = copy(option)  # other commands have the same one
+    option.rich_help_panel = panel
+    return parameter.replace(annotation=Annotated[kind, option])
+
+
+def _place(parameter: inspect.Parameter) -> int:
+    """Where the help shows it: by its panel."""
+    panel = next((getattr(option, "rich_help_panel", None) for option in get_args(parameter.annotation)[1:]), None)
+    return PANELS.index(panel) + 1 if panel in PANELS else 0
 
 
 def option_names(row: Setting) -> list[str]:

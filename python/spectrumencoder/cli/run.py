@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -29,6 +30,13 @@ from .console import NOTES, OUT, ProgressLine, check_writable, leave, write_json
 from .errors import CommandError, UsageError
 from .listening import asked, given, listener_options, open_listeners
 from .listening import report as report_listeners
+from .notes import Notes
+
+_SOAPY_WORDS = re.compile(r"(?i)soapy(sdr)?:?$|driver=|\w+=[^/]*,driver=")
+
+_PANELS = {**dict.fromkeys(("jobs", "report", "cluster"), options.RECORDINGS), **dict.fromkeys((
+    "events_max", "annotate", "signals", "annotate_signals", "tracks", "encoded", "json_file", "zmq", "stats", "metrics",
+    "snippets", "snippets_max"), options.RESULTS)}
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +46,7 @@ if TYPE_CHECKING:
 
 
 @listener_options(after="metrics")
-@options.settings_options(RUN, after="seconds", panels={"settle_ms": options.SCAN}, help={
+@options.settings_options(RUN, after="seconds", panels={"settle_ms": options.SCAN, **_PANELS}, help={
     "usable": f"{SETTINGS['usable'].help} A scan takes {ScanOptions.usable:g} if you give none."})
 def run(
     context: typer.Context,
@@ -203,30 +211,34 @@ def _run_recordings(results: Iterator[tuple[Path, Outcome | Exception]], plan: P
                     quiet: bool, words: Console) -> tuple[list[Outcome], list[str]]:
     """Outcomes of the recordings that were played, and the errors: of the others, and of those that gave no frame."""
     from ..recordings import RecordingArgumentError, RecordingError
-    outcomes, errors, reported = [], [], set()
-    for path, result in results:
+    outcomes, errors, notes = [], [], Notes(folder=plan.folder, quiet=quiet)
+    try:
+        for path, result in results:
+            progress.hide()
+            if isinstance(result, Outcome):
+                outcomes.append(result)
+                report_outcome(result, quiet, notes, words)
+                if result.hung:
+                    break
+                if result.fault:
+                    errors.append(f"{result.name}: {result.fault}")
+                    if plan.folder:
+                        NOTES.print(f"error: {errors[-1]}", markup=False)
+            elif isinstance(result, (SessionError, RecordingError)) and plan.folder and not isinstance(result, SettingError):
+                errors.append(f"{path.stem}: {result}" if path.stem not in str(result) else str(result))
+                NOTES.print(f"error: {errors[-1]}", markup=False)
+            else:
+                raise usage_error(result) if isinstance(result, RecordingArgumentError) else result
+    finally:
         progress.hide()
-        if isinstance(result, Outcome):
-            outcomes.append(result)
-            report_outcome(result, quiet, reported, words)
-            if result.hung:
-                break
-            if result.fault:
-                errors.append(f"{result.name}: {result.fault}")
-                if plan.folder:
-                    NOTES.print(f"error: {errors[-1]}", markup=False)
-        elif isinstance(result, (SessionError, RecordingError)) and plan.folder and not isinstance(result, SettingError):
-            errors.append(f"{path.stem}: {result}" if path.stem not in str(result) else str(result))
-            NOTES.print(f"error: {errors[-1]}", markup=False)
-        else:
-            raise usage_error(result) if isinstance(result, RecordingArgumentError) else result
+        notes.print_folder()
     return outcomes, errors
 
 
 def _conclude(outcome: Outcome, settings: RunSettings, quiet: bool, json_file: Path | None, line: str = "",
               more: dict | None = None, words: Console = OUT, listeners: Sequence[Listener] = ()):
     """Reports the outcome of a radio or a stream, a further line, what listeners say, and more for the file."""
-    report_outcome(outcome, quiet, set(), words)
+    report_outcome(outcome, quiet, Notes(folder=False, quiet=quiet), words)
     if line and not quiet:
         words.print(line, markup=False)
     more = (more or {}) | report_listeners(listeners, lambda text: _note(text, quiet))
@@ -292,22 +304,19 @@ def _note(line: str, quiet: bool):
         NOTES.print(f"note: {line}", markup=False)
 
 
-def report_outcome(outcome: Outcome, quiet: bool, reported: set[str], words: Console):
-    """Prints the line of one source, and each note that was not reported before."""
-    if quiet:
-        return
-    for line in (*outcome.news, outcome.line()):
+def report_outcome(outcome: Outcome, quiet: bool, notes: Notes, words: Console):
+    """Prints the line of one source. Its notes go to `notes`."""
+    for line in () if quiet else (*outcome.news, outcome.line()):
         words.print(line, markup=False)
-    for note in outcome.notes:
-        if note not in reported:
-            NOTES.print(f"note: {note}", markup=False)
-            reported.add(note)
+    notes.add(outcome.name, outcome.notes)
 
 
-def report_notes(recordings: Iterable[Recording], quiet: bool):
-    """Prints the notes of recordings that are not run, each once."""
-    for note in () if quiet else dict.fromkeys(note for recording in recordings for note in recording.notes):
-        NOTES.print(f"note: {note}", markup=False)
+def report_notes(recordings: Sequence[Recording], quiet: bool):
+    """Prints the notes on recordings that are not run."""
+    notes = Notes(folder=len(recordings) > 1, quiet=quiet)
+    for recording in recordings:
+        notes.add(recording.name, recording.notes)
+    notes.print_folder()
 
 
 def report_forgotten_units(rate: float | None, freq: float | None, quiet: bool) -> list[str]:
@@ -390,6 +399,10 @@ def find_source(source: str, stated: dict, quiet: bool) -> tuple[list[Path], boo
         UsageError: SOURCE and the options contradict each other. RecordingError: there is no recording.
     """
     from ..recordings import RecordingArgumentError, find_and_tell
+    if not Path(source).exists() and _SOAPY_WORDS.match(source):
+        device = source if "=" in source else "driver=NAME"
+        raise UsageError(f"{source}: no such recording; a radio is {SOAPY_PREFIX}{device}, and `spectrumencoder devices` lists "
+                         "those that there are")
     try:
         paths, notes = find_and_tell(source, **stated)
     except RecordingArgumentError as error:

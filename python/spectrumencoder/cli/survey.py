@@ -28,6 +28,7 @@ from ..settings import SETTINGS, SURVEY
 from . import options
 from .console import NOTES, OUT, ProgressLine, check_writable, leave, write_bytes, write_json
 from .errors import CommandError
+from .notes import Notes
 from .run import find_source, only_radios, only_recordings, radio_options, report_forgotten_units, usage_error
 
 DURATION_S = 10.0  # of a radio
@@ -105,15 +106,20 @@ def survey(
                                      progress=progress)])
         else:
             results = _recordings(Plan(settings, folder, stated=stated, survey=True, band_plot=plot), paths, progress)
-        outcomes, errors, reported = [], [], set()
-        for result in results:
+        outcomes, errors, notes = [], [], Notes(folder=folder, quiet=quiet)
+        try:
+            for result in results:
+                progress.hide()
+                if isinstance(result, Outcome):
+                    outcomes.append(result)
+                    _report(result, quiet, json_file == _STDOUT)
+                    notes.add(result.name, result.notes)
+                    errors += [f"{result.name}: {result.fault}"] if result.fault else []
+                else:
+                    errors.append(result)
+        finally:
             progress.hide()
-            if isinstance(result, Outcome):
-                outcomes.append(result)
-                _report(result, quiet, json_file == _STDOUT, reported)
-                errors += [f"{result.name}: {result.fault}"] if result.fault else []
-            else:
-                errors.append(result)
+            notes.print_folder()
     _write(outcomes, errors, settings, folder, json_file, csv, markdown, plot)
     _end(outcomes, errors, folder)
 
@@ -136,21 +142,17 @@ def _recordings(plan: Plan, paths: list[Path], progress: ProgressLine) -> Iterat
             raise usage_error(result) if isinstance(result, RecordingArgumentError) else result
 
 
-def _report(outcome: Outcome, quiet: bool, no_table: bool, reported: set[str]):
-    """Prints the table of one source, and each note that was not reported before."""
+def _report(outcome: Outcome, quiet: bool, no_table: bool):
+    """Prints the table of one source."""
     from ..signals.listing import table
     for line in [] if quiet or no_table else [_heading(outcome), *(table(outcome.signals) if outcome.signals else [])]:
         OUT.print(line, markup=False)
-    for note in () if quiet else outcome.notes:
-        if note not in reported:
-            NOTES.print(f"note: {note}", markup=False)
-            reported.add(note)
 
 
 def _heading(outcome: Outcome) -> str:
     """What was looked at, and how many signals there are."""
-    from ..emitters.listing import count
-    return (f"{outcome.name}: {count(len(outcome.signals or []), 'signal')} in {outcome.seconds:.3g} s, "
+    from ..emitters.listing import count, plain
+    return (f"{outcome.name}: {count(len(outcome.signals or []), 'signal')} in {plain(outcome.seconds)} s, "
             f"{count(outcome.n_frames, 'frame')}")
 
 

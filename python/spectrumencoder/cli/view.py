@@ -18,6 +18,7 @@ from ..settings import RUN, SETTINGS
 from . import options
 from .console import OUT, ProgressLine, check_writable, leave
 from .errors import UsageError
+from .notes import Notes
 from .run import (
     find_source,
     only_radios,
@@ -98,7 +99,7 @@ def view(
         played = RadioSource(radio) if live else PipeSource(source, stated) if pipe else _recording(path, stated, not fast)
         outcome = viewing.view(played, settings, part, watch=watch.attach, parts=[ScanPart(scanning)] if scanning else [],
                                progress=progress)
-    report_outcome(outcome, quiet, set(), OUT)
+    report_outcome(outcome, quiet, Notes(folder=False, quiet=quiet), OUT)
     if outcome.hung:
         leave(f"{outcome.name}: {outcome.fault or outcome.hung}")
     end(outcome)

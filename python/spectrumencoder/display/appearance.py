@@ -66,7 +66,8 @@ def same_place(one: dict, other: dict) -> bool:
 
 def place_difference_hz(one: dict, other: dict) -> float:
     """By how much the centres and the widths of two differ together, of those that are in the ``same_place``."""
-    return sum(abs((number(one.get(key)) or 0.0) - (number(other.get(key)) or 0.0)) for key in (keys.FREQ_CENTER_HZ, keys.BANDWIDTH_HZ))
+    return sum(abs((number(one.get(key)) or 0.0) - (number(other.get(key)) or 0.0))
+               for key in (keys.FREQ_CENTER_HZ, keys.BANDWIDTH_HZ))
 
 
 def _same_time(one: dict, other: dict) -> bool:

@@ -25,7 +25,8 @@ class Label(NamedTuple):
 def draw_labels(axes, labels: Iterable[Label], *, size: float = 8.0, unnamed: Iterable[tuple] = ()) -> int:
     """Draws labels beside their boxes, the first ones first; one without a free place is left out. Returns how many are drawn.
 
-    A label keeps off the boxes of others, so that it is not taken for theirs. If it cannot, a line leads to its own, or it lies on that.
+    A label keeps off the boxes of others, so that it is not taken for theirs. If it cannot, a line leads to its own, or it lies
+    on that.
 
     The layout of the figure must be final: draw it once, then turn its layout engine off.
 

@@ -14,6 +14,7 @@ from .emitter import Emitter
 
 MAX_LINES = 20
 _UNKNOWN = "unknown signal"
+_RELATIVE = " from the centre"
 
 
 def describe(emitter: Emitter) -> dict[str, Any]:
@@ -38,20 +39,29 @@ def about(band: BandFile) -> dict[str, Any]:
 
 
 def table(rows: Iterable[Mapping[str, Any]], limit: int | None = MAX_LINES) -> list[str]:
-    """Rows of ``describe`` as lines, a head first; the often heard come first if there are more than ``limit``."""
+    """Rows of ``describe`` as lines, a head first; the often heard come first if there are more than ``limit``.
+
+    If no row has a number, there is no column for it. Frequencies that all count from the centre say so in the head."""
     ordered = sorted(rows, key=lambda row: row[keys.FREQ_CENTER_HZ])
     chosen = ordered
     if limit is not None and len(ordered) > limit:
         often = sorted(ordered, key=lambda row: -row[keys.BURSTS])[:limit]
         chosen = [row for row in ordered if row in often]
-    lines = [f"{'id':>4}  {'frequency':>14}  {'width':>9}  {'level':>6}  {'bursts':>6}  label"]
-    for row in chosen:
+    numbered = any(row[keys.EMITTER_ID] is not None for row in chosen)  # none has its number while the band is learned
+    offsets = bool(chosen) and all(row.get(keys.FREQ_RELATIVE) for row in chosen)
+    places = [frequency(row).removesuffix(_RELATIVE if offsets else "") for row in chosen]
+    head = "from the centre" if offsets else "frequency"
+    size = max(14, len(head), *map(len, places)) if places else 14
+    lines = [f"{'id':>4}  " * numbered + f"{head:>{size}}  {'width':>9}  {'level':>6}  {'bursts':>6}  label"]
+    for row, place in zip(chosen, places, strict=True):
         level = "steady" if row[keys.STEADY] else f"{row[keys.SNR_DB] or 0.0:.0f} dB"
-        number = "-" if row[keys.EMITTER_ID] is None else row[keys.EMITTER_ID]
-        lines.append(f"{number:>4}  {frequency(row):>14}  "
-                     f"{width(row[keys.BANDWIDTH_HZ]):>9}  {level:>6}  {row[keys.BURSTS]:>6}  {what(row)}{_marks(row)}".rstrip())
+        number = f"{'-' if row[keys.EMITTER_ID] is None else row[keys.EMITTER_ID]:>4}  " * numbered
+        lines.append(f"{number}{place:>{size}}  {width(row[keys.BANDWIDTH_HZ]):>9}  {level:>6}  {row[keys.BURSTS]:>6}  "
+                     f"{what(row)}{_marks(row)}".rstrip())
     if len(chosen) < len(ordered):
         lines.append(f"      and {len(ordered) - len(chosen)} more")
+    if numbered and any(row[keys.EMITTER_ID] is None for row in chosen):
+        lines.append("   -: has a number once the band is learned")
     return lines
 
 
@@ -73,7 +83,7 @@ def alert_line(event: Mapping[str, Any]) -> str:
 def frequency(row: Mapping[str, Any]) -> str:
     """The centre of an event or emitter with its unit: "433.9200 MHz"; "+300.0 kHz from the centre" if that is not known."""
     hz = row[keys.FREQ_CENTER_HZ]
-    return f"{hz / 1e3:+.1f} kHz from the centre" if row.get(keys.FREQ_RELATIVE) else f"{hz / 1e6:.4f} MHz"
+    return f"{hz / 1e3:+.1f} kHz{_RELATIVE}" if row.get(keys.FREQ_RELATIVE) else f"{hz / 1e6:.4f} MHz"
 
 
 def what(row: Mapping[str, Any]) -> str:
@@ -84,6 +94,11 @@ def what(row: Mapping[str, Any]) -> str:
 def count(number: int, what: str) -> str:
     """A number and what it counts: "1 emitter", "2 emitters"."""
     return f"{number} {what}{'s' * (number != 1)}"
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """A number with so many digits at least, and never an exponent if it is large: "0.524", "2364"."""
+    return f"{value:.{digits}g}" if abs(value) < 10.0 ** digits - 0.5 else f"{value:.0f}"
 
 
 def width(bandwidth_hz: float) -> str:

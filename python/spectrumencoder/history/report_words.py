@@ -248,13 +248,13 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _percent(share: float) -> str:
-    """ "12 %", "0.34 %": three digits at most, and never 100 % or 0 % of what is less or more."""
+    """ "12 %", "3.4 %", "0.034 %": two digits, and never 100 % or 0 % of what is less or more."""
     percent = 100.0 * share
-    if 99.95 <= percent < 100.0 - 1e-9:
-        return "99.9 %"
+    if 99.5 <= percent < 100.0 - 1e-9:
+        return f"{min(percent, 99.9):.1f} %"
     if 0 < percent < 0.001:
         return "< 0.001 %"
-    digits = 0 if percent >= 99.95 or percent == 0 else max(0, 2 - math.floor(math.log10(percent))) if percent < 10 else 1
+    digits = 0 if percent >= 9.95 or percent == 0 else 1 - math.floor(math.log10(percent))
     return f"{percent:.{min(digits, 3)}f} %"
 
 

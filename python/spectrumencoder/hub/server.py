@@ -94,8 +94,9 @@ class Hub:
         """For a person at the end."""
         summary = self.summary()
         refused = sum(sum(counts.values()) for counts in summary["refused"].values())
-        lines = [f"{summary['stored']} messages, {summary['bytes']} bytes; {len(summary['sensors'])} sensors known; "
-                 f"{refused} refused"]
+        known = len(summary["sensors"])
+        lines = [f"{summary['stored']} messages, {summary['bytes']} bytes; {known} "
+                 f"{'sensor' if known == 1 else 'sensors'} known; {refused} refused"]
         if summary["left_out"]:
             lines.append(f"{summary['left_out']} groups of spectra were stored and not decoded, for lack of time")
         if any(summary["lost"].values()):

@@ -55,8 +55,8 @@ def broker(url: str) -> Broker:
     except ValueError as error:
         raise ValueError(f"the address of the broker cannot be read ({error}); {form}") from error
     if parts.scheme not in PORTS:
-        begin = f"{parts.scheme}://" if parts.scheme else "no scheme"
-        raise ValueError(f"the address of the broker begins with {begin!r}; {form}")
+        begins = f"begins with {parts.scheme + '://'!r}" if parts.scheme else "does not begin with mqtt:// or mqtts://"
+        raise ValueError(f"the address of the broker {begins}; {form}")
     if password is not None:
         raise ValueError("the address of the broker holds a password, which every user of this machine could read; leave it out, "
                          f"and put it into {PASSWORD_VARIABLE} or a file of its own (--mqtt-password-file, password_file)")

@@ -32,7 +32,7 @@ from typing import Any
 from .blue import is_blue, open_blue
 from .digital_rf import find_digital_rf, is_digital_rf, open_digital_rf
 from .file_meta import HEADER_SUFFIX, find_file_meta, is_file_meta, open_file_meta
-from .formats import Format, format_of
+from .formats import Format, format_of, why_unreadable
 from .names import Named, parse_name
 from .npy import is_npy, open_npy
 from .part import part_of
@@ -58,7 +58,7 @@ FORMATS = (
     Format("WAV", (".wav",), open_wav, is_wav),
     Format("file_meta_sink", (HEADER_SUFFIX,), open_file_meta, is_file_meta, find_file_meta),
     Format("Digital RF", (), open_digital_rf, is_digital_rf, find_digital_rf),
-    Format("BLUE", (".blue", ".tmp", ".prm"), open_blue, is_blue),
+    Format("BLUE", (".blue", ".tmp", ".prm"), open_blue, is_blue, shares_suffix=True),
     Format("sdriq", (".sdriq",), open_sdriq, is_sdriq),
     Format("VITA-49", (".vrt",), open_vita49, is_vita49),
     Format("PortaPack", tuple(PORTAPACK_SUFFIXES), open_portapack, is_portapack, find_portapack),
@@ -150,7 +150,7 @@ def _resolve(path: Path, stated: Stated, need_rate: bool = True) -> tuple[Format
             raise RecordingArgumentError(f"{path}: is {format_.name}, which states its own data type and first sample; leave "
                                          f"datatype {stated.datatype} out, it is for raw IQ")
     there = found.exists() or found.parent.is_file()  # the latter: in an archive
-    if not there and (format_ is not None or stated == Stated()):
+    if not there and format_ is not None:
         raise RecordingError(f"{found}: no such recording; check the path")
     if format_ is not None:
         return format_, found
@@ -161,8 +161,13 @@ def _resolve(path: Path, stated: Stated, need_rate: bool = True) -> tuple[Format
                                         ("datatype (cf32_le, ci16_le, cu8, rtl, hackrf, ...)", stated.datatype or named.datatype))
                if value is None]
     if missing:
+        if not there:
+            raise RecordingError(f"{found}: no such recording; check the path")
         like = _named_like(path)
-        what = f"is named like {like}, but its content is not" if like else "is no recording that states what it holds"
+        if (why := why_unreadable(path)):
+            raise RecordingError(f"{path}: cannot be read ({why}); check the disk and its permissions")
+        what = f"its {path.with_suffix(META_SUFFIX).name} is missing" if path.suffix == DATA_SUFFIX else \
+            f"is named like {like}, but its content is not" if like else "is no recording that states what it holds"
         raise RecordingArgumentError(f"{path}: {what}; if it is raw IQ, give its {' and its '.join(missing)}")
     return None, path
 

@@ -25,6 +25,7 @@ class Format(NamedTuple):
         find: the file to open if a path names a recording of this format, whether the file exists or not; else None. Only
             a format needs it whose recordings go by other paths than those of `suffixes`.
         members: the recordings that such a file stands for, if there may be several; it raises RecordingError.
+        shares_suffix: True if other files than recordings have the suffixes, too.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Format(NamedTuple):
     is_one: Callable[[Path, bytes], bool]
     find: Callable[[Path], Path | None] | None = None
     members: Callable[[Path], list[Path]] | None = None
+    shares_suffix: bool = False
 
     def has_name(self, path: Path) -> bool:
         """True if a file has one of the suffixes."""
@@ -66,3 +68,14 @@ def head_of(path: Path) -> bytes:
     except OSError:  # the reader says it in its own words
         pass
     return b""
+
+
+def why_unreadable(path: Path) -> str:
+    """The reason why the first byte of a regular file cannot be read; "" if it can, and of anything else."""
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                file.read(1)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""

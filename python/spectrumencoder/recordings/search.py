@@ -8,12 +8,15 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .formats import Format
+from .formats import Format, format_of, head_of
 from .names import parse_name, states_type
 from .recording import RecordingError
 from .sigmf import about
-from .sigmf_meta import META_SUFFIX
+from .sigmf_meta import DATA_SUFFIX, META_SUFFIX
 from .stated import Stated
+
+_MAX_NAMES = 3  # of the files that a note is about
+_OWN_ENCODED = b"\xd5SE"  # begins a file of run --encoded: MAGIC of encoder.pdu, which recordings do not import
 
 
 def search_folder(folder: Path, stated: Stated, formats: Sequence[Format]) -> tuple[list[Path], list[str]]:
@@ -34,40 +37,87 @@ def matching(pattern: Path) -> list[Path]:
 def search_files(where: Path, files: Iterable[Path], stated: Stated, formats: Sequence[Format]) -> tuple[list[Path], list[str]]:
     """Paths of the recordings among these files, by name, and notes of what was left out. where: for the error.
 
-    Found are files by the suffixes of the formats, and raw IQ whose name, with what is stated, gives rate and type. Of
-    several files about the same samples one is taken: SigMF of the samples' own name, else other SigMF, else the samples.
+    Found are files by the suffixes of the formats, and raw IQ whose name, with what is stated, gives rate and type. So are files
+    that have such a name and another content, or lost their metadata: opening one says what is wrong. Of several files about
+    the same samples one is taken: SigMF of the samples' own name, else other SigMF, else the samples.
 
     Raises:
         RecordingError: there is none.
     """
     found: dict[object, list[tuple[int, Path]]] = {}  # by the samples; files about them with their rank
-    own = 0
+    own, others = [], []
     for path in sorted(files):
         if not any(format_.is_listed(path) for format_ in formats) and not _is_named_raw(path, stated):
+            others.append(path)
             continue
         rank, samples = 2, path
         if path.name.endswith(META_SUFFIX):
             samples_of, is_own_output = about(path)
             if is_own_output:
-                own += 1
+                own.append(samples_of or path)
                 continue
             samples = samples_of or path
             rank = int(samples.stem != path.stem)
         found.setdefault(_identity(samples), []).append((rank, path))
-    notes = [f"{own} {'file' if own == 1 else 'files'} with events that this program has found {'is' if own == 1 else 'are'} no "
-             "recording, and left out"] if own else []
+    used = {*found, *map(_identity, own)}
+    unclear: list[Path] = []
+    for path in others:
+        if _identity(path) not in used and _is_meant(path, formats):
+            if _is_known(path, formats):
+                found[_identity(path)] = [(0, path)]
+            else:
+                unclear.append(path)
+    notes = [f"{len(own)} {'file' if len(own) == 1 else 'files'} with events that this program has found "
+             f"{'is' if len(own) == 1 else 'are'} no recording, and left out"] if own else []
     paths = []
     for several in found.values():
-        kept, *others = (path for _, path in sorted(several))
+        kept, *same = (path for _, path in sorted(several))
         paths.append(kept)
-        if others:
-            notes.append(f"{', '.join(path.name for path in others)} {'is' if len(others) == 1 else 'are'} left out: the same "
+        if same:
+            notes.append(f"{', '.join(path.name for path in same)} {'is' if len(same) == 1 else 'are'} left out: the same "
                          f"samples as {kept.name}")
+    notes += _notes_on_unclear(unclear, stated)
     if not paths:
         endings = ", ".join(f"*{suffix}" for format_ in formats for suffix in format_.suffixes)
-        raise RecordingError(f"{where}: holds no recording with a name by which a folder is searched ({endings}, or raw IQ "
-                             "whose name states rate and type); name a file, or a folder of recordings")
+        raise RecordingError("; ".join([f"{where}: holds no recording with a name by which a folder is searched ({endings}, or "
+                                        "raw IQ whose name states rate and type); name a file, or a folder of recordings",
+                                        *notes]))
     return sorted(member for path in paths for member in _members(path, formats)), notes
+
+
+def _is_meant(path: Path, formats: Sequence[Format]) -> bool:
+    """True if a file that no search lists has the name of a recording, and is no part of another and no output of ours."""
+    if path.is_dir() or not (path.is_file() or path.is_symlink()) or not (_has_own_name(path, formats) or states_type(path)):
+        return False
+    return format_of(path, formats)[1] == path and not head_of(path).startswith(_OWN_ENCODED)
+
+
+def _is_known(path: Path, formats: Sequence[Format]) -> bool:
+    """True if opening the file gives a recording, or says what is wrong with it; False of raw IQ that nobody has described."""
+    return _has_own_name(path, formats) or format_of(path, formats)[0] is not None
+
+
+def _has_own_name(path: Path, formats: Sequence[Format]) -> bool:
+    """True if the name of a file means one format, which states itself what it holds."""
+    return path.suffix == DATA_SUFFIX or any(format_.has_name(path) for format_ in formats if format_.find is None and
+                                             not format_.shares_suffix)
+
+
+def _notes_on_unclear(paths: list[Path], stated: Stated) -> list[str]:
+    """A line for each kind of raw IQ of which nobody says the rate or the type."""
+    kinds: dict[tuple[bool, bool], list[str]] = {}
+    for path in paths:
+        named = parse_name(path)
+        kinds.setdefault((not (stated.rate or named.rate), named.datatype is None), []).append(path.name)
+    notes = []
+    for (no_rate, no_type), names in kinds.items():
+        missing = "neither rate nor format" if no_rate and no_type else "no rate" if no_rate else "no format"
+        way = "give --rate" if no_rate and not no_type else \
+            f"run {'it by its name' if len(names) == 1 else 'each by its name'}, with {'--rate and ' * no_rate}--format"
+        listed = ", ".join(names[:_MAX_NAMES]) + (f" and {len(names) - _MAX_NAMES} more" if names[_MAX_NAMES:] else "")
+        notes.append(f"{len(names)} {'file' if len(names) == 1 else 'files'} left out: {listed} "
+                     f"{'says' if len(names) == 1 else 'say'} {missing}; {way}")
+    return notes
 
 
 def _is_named_raw(path: Path, stated: Stated) -> bool:

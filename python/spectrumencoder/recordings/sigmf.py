@@ -25,9 +25,14 @@ _EXTENSION = keys.SIGMF_PREFIX.rstrip(":")
 
 
 def find_sigmf(path: Path) -> Path | None:
-    """NAME.sigmf-meta of a path that is it, NAME.sigmf-data, or NAME if it exists; an archive or collection itself; else None."""
+    """NAME.sigmf-meta of a path that is it, NAME.sigmf-data, or NAME if it exists; an archive or collection itself; else None.
+
+    Samples whose metadata are missing are no SigMF: they are what is stated about them."""
     if path.suffix in (META_SUFFIX, DATA_SUFFIX):
-        return path if _archive_of(path) else path.with_suffix(META_SUFFIX)
+        if _archive_of(path):
+            return path
+        meta_path = path.with_suffix(META_SUFFIX)
+        return None if path.suffix == DATA_SUFFIX and path.is_file() and not meta_path.exists() else meta_path
     if path.is_dir():
         return None
     if path.name.endswith((*ARCHIVE_SUFFIXES, COLLECTION_SUFFIX)) or _archive_of(path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
@@ -50,7 +51,13 @@ def write_report(archive: Archive) -> None:
     write_file(folder / EVENTS, lambda file: _write_lines(archive, file))
     write_file(folder / EVENTS_TABLE, lambda file: _write_table(map(json.loads, _event_lines(archive)), EVENT_TYPES, file))
     write_file(folder / RECORDINGS_TABLE, lambda file: _write_table(_rows(archive), RECORDING_TYPES, file))
-    write_pages(folder, archive.source, list(_rows(archive)))
+    write_pages(folder, _title(archive.source), list(_rows(archive)))
+
+
+def _title(source: str) -> str:
+    """What was run, by its name: that of the folder for "." and the like."""
+    path = Path(source)
+    return source if path.name not in ("", "..") else path.resolve().name or source
 
 
 def _rows(archive: Archive) -> Iterator[dict]:

@@ -29,10 +29,11 @@ class BandPart:
             SessionError: it cannot be written.
         """
         from ..display.band_picture import save_band
+        from ..emitters.listing import plain
         rows = flowgraph.signals or []
         if self._probe.spectrum.n_frames == 0:
             return
-        title = f"{flowgraph.source.name}: {len(rows)} signals in {flowgraph.seconds:.3g} s, model {flowgraph.model_name}"
+        title = f"{flowgraph.source.name}: {len(rows)} signals in {plain(flowgraph.seconds)} s, model {flowgraph.model_name}"
         try:
             save_band(self._path, self._probe.spectrum, rows, flowgraph.probe.boxes, title, flowgraph.source.samp_rate)
         except OSError as error:

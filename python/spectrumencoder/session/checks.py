@@ -10,12 +10,16 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from ..extras import how_to_get
+from ..extras import EXTRAS, how_to_get
 
 PIP = "run `make setup` in the sources, or see docs/install.md"
 PACKAGES = ("safetensors", "sigmf", "scipy", "typer", "rich")
+EXTRA_PARTS = {  # extras without a check of their own: what they are for
+    "web": "the page of --web", "push": "--mqtt and --notify", "hub": "--hub and hub", "archive": "run --report",
+    "cluster": "--cluster", "digital_rf": "Digital RF recordings"}
 DEBIAN_PACKAGES = "/usr/lib/python3/dist-packages"  # packages of the Python that Debian's GNU Radio is built for
 
 
@@ -34,6 +38,7 @@ def examine() -> list[Finding]:
     checks: list[Callable[[], Finding]] = [
         _python, _gnuradio, _numpy, _torch, *[_package_check(name) for name in PACKAGES], _matplotlib,
         _attention, _package, _bindings, _native_runtime, _grc_blocks, _models, _soapy, _test_radio, _display,
+        *[_extra_check(extra) for extra in EXTRA_PARTS],
     ]
     return [check() for check in checks]
 
@@ -99,6 +104,23 @@ def _package_check(name: str) -> Callable[[], Finding]:
         except importlib.metadata.PackageNotFoundError:
             return Finding(name, cure=PIP)
     return check
+
+
+def _extra_check(extra: str) -> Callable[[], Finding]:
+    def check() -> Finding:
+        absent = [package for name, package in EXTRAS[extra].items() if find_spec(name) is None]
+        if absent:
+            return Finding(extra, cure=f"for {EXTRA_PARTS[extra]} run `pip install {' '.join(absent)}` (docs/install.md)",
+                           needed=False)
+        return Finding(extra, ", ".join(map(_version, EXTRAS[extra].values())))
+    return check
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {importlib.metadata.version(package)}"
+    except importlib.metadata.PackageNotFoundError:
+        return package
 
 
 def _matplotlib() -> Finding:

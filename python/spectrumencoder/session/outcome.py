@@ -86,6 +86,7 @@ class Outcome:
 
     def line(self) -> str:
         """One line for people."""
+        from ..emitters.listing import plain
         dropped = f" ({self.n_dropped} dropped)" if self.n_dropped else ""
         overflows = self.health.get(keys.OVERFLOWS, 0)
         lost = f", {count(overflows, 'overflow')}" if overflows and self.health.get(keys.DEVICE) else ""
@@ -102,4 +103,4 @@ class Outcome:
         listed = "" if self.signals is None else f", {count(len(self.signals), 'signal')} listed"
         return (f"{self.name}: {count(self.n_frames, 'frame')}{bytes_each}{dropped}{lost}{late}{quiet}{refined}, "
                 f"{known}{count(number, what)}{receiver}{more}{listed}, "
-                f"{self.seconds:.3g} s of signal in {self.wall_s:.2f} s ({self.real_time_factor:.2g}x real time)")
+                f"{plain(self.seconds)} s of signal in {self.wall_s:.2f} s ({plain(self.real_time_factor, 2)}x real time)")

@@ -14,7 +14,7 @@ from .. import keys
 from ..blocks.messages import metadata
 from ..blocks.safe_block import WORK_DONE, SafeBlock, handler
 from ..blocks.soapy_radio import RadioError
-from ..emitters.listing import utc
+from ..emitters.listing import plain, utc
 from .radio_process import START, Failed, Piece, RadioProcess
 from .sources import RadioOptions
 
@@ -220,7 +220,7 @@ class reopened_radio(SafeBlock, gr.sync_block):
             gap["gap_s"] = self._clock() - self._heard_at
             self.gap_s += gap["gap_s"]
             self._link = link  # what came before the loss and was not given yet is given first
-        self._say(f"{utc(time.time())}  radio back after {gap['gap_s']:.3g} s, at try {gap['tries']}")
+        self._say(f"{utc(time.time())}  radio back after {plain(gap['gap_s'])} s, at try {gap['tries']}")
 
     def _left_s(self) -> float:
         """Time that is left for tries, s."""

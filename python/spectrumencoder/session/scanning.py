@@ -92,12 +92,13 @@ class ScanPart:
             SessionError: it cannot be written.
         """
         from ..display.scan_picture import save_scan
+        from ..emitters.listing import plain
         flowgraph, rows = self._flowgraph, self.log.rows
         if rows.n_sweeps == 0:
             return f"{self._plot} was not drawn: the scan ended before its first sweep was complete"
         listed, source = flowgraph.signals or [], flowgraph.source
         title = (f"{source.name}: {count(self.log.n_sweeps, 'sweep')}, {count(len(listed), 'signal')}, "
-                 f"{count(flowgraph.probe.n_events, 'event')} in {flowgraph.seconds:.3g} s, model {flowgraph.model_name}")
+                 f"{count(flowgraph.probe.n_events, 'event')} in {plain(flowgraph.seconds)} s, model {flowgraph.model_name}")
         try:
             save_scan(self._plot, rows, list(flowgraph.probe.transmissions.values()), listed, title, source.samp_rate,
                       self._seams_hz())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``spectrumencoder evaluate signals`` and ``strongest``: boxes of signals on scenes composed of recordings, and in recordings."""
+"""``spectrumencoder evaluate signals`` and ``strongest``: boxes on scenes composed of recordings, and in recordings."""
 
 from __future__ import annotations
 

@@ -52,7 +52,8 @@ def evaluate(corpus: Sequence[Path], models: Sequence[str], *, dropout_rate: flo
             and (engine := next((e for e, names in zip(engines, held, strict=True) if source.name in names),
                                 None if source.name in learned else engines[0]))]
     if not jobs:
-        raise CorpusError(f"{', '.join(models)}: no recording was held out of training; give other recordings, or models of folds")
+        raise CorpusError(f"{', '.join(models)}: no recording was held out of training; give other recordings, or models of "
+                          "folds")
     rows = []
     for done, (source, engine) in enumerate(jobs):
         progress(done, len(jobs), source.name)

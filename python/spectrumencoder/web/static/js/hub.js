@@ -10,6 +10,8 @@ const $ = id => document.getElementById(id);
 let hub = null, chosen = null, hears = {}, drawn = "";
 
 const key = alert => `${alert.sensor} ${alert.event_id}`;
+const KINDS = {about: "facts of the run", alert: "alerts", signal: "signals", report: "positions and bearings"};  // by the names of hub/message.py
+const samples = value => width(value).replace("Hz", "S/s");
 const rate = value => value == null ? "–" : value < 1000 ? `${Math.round(value)} B/s` : `${(value / 1000).toPrecision(3)} kB/s`;
 const total = counts => Object.values(counts || {}).reduce((sum, value) => sum + value, 0);
 
@@ -45,11 +47,11 @@ function sensorItem(one) {
   const budget = one.budget, facts = [];
   const fact = (name, value) => facts.length ? facts.push(" · ", `${name} `, element("b", {}, value)) : facts.push(`${name} `, element("b", {}, value));
   if (budget.rx_freq) fact("at", hz(budget.rx_freq));
-  if (budget.rx_rate) fact("rate", width(budget.rx_rate));
-  if (budget.frame_average) { fact("K", budget.frame_average); fact("step", `${budget.encoded_step} dB`); fact("group", budget.encoded_group); }
+  if (budget.rx_rate) fact("rate", samples(budget.rx_rate));
+  if (budget.frame_average) { fact("spectra averaged", budget.frame_average); fact("quantised in steps of", `${budget.encoded_step} dB`); fact("frames a packet", budget.encoded_group); }
   const link = [element("b", {}, rate(budget.bytes_per_s))];
   if (budget.bytes_per_spectrum) link.push(` · ${budget.bytes_per_spectrum.toFixed(0)} bytes a spectrum, ${budget.spectra_per_s.toFixed(0)} spectra/s`);
-  for (const [kind, value] of Object.entries(budget.by_kind)) if (value >= 1) link.push(` · ${kind} ${rate(value)}`);
+  for (const [kind, value] of Object.entries(budget.by_kind)) if (value >= 1) link.push(` · ${KINDS[kind] || kind} ${rate(value)}`);
   const health = one.health, state = [`last message ${age(one.seen_s, hub.time)}, ${seconds(Math.max(0, one.delay_s))} under way`];
   if (health.waiting_messages) state.push(` · ${count(health.waiting_messages)} wait there`);
   if (health.dropped_messages || hub.lost[one.sensor]) state.push(` · ${count(Math.max(health.dropped_messages || 0, hub.lost[one.sensor] || 0))} dropped for lack of room`);
