@@ -43,10 +43,30 @@ def write_file(path: str | Path, content: bytes | Callable[[BinaryIO], object]) 
         os.close(folder)
 
 
-def cannot_write(path: str | Path, error: OSError, cure: str = "name a file in a folder that exists") -> str:
+def check_can_write(path: str | Path) -> None:
+    """Finds out whether ``write_file`` can write `path`, by a file beside it that is gone afterwards. The file is not touched.
+
+    Raises:
+        OSError: it cannot, or the file is there and read-only.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, "it is read-only")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        draft.open("xb").close()
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def cannot_write(path: str | Path, error: OSError, cure: str = "") -> str:
     """The line for a file that could not be written: its name, why, what to do. cure: unless the disk is full."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return f"cannot write {path}: {error.strerror or error}; {'make room' if full else cure}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        cure = "make room"
+    cure = cure or f"name a file in a folder that {'you may write' if Path(path).parent.is_dir() else 'exists'}"
+    return f"cannot write {path}: {error.strerror or error}; {cure}"
 
 
 def make_folder(folder: Path, write: Callable[[Path], None]) -> None:

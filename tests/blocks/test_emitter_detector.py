@@ -252,6 +252,15 @@ def test_an_emitter_that_alerts_can_be_decided_on_at_once(small_model, tmp_path)
     assert load(path).registry.emitters[number].accepted
 
 
+def test_a_stream_that_ends_while_learning_says_so(small_model):
+    for count, ended in ((LEARN // 2, 1), (LEARN + 200, 0)):
+        top = graph(detector_of(small_model), *frames(count))
+        assert run_within(top, [top.detector], seconds=20.0) is None
+        said = [s[keys.MESSAGE] for s in stored(top.status) if s[keys.STATUS_STATE] == "learning"]
+        assert len(said) == ended
+        assert not said or f"ended while learning, after 1.51 s of {LEARN * FRAME_S:g} s: nothing was" in said[0]  # blocks
+
+
 def test_a_band_file_that_cannot_be_used(small_model, tmp_path):
     (tmp_path / "bad.band").write_text("{")
     with pytest.raises(BandFileError, match="bad.band is no band file, or damaged"):

@@ -76,12 +76,20 @@ def test_decisions_are_in_the_file(band, file):
     (("ignore", "gate"), 2, "neither LOW:HIGH in Hz, such as 433.9M:434M, nor the number"),
     (("ignore", "1.5"), 2, "neither LOW:HIGH"), (("ignore", 99), 1, "there is no emitter 99"),
     (("unignore", "1M:2M"), 1, "no ignored range overlaps 1000000:2000000 Hz; ignored are none"),
+    (("ignore", "434.5:434.52"), 2, "434.5:434.52 is 434.5 to 434.52 Hz; did you mean 434.5M:434.52M?"),
     (("unignore", 3), 2, "is not LOW:HIGH in Hz"), (("accept", "x"), 2, "x")])
 def test_what_cannot_be_decided_is_one_line_and_changes_nothing(band, file, words, status, says):
     before = file.read_bytes()
     result = band(words[0], file, *words[1:])
     assert result[0] == status and says in result[2] and result[2].count("\n") == 1 and result[2].startswith("error: ")
     assert file.read_bytes() == before
+
+
+def test_low_frequencies_are_right_if_the_centre_is_not_known(band, file):
+    known = load(file)
+    known.tunings[0].freq_hz = 0.0
+    known.save(file)
+    assert band("ignore", file, "434.5:2000")[0] == 0 and load(file).registry.ignored[-1] == (434.5, 2000.0)
 
 
 def test_a_damaged_or_missing_file_is_one_line(band, file, model_file, tmp_path):

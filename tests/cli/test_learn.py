@@ -15,14 +15,14 @@ OWN_HZ, NEW_HZ = -0.2e6, 0.11e6
 @pytest.fixture(scope="module")
 def make(write_sigmf, tmp_path_factory):
     """make(name, seconds, new at (s) or None) -> recording of noise, with bursts every second and perhaps a new signal."""
-    def recording(name, seconds, new_s=None, seed=5):
+    def recording(name, seconds, new_s=None, seed=5, freq_hz=FREQ):
         rng, count = np.random.default_rng(seed), round(seconds * RATE)
         iq = (0.01 * (rng.normal(size=count) + 1j * rng.normal(size=count))).astype(np.complex64)
         time_s = np.arange(count) / RATE
         iq += 0.01 * ((time_s % 1.0 > 0.3) & (time_s % 1.0 < 0.4)) * np.exp(2j * np.pi * OWN_HZ * time_s).astype(np.complex64)
         if new_s is not None:
             iq += 0.01 * ((time_s > new_s) & (time_s < new_s + 0.3)) * np.exp(2j * np.pi * NEW_HZ * time_s).astype(np.complex64)
-        return write_sigmf(tmp_path_factory.mktemp(name), name, iq, RATE, freq_hz=FREQ)
+        return write_sigmf(tmp_path_factory.mktemp(name), name, iq, RATE, freq_hz=freq_hz)
     return recording
 
 
@@ -74,11 +74,39 @@ def test_a_band_file_is_gone_on_with(call, make, loud, model_file, tmp_path):
     assert "2 emitters known, 0 alerts" in done.stdout, done.stdout
 
 
+def test_another_frequency_is_learned_into_the_same_file(call, make, loud, model_file, tmp_path):
+    file = tmp_path / "my.band"
+    assert call("run", make("usual", 6.0), "--model", model_file, "--learn", 3, "--band-file", file).returncode == 0
+    before = load(file)
+    other = make("other", 10.0, 7.5, freq_hz=99e6)
+    done = call("run", other, "--model", model_file, "--band-file", file, "--json", tmp_path / "s.json")
+    assert done.returncode == 0, done.stderr
+    assert "what is known was learned at 433.92 MHz at 1 MS/s (16 spectra a frame); 99 MHz at 1 MS/s (16 spectra a frame) is " \
+        "learned now, for 5 s of signal" in done.stdout
+    assert "its first half, 5 s, taught the second" in done.stderr
+    assert re.search(r"^learned 5(\.\d+)? s of signal, heard 1 emitter$", done.stdout, re.M) and "99.1" in done.stdout
+    (recording,) = json.loads((tmp_path / "s.json").read_text())["recordings"]
+    assert recording["alerts"] == {"new": 1} and recording["emitters"] == 3 and recording["learned"]
+    after = load(file)
+    assert [t.freq_hz for t in after.tunings] == [FREQ, 99e6] and after.complete
+    assert after.registry.emitters[1].count == before.registry.emitters[1].count
+    done = call("run", loud, "--model", model_file, "--band-file", file)
+    assert "learned" not in done.stdout + done.stderr and "4 emitters known, 1 alert" in done.stdout, done.stdout
+
+
 def test_half_of_a_short_recording_teaches_the_other_half(call, loud, model_file, tmp_path):
     done = call("run", loud, "--model", model_file)
     assert done.returncode == 0
     assert "note: the recording is shorter than twice --learn 120: its first half, 5 s, taught the second" in done.stderr
     assert "learned 5" in done.stdout and "Z  new  434." in done.stdout
+
+
+def test_less_than_calibrate_asks_for_is_noted(call, loud, model_file):
+    done = call("run", loud, "--model", model_file, "--learn", 0.5)
+    assert done.returncode == 0
+    assert re.search(r"^note: learned from 0\.4\d+ s alone, of which calibrate would make no band file \(1 s are its minimum\)",
+                     done.stderr, re.M), done.stderr
+    assert "alone" not in call("run", loud, "--model", model_file, "--learn", 2).stderr
 
 
 def test_jobs_say_the_same(call, make, loud, model_file, tmp_path):
@@ -118,8 +146,12 @@ def test_what_cannot_be_is_one_line(call, the_line, loud, model_file, band_model
             (1, "bad.band is no band file, or damaged", ("--band-file", tmp_path / "bad.band")),
             (1, "is a model file, not a band file", ("--band-file", model_file)),
             (1, "name a file in a folder that exists", ("--band-file", tmp_path / "no" / "x.band")),
+            (1, "cannot write /proc/x.band: No such file or directory; name a file in a folder that you may write",
+             ("--band-file", "/proc/x.band", "--history", tmp_path / "h.db", "--events", tmp_path / "e.jsonl")),
             (2, "holds tables of a calibrated band", ("--model", band_model))):
         assert says in the_line(call("run", loud, *options), status)
+    assert not (tmp_path / "h.db").exists() and not (tmp_path / "e.jsonl").exists()  # it was found before anything else
+    assert "you may write" in the_line(call("calibrate", loud, "--out", "/proc/x.band"), 1)
     (tmp_path / "two").mkdir()
     for name in ("a", "b"):
         for suffix in (".sigmf-meta", ".sigmf-data"):

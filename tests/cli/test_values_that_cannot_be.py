@@ -28,6 +28,7 @@ def test_of_a_radio(capfd, options, said):
 
 @pytest.mark.parametrize(("ranges", "said"), [("1e300:2e300", "is not LOW:HIGH in Hz up to 1e+12"), ("1:1T", "is not LOW:HIGH"),
                                               ("1M:9000G", "is not LOW:HIGH"),
+                                              ("88:108", "88:108 is 88 to 108 Hz; did you mean 88M:108M?"),
                                               ("1:1e12", "bins of"), ("nan:1e9", "is not LOW:HIGH")])
 def test_of_a_scan(capfd, ranges, said):
     options = ["run", "soapy:driver=spectrumtest", "--rate", "48e3", "--scan", ranges, "-q"]

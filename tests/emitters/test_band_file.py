@@ -7,8 +7,10 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,8 +110,41 @@ def test_a_file_that_is_not_there_or_cannot_be_written(tmp_path):
         load(tmp_path / "none.band")
     with pytest.raises(BandFileError, match="cannot write .*name a file in a folder that exists"):
         BandFile().save(tmp_path / "nowhere" / "x.band")
-    with pytest.raises(BandFileError, match="cannot use the folder"):
+    with pytest.raises(BandFileError, match="cannot write .*name a file in a folder that exists"):
         BandKeeper(tmp_path / "nowhere" / "x.band", threading.Lock())
+    with pytest.raises(BandFileError, match="cannot write .*name a file in a folder that you may write"):
+        BandKeeper("/proc/x.band", threading.Lock())  # not even root makes a file there
+    with pytest.raises(BandFileError, match="Is a directory"):
+        BandKeeper(tmp_path, threading.Lock())
+
+
+def test_a_file_or_folder_that_is_read_only_is_refused_before_the_run_and_left_as_it_is():
+    """As an ordinary user: what is read-only does not stop root."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        fixed, free = Path(folder) / "fixed.band", Path(folder) / "free.band"
+        for path in (fixed, free):
+            band_of(2, 1).save(path)
+        before = free.read_bytes()
+        fixed.chmod(0o444)
+        free.chmod(0o666)
+
+        def said(path):
+            done = subprocess.run([sys.executable, "-c", "import sys\n"
+                                   "from gnuradio.spectrumencoder.emitters.band_keeper import BandFileError, check_band_file\n"
+                                   "try: check_band_file(sys.argv[1])\n"
+                                   "except BandFileError as error: print(error)", path], capture_output=True, text=True,
+                                  user=65534 if os.geteuid() == 0 else None, timeout=60)
+            assert done.returncode == 0, done.stderr
+            return done.stdout.strip()
+        assert said(free) == said(Path(folder) / "new.band") == ""
+        assert said(fixed) == f"cannot write {fixed}: it is read-only; name a file in a folder that you may write"
+        os.chmod(folder, 0o555)
+        new = Path(folder) / "new.band"
+        assert said(new) == f"cannot write {new}: Permission denied; name a file in a folder that you may write"
+        assert sorted(path.name for path in Path(folder).iterdir()) == ["fixed.band", "free.band"]
+        assert free.read_bytes() == before
+        os.chmod(folder, 0o777)
 
 
 def test_frames_of_another_kind_are_refused():

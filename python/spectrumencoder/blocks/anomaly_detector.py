@@ -183,7 +183,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         """A detector with the present settings, and the band that the file holds."""
         if self._band_part is None:
             return Detector.from_model(self._file, models=self._models, **self._settings)
-        return EmitterDetector.from_model(self._file, models=self._models, band=self._band_part.load(), **self._settings)
+        return EmitterDetector.from_model(self._file, models=self._models, band=self._band_part.load(),
+                                          learn_later=self._band_part.kept, **self._settings)
 
     def _clear(self):
         """Resets tags and detector at a new start of the flowgraph, which counts its samples from 0."""
@@ -215,6 +216,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
             if self.detector.learning and self.detector.n_frames:
                 self.detector.look_on_air()
                 self._band_part.say_on_air()
+                self._band_part.say_not_learned()
             self._band_part.finish()
         self.publish_status("stopped")
 
@@ -251,16 +253,16 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         first = self._next_sample
         sample_start = first + segment.frame_hop * np.arange(len(psd))
         self._next_sample += segment.frame_hop * len(psd)
-        was_learning = self._band_part is not None and self.detector.learning
+        n_learned = self.detector.n_learned if self._band_part is not None else 0
         result = self.detector.process(psd, residual, rows, sample_start, segment, *token_classes)
-        if was_learning:
-            self._band_part.say_on_air()
-        if was_learning and not self.detector.learning:
-            self._band_part.say_learned()
-        self._publish(result.emitted)
         for notice in result.notices:
             self.logger.warn(notice.text)
             self.publish_status(notice.state, notice.text)
+        if self._band_part is not None:
+            self._band_part.say_on_air()
+            if self.detector.n_learned != n_learned:
+                self._band_part.say_learned()
+        self._publish(result.emitted)
         if self.on_judged is not None:
             self.on_judged(len(psd), first, segment.frame_hop, segment.rx_rate)
         return result.scores

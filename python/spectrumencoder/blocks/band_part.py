@@ -17,7 +17,7 @@ from .messages import MalformedMessage
 if TYPE_CHECKING:
     from .anomaly_detector import anomaly_detector
 
-LEARNED, EMITTERS, UNSAVED, ON_AIR = "learned", "emitters", "unsaved", "on_air"  # states of `status`
+LEARNED, LEARNING, EMITTERS, UNSAVED, ON_AIR = "learned", "learning", "emitters", "unsaved", "on_air"  # states of `status`
 
 
 class BandPart:
@@ -28,7 +28,7 @@ class BandPart:
         path: the band file; "": none.
 
     Raises:
-        BandFileError: the file's folder is not there.
+        BandFileError: the file cannot be written.
     """
 
     def __init__(self, block: anomaly_detector, lock: threading.Lock, path: str):
@@ -144,6 +144,14 @@ class BandPart:
         rows = [self._described(row) for row in detector.heard]
         learned = f"learned {plain(detector.learned_s)} s of signal, heard {count(len(rows), 'emitter')}"
         self._block.publish_status(LEARNED, learned, **{keys.EMITTERS: rows})
+
+    def say_not_learned(self):
+        """Publishes and logs that the stream ended before learning did: nothing was judged."""
+        detector = self._block.detector
+        text = (f"the signal ended while learning, after {detector.learned_s:.3g} s of {detector.learn_s:g} s: nothing was "
+                "reported as new; give more of it, or a smaller learn_s")
+        self._block.logger.warn(text)
+        self._block.publish_status(LEARNING, text)
 
     def _described(self, row: dict) -> dict:
         """A row of ``listing.describe``, marked if its frequencies count from a centre that is not known."""

@@ -57,7 +57,10 @@ def accept(file: File, emitter: Number):
 def ignore(file: File, what: Range):
     """Nothing in a range of frequencies, or in that of an emitter, alerts from now on."""
     from ..emitters import commands
+    from ..emitters.band_file import load
     ends, found = options.range_or_number(what), []
+    if (said := options.forgotten_mega(what)) and not any(abs(t.freq_hz) < t.samp_rate for t in load(file).tunings):
+        raise UsageError(said)  # of a recording that states no centre, such frequencies are right
     _change(file, lambda registry: found.append(commands.ignore(registry, *ends) if isinstance(ends, tuple)
                                                 else commands.ignore_emitter(registry, ends)))
     OUT.print(f"{file}: {found[0][0] / 1e6:.4f} to {found[0][1] / 1e6:.4f} MHz are ignored", markup=False)

@@ -74,6 +74,7 @@ def calibrate(
     `run --learn` learns by itself; this is for those who want a fixed band. Use the settings of the later runs.
     """
     from ..emitters import band_file
+    from ..emitters.band_keeper import check_band_file
     from ..encoder import model_file
     options.only_of_detector(context, chain["detector"])
     model, overlap, band, pfa, detector = (chain.pop(key) for key in ("model", "overlap", "band", "false_alarm_rate", "detector"))
@@ -86,6 +87,8 @@ def calibrate(
         raise UsageError(f"--out {out} is the name of a model file; name a band file, such as "
                          f"{out.with_suffix(band_file.SUFFIX)}, or add --detector boxes, which writes a calibrated model")
     check_writable(out, json_file)
+    if not boxes:
+        check_band_file(out)
     live = source.startswith(SOAPY_PREFIX)
     if live:
         only_recordings(format=format, start=start, channel=channel, skip=skip or None, seconds=seconds,

@@ -100,4 +100,5 @@ def check_writable(*paths: Path | None):
         if not path.parent.is_dir():
             raise CommandError(f"cannot write {path}: there is no folder {path.parent}; make it first")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise CommandError(f"cannot write {path}: it, or its folder, is read-only; name another")
+            raise CommandError(f"cannot write {path}: it, or its folder, is read-only; name a file in a folder that you may "
+                               "write")

@@ -64,6 +64,25 @@ def hz_ranges(text: str) -> str:
     return ",".join(":".join(map(plain, part.split(":"))) for part in text.split(","))
 
 
+def scan_ranges(text: str) -> str:
+    """As ``hz_ranges``, of a scan. Raises typer.BadParameter: M may have been forgotten."""
+    said = forgotten_mega(text)
+    if said:
+        raise typer.BadParameter(said)
+    return hz_ranges(text)
+
+
+def forgotten_mega(text: str) -> str:
+    """A line if ranges LOW:HIGH,... end so low that they may have been meant in MHz; else ""."""
+    ranges = [part.split(":") for part in hz_ranges(text).split(",")]
+    try:
+        low = [(float(first), float(last)) for first, last in ranges if 0.0 < float(first) < float(last) < MIN_USUAL_FREQ_HZ]
+    except ValueError:
+        return ""  # another line refuses it
+    meant = ",".join(f"{first:.10g}M:{last:.10g}M" for first, last in low)
+    return f"{text} is {low[0][0]:.10g} to {low[0][1]:.10g} Hz; did you mean {meant}?" if low else ""
+
+
 def forgotten_unit(rate: float | None, freq: float | None = None) -> list[str]:
     """A line for each value so small that k, M or G may have been forgotten."""
     lines = []
@@ -98,7 +117,7 @@ Agc = Annotated[str, typer.Option(metavar="on|off", help="Automatic gain.", show
 Antenna = Annotated[str, typer.Option(help="By name.", show_default=False, rich_help_panel=LIVE)]
 Bandwidth = Annotated[float | None, typer.Option(help="Of the filter, Hz.", parser=hz, metavar="HZ", show_default=False,
                                                  rich_help_panel=LIVE)]
-Scan = Annotated[str, typer.Option(metavar="LOW:HIGH[,...]", help="Scan these ranges, Hz, such as 88M:108M.", parser=hz_ranges,
+Scan = Annotated[str, typer.Option(metavar="LOW:HIGH[,...]", help="Scan these ranges, Hz, such as 88M:108M.", parser=scan_ranges,
                                    show_default=False, rich_help_panel=SCAN)]
 Ppm = Annotated[float, typer.Option(help="Correction of the crystal.", rich_help_panel=LIVE)]
 DeviceSettings = Annotated[list[str], typer.Option("--setting", metavar="KEY=VALUE", help="Of the device; may be given again.",

@@ -137,6 +137,9 @@ def run(
         check_picture(plot)
     check_writable(None if events == STDOUT else events, signals, tracks, encoded, plot, json_file, sweeps,
                    Path(annotate) if annotate else None)
+    if chain["band_file"]:
+        from ..emitters.band_keeper import check_band_file
+        check_band_file(chain["band_file"])
     forgotten = report_forgotten_units(rate, freq, quiet)
     for file in () if quiet else (events, signals, sweeps, None if folder else tracks):
         if file is not None and file != STDOUT and file.is_file() and file.stat().st_size:

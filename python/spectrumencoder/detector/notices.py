@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 # states of a notice
 UNCALIBRATED, GENERAL_TABLE, RATE_LIMITED, RECALIBRATE = "uncalibrated", "general_table", "rate_limited", "recalibrate"
+LEARN_AGAIN, OTHER_MODEL, OTHER_GAIN = "learn_again", "other_model", "other_gain"
 
 
 class Notice(NamedTuple):
@@ -14,7 +15,8 @@ class Notice(NamedTuple):
 
     Attributes:
         state: ``UNCALIBRATED`` (frames are not judged), ``GENERAL_TABLE`` (they are, by that one), ``RATE_LIMITED`` (events are
-            counted, no longer reported) or ``RECALIBRATE`` (the table no longer holds).
+            counted, no longer reported) or ``RECALIBRATE`` (the table no longer holds). Of a band file: ``LEARN_AGAIN`` (a tuning
+            is learned that it does not know), ``OTHER_MODEL`` and ``OTHER_GAIN`` (than it was learned with).
         text: what was found, and the cure.
     """
 

@@ -21,6 +21,7 @@ The way of a frame, by file::
       receiver       steps of the gain, raised floors
       block_reports  what these call for: alerts, and which are over
 
+    tunings        the tunings, and how far each is learned
     band_file      what is known of a band, in a file; band_keeper: the file of a running detector
     commands       the operator's decisions on a registry; decisions: those on a running detector
     on_air         what stands out of the noise while the band is learned

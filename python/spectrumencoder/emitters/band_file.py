@@ -41,6 +41,7 @@ class Tuning:
     Attributes:
         freq_hz: centre. samp_rate: Hz. frame_hop: samples from frame to frame. average: spectra in a frame.
         mean_db: (N,) float32, dBFS, usual power of each bin. frames: number of frames behind it.
+        learned: whether learning was finished there.
     """
 
     freq_hz: float
@@ -49,6 +50,7 @@ class Tuning:
     average: int
     mean_db: np.ndarray
     frames: int
+    learned: bool = True
 
     @property
     def overlap(self) -> float:
@@ -63,6 +65,7 @@ class BandFile:
     Attributes:
         registry: emitters and ignored ranges.
         learned_s: signal that was learned, s. complete: learning was finished, so that a detector watches from its first frame.
+        learning_s: part of learned_s, of the tunings that were learned last, in common.
         tunings: one for each centre frequency, rate and kind of frame.
         window, fft_size, model: of the frames that it was learned with.
         created_s, updated_s: POSIX time; 0 until the file is saved.
@@ -77,6 +80,15 @@ class BandFile:
     model: str = ""
     created_s: float = 0.0
     updated_s: float = 0.0
+    learning_s: float | None = None  # None: all of learned_s
+
+    def __post_init__(self):
+        self.learning_s = self.learned_s if self.learning_s is None else self.learning_s
+
+    def knows(self, freq_hz: float, samp_rate: float, frame_hop: int, average: int) -> bool:
+        """Whether learning was finished at a tuning: freq_hz, samp_rate (Hz), frame_hop and average as of ``Tuning``."""
+        return any(t.learned and (t.freq_hz, t.samp_rate, t.frame_hop, t.average) == (freq_hz, samp_rate, frame_hop, average)
+                   for t in self.tunings)
 
     def check(self, window: str, fft_size: int) -> None:
         """Raises BandFileError if it was learned with frames of another window or fft_size."""
@@ -103,11 +115,12 @@ class BandFile:
         content = {
             "format": FORMAT, "version": VERSION, "created_s": self.created_s, "updated_s": self.updated_s,
             "model": self.model, "window": self.window, "fft_size": self.fft_size, "learned_s": self.learned_s,
-            "complete": self.complete, "next_id": self.registry.next_id,
+            "learning_s": self.learning_s, "complete": self.complete, "next_id": self.registry.next_id,
             "ignored": [list(ends) for ends in self.registry.ignored],
             "emitters": [emitter.as_dict() for emitter in self.registry.emitters.values()],
             "tunings": [{"freq_hz": t.freq_hz, "samp_rate": t.samp_rate, "frame_hop": t.frame_hop, "average": t.average,
-                         "overlap": round(t.overlap, 6), "frames": t.frames, "mean_db": _text_of(t.mean_db)}
+                         "overlap": round(t.overlap, 6), "frames": t.frames, "learned": t.learned,
+                         "mean_db": _text_of(t.mean_db)}
                         for t in self.tunings]}
         return (_lines(content) + "\n").encode()
 
@@ -143,13 +156,33 @@ class BandFile:
     def _from_row(cls, row: Mapping[str, Any]) -> BandFile:
         fft_size = int(row["fft_size"])
         emitters = [Emitter.from_dict(emitter) for emitter in row["emitters"]]
+        complete = bool(row["complete"])
         tunings = [Tuning(float(t["freq_hz"]), float(t["samp_rate"]), int(t["frame_hop"]), int(t["average"]),
-                          _array_of(t["mean_db"], fft_size), int(t["frames"])) for t in row["tunings"]]
+                          _array_of(t["mean_db"], fft_size), int(t["frames"]), bool(t.get("learned", complete)))
+                   for t in row["tunings"]]  # a file of an earlier program knows one state of all
         learned_s = float(row["learned_s"])
-        if not math.isfinite(learned_s):
-            raise ValueError(f"learned_s is {learned_s}")
-        return cls(Registry.of(emitters, row["ignored"], int(row["next_id"])), learned_s, bool(row["complete"]), tunings,
-                   str(row["window"]), fft_size, str(row["model"]), float(row["created_s"]), float(row["updated_s"]))
+        learning_s = float(row.get("learning_s", learned_s))
+        if not (math.isfinite(learned_s) and math.isfinite(learning_s)):
+            raise ValueError(f"learned_s is {learned_s}, learning_s {learning_s}")
+        return cls(Registry.of(emitters, row["ignored"], int(row["next_id"])), learned_s, complete, tunings,
+                   str(row["window"]), fft_size, str(row["model"]), float(row["created_s"]), float(row["updated_s"]), learning_s)
+
+
+def forget_model(before: str, now: str, registry: Registry) -> str:
+    """Prepares a registry for another model than it was learned with; says so, in a line, or returns "" if it is the same.
+
+    Places, levels and backgrounds are of the spectrum alone. Classes are of a model: the next transmissions name an emitter, and
+    a class of the other model's is no change of its waveform.
+    """
+    if before in ("", now):
+        return ""
+    for emitter in registry.emitters.values():
+        total = sum(emitter.labels.values())
+        for label in emitter.labels:
+            emitter.labels[label] /= max(total, 1.0)
+        emitter.waveform.forget_classes()
+    return (f"the band file was learned with the model {before}, this is {now}: emitters and backgrounds hold, classes are named "
+            "anew as emitters are heard")
 
 
 def write(path: Path | str, content: bytes):

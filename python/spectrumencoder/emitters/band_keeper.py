@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from ..atomic_file import cannot_write, check_can_write
 from .band_file import BandFile, BandFileError, load, write
 from .registry import Registry
 
@@ -33,17 +34,30 @@ def locked(path: Path | str) -> Iterator[None]:
     """Holds the lock on the folder of a band file.
 
     Raises:
-        BandFileError: there is no such folder.
+        BandFileError: there is no such folder, or it cannot be read.
     """
     try:
         folder = os.open(Path(path).parent, os.O_RDONLY)
     except OSError as error:
-        raise BandFileError(f"cannot use the folder of {path}: {error.strerror}; name a file in a folder that exists") from error
+        raise BandFileError(cannot_write(path, error)) from error
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
         os.close(folder)
+
+
+def check_band_file(path: Path | str) -> None:
+    """Finds out before a run, not after it, that its band file cannot be written. Nothing is left behind.
+
+    Raises:
+        BandFileError: its folder is missing or read-only, or the file is there and read-only, or it is a folder.
+    """
+    with locked(path):
+        try:
+            check_can_write(path)
+        except OSError as error:
+            raise BandFileError(cannot_write(path, error)) from error
 
 
 def change(path: Path | str, command: Callable[[Registry], object]) -> BandFile:
@@ -67,7 +81,7 @@ class BandKeeper:
         lock: held by whoever uses the detector.
 
     Raises:
-        BandFileError: its folder is not there.
+        BandFileError: the file cannot be written.
     """
 
     def __init__(self, path: Path | str, lock: AbstractContextManager):
@@ -75,8 +89,7 @@ class BandKeeper:
         self._file = threading.Lock()
         self._mark: tuple | None = None  # of the file that was read or written last
         self._created_s = 0.0
-        with locked(self.path):
-            pass
+        check_band_file(self.path)
 
     def load(self) -> BandFile | None:
         """The band of the file; None if there is no file. Raises BandFileError: it is no band file, or a damaged one."""

@@ -30,8 +30,7 @@ class BurstReports:
         registry, builder, log, signs, receiver, hops: of the detector.
 
     Attributes:
-        judge: of bursts. learning: nothing is reported, all belongs. belongs_after: transmissions after which a new emitter
-            belongs. each: single bursts are reported, too.
+        judge: of bursts. belongs_after: transmissions after which a new emitter belongs. each: single bursts are reported, too.
     """
 
     def __init__(self, registry: Registry, builder: BurstBuilder, log: AlertLog, signs: SignMaker, receiver: ReceiverLog,
@@ -39,7 +38,7 @@ class BurstReports:
         self._registry, self._builder, self._log, self._signs, self._receiver = registry, builder, log, signs, receiver
         self.judge = Judge(registry)
         self._hops = hops
-        self.learning, self.belongs_after, self.each = True, 1, False
+        self.belongs_after, self.each = 1, False
 
     def goes_on(self, tuning: TuningState, segment: Segment, burst: Burst, emitted: list[Emitted]):
         """A burst that has an alert is still on."""
@@ -48,7 +47,7 @@ class BurstReports:
     def decide(self, tuning: TuningState, segment: Segment, burst: Burst, emitted: list[Emitted]):
         """Judges a burst, and raises the alert that it calls for."""
         sign = self._signs.sign(tuning, segment, burst)
-        verdict = burst.verdict = self.judge.verdict(burst, sign, tuning, self.learning, lambda extent: self._signs.sign(
+        verdict = burst.verdict = self.judge.verdict(burst, sign, tuning, not tuning.learned, lambda extent: self._signs.sign(
             tuning, segment, burst, extent))
         if verdict is None or verdict.kind not in REPORTED:
             if verdict is not None and verdict.kind not in (LEARNED, OWN):
@@ -131,7 +130,7 @@ class BurstReports:
             return
         sign = self._signs.sign(tuning, segment, burst)
         emitter = verdict.emitter
-        if self.learning and verdict.kind == LEARNED:
+        if not tuning.learned and verdict.kind == LEARNED:
             emitter = registry.like(sign)
             if emitter is None:
                 emitter = registry.add(sign, belongs=True, learned=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import keys
+from .emitter import Emitter
 from .listing import describe
 from .registry import Registry
 from .tuning import TuningState
@@ -27,8 +28,16 @@ class OnAir:
         self.waiting: list[tuple[float, int, list[dict[str, Any]]]] = []
         self._due_s = FIRST_S
 
-    def look(self, registry: Registry, tunings: Iterable[TuningState], learned_s: float, last: bool = False):
-        """Lists what is not listed yet, if it is time, or the last time. learned_s: signal that was learned."""
+    def again(self):
+        """Learning begins again, at other tunings."""
+        self._due_s = FIRST_S
+
+    def look(self, emitters: Iterable[Emitter], tunings: Iterable[TuningState], learned_s: float, last: bool = False):
+        """Lists what is not listed yet, if it is time, or the last time.
+
+        Args:
+            emitters: that were heard. tunings: that are learned. learned_s: signal that was learned there.
+        """
         if learned_s < self._due_s and not last:
             return
         while self._due_s <= learned_s:
@@ -38,7 +47,7 @@ class OnAir:
             if tuning.background.ready:
                 for standing in tuning.steady.standing(tuning.background.mean_db, tuning.background.noise_db, 0.0, 0.0):
                     lasting.add(standing.sign, belongs=True, learned=True).steady = True
-        rows = [describe(emitter) for emitter in registry.emitters.values()]
+        rows = [describe(emitter) for emitter in emitters]
         rows += [describe(emitter) | {keys.EMITTER_ID: None, keys.FIRST_HEARD: None, keys.LAST_HEARD: None}
                  for emitter in lasting.emitters.values()]
         before = len(self.rows)

@@ -72,6 +72,11 @@ class SteadyTrack:
         self._known: list[_Steady] = []
         self.restart()
 
+    @property
+    def emitters(self) -> list[Emitter]:
+        """Those that are watched."""
+        return [one.emitter for one in self._known]
+
     def find(self, mean_db: np.ndarray, noise_db: float, registry: Registry, first_s: float, last_s: float,
              low_db: np.ndarray | None = None):
         """Reads them from a background (N,) dBFS, and puts those that are not known into the registry.

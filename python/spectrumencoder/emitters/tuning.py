@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,9 @@ NOISE_SHARE = 0.1  # of the false alerts an hour, that noise may cause
 FLOOR_DB = 3.0  # from what is usual, that counts as much as the limit of a box
 GAIN_DB_PER_S = 0.05  # that what is usual follows
 RECENT = 8  # blocks: what was there in half of them is no cause of something new
+OTHER_GAIN_DB = 6.0  # from that of a band file, which is worth a line
+MAX_NAMED = 3  # tunings in a line
+_SEAM_BINS = 2  # between two tunings that lie side by side, as the hops of a scan do
 _SLOW = 9  # frames, of whose gains an impulse stands out of the second lowest: two in three may hold one
 _DISTURBED_DB, _DISTURBED_FACTOR, _UNSEEN_DB = 0.4, 8.0, 0.1  # see ``TuningState._calm``
 
@@ -39,6 +43,13 @@ class TuningKey(NamedTuple):
     samp_rate: float
     frame_hop: int
     average: int
+
+
+def in_words(keys: Sequence[TuningKey]) -> str:
+    """Tunings for people: centre, rate, spectra in a frame."""
+    named = [f"{f'{key.freq_hz / 1e6:.10g} MHz' if key.freq_hz else 'an unknown centre'} at {key.samp_rate / 1e6:.6g} MS/s "
+             f"({key.average} spectra a frame)" for key in keys[:MAX_NAMED]]
+    return ", ".join(named) + (f" and {len(keys) - MAX_NAMED} more" if len(keys) > MAX_NAMED else "")
 
 
 def key_of(segment: Segment) -> TuningKey:
@@ -87,6 +98,7 @@ class TuningState:
         self._settled_db: np.ndarray | None = None  # and when it had learned
         self._has_learned = False
         self.first_frames: list[tuple] = []  # until the background begins
+        self.learned = False  # learning is over here: what is new alerts
         self.segment: Segment | None = None  # of its last frames
         self.allowed = np.ones(n_bins, np.float32)
         self.limits: Limits | None = None
@@ -95,13 +107,32 @@ class TuningState:
         self._means: deque[np.ndarray] = deque(maxlen=RECENT)  # power over the background of the last blocks
         self._recent: np.ndarray | None = None
         self._gains: deque[float] = deque(maxlen=_SLOW)
+        self._restored = False  # what is usual was learned before, perhaps at another gain
         self.clear_block()
         self.restart()
+
+    def restore(self, mean_db: np.ndarray, frames: int):
+        """Takes a background (N,) dBFS that was learned before, and the number of frames behind it."""
+        self.background.restore(mean_db, frames)
+        self._restored = True
 
     @property
     def start(self) -> int:
         """Frames before the first is judged."""
         return max(START, math.ceil(START_S / self.frame_s))
+
+    @property
+    def judged_hz(self) -> tuple[float, float]:
+        """Lowest and highest frequency that is judged, Hz."""
+        return self.grid.hz_of(self.usable.start - 0.5), self.grid.hz_of(self.usable.stop - 0.5)
+
+    def is_covered(self, others: Iterable[TuningState]) -> bool:
+        """Whether others of the same rate and kind of frame judge all that this one does."""
+        low, high = self.judged_hz
+        for first, last in sorted(other.judged_hz for other in others if other.key[1:] == self.key[1:]):
+            if first < low + _SEAM_BINS * self.grid.bin_hz:
+                low = max(low, last)
+        return low > high - _SEAM_BINS * self.grid.bin_hz
 
     @property
     def held_s(self) -> float:
@@ -237,6 +268,16 @@ class TuningState:
         self._seen.add(tokens)
         return Block(np.concatenate(self._psd), ratio, gains, np.concatenate(self._starts), np.concatenate(self._times),
                      np.concatenate(self._classes), tokens)
+
+    def other_gain(self) -> str:
+        """A line if the first block after ``restore`` shows another gain than what was restored; else ""."""
+        restored, self._restored = self._restored, False
+        change = self.usual_gain_db or 0.0
+        if not restored or abs(change) < OTHER_GAIN_DB:
+            return ""
+        return (f"the noise at {in_words([self.key])} is {abs(change):.0f} dB {'above' if change > 0 else 'below'} that of the "
+                "band file: another gain, filter or antenna. Signals that were not seen then may be new; set the gain as it was, "
+                "or learn another band file")
 
     def clear_block(self):
         """Begins a new block."""

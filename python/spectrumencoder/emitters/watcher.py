@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from .. import keys
 from ..detector.detector import Result
 from ..detector.events import Emitted, Segment
-from ..detector.notices import Notices
+from ..detector.notices import LEARN_AGAIN, OTHER_GAIN, OTHER_MODEL, Notices
 from ..encoder import features as layout
 from ..encoder.model_file import ModelFile
 from ..settings import DEFAULTS, SETTINGS
@@ -27,7 +28,7 @@ from . import alerts
 from .activity import Activity
 from .alerts import AlertLog
 from .background import BLOCK, Expected
-from .band_file import BandFile, Tuning
+from .band_file import BandFile, forget_model
 from .block_reports import BlockReports
 from .box_classes import BoxClasses
 from .boxes import Search
@@ -37,12 +38,13 @@ from .decisions import Decisions
 from .hops import Hops
 from .listing import describe
 from .on_air import FIRST_S, OnAir
-from .receiver import GainWatch, ReceiverLog
+from .receiver import ReceiverLog
 from .regions import find_regions
 from .registry import Registry
 from .rows import Rows
 from .signs import SignMaker, sighting_of
-from .tuning import MIN_START, TuningKey, TuningState, key_of
+from .tuning import MIN_START, TuningState, key_of
+from .tunings import Tunings
 
 FORGET_S = 86400.0  # after which a stranger that was heard once is forgotten
 CONFIRM = 2  # frames of a burst after which it is judged, if it has not ended
@@ -62,12 +64,14 @@ class EmitterDetector(Decisions):
         belongs_after: transmissions after which a new emitter belongs to the band.
         bursts: single bursts of all emitters are reported, too.
         usable: share of the band's width, around its middle, that is judged.
+        learn_later: a tuning that comes when learning is over is learned, too, for learn_s; else it is watched at once.
         models: names of those that may have answered, as ``Detector`` has them.
 
     Attributes:
         registry: the emitters. n_frames, n_judged, n_flagged: frames so far. n_skipped: those that are short or not
             finite. n_uncalibrated: 0.
-        heard: the emitters as ``listing.describe`` has them, at the end of learning; empty before.
+        n_learned: how often learning has ended.
+        heard: the emitters that it heard, as ``listing.describe`` has them, at the end of learning; empty before.
         on_air: lists what stands out of the noise meanwhile.
 
     Raises:
@@ -79,7 +83,7 @@ class EmitterDetector(Decisions):
     def __init__(self, contract: dict, *, band: BandFile | None = None, learn_s: float = DEFAULTS.learn_s,
                  false_events_per_hour: float = DEFAULTS.false_events_per_hour, hold: int = DEFAULTS.hold,
                  belongs_after: int = DEFAULTS.belongs_after, bursts: bool = DEFAULTS.bursts, usable: float = DEFAULTS.usable,
-                 models: Sequence[str] = ()):
+                 models: Sequence[str] = (), learn_later: bool = False):
         encoder = contract["encoder"]
         self.contract = contract
         self.n_bins, self._window = int(encoder["fft_size"]), encoder["window"]
@@ -87,7 +91,7 @@ class EmitterDetector(Decisions):
         self._labels = list(contract["labels"]) if contract.get("heads", {}).get("classes", True) else []
         self._models = tuple(models) or (contract["name"],)
         self._usable = usable_bins(self.n_bins, float(SETTINGS["usable"].check(usable)))
-        self._bursts = bool(bursts)
+        self._bursts, self._learn_later = bool(bursts), bool(learn_later)
         if band is not None:
             band.check(self._window, self.n_bins)
         self._band = band
@@ -108,14 +112,11 @@ class EmitterDetector(Decisions):
         """Forgets all frames so far; keeps the settings, and begins with the band that it was given."""
         self.n_frames = self.n_judged = self.n_flagged = self.n_skipped = 0
         self._age = 0  # of the stream, in frames
-        self._tunings: dict[TuningKey, TuningState] = {}
-        self._gains: dict[TuningKey, GainWatch] = {}
         self._tuning: TuningState | None = None
         self._segment = Segment()
         self.registry = Registry() if self._band is None else deepcopy(self._band.registry)
-        self.learned_s = 0.0 if self._band is None else self._band.learned_s
-        self._complete = not self.learn_s > 0.0 or (self._band is not None and self._band.complete)
-        self._finishing = False  # learning is over, and what waits is taken in
+        self.n_learned, self._finishing = 0, False  # learning is over, and what waits is taken in
+        self._late: list[Emitted] = []  # that came between two batches
         self._builder = BurstBuilder(self.n_bins, self.hold)
         self._boxes = BoxClasses(self.contract["labels"], self.n_bins)
         self._activity = Activity(self.registry, self._labels, self._boxes)
@@ -127,17 +128,18 @@ class EmitterDetector(Decisions):
         self._of_bursts = BurstReports(self.registry, self._builder, self._log, SignMaker(self._labels, self._boxes), receiver,
                                        self._hops)
         self._of_bursts.judge.set_rate(self.false_events_per_hour)
-        self._of_bursts.learning, self._of_bursts.each = self.learning, self._bursts
+        self._of_bursts.each = self._bursts
         self._of_bursts.belongs_after = self.belongs_after
         self._of_blocks = BlockReports(self.registry, self._builder, self._log, receiver)
         self.heard: list[dict[str, Any]] = []
         self.on_air = OnAir()
         self._now_s = 0.0
-        for tuning in () if self._band is None else self._band.tunings:
-            key = TuningKey(tuning.freq_hz, tuning.samp_rate, tuning.frame_hop, tuning.average)
-            state = self._tunings[key] = self._new_tuning(key)
-            state.background.restore(tuning.mean_db, tuning.frames)
-            state.steady.find(tuning.mean_db, state.background.noise_db, self.registry, 0.0, 0.0)
+        make = partial(TuningState, window=self._window, n_bins=self.n_bins, usable=self._usable, n_classes=len(self._labels),
+                       boxes=self._boxes)
+        self._tunings = Tunings(make, self._band or BandFile(), self.registry, self._learn_later)
+        if self._band is not None and (said := forget_model(self._band.model, self.contract["name"], self.registry)):
+            self._notices.give(OTHER_MODEL, "", said)
+        self._complete = not self.learn_s > 0.0 or self._tunings.known  # nothing is being learned
 
     def copy(self) -> EmitterDetector:
         """A detector in the present state, which goes on by itself."""
@@ -151,7 +153,7 @@ class EmitterDetector(Decisions):
             raise ValueError(f"false_events_per_hour {false_events_per_hour} must be positive")
         self.false_events_per_hour = min(float(false_events_per_hour), 1e6)
         self._of_bursts.judge.set_rate(self.false_events_per_hour)
-        for tuning in self._tunings.values():
+        for tuning in self._tunings:
             tuning.limits = None
 
     def set_hold(self, hold: int) -> None:
@@ -170,41 +172,49 @@ class EmitterDetector(Decisions):
 
     @property
     def learning(self) -> bool:
-        """Whether it still learns, and reports nothing new."""
-        return not self._complete
+        """Whether it still learns at the present tuning, and reports nothing new there."""
+        return not self._complete and (self._tuning is None or not self._tuning.learned)
+
+    @property
+    def learned_s(self) -> float:
+        """Signal that was learned, s; at the tunings that were learned last."""
+        return self._tunings.learned_s
 
     def finish_learning(self) -> None:
         """Learning is over: all that was heard so far belongs."""
         if not self._complete:
             self._finishing = True
-            if self._tuning is not None and len(self._tuning.first_frames) >= MIN_START:
+            if self._tuning is not None and self._tuning.learned:  # the others are elsewhere
+                self._late += self.discontinuity()
+            elif self._tuning is not None and len(self._tuning.first_frames) >= MIN_START:
                 self._begin_now(self._tuning, [])  # nothing is reported while learning
             self._begin_others()
-            self._complete, self._of_bursts.learning = True, False
-            self._hops.settle(max((tuning.frame_s for tuning in self._tunings.values()), default=0.0))
-            for tuning in self._tunings.values():
+            self._complete, self._finishing = True, False
+            self._hops.settle(max((tuning.frame_s for tuning in self._tunings), default=0.0))
+            fresh = [tuning for tuning in self._tunings.fresh if tuning.segment is not None]
+            for tuning in fresh:
                 self._settle(tuning)
             for burst in self._builder.open:  # one that has just begun was not learned: it is judged again
                 burst.verdict = None
-            self.heard = [describe(emitter) for emitter in self.registry.emitters.values()]
+            self.heard = [describe(emitter) for emitter in self._tunings.heard_at(fresh)]
             if not self.heard and self.learned_s < FIRST_S:  # too short to claim that a carrier is always there
-                self.look_on_air()
+                self.look_on_air(fresh)
+            self.n_learned += 1
 
-    def look_on_air(self) -> None:
-        """Lists in `on_air` what stands out of the noise now, if it is not listed."""
-        self.on_air.look(self.registry, self._tunings.values(), self.learned_s, last=True)
+    def look_on_air(self, tunings: list[TuningState] | None = None, last: bool = True) -> None:
+        """Lists in `on_air` what stands out now, if it is not. tunings: where, None: where it learns. last: it is time."""
+        tunings = self._tunings.fresh if tunings is None else tunings
+        self.on_air.look(self._tunings.heard_at(tunings), tunings, self.learned_s, last)
 
     def expected(self) -> list[Expected]:
         """The usual spectrum of each tuning whose background is known, at the gain that it has now."""
-        return [Expected(key.freq_hz, key.samp_rate, state.background.mean_db + np.float32(state.usual_gain_db or 0.0),
-                         state.background.spectra) for key, state in self._tunings.items() if state.background.ready]
+        return self._tunings.expected()
 
     def band_file(self) -> BandFile:
         """The present state, to be saved; it shares the registry."""
         self.registry.prune(self._now_s - FORGET_S)
-        tunings = [Tuning(*key, mean_db=state.background.mean_db.copy(), frames=state.background.frames)
-                   for key, state in self._tunings.items() if state.background.ready]
-        return BandFile(self.registry, self.learned_s, self._complete, tunings, self._window, self.n_bins, self.contract["name"])
+        return BandFile(self.registry, self._tunings.earlier_s + self.learned_s, self._complete, self._tunings.saved(),
+                        self._window, self.n_bins, self.contract["name"], learning_s=self.learned_s)
 
     # -- frames
 
@@ -227,6 +237,7 @@ class EmitterDetector(Decisions):
         self.n_frames += count
         self.n_skipped += int(np.count_nonzero(features[:, layout.SKIPPED]))
         self._segment, tuning = segment, self._tuning_of(segment)
+        result.emitted, self._late = self._late, []
         whole = (features[:, layout.K_EFF] >= segment.frame_average) & (np.abs(psd).max(axis=1, initial=0.0) < MAX_DB)
         self.n_skipped += count - int(whole.sum())
         rows, numbers = Rows(psd, residual, features, sample_start, self._boxes.read(token_classes, count)), np.flatnonzero(whole)
@@ -259,30 +270,34 @@ class EmitterDetector(Decisions):
 
     def flush(self) -> list[Emitted]:
         """The end of the stream: ends the bursts that are on, and closes what is open."""
-        emitted = self.discontinuity()
+        emitted, self._late = [*self._late, *self.discontinuity()], []
         for alert in list(self._log.open.values()):
             emitted.append(self._log.close(alert, self._segment))
         return emitted
 
     # -- parts
 
-    def _new_tuning(self, key: TuningKey) -> TuningState:
-        return TuningState(key, self._window, self.n_bins, self._usable, len(self._labels), self._boxes)
-
     def _tuning_of(self, segment: Segment) -> TuningState:
-        key = key_of(segment)
-        if key not in self._tunings:
-            self._tunings[key] = self._new_tuning(key)
-        if key not in self._gains:
-            self._gains[key] = GainWatch()
-        self._tuning = self._tunings[key]
-        self._tuning.segment = segment
-        return self._tuning
+        tuning = self._tuning = self._tunings.at(key_of(segment), self._complete)
+        tuning.segment = segment
+        if self._complete and not tuning.learned:
+            self._learn_again(tuning)
+        return tuning
+
+    def _learn_again(self, tuning: TuningState):
+        """Learning is over, and a tuning is not learned: it is now, unless nothing is to be learned."""
+        if not self.learn_s > 0.0:
+            self._settle(tuning)
+            tuning.learned = True
+            return
+        said, self._complete = self._tunings.begin_again(tuning), False
+        self.on_air.again()
+        self._notices.give(LEARN_AGAIN, str(tuning.key), f"{said}, for {self.learn_s - self.learned_s:.3g} s of signal")
 
     def _begin(self, tuning: TuningState, rows: Rows, emitted: list[Emitted]) -> int:
         """Collects the first frames of a tuning, and judges them once there are enough. Returns how many it took."""
         enough = tuning.start
-        if self.learning:  # what is to be learned may be shorter
+        if not tuning.learned:  # what is to be learned may be shorter
             left = math.floor(self._left_s(tuning) / tuning.frame_s + 1e-6)
             enough = min(enough, max(left, MIN_START))
         taken = max(0, min(enough - len(tuning.first_frames), rows.count))
@@ -304,9 +319,9 @@ class EmitterDetector(Decisions):
     def _begin_others(self):
         """Learning is over: the tunings that are not on now are learned from the frames that they have."""
         present = self._tuning, self._segment
-        for tuning in self._tunings.values():
+        for tuning in self._tunings:
             waiting = len(tuning.first_frames) >= MIN_START
-            if tuning is not present[0] and (waiting or tuning.filled):
+            if tuning is not present[0] and not tuning.learned and (waiting or tuning.filled):
                 self.discontinuity()  # ends the bursts of the tuning before
                 self._tuning, self._segment = tuning, tuning.segment
                 if waiting:
@@ -334,20 +349,20 @@ class EmitterDetector(Decisions):
         classes = np.where(features[:, layout.K_ENCODED, None] > 0.0, probabilities, np.float32(-1.0))
         tuning.fill(psd, gains, ratio, starts, times, classes, tokens, clipped)
         self._age += len(psd)
-        scores = tuning.score(search, gains, ratio, psd, probabilities, self.learning)
+        scores = tuning.score(search, gains, ratio, psd, probabilities, not tuning.learned)
         if self._room(tuning) <= 0:
             self._end_block(tuning, emitted)
         return scores
 
     def _room(self, tuning: TuningState) -> int:
         """Frames until the block is over. The last block of learning ends with the last frame that is to be learned."""
-        if self._complete or self._finishing:
+        if tuning.learned or self._finishing:
             return tuning.room
         return min(tuning.room, math.floor(self._left_s(tuning) / tuning.frame_s + 1e-6) - tuning.filled)
 
     def _left_s(self, tuning: TuningState) -> float:
         """Signal (s) that is still to be learned, less what the other tunings hold already."""
-        return self.learn_s - self.learned_s - sum(other.held_s for other in self._tunings.values() if other is not tuning)
+        return self.learn_s - self.learned_s - sum(other.held_s for other in self._tunings.fresh if other is not tuning)
 
     def _view(self, tuning: TuningState, index: int, rows: Rows, n: int, expected_db, ratio, clipped: float) -> FrameView:
         """Frame n of these rows as bursts see it. index: its number."""
@@ -378,7 +393,7 @@ class EmitterDetector(Decisions):
                 self._of_bursts.decide(tuning, self._segment, burst, emitted)
             elif burst.alert is not None and burst.last == frame.index:
                 self._of_bursts.goes_on(tuning, self._segment, burst, emitted)
-            if self.learning and (burst.last - burst.first) * tuning.frame_s > LEARN_BURST_S:
+            if not tuning.learned and (burst.last - burst.first) * tuning.frame_s > LEARN_BURST_S:
                 self._builder.open.remove(burst)
                 self._of_bursts.ended(tuning, self._segment, burst, emitted)
 
@@ -389,21 +404,24 @@ class EmitterDetector(Decisions):
         psd, ratio, gains, starts = block.psd, block.ratio, block.gains, block.starts
         block_s, last = len(psd) * tuning.frame_s, int(starts[-1])
         self._now_s = max(self._now_s, float(block.times[-1]) + tuning.frame_s)
-        for heard in self._activity.take(tuning, block, self.hold, 0.0 if self.learning else self.false_events_per_hour):
-            if self.learning:
+        learning = not tuning.learned
+        for heard in self._activity.take(tuning, block, self.hold, 0.0 if learning else self.false_events_per_hour):
+            if learning:
                 self._hops.note(heard)
             if heard.changed:
                 self._of_blocks.changed(heard, self._segment, emitted)
             if self._bursts and heard.counted:
                 sighting = sighting_of(heard.emitter, heard.sample_start, heard.sample_stop, heard.level_db)
                 emitted += self._log.once(alerts.BURST, heard.emitter, sighting, self._segment)
-        for change in self._gains[tuning.key].take(tuning, gains, ratio, block_s, self.learning):
+        if said := tuning.other_gain():
+            self._notices.give(OTHER_GAIN, str(tuning.key), said)
+        for change in self._tunings.gains[tuning.key].take(tuning, gains, ratio, block_s, learning):
             self._of_blocks.receiver_did(change, tuning, gains, int(starts[0]), last, self._segment, emitted)
-        if self.learning:
+        if learning:
             if len(psd) == BLOCK:
                 tuning.background.learn(psd)
-            self.learned_s += block_s
-            self.on_air.look(self.registry, self._tunings.values(), self.learned_s)
+            self._tunings.learned_s += block_s
+            self.look_on_air(last=False)
             if self._left_s(tuning) <= tuning.frame_s * (1.0 - 1e-6) and not self._finishing:
                 self.finish_learning()
         else:
@@ -413,7 +431,7 @@ class EmitterDetector(Decisions):
                 tuning.steady.find(tuning.background.mean_db, tuning.background.noise_db, self.registry, 0.0, 0.0)
             mean = 10.0 * np.log10(np.mean(10.0 ** (0.1 * psd.astype(np.float64)), axis=0))
             for kind, emitter in tuning.steady.watch(mean, tuning.background.noise_db, block_s, self._now_s, self.registry,
-                                                     self._gains[tuning.key].raised_db):
+                                                     self._tunings.gains[tuning.key].raised_db):
                 self._of_blocks.tell(kind, emitter, last, self._segment, emitted)
             for emitter in self._activity.overdue(self.false_events_per_hour):
                 self._of_blocks.tell(alerts.GONE, emitter, last, self._segment, emitted)
@@ -429,3 +447,4 @@ class EmitterDetector(Decisions):
             tuning.steady.find(background.mean_db, background.noise_db, self.registry, self._now_s - self.learned_s, self._now_s,
                                background.low_db)
             tuning.renew(self.registry, self.false_events_per_hour)
+        self._tunings.end(tuning)

@@ -118,6 +118,11 @@ class Waveform:
         else:
             self.classes[way.removeprefix(_CLASS)] += 1
 
+    def forget_classes(self):
+        """Forgets the classes, which are of another model."""
+        self.classes = Counter()
+        self.odd = {way: row for way, row in self.odd.items() if not way.startswith(_CLASS)}
+
     def as_dict(self) -> dict[str, Any]:
         """All fields as JSON takes them."""
         return {"heard": self.heard, "width": self.width if self.heard else None, "length": self.length if self.heard else None,

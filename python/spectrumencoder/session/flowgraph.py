@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from .. import keys
 from ..atomic_file import cannot_write
+from ..detector.notices import OTHER_GAIN, OTHER_MODEL
 from ..lines_file import lines_from
 from ..settings import EMITTERS, RUN, SETTINGS, ChainSettings, of_command
 from .band_part import BandPart
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from ..recordings import Recording
 
 RECEIVER_STATE = "receiver"  # of a notice
-REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", RECEIVER_STATE, "unsaved", "skipped",
-                   "refused", "malformed", "contradicted", "time_backward", "slow_subscriber")
+REPORTED_STATES = ("uncalibrated", "general_table", "recalibrate", "rate_limited", RECEIVER_STATE, OTHER_MODEL, OTHER_GAIN,
+                   "unsaved", "skipped", "refused", "malformed", "contradicted", "time_backward", "slow_subscriber")
 GRACE_S = 1.5  # maximum time from Ctrl-C or a failure to the end of all blocks
 
 
@@ -54,7 +55,8 @@ class RunSettings(ChainSettings):
             half.
         average: spectra per frame, or "auto": chosen by the rate of each source.
         fit_average: fewer spectra per frame, if the captures of a recording are mostly shorter than a frame, with a note. Not
-            with a band file, whose frames these would not match, nor with the detector "boxes", which judges short frames.
+            if the band file knows the recording's frequency with ``average``, nor with the detector "boxes", which judges short
+            frames.
         events: file of JSON lines to write; None writes none. events_max_mb: its size, and that of signals, tracks and sweeps,
             from which on a new one is begun, see ``event_log``; 0: they grow without limit.
         annotate: SigMF metadata file to write with the events as annotations; "" names it after the recording, None writes none.
@@ -343,6 +345,7 @@ class Flowgraph:
             in_options(texts[0]) + (f" (and {len(texts) - 1} more like it)" if texts[1:] else "") for texts in kinds.values()))
 
     def _notes_on_learning(self) -> list[str]:
+        from ..emitters.learn_recordings import MIN_S
         learned_s, learned, _ = self.learning()
         if learned is None or self._survey:
             return []
@@ -351,6 +354,10 @@ class Flowgraph:
         if recording is not None and self._learn_s < self.settings.learn_s:
             notes.append(f"the recording is shorter than twice --learn {self.settings.learn_s:g}: its first half, "
                          f"{recording.duration_s / 2:.3g} s, taught the second")
+        now = getattr(self.monitor.detector.detector, "n_learned", False)  # else the band file holds what was learned
+        if now and learned and learned_s is not None and learned_s < MIN_S:
+            notes.append(f"learned from {learned_s:.3g} s alone, of which calibrate would make no band file ({MIN_S:g} s are its "
+                         "minimum): what this band does less often than that is reported")
         if not learned and not self.source.fault and not any(one.short for one in self._dropped()):
             notes.append(f"the {'recording' if recording is not None else 'run'} ended while learning, after "
                          f"{learned_s:.3g} s of {self._learn_s:g} s; give a longer one, or a smaller --learn")

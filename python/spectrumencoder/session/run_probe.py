@@ -14,6 +14,7 @@ from ..blocks.messages import MalformedMessage, metadata
 from ..blocks.safe_block import SafeBlock, handler
 from ..blocks.tags import frame_tags, known_freq
 from ..detector.events import CLOSE, OPEN, UPDATE
+from ..detector.notices import LEARN_AGAIN
 from ..display.waterfall import Waterfall
 from ..emitters.listing import utc
 from .radio_states import RECONNECT_STATE
@@ -126,7 +127,7 @@ class run_probe(SafeBlock, gr.sync_block):
         status = metadata(message)
         if status.get(keys.STATUS_STATE) == RECONNECT_STATE:
             self.news.append((f"{utc(status.get(keys.TIMESTAMP))}  {status.get(keys.MESSAGE)}", []))
-        elif status.get(keys.STATUS_STATE) in (LEARNED, ON_AIR):
+        elif status.get(keys.STATUS_STATE) in (LEARNED, ON_AIR, LEARN_AGAIN):
             self.news.append((str(status.get(keys.MESSAGE)), _rows(status.get(keys.EMITTERS))))
         said = str(status.get(keys.STATUS_STATE)), str(status.get(keys.MESSAGE) or "")
         if said in self.messages or len(self.messages) < MAX_MESSAGES:
