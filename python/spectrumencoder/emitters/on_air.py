@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import keys
-from .listing import describe
+from .listing import rows_of
+from .parts import parts_of
 from .registry import Registry
 from .tuning import TuningState
 
@@ -33,14 +34,20 @@ class OnAir:
             return
         while self._due_s <= learned_s:
             self._due_s *= 2.0
-        lasting = Registry()
-        for tuning in tunings:
+        lasting, pieces = Registry(), []
+        for number, tuning in enumerate(tunings):
             if tuning.background.ready:
                 for standing in tuning.steady.standing(tuning.background.mean_db, tuning.background.noise_db, 0.0, 0.0):
-                    lasting.add(standing.sign, belongs=True, learned=True).steady = True
-        rows = [describe(emitter) for emitter in registry.emitters.values()]
-        rows += [describe(emitter) | {keys.EMITTER_ID: None, keys.FIRST_HEARD: None, keys.LAST_HEARD: None}
-                 for emitter in lasting.emitters.values()]
+                    emitter = lasting.add(standing.sign, belongs=True, learned=True)
+                    emitter.steady = True
+                    pieces.append(tuning.steady.piece(emitter, standing.low, standing.high, number))
+        parts = parts_of(pieces, registry.emitters.values())
+        for part, whole in parts:
+            if part.steady:
+                part.part_of = whole.id
+        skirts = {part.id for part, _ in parts if not part.steady}
+        rows = [row | {keys.EMITTER_ID: None, keys.FIRST_HEARD: None, keys.LAST_HEARD: None} for row in rows_of(lasting)]
+        rows += [row for row in rows_of(registry) if row[keys.EMITTER_ID] not in skirts]
         before = len(self.rows)
         for row in rows:
             if not any(_same(row, other) for other in self.rows):

@@ -35,8 +35,9 @@ from .burst_reports import BurstReports
 from .bursts import BurstBuilder, FrameView
 from .decisions import Decisions
 from .hops import Hops
-from .listing import describe
+from .listing import rows_of
 from .on_air import FIRST_S, OnAir
+from .parts import parts_of
 from .receiver import GainWatch, ReceiverLog
 from .regions import find_regions
 from .registry import Registry
@@ -186,7 +187,10 @@ class EmitterDetector(Decisions):
                 self._settle(tuning)
             for burst in self._builder.open:  # one that has just begun was not learned: it is judged again
                 burst.verdict = None
-            self.heard = [describe(emitter) for emitter in self.registry.emitters.values()]
+            pieces = [piece for number, tuning in enumerate(self._tunings.values()) for piece in tuning.steady.pieces(number)]
+            for part, whole in parts_of(pieces, self.registry.emitters.values()):
+                part.part_of = whole.id
+            self.heard = rows_of(self.registry)
             if not self.heard and self.learned_s < FIRST_S:  # too short to claim that a carrier is always there
                 self.look_on_air()
 
