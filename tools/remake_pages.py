@@ -24,13 +24,14 @@ from gnuradio.spectrumencoder.evaluate.field import labels as field_labels
 from gnuradio.spectrumencoder.evaluate.field import report as field
 from gnuradio.spectrumencoder.evaluate.inference import precision, speculative
 from gnuradio.spectrumencoder.evaluate.signals import report as signals
+from gnuradio.spectrumencoder.evaluate.signals import strongest
 from gnuradio.spectrumencoder.measure.page import kept_words, page
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path("docs/results")
 PICTURES = {"anomaly": "anomaly.png", "field": "field.png", "speculative": "speculative.png"}
 MODULES = {"anomaly": anomaly, "compress": compress, "field": field, "field_labels": field_labels, "watch": false_events,
-           "precision": precision, "signals": signals, "speculative": speculative}
+           "precision": precision, "signals": signals, "speculative": speculative, "strongest": strongest}
 
 
 def pages() -> dict[Path, str]:

@@ -65,6 +65,38 @@ def test_a_label_without_room_is_left_out_and_the_first_go_first():
     assert_apart(extents(axes))
 
 
+def test_a_label_keeps_off_the_boxes_of_others():
+    axes = axes_of()
+    labels = [Label("narrow", 4.0, 4.2, 5.0, 6.0, "white"), Label("wide", 3.9, 6.0, 6.2, 9.0, "white")]
+    unnamed = (3.9, 6.0, 2.0, 4.8)
+    assert draw_labels(axes, labels, unnamed=[unnamed]) == 2
+    to_pixels = axes.transData.transform
+    (left, bottom), (right, top) = to_pixels((unnamed[0], unnamed[3])), to_pixels((unnamed[1], unnamed[2]))
+    narrow, wide = extents(axes)
+    assert not meet(narrow, (left, bottom, right, top)) and not meet(wide, (left, bottom, right, top))
+    assert not meet(narrow, (*to_pixels((3.9, 9.0)), *to_pixels((6.0, 6.2))))
+
+
+def test_each_signal_has_its_own_label_at_its_longest_burst(tmp_path, monkeypatch):
+    """One signal lies within the place of another: each burst belongs to the row that is most like it."""
+    from matplotlib.axes import Axes
+    waterfall = Waterfall()
+    waterfall.begin(0, HOP, FREQ, RATE)
+    rows = np.random.default_rng(0).normal(-90, 1, (60, 1024)).astype(np.float32)
+    waterfall.add(rows, rows + 90)
+    sliver, wide = signal(1, -20, 20e3, 10, 5, **{keys.LABEL: "LTE"}), signal(2, 0, 130e3, 20, 30)
+    targets = {}
+    annotate = Axes.annotate
+
+    def note(self, text, xy, *more, **how):
+        targets[text] = xy
+        return annotate(self, text, xy, *more, **how)
+    monkeypatch.setattr(Axes, "annotate", note)
+    save_plot(tmp_path / "run.png", waterfall, [], "run", signals=[signal(2, 0, 130e3, 2, 4), sliver, wide], listed=[sliver, wide])
+    assert set(targets) == {"LoRa 93 %", "LTE 93 %"}
+    assert targets["LoRa 93 %"][1] < targets["LTE 93 %"][1]  # figure points, upwards: later is lower
+
+
 def test_a_label_far_from_its_box_has_a_line_to_it():
     axes = axes_of()
     draw_labels(axes, [Label("unknown signal", 5.0, 5.1, 5.0, 5.1, "white") for _ in range(9)])

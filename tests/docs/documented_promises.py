@@ -238,6 +238,7 @@ SYNOPSES: dict[str, tuple[tuple[str, Promise], ...]] = {
     "[--left-out LABEL,...] [--train-scenes 20] [--dropout 0.25] [--cache runs/signals] [--json FILE] [--markdown FILE.md]": (),
     "spectrumencoder evaluate field-labels --corpus DIR ... --model NAME ... [--plan NAME|FILE|all ...] [--quiet 600] "
     "[--anomalous 300] [--seed 0 ...] [--dropout 0.25] [--cache runs/field] [--json FILE] [--markdown FILE.md]": (),
+    "spectrumencoder evaluate strongest --corpus DIR ... --model NAME ... [--dropout 0.25] [--json FILE] [--markdown FILE.md]": (),
     "spectrumencoder evaluate ablate CONFIG.toml --out DIR [--corpus DIR ...] [--pool DIR] [--model NAME] [--work DIR] "
     "[--quick]": (),
     "spectrumencoder hub [--listen tcp://HOST:PORT] [--keys DIR] [--db FILE.db] [--web HOST:PORT] [--history DIR] ...": (

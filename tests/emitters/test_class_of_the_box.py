@@ -10,10 +10,10 @@ from gnuradio.spectrumencoder.encoder import features as layout
 from gnuradio.spectrumencoder.encoder.token_classes import columns
 from streams import CONTRACT, FLOOR_DB, Feed, N, add, features_of, noise, opens
 
-LABELS = ["noise", "LoRa", "BLE"]
+LABELS = ["noise", "LoRa", "LTE"]
 M, COLUMNS = N // 8, len(columns(LABELS))
 FRAMES, BURST = 100, 20  # of a scene, of its bursts
-PLACES = {"LoRa": (60, 12), "BLE": (180, 30), "unknown signal": (228, 6)}  # middle and width, bins
+PLACES = {"LoRa": (60, 12), "LTE": (180, 30), "unknown signal": (228, 6)}  # middle and width, bins
 
 
 def detector(**settings):
@@ -50,7 +50,7 @@ def scene(names, seed=0):
 
 
 def give(feed, rows, tokens, batch=64):
-    """Frames whose whole label is BLE for sure, whatever is in them."""
+    """Frames whose whole label is LTE for sure, whatever is in them."""
     features = features_of(len(rows))
     features[:, layout.PROBABILITIES][:, 2] = 0.97
     features[:, layout.K_ENCODED] = 32
@@ -83,12 +83,20 @@ def test_three_emitters_in_the_same_frames_have_their_own_classes():
     assert {emitter.label for emitter in feed.detector.registry.emitters.values()} == set(PLACES)
 
 
+def test_a_class_that_cannot_be_at_the_frequency_is_not_said():
+    boxes = BoxClasses(["noise", "LoRa", "BLE"], 32)
+    mean = np.array([0.5, 0.1, 0.38, 0.02])
+    assert boxes.shares(mean, 2.44e9) == pytest.approx({"LoRa": 0.2, "BLE": 0.76})
+    assert boxes.shares(mean, 433.9e6) == pytest.approx({"LoRa": 0.1 / 0.158, "unknown signal": 0.058 / 0.158})
+    assert boxes.shares(mean, None) == pytest.approx({"LoRa": 0.2, "BLE": 0.76})
+
+
 def test_without_an_answer_of_the_tokens_the_frames_label_counts_as_before():
     rows, tokens = scene(PLACES)
     for none in (None, np.full_like(tokens, np.nan)):
         feed = learned(with_tokens=none is not None)
         found = by_place(opens(give(feed, rows, none), "new"))
-        assert {label for label, _ in found.values()} == {"BLE"}
+        assert {label for label, _ in found.values()} == {"LTE"}
         assert all(confidence == pytest.approx(0.97) for _, confidence in found.values())
 
 
@@ -148,5 +156,5 @@ def test_a_token_counts_by_the_bins_of_the_box_in_it():
     np.testing.assert_allclose(boxes.mean(tokens, 6, 13), [0.0, 0.25, 0.75, 0.0])  # 2 bins, 6 bins
     np.testing.assert_allclose(boxes.mean(tokens, 9, 9), [0.0, 0.0, 1.0, 0.0])
     np.testing.assert_allclose(boxes.mean(tokens, 0, 31), tokens.mean(axis=0))
-    assert boxes.shares(boxes.mean(tokens, 6, 20)) == {"LoRa": 0.2, "BLE": 0.8}
-    assert boxes.shares(boxes.mean(tokens, 16, 31)) == {} == boxes.of_box(None, 0, 3)
+    assert boxes.shares(boxes.mean(tokens, 6, 20), None) == {"LoRa": 0.2, "LTE": 0.8}
+    assert boxes.shares(boxes.mean(tokens, 16, 31), None) == {} == boxes.of_box(None, 0, 3, None)

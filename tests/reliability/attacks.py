@@ -146,14 +146,16 @@ def lines_of(path: Path) -> list[dict] | None:
 def differences(some: list, every: list) -> dict[str, list[str]]:
     """States by event of the lines in which a stopped run differs from the whole one by more than its end explains.
 
-    The end cuts a burst short, and says so: for each event that is open its last line is the close, and before that may be an
-    update about the burst, or that the burst has opened it.
+    The end cuts bursts short, and says so: for each event that is open its last line is the close, and before that may be an
+    update about each of its bursts, or that the first of them has opened it.
     """
     same = next((n for n, (a, b) in enumerate(zip(some, every, strict=False)) if a != b), min(len(some), len(every)))
     ends: dict[str, list[str]] = {}
     for row in some[same:]:
         ends.setdefault(row["event_id"], []).append(row["state"])
-    return {event: states for event, states in ends.items() if states not in (["close"], ["update", "close"], ["open", "close"])}
+    explained = {event for event, (*before, last) in ends.items()
+                 if last == "close" and set(before[:1]) <= {"open", "update"} and set(before[1:]) <= {"update"}}
+    return {event: states for event, states in ends.items() if event not in explained}
 
 
 def units(path: Path) -> list[bytes]:

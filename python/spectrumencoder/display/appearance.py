@@ -64,6 +64,11 @@ def same_place(one: dict, other: dict) -> bool:
     return abs(values[0] - values[2]) <= 0.5 * max(values[1] or 0.0, values[3] or 0.0)
 
 
+def place_difference_hz(one: dict, other: dict) -> float:
+    """By how much the centres and the widths of two differ together, of those that are in the ``same_place``."""
+    return sum(abs((number(one.get(key)) or 0.0) - (number(other.get(key)) or 0.0)) for key in (keys.FREQ_CENTER_HZ, keys.BANDWIDTH_HZ))
+
+
 def _same_time(one: dict, other: dict) -> bool:
     """Whether two stretches have a sample in common."""
     values = [number(part.get(key)) for part in (one, other) for key in (keys.SAMPLE_START, keys.SAMPLE_COUNT)]

@@ -22,32 +22,44 @@ class Label(NamedTuple):
     color: str
 
 
-def draw_labels(axes, labels: Iterable[Label], *, size: float = 8.0) -> int:
+def draw_labels(axes, labels: Iterable[Label], *, size: float = 8.0, unnamed: Iterable[tuple] = ()) -> int:
     """Draws labels beside their boxes, the first ones first; one without a free place is left out. Returns how many are drawn.
+
+    A label keeps off the boxes of others, so that it is not taken for theirs. If it cannot, a line leads to its own, or it lies on that.
 
     The layout of the figure must be final: draw it once, then turn its layout engine off.
 
     Args:
-        axes: of matplotlib, on a canvas that has a renderer. size: points.
+        axes: of matplotlib, on a canvas that has a renderer. size: points. unnamed: (x0, x1, y0, y1) of boxes without a label.
     """
     from matplotlib.font_manager import FontProperties
 
     renderer = axes.figure.canvas.get_renderer()
     font, pixels = FontProperties(size=size), renderer.points_to_pixels(1.0)
     frame, taken = axes.get_window_extent(renderer).extents, []
-    for label in labels:
+    labels = list(labels)
+    boxes = [_box(axes, label[1:5], frame) for label in labels]
+    avoided = {*boxes, *(_box(axes, one, frame) for one in unnamed)}
+    for label, box in zip(labels, boxes, strict=True):
         width, height = _size(renderer, label.text, font, pixels)
-        (left, one), (right, other) = axes.transData.transform([(label.x0, label.y0), (label.x1, label.y1)])
-        box = (max(min(left, right), frame[0]), max(min(one, other), frame[1]), min(max(left, right), frame[2]),
-               min(max(one, other), frame[3]))
-        place = next((place for place in _places(box, width, height, _GAP * pixels, frame)
-                      if not any(_meet(place, other) for other in taken)), None)
-        if place is None:
+        free = [place for place in _places(box, width, height, _GAP * pixels, frame)
+                if not any(_meet(place, other) for other in taken)]
+        if not free:
             continue
+        place = next((place for place in free if not any(_meet(place, other) for other in avoided if other != box)), None)
+        doubtful, place = place is None, place or free[0]
+        led = _far(place, box, _GAP * pixels) or doubtful and not _meet(place, box)
         taken.append(place)
-        _draw(axes, label, [side / pixels for side in place], [side / pixels for side in box], size,
-              _far(place, box, _GAP * pixels))
+        _draw(axes, label, [side / pixels for side in place], [side / pixels for side in box], size, led)
     return len(taken)
+
+
+def _box(axes, place: tuple, frame) -> tuple[float, float, float, float]:
+    """Left, bottom, right and top, in pixels within a frame, of a box x0, x1, y0, y1."""
+    x0, x1, y0, y1 = place
+    (left, one), (right, other) = axes.transData.transform([(x0, y0), (x1, y1)])
+    return (max(min(left, right), frame[0]), max(min(one, other), frame[1]), min(max(left, right), frame[2]),
+            min(max(one, other), frame[3]))
 
 
 def _size(renderer, text: str, font, pixels: float) -> tuple[float, float]:

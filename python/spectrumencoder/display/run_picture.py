@@ -10,7 +10,17 @@ import numpy as np
 
 from .. import keys
 from ..emitters.listing import count
-from .appearance import SIGNAL_COLOR, event_kind, event_label, is_of_event, same_place, signal_label, threat_color
+from .appearance import (
+    SIGNAL_COLOR,
+    event_kind,
+    event_label,
+    is_of_event,
+    number,
+    place_difference_hz,
+    same_place,
+    signal_label,
+    threat_color,
+)
 from .grouping import join_by_signal
 from .labels import Label, draw_labels
 from .picture_file import add_legend, area_key, box_key, line_key, new_figure, picture_format, save, settle, words_key
@@ -24,10 +34,11 @@ _GAP_COLOR, _UNJUDGED_COLOR = "0.9", "#5b7fa6"
 
 
 class _Drawn(NamedTuple):
-    """Boxes that were drawn: the labels of the first ones, one for an event or signal; the colour of each kind of box."""
+    """What was drawn: the labels, one for an event or signal; the colour of each kind of box; all boxes (x0, x1, y0, y1)."""
 
     labels: list[Label]
     kinds: dict[str, str]
+    boxes: list[tuple]
 
 
 def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, tracks: list[dict] = (),
@@ -76,7 +87,7 @@ def save_plot(path: Path, waterfall: Waterfall, events: list[dict], title: str, 
     add_legend(left, known + (left_out if n_labels else []))
     add_legend(right, _right_keys(segments))
     settle(figure)
-    missing = n_labels - draw_labels(left, labels)
+    missing = n_labels - draw_labels(left, labels, unnamed=of_events.boxes + of_signals.boxes)
     add_legend(left, known + ([words_key(f"{count(missing, 'label')} left out for lack of room")] if missing else []))
     save(figure, path)
 
@@ -190,28 +201,38 @@ def _draw_events(axes, segments: list[WaterfallSegment], events: list[dict]) -> 
     """A box around every transmission of an event."""
     labels: dict[str, Label] = {}
     kinds: dict[str, str] = {}
+    boxes = []
     for event in events:
         if not _is_placed(event):
             continue
         color = threat_color(event)
         kinds.setdefault(event_kind(event), color)
         box = _draw_box(axes, segments, event, color, 1.4, (0.008, 0.008))
+        boxes.append(tuple(box))
         labels.setdefault(str(event.get(keys.EVENT_ID)), Label(event_label(event), *box, color))
-    return _Drawn(list(labels.values()), kinds)
+    return _Drawn(list(labels.values()), kinds, boxes)
 
 
 def _draw_signals(axes, segments: list[WaterfallSegment], bursts: list[dict], events: list[dict],
                   listed: list[dict] | None) -> _Drawn:
-    """A light box around every burst of a signal, unless an event marks it. Bursts are in the order of their labels."""
+    """A light box around every burst of a signal, unless an event marks it. Bursts are in the order of their labels; each signal
+    has one, at its longest burst."""
     labels: dict[str, Label] = {}
+    longest: dict[str, float] = {}
+    boxes = []
     for burst in bursts:
         if not _is_placed(burst) or is_of_event(burst, events):
             continue
         box = _draw_box(axes, segments, burst, SIGNAL_COLOR, 0.8, (0.003, 0.004))
-        row = burst if listed is None else next((row for row in listed if same_place(burst, row)), None)
-        if row is not None and not any(same_place(row, event) for event in events):
-            labels.setdefault(str(row.get(keys.SIGNAL_ID)), Label(signal_label(row), *box, SIGNAL_COLOR))
-    return _Drawn(list(labels.values()), {"signal": SIGNAL_COLOR} if bursts else {})
+        boxes.append(tuple(box))
+        row = burst if listed is None else min((row for row in listed if same_place(burst, row)), default=None,
+                                               key=lambda row: place_difference_hz(row, burst))
+        if row is None or any(same_place(row, event) for event in events):
+            continue
+        name, long = str(row.get(keys.SIGNAL_ID)), number(burst.get(keys.SAMPLE_COUNT)) or 0.0
+        if name not in labels or long > longest[name]:
+            labels[name], longest[name] = Label(signal_label(row), *box, SIGNAL_COLOR), long
+    return _Drawn(list(labels.values()), {"signal": SIGNAL_COLOR} if bursts else {}, boxes)
 
 
 def _is_placed(item: dict) -> bool:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..tokens.class_plan import possible
 from .box_classes import BoxClasses
 from .boxes import WIDTHS, means_of
 from .bursts import WHOLE_GAP, WINDOW_BINS, occupied, stands_out
@@ -206,7 +207,7 @@ class Activity:
         if not state.mixed and level > _MIN_MEASURED_DB:
             place = _place(state, tuning)
         if place is not None:
-            label, confidence = self._class_of(state)
+            label, confidence = self._class_of(state, place[0] if tuning.key.freq_hz else None)
             length_s = max(state.end_s - state.start_s, 1e-4)
             look = Look(math.log(place[1]), math.log(length_s), _shape(emitter, state, tuning), label)
             changed = emitter.waveform.take(look, min(change, 0.01))
@@ -218,17 +219,18 @@ class Activity:
         return [Heard(emitter, state.sample_start, state.sample_stop, level, counted, changed, place, label, state.runs,
                       confidence)]
 
-    def _class_of(self, state: _On) -> tuple[str | None, float | None]:
+    def _class_of(self, state: _On, freq_hz: float | None) -> tuple[str | None, float | None]:
         """The class of the tokens in its place, and its probability; else that of its frames, if in half of them nothing else was
-        on."""
-        shares = self._boxes.shares(state.tokens) if self._boxes is not None and np.ndim(state.tokens) else {}
+        on. freq_hz: of the place; None: not known."""
+        shares = self._boxes.shares(state.tokens, freq_hz) if self._boxes is not None and np.ndim(state.tokens) else {}
         if shares:
             name = max(shares, key=lambda one: shares[one])
             return (name, shares[name]) if shares[name] >= _MIN_CLASS else (None, None)
         if not len(state.classes) or 2 * state.alone < state.frames:
             return None, None
-        best = int(state.classes.argmax())
-        return self._labels[best] if state.classes[best] >= _MIN_CLASS * state.alone else None, None
+        likely = possible(state.classes, self._labels, freq_hz)
+        best = int(likely.argmax())
+        return self._labels[best] if likely[best] >= _MIN_CLASS * state.alone else None, None
 
 
 def _measure(state: _On, block: Block, n: int, elsewhere: float):

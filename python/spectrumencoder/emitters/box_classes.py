@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..encoder.token_classes import NOISE, classes, split, without_hidden
+from ..encoder.token_classes import NOISE, UNKNOWN_SIGNAL, classes, split, without_hidden
+from ..tokens.class_plan import possible
 
 _MIN_SHARE = 0.05  # of a class, to be counted
 
@@ -58,23 +59,25 @@ class BoxClasses:
         bins[-1] -= (last + 1) * stride - 1 - high
         return bins @ tokens[first:last + 1].astype(np.float64) / (high - low + 1)
 
-    def shares(self, mean: np.ndarray) -> dict[str, float]:
+    def shares(self, mean: np.ndarray, freq_hz: float | None) -> dict[str, float]:
         """Probability of each class given that something is there, of those that count; empty if nothing was answered.
 
         Args:
             mean: (L + 1,), to any scale. Its part of noise is left out.
+            freq_hz: of the box: classes that cannot be there are left out. None: not known.
         """
         left = np.array(mean, np.float64)
         if self._noise is not None:
             left[self._noise] = 0.0
+        left = possible(left, self._labels, freq_hz, self._names.index(UNKNOWN_SIGNAL))
         total = left.sum()
         if not total > 0.0:
             return {}
         return {self._names[k]: float(left[k] / total) for k in np.flatnonzero(left > _MIN_SHARE * total).tolist()}
 
-    def of_box(self, tokens: np.ndarray | None, low: int, high: int) -> dict[str, float]:
+    def of_box(self, tokens: np.ndarray | None, low: int, high: int, freq_hz: float | None) -> dict[str, float]:
         """``shares`` of the bins low to high of (M, L + 1), summed over any number of frames; empty without tokens."""
-        return {} if tokens is None else self.shares(self.mean(tokens, low, high))
+        return {} if tokens is None else self.shares(self.mean(tokens, low, high), freq_hz)
 
 
 class TokensSeen:
@@ -88,6 +91,6 @@ class TokensSeen:
         if tokens.size:
             self._sum = tokens.sum(axis=0, dtype=np.float64) + (0.0 if self._sum is None else self._sum)
 
-    def labels(self, low: int, high: int) -> dict[str, float]:
-        """``BoxClasses.shares`` of the bins low to high."""
-        return {} if self._boxes is None else self._boxes.of_box(self._sum, low, high)
+    def labels(self, low: int, high: int, freq_hz: float | None) -> dict[str, float]:
+        """``BoxClasses.shares`` of the bins low to high. freq_hz: where they are on the air; None: not known."""
+        return {} if self._boxes is None else self._boxes.of_box(self._sum, low, high, freq_hz)

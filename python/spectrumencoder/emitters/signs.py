@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..detector.events import Segment
+from ..tokens.class_plan import possible
 from .alerts import Sighting
 from .box_classes import BoxClasses
 from .bursts import Burst
@@ -38,27 +39,27 @@ class SignMaker:
         return Sign(grid.hz_of((low + high) / 2.0), (high - low + 1) * grid.bin_hz, burst.level_db(low, high) if extent
                     else burst.snr_db(), 10.0 * math.log10(max(power, 1e-20)), segment.time_of(burst.sample_start),
                     segment.time_of(burst.sample_stop), burst.peak[burst.low:burst.high + 1], grid.hz_of(burst.low), grid.bin_hz,
-                    tuning.frame_s, self._of_box(burst, low, high) or self._classes(burst))
+                    tuning.frame_s, self._of_box(tuning, burst, low, high) or self._classes(tuning, burst))
 
     def sighting(self, tuning: TuningState, segment: Segment, burst: Burst) -> Sighting:
         """A burst as an alert states it."""
         sign = self.sign(tuning, segment, burst)
         best = max(sign.labels, key=lambda name: sign.labels[name]) if sign.labels else None
-        of_box = burst.tokens is not None and bool(self._of_box(burst, *burst.extent()))
+        of_box = burst.tokens is not None and bool(self._of_box(tuning, burst, *burst.extent()))
         named = best is not None and (of_box or sign.labels[best] >= MIN_LABEL)  # a box has a class, a frame may have many
         return Sighting(burst.sample_start, burst.sample_stop, sign.center_hz, sign.bandwidth_hz, sign.power_dbfs, sign.level_db,
                         burst.best, burst.n_frames, best if named else None, sign.labels[best] if named and best else None,
                         burst.dropout_rate, burst.residual, burst.model)
 
-    def _of_box(self, burst: Burst, low: int, high: int) -> dict[str, float]:
+    def _of_box(self, tuning: TuningState, burst: Burst, low: int, high: int) -> dict[str, float]:
         """Probability of each class in its own box, by the tokens there; empty if no model answered."""
-        return {} if self._boxes is None else self._boxes.of_box(burst.tokens, low, high)
+        return {} if self._boxes is None else self._boxes.of_box(burst.tokens, low, high, tuning.on_air_hz(low, high))
 
-    def _classes(self, burst: Burst) -> dict[str, float]:
+    def _classes(self, tuning: TuningState, burst: Burst) -> dict[str, float]:
         """Mean probability of each class of the whole frame over its frames, of those that count."""
         if burst.labels is None or not len(burst.labels):
             return {}
-        means = burst.labels / max(burst.n_frames, 1)
+        means = possible(burst.labels / max(burst.n_frames, 1), self._labels, tuning.on_air_hz(*burst.extent()))
         return {self._labels[k]: float(means[k]) for k in np.flatnonzero(means > _MIN_SHARE).tolist()}
 
 

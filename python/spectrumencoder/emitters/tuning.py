@@ -81,7 +81,7 @@ class TuningState:
         self.grid = Grid(key.freq_hz - n_bins // 2 * bin_hz, bin_hz, n_bins)
         self.background = Background(n_bins, key.average * independent_share(window, n_bins, hop, key.average), usable)
         self._seen = TokensSeen(boxes)
-        self.steady = SteadyTrack(self.grid, usable, self._seen.labels)
+        self.steady = SteadyTrack(self.grid, usable, self._labels_of)
         self.usual = Usual(n_bins, n_classes, self.background.sigma_db)
         self._first_db: np.ndarray | None = None  # background when `usual` began to learn
         self._settled_db: np.ndarray | None = None  # and when it had learned
@@ -107,6 +107,14 @@ class TuningState:
     def held_s(self) -> float:
         """Signal (s) in frames that wait for the background to begin, or for their block to end."""
         return (len(self.first_frames) + self.filled) * self.frame_s
+
+    def on_air_hz(self, low: float, high: float) -> float | None:
+        """The frequency in the middle of the bins low to high; None if the tuner's is not known."""
+        return self.grid.hz_of(0.5 * (low + high)) if self.key.freq_hz else None
+
+    def _labels_of(self, low: int, high: int) -> dict[str, float]:
+        """Probability of each class in the bins low to high, by all tokens so far."""
+        return self._seen.labels(low, high, self.on_air_hz(low, high))
 
     def restart(self):
         """Time has jumped: the frames so far are not right before the next ones."""

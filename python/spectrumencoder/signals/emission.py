@@ -14,6 +14,7 @@ import numpy as np
 
 from ..emitters.steady import DC_BINS
 from ..encoder.token_classes import UNKNOWN_SIGNAL, classes
+from ..tokens.class_plan import possible
 from .burst import Burst
 
 MIN_SNR_DB = 0.0
@@ -73,16 +74,21 @@ def describe(burst: Burst, floor_db: np.ndarray, deviation: float, frame_s: floa
     return Emission(low, high, snr_db, 10.0 * math.log10(max(power, 1e-20)), UNKNOWN_SIGNAL, presence, presence, np.zeros(0))
 
 
-def named(emission: Emission, burst: Burst, before: Told, labels: Sequence[str]) -> Emission:
-    """The emission with its class: by this burst and the earlier ones of its signal."""
+def named(emission: Emission, burst: Burst, before: Told, labels: Sequence[str], freq_hz: float | None) -> Emission:
+    """The emission with its class: by this burst and the earlier ones of its signal.
+
+    Args:
+        freq_hz: of the emission: classes that cannot be there are left out. None: not known.
+    """
     told = before.and_of(burst)
     if not told.n_classes:
         return emission
     mean_log = np.asarray(told.log_classes) / told.n_classes
     weighed = np.exp(mean_log - mean_log.max())
-    probabilities = weighed / weighed.sum()
+    names = classes(labels)
+    probabilities = possible(weighed / weighed.sum(), labels, freq_hz, names.index(UNKNOWN_SIGNAL))
     best = int(probabilities.argmax())
-    return replace(emission, label=classes(labels)[best], confidence=emission.presence * float(probabilities[best]),
+    return replace(emission, label=names[best], confidence=emission.presence * float(probabilities[best]),
                    probabilities=probabilities)
 
 

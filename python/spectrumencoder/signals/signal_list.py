@@ -300,7 +300,7 @@ class SignalList:
         signal = self.signals.get(burst.signal_id)
         if signal is None:
             return []
-        emission = named(emission, burst, signal.told, self.labels)
+        emission = named(emission, burst, signal.told, self.labels, self._on_air_hz(emission))
         if state == CLOSE:
             signal.told = signal.told.and_of(burst)
         burst.told = self._taken
@@ -308,6 +308,12 @@ class SignalList:
         if state == CLOSE and self._listener is not None:
             self._listener(row, emission)
         return ([row | {keys.STATE: OPEN}] if not opened and state == CLOSE else []) + [row]
+
+    def _on_air_hz(self, emission: Emission) -> float | None:
+        if not self.freq_hz:  # not known
+            return None
+        middle = 0.5 * (emission.low + emission.high) - self.layout.fft_size // 2
+        return self.freq_hz + middle * self.samp_rate / self.layout.fft_size
 
     def _signal_of(self, emission: Emission, burst: Burst) -> Signal:
         """The signal that a burst is of: of like place and width, not on at the same time; else a new one."""

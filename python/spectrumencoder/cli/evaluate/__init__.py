@@ -11,10 +11,11 @@ from .classify import classify
 from .compress import compress
 from .field import field, field_labels
 from .inference import precision, speculative
-from .signals import signals
+from .signals import signals, strongest
 from .track import track
 from .watch import watch
 
 app = typer.Typer(no_args_is_help=True, help="Measure a model on recordings; each experiment prints a table and writes JSON.")
-for _experiment in (classify, ablate, speculative, precision, compress, anomaly, field, field_labels, signals, track, watch):
+for _experiment in (classify, ablate, speculative, precision, compress, anomaly, field, field_labels, signals, strongest, track,
+                    watch):
     app.command()(_experiment)

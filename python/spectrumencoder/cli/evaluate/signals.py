@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``spectrumencoder evaluate signals``: boxes of signals on scenes composed of recordings."""
+"""``spectrumencoder evaluate signals`` and ``strongest``: boxes of signals on scenes composed of recordings, and in recordings."""
 
 from __future__ import annotations
 
@@ -65,6 +65,38 @@ def signals(
                         f"--dropout {dropout:g}" * bool(model)])
     result["command"] = " ".join(command.split())
     text = page(report.TITLE, report.report(result, result["command"]), kept_words(markdown))
+    if json_file is not None:
+        write_json(json_file, result)
+    if markdown is not None:
+        write_bytes(markdown, text.encode())
+    OUT.print(text, markup=False)
+
+
+def strongest(
+    model: Annotated[list[str], typer.Option(help="A model of a fold; several judge together, each what it has not seen.")],
+    corpus: Annotated[list[Path], typer.Option(metavar="DIR", help="Folder of recordings labelled as the corpus is; may be "
+                                               "given again.")],
+    dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of tokens dropped.")] = 0.25,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the page here.")] = None,
+):
+    """Judge the class of the strongest signal of each recording that the model has not seen, at its own frequency."""
+    check_writable(json_file, markdown)
+    from ...evaluate.signals import strongest as experiment
+    from ...measure.page import kept_words, page
+    from ...recordings.recording import RecordingError
+    from ...training.corpus import CorpusError
+
+    with progress_bar(counts=True) as bar:
+        task = bar.add_task("recordings", total=None)
+        try:
+            result = experiment.evaluate(corpus, model, dropout_rate=dropout, progress=lambda done, total, name: bar.update(
+                task, completed=done, total=total, description=name))
+        except (CorpusError, RecordingError, ValueError) as error:
+            raise CommandError(str(error)) from error
+    result["command"] = " ".join(["spectrumencoder evaluate strongest", *("--corpus CORPUS" for _ in corpus),
+                                  *(f"--model {Path(name).stem}" for name in model), f"--dropout {dropout:g}"])
+    text = page(experiment.TITLE, experiment.report(result, result["command"]), kept_words(markdown))
     if json_file is not None:
         write_json(json_file, result)
     if markdown is not None:

@@ -81,7 +81,7 @@ def box_class(band: FieldBand, truth: dict, engine: Engine) -> str:
     told = engine.encode(band.items(first, stop), band.band, token_classes=True).token_classes
     reader, box = BoxClasses(engine.labels, N_BINS), Boxes.of([truth], band)
     low, high = np.clip([int(box.low[0]), int(np.ceil(box.high[0])) - 1], 0, N_BINS - 1).tolist()
-    shares = reader.of_box(reader.read(told, len(told)).sum(axis=0), low, max(low, high))
+    shares = reader.of_box(reader.read(told, len(told)).sum(axis=0), low, max(low, high), None)
     return max(shares, key=lambda name: shares[name]) if shares else UNKNOWN_SIGNAL
 
 
