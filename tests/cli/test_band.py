@@ -36,7 +36,8 @@ def test_it_shows_twenty_emitters_in_order_of_frequency_and_says_how_many_more(b
     assert len(lines) == 23 and lines[-1].strip() == "and 10 more"
     places = [float(line.split()[1]) for line in lines[2:22]]
     assert places == sorted(places)
-    assert lines[2].split() == ["1", "433.0750", "MHz", "56.3", "kHz", "16", "dB", "3", "LoRa", "(new)"]
+    assert lines[2].split() == ["1", "433.0750", "MHz", "56.3", "kHz", "-60.0", "dBFS", "16", "dB", "3", "LoRa",
+                                "(new)"]
     assert len(band("show", file, "--all")[1].splitlines()) == 32
 
 

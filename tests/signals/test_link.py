@@ -6,17 +6,21 @@ import numpy as np
 import pytest
 from gnuradio.spectrumencoder import keys
 from gnuradio.spectrumencoder.signals.background import NoiseFloor
-from gnuradio.spectrumencoder.signals.link import Burst, common_frames
+from gnuradio.spectrumencoder.signals.burst import Burst, common_frames
 from gnuradio.spectrumencoder.signals.signal_list import CLOSE, SignalList
+
+
+def closed(iq, **settings):
+    """The messages that close the bursts of samples."""
+    listed = SignalList(made.RATE, None, made.HOP, **settings)
+    return [row for row in listed.update(made.items_of(iq)) + listed.flush()
+            if row[keys.STATE] == CLOSE and row[keys.SAMPLE_COUNT]]
 
 
 def boxes(iq, **settings):
     """(first bin, last bin, first frame, frames) of the bursts of samples."""
-    listed = SignalList(made.RATE, None, made.HOP, **settings)
-    rows = [row for row in listed.update(made.items_of(iq)) + listed.flush()
-            if row[keys.STATE] == CLOSE and row[keys.SAMPLE_COUNT]]
     out = []
-    for row in rows:
+    for row in closed(iq, **settings):
         middle, half = row[keys.FREQ_CENTER_HZ] / made.BIN_HZ + made.N // 2, row[keys.BANDWIDTH_HZ] / made.BIN_HZ / 2
         out.append((middle - half + 0.5, middle + half - 0.5, row[keys.SAMPLE_START] // made.HOP,
                     row[keys.SAMPLE_COUNT] // made.HOP))
@@ -56,6 +60,28 @@ def test_a_burst_that_began_with_another_one_is_parted_from_it():
     longest = max(boxes(iq), key=lambda box: box[3])
     assert longest[0] == pytest.approx(380, abs=3) and longest[1] == pytest.approx(400, abs=3)
     assert longest[3] == pytest.approx(50, abs=2)
+
+
+def test_a_line_in_its_place_does_not_keep_a_strong_burst_on():
+    iq = made.add_tone(made.add(made.noise(64), 300, 420, 35.0, 20, 24), 410, 16.0)
+    line, burst = sorted(boxes(iq), key=lambda box: box[0] - box[1])[::-1][:2]
+    assert burst == (pytest.approx(300, abs=2), pytest.approx(420, abs=2), 20, 4)
+    assert line == (pytest.approx(410, abs=1), pytest.approx(410, abs=1), 0, 64)
+
+
+def test_a_weak_line_keeps_its_width_while_a_wide_burst_lies_over_it():
+    iq = made.add_tone(made.add(made.noise(64), 200, 500, 25.0, 8, 12), 230, 14.0)
+    assert boxes(made.add(iq, 400, 440, 30.0, 18, 22)) == [
+        (pytest.approx(200, abs=3), pytest.approx(500, abs=3), 8, 4),
+        (pytest.approx(230, abs=2), pytest.approx(230, abs=2), 0, 64),
+        (pytest.approx(400, abs=2), pytest.approx(440, abs=2), 18, 4)]
+
+
+def test_a_strong_burst_on_a_weak_line_is_another_signal_and_leaves_the_line_its_level():
+    iq = made.add(made.add_tone(made.noise(64), 500, 18.0), 496, 504, 45.0, 30, 36)
+    rows = {row[keys.SAMPLE_COUNT] // made.HOP: row[keys.SNR_DB] for row in closed(iq)}
+    assert sorted(rows) == [6, 64]
+    assert rows[6] == pytest.approx(45, abs=2) and rows[64] < 20
 
 
 def test_the_line_at_0_hz_and_an_image_are_no_signals():

@@ -112,7 +112,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
                   keys.UNCALIBRATED_FRAMES: judge.n_uncalibrated, keys.EVENTS: self._n_events,
                   keys.FALSE_EVENTS_PER_HOUR: self._settings["false_events_per_hour"]}
         if isinstance(judge, EmitterDetector):
-            return counts | {keys.EMITTERS: len(judge.registry.emitters), keys.LEARNED_S: judge.learned_s,
+            return counts | {keys.EMITTERS: judge.registry.n_whole, keys.LEARNED_S: judge.learned_s,
                              keys.LEARNING: judge.learning}
         return counts | {keys.SUPPRESSED_EVENTS: judge.tracker.n_suppressed, keys.FALSE_ALARM_RATE: judge.false_alarm_rate}
 
@@ -205,7 +205,7 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         with self._lock:
             self._clear()
         judge = self.detector  # the encoder names the model
-        self.publish_status("running", f"{count(len(judge.registry.emitters), 'emitter')} known"
+        self.publish_status("running", f"{count(judge.registry.n_whole, 'emitter')} known"
                             if isinstance(judge, EmitterDetector) else f"{len(judge.tables)} conformal tables")
 
     def _stop(self):

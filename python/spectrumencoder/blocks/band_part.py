@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .. import keys
 from ..emitters.band_file import BandFile, BandFileError
 from ..emitters.band_keeper import LOOK_S, SAVE_S, BandKeeper, Decision
-from ..emitters.listing import count, describe, plain
+from ..emitters.listing import count, plain, rows_of
 from ..lines_file import CannotWrite
 from .messages import MalformedMessage
 
@@ -125,7 +125,7 @@ class BandPart:
         """All emitters as rows of ``listing.describe``, and the ignored ranges, Hz. Call it without the lock."""
         with self._lock:
             registry = self._block.detector.registry
-            return ([self._described(describe(emitter)) for emitter in registry.emitters.values()],
+            return ([self._described(row) for row in rows_of(registry)],
                     [list(ends) for ends in registry.ignored])
 
     def say_on_air(self):

@@ -25,14 +25,14 @@ Range = Annotated[str, typer.Argument(metavar="LOW:HIGH|ID", parser=options.hz_r
 
 @app.command()
 def show(file: File,
-         every: Annotated[bool, typer.Option("--all", help="All emitters, not the 20 that were heard often.")] = False,
+         every: Annotated[bool, typer.Option("--all", help="All emitters, parts of others too, not 20 at most.")] = False,
          json_file: options.JsonFile = None):
     """List the emitters of a band file, the ignored ranges, and what was learned."""
     from ..emitters.band_file import load
-    from ..emitters.listing import MAX_LINES, about, count, describe, plain, table
+    from ..emitters.listing import MAX_LINES, about, count, plain, rows_of, table
     check_writable(json_file)
     band = load(file)
-    rows = [describe(emitter) for emitter in band.registry.emitters.values()]
+    rows = rows_of(band.registry, every)
     if json_file is not None:
         write_json(json_file, about(band) | {"emitters": rows})
     row = about(band)

@@ -181,8 +181,8 @@ def calibrate(
 def _report_band(out: Path, band: BandFile, json_file: Path | None, quiet: bool, average: int, overlap: float, plan: str,
                  model: str):
     """Prints what was learned, and how to use it."""
-    from ..emitters.listing import count, describe, plain, table
-    rows = [describe(emitter) for emitter in band.registry.emitters.values()]
+    from ..emitters.listing import count, plain, rows_of, table
+    rows = rows_of(band.registry)
     if json_file is not None:
         write_json(json_file, {"band_file": str(out), "seconds": band.learned_s, "tunings": len(band.tunings), "emitters": rows})
     if quiet:

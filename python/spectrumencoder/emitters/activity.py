@@ -156,10 +156,12 @@ class Activity:
                     self._heard.add(emitter.id)
                 silent_s = -(n + 1) * tuning.frame_s
                 self._silent_s[emitter.id] = silent_s + span_s
-                state.end_s, state.sample_stop = moment + tuning.frame_s, int(block.starts[n]) + tuning.key.frame_hop
+                # A block of another tuning, which has the place too, may be of an earlier time
+                state.end_s = max(state.end_s, moment + tuning.frame_s)
+                state.sample_stop = max(state.sample_stop, int(block.starts[n]) + tuning.key.frame_hop)
                 if not state.runs or moment - state.runs[-1][1] > hold * tuning.frame_s:
                     state.runs.append([moment, moment])
-                state.runs[-1][1] = state.end_s
+                state.runs[-1] = [min(state.runs[-1][0], moment), state.end_s]
                 state.total += float(means[n, ks].max()) - 1.0
                 state.frames += 1
                 state.mixed |= bool(mixed[n, k]) or state.key != tuning.key

@@ -137,7 +137,8 @@ class AlertLog:
             keys.ALERT: alert.kind,
         }
         if emitter is not None:
-            fields |= {keys.EMITTER_ID: emitter.id, keys.EMITTER_NAME: emitter.name or None, keys.BURSTS: emitter.count,
+            fields |= {keys.EMITTER_ID: emitter.part_of or emitter.id,
+                       keys.EMITTER_NAME: emitter.name or None, keys.BURSTS: emitter.count,
                        keys.FIRST_HEARD: emitter.first_s, keys.LAST_HEARD: max(emitter.last_s, alert.last_s)}
         residual = np.zeros(self._n_bins, np.float32) if one.residual is None else one.residual
         return Emitted({key: value for key, value in fields.items() if value is not None}, residual)

@@ -72,6 +72,7 @@ class Emitter:
         labels: class -> sum of probabilities. waveform: what its transmissions look like.
         hops_hz: centres of its hop set, in the order in which they were heard; empty if it does not hop. center_hz is that of
             the first. hopped: how often it was seen to hop while it was new.
+        part_of: number of the steady emitter that this one is a part of, see ``parts``; 0: of none.
         parts: further bursts that began with its first one, and growth of that. Its place is where any of them was.
         profile: largest power over the background by bin; profile_low_hz: of its first bin; profile_bin_hz: width of a bin.
     """
@@ -93,6 +94,7 @@ class Emitter:
     steady: bool = False
     gone: bool = False
     parts: int = 0
+    part_of: int = 0
     on_s: float = 0.0
     hopped: int = 0
     labels: Counter = field(default_factory=Counter)

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .. import keys
 from .emitter import Emitter
-from .listing import describe
+from .listing import rows_of
+from .parts import parts_of
 from .registry import Registry
 from .tuning import TuningState
 
@@ -32,24 +33,32 @@ class OnAir:
         """Learning begins again, at other tunings."""
         self._due_s = FIRST_S
 
-    def look(self, emitters: Iterable[Emitter], tunings: Iterable[TuningState], learned_s: float, last: bool = False):
+    def look(self, registry: Registry, heard: Sequence[Emitter], tunings: Iterable[TuningState], learned_s: float,
+             last: bool = False):
         """Lists what is not listed yet, if it is time, or the last time.
 
         Args:
-            emitters: that were heard. tunings: that are learned. learned_s: signal that was learned there.
+            registry: of all emitters. heard: those that were heard there. tunings: that are learned. learned_s: signal that was
+                learned there.
         """
         if learned_s < self._due_s and not last:
             return
         while self._due_s <= learned_s:
             self._due_s *= 2.0
-        lasting = Registry()
-        for tuning in tunings:
+        lasting, pieces = Registry(), []
+        for number, tuning in enumerate(tunings):
             if tuning.background.ready:
                 for standing in tuning.steady.standing(tuning.background.mean_db, tuning.background.noise_db, 0.0, 0.0):
-                    lasting.add(standing.sign, belongs=True, learned=True).steady = True
-        rows = [describe(emitter) for emitter in emitters]
-        rows += [describe(emitter) | {keys.EMITTER_ID: None, keys.FIRST_HEARD: None, keys.LAST_HEARD: None}
-                 for emitter in lasting.emitters.values()]
+                    emitter = lasting.add(standing.sign, belongs=True, learned=True)
+                    emitter.steady = True
+                    pieces.append(tuning.steady.piece(emitter, standing.low, standing.high, number))
+        parts = parts_of(pieces, heard)
+        for part, whole in parts:
+            if part.steady:
+                part.part_of = whole.id
+        skirts = {part.id for part, _ in parts if not part.steady}
+        rows = [row | {keys.EMITTER_ID: None, keys.FIRST_HEARD: None, keys.LAST_HEARD: None} for row in rows_of(lasting)]
+        rows += [row for row in rows_of(registry, only=heard) if row[keys.EMITTER_ID] not in skirts]
         before = len(self.rows)
         for row in rows:
             if not any(_same(row, other) for other in self.rows):

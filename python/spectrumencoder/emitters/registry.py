@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .emitter import Emitter, Running
+from .parts import whole_of
 
 PRIOR_LEVEL_DB, PRIOR_LOG_WIDTH, PRIOR_BINS = 4.0, 0.3, 1.0  # standard deviations of the next burst, before anything is known
 MIN_MARGIN_DB, MAX_MARGIN_DB = 4.0, 20.0  # between the strongest burst heard and what alerts
@@ -79,6 +80,11 @@ class Registry:
         self.version = 0
         self.sigmas = SIGMAS
         self._next = 1
+
+    @property
+    def n_whole(self) -> int:
+        """Number of emitters that are no parts of others."""
+        return sum(whole_of(emitter, self.emitters) is None for emitter in self.emitters.values())
 
     @property
     def next_id(self) -> int:

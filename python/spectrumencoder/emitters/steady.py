@@ -17,6 +17,7 @@ import numpy as np
 
 from .boxes import HISTORY, LENGTHS, means_of
 from .emitter import Emitter
+from .parts import Piece
 from .registry import Grid, Registry, Sign
 
 MIN_OVER_DB = 3.0  # over the noise, for a signal to be seen in the background
@@ -31,6 +32,7 @@ _RARE = 5.0  # deviations of noise
 _BESIDE = 8  # bins on either side in which nothing is stronger than a signal that is louder itself
 _FOLLOW = 2  # bins from its place in which its middle is looked for
 _MOVED_DB = 1.0  # by which another bin must be stronger, for a signal to have moved there
+_BORDER_BINS = 3  # from the end of the usable band, within which it cuts a signal
 _NARROW = 8  # bins up to which a signal's middle is followed
 _DRIFT, _ALIKE = 2, 0.75  # bins by which nearly all narrow ones were followed alike, and how many that are: a drift
 
@@ -89,7 +91,7 @@ class SteadyTrack:
         for sign, low, high, level in self.standing(mean_db, noise_db, first_s, last_s):
             emitter = registry.steady_at(sign)
             if emitter is None:
-                if low_db is None or float(low_db[low:high + 1].max()) < noise_db + _MIN_ALWAYS_DB:
+                if low_db is None or float(_without_line(low_db)[0][low:high + 1].max()) < noise_db + _MIN_ALWAYS_DB:
                     continue  # it comes and goes
                 emitter = registry.add(sign, belongs=True, learned=True)
                 emitter.steady = True
@@ -99,10 +101,11 @@ class SteadyTrack:
 
     def standing(self, mean_db: np.ndarray, noise_db: float, first_s: float, last_s: float) -> Iterator[Standing]:
         """What stands out of the noise in a background; see ``find``."""
+        mean_db, line = _without_line(mean_db)
         over_noise = mean_db > noise_db + MIN_OVER_DB
         over_noise[:self._usable.start], over_noise[self._usable.stop:] = False, False
-        middle = len(mean_db) // 2
-        over_noise[middle - DC_BINS:middle + DC_BINS + 1] = False  # the receiver's own line
+        if not over_noise[[line.start - 1, line.stop]].all():  # else one signal lies on both sides of it
+            over_noise[line] = False
         above = np.flatnonzero(over_noise)
         if not above.size:
             return
@@ -117,6 +120,16 @@ class SteadyTrack:
                         10.0 * math.log10(over.sum() / own), level, first_s, last_s, 1.0 + over, self._grid.hz_of(low),
                         self._grid.bin_hz, labels=self._labels_of(low, high))
             yield Standing(sign, low, high, level)
+
+    def piece(self, emitter: Emitter, low: int, high: int, tuning: int) -> Piece:
+        """A steady emitter in bins low..high of this tuning. tuning: its number."""
+        start, stop, _ = self._usable.indices(self._grid.n_bins)
+        return Piece(emitter, tuning, self._grid.hz_of(low - 0.5), self._grid.hz_of(high + 0.5), self._grid.bin_hz,
+                     low - start < _BORDER_BINS, stop - 1 - high < _BORDER_BINS)
+
+    def pieces(self, tuning: int) -> list[Piece]:
+        """Those that are known. tuning: the number of this one."""
+        return [self.piece(one.emitter, one.low, one.high, tuning) for one in self._known]
 
     def watch(self, mean: np.ndarray, noise_db: float, block_s: float, end_s: float, registry: Registry,
               raised_db: float = 0.0) -> list[tuple[str, Emitter]]:
@@ -141,11 +154,11 @@ class SteadyTrack:
             one.louder_s = one.louder_s + block_s if loud else 0.0
             if one.gone_s >= CONFIRM_S * _DOUBT**one.returns and not one.emitter.gone:
                 one.emitter.gone = True
-                found.append(("gone", one.emitter))
+                found += [] if one.emitter.part_of else [("gone", one.emitter)]  # the whole is gone, too
             elif one.emitter.gone and one.back_s >= block_s:
                 one.emitter.gone = False
                 one.returns += 1
-                found.append(("back", one.emitter))
+                found += [] if one.emitter.part_of else [("back", one.emitter)]
             elif one.louder_s >= CONFIRM_S:
                 one.loud_db, one.louder_s = level, 0.0
                 found.append(("louder", one.emitter))
@@ -197,7 +210,7 @@ class SteadyTrack:
     def _level(self, one: _Steady, mean: np.ndarray, registry: Registry) -> float:
         """Its level in this block. A narrow one that has drifted is followed, to where something is as strong as it was."""
         if one.high - one.low >= _NARROW:
-            return 10.0 * math.log10(max(float((10.0 ** (0.1 * mean[one.low:one.high + 1])).max()), 1e-20))
+            return max(float(_without_line(mean)[0][one.low:one.high + 1].max()), -200.0)
         low, high = max(one.low - _FOLLOW, 0), min(one.high + _FOLLOW, len(mean) - 1)
         part = mean[low:high + 1]
         level = float(part.max())
@@ -210,6 +223,15 @@ class SteadyTrack:
             one.emitter.profile_low_hz += shift * self._grid.bin_hz
             registry.version += 1
         return level
+
+
+def _without_line(mean_db: np.ndarray) -> tuple[np.ndarray, slice]:
+    """Levels (N,) in dB with a straight line in the place of the receiver's own line, and the bins of that."""
+    middle = len(mean_db) // 2
+    line = slice(middle - DC_BINS, middle + DC_BINS + 1)
+    out = mean_db.copy()
+    out[line] = np.linspace(mean_db[line.start - 1], mean_db[line.stop], 2 * DC_BINS + 3)[1:-1]
+    return out, line
 
 
 def _noise_takes_db(variance: float) -> float:

@@ -36,8 +36,9 @@ from .burst_reports import BurstReports
 from .bursts import BurstBuilder, FrameView
 from .decisions import Decisions
 from .hops import Hops
-from .listing import describe
+from .listing import rows_of
 from .on_air import FIRST_S, OnAir
+from .parts import parts_of
 from .receiver import ReceiverLog
 from .regions import find_regions
 from .registry import Registry
@@ -196,7 +197,10 @@ class EmitterDetector(Decisions):
                 self._settle(tuning)
             for burst in self._builder.open:  # one that has just begun was not learned: it is judged again
                 burst.verdict = None
-            self.heard = [describe(emitter) for emitter in self._tunings.heard_at(fresh)]
+            pieces = [piece for number, tuning in enumerate(self._tunings) for piece in tuning.steady.pieces(number)]
+            for part, whole in parts_of(pieces, self.registry.emitters.values()):
+                part.part_of = whole.id
+            self.heard = rows_of(self.registry, only=self._tunings.heard_at(fresh))
             if not self.heard and self.learned_s < FIRST_S:  # too short to claim that a carrier is always there
                 self.look_on_air(fresh)
             self.n_learned += 1
@@ -204,7 +208,7 @@ class EmitterDetector(Decisions):
     def look_on_air(self, tunings: list[TuningState] | None = None, last: bool = True) -> None:
         """Lists in `on_air` what stands out now, if it is not. tunings: where, None: where it learns. last: it is time."""
         tunings = self._tunings.fresh if tunings is None else tunings
-        self.on_air.look(self._tunings.heard_at(tunings), tunings, self.learned_s, last)
+        self.on_air.look(self.registry, self._tunings.heard_at(tunings), tunings, self.learned_s, last)
 
     def expected(self) -> list[Expected]:
         """The usual spectrum of each tuning whose background is known, at the gain that it has now."""

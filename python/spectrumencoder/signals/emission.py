@@ -15,7 +15,7 @@ import numpy as np
 from ..emitters.steady import DC_BINS
 from ..encoder.token_classes import UNKNOWN_SIGNAL, classes
 from ..tokens.class_plan import possible
-from .link import Burst
+from .burst import Burst
 
 MIN_SNR_DB = 0.0
 _IMAGE_DB, _IMAGE_BINS = 20.0, 3  # by which an image is weaker than what it mirrors, and how far its edges may differ

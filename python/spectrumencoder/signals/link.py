@@ -7,23 +7,16 @@ Shape letters: F frames, N bins, L labels.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..emitters.regions import runs_of
-from .segment import Segment, occupied_bins, smoothed
+from .burst import MIN_EDGE, YOUNG, Burst, common_frames
+from .segment import Segment, smoothed
 
 NEAR = 2  # bins between a segment and a burst that are one
-REMEMBERED = 256  # frames
-_ALL = (1 << REMEMBERED) - 1
-SURE = 1.5  # score from which one frame is enough for a burst
-YOUNG = 3  # frames in which a burst may still find its edges
-_STAYS = 0.2  # share of its mean height that a frame must show, for a burst to be on
 _UNSURE = 3  # frames that a burst which is not sure yet may be unseen, for each in which it was seen
-_MORE = 2.0  # times a bin's usual power, above which it counts for no more: that is another signal
-_OWN_SHARE = 0.15  # of its bins, which must be its own for them to speak for it
-_DEVIATIONS = 3.0  # of noise above which power counts
+_DOUBTFUL = 5.0  # times its usual power, from which a burst may have another one over it
 _WIDER = 1.5  # times a burst's width, that a segment over it may be and still be that burst
 _STRONGER = 6.0  # times its height, from which a narrow segment within a burst is another one
 _TWIN_BINS, _TWIN_DB, _TWIN_WIDTH = 160, 10.0, 3.0  # gap, difference of level, and factor of width of parts of one emission
@@ -35,127 +28,7 @@ _ALIKE_FRAMES, _ALIKE_WIDTH, _ALIKE_DB = 4, 1.6, 3.0  # of two tones that may li
 _EDGE_SHARE = 0.08  # of a burst's width: how far a part may reach beyond it
 _PEAKS = 1.5  # times the height of a burst, that its peaks have
 _NARROWER = 0.6  # times its width, below which a burst has lost a part
-_EDGE, _MIN_EDGE = 3.5, 0.2  # deviations, and power over the noise, of the bins that a burst grows by
-
-
-@dataclass(eq=False)
-class Burst:
-    """A burst that is open, or has ended.
-
-    Attributes:
-        low, high: first and last of its bins so far. first, last: numbers of its first and last frame.
-        ratio: (N,) power over the noise, summed over the frames in which it was on. n_frames: their number.
-        on: bits of the last REMEMBERED frames in which it was on; bit 0 is frame ``last``.
-        score: its highest. log_classes: (L + 1,) sum of the logarithms of class probabilities, over ``n_classes`` frames.
-        presence: sum of the probabilities that it is no noise, likewise.
-        others: (N,) bool, bins in which something else was on when it began; None: nowhere.
-        signal_id: of the signal that it is a burst of; 0: not reported yet. told: frames taken when it was reported last.
-        settled: frames in which it was on when its edges were looked for.
-        settled_at: number of the last of those. taken_in: signals of reported bursts that turned out to be parts of this one.
-        recent: as ratio, over the frames since then.
-    """
-
-    low: int
-    high: int
-    first: int
-    ratio: np.ndarray = field(repr=False)
-    last: int = -1
-    n_frames: int = 0
-    on: int = 0
-    score: float = 0.0
-    level: float = 0.0  # mean power over the noise, less 1
-    log_classes: np.ndarray | None = field(default=None, repr=False)
-    presence: float = 0.0
-    n_classes: int = 0
-    signal_id: int = 0
-    told: int = -1
-    settled: int = 0
-    settled_at: int = -1
-    taken_in: list[int] = field(default_factory=list)
-    recent: np.ndarray = field(default=None, repr=False)  # type: ignore[assignment]
-    others: np.ndarray | None = field(default=None, repr=False)
-
-    def __post_init__(self):
-        self.recent = np.zeros_like(self.ratio)
-
-    @property
-    def sure(self) -> bool:
-        """Whether it is more than a chance of the noise."""
-        return self.score >= SURE or self.n_frames > YOUNG
-
-    def mean(self) -> np.ndarray:
-        """(N,) mean power over the noise in its frames."""
-        return self.ratio / max(self.n_frames, 1)
-
-    def take(self, frame: int, ratio: np.ndarray, score: float = 0.0):
-        """It is on in this frame (N,)."""
-        if self.last == frame:
-            return
-        self.ratio += ratio
-        self.recent += ratio
-        self.on = ((self.on << frame - self.last | 1) & _ALL) if self.on else 1
-        self.last = frame
-        self.n_frames += 1
-        self.score = max(self.score, score)
-        self.level = max(float(self.ratio[self.low:self.high + 1].mean()) / self.n_frames - 1.0, 1e-3)
-
-    def was_on(self, frame: int) -> bool:
-        """Whether it was on in a frame, of the last REMEMBERED."""
-        return frame <= self.last and bool(self.on >> self.last - frame & 1)
-
-    def stays(self, ratio: np.ndarray, deviation: float) -> bool:
-        """Whether it is on in a frame (N,): by its own bins, none of which counts for more than it had."""
-        part = slice(self.low, self.high + 1)
-        usual = self.ratio[part] * (_MORE / max(self.n_frames, 1))
-        now = np.minimum(ratio[part], usual)
-        if self.others is not None:
-            own = ~self.others[part]
-            if own.mean() >= _OWN_SHARE:
-                now, usual = now[own], usual[own]
-        over = float(now.mean()) - 1.0
-        return over > max(_STAYS * (float(usual.mean()) / _MORE - 1.0), _MIN_EDGE,
-                          _DEVIATIONS * deviation / math.sqrt(max(len(now) / 1.5, 1.0)))
-
-    def classify(self, segment_probabilities: np.ndarray, presence: float):
-        """Takes class probabilities (L + 1,) of one frame."""
-        logs = np.log(np.maximum(segment_probabilities, 1e-6))
-        self.log_classes = logs if self.log_classes is None else self.log_classes + logs
-        self.presence += presence
-        self.n_classes += 1
-
-    def absorb(self, other: Burst):
-        """Takes over a burst that is a part of the same emission."""
-        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
-        # Both hold the whole spectrum; frames that both know count once
-        extra = other.n_frames - common_frames(self, other)
-        if extra > 0:
-            share = extra / other.n_frames
-            self.ratio = self.ratio + other.ratio * share
-            self.recent = self.recent + other.ratio * share
-            self.n_frames += extra
-        last = max(self.last, other.last)
-        self.on = (self.on << last - self.last | other.on << last - other.last) & _ALL
-        self.first, self.last = min(self.first, other.first), last
-        self.score = max(self.score, other.score)
-        self.level = max(float(self.ratio[self.low:self.high + 1].mean()) / max(self.n_frames, 1) - 1.0, 1e-3)
-        if other.log_classes is not None:
-            self.log_classes = other.log_classes if self.log_classes is None else self.log_classes + other.log_classes
-        self.presence, self.n_classes = self.presence + other.presence, self.n_classes + other.n_classes
-        self.taken_in += other.taken_in
-        if self.signal_id and other.signal_id:
-            self.taken_in.append(other.signal_id)
-        elif other.signal_id:
-            self.signal_id, self.told = other.signal_id, other.told
-
-    def edges(self, deviation: float) -> tuple[int, int]:
-        """First and last bin of its occupied band. deviation: of one bin in one frame of noise, over its mean."""
-        mean = smoothed(self.mean())
-        edge = 1.0 + max(_DEVIATIONS * deviation / math.sqrt(3.0 * self.n_frames), 0.1)
-        low, high = self.low, self.high
-        inside = np.flatnonzero(mean[low:high + 1] > edge)
-        if inside.size:
-            low, high = low + int(inside[0]), low + int(inside[-1])
-        return occupied_bins(self.mean() - 1.0, low, high)
+_EDGE = 3.5  # deviations of the bins that a burst grows by
 
 
 class Linker:
@@ -168,22 +41,27 @@ class Linker:
     def __init__(self, hold: int, deviation: float):
         self.hold, self.deviation = hold, deviation
         self.open: list[Burst] = []
+        self._doubtful: list[Burst] = []  # bursts that ``follow`` found much stronger than they were
 
     def follow(self, frame: int, ratio: np.ndarray) -> np.ndarray:
         """Takes a frame (N,) for the bursts that still are on; (N,) bool, the bins of those."""
         known = np.zeros(len(ratio), bool)
+        self._doubtful = []
         if not self.open:
             return known
         for burst in self.open:
             if burst.stays(ratio, self.deviation):
-                burst.take(frame, ratio)
+                doubtful = burst.n_frames >= YOUNG and burst.last < frame and burst.over(ratio) > _DOUBTFUL * burst.level
+                burst.take(frame, burst.mean() if doubtful else ratio)
+                if doubtful:
+                    self._doubtful.append(burst)
                 known[burst.low:burst.high + 1] = True
         return known
 
     def see(self, frame: int, ratio: np.ndarray, segments: list[Segment], known: np.ndarray):
         """Takes the segments of a frame (N,), and what ``follow`` gave."""
         for segment in segments:
-            touching = [b for b in self.open if b.low - NEAR <= segment.high and segment.low <= b.high + NEAR]
+            touching = [b for b in self.touching(segment, frame) if not b.is_covered(ratio)]
             mine = self._burst_of(segment, touching, frame)
             if mine is not None and frame - mine.first >= YOUNG:
                 beyond = _beyond(segment, mine)
@@ -198,7 +76,19 @@ class Linker:
             if frame - mine.first < YOUNG or segment.high - segment.low <= 2 * (mine.high - mine.low):
                 mine.low, mine.high = self._grown(mine, segment)
             mine.score = max(mine.score, segment.score)
-            mine.take(frame, ratio, segment.score)
+            mine.take(frame, ratio, segment.score, not mine.is_remnant(segment))
+
+    def judge_doubtful(self, frame: int, ratio: np.ndarray):
+        """Takes a frame (N,) into the spectra of the bursts that have become stronger, if no other burst lies over them."""
+        for burst in self._doubtful:
+            if not any(_lies_over(other, burst, frame) for other in self.open):
+                burst.amend(ratio)
+        self._doubtful = []
+
+    def touching(self, segment: Segment, frame: int) -> list[Burst]:
+        """The open bursts that a segment of a frame touches, and may belong to."""
+        near = (b for b in self.open if b.low - NEAR <= segment.high and segment.low <= b.high + NEAR)
+        return [b for b in near if b.last == frame or frame - b.solid <= self.hold]
 
     def _burst_of(self, segment: Segment, touching: list[Burst], frame: int) -> Burst | None:
         """The burst that a segment belongs to, of those that it touches; None for a new one."""
@@ -271,15 +161,15 @@ class Linker:
         count = burst.n_frames - burst.settled
         if not burst.settled or count < 2:
             return
-        edge = 1.0 + max(_EDGE * self.deviation / math.sqrt(1.5 * count), _MIN_EDGE)
+        edge = 1.0 + max(_EDGE * self.deviation / math.sqrt(1.5 * count), MIN_EDGE)
         now = burst.recent[burst.low:burst.high + 1] / count
         at = np.flatnonzero(smoothed(now) > edge)
         if not at.size or at[-1] - at[0] + 1 > _NARROWER * len(now):
             return
         later = burst.last - burst.settled_at  # frames since then
         before = burst.ratio - burst.recent
-        gone = Burst(burst.low, burst.high, burst.first, before, last=burst.settled_at, n_frames=burst.settled,
-                     on=burst.on >> later, score=burst.score)
+        gone = Burst(burst.low, burst.high, burst.first, before, last=burst.settled_at, solid=burst.settled_at,
+                     n_frames=burst.settled, on=burst.on >> later, score=burst.score)
         gone.settled, gone.settled_at, gone.level = burst.settled, burst.settled_at, burst.level
         gone.log_classes, gone.presence, gone.n_classes = burst.log_classes, burst.presence, burst.n_classes
         low, high = burst.low + int(at[0]), burst.low + int(at[-1])
@@ -295,7 +185,7 @@ class Linker:
     def _regrown(self, burst: Burst) -> tuple[int, int]:
         """First and last bin of what stands out of the noise, in the mean of its frames, without a gap to what it has."""
         mean = smoothed(burst.mean())
-        above = mean > 1.0 + max(_EDGE * self.deviation / math.sqrt(1.5 * burst.n_frames), _MIN_EDGE)
+        above = mean > 1.0 + max(_EDGE * self.deviation / math.sqrt(1.5 * burst.n_frames), MIN_EDGE)
         if burst.others is not None:
             above &= ~burst.others
         for other in self.open:  # what has other frames is another one's
@@ -309,7 +199,10 @@ class Linker:
 
     def ended(self, frame: int) -> list[Burst]:
         """Takes out the bursts that were last on more than ``hold`` frames before this one."""
-        due = [b for b in self.open if frame - b.last > (self.hold if b.sure else min(self.hold, _UNSURE * b.n_frames))]
+        due = [b for b in self.open if frame - b.solid > (self.hold if b.sure else min(self.hold, _UNSURE * b.n_frames))]
+        for burst in due:
+            if burst.last > burst.solid and frame - burst.last <= self.hold:  # what goes on is no tail
+                burst.end_at_solid()
         if due:
             self.open = [b for b in self.open if b not in due]
         return due
@@ -318,6 +211,12 @@ class Linker:
         """Takes out all bursts."""
         due, self.open = self.open, []
         return due
+
+
+def _lies_over(other: Burst, burst: Burst, frame: int) -> bool:
+    """Whether a burst that began later fills the bins of another one in this frame."""
+    return (other is not burst and other.last == frame and other.first - burst.first >= YOUNG
+            and other.low - NEAR <= burst.low and burst.high <= other.high + NEAR)
 
 
 def _unknown(segment: Segment, known: np.ndarray) -> tuple[int, int]:
@@ -354,12 +253,6 @@ def _is_part(one: Burst, wide: Burst) -> bool:
         return True
     between = one.last <= wide.last and one.n_frames <= wide.n_frames
     return mine <= its and (between or its - 1.0 > _PEAKS * wide.level)
-
-
-def common_frames(one: Burst, other: Burst) -> int:
-    """Number of the frames (of the last REMEMBERED) in which both were on."""
-    last = max(one.last, other.last)
-    return ((one.on << last - one.last) & (other.on << last - other.last)).bit_count()
 
 
 def _are_one(one: Burst, other: Burst, began: int, taken: int) -> bool:

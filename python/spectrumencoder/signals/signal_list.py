@@ -24,8 +24,9 @@ from ..emitters.steady import DC_BINS
 from ..encoder.token_classes import without_hidden
 from ..tokens.layout import FrameLayout, usable_bins
 from .background import NoiseFloor
+from .burst import Burst
 from .emission import MIN_SNR_DB, Emission, Told, describe, is_receivers, named
-from .link import Burst, Linker
+from .link import Linker
 from .segment import MIN_OVER, classes_of, find_segments
 
 LOOK = LENGTHS[-1]  # frames
@@ -209,6 +210,7 @@ class SignalList:
             if loud[number]:
                 segments = find_segments(ratio[number], self._limits, 1, tokens, self._noise_label)
                 self.linker.see(frame, ratio[number], [s for s in segments if not known[s.low:s.high + 1].all()], known)
+            self.linker.judge_doubtful(frame, ratio[number])
         mean = ratio.mean(axis=0)
         if len(ratio) == LOOK:
             segments = find_segments(mean, self._limits, LOOK, tokens, self._noise_label)
@@ -230,19 +232,22 @@ class SignalList:
     def _take_weak(self, first: int, ratio: np.ndarray, mean: np.ndarray, segments):
         """Takes segments of a look's mean: frames in which a burst was too weak for one frame are on, too."""
         for segment in segments:
-            touching = [b for b in self.linker.open if b.low - 2 <= segment.high and segment.low <= b.high + 2]
+            touching = self.linker.touching(segment, first)
             if any(b.last >= first for b in touching):
                 continue
+            height = max(10.0 ** (0.1 * segment.level_db) - 1.0, 1e-3)
+            on = np.flatnonzero(ratio[:, segment.low:segment.high + 1].mean(axis=1) - 1.0 > 0.3 * height)
             if touching:
                 burst = max(touching, key=lambda b: min(b.high, segment.high) - max(b.low, segment.low))
-            else:
-                burst = Burst(segment.low, segment.high, first, np.zeros_like(mean))
-                self.linker.open.append(burst)
-            height = max(10.0 ** (0.1 * segment.level_db) - 1.0, 1e-3)
-            over = ratio[:, segment.low:segment.high + 1].mean(axis=1) - 1.0
-            on = np.flatnonzero(over > 0.3 * height)
-            if not burst.n_frames:
-                burst.first = first + int(on[0]) if on.size else first
+                solid = not burst.is_remnant(segment)
+                tail = on if solid else on[first + on <= burst.solid + self.linker.hold]
+                for number in tail.tolist():
+                    burst.take(first + number, ratio[number], segment.score, solid)
+                on = on[len(tail):]
+                if not on.size:
+                    continue
+            burst = Burst(segment.low, segment.high, first + int(on[0]) if on.size else first, np.zeros_like(mean))
+            self.linker.open.append(burst)
             for number in on.tolist():
                 burst.take(first + number, ratio[number], segment.score)
 
