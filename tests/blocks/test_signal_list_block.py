@@ -21,13 +21,13 @@ import frames as synthetic
 N, M, RATE, FREQ = 128, 16, 1e6, 433.92e6
 HOP = 16 * N
 START_S = 1714564800.25  # of the recording: 2024-05-01T12:00:00.25Z
-LABELS = ("noise", "LoRa", "BLE")
+LABELS = ("noise", "LoRa", "ISM-sensor-OOK")
 
 
 @pytest.fixture(scope="module")
 def head_model(tmp_path_factory):
     """Path of a model with a token head, untrained."""
-    return write_small_model(tmp_path_factory.mktemp("head") / "head.safetensors", "head", 1, token_classes=True)
+    return write_small_model(tmp_path_factory.mktemp("head") / "head.safetensors", "head", 1, token_classes=True, labels=LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_the_monitor_lists_signals_if_it_is_asked(head_model, plain_model, make_
     assert top.monitor.signal_list.table() == watch.table()
     assert all(len(sink.data) == 120 for sink in top.sinks)
     if with_head:
-        assert {row[keys.LABEL] for row in wanted} <= {"LoRa", "BLE", "unknown signal"}
+        assert {row[keys.LABEL] for row in wanted} <= {"LoRa", "ISM-sensor-OOK", "unknown signal"}
     else:
         assert {row[keys.LABEL] for row in wanted} == {"unknown signal"}
 
@@ -185,10 +185,10 @@ def test_an_alert_has_the_class_of_its_box(head_model, name):
     psd, residual, rows = synthetic.frames(2600, 1, N)
     from gnuradio.spectrumencoder.encoder import features as layout
     rows[:, layout.K_KEPT], rows[:, layout.K_ENCODED] = 12, 12
-    rows[:, layout.PROBABILITIES][:, 2] = 0.9  # the frame is called BLE throughout
+    rows[:, layout.PROBABILITIES][:, 2] = 0.9  # the frame is called ISM-sensor-OOK throughout
     synthetic.put(psd, residual, 2000, 2099, *NEW, 15.0)
-    for tokens, label, confidence in ((token_stream(2600, 2000, 2099, NEW, name), name, 1.0), (None, "BLE", 0.9),
-                                      (np.full((2600, M * 5), np.nan, np.float32), "BLE", 0.9)):
+    for tokens, label, confidence in ((token_stream(2600, 2000, 2099, NEW, name), name, 1.0), (None, "ISM-sensor-OOK", 0.9),
+                                      (np.full((2600, M * 5), np.nan, np.float32), "ISM-sensor-OOK", 0.9)):
         top = gr.top_block()
         top.detector = anomaly_detector(head_model, N, RATE, FREQ, learn_s=LEARN * HOP / RATE)
         top.sources = [frame_source(items) for items in (psd, residual, rows, *([] if tokens is None else [tokens]))]
