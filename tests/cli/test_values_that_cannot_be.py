@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from gnuradio.spectrumencoder.cli.main import main
+from gnuradio.spectrumencoder.cli.options import forgotten_mega
 from gnuradio.spectrumencoder.scan.scan_plan import ScanPlan, parse_ranges
 
 RADIO = ["run", "soapy:driver=spectrumtest", "--freq", "434e6", "--rate", "1e6", "-q"]
@@ -34,6 +35,10 @@ def test_of_a_scan(capfd, ranges, said):
     options = ["run", "soapy:driver=spectrumtest", "--rate", "48e3", "--scan", ranges, "-q"]
     assert main(options) == 2 and said in (errors := capfd.readouterr().err) and len(errors.splitlines()) == 1
     assert ScanPlan(parse_ranges("1e6:6e9"), 2.4e6, 1024).n_hops > 1000  # all that radios can do is possible
+
+
+def test_ranges_with_a_unit_are_meant_so():
+    assert forgotten_mega("5k:9k") == forgotten_mega("88M:108M") == "" and "88M:108M?" in forgotten_mega("5k:9k,88:108")
 
 
 def test_a_folder_without_room_for_a_home(demo_scene):

@@ -47,8 +47,8 @@ def test_the_table_of_what_has_no_number_or_frequency():
     """No column of dashes, a line for those that are mixed in, and frequencies from the centre within their column."""
     def row(number, hz, relative=False):
         return {keys.EMITTER_ID: number, keys.EMITTER_NAME: "", keys.FREQ_CENTER_HZ: hz, keys.BANDWIDTH_HZ: 3906.25,
-                keys.POWER_DBFS: -40.0, keys.SNR_DB: 12.0, keys.BURSTS: 1, keys.LABEL: "LoRa", keys.BELONGS: True, keys.ACCEPTED: False,
-                keys.STEADY: False, keys.GONE: False} | ({keys.FREQ_RELATIVE: True} if relative else {})
+                keys.POWER_DBFS: -40.0, keys.SNR_DB: 12.0, keys.BURSTS: 1, keys.LABEL: "LoRa", keys.BELONGS: True,
+                keys.ACCEPTED: False, keys.STEADY: False, keys.GONE: False} | ({keys.FREQ_RELATIVE: True} if relative else {})
     assert table([row(None, 868.1e6)]) == ["     frequency      width       level     SNR  bursts  label",
                                            "  868.1000 MHz   3.91 kHz  -40.0 dBFS   12 dB       1  LoRa"]
     mixed = table([row(None, 868.1e6), row(7, 868.3e6)])

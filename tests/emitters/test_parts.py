@@ -4,7 +4,10 @@
 import numpy as np
 import pytest
 from gnuradio.spectrumencoder.emitters.band_file import BandFile
+from gnuradio.spectrumencoder.emitters.commands import accept, name
 from gnuradio.spectrumencoder.emitters.listing import rows_of, table
+from gnuradio.spectrumencoder.emitters.parts import Piece, mark
+from gnuradio.spectrumencoder.emitters.registry import Registry, Sign
 from streams import BIN_HZ, FLOOR_DB, FRAMES_PER_S, Feed, K, N, add, hz_of, noise, segment_of
 
 
@@ -75,3 +78,52 @@ def test_what_two_tunings_hear_at_once_has_no_negative_length():
     scan(feed, 50.0, 8, N // 2, lambda rows, shift, n: add(rows, 2, 4, 190 - shift, 18.0, 9) if n % 3 == 0 else None)
     lengths = [run.length_s for run in feed.detector._hops._runs]
     assert lengths and min(lengths) > 0.0
+
+
+def test_a_skirt_that_falls_silent_is_not_gone():
+    feed = Feed(learn_s=60.0)
+    feed.give(station(feed.noise(60.0), 180, 30.0))
+    assert not feed.detector.learning and feed.detector.registry.n_whole == 1 < len(feed.detector.registry.emitters)
+    rows = feed.noise(120.0)
+    rows += 10.0 ** 3.0 * np.exp(-0.5 * ((np.arange(N) - 180) / 2.0) ** 2)  # its modulation has become small
+    said = feed.give(rows)
+    assert [m["alert"] for m in said if m["alert"] == "gone"] == []
+
+
+def piece(emitter, tuning, low, high):
+    return Piece(emitter, tuning, float(low), float(high), 1.0, False, False)
+
+
+def steady(registry, low, high, **decided):
+    peak = np.full(high - low, 100.0, np.float32)
+    emitter = registry.add(Sign(0.5 * (low + high), float(high - low), 20.0, -60.0, 0.0, 1.0, peak, float(low), 1.0),
+                           belongs=True, learned=True)
+    emitter.steady = True
+    for key, value in decided.items():
+        setattr(emitter, key, value)
+    return emitter
+
+
+def test_parts_are_marked_anew_and_never_of_each_other():
+    registry = Registry()
+    one, other = steady(registry, 100, 150), steady(registry, 101, 150)
+    mark([piece(one, 0, 100, 150), piece(other, 1, 101, 150)], registry.emitters)
+    assert (one.part_of, other.part_of) == (0, one.id)
+    mark([piece(one, 0, 101, 150), piece(other, 1, 100, 150)], registry.emitters)
+    assert (one.part_of, other.part_of) == (other.id, 0) and len(rows_of(registry)) == 1
+    other.part_of = one.id  # as a file of two marks may say
+    assert len(rows_of(registry)) == 2
+
+
+@pytest.mark.parametrize("decided", [{"name": "Gate"}, {"accepted": True}])
+def test_what_a_person_decided_on_keeps_its_row(decided):
+    registry = Registry()
+    wide, gate = steady(registry, 100, 160), steady(registry, 110, 150, **decided)
+    mark([piece(wide, 0, 100, 160), piece(gate, 1, 110, 150)], registry.emitters)
+    assert gate.part_of == 0 and wide.part_of == gate.id
+    two = steady(registry, 105, 140, **decided)
+    mark([piece(wide, 0, 100, 160), piece(gate, 1, 110, 150), piece(two, 2, 105, 140)], registry.emitters)
+    assert gate.part_of == two.part_of == 0 and wide.part_of in (gate.id, two.id)
+    two.part_of = gate.id
+    (accept(registry, two.id) if "accepted" in decided else name(registry, two.id, "Door"))
+    assert two.part_of == 0

@@ -14,6 +14,7 @@ from gnuradio.gr.gateway import py_io_signature
 from .. import keys
 from ..detector.detector import Detector
 from ..detector.events import Emitted, Segment
+from ..emitters.alerts import BURST
 from ..emitters.background import Expected
 from ..emitters.listing import count
 from ..emitters.watcher import EmitterDetector
@@ -312,7 +313,8 @@ class anomaly_detector(SafeBlock, gr.sync_block):
         for event in emitted:
             self._n_events += event.fields[keys.STATE] == "open"
             self._mark_relative(event.fields)
-            if event.fields[keys.STATE] == "open" and keys.EMITTER_ID in event.fields and self._band_part is not None:
+            if (self._band_part is not None and event.fields[keys.STATE] == "open" and keys.EMITTER_ID in event.fields
+                    and event.fields.get(keys.ALERT) != BURST):
                 self._band_part.save_soon()
             self.message_port_pub(_ANOMALIES, pdu(event.fields, event.residual))
 

@@ -73,8 +73,8 @@ def scan_ranges(text: str) -> str:
 
 
 def forgotten_mega(text: str) -> str:
-    """A line if ranges LOW:HIGH,... end so low that they may have been meant in MHz; else ""."""
-    ranges = [part.split(":") for part in hz_ranges(text).split(",")]
+    """A line if ranges LOW:HIGH,... end so low that they may have been meant in MHz; else "". One with a unit is meant so."""
+    ranges = [hz_ranges(part).split(":") for part in text.split(",") if not any(letter.isalpha() for letter in part)]
     try:
         low = [(float(first), float(last)) for first, last in ranges if 0.0 < float(first) < float(last) < MIN_USUAL_FREQ_HZ]
     except ValueError:

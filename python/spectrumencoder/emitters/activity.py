@@ -179,11 +179,11 @@ class Activity:
         return found
 
     def overdue(self, false_per_hour: float) -> list[Emitter]:
-        """Emitters that have been silent for longer than they ever may, and count as gone from here on."""
+        """Emitters that have been silent for longer than they ever may, and count as gone from here on; not parts of others."""
         per_gap = min(max(GONE_SHARE * false_per_hour / max(self._gaps_per_hour(), 1.0), 1e-7), 0.01)
         found = []
         for emitter in self._known():
-            if (emitter.gone or emitter.count < MIN_TRANSMISSIONS or emitter.id in self._on
+            if (emitter.gone or emitter.part_of or emitter.count < MIN_TRANSMISSIONS or emitter.id in self._on
                     or self._silent_s.get(emitter.id, 0.0) <= emitter.overdue_s(per_gap)):
                 continue
             emitter.gone = True

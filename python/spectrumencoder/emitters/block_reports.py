@@ -11,6 +11,7 @@ from .activity import Heard
 from .alerts import Alert, AlertLog, Sighting
 from .bursts import BurstBuilder
 from .emitter import Emitter
+from .parts import whole_of
 from .receiver import SAID, Change, ReceiverLog
 from .registry import Registry
 from .signs import sighting_of
@@ -100,4 +101,5 @@ class BlockReports:
         if emitter is None:
             return False  # the end of a raised floor closes it
         on = any(burst.alert is alert for burst in self._builder.open)
-        return not on and (emitter.accepted or now_s - alert.last_s > alerts.CLOSE_S)
+        accepted = (whole_of(emitter, self._registry.emitters) or emitter).accepted
+        return not on and (accepted or now_s - alert.last_s > alerts.CLOSE_S)

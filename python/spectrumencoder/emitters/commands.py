@@ -25,7 +25,7 @@ def emitter_of(registry: Registry, emitter_id: int) -> Emitter:
 def accept(registry: Registry, emitter_id: int) -> Emitter:
     """The emitter belongs to the band from here on. Raises ValueError: there is none of this number."""
     emitter = emitter_of(registry, emitter_id)
-    emitter.accepted = True
+    emitter.accepted, emitter.part_of = True, 0  # what a person decides on has a row of its own
     registry.belongs_now(emitter)
     return emitter
 
@@ -36,6 +36,8 @@ def name(registry: Registry, emitter_id: int, text: str) -> Emitter:
         raise ValueError(f"the name {text!r} is not one line of 100 characters at most")
     emitter = emitter_of(registry, emitter_id)
     emitter.name = text
+    if text:
+        emitter.part_of = 0
     return emitter
 
 

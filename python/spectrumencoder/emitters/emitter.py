@@ -165,6 +165,7 @@ class Emitter:
             count, mean, squares, low, high = row[name]
             values[name] = Running(int(count), float(mean), float(squares), math.inf if low is None else float(low),
                                    -math.inf if high is None else float(high))
+        values["part_of"] = int(row.get("part_of", 0))
         profile = np.array(row["profile"], np.float64)
         if profile.ndim != 1 or not (np.abs(profile) < 1e30).all():
             raise ValueError(f"the profile of emitter {values.get('id')} is no list of finite numbers")

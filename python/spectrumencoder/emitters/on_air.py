@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import keys
@@ -33,16 +33,17 @@ class OnAir:
         """Learning begins again, at other tunings."""
         self._due_s = FIRST_S
 
-    def look(self, registry: Registry, heard: Sequence[Emitter], tunings: Iterable[TuningState], learned_s: float,
-             last: bool = False):
+    def look(self, registry: Registry, heard_at: Callable[[Sequence[TuningState]], list[Emitter]],
+             tunings: Sequence[TuningState], learned_s: float, last: bool = False):
         """Lists what is not listed yet, if it is time, or the last time.
 
         Args:
-            registry: of all emitters. heard: those that were heard there. tunings: that are learned. learned_s: signal that was
-                learned there.
+            registry: of all emitters. heard_at: gives those that were heard at tunings. tunings: that are learned.
+            learned_s: signal that was learned there.
         """
         if learned_s < self._due_s and not last:
             return
+        heard = heard_at(tunings)
         while self._due_s <= learned_s:
             self._due_s *= 2.0
         lasting, pieces = Registry(), []

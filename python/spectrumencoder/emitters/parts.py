@@ -56,20 +56,33 @@ def parts_of(pieces: Iterable[Piece], others: Iterable[Emitter]) -> list[tuple[E
             group.append(piece)
     found, wholes = [], []
     for group in groups:
-        main = max(group, key=lambda p: (not (p.cut_low or p.cut_high), p.width_hz)).emitter
-        members = {id(p.emitter): p.emitter for p in group if p.emitter is not main}
+        main = max(group, key=lambda p: (_is_decided(p.emitter), not (p.cut_low or p.cut_high), p.width_hz)).emitter
+        members = {id(p.emitter): p.emitter for p in group if p.emitter is not main and not _is_decided(p.emitter)}
         found += [(member, main) for member in members.values()]
         low, high = min(p.low_hz for p in group), max(p.high_hz for p in group)
         if high - low >= _WIDE_BINS * group[0].bin_hz:
             wholes.append((main, low, high, shown(main, list(members.values()))[2]))
     for emitter in others:
-        if emitter.steady or emitter.hops_hz or emitter.name or emitter.accepted:
+        if emitter.steady or _is_decided(emitter):
             continue
         near = [(abs(emitter.center_hz.mean - 0.5 * (low + high)), n) for n, (_, low, high, power) in enumerate(wholes)
                 if _is_skirt(emitter, low, high) and emitter.power_dbfs < power + _STRONGER_DB]
         if near:
             found.append((emitter, wholes[min(near)[1]][0]))
     return found
+
+
+def mark(pieces: Iterable[Piece], emitters: dict[int, Emitter]):
+    """States in each emitter what it is a part of, as ``parts_of`` finds it now."""
+    for emitter in emitters.values():
+        emitter.part_of = 0
+    for part, whole in parts_of(pieces, emitters.values()):
+        part.part_of = whole.id
+
+
+def _is_decided(emitter: Emitter) -> bool:
+    """Whether it stands for itself: a person has named or accepted it, or it hops."""
+    return bool(emitter.name or emitter.accepted or emitter.hops_hz)
 
 
 def _are_one(one: Piece, other: Piece) -> bool:
@@ -116,4 +129,5 @@ def shown(whole: Emitter, parts: Iterable[Emitter] = ()) -> tuple[float, float, 
 
 def whole_of(emitter: Emitter, emitters: dict[int, Any]) -> Emitter | None:
     """The emitter that this one is a part of; None if it is none."""
-    return emitters.get(emitter.part_of) if emitter.part_of else None
+    whole = emitters.get(emitter.part_of) if emitter.part_of else None
+    return None if whole is None or whole.part_of else whole

@@ -14,6 +14,7 @@ import numpy as np
 from .background import Expected
 from .band_file import BandFile, Tuning
 from .emitter import Emitter
+from .parts import mark
 from .receiver import GainWatch
 from .registry import Registry
 from .tuning import TuningKey, TuningState, in_words
@@ -60,14 +61,20 @@ class Tunings:
         self.gains.setdefault(key, GainWatch())
         return self._states[key]
 
-    def begin_again(self, tuning: TuningState) -> str:
-        """A tuning is learned that is not known; says so, in a line. What the last run began there is gone on with."""
+    def begin_again(self, tuning: TuningState, learn_s: float) -> str:
+        """A tuning is learned that is not known, for learn_s in all; says so, in a line. What the last run began there is gone on
+        with."""
         if not (self._unfinished and tuning.background.ready):
             self.earlier_s, self.learned_s = self.earlier_s + self.learned_s, 0.0
         self.known, self._unfinished = True, False
         self._counts = {emitter.id: emitter.count for emitter in self._registry.emitters.values()}
         others = in_words([state.key for state in self if state.learned])
-        return f"what is known was learned at {others or 'no tuning'}; {in_words([tuning.key])} is learned now"
+        return (f"what is known was learned at {others or 'no tuning'}; {in_words([tuning.key])} is learned now, "
+                f"for {max(learn_s - self.learned_s, 0.0):.3g} s of signal")
+
+    def mark_parts(self) -> None:
+        """States in each emitter what it is a part of."""
+        mark((one for number, tuning in enumerate(self) for one in tuning.steady.pieces(number)), self._registry.emitters)
 
     def end(self, tuning: TuningState) -> None:
         """Learning is over at a tuning. One that had too few frames is learned when it comes again, if others are, too."""

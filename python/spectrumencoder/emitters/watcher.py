@@ -38,7 +38,6 @@ from .decisions import Decisions
 from .hops import Hops
 from .listing import rows_of
 from .on_air import FIRST_S, OnAir
-from .parts import parts_of
 from .receiver import ReceiverLog
 from .regions import find_regions
 from .registry import Registry
@@ -96,8 +95,8 @@ class EmitterDetector(Decisions):
         if band is not None:
             band.check(self._window, self.n_bins)
         self._band = band
-        self.hold, self.learn_s, self.false_events_per_hour = DEFAULTS.hold, DEFAULTS.learn_s, DEFAULTS.false_events_per_hour
-        self.belongs_after = DEFAULTS.belongs_after
+        self.hold, self.learn_s, self.belongs_after = DEFAULTS.hold, DEFAULTS.learn_s, DEFAULTS.belongs_after
+        self.false_events_per_hour = DEFAULTS.false_events_per_hour
         self.reset()
         self.set_learn_s(learn_s)
         self.set_false_events_per_hour(false_events_per_hour)
@@ -188,7 +187,7 @@ class EmitterDetector(Decisions):
             if self._tuning is not None and self._tuning.learned:  # the others are elsewhere
                 self._late += self.discontinuity()
             elif self._tuning is not None and len(self._tuning.first_frames) >= MIN_START:
-                self._begin_now(self._tuning, [])  # nothing is reported while learning
+                self._begin_now(self._tuning, self._late)
             self._begin_others()
             self._complete, self._finishing = True, False
             self._hops.settle(max((tuning.frame_s for tuning in self._tunings), default=0.0))
@@ -197,9 +196,7 @@ class EmitterDetector(Decisions):
                 self._settle(tuning)
             for burst in self._builder.open:  # one that has just begun was not learned: it is judged again
                 burst.verdict = None
-            pieces = [piece for number, tuning in enumerate(self._tunings) for piece in tuning.steady.pieces(number)]
-            for part, whole in parts_of(pieces, self.registry.emitters.values()):
-                part.part_of = whole.id
+            self._tunings.mark_parts()
             self.heard = rows_of(self.registry, only=self._tunings.heard_at(fresh))
             if not self.heard and self.learned_s < FIRST_S:  # too short to claim that a carrier is always there
                 self.look_on_air(fresh)
@@ -207,8 +204,7 @@ class EmitterDetector(Decisions):
 
     def look_on_air(self, tunings: list[TuningState] | None = None, last: bool = True) -> None:
         """Lists in `on_air` what stands out now, if it is not. tunings: where, None: where it learns. last: it is time."""
-        tunings = self._tunings.fresh if tunings is None else tunings
-        self.on_air.look(self.registry, self._tunings.heard_at(tunings), tunings, self.learned_s, last)
+        self.on_air.look(self.registry, self._tunings.heard_at, tunings or self._tunings.fresh, self.learned_s, last)
 
     def expected(self) -> list[Expected]:
         """The usual spectrum of each tuning whose background is known, at the gain that it has now."""
@@ -294,9 +290,9 @@ class EmitterDetector(Decisions):
             self._settle(tuning)
             tuning.learned = True
             return
-        said, self._complete = self._tunings.begin_again(tuning), False
+        said, self._complete = self._tunings.begin_again(tuning, self.learn_s), False
         self.on_air.again()
-        self._notices.give(LEARN_AGAIN, str(tuning.key), f"{said}, for {self.learn_s - self.learned_s:.3g} s of signal")
+        self._notices.give(LEARN_AGAIN, str(tuning.key), said)
 
     def _begin(self, tuning: TuningState, rows: Rows, emitted: list[Emitted]) -> int:
         """Collects the first frames of a tuning, and judges them once there are enough. Returns how many it took."""
@@ -326,14 +322,14 @@ class EmitterDetector(Decisions):
         for tuning in self._tunings:
             waiting = len(tuning.first_frames) >= MIN_START
             if tuning is not present[0] and not tuning.learned and (waiting or tuning.filled):
-                self.discontinuity()  # ends the bursts of the tuning before
+                self._late += self.discontinuity()  # ends the bursts of the tuning before
                 self._tuning, self._segment = tuning, tuning.segment
                 if waiting:
-                    self._begin_now(tuning, [])
+                    self._begin_now(tuning, self._late)
                 if tuning.filled:
-                    self._end_block(tuning, [])
+                    self._end_block(tuning, self._late)
         if present[0] is not self._tuning:
-            self.discontinuity()
+            self._late += self.discontinuity()
             self._tuning, self._segment = present
 
     def _piece(self, tuning: TuningState, rows: Rows, emitted: list[Emitted]) -> np.ndarray:

@@ -50,7 +50,7 @@ def seconds_to_learn(source: Source, settings: RunSettings, fft_size: int, avera
         unknown = _unknown_share(source.recording, band, average, hop)
         if not unknown:
             return settings.learn_s
-        known_s = 0.0 if band.complete else band.learning_s or 0.0
+        known_s = _begun_s(band, source.recording)
     if len(lengths) > 1:  # what lies behind the last whole frame of each is not learned
         windows = sum(max(0, (length - fft_size) // hop + 1) // average * average for length in lengths)
         heard_s = windows * hop / source.samp_rate
@@ -61,6 +61,13 @@ def _known(settings: RunSettings) -> BandFile | None:
     """What the band file holds; None without one."""
     from ..emitters.band_file import load
     return load(settings.band_file) if settings.band_file and Path(settings.band_file).exists() else None
+
+
+def _begun_s(band: BandFile, recording: Recording) -> float:
+    """Seconds that the last run has learned of what this one goes on with."""
+    begun = [tuning for tuning in band.tunings if not tuning.learned]
+    here = any(abs(tuning.freq_hz - (capture.frequency_hz or 0.0)) < 1.0 for tuning in begun for capture in recording.captures)
+    return (band.learning_s or 0.0) if not band.complete and (here or len(begun) == len(band.tunings)) else 0.0
 
 
 def _unknown_share(recording: Recording, band: BandFile, average: int, hop: int) -> float:

@@ -352,8 +352,10 @@ class Flowgraph:
         notes = []
         recording = self.source.recording
         if recording is not None and self._learn_s < self.settings.learn_s:
-            notes.append(f"the recording is shorter than twice --learn {self.settings.learn_s:g}: its first half, "
-                         f"{recording.duration_s / 2:.3g} s, taught the second")
+            whole = self._learn_s > 0.45 * recording.duration_s  # what fits no frame is not learned
+            half = "its first half" if whole else "half of what the band file does not know"
+            notes.append(f"the recording is shorter than twice --learn {self.settings.learn_s:g}: {half}, "
+                         f"{self._learn_s:.3g} s, taught the second")
         now = getattr(self.monitor.detector.detector, "n_learned", False)  # else the band file holds what was learned
         if now and learned and learned_s is not None and learned_s < MIN_S:
             notes.append(f"learned from {learned_s:.3g} s alone, of which calibrate would make no band file ({MIN_S:g} s are its "
