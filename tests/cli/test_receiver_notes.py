@@ -148,7 +148,7 @@ def test_carriers_of_short_hops_are_listed(call, write_sigmf, noise, tmp_path):
     done = call("run", write_sigmf(tmp_path, "x", iq, captures=captures))
     assert done.returncode == 0 and "s: 3 signals" in done.stdout and "(new)" not in done.stdout and "0 alerts" in done.stdout
     for freq_mhz in ("433.1", "435.1", "437.1"):
-        assert f"   -    {freq_mhz}" in done.stdout
+        assert f"  {freq_mhz}000 MHz" in done.stdout
 
 
 def test_captures_that_continue_are_no_short_ones(call, write_sigmf, noise, tmp_path):
