@@ -179,8 +179,9 @@ def _models() -> Finding:
 def _display() -> Finding:
     part = "display"
     try:
-        import pyqtgraph
-        from PyQt5 import QtCore
+        from PyQt5 import QtCore  # first: pyqtgraph takes what is imported, and else PyQt6 if there is one
+
+        import pyqtgraph  # isort: skip
     except ImportError as error:
         return Finding(part, needed=False,
                        cure=f"{error}; for anomaly_display run `sudo apt-get install python3-pyqt5 python3-pyqtgraph`")
