@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -75,10 +76,14 @@ class Report:
         """Whether frequencies count from a centre that is not known."""
         return any(row.get(keys.FREQ_RELATIVE) for row in self.alerts) or any(one.low_hz < 0 < one.high_hz for one in self.maps)
 
+    @cached_property
+    def _losses(self) -> list[dict[str, Any]]:
+        """Of the radio, over all of the time."""
+        return [loss for row in self.health for loss in row.get(keys.LOSSES, [])]
+
     def reason(self, gap: tuple[float, float]) -> str:
         """Why no signal came in a gap."""
-        losses = [loss[keys.WHY] for row in self.health for loss in row.get(keys.LOSSES, [])
-                  if gap[0] - _LOSS_S <= loss[keys.TIMESTAMP] < gap[1]]
+        losses = [loss[keys.WHY] for loss in self._losses if gap[0] - _LOSS_S <= loss[keys.TIMESTAMP] < gap[1]]
         if losses:
             return f"{AWAY}: {losses[-1]}"
         within = any(run[keys.TIMESTAMP] <= gap[0] and gap[1] <= run[keys.TIMESTAMP_END] for run in self.runs)
