@@ -24,7 +24,7 @@ def run(program, tmp_path):
     (tmp_path / "scene.json").write_text(json.dumps(SCENE))
     (tmp_path / "plug").touch()
     radio = f"soapy:driver=spectrumtest,scene={tmp_path / 'scene.json'},plug={tmp_path / 'plug'}"
-    words = [*program, "run", radio, "--freq", "433.7M", "--rate", "1M", "--learn", "5", "--reconnect", "--web",
+    words = [*program, "run", radio, "--freq", "433.7M", "--rate", "1M", "--learn", "15", "--reconnect", "--web",
              "127.0.0.1:0", "--quiet", "--band-file", str(tmp_path / "my.band"), "--events", str(tmp_path / "events.jsonl"),
              "--snippets", str(tmp_path)]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -59,7 +59,7 @@ def test_an_alert_is_seen_accepted_by_a_click_and_named(run, tmp_path):
         text = lambda selector: browser.find_element(By.CSS_SELECTOR, selector).text  # noqa: E731
         ask = browser.execute_script
         click = lambda selector: wait(lambda: browser.find_element(By.CSS_SELECTOR, selector).click() is None, 15)  # noqa: E731
-        wait(lambda: re.match(r"learning, \d+ s of 5 s", text("#pill")), 60)
+        wait(lambda: re.match(r"learning, \d+ s of 15 s", text("#pill")), 60)
         assert "Nothing is reported while the band is learned" in text("#no-alerts")
         wait(lambda: text("#pill") == "watching", 90)
         # The page notes when an alert shows; the alert says when the signal began
