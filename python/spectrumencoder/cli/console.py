@@ -86,6 +86,15 @@ def write_json(path: Path, content):
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
+def give_page(text: str, result: dict, json_file: Path | None, markdown: Path | None):
+    """Prints the page of a measurement; writes it, and all figures as JSON, where they are asked for."""
+    if json_file is not None:
+        write_json(json_file, result)
+    if markdown is not None:
+        write_bytes(markdown, text.encode())
+    OUT.print(text, markup=False)
+
+
 def check_writable(*paths: Path | None):
     """Finds out before the work, not after it, that a result has nowhere to go.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import OUT, check_writable, progress_bar, write_bytes, write_json
+from ..console import OUT, check_writable, give_page, progress_bar, write_bytes, write_json
 from ..errors import CommandError
 
 
@@ -123,11 +123,7 @@ def field_labels(
                                   *("--corpus CORPUS" for _ in corpus), *(f"--seed {s}" for s in seed),
                                   *(f"--model {Path(name).stem}" for name in model), f"--dropout {dropout:g}"])
     text = page(labels.TITLE, labels.report(result, result["command"]), kept_words(markdown))
-    if json_file is not None:
-        write_json(json_file, result)
-    if markdown is not None:
-        write_bytes(markdown, text.encode())
-    OUT.print(text, markup=False)
+    give_page(text, result, json_file, markdown)
 
 
 def _plans(given: list[str]) -> tuple[list[str], dict[str, tuple[float, float]]]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import OUT, check_writable, progress_bar, write_bytes, write_json
+from ..console import check_writable, give_page, progress_bar
 from ..errors import CommandError
 
 
@@ -65,11 +65,7 @@ def signals(
                         f"--dropout {dropout:g}" * bool(model)])
     result["command"] = " ".join(command.split())
     text = page(report.TITLE, report.report(result, result["command"]), kept_words(markdown))
-    if json_file is not None:
-        write_json(json_file, result)
-    if markdown is not None:
-        write_bytes(markdown, text.encode())
-    OUT.print(text, markup=False)
+    give_page(text, result, json_file, markdown)
 
 
 def strongest(
@@ -97,8 +93,4 @@ def strongest(
     result["command"] = " ".join(["spectrumencoder evaluate strongest", *("--corpus CORPUS" for _ in corpus),
                                   *(f"--model {Path(name).stem}" for name in model), f"--dropout {dropout:g}"])
     text = page(experiment.TITLE, experiment.report(result, result["command"]), kept_words(markdown))
-    if json_file is not None:
-        write_json(json_file, result)
-    if markdown is not None:
-        write_bytes(markdown, text.encode())
-    OUT.print(text, markup=False)
+    give_page(text, result, json_file, markdown)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import NOTES, OUT, check_writable, write_bytes, write_json
+from ..console import NOTES, OUT, check_writable, give_page, write_json
 from ..errors import CommandError
 
 _PARTS = ("filters", "steps", "covariance", "scenes", "alarms", "emissions")
@@ -60,11 +60,7 @@ def track(
         pictures = draw(result, flights, plot)
     result["command"] = " ".join(command.split())
     text = page(report.TITLE, report.report(result, result["command"], pictures), kept_words(markdown))
-    if json_file is not None:
-        write_json(json_file, result)
-    if markdown is not None:
-        write_bytes(markdown, text.encode())
-    OUT.print(text, markup=False)
+    give_page(text, result, json_file, markdown)
 
 
 def _before(json_file: Path | None, head: dict) -> dict:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ...settings import BOXES, EMITTERS
-from ..console import OUT, check_writable, progress_bar, write_bytes, write_json
+from ..console import check_writable, give_page, progress_bar
 from ..errors import CommandError
 
 
@@ -45,8 +45,4 @@ def watch(
                                   f"--scenes {scenes} --hours {hours:g}", *(f"--calibration {s:g}" for s in calibration),
                                   f"--per-kind {per_kind} --detector {detector} --seed {seed}"])
     text = page(experiment.TITLE, experiment.report(result, result["command"]), kept_words(markdown))
-    if json_file is not None:
-        write_json(json_file, result)
-    if markdown is not None:
-        write_bytes(markdown, text.encode())
-    OUT.print(text, markup=False)
+    give_page(text, result, json_file, markdown)
